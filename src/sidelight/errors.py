@@ -1,0 +1,46 @@
+"""Errors a user can act on: what was given, what was expected, what to do.
+
+Every error is a :class:`SidelightError` and also the builtin exception a caller
+would naturally catch.
+"""
+
+from __future__ import annotations
+
+
+class SidelightError(Exception):
+    """Base of every error that sidelight raises on purpose."""
+
+
+class InputError(SidelightError, ValueError):
+    """Data given to a public function cannot be used as it is."""
+
+
+class InputTypeError(SidelightError, TypeError):
+    """Data given to a public function has the wrong type."""
+
+
+class ConfigError(SidelightError, ValueError):
+    """A configuration value is unknown, missing or out of range."""
+
+
+class UnknownNameError(ConfigError, KeyError):
+    """A name is not in its registry; the message lists the nearest ones."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class UnsupportedTargetError(SidelightError, TypeError):
+    """The model cannot be explained: no hidden states, no known input, ..."""
+
+
+class TargetMismatchError(SidelightError, ValueError):
+    """A scorer was given a target other than the one it was trained beside."""
+
+
+class CheckpointError(SidelightError, OSError):
+    """A saved file is missing, truncated, corrupt, or could not be written."""
+
+
+class CollapseError(SidelightError, RuntimeError):
+    """Training produced maps that carry no information (all scores equal)."""

@@ -1,0 +1,143 @@
+"""The masking operator ``x ⊗ S = S·x + (1 − S)·fill`` and the fills by name.
+
+A fill answers "what stands where a feature was removed?". Its values are computed once
+per sample, from the sample's own seed, and reused for every mask of that sample, so a
+curve compares masks and not noise draws, and a result does not depend on batching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sidelight.errors import InputError
+from sidelight.modality import Modality
+from sidelight.registry import Registry
+
+
+@dataclass(frozen=True)
+class FillContext:
+    """What a fill may look at besides the input.
+
+    Attributes:
+        seeds: one integer per sample; the only source of randomness.
+        lower, upper: ``[C]`` smallest and largest value a channel can take, or ``None``.
+        reference: ``[R, ...]`` other inputs of the same shape to draw from, or ``None``.
+    """
+
+    seeds: Sequence[int]
+    lower: Tensor | None = None
+    upper: Tensor | None = None
+    reference: Tensor | None = None
+
+
+#: ``(x, context) -> values``, broadcastable to ``x``.
+Fill = Callable[[Tensor, FillContext], Tensor]
+
+#: Fills of each modality by name.
+FILLS: dict[str, Registry[Fill]] = {"image": Registry("image fill"), "text": Registry("text fill")}
+
+
+def apply_mask(x: Tensor, scores: Tensor, values: Tensor, modality: Modality) -> Tensor:
+    """``S·x + (1 − S)·values`` (method §1); scores 1 return ``x`` exactly.
+
+    Args:
+        x: differentiable input, e.g. ``[B, C, H, W]``.
+        scores: one score in [0, 1] per feature, e.g. ``[B, 1, H, W]``.
+        values: what replaces a removed feature; broadcastable to ``x``.
+        modality: tells how scores sit on ``x``.
+    """
+    s = modality.expand(scores).to(x.dtype)
+    return s * x + (1 - s) * values.to(x.dtype)
+
+
+def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) -> Tensor:
+    """Values of the fill ``name`` for ``x``; raises :class:`UnknownNameError` if there is none."""
+    if len(context.seeds) != len(x):
+        raise InputError(f"a fill needs one seed per sample: got {len(context.seeds)} for {len(x)} samples.")
+    return FILLS[modality.name][name](x, context)
+
+
+def _generator(seed: int, salt: int) -> torch.Generator:
+    # CPU generators give the same draw on every device.
+    return torch.Generator().manual_seed((int(seed) * 1_000_003 + salt) % 2**63)
+
+
+@FILLS["image"].register("zero")
+def zero(x: Tensor, context: FillContext) -> Tensor:
+    """0 in the model's own (normalised) space: the thesis's fill."""
+    return torch.zeros_like(x)
+
+
+@FILLS["image"].register("black")
+def black(x: Tensor, context: FillContext) -> Tensor:
+    """The value of a black pixel after normalisation."""
+    if context.lower is None:
+        raise InputError(
+            "fill 'black' needs the pixel range of the target; give its image processor "
+            "(or an ImageTransform), which tells mean and standard deviation."
+        )
+    return context.lower.to(x).view(1, -1, 1, 1).expand_as(x)
+
+
+@FILLS["image"].register("mean")
+def mean(x: Tensor, context: FillContext) -> Tensor:
+    """The image's own mean colour."""
+    return x.mean((2, 3), keepdim=True).expand_as(x)
+
+
+@FILLS["image"].register("blur")
+def blur(x: Tensor, context: FillContext) -> Tensor:
+    """Gaussian blur, sigma = 1/8 of the shorter side."""
+    sigma = max(1.0, min(x.shape[-2:]) / 8)
+    return gaussian_blur(x, sigma)
+
+
+@FILLS["image"].register("noise")
+def noise(x: Tensor, context: FillContext) -> Tensor:
+    """Independent uniform noise over the pixel range (standard normal where it is unknown)."""
+    shape = x.shape[1:]
+    if context.lower is None or context.upper is None:
+        draws = [torch.randn(shape, generator=_generator(s, 1)) for s in context.seeds]
+        return torch.stack(draws).to(x)
+    draws = [torch.rand(shape, generator=_generator(s, 1)) for s in context.seeds]
+    low, high = (b.to(x).view(1, -1, 1, 1) for b in (context.lower, context.upper))
+    return low + (high - low) * torch.stack(draws).to(x)
+
+
+@FILLS["image"].register("image")
+def other_image(x: Tensor, context: FillContext) -> Tensor:
+    """Another image: drawn from the reference bank, else the next one of the batch."""
+    if context.reference is None or len(context.reference) == 0:
+        if len(x) < 2:
+            raise InputError("fill 'image' needs a reference bank or a batch of at least two images.")
+        return x.roll(1, 0)
+    reference = context.reference.to(x)
+    picks = [
+        int(torch.randint(len(reference), (1,), generator=_generator(s, 2))) for s in context.seeds
+    ]
+    return reference[picks]
+
+
+def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
+    """Separable Gaussian blur of ``[B, C, H, W]`` with edge replication.
+
+    Args:
+        x: image batch.
+        sigma: standard deviation in pixels; the kernel reaches 3 sigma, at most the image.
+    """
+    out = x
+    for dim in (2, 3):
+        radius = min(int(3 * sigma + 0.5), x.shape[dim] - 1)
+        t = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+        kernel = torch.exp(-0.5 * (t / sigma) ** 2)
+        kernel = kernel / kernel.sum()
+        pad = (0, 0, radius, radius) if dim == 2 else (radius, radius, 0, 0)
+        shape = (1, 1, -1, 1) if dim == 2 else (1, 1, 1, -1)
+        weight = kernel.view(shape).expand(x.shape[1], *([-1] * 3))
+        out = F.conv2d(F.pad(out, pad, mode="replicate"), weight, groups=x.shape[1])
+    return out

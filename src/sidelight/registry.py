@@ -1,0 +1,65 @@
+"""Names for interchangeable parts: fills, calibrations, rivals, metrics, data sets."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from sidelight.errors import ConfigError, UnknownNameError
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or ``""``."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+class Registry(Generic[T]):
+    """A mapping from names to entries whose lookup failures explain themselves.
+
+    Example:
+        >>> shapes: Registry[int] = Registry("shape")
+        >>> shapes.add("square", 4)
+        4
+        >>> shapes["square"]
+        4
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def add(self, name: str, entry: T) -> T:
+        """Register ``entry`` under ``name``; raises :class:`ConfigError` if taken."""
+        if name in self._entries:
+            raise ConfigError(f"{self.kind} {name!r} is registered already; choose another name.")
+        self._entries[name] = entry
+        return entry
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator form of :meth:`add`."""
+        return lambda entry: self.add(name, entry)
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownNameError(
+                f"unknown {self.kind} {name!r}.{nearest(name, self._entries)} Known: {', '.join(self)}."
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def items(self) -> Iterable[tuple[str, T]]:
+        """Registered ``(name, entry)`` pairs in order of registration."""
+        return self._entries.items()

@@ -1,0 +1,188 @@
+"""The frozen model behind one protocol.
+
+A target answers three questions: what does a clean pass leave behind (:meth:`encode`),
+what does the model say of the masked input (:meth:`classify`), and which differentiable
+tensor do scores multiply (:meth:`features`). Scorers, rivals and metrics use nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.errors import InputError
+from sidelight.masking import FillContext, apply_mask, fill_values
+from sidelight.modality import Modality
+from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
+
+
+class TargetModel(ABC):
+    """A borrowed classifier: frozen, in eval mode, and given back as it was.
+
+    Args:
+        model: the classifier; its parameters and buffers are never changed.
+    """
+
+    #: Modalities by name, in the order scores are reported.
+    modalities: Mapping[str, Modality]
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._borrow_depth = 0
+        #: per modality, inputs of the same shape from which fills may draw
+        self.reference: dict[str, Tensor] = {}
+
+    # -- what a family implements ---------------------------------------------------
+
+    @abstractmethod
+    def check(self, inputs: Inputs) -> None:
+        """Raise :class:`InputError` when ``inputs`` are not what the model takes."""
+
+    @abstractmethod
+    def features(self, inputs: Inputs) -> Features:
+        """The differentiable tensors that scores multiply, one a modality."""
+
+    @abstractmethod
+    def forward(self, inputs: Inputs, features: Features) -> Tensor:
+        """Logits ``[B, K]`` with ``features`` in place of the model's own; differentiable in them."""
+
+    @abstractmethod
+    def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
+        """Per modality, a boolean tensor of the scores' shape: true where a feature is real."""
+
+    @abstractmethod
+    def spec(self, inputs: Inputs) -> TargetSpec:
+        """Shapes of the states that :meth:`encode` returns for ``inputs``."""
+
+    @abstractmethod
+    def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        """Turn raw samples (images, paths, strings, ...) into the model's inputs."""
+
+    @abstractmethod
+    def _encode(self, inputs: Inputs) -> Encoding: ...
+
+    # -- what every family shares ---------------------------------------------------
+
+    def encode(self, inputs: Inputs) -> Encoding:
+        """One clean pass without a graph: logits, states, feature masks."""
+        with self.borrowed(), torch.no_grad():
+            return self._encode(inputs)
+
+    def fill_values(
+        self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
+    ) -> dict[str, Tensor]:
+        """Values that replace removed features, computed once per sample and reused.
+
+        Args:
+            inputs: the model's inputs.
+            fill: a name registered in :data:`sidelight.masking.FILLS` for every modality.
+            seeds: one integer per sample; the same seed gives the same values.
+            features: :meth:`features` of ``inputs`` if computed already.
+        """
+        features = self.features(inputs) if features is None else features
+        with torch.no_grad():
+            return {
+                name: fill_values(fill, features[name], modality, self.fill_context(name, seeds))
+                for name, modality in self.modalities.items()
+            }
+
+    def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
+        """What fills of ``modality`` may look at; families add pixel range and the like."""
+        return FillContext(seeds=seeds, reference=self.reference.get(modality))
+
+    def classify(
+        self,
+        inputs: Inputs,
+        scores: Scores,
+        fill: str | Mapping[str, Tensor] = "zero",
+        seeds: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Logits ``[B, K]`` of ``x ⊗ S``; gradients reach the scores and nothing else.
+
+        Args:
+            inputs: the model's inputs.
+            scores: one score in [0, 1] per feature; a modality left out is not masked.
+            fill: a fill's name, or values from :meth:`fill_values`.
+            seeds: one integer per sample for a named random fill (default: 0, 1, ...).
+        """
+        with self.borrowed():
+            features = {k: v.detach() for k, v in self.features(inputs).items()}
+            if isinstance(fill, str):
+                size = len(next(iter(features.values())))
+                fill = self.fill_values(inputs, fill, seeds or range(size), features)
+            masked = {
+                name: apply_mask(x, scores[name], fill[name], self.modalities[name]) if name in scores else x
+                for name, x in features.items()
+            }
+            return self.forward(inputs, masked)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Freeze the model and put it in eval mode; restore every flag on exit, also after an error."""
+        if self._borrow_depth:
+            yield
+            return
+        training = [m for m in self.model.modules() if m.training]
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        self._borrow_depth += 1
+        try:
+            for module in training:
+                module.training = False
+            for parameter in trainable:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            self._borrow_depth -= 1
+            for module in training:
+                module.training = True
+            for parameter in trainable:
+                parameter.requires_grad_(True)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model's first parameter (CPU when it has none)."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Class names where the model's config tells them, else empty."""
+        return dict(getattr(getattr(self.model, "config", None), "id2label", None) or {})
+
+    @property
+    def name(self) -> str:
+        """Hub id or folder the model came from, else its class name."""
+        return getattr(getattr(self.model, "config", None), "name_or_path", "") or type(self.model).__name__
+
+    def to_device(self, inputs: Inputs) -> dict[str, Tensor]:
+        """``inputs`` on the model's device."""
+        return {k: v.to(self.device) for k, v in inputs.items()}
+
+    def fingerprint(self) -> str:
+        """Hash of every parameter and buffer: which weights a scorer was trained beside."""
+        return fingerprint(self.model)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """BLAKE2 hash over names, shapes, dtypes and bytes of a model's state."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}|{tuple(value.shape)}|{value.dtype}".encode())
+        digest.update(memoryview(value.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def require_finite(name: str, value: Tensor) -> None:
+    """Raise :class:`InputError` where ``value`` holds NaN or infinity."""
+    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        bad = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()
+        raise InputError(
+            f"{name} holds NaN or infinite values in sample(s) {bad[:8]}; "
+            "check the file and the preprocessing that made it."
+        )

@@ -1,0 +1,193 @@
+"""Any image classifier that gives hidden states, without naming a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.data.images import ImageTransform, as_transform
+from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
+from sidelight.masking import FillContext
+from sidelight.modality import IMAGE
+from sidelight.targets.base import TargetModel, require_finite
+from sidelight.targets.states import HookedStates, feature_maps, select_states
+from sidelight.types import Encoding, Features, Inputs, StateSpec, TargetSpec
+
+
+class ImageTarget(TargetModel):
+    """A frozen image classifier.
+
+    Hugging Face models are asked for ``output_hidden_states``; token sequences are laid
+    out on their patch grid (class, distillation and register tokens dropped) and the
+    states to read are chosen: one per resolution of a pyramid, four evenly spaced layers
+    of an isotropic transformer. A plain ``nn.Module`` names its ``layers`` instead.
+
+    Args:
+        model: takes ``pixel_values`` (Hugging Face) or one image tensor (plain module).
+        processor: Hugging Face image processor or :class:`ImageTransform`; needed for raw
+            images and for fills that must know what black is.
+        layers: dotted names of submodules whose outputs are the states.
+        max_states: at most so many states are read.
+
+    Raises:
+        UnsupportedTargetError: the model gives no hidden states and no layers are named.
+    """
+
+    modalities = {"image": IMAGE}
+
+    def __init__(
+        self,
+        model: nn.Module,
+        processor: Any = None,
+        layers: Sequence[str] = (),
+        max_states: int = 4,
+    ) -> None:
+        super().__init__(model)
+        self.transform: ImageTransform | None = as_transform(processor)
+        self.layers = tuple(layers)
+        self.max_states = max_states
+        self._chosen: tuple[int, ...] | None = None
+        self._hooked = HookedStates(model, self.layers) if self.layers else None
+        self._is_hf = hasattr(model, "config") and hasattr(model.config, "to_dict")
+        if not self._is_hf and not self.layers:
+            raise UnsupportedTargetError(
+                f"{type(model).__name__} is not a Hugging Face model, so its hidden states cannot be asked for. "
+                "Name the submodules to read, e.g. layers=['layer2', 'layer4'] "
+                f"(top level here: {', '.join(n for n, _ in model.named_children()) or 'none'})."
+            )
+
+    # -- inputs ---------------------------------------------------------------------
+
+    def check(self, inputs: Inputs) -> None:
+        pixels = inputs.get("pixel_values")
+        if not isinstance(pixels, Tensor):
+            raise InputTypeError(
+                f"expected a 'pixel_values' tensor [B, C, H, W]; got {sorted(inputs)} "
+                f"with {type(pixels).__name__}."
+            )
+        if pixels.ndim != 4:
+            raise InputError(
+                f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. "
+                "A single image needs a batch axis: x.unsqueeze(0)."
+            )
+        if not pixels.is_floating_point():
+            raise InputTypeError(
+                f"pixel_values must be floating point, normalised as the model takes it; got {pixels.dtype}."
+            )
+        if len(pixels) == 0:
+            raise InputError("the batch is empty: give at least one image.")
+        channels = self._config("num_channels")
+        if channels is not None and pixels.shape[1] != channels:
+            raise InputError(
+                f"the model takes {channels} channel(s); got {pixels.shape[1]} in shape {tuple(pixels.shape)}. "
+                "Convert the image (PIL: image.convert('RGB') or 'L')."
+            )
+        size = self._fixed_size()
+        if size is not None and tuple(pixels.shape[-2:]) != size:
+            raise InputError(
+                f"the model takes {size[0]}×{size[1]} pixels; got {pixels.shape[-2]}×{pixels.shape[-1]}. "
+                "Resize the image, or pass raw images together with the model's processor."
+            )
+        require_finite("pixel_values", pixels)
+
+    def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        if isinstance(samples, Tensor):
+            return {"pixel_values": samples}
+        if len(samples) == 0:
+            raise InputError("the batch is empty: give at least one image.")
+        if all(isinstance(s, Tensor) for s in samples):
+            shapes = {tuple(s.shape) for s in samples}
+            if len(shapes) > 1:
+                raise InputError(f"tensors of one batch must share one shape; got {sorted(shapes)}.")
+            return {"pixel_values": torch.stack(list(samples))}
+        if self.transform is None:
+            raise InputError(
+                "raw images need the model's image processor: pass processor=AutoImageProcessor.from_pretrained(...) "
+                "or a sidelight ImageTransform, or give normalised [B, C, H, W] tensors."
+            )
+        return {"pixel_values": torch.stack([self.transform(s) for s in samples])}
+
+    def _config(self, key: str) -> Any:
+        return getattr(getattr(self.model, "config", None), key, None)
+
+    def _fixed_size(self) -> tuple[int, int] | None:
+        # Only models with learned absolute positions are bound to one size.
+        if self._config("patch_size") is None or not any(
+            "position_embedding" in name for name, _ in self.model.named_parameters()
+        ):
+            return None
+        size = self._config("image_size")
+        if size is None:
+            return None
+        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+    # -- passes ---------------------------------------------------------------------
+
+    def features(self, inputs: Inputs) -> Features:
+        return {"image": inputs["pixel_values"]}
+
+    def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
+        x = inputs["pixel_values"]
+        return {"image": torch.ones(len(x), 1, *x.shape[-2:], dtype=torch.bool, device=x.device)}
+
+    def forward(self, inputs: Inputs, features: Features) -> Tensor:
+        with self.borrowed():
+            out = self.model(pixel_values=features["image"]) if self._is_hf else self.model(features["image"])
+            return _logits(out)
+
+    def _encode(self, inputs: Inputs) -> Encoding:
+        logits, maps = self._states(inputs["pixel_values"])
+        if self._chosen is None:
+            self._chosen = select_states(maps, self.max_states)
+        return Encoding(
+            logits=logits,
+            states={"image": tuple(maps[i] for i in self._chosen)},
+            feature_mask=self.feature_mask(inputs),
+        )
+
+    def _states(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        image_size = (pixels.shape[-2], pixels.shape[-1])
+        patch = self._config("patch_size")
+        if self._hooked is not None:
+            with self._hooked.capture() as captured:
+                out = self.model(pixel_values=pixels) if self._is_hf else self.model(pixels)
+            return _logits(out), feature_maps(captured, image_size, patch)
+        try:
+            out = self.model(pixel_values=pixels, output_hidden_states=True)
+        except TypeError as error:
+            raise self._no_states() from error
+        raw = getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
+        if not raw:
+            raise self._no_states()
+        return _logits(out), feature_maps(raw, image_size, patch)
+
+    def _no_states(self) -> UnsupportedTargetError:
+        return UnsupportedTargetError(
+            f"{type(self.model).__name__} gives no hidden states. Name the submodules to read, e.g. "
+            "layers=['encoder.stages.1', 'encoder.stages.3'] (see model.named_modules())."
+        )
+
+    def spec(self, inputs: Inputs) -> TargetSpec:
+        states = self.encode({k: v[:1] for k, v in inputs.items()}).states["image"]
+        specs = tuple(StateSpec(s.shape[1], (s.shape[2], s.shape[3])) for s in states)
+        size = tuple(int(n) for n in inputs["pixel_values"].shape[1:])
+        return TargetSpec(states={"image": specs}, feature_shape={"image": size})
+
+    def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
+        bounds = self.transform.bounds() if self.transform is not None else (None, None)
+        return FillContext(seeds, bounds[0], bounds[1], self.reference.get(modality))
+
+
+def _logits(out: Any) -> Tensor:
+    if isinstance(out, Tensor):
+        return out
+    logits = getattr(out, "logits", None)
+    if logits is None:
+        raise UnsupportedTargetError(
+            f"the model returned {type(out).__name__} without logits; sidelight explains classifiers "
+            "(load it with AutoModelForImageClassification)."
+        )
+    return logits

@@ -1,0 +1,121 @@
+"""Finding feature maps in what a network returns: grids, extra tokens, which to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from sidelight.errors import UnsupportedTargetError
+
+#: class, distillation and register tokens together are never more than this
+MAX_EXTRA_TOKENS = 17
+
+
+def feature_maps(states: Iterable[Any], image_size: tuple[int, int], patch_size: Any = None) -> list[Tensor]:
+    """Lay out hidden states as ``[B, C, h, w]`` maps, shallow to deep.
+
+    Args:
+        states: ``[B, C, h, w]`` maps or ``[B, L, D]`` token sequences (tuples give their first tensor).
+        image_size: height and width of the input in pixels.
+        patch_size: the model's patch size, where it tells one.
+
+    Raises:
+        UnsupportedTargetError: a sequence fits no grid, or no state is usable.
+    """
+    maps = []
+    for state in states:
+        value = state[0] if isinstance(state, (tuple, list)) else state
+        if not isinstance(value, Tensor):
+            continue
+        if value.ndim == 4:
+            maps.append(value)
+        elif value.ndim == 3:
+            maps.append(tokens_to_grid(value, image_size, patch_size))
+    if not maps:
+        raise UnsupportedTargetError(
+            "no state has the shape [B, C, h, w] or [B, L, D]; name other layers to read."
+        )
+    return maps
+
+
+def tokens_to_grid(tokens: Tensor, image_size: tuple[int, int], patch_size: Any = None) -> Tensor:
+    """Drop leading extra tokens and lay patch tokens ``[B, L, D]`` out as ``[B, D, h, w]``."""
+    h, w = token_grid(tokens.shape[1], image_size, patch_size)
+    patches = tokens[:, tokens.shape[1] - h * w :]
+    return patches.transpose(1, 2).reshape(len(tokens), -1, h, w)
+
+
+def token_grid(length: int, image_size: tuple[int, int], patch_size: Any = None) -> tuple[int, int]:
+    """Rows and columns of the patch grid of ``length`` tokens, extra tokens in front.
+
+    With a known patch size the grid follows from the image; otherwise the grid with the
+    image's aspect ratio that leaves the fewest extra tokens is taken.
+    """
+    height, width = image_size
+    if patch_size is not None:
+        ph, pw = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size[-2:]
+        grid = (height // ph, width // pw)
+        if 0 <= length - grid[0] * grid[1] <= MAX_EXTRA_TOKENS:
+            return grid
+    for extra in range(MAX_EXTRA_TOKENS + 1):
+        count = length - extra
+        rows = round((count * height / width) ** 0.5) if count > 0 else 0
+        if rows and count % rows == 0 and abs(rows * width - (count // rows) * height) < 1e-6:
+            return rows, count // rows
+    raise UnsupportedTargetError(
+        f"{length} tokens fit no patch grid of a {height}×{width} image; name layers that give "
+        "[B, C, h, w] feature maps."
+    )
+
+
+def select_states(maps: Sequence[Tensor], limit: int) -> tuple[int, ...]:
+    """Indices of the states to read, shallow to deep.
+
+    A pyramid gives the last state of each resolution (the ``limit`` deepest ones); an
+    isotropic network gives ``limit`` evenly spaced layers, first and last included.
+    Unpooled vectors (1×1 maps) are left out unless there is nothing else.
+    """
+    usable = [i for i, m in enumerate(maps) if m.shape[-1] * m.shape[-2] > 1] or list(range(len(maps)))
+    last_of_size = {tuple(maps[i].shape[-2:]): i for i in usable}
+    if len(last_of_size) > 1:
+        return tuple(sorted(last_of_size.values())[-limit:])
+    count = min(limit, len(usable))
+    if count == 1:
+        return (usable[-1],)
+    picks = [usable[round(k * (len(usable) - 1) / (count - 1))] for k in range(count)]
+    return tuple(dict.fromkeys(picks))
+
+
+class HookedStates:
+    """Outputs of named submodules, read by forward hooks that are always removed."""
+
+    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
+        modules = dict(model.named_modules())
+        missing = [name for name in layers if name not in modules]
+        if missing:
+            known = ", ".join(list(modules)[1:9])
+            raise UnsupportedTargetError(
+                f"no submodule named {missing[0]!r}; the model has {known}, ... (see model.named_modules())."
+            )
+        self._modules = [modules[name] for name in layers]
+
+    @contextmanager
+    def capture(self) -> Iterator[list[Any]]:
+        """Collect the outputs of one pass, in the order in which the layers were named."""
+        outputs: list[Any] = [None] * len(self._modules)
+
+        def keep(index: int) -> Any:
+            def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+                outputs[index] = output
+
+            return hook
+
+        handles = [m.register_forward_hook(keep(i)) for i, m in enumerate(self._modules)]
+        try:
+            yield outputs
+        finally:
+            for handle in handles:
+                handle.remove()

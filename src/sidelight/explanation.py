@@ -1,0 +1,244 @@
+"""What the library answers: a score for each feature, beside the model's decision."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sidelight.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+FORMAT = "sidelight.explanation"
+VERSION = 1
+
+
+@dataclass(eq=False)
+class Explanation:
+    """Scores of one sample and the prediction they explain.
+
+    Args:
+        scores: modality name -> scores in [0, 1]; image ``[H, W]``, text ``[T]``.
+        inputs: modality name -> the input as a person sees it; image floats ``[H, W, 1]``
+            or ``[H, W, 3]`` in [0, 1], text a list of ``T`` strings.
+        prediction: index of the predicted class.
+        label: name of that class.
+        probability: probability of that class, in [0, 1].
+        probabilities: ``[K]`` probabilities of all classes, or ``None``.
+        method: name of what made the map.
+        target: name of the model explained.
+        meta: anything else that is plain data; saved along.
+
+    Raises:
+        InputError: scores are not finite or outside [0, 1], or do not fit their input.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    inputs: Mapping[str, Any]
+    prediction: int
+    label: str
+    probability: float
+    probabilities: np.ndarray | None = None
+    method: str = "sidelight"
+    target: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.scores:
+            raise InputError("an explanation needs scores of at least one modality; got none.")
+        missing = sorted(set(self.scores) - set(self.inputs))
+        if missing:
+            raise InputError(
+                f"no display input for {', '.join(missing)}; give inputs={{{missing[0]!r}: ...}}."
+            )
+        self.scores = {name: _unit_scores(name, values) for name, values in self.scores.items()}
+        self.inputs = {
+            name: [str(token) for token in value] if _is_text(value) else np.asarray(value, dtype=np.float32)
+            for name, value in self.inputs.items()
+        }
+        self.prediction, self.probability = int(self.prediction), float(self.probability)
+        if self.probabilities is not None:
+            self.probabilities = np.asarray(self.probabilities, dtype=np.float32)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that have scores."""
+        return tuple(self.scores)
+
+    @property
+    def map(self) -> np.ndarray:
+        """The scores of the only modality: image ``[H, W]``, text ``[T]``.
+
+        Raises:
+            InputError: there are several modalities.
+        """
+        if len(self.scores) > 1:
+            raise InputError(
+                f"this explanation has maps for {', '.join(self.scores)}; "
+                f"choose one, e.g. .scores[{self.modalities[0]!r}]."
+            )
+        return next(iter(self.scores.values()))
+
+    def plot(
+        self, ax: Axes | None = None, *, figure: FigureBase | None = None, style: str | None = None
+    ) -> Figure:
+        """Draw the maps on their inputs; the figure is returned, never shown.
+
+        Args:
+            ax: draw one panel here (one modality only).
+            figure: draw the full view into this figure or subfigure.
+            style: with ``ax``, how the map is drawn; images: ``"dim"`` (default) or ``"heat"``.
+
+        Returns:
+            The matplotlib figure drawn on.
+
+        Raises:
+            InputError: ``ax`` was given for several modalities, or the style is unknown.
+        """
+        from sidelight.viz.explanation import plot_explanation, plot_panel
+
+        if ax is not None:
+            return plot_panel(self, ax, style)
+        return plot_explanation(self, figure)
+
+    def to_html(self) -> str:
+        """A self-contained HTML fragment: every text escaped, pictures inline."""
+        from sidelight.viz.explanation import explanation_html
+
+        return explanation_html(self)
+
+    _repr_html_ = to_html
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; arrays become nested lists (scores to 6 digits, inputs to 4)."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "method": self.method,
+            "target": self.target,
+            "prediction": self.prediction,
+            "label": self.label,
+            "probability": round(self.probability, 6),
+            "probabilities": None if self.probabilities is None else _listed(self.probabilities, 6),
+            "scores": {name: _listed(values, 6) for name, values in self.scores.items()},
+            "inputs": {
+                name: value if isinstance(value, list) else _listed(value, 4)
+                for name, value in self.inputs.items()
+            },
+            "meta": _plain(self.meta),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Explanation:
+        """Inverse of :meth:`to_dict`; unknown keys are ignored.
+
+        Raises:
+            CheckpointError: keys are missing or of the wrong kind.
+        """
+        if values.get("format") != FORMAT:
+            raise CheckpointError(
+                f"this is not a saved explanation: expected format {FORMAT!r}, got {values.get('format')!r}."
+            )
+        names = (
+            "scores",
+            "inputs",
+            "prediction",
+            "label",
+            "probability",
+            "probabilities",
+            "method",
+            "target",
+        )
+        try:
+            return cls(**{name: values[name] for name in names}, meta=dict(values.get("meta") or {}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the saved explanation is damaged: {error!r}.") from error
+
+    def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
+        """Write ``<path>.png`` and ``<path>.json``, each complete or not at all.
+
+        Args:
+            path: a stem, or a name ending in ``.png`` or ``.json``; folders are made.
+
+        Returns:
+            The paths of the picture and of the data.
+
+        Raises:
+            CheckpointError: the disk refused; earlier files are left as they were.
+        """
+        from sidelight.viz.export import to_png, write_atomic
+
+        picture, data = _paths(path)
+        content = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        write_atomic({picture: to_png(self.plot()), data: content.encode("utf-8")})
+        return picture, data
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read what :meth:`save` wrote (either file name, or the stem).
+
+        Raises:
+            CheckpointError: the file is missing, truncated or not an explanation.
+        """
+        data = _paths(path)[1]
+        try:
+            values = json.loads(data.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CheckpointError(f"cannot read {data}: {error.strerror or error}.") from error
+        except ValueError as error:
+            raise CheckpointError(f"{data} is not complete JSON ({error}); save the map again.") from error
+        if not isinstance(values, dict):
+            raise CheckpointError(f"{data} holds {type(values).__name__}, not a saved explanation.")
+        return cls.from_dict(values)
+
+    def __repr__(self) -> str:
+        maps = ", ".join(f"{name} {'×'.join(map(str, v.shape))}" for name, v in self.scores.items())
+        by = f"{self.method} on {self.target}" if self.target else self.method
+        return f"Explanation({self.label!r} {self.probability:.1%}, {maps}, by {by})"
+
+
+def _unit_scores(name: str, values: Any) -> np.ndarray:
+    scores = np.asarray(values, dtype=np.float32)
+    if scores.size == 0 or not np.isfinite(scores).all():
+        raise InputError(f"{name} scores must be finite and not empty; got shape {scores.shape}.")
+    low, high = float(scores.min()), float(scores.max())
+    if low < -1e-5 or high > 1 + 1e-5:
+        raise InputError(
+            f"{name} scores must lie in [0, 1]; got {low:.4g} to {high:.4g}. "
+            "Min-max a signed attribution first (sidelight.viz.base.unit_range)."
+        )
+    return scores.clip(0.0, 1.0)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(token, str) for token in value)
+
+
+def _listed(array: np.ndarray, digits: int) -> list[Any]:
+    # Rounding in float64: float32 would print 0.10000000149.
+    return np.round(np.asarray(array, dtype=np.float64), digits).tolist()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
+        return value.tolist()
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
+
+
+def _paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    stem = Path(path)
+    if stem.suffix.lower() in (".png", ".json"):
+        stem = stem.with_suffix("")
+    return stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".json")

@@ -1,0 +1,81 @@
+"""How one modality is drawn: the protocol that figures, grids and pages rely on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+
+from sidelight.registry import Registry
+
+
+class Renderer(ABC):
+    """Draws scores of one modality on the input they belong to.
+
+    ``scores`` are in [0, 1]; ``display`` is the input as a person sees it (image
+    ``[H, W, 3]`` or ``[H, W, 1]`` floats in [0, 1], text a list of strings); ``truth`` is
+    a boolean array of the scores' shape, where the evidence is known.
+    """
+
+    #: Names accepted as ``style``; the first is the default.
+    styles: tuple[str, ...]
+
+    @abstractmethod
+    def check(self, scores: Any, display: Any) -> tuple[np.ndarray, Any]:
+        """Scores and display input in canonical form; :class:`InputError` when they do not fit."""
+
+    @abstractmethod
+    def size(self, display: Any) -> tuple[float, float]:
+        """Width and height in inches that :meth:`draw` needs."""
+
+    @abstractmethod
+    def cell_size(self, display: Any) -> tuple[float, float]:
+        """Width and height in inches of one panel in a grid."""
+
+    @abstractmethod
+    def draw(
+        self, figure: FigureBase, scores: np.ndarray, display: Any, truth: np.ndarray | None = None
+    ) -> None:
+        """The full view of one explanation: every style side by side, with a legend of values."""
+
+    @abstractmethod
+    def draw_input(self, ax: Axes, display: Any, truth: np.ndarray | None = None) -> None:
+        """The input alone."""
+
+    @abstractmethod
+    def draw_map(
+        self,
+        ax: Axes,
+        scores: np.ndarray,
+        display: Any,
+        style: str | None = None,
+        truth: np.ndarray | None = None,
+    ) -> None:
+        """One map on its input."""
+
+    @abstractmethod
+    def html(
+        self,
+        scores: np.ndarray | None,
+        display: Any,
+        style: str | None = None,
+        truth: np.ndarray | None = None,
+        alt: str = "",
+    ) -> str:
+        """Self-contained, escaped HTML of one panel; the input alone where ``scores`` is ``None``."""
+
+
+#: Modality name -> renderer.
+RENDERERS: Registry[Renderer] = Registry("renderer")
+
+
+def unit_range(scores: np.ndarray) -> np.ndarray:
+    """Min-max of one map to [0, 1], as the metrics do; a constant map is clipped and kept."""
+    values = np.asarray(scores, dtype=np.float32)
+    low, high = float(values.min()), float(values.max())
+    if high - low < 1e-12:
+        return values.clip(0.0, 1.0)
+    return (values - low) / (high - low)

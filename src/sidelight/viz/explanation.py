@@ -1,0 +1,79 @@
+"""The view of one explanation: its modalities one below the other."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+
+from sidelight.errors import InputError
+from sidelight.viz import style as look
+from sidelight.viz.base import RENDERERS
+
+if TYPE_CHECKING:
+    from sidelight.explanation import Explanation
+
+
+def plot_panel(explanation: Explanation, ax: Axes, style: str | None = None) -> Figure:
+    """Draw the only map of ``explanation`` into ``ax``; returns the figure it belongs to."""
+    if len(explanation.scores) > 1:
+        raise InputError(
+            f"one axis cannot hold maps of {', '.join(explanation.scores)}; call plot() without ax."
+        )
+    name = explanation.modalities[0]
+    renderer = RENDERERS[name]
+    scores, display = renderer.check(explanation.scores[name], explanation.inputs[name])
+    renderer.draw_map(ax, scores, display, style)
+    ax.set_title(_title(explanation), fontsize=9)
+    return cast(Figure, ax.get_figure(root=True))
+
+
+def plot_explanation(explanation: Explanation, figure: FigureBase | None = None) -> Figure:
+    """The full view, into ``figure`` or a new one of the right size."""
+    parts = [
+        (RENDERERS[name], *RENDERERS[name].check(scores, explanation.inputs[name]))
+        for name, scores in explanation.scores.items()
+    ]
+    sizes = np.array([renderer.size(display) for renderer, _, display in parts])
+    with look.house_style():
+        canvas = figure or Figure(
+            figsize=(float(sizes[:, 0].max()), float(sizes[:, 1].sum() + 0.45)),
+            dpi=look.DPI,
+            layout="constrained",
+        )
+        canvas.suptitle(_title(explanation), x=0.02, ha="left", fontsize=11, color=look.INK)
+        panels = canvas.subfigures(len(parts), 1, squeeze=False, height_ratios=sizes[:, 1].tolist())
+        for panel, (renderer, scores, display) in zip(panels[:, 0], parts, strict=True):
+            renderer.draw(panel, scores, display)
+    return canvas if isinstance(canvas, Figure) else cast(Figure, canvas.figure)
+
+
+def explanation_html(explanation: Explanation) -> str:
+    """Self-contained fragment: caption and, per modality, input and map side by side."""
+    panels = []
+    for name, values in explanation.scores.items():
+        renderer = RENDERERS[name]
+        scores, display = renderer.check(values, explanation.inputs[name])
+        pictures = [renderer.html(None, display, alt="input")]
+        pictures += [
+            renderer.html(scores, display, style=style, alt=f"{name} scores for {explanation.label}")
+            for style in renderer.styles
+        ]
+        panels += [f'<div style="flex:1 1 180px;max-width:320px">{picture}</div>' for picture in pictures]
+    made_by = f"{look.method_label(explanation.method)}"
+    made_by += f" · {explanation.target}" if explanation.target else ""
+    return (
+        '<figure style="margin:0;font:14px/1.45 system-ui,sans-serif">'
+        f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(panels)}</div>'
+        f'<figcaption style="margin-top:6px"><strong>{html.escape(explanation.label)}</strong> '
+        f"{explanation.probability:.1%} "
+        f'<span style="opacity:.65">{html.escape(made_by)}</span></figcaption></figure>'
+    )
+
+
+def _title(explanation: Explanation) -> str:
+    # A dollar sign in a label would start mathematics, and can fail to parse.
+    return f"{explanation.label}  {explanation.probability:.1%}".replace("$", r"\$")

@@ -1,0 +1,110 @@
+"""Figures as bytes, and bytes on disk without ever leaving half a file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sidelight.errors import CheckpointError
+from sidelight.viz import style
+
+
+def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:
+    """The figure as PNG bytes."""
+    buffer = io.BytesIO()
+    with style.house_style():
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an SVG document; the same figure gives the same text."""
+    buffer = io.StringIO()
+    # Text stays text, so that a page can restyle it and a reader can search it.
+    with style.house_style(svg__fonttype="none", svg__hashsalt="sidelight"):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def to_inline_svg(figure: Figure, prefix: str, label: str) -> str:
+    """An ``<svg>`` element for use inside HTML: it follows the page's font, text colour and width.
+
+    Args:
+        figure: drawn with the ink of :mod:`sidelight.viz.style`.
+        prefix: makes ids unique on the page, e.g. ``"curves-1-"``.
+        label: what the picture shows, for readers who cannot see it (escaped here).
+    """
+    svg = to_svg(figure)
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
+    for ink, css in style.INK_TO_CSS.items():
+        svg = svg.replace(ink, css)
+    svg = re.sub(r"(font(?:-family)?: [^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1var(--font, sans-serif)", svg)
+    # The figure scales with the column but never beyond its natural size.
+    svg = re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', r'style="width:100%;max-width:\1pt"', svg, count=1)
+    escaped = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escaped}" ', 1)
+
+
+def to_data_uri(content: Figure | bytes, mime: str = "image/png") -> str:
+    """``data:`` URI of a figure (as PNG) or of encoded bytes."""
+    raw = to_png(content) if isinstance(content, Figure) else content
+    return f"data:{mime};base64,{base64.b64encode(raw).decode('ascii')}"
+
+
+def pixels_to_uri(pixels: np.ndarray, longest: int = 224) -> str:
+    """``data:`` URI of ``[H, W, 3]`` floats in [0, 1], at most ``longest`` pixels a side.
+
+    Small pictures stay lossless at their own size (a page enlarges them pixel by pixel);
+    large ones become JPEG, which keeps a page of a hundred maps small.
+    """
+    image = Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    lossless = max(image.size) <= 96
+    buffer = io.BytesIO()
+    if lossless:
+        image.save(buffer, "PNG", optimize=True)
+        return to_data_uri(buffer.getvalue(), "image/png")
+    image.save(buffer, "JPEG", quality=88, subsampling=0)
+    return to_data_uri(buffer.getvalue(), "image/jpeg")
+
+
+def write_atomic(files: Mapping[Path, bytes]) -> None:
+    """Write every file beside its destination first, then move all into place.
+
+    A failure while writing (disk full, no permission) leaves every old file as it was.
+
+    Raises:
+        CheckpointError: a file could not be written; no temporary file is left behind.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    try:
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary[path], "wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+        for path, new in temporary.items():
+            os.replace(new, path)
+    except OSError as error:
+        names = ", ".join(str(path) for path in files)
+        raise CheckpointError(
+            f"could not write {names}: {error.strerror or error}. Any earlier file there is unchanged; "
+            "check free space and permissions, or choose another folder."
+        ) from error
+    finally:
+        for leftover in temporary.values():
+            with suppress(OSError):
+                leftover.unlink()

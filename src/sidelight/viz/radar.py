@@ -1,0 +1,87 @@
+"""Several metrics at a glance, each turned so that outward is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sidelight.errors import InputError
+from sidelight.viz import style as look
+
+
+def oriented(
+    values: Mapping[str, Mapping[str, float]], directions: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Scale each metric over the methods to [0, 1], 1 for the best.
+
+    Args:
+        values: method -> metric -> value.
+        directions: metric -> ``"lower"`` or ``"higher"``; its order is the order of the axes.
+
+    Returns:
+        Method -> ``[len(directions)]``; a metric on which all agree gives 1, a missing value NaN.
+
+    Raises:
+        InputError: a direction is neither ``"lower"`` nor ``"higher"``, or there are no values.
+    """
+    bad = {k: v for k, v in directions.items() if v not in ("lower", "higher")}
+    if bad or not values or not directions:
+        raise InputError(
+            f"a radar needs methods and metrics with direction 'lower' or 'higher'; got {bad or 'none'}."
+        )
+    table = np.array([[row.get(m, np.nan) for m in directions] for row in values.values()], dtype=float)
+    signs = np.array([1.0 if d == "higher" else -1.0 for d in directions.values()])
+    table = table * signs
+    low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+    span = np.where(high - low > 1e-12, high - low, 1.0)
+    scaled = np.where(high - low > 1e-12, (table - low) / span, np.where(np.isnan(table), np.nan, 1.0))
+    return dict(zip(values, scaled, strict=True))
+
+
+def plot_radar(
+    values: Mapping[str, Mapping[str, float]],
+    directions: Mapping[str, str],
+    *,
+    labels: Mapping[str, str] | None = None,
+    methods: Sequence[str] | None = None,
+    ours: str = look.OURS,
+) -> Figure:
+    """Radar of methods over metrics; the rim is the best method on that metric, the centre the worst.
+
+    Args:
+        values: method -> metric -> mean.
+        directions: metric -> ``"lower"`` / ``"higher"``.
+        labels: metric -> text on its axis.
+        methods: which to draw (default: all); scaling always uses all of ``values``.
+        ours: name drawn in the accent colour, filled.
+
+    Raises:
+        InputError: see :func:`oriented`.
+    """
+    scaled = oriented(values, directions)
+    names = look.ordered(methods or values, ours)
+    angles = np.linspace(0, 2 * np.pi, len(directions), endpoint=False)
+    closed = np.append(angles, angles[:1])
+    styles = look.method_styles(values, ours)
+    with look.house_style():
+        figure = Figure(figsize=(5.6, 4.6), dpi=look.DPI, layout="constrained")
+        ax = figure.add_subplot(projection="polar")
+        ax.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
+        ax.set_theta_direction(-1)  # type: ignore[attr-defined]
+        for name in names:
+            ring = np.nan_to_num(np.append(scaled[name], scaled[name][:1]))
+            ax.plot(closed, ring, label=look.method_label(name), **styles[name])
+            if look.is_ours(name, ours):
+                ax.fill(closed, ring, color=look.ACCENT, alpha=0.14)
+        arrows = {"lower": "↓", "higher": "↑"}
+        ax.set_xticks(
+            angles,
+            [f"{(labels or {}).get(m, m.replace('_', ' '))} {arrows[d]}" for m, d in directions.items()],
+        )
+        ax.set_yticks([0.25, 0.5, 0.75, 1.0], [])
+        ax.set_ylim(0, 1.04)
+        ax.spines["polar"].set_visible(False)
+        figure.legend(loc="outside right upper")
+    return figure

@@ -1,0 +1,138 @@
+"""One place for colours, fonts and resolution.
+
+The palette keeps its order for readers with any colour vision deficiency (hues are
+separated by lightness too, and lines also differ in dash). Our own method always has the
+accent colour; trivial maps are always grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib
+
+#: Name under which the library's own maps appear in tables and figures.
+OURS = "sidelight"
+#: Maps that look at nothing: the floor every method must beat.
+CONTROLS = ("random", "centre", "center", "constant")
+
+ACCENT = "#e8590c"
+CONTROL = "#8b93a1"
+TRUTH = "#00b8d9"
+RIVALS = (
+    "#2f6db5",
+    "#1b9e77",
+    "#8f63c7",
+    "#c19a1d",
+    "#56a9e0",
+    "#b34d87",
+    "#7c9a3d",
+    "#4b5a78",
+)
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+
+#: Perceptually uniform; black is no evidence, light is evidence.
+HEAT = "inferno"
+DPI = 150
+
+# Two inks that a page may replace by its own text colours (see ``to_inline_svg``): they
+# occur nowhere else, so a plain substitution in the SVG is safe.
+INK, INK_SOFT = "#20242b", "#6b7481"
+INK_TO_CSS = {INK: "currentColor", INK_SOFT: "var(--muted, #6b7481)"}
+
+RC: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK_SOFT,
+    "axes.linewidth": 0.7,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK_SOFT,
+    "ytick.color": INK_SOFT,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "grid.color": INK_SOFT,
+    "grid.alpha": 0.22,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+}
+
+
+def house_style(**extra: Any) -> AbstractContextManager[None]:
+    """Draw in the house style inside a ``with`` block; the caller's own settings come back after it."""
+    # ``Any``: the stubs type the keys as one long literal.
+    settings: Any = {**RC, **{key.replace("__", "."): value for key, value in extra.items()}}
+    return matplotlib.rc_context(settings)
+
+
+_SPELLED = {
+    OURS: OURS,
+    "rise": "RISE",
+    "lime": "LIME",
+    "gradcam": "Grad-CAM",
+    "grad_cam": "Grad-CAM",
+    "gradient_shap": "Gradient-SHAP",
+    "deeplift": "DeepLIFT",
+    "deeplift_shap": "DeepLIFT-SHAP",
+    "deep_lift": "DeepLIFT",
+    "deep_lift_shap": "DeepLIFT-SHAP",
+    "input_x_gradient": "Input × Gradient",
+    "kernel_shap": "Kernel-SHAP",
+}
+
+
+def method_label(name: str) -> str:
+    """A method's name as people write it: ``integrated_gradients`` -> ``Integrated Gradients``."""
+    if name in _SPELLED:
+        return _SPELLED[name]
+    # Names that carry capitals or spaces were written for reading already.
+    return name if name != name.lower() or " " in name else name.replace("_", " ").title()
+
+
+def is_ours(method: str, ours: str = OURS) -> bool:
+    """Whether ``method`` is our own or a variant of it (``"sidelight (seed 1)"``)."""
+    return method == ours or method.startswith((ours + " ", ours + ":", ours + "-"))
+
+
+def is_control(method: str) -> bool:
+    """Whether ``method`` is a trivial map."""
+    return method.lower() in CONTROLS
+
+
+def ordered(methods: Iterable[str], ours: str = OURS) -> list[str]:
+    """Ours first, then rivals in the order given, controls last; duplicates dropped."""
+    unique = list(dict.fromkeys(methods))
+    return sorted(unique, key=lambda m: (not is_ours(m, ours), is_control(m)))
+
+
+def method_styles(methods: Iterable[str], ours: str = OURS) -> dict[str, dict[str, Any]]:
+    """Line properties of each method: ``color``, ``linestyle``, ``linewidth``, ``zorder``.
+
+    Rivals take colours in alphabetical order, so figures of one run agree whatever order
+    their tables come in.
+    """
+    names = ordered(methods, ours)
+    rivals = sorted(m for m in names if not is_ours(m, ours) and not is_control(m))
+    controls = sorted(m for m in names if is_control(m))
+    styles: dict[str, dict[str, Any]] = {}
+    for name in names:
+        if is_ours(name, ours):
+            styles[name] = {"color": ACCENT, "linestyle": "-", "linewidth": 2.6, "zorder": 5}
+        elif is_control(name):
+            dash = DASHES[1 + controls.index(name) % (len(DASHES) - 1)]
+            styles[name] = {"color": CONTROL, "linestyle": dash, "linewidth": 1.2, "zorder": 2}
+        else:
+            index = rivals.index(name)
+            dash = DASHES[index // len(RIVALS) % len(DASHES)]
+            color = RIVALS[index % len(RIVALS)]
+            styles[name] = {"color": color, "linestyle": dash, "linewidth": 1.4, "zorder": 3}
+    return styles

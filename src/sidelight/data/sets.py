@@ -1,0 +1,148 @@
+"""Data sets by name: a local folder of parquet files first, the hub second."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sidelight.data.digits import digit_scenes
+from sidelight.errors import InputError
+from sidelight.registry import Registry
+
+#: Environment variable naming the folder that holds ``<data set>/<split>.parquet``.
+DATA_VARIABLE = "SIDELIGHT_DATA"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """How to load one data set.
+
+    Attributes:
+        modalities: names of its modalities.
+        classes: class names by index.
+        load: ``(split, data_dir, count, seed) -> rows``.
+        source: where it comes from, for ``sidelight list``.
+        truth: whether rows hold ``evidence``.
+    """
+
+    modalities: tuple[str, ...]
+    classes: tuple[str, ...]
+    load: Callable[..., Any]
+    source: str
+    truth: bool = False
+
+
+DATASETS: Registry[DataSet] = Registry("data set")
+
+
+def load_rows(
+    name: str, split: str, *, data_dir: str | None = None, count: int | None = None, seed: int = 0
+) -> Sequence[Any]:
+    """Rows of a split, at most ``count`` of them, drawn with ``seed``.
+
+    Args:
+        name: a name in :data:`DATASETS`.
+        split: ``train``, ``validation`` or ``test``.
+        data_dir: folder with ``<name>/<split>.parquet``; default ``$SIDELIGHT_DATA``, then ``data``
+            and ``../shared/data``, then the hub.
+
+    Raises:
+        UnknownNameError: no such data set.
+        InputError: neither the folder nor the hub has it.
+    """
+    return DATASETS[name].load(split=split, data_dir=data_dir, count=count, seed=seed)
+
+
+def find_folder(name: str, data_dir: str | None) -> Path | None:
+    """The local folder of data set ``name``, or ``None``."""
+    if data_dir is not None:
+        folder = Path(data_dir) / name
+        if not folder.is_dir():
+            raise InputError(f"no folder {name!r} in data_dir {data_dir!r}; expected {folder}/<split>.parquet.")
+        return folder
+    places = [os.environ.get(DATA_VARIABLE), "data", "../shared/data"]
+    return next((Path(p) / name for p in places if p and (Path(p) / name).is_dir()), None)
+
+
+def parquet_loader(name: str, hub_id: str, hub_columns: dict[str, str] | None = None) -> Callable[..., Any]:
+    """A loader for ``<folder>/<split>.parquet`` that falls back to the hub's ``hub_id``."""
+
+    def load(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
+        import datasets
+
+        folder = find_folder(name, data_dir)
+        if folder is not None:
+            path = folder / f"{split}.parquet"
+            if not path.is_file():
+                raise InputError(f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}.")
+            rows = datasets.Dataset.from_parquet(str(path))
+        else:
+            rows = _from_hub(name, hub_id, split).rename_columns(hub_columns or {})
+        return sample_rows(rows, count, seed)
+
+    return load
+
+
+def _from_hub(name: str, hub_id: str, split: str) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset(hub_id, split=split)
+    except Exception as error:
+        raise InputError(
+            f"data set {name!r} is neither in a local folder nor on the hub as {hub_id!r} ({error}). "
+            f"Set {DATA_VARIABLE} or --data-dir to a folder that holds {name}/{split}.parquet."
+        ) from error
+
+
+def sample_rows(rows: Any, count: int | None, seed: int) -> Any:
+    """``count`` rows drawn without replacement, in a fixed order for a seed."""
+    if count is None or count >= len(rows):
+        return rows
+    picks = np.random.default_rng(seed).permutation(len(rows))[:count]
+    return rows.select(picks.tolist())
+
+
+def _digits(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
+    return digit_scenes(split, count, seed)
+
+
+DIGITS = tuple(str(i) for i in range(10))
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+IMAGENETTE = (
+    "tench",
+    "English springer",
+    "cassette player",
+    "chain saw",
+    "church",
+    "French horn",
+    "garbage truck",
+    "gas pump",
+    "golf ball",
+    "parachute",
+)
+#: ImageNet-1k indices of Imagenette's classes, in its own order.
+IMAGENETTE_IN_IMAGENET = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
+
+DATASETS.add("digits", DataSet(("image",), DIGITS, _digits, "embedded: scikit-learn digits among strokes", True))
+DATASETS.add("mnist", DataSet(("image",), DIGITS, parquet_loader("mnist", "ylecun/mnist"), "hub: ylecun/mnist"))
+DATASETS.add(
+    "cifar10",
+    DataSet(
+        ("image",),
+        CIFAR10,
+        parquet_loader("cifar10", "uoft-cs/cifar10", {"img": "image"}),
+        "hub: uoft-cs/cifar10",
+    ),
+)
+DATASETS.add(
+    "imagenette",
+    DataSet(
+        ("image",), IMAGENETTE, parquet_loader("imagenette", "frgfm/imagenette"), "hub: frgfm/imagenette"
+    ),
+)

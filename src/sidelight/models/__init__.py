@@ -1,0 +1,1 @@
+"""The classifiers that experiments train or convert; users bring their own."""

@@ -1,0 +1,163 @@
+"""Training the classifier that is to be explained, where an experiment brings none."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.data.collate import Collator
+from sidelight.errors import ConfigError
+from sidelight.files import replace_folder
+from sidelight.registry import nearest
+from sidelight.targets import TargetModel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """How a classifier is trained (method §5): AdamW, linear decay after warm-up.
+
+    Attributes:
+        epochs, batch_size, learning_rate, weight_decay, warmup_ratio: the usual ones.
+        label_smoothing: of the cross-entropy.
+        seed: of initialisation and order.
+    """
+
+    epochs: float = 3
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_ratio: float = 0.1
+    label_smoothing: float = 0.0
+    seed: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Classifier(nn.Module):
+    """A target's model with a cross-entropy loss, as the Trainer wants it."""
+
+    def __init__(self, target: TargetModel, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.model = target.model
+        self.target = target
+        self.smoothing = smoothing
+
+    def forward(self, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+        """``{"loss": scalar, "logits": [B, K]}``."""
+        logits = self.target.forward_trainable(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
+        return {"loss": loss, "logits": logits}
+
+
+def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto_class: str) -> nn.Module:
+    """A randomly initialised Hugging Face classifier.
+
+    Args:
+        architecture: ``{"model_type": "vit", ...}`` and any option of that type's config.
+        classes: class names by index.
+        auto_class: e.g. ``AutoModelForImageClassification``.
+
+    Raises:
+        ConfigError: unknown model type or option.
+    """
+    import transformers
+
+    options = dict(architecture)
+    kind = options.pop("model_type", None)
+    known = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
+    if kind not in known:
+        raise ConfigError(
+            f"target.architecture.model_type {kind!r} is not a Hugging Face model type.{nearest(str(kind), known)}"
+        )
+    labels = {"id2label": dict(enumerate(classes)), "label2id": {n: i for i, n in enumerate(classes)}}
+    plain = transformers.AutoConfig.for_model(kind)
+    unknown = [k for k in options if not hasattr(plain, k)]
+    if unknown:
+        raise ConfigError(
+            f"target.architecture: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
+        )
+    config = transformers.AutoConfig.for_model(kind, **options, **labels)
+    return getattr(transformers, auto_class).from_config(config)
+
+
+def train_classifier(
+    target: TargetModel, train: Any, evaluation: Any, output_dir: Path, config: ClassifierTraining
+) -> dict[str, float]:
+    """Train ``target``'s model in place and save it in Hugging Face layout under ``output_dir``.
+
+    Returns:
+        ``{"accuracy": ..., "loss": ..., "train_runtime": seconds}`` on ``evaluation``.
+    """
+    from transformers import Trainer, TrainingArguments
+
+    steps = -(-len(train) // config.batch_size) * config.epochs
+    arguments: dict[str, Any] = {
+        "output_dir": str(output_dir.with_name(output_dir.name + "-training")),
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": 2 * config.batch_size,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": int(config.warmup_ratio * steps),
+        "save_strategy": "no",
+        "logging_steps": max(1, int(steps) // 20),
+        "seed": config.seed,
+        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        "report_to": [],
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        **config.extra,
+    }
+    args = TrainingArguments(**arguments)
+    trainer = Trainer(
+        model=Classifier(target, config.label_smoothing),
+        args=args,
+        data_collator=Collator(target),
+        train_dataset=train,
+        eval_dataset=evaluation,
+    )
+    target.model.requires_grad_(True).train()
+    result = trainer.train()
+    target.model.eval()
+    metrics = {
+        "accuracy": accuracy(target, evaluation, config.batch_size * 2),
+        "train_runtime": float(result.metrics["train_runtime"]),
+    }
+    log.info("classifier: accuracy %.4f on %d samples", metrics["accuracy"], len(evaluation))
+    save_target(target, output_dir, metrics)
+    return metrics
+
+
+@torch.inference_mode()
+def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
+    """Share of ``rows`` whose label the target predicts."""
+    collate, right = Collator(target), 0
+    with target.borrowed():
+        for start in range(0, len(rows), batch_size):
+            batch = collate([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
+            labels = batch.pop("labels")
+            inputs = target.to_device(batch)
+            logits = target.forward(inputs, target.features(inputs))
+            right += int((logits.argmax(-1).cpu() == labels).sum())
+    return right / max(len(rows), 1)
+
+
+def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float]) -> None:
+    """Write model, preprocessing and metrics to ``folder`` at once, or not at all."""
+    with replace_folder(folder) as tmp:
+        target.model.save_pretrained(str(tmp))  # type: ignore[operator]
+        target.save_processor(tmp)
+        (tmp / "metrics.json").write_text(json.dumps(dict(metrics), indent=2))
+    config = getattr(target.model, "config", None)
+    if config is not None:
+        config._name_or_path = os.fspath(folder)

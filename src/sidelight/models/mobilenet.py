@@ -1,0 +1,56 @@
+"""torchvision's MobileNetV2 weights in the Hugging Face class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sidelight.errors import InputError
+
+
+def from_torchvision(
+    state: Mapping[str, Tensor], classes: Sequence[int] | None = None, labels: Sequence[str] | None = None
+) -> Any:
+    """A ``MobileNetV2ForImageClassification`` computing what torchvision's ``mobilenet_v2`` computes.
+
+    Both networks hold the same layers in the same order, so the n-th convolution or batch
+    norm of one is the n-th of the other; every shape is checked.
+
+    Args:
+        state: torchvision's state dict (width 1.0).
+        classes: rows of the classifier to keep, in order (default: all).
+        labels: names of the kept classes.
+
+    Raises:
+        InputError: the state dict is of another architecture.
+    """
+    from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
+
+    weight, bias = state["classifier.1.weight"], state["classifier.1.bias"]
+    picks = torch.arange(len(weight)) if classes is None else torch.tensor(list(classes))
+    names = list(labels) if labels is not None else [str(int(i)) for i in picks]
+    config = MobileNetV2Config(
+        num_labels=len(picks),
+        tf_padding=False,
+        layer_norm_eps=1e-5,
+        id2label=dict(enumerate(names)),
+        label2id={n: i for i, n in enumerate(names)},
+    )
+    model = MobileNetV2ForImageClassification(config).eval()
+    source = [(k, v) for k, v in state.items() if k.startswith("features.")]
+    own = model.state_dict()
+    goal = [k for k in own if k.startswith("mobilenet_v2.")]
+    if len(source) != len(goal):
+        raise InputError(
+            f"expected {len(goal)} feature tensors of torchvision's mobilenet_v2; got {len(source)}."
+        )
+    for name, (given, tensor) in zip(goal, source, strict=True):
+        if own[name].shape != tensor.shape:
+            raise InputError(f"{given} has shape {tuple(tensor.shape)}, {name} needs {tuple(own[name].shape)}.")
+        own[name] = tensor
+    own["classifier.weight"], own["classifier.bias"] = weight[picks], bias[picks]
+    model.load_state_dict(own)
+    return model

@@ -1,0 +1,8 @@
+"""The trained part: small networks that read a frozen target's states and score its input."""
+
+from sidelight.scorers import image as _image  # registers the image decoder
+from sidelight.scorers.base import Scorer, ScorerConfig
+from sidelight.scorers.head import ScoreHead
+
+del _image
+__all__ = ["ScoreHead", "Scorer", "ScorerConfig"]

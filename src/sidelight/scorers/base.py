@@ -1,0 +1,105 @@
+"""One small network for all modalities of a target: ``S = g(h)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from sidelight.errors import ConfigError, InputError
+from sidelight.registry import Registry, nearest
+from sidelight.scorers.head import ScoreHead
+from sidelight.types import Encoding, StateSpec, TargetSpec
+
+#: ``(states, feature_shape, options, cond_dim) -> decoder``; a decoder is called as
+#: ``decoder(encoding, modality_name) -> raw`` of the scores' shape.
+DecoderFactory = Callable[..., nn.Module]
+
+#: Decoders by modality name.
+DECODERS: Registry[DecoderFactory] = Registry("scorer modality")
+
+
+@dataclass(frozen=True)
+class ScorerConfig:
+    """Everything needed to rebuild a scorer before its weights are loaded.
+
+    Attributes:
+        relu, sigmoid, rescale: steps of the score head (§3.2).
+        decoder: options of each modality's decoder, e.g. ``{"image": {"channels": [64, 32, 16]}}``.
+        conditioned: whether decoders read the target's fusion output, where it has one (§3.3.3).
+    """
+
+    relu: bool = True
+    sigmoid: bool = True
+    rescale: bool = True
+    decoder: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    conditioned: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+class Scorer(nn.Module):
+    """A decoder and a score head for each modality of a target.
+
+    Args:
+        spec: what the target's states look like.
+        config: head steps and decoder options.
+
+    Raises:
+        ConfigError: a decoder option or modality is unknown.
+    """
+
+    def __init__(self, spec: TargetSpec, config: ScorerConfig | None = None) -> None:
+        super().__init__()
+        self.spec, self.config = spec, config or ScorerConfig()
+        for name in self.config.decoder:
+            if name not in spec.states:
+                raise ConfigError(
+                    f"scorer options for {name!r}, but the target has {sorted(spec.states)}.{nearest(name, spec.states)}"
+                )
+        cond = spec.fusion_dim if self.config.conditioned else None
+        self.decoders = nn.ModuleDict()
+        self.heads = nn.ModuleDict()
+        for name, states in spec.states.items():
+            options = dict(self.config.decoder.get(name, {}))
+            try:
+                self.decoders[name] = DECODERS[name](states, spec.feature_shape.get(name), cond, **options)
+            except TypeError as error:
+                raise ConfigError(f"scorer options for {name!r}: {error}.") from error
+            self.heads[name] = ScoreHead(self.config.relu, self.config.sigmoid, self.config.rescale)
+
+    def forward(self, encoding: Encoding) -> dict[str, Tensor]:
+        """Scores in [0, 1] for each modality, of the shape of ``encoding.feature_mask``."""
+        missing = sorted(set(self.decoders) - set(encoding.states))
+        if missing:
+            raise InputError(f"the encoding has no states of {missing}; it holds {sorted(encoding.states)}.")
+        return {
+            name: self.heads[name](decoder(encoding, name), encoding.feature_mask[name])
+            for name, decoder in self.decoders.items()
+        }
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable parameters."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def spec_to_dict(spec: TargetSpec) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return asdict(spec)
+
+
+def spec_from_dict(values: Mapping[str, Any]) -> TargetSpec:
+    """Inverse of :func:`spec_to_dict`."""
+    return TargetSpec(
+        states={
+            m: tuple(StateSpec(s["channels"], tuple(s["grid"]) if s["grid"] else None) for s in states)
+            for m, states in values["states"].items()
+        },
+        feature_shape={m: tuple(v) for m, v in values["feature_shape"].items()},
+        fusion_dim=values["fusion_dim"],
+    )

@@ -1,0 +1,74 @@
+"""The score head: ReLU, sigmoid and rescale, each of which can be switched off (§3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+#: below this spread a map counts as constant
+FLAT = 1e-6
+
+
+class ScoreHead(nn.Module):
+    """Raw scorer output to scores in [0, 1].
+
+    ReLU makes a floor of exact background. Since ``sigmoid(relu(z))`` alone lies in
+    [0.5, 1), the values are standardised over the real features of each sample in
+    between (learned gain and offset), which keeps the sigmoid useful and, unlike a
+    batch norm, makes a map independent of the batch it is computed in. Rescaling
+    spans [0, 1] over the real features of each sample; a constant map becomes all
+    zeros instead of dividing by zero.
+
+    Args:
+        relu, sigmoid, rescale: the three steps of the thesis, for the ablation (§5.4).
+    """
+
+    def __init__(self, relu: bool = True, sigmoid: bool = True, rescale: bool = True) -> None:
+        super().__init__()
+        self.relu, self.sigmoid, self.rescale = relu, sigmoid, rescale
+        self.gain = nn.Parameter(torch.tensor(2.0), requires_grad=sigmoid)
+        self.offset = nn.Parameter(torch.tensor(0.0), requires_grad=sigmoid)
+
+    def forward(self, raw: Tensor, feature_mask: Tensor) -> Tensor:
+        """Scores of ``raw``'s shape ``[B, ...]``; features outside ``feature_mask`` score 1.
+
+        Args:
+            raw: unbounded scorer output, one value per feature.
+            feature_mask: boolean, true where a feature is real.
+        """
+        shape = raw.shape
+        z = raw.float().flatten(1)
+        real = feature_mask.reshape(shape).flatten(1)
+        if self.relu:
+            z = z.relu()
+        if self.sigmoid:
+            z = torch.sigmoid(self.gain * standardise(z, real) + self.offset)
+        z = rescale(z, real) if self.rescale else z.clamp(0, 1)
+        return torch.where(real, z, torch.ones_like(z)).reshape(shape)
+
+
+def standardise(z: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
+    """Zero mean and unit variance over the real features of each row of ``[B, N]``."""
+    weight = real.to(z.dtype)
+    count = weight.sum(1, keepdim=True).clamp(min=1)
+    mean = (z * weight).sum(1, keepdim=True) / count
+    variance = ((z - mean) ** 2 * weight).sum(1, keepdim=True) / count
+    return (z - mean) / torch.sqrt(variance + eps)
+
+
+def rescale(z: Tensor, real: Tensor) -> Tensor:
+    """Min-max each row of ``[B, N]`` over its real features; a constant row becomes zeros."""
+    low = z.masked_fill(~real, float("inf")).amin(1, keepdim=True)
+    high = z.masked_fill(~real, float("-inf")).amax(1, keepdim=True)
+    span = high - low
+    flat = ~(span > FLAT)  # also true where no feature is real (infinite bounds)
+    scaled = (z - torch.where(flat, 0.0, low)) / torch.where(flat, 1.0, span)
+    return torch.where(flat, torch.zeros_like(z), scaled).clamp(0, 1)
+
+
+def is_constant(scores: Tensor, feature_mask: Tensor) -> Tensor:
+    """``[B]`` true where all real features of a sample score the same (a collapse)."""
+    z, real = scores.flatten(1), feature_mask.reshape(scores.shape).flatten(1)
+    low = z.masked_fill(~real, float("inf")).amin(1)
+    high = z.masked_fill(~real, float("-inf")).amax(1)
+    return ~(high - low > FLAT)

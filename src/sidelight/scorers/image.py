@@ -1,0 +1,174 @@
+"""The image scorer: a tapered U-Net decoder from the deepest states up to pixels (§3.3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sidelight.errors import ConfigError
+from sidelight.scorers.base import DECODERS
+from sidelight.types import Encoding, StateSpec
+
+#: longer side in pixels up to which the decoder works at full resolution by default
+FULL_RESOLUTION_UP_TO = 96
+
+
+class ImageDecoder(nn.Module):
+    """States of the frozen target to one raw score per pixel.
+
+    The states are projected to few channels at once and the width tapers as the
+    resolution doubles, so the decoder costs a few per cent of its target. States on
+    one patch grid have no resolution of their own to skip to: their projections carry
+    sub-patch positions in the channels and are unfolded to the stage they join.
+
+    Args:
+        states: shape of each state, shallow to deep.
+        size: height and width of the input in pixels.
+        channels: width of each stage, deepest first; the last one repeats.
+        stride: pixels per cell of the last stage; by default 1 up to 96 pixels, 2 above, where
+            pixel detail is not worth its cost.
+        cond_dim: width of a fusion vector that shifts and scales every stage, if there is one.
+    """
+
+    def __init__(
+        self,
+        states: Sequence[StateSpec],
+        size: tuple[int, int],
+        channels: Sequence[int] = (64, 32, 16),
+        cond_dim: int | None = None,
+        stride: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not channels or min(channels) < 1:
+            raise ConfigError(f"channels must be positive widths, deepest first; got {list(channels)}.")
+        grids = [s.grid for s in states]
+        if not grids or any(g is None for g in grids):
+            raise ConfigError("an image scorer needs at least one state with a grid.")
+        sizes = stage_sizes([g for g in grids if g is not None], size, stride)
+        widths = [channels[min(i, len(channels) - 1)] for i in range(len(sizes))]
+        self.sizes = sizes
+        self.joins = assign_skips([g for g in grids if g is not None], sizes)
+        self.skips = nn.ModuleList(
+            Skip(state.channels, widths[stage], unfold_factor(state.grid, sizes[stage]))
+            for state, stage in zip(states, self.joins, strict=True)
+        )
+        self.stages = nn.ModuleList(
+            Stage(widths[max(i - 1, 0)], width, cond_dim) for i, width in enumerate(widths)
+        )
+        self.readout = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        # Start above ReLU's floor: a map that is all background has no gradient to leave it by.
+        nn.init.constant_(self.readout.bias, 0.5)  # type: ignore[arg-type]
+
+    def forward(self, states: Sequence[Tensor], size: tuple[int, int], fusion: Tensor | None = None) -> Tensor:
+        """Raw scores ``[B, 1, H, W]`` for states ``[B, C_i, h_i, w_i]``, shallow to deep."""
+        joined: list[Tensor | None] = [None] * len(self.sizes)
+        for skip, stage, state in zip(self.skips, self.joins, states, strict=True):
+            value = skip(state)
+            held = joined[stage]
+            joined[stage] = value if held is None else held + _fit(value, held)
+        x = joined[0]
+        assert x is not None  # the deepest state always joins stage 0
+        for i, stage in enumerate(self.stages):
+            x = stage(x, joined[i] if i else None, self.sizes[i] if i else None, fusion)
+        return F.interpolate(self.readout(x), size=size, mode="bilinear", align_corners=False)
+
+
+class Skip(nn.Module):
+    """Normalise a state, project it, and unfold its channels onto a finer grid."""
+
+    def __init__(self, channels: int, width: int, factor: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels)
+        self.project = nn.Conv2d(channels, width * factor * factor, 1)
+        self.unfold = nn.PixelShuffle(factor) if factor > 1 else nn.Identity()
+
+    def forward(self, state: Tensor) -> Tensor:
+        return self.unfold(self.project(self.norm(state)))
+
+
+class Stage(nn.Module):
+    """Upsample, narrow, add the skip, convolve."""
+
+    def __init__(self, width_in: int, width: int, cond_dim: int | None) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(width_in, width, 1) if width_in != width else nn.Identity()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.norm = nn.GroupNorm(min(4, width) if width % min(4, width) == 0 else 1, width)
+        self.film = nn.Linear(cond_dim, 2 * width) if cond_dim else None
+
+    def forward(
+        self, x: Tensor, skip: Tensor | None, size: tuple[int, int] | None, fusion: Tensor | None
+    ) -> Tensor:
+        x = self.narrow(x)
+        if skip is not None:
+            x = _fit(x, skip) + skip
+        elif size is not None:
+            x = F.interpolate(x, size=size, mode="nearest")
+        x = self.norm(self.conv(x))
+        if self.film is not None and fusion is not None:
+            scale, shift = self.film(fusion)[:, :, None, None].chunk(2, 1)
+            x = x * (1 + scale) + shift
+        return F.gelu(x)
+
+
+def _fit(x: Tensor, like: Tensor) -> Tensor:
+    return x if x.shape[-2:] == like.shape[-2:] else F.interpolate(x, size=like.shape[-2:], mode="nearest")
+
+
+def stage_sizes(
+    grids: Sequence[tuple[int, int]], size: tuple[int, int], stride: int | None = None
+) -> list[tuple[int, int]]:
+    """Resolutions of the decoder's stages: the states' own grids, then doubling up to ``size / stride``.
+
+    Example:
+        >>> stage_sizes([(14, 14)] * 4, (224, 224))
+        [(14, 14), (28, 28), (56, 56), (112, 112)]
+    """
+    stride = stride or (1 if max(size) <= FULL_RESOLUTION_UP_TO else 2)
+    goal = (-(-size[0] // stride), -(-size[1] // stride))
+    sizes = sorted(set(grids))
+    while sizes[-1][0] < goal[0] or sizes[-1][1] < goal[1]:
+        rows, columns = sizes[-1]
+        sizes.append((min(rows * 2, goal[0]), min(columns * 2, goal[1])))
+    return sizes
+
+
+def assign_skips(grids: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]) -> list[int]:
+    """Stage that each state joins: its own resolution, or, on one shared grid, one stage later each."""
+    deepest = sizes[0]
+    same = [i for i, g in enumerate(grids) if g == deepest]
+    joins = []
+    for i, grid in enumerate(grids):
+        if grid != deepest:
+            joins.append(list(sizes).index(grid))
+        else:
+            joins.append(min(same[-1] - i if len(set(grids)) == 1 else 0, len(sizes) - 1))
+    return joins
+
+
+def unfold_factor(grid: tuple[int, int] | None, size: tuple[int, int]) -> int:
+    """How many times finer ``size`` is than ``grid``."""
+    return max(1, round(size[0] / grid[0])) if grid else 1
+
+
+@DECODERS.register("image")
+class ImageScorer(nn.Module):
+    """:class:`ImageDecoder` behind the decoder protocol of :mod:`sidelight.scorers.base`."""
+
+    def __init__(
+        self,
+        states: Sequence[StateSpec],
+        feature_shape: Sequence[int],
+        cond_dim: int | None = None,
+        channels: Sequence[int] = (64, 32, 16),
+        stride: int | None = None,
+    ) -> None:
+        super().__init__()
+        size = (feature_shape[-2], feature_shape[-1])
+        self.decoder = ImageDecoder(states, size, channels, cond_dim, stride)
+
+    def forward(self, encoding: Encoding, modality: str) -> Tensor:
+        size = encoding.feature_mask[modality].shape[-2:]
+        return self.decoder(encoding.states[modality], (size[0], size[1]), encoding.fusion)

@@ -1,0 +1,303 @@
+"""The training loop of the scorer: Hugging Face Trainer glue, nothing about modalities."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.data.collate import Collator
+from sidelight.errors import CollapseError, ConfigError, InputError
+from sidelight.masking import FILLS
+from sidelight.objective import (
+    CALIBRATIONS,
+    LABELS,
+    ObjectiveTerms,
+    complement_loss,
+    label_distribution,
+    masked_mean,
+    objective,
+    task_loss,
+)
+from sidelight.scorers import Scorer
+from sidelight.scorers.head import is_constant
+from sidelight.targets import TargetModel
+from sidelight.types import Scores
+
+log = logging.getLogger(__name__)
+
+COLLAPSE_ADVICE = (
+    "Try, in this order: a lower training.learning_rate; objective.magnitude_weight below 1; "
+    "objective.calibration 'bounded'; the head's relu or rescale switched on again if an ablation removed it; "
+    "more data or epochs."
+)
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What the scorer minimises.
+
+    Attributes:
+        calibration: weight of the penalties, a name in ``CALIBRATIONS`` (method §3).
+        label: ``data``, ``prediction`` or ``distribution``.
+        fills: what stands where features are removed; each sample draws one of them.
+        magnitude_weight, binary_weight: factors of the two penalties; 0 drops one.
+        complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))); 0 is the thesis.
+        order_weight: factor of the ranking term: the same losses on hard masks of a random
+            share of the features, best scores first (straight-through gradient); 0 is the thesis.
+        solo: with several modalities, whether each is also masked alone (Eq. 3.5).
+    """
+
+    calibration: str = "bounded"
+    label: str = "data"
+    fills: Sequence[str] = ("zero",)
+    magnitude_weight: float = 1.0
+    binary_weight: float = 1.0
+    complement_weight: float = 0.0
+    order_weight: float = 0.0
+    solo: bool = True
+
+    def __post_init__(self) -> None:
+        CALIBRATIONS[self.calibration]  # an unknown name raises here, not an hour later
+        if self.label not in LABELS:
+            raise ConfigError(f"objective.label must be one of {', '.join(LABELS)}; got {self.label!r}.")
+        if not self.fills:
+            raise ConfigError("objective.fills needs at least one fill, e.g. ['zero'].")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the scorer is trained (method §5).
+
+    Attributes:
+        epochs, batch_size, learning_rate, weight_decay, warmup_ratio: AdamW with linear decay.
+        gradient_accumulation: batches a step.
+        evals_per_epoch: validations (and checkpoints) an epoch.
+        patience: validations without improvement before stopping; 0 never stops early.
+        seed: of initialisation, order and fills.
+        on_collapse: ``stop`` raises :class:`CollapseError`, ``warn`` goes on.
+        resume: continue from the newest checkpoint in the output folder, if there is one.
+        checkpoints: how many checkpoints to keep beside the best.
+    """
+
+    epochs: float = 3
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_ratio: float = 0.05
+    gradient_accumulation: int = 1
+    evals_per_epoch: int = 2
+    patience: int = 3
+    seed: int = 0
+    on_collapse: str = "stop"
+    resume: bool = True
+    checkpoints: int = 2
+    max_grad_norm: float = 1.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0 or self.batch_size < 1 or self.learning_rate <= 0:
+            raise ConfigError("training.epochs, batch_size and learning_rate must be positive.")
+        if self.on_collapse not in ("stop", "warn"):
+            raise ConfigError(f"training.on_collapse must be 'stop' or 'warn'; got {self.on_collapse!r}.")
+
+
+class ScorerObjective(nn.Module):
+    """Scorer and objective as one module whose forward pass gives the loss.
+
+    The target is held but not registered: it is neither trained, moved by DDP, nor saved.
+    """
+
+    def __init__(self, scorer: Scorer, target: TargetModel, config: ObjectiveConfig) -> None:
+        super().__init__()
+        for modality in target.modalities:
+            for fill in config.fills:
+                FILLS[modality][fill]
+        self.scorer, self.target, self.config = scorer, target, config
+
+    def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
+        """``{"loss": scalar, ...}`` plus detached batch means of every term."""
+        terms, scores, mask = self.terms(inputs, labels)
+        constant = torch.stack([is_constant(s, mask[m]).float() for m, s in scores.items()]).amax(0)
+        mean = torch.stack([masked_mean(s, mask[m]) for m, s in scores.items()]).mean(0)
+        named = {k: v.detach().mean() for k, v in vars(terms).items() if k != "loss"}
+        return {
+            "loss": terms.loss.mean(),
+            **named,
+            "mean_score": mean.detach().mean(),
+            "constant": constant.mean(),
+        }
+
+    def terms(
+        self, inputs: Mapping[str, Tensor], labels: Tensor | None
+    ) -> tuple[ObjectiveTerms, Scores, Mapping[str, Tensor]]:
+        """Objective per sample, the scores, and the masks of real features."""
+        target, config = self.target, self.config
+        encoding = target.encode(inputs)
+        scores = self.scorer(encoding)
+        goal = label_distribution(encoding.logits, labels, config.label)
+        values = self._fill_values(inputs)
+
+        def masked_loss(masks: Scores) -> Tensor:
+            return task_loss(target.classify(inputs, masks, values), goal)
+
+        def removed_loss(masks: Scores) -> Tensor:
+            outside = {m: _complement(s, encoding.feature_mask[m]) for m, s in masks.items()}
+            return complement_loss(target.classify(inputs, outside, values), goal)
+
+        solo = None
+        if config.solo and len(scores) > 1:
+            solo = {m: masked_loss({m: s}) for m, s in scores.items()}
+        terms = objective(
+            masked_loss(scores),
+            task_loss(encoding.logits, goal),
+            scores,
+            encoding.feature_mask,
+            solo=solo,
+            complement=removed_loss(scores) if config.complement_weight else None,
+            calibration=config.calibration,
+            magnitude_weight=config.magnitude_weight,
+            binary_weight=config.binary_weight,
+            complement_weight=config.complement_weight,
+        )
+        if config.order_weight:
+            hard = {m: random_top_share(s, encoding.feature_mask[m]) for m, s in scores.items()}
+            order = masked_loss(hard) + removed_loss(hard)
+            terms = ObjectiveTerms(
+                **{**vars(terms), "loss": terms.loss + config.order_weight * order, "complement": terms.complement}
+            )
+        return terms, scores, encoding.feature_mask
+
+    def _fill_values(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each sample draws one of the fills; in evaluation the i-th sample takes the i-th fill."""
+        names = list(self.config.fills)
+        size = len(next(iter(inputs.values())))
+        features = {k: v.detach() for k, v in self.target.features(inputs).items()}
+        if self.training:
+            seeds = torch.randint(2**31, (size,)).tolist()
+            picks = torch.randint(len(names), (size,))
+        else:
+            seeds = list(range(size))
+            picks = torch.arange(size) % len(names)
+        values = self.target.fill_values(inputs, names[0], seeds, features)
+        for i, name in enumerate(names[1:], start=1):
+            other = self.target.fill_values(inputs, name, seeds, features)
+            for m, v in values.items():
+                chosen = (picks == i).to(v.device).view(-1, *[1] * (features[m].ndim - 1))
+                values[m] = torch.where(chosen, other[m].expand_as(features[m]), v.expand_as(features[m]))
+        return values
+
+
+def _complement(scores: Tensor, feature_mask: Tensor) -> Tensor:
+    # What is not a feature (padding, special tokens) is never removed.
+    return torch.where(feature_mask, 1 - scores, torch.ones_like(scores))
+
+
+def random_top_share(scores: Tensor, feature_mask: Tensor) -> Tensor:
+    """Hard mask of a random share of each sample's best features, with a straight-through gradient.
+
+    Args:
+        scores: in [0, 1], any shape ``[B, ...]``.
+        feature_mask: boolean of the same shape.
+
+    Returns:
+        Values in {0, 1}, 1 outside ``feature_mask``; its gradient is that of ``scores``.
+    """
+    flat, real = scores.flatten(1), feature_mask.reshape(scores.shape).flatten(1)
+    keep = (torch.rand(len(flat), 1, device=flat.device) * real.sum(1, keepdim=True)).ceil()
+    # A little noise breaks ties at random instead of by position.
+    noisy = flat.detach() + 1e-4 * torch.rand_like(flat)
+    rank = noisy.masked_fill(~real, float("-inf")).argsort(1, descending=True).argsort(1)
+    hard = (rank < keep).to(flat.dtype)
+    mask = hard + flat - flat.detach()
+    return torch.where(real, mask, torch.ones_like(mask)).reshape(scores.shape)
+
+
+def train_scorer(
+    scorer: Scorer,
+    target: TargetModel,
+    train: Any,
+    evaluation: Any,
+    output_dir: str | os.PathLike[str],
+    objective_config: ObjectiveConfig,
+    config: TrainingConfig,
+) -> dict[str, float]:
+    """Train ``scorer`` beside the frozen ``target``; the best weights by validation objective are kept.
+
+    Args:
+        train, evaluation: sequences of rows (see :class:`sidelight.data.collate.Collator`).
+        output_dir: checkpoints and ``log.csv`` go here; a killed run continues from it.
+
+    Returns:
+        Final validation metrics and ``train_runtime`` in seconds.
+
+    Raises:
+        CollapseError: most validation maps are constant.
+        InputError: a data set is empty.
+    """
+    from sidelight.trainer import build_trainer
+
+    for name, data in (("train", train), ("eval", evaluation)):
+        if len(data) == 0:
+            raise InputError(f"the {name} data set is empty: give at least one row.")
+    module = ScorerObjective(scorer, target, objective_config)
+    trainer = build_trainer(module, Collator(target), train, evaluation, Path(output_dir), config)
+    resume = newest_checkpoint(Path(output_dir)) if config.resume else None
+    with target.borrowed():
+        result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        metrics = trainer.evaluate()
+    return {**{k: float(v) for k, v in metrics.items()}, "train_runtime": float(result.metrics["train_runtime"])}
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest complete Trainer checkpoint in ``folder``, or ``None``."""
+    found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
+    return max(found, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
+
+
+def check_collapse(metrics: Mapping[str, float], action: str) -> None:
+    """Raise or warn where most maps of a validation are constant; warn where they show everything."""
+    constant = metrics.get("eval_constant", 0.0)
+    if constant >= 0.5:
+        message = (
+            f"the scorer has collapsed: {constant:.0%} of the validation maps are constant, so they say nothing. "
+            + COLLAPSE_ADVICE
+        )
+        if action == "stop":
+            raise CollapseError(message)
+        log.warning(message)
+    elif metrics.get("eval_mean_score", 0.0) > 0.98:
+        log.warning("the maps show nearly everything (mean score %.3f).", metrics["eval_mean_score"])
+
+
+def append_csv(path: Path, row: Mapping[str, Any]) -> None:
+    """Append ``row`` to a CSV, adding columns by rewriting the file atomically when new ones appear."""
+    old: list[dict[str, Any]] = []
+    if path.is_file():
+        with path.open(newline="") as handle:
+            old = list(csv.DictReader(handle))
+    columns = list(dict.fromkeys([*(old[0] if old else {}), *row]))
+    tmp = path.with_suffix(".tmp")
+    with tmp.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, columns)
+        writer.writeheader()
+        writer.writerows([*old, dict(row)])
+    os.replace(tmp, path)
+
+
+def steps_per_epoch(rows: int, config: TrainingConfig, world_size: int) -> int:
+    """Optimiser steps an epoch."""
+    return max(1, math.ceil(rows / (config.batch_size * config.gradient_accumulation * world_size)))
+
+
+def config_dict(config: ObjectiveConfig | TrainingConfig) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return asdict(config)

@@ -1,0 +1,50 @@
+"""The methods a scorer is compared with, behind one callable (:class:`Rival`)."""
+
+from sidelight.baselines.base import RIVALS, Rival, make_rival
+from sidelight.baselines.captum import DeepLift, DeepLiftShap, GuidedBackprop, IntegratedGradients, Saliency
+from sidelight.baselines.degeneracy import Coincidence, coincidences, completeness_gap
+from sidelight.baselines.gradcam import GradCam
+from sidelight.baselines.gradients import Gradient, GradientShap, InputXGradient
+from sidelight.baselines.perturbation import Occlusion, Rise
+from sidelight.baselines.trivial import Centre, Constant, InputNorm, Random
+
+#: what a benchmark runs unless told otherwise
+DEFAULT_RIVALS = (
+    "saliency",
+    "guided_backprop",
+    "integrated_gradients",
+    "deep_lift",
+    "deep_lift_shap",
+    "gradient_shap",
+    "grad_cam",
+    "rise",
+    "occlusion",
+    "random",
+    "centre",
+    "constant",
+)
+
+__all__ = [
+    "DEFAULT_RIVALS",
+    "RIVALS",
+    "Centre",
+    "Coincidence",
+    "Constant",
+    "DeepLift",
+    "DeepLiftShap",
+    "GradCam",
+    "Gradient",
+    "GradientShap",
+    "GuidedBackprop",
+    "InputNorm",
+    "InputXGradient",
+    "IntegratedGradients",
+    "Occlusion",
+    "Random",
+    "Rise",
+    "Rival",
+    "Saliency",
+    "coincidences",
+    "completeness_gap",
+    "make_rival",
+]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,11 +11,15 @@ from torch import Tensor, nn
 
 from sidelight.data.images import ImageTransform, as_transform
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
+from sidelight.files import write_json
 from sidelight.masking import FillContext
 from sidelight.modality import IMAGE
 from sidelight.targets.base import TargetModel, require_finite
 from sidelight.targets.states import HookedStates, feature_maps, select_states
 from sidelight.types import Encoding, Features, Inputs, StateSpec, TargetSpec
+
+#: how an :class:`ImageTransform` is kept beside a saved model
+TRANSFORM_FILE = "sidelight_transform.json"
 
 
 class ImageTarget(TargetModel):
@@ -110,6 +115,10 @@ class ImageTarget(TargetModel):
             )
         return {"pixel_values": torch.stack([self.transform(s) for s in samples])}
 
+    def save_processor(self, folder: Path) -> None:
+        if self.transform is not None:
+            write_json(folder / TRANSFORM_FILE, self.transform.to_dict())
+
     def _config(self, key: str) -> Any:
         return getattr(getattr(self.model, "config", None), key, None)
 
@@ -148,21 +157,44 @@ class ImageTarget(TargetModel):
             feature_mask=self.feature_mask(inputs),
         )
 
-    def _states(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def states_with_grad(self, inputs: Inputs) -> tuple[Tensor, list[Tensor], Callable[[Tensor], Tensor]]:
+        """A pass that keeps its graph, for methods that need gradients of the states.
+
+        Returns:
+            Logits ``[B, K]``; the states on the path to them, shallow to deep, in the model's
+            own shape; and a function that lays such a tensor out as ``[B, C, h, w]``.
+        """
+        pixels = inputs["pixel_values"].detach().requires_grad_()  # a frozen model has no other leaf
         image_size = (pixels.shape[-2], pixels.shape[-1])
+        with self.borrowed(), torch.enable_grad():
+            out, captured = self._pass(pixels)
+        # reshaped states are copies beside the path, which no gradient reaches
+        raw = captured or getattr(out, "hidden_states", None)
+        if not raw:
+            raise self._no_states()
+        firsts = [s[0] if isinstance(s, (tuple, list)) else s for s in raw]
+        states = [s for s in firsts if isinstance(s, Tensor) and s.ndim in (3, 4)]
         patch = self._config("patch_size")
+        return _logits(out), states, lambda t: feature_maps([t], image_size, patch)[0]
+
+    def _states(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        out, captured = self._pass(pixels)
+        raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
+        if not raw:
+            raise self._no_states()
+        return _logits(out), feature_maps(
+            raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size")
+        )
+
+    def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
         if self._hooked is not None:
             with self._hooked.capture() as captured:
                 out = self.model(pixel_values=pixels) if self._is_hf else self.model(pixels)
-            return _logits(out), feature_maps(captured, image_size, patch)
+            return out, captured
         try:
-            out = self.model(pixel_values=pixels, output_hidden_states=True)
+            return self.model(pixel_values=pixels, output_hidden_states=True), None
         except TypeError as error:
             raise self._no_states() from error
-        raw = getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
-        if not raw:
-            raise self._no_states()
-        return _logits(out), feature_maps(raw, image_size, patch)
 
     def _no_states(self) -> UnsupportedTargetError:
         return UnsupportedTargetError(

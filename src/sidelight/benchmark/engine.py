@@ -1,0 +1,169 @@
+"""One method, one batch: every reduction, granularity, fill and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sidelight.benchmark.settings import BatchResult, EvalBatch, EvalSettings
+from sidelight.errors import InputError
+from sidelight.metrics.base import METRICS, Evidence
+from sidelight.metrics.granularity import resolve
+from sidelight.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
+from sidelight.metrics.probe import Probe
+from sidelight.metrics.ranking import area_counts, has_ties, ranks, sample_seed, step_counts
+from sidelight.targets.base import TargetModel
+from sidelight.types import Scores
+
+
+def make_probe(target: TargetModel, batch: EvalBatch, settings: EvalSettings) -> Probe:
+    """The passes that all methods evaluated on ``batch`` share.
+
+    Raises:
+        InputError: ids do not fit the inputs, or a sample has no real feature.
+    """
+    size = len(next(iter(batch.inputs.values())))
+    if len(batch.ids) != size or len(set(batch.ids)) != size:
+        raise InputError(f"expected {size} distinct sample ids, one per sample; got {list(batch.ids)[:8]}...")
+    seeds = [sample_seed(settings.seed, i) for i in batch.ids]
+    return Probe(target, batch.inputs, seeds, settings.forward_batch)
+
+
+def evaluate_batch(
+    target: TargetModel,
+    batch: EvalBatch,
+    scores: Scores,
+    *,
+    method: str,
+    signed: bool,
+    settings: EvalSettings | None = None,
+    probe: Probe | None = None,
+) -> BatchResult:
+    """Judge one method's maps of one batch.
+
+    Args:
+        target: the frozen model.
+        batch: samples with ids and, where known, ground truth.
+        scores: raw scores per modality, image ``[B, 1, H, W]``, text ``[B, T]``.
+        method: name for the rows.
+        signed: whether the sign of a score carries meaning.
+        settings: what to measure.
+        probe: from :func:`make_probe`, to share passes between methods.
+
+    Raises:
+        InputError: scores are missing, misshapen or not finite.
+    """
+    settings = settings or EvalSettings()
+    probe = probe or make_probe(target, batch, settings)
+    scores = {name: s.detach().to(probe.clean.device).float() for name, s in scores.items()}
+    result = BatchResult([], [])
+    for group in settings.groups or [tuple(target.modalities)]:
+        require_scores(scores, probe.feature_mask, tuple(group))
+        for label, plan in resolve(settings.granularities, group).items():
+            layout = make_layout(probe.feature_mask, plan, probe.inputs)
+            _require_features(layout, batch.ids)
+            truth = _truth(batch, layout)
+            for reduction, reading in reduce_map(layout.flatten(scores), layout, signed).items():
+                key = {
+                    "modality": "+".join(group),
+                    "method": method,
+                    "reduction": reduction,
+                    "granularity": label,
+                }
+                _evaluate_reading(probe, layout, reading, truth, batch.ids, settings, key, result)
+    return result
+
+
+def _require_features(layout: Layout, ids: Sequence[int]) -> None:
+    empty = [i for i, any_real in zip(ids, layout.real.any(1).tolist(), strict=True) if not any_real]
+    if empty:
+        raise InputError(f"sample(s) {empty[:8]} have no real feature (all padding?); leave them out.")
+
+
+def _truth(batch: EvalBatch, layout: Layout) -> Tensor | None:
+    if batch.truth is None or not layout.shapes.keys() <= batch.truth.keys():
+        return None
+    for name, shape in layout.shapes.items():
+        expected = (len(layout.real), *shape)
+        if tuple(batch.truth[name].shape) != expected:
+            given = tuple(batch.truth[name].shape)
+            raise InputError(f"ground truth of {name!r} must have the scores' shape {expected}; got {given}.")
+    return layout.flatten(batch.truth).to(layout.real.device).bool()
+
+
+def _evaluate_reading(
+    probe: Probe,
+    layout: Layout,
+    reading: ReducedMap,
+    truth: Tensor | None,
+    ids: Sequence[int],
+    settings: EvalSettings,
+    key: dict[str, str],
+    result: BatchResult,
+) -> None:
+    """Append rows and curves of one reduction at one granularity under every fill."""
+    evidence = Evidence(
+        mask=layout.spread(reading.soft).masked_fill(~layout.real, 0.0),
+        order=layout.spread(reading.order),
+        real=layout.real,
+        clean=probe.clean,
+        truth=truth,
+        threshold=settings.iou_threshold,
+    )
+    wanted = [METRICS[m] for m in settings.metrics if truth is not None or not METRICS[m].needs_truth]
+
+    def record(fill: str, needs_fill: bool) -> None:
+        for metric in wanted:
+            if metric.needs_fill == needs_fill:
+                values = metric.compute(evidence).tolist()
+                result.rows.extend(
+                    {"sample": i, **key, "fill": fill, "metric": metric.name, "value": v}
+                    for i, v in zip(ids, values, strict=True)
+                )
+
+    record("none", needs_fill=False)
+    needs = frozenset[str]().union(*(m.needs for m in wanted))
+    if not needs:
+        return
+    orders = _orders(reading, layout, ids, settings) if needs & {"steps", "areas"} else []
+    for fill in settings.fills:
+        _gather(evidence, probe, layout, orders, fill, needs, settings)
+        record(fill, needs_fill=True)
+        if "steps" in needs:
+            for kind, p in (("deletion", evidence.deletion), ("insertion", evidence.insertion)):
+                result.curves.extend(
+                    {"sample": i, **key, "fill": fill, "kind": kind, "p": row}
+                    for i, row in zip(ids, p.tolist(), strict=True)
+                )
+
+
+def _orders(reading: ReducedMap, layout: Layout, ids: Sequence[int], settings: EvalSettings) -> list[Tensor]:
+    # without ties every draw gives the same order
+    draws = settings.tie_draws if has_ties(reading.order, layout.real_cells) else 1
+    return [ranks(reading.order, layout.real_cells, ids, settings.seed, draw) for draw in range(draws)]
+
+
+def _gather(
+    evidence: Evidence,
+    probe: Probe,
+    layout: Layout,
+    orders: Sequence[Tensor],
+    fill: str,
+    needs: frozenset[str],
+    settings: EvalSettings,
+) -> None:
+    """Make the passes that ``needs`` names and put their confidences into ``evidence``."""
+    if "mask" in needs:
+        evidence.masked = probe.under_map(fill, layout, evidence.mask)
+    if not needs & {"steps", "areas"}:
+        return
+    cells = layout.real_cells.sum(1)
+    steps = step_counts(cells, settings.steps) if "steps" in needs else cells.new_empty(len(cells), 0)
+    areas = area_counts(cells, settings.shares) if "areas" in needs else cells.new_empty(len(cells), 0)
+    removed, kept = probe.curves(fill, layout, orders, torch.cat([steps, areas], 1))
+    split = steps.shape[1]
+    evidence.shares = steps.double() / cells[:, None]
+    evidence.deletion, evidence.removed = removed[:, :split], removed[:, split:]
+    evidence.insertion, evidence.kept = kept[:, :split], kept[:, split:]

@@ -1,0 +1,121 @@
+"""Every method on every batch, with a bar, and resuming where an earlier run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sidelight.benchmark.engine import evaluate_batch, make_probe
+from sidelight.benchmark.parts import PartStore
+from sidelight.benchmark.settings import BatchResult, EvalBatch, EvalResult, EvalSettings, Method
+from sidelight.benchmark.statistics import mean_curves
+from sidelight.errors import InputError
+from sidelight.metrics.ranking import sample_seed
+from sidelight.targets.base import TargetModel
+
+__all__ = [
+    "BatchResult",
+    "EvalBatch",
+    "EvalResult",
+    "EvalSettings",
+    "Method",
+    "evaluate_batch",
+    "make_probe",
+    "run_evaluation",
+]
+
+CURVE_COLUMNS = ("sample", "modality", "method", "reduction", "granularity", "fill", "kind", "p")
+
+
+def run_evaluation(
+    target: TargetModel,
+    batches: Iterable[EvalBatch],
+    methods: Mapping[str, Method],
+    settings: EvalSettings | None = None,
+    *,
+    on_rows: Callable[[pd.DataFrame], None] | None = None,
+    directory: str | Path | None = None,
+    progress: bool = True,
+) -> EvalResult:
+    """Evaluate several methods on a data set, resuming where an earlier run stopped.
+
+    Args:
+        target: the frozen model.
+        batches: in the same order at every run.
+        methods: display name to method.
+        settings: what to measure.
+        on_rows: called with the rows of every finished batch, also those read back.
+        directory: where to keep finished batches; a second run skips them.
+        progress: show a bar.
+
+    Raises:
+        ConfigError: ``directory`` holds an evaluation of other settings, methods or target.
+        InputError: there is no batch, or a method's scores cannot be used.
+    """
+    settings = settings or EvalSettings()
+    store = PartStore(directory, _identity(target, methods, settings)) if directory is not None else None
+    rows, curves = [], []
+    for index, batch in _track(batches, len(methods), progress):
+        part = store.read(index, batch.ids) if store else None
+        if part is None:
+            part = _evaluate_methods(target, batch, methods, settings)
+            if store:
+                store.write(index, *part)
+        rows.append(part[0])
+        curves.append(part[1])
+        if on_rows:
+            on_rows(part[0])
+    if not rows:
+        raise InputError("nothing to evaluate: the iterable of batches is empty.")
+    return EvalResult(
+        pd.concat(rows, ignore_index=True),
+        mean_curves(pd.concat(curves, ignore_index=True), seed=settings.seed),
+    )
+
+
+def _evaluate_methods(
+    target: TargetModel, batch: EvalBatch, methods: Mapping[str, Method], settings: EvalSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    probe = make_probe(target, batch, settings)
+    rows, curves = [], []
+    for number, (name, method) in enumerate(methods.items()):
+        # Chance inside a method must not depend on which batches an earlier run had finished.
+        with torch.random.fork_rng():
+            torch.manual_seed(sample_seed(settings.seed, batch.ids[0], number))
+            scores = method(target, probe.inputs, probe.classes)
+        result = evaluate_batch(
+            target, batch, scores, method=name, signed=method.signed, settings=settings, probe=probe
+        )
+        rows += result.rows
+        curves += result.curves
+    return pd.DataFrame(rows), pd.DataFrame(curves, columns=list(CURVE_COLUMNS))
+
+
+def _identity(target: TargetModel, methods: Mapping[str, Method], settings: EvalSettings) -> dict[str, Any]:
+    about = asdict(settings)
+    about.pop("forward_batch")  # speed only
+    prints = {name: getattr(m, "fingerprint", None) for name, m in methods.items()}
+    return {
+        "settings": about,
+        "target": target.fingerprint(),
+        "methods": {
+            name: [m.name, m.signed, str(p() if callable(p) else p or "")]
+            for (name, m), p in zip(methods.items(), prints.values(), strict=True)
+        },
+    }
+
+
+def _track(batches: Iterable[EvalBatch], methods: int, progress: bool) -> Iterator[tuple[int, EvalBatch]]:
+    total = len(batches) if isinstance(batches, Sized) else None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task(f"evaluating {methods} method(s)", total=total)
+        for item in enumerate(batches):
+            yield item
+            bar.advance(task)

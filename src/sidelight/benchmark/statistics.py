@@ -1,0 +1,218 @@
+"""What per-sample values say: means with intervals, the better reduction, paired tests.
+
+Rows are those of :func:`sidelight.benchmark.evaluate.run_evaluation`. A column ``seed``
+(the training seed of a scorer) may be added to them; the spread over seeds is then
+reported beside the spread over samples and never mixed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import wilcoxon
+
+from sidelight.errors import InputError
+from sidelight.metrics.base import METRICS
+
+#: What identifies one number of a table.
+KEYS = ("modality", "method", "reduction", "fill", "granularity", "metric")
+_CASE = ("modality", "fill", "granularity", "metric")
+
+
+@lru_cache(maxsize=8)
+def _weights(n: int, draws: int, seed: int) -> NDArray[np.float64]:
+    # A resample enters a mean only by how often it takes each sample, so one product
+    # gives every resampled mean; the same weights serve all columns of one table.
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(n, np.full(n, 1 / n), size=draws) / n
+
+
+def bootstrap_ci(
+    values: ArrayLike, draws: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Percentile bootstrap interval of the mean over samples.
+
+    Args:
+        values: ``[n]`` or ``[n, columns]``, finite.
+        draws: resamples.
+        level: coverage in (0, 1).
+        seed: fixes the resamples.
+
+    Returns:
+        ``(lo, hi)``, scalars or ``[columns]``.
+
+    Raises:
+        InputError: there are no values.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.ndim not in (1, 2) or len(data) == 0:
+        raise InputError(f"a bootstrap needs values of shape [n] or [n, columns], n >= 1; got {data.shape}.")
+    means = _weights(len(data), draws, seed) @ data
+    lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return lo, hi
+
+
+def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """One line per modality, method, reduction, fill, granularity and metric.
+
+    With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and
+    ``ci95`` speak of samples; ``seed_sd`` is the standard deviation of the seeds' means.
+    Undefined (NaN) values are left out and ``n`` counts the rest.
+
+    Returns:
+        Columns dataset, modality, method, reduction, fill, granularity, metric, mean, sd,
+        ci95 (``[lo, hi]``), n, seeds (how many), seed_sd (NaN for fewer than two).
+    """
+    _require(rows, (*KEYS, "sample", "value"))
+    lines = []
+    for key, group in rows.dropna(subset=["value"]).groupby(list(KEYS), sort=False):
+        values = group.groupby("sample")["value"].mean().to_numpy()
+        lo, hi = bootstrap_ci(values, draws, seed=seed)
+        per_seed = group.groupby("seed", dropna=True)["value"].mean() if "seed" in group else pd.Series([0.0])
+        lines.append(
+            {
+                "dataset": dataset,
+                **dict(zip(KEYS, key, strict=True)),
+                "mean": float(values.mean()),
+                "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+                "ci95": [float(lo), float(hi)],
+                "n": len(values),
+                "seeds": max(1, len(per_seed)),
+                "seed_sd": float(per_seed.std(ddof=1)) if len(per_seed) > 1 else float("nan"),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def better_reduction(summary: pd.DataFrame) -> pd.DataFrame:
+    """Per method, fill, granularity and metric the reduction with the better mean.
+
+    Better by the metric's own direction; at a tie the first. Judging a signed method by
+    the better of ``abs`` and ``positive`` for every single figure favours the rivals.
+
+    Returns:
+        The chosen lines of ``summary``, in its order.
+    """
+    _require(summary, (*KEYS, "mean"))
+    sign = summary["metric"].map(lambda name: 1.0 if METRICS[name].direction == "higher" else -1.0)
+    keys = [k for k in ("dataset", *KEYS) if k in summary and k != "reduction"]
+    best = (summary["mean"] * sign).groupby([summary[k] for k in keys], sort=False).idxmax()
+    return summary.loc[sorted(best)].reset_index(drop=True)
+
+
+def select_reductions(rows: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The per-sample rows of the reductions that :func:`better_reduction` chose."""
+    return rows.merge(chosen[list(KEYS)], on=list(KEYS), how="inner")
+
+
+def holm(p: Sequence[float]) -> NDArray[np.float64]:
+    """Holm's step-down correction: adjusted p-values in the order given, at most 1."""
+    raw = np.asarray(p, dtype=np.float64)
+    order = np.argsort(raw, kind="stable")
+    scaled = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    adjusted = np.empty_like(raw)
+    adjusted[order] = np.minimum(scaled, 1.0)
+    return adjusted
+
+
+def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Wilcoxon signed-rank test of one method against every other on the same samples.
+
+    Give rows with one reduction per method and metric (:func:`select_reductions`), or
+    each reduction is a comparison of its own. Seeds are averaged per sample first. The
+    correction runs over the comparisons that share modality, fill, granularity and metric.
+
+    Args:
+        rows: per-sample rows.
+        reference: the method that is compared with all others.
+
+    Returns:
+        Columns modality, fill, granularity, metric, reference, method, reduction,
+        difference (mean of reference − method), better (whether that favours the
+        reference), p, p_holm, n.
+
+    Raises:
+        InputError: ``reference`` has no rows, or several reductions in one comparison.
+    """
+    _require(rows, (*KEYS, "sample", "value"))
+    if reference not in set(rows["method"]):
+        known = ", ".join(sorted(set(rows["method"])))
+        raise InputError(f"no rows of reference method {reference!r}; there are rows of {known}.")
+    lines: list[dict[str, object]] = []
+    for case, group in rows.groupby(list(_CASE), sort=False):
+        table = group.pivot_table(index="sample", columns=["method", "reduction"], values="value")
+        own = [column for column in table.columns if column[0] == reference]
+        if len(own) > 1:
+            raise InputError(
+                f"{reference!r} has {len(own)} reductions in one comparison; choose one (select_reductions)."
+            )
+        others = [column for column in table.columns if column[0] != reference]
+        if own:
+            lines += _compare(table, own[0], others, dict(zip(_CASE, map(str, case), strict=True)))
+    return pd.DataFrame(lines)
+
+
+def _compare(
+    table: pd.DataFrame, own: tuple[str, str], others: list[tuple[str, str]], case: dict[str, str]
+) -> list[dict[str, object]]:
+    sign = 1 if METRICS[case["metric"]].direction == "higher" else -1
+    lines: list[dict[str, object]] = []
+    for other in others:
+        difference = (table[own] - table[other]).dropna().to_numpy()
+        # scipy has no answer where all differences are zero: there is no evidence of any
+        p = float(wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
+        mean = float(difference.mean()) if len(difference) else float("nan")
+        lines.append(
+            {
+                **case,
+                "reference": own[0],
+                "method": other[0],
+                "reduction": other[1],
+                "difference": mean,
+                "better": mean * sign > 0,
+                "p": p,
+                "n": len(difference),
+            }
+        )
+    for line, adjusted in zip(lines, holm([float(str(line["p"])) for line in lines]), strict=True):
+        line["p_holm"] = float(adjusted)
+    return lines
+
+
+def mean_curves(curves: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Mean deletion and insertion curves with 95 % bootstrap intervals over samples.
+
+    Args:
+        curves: one line per sample and kind, with ``p`` a list of confidences.
+        draws, seed: of the bootstrap.
+
+    Returns:
+        Columns modality, method, reduction, fill, granularity, kind, share, mean, lo, hi;
+        ``share`` is the nominal ``k / K``.
+    """
+    keys = ["modality", "method", "reduction", "fill", "granularity", "kind"]
+    frames = []
+    for key, group in curves.groupby(keys, sort=False):
+        p = np.stack([np.asarray(row, dtype=np.float64) for row in group["p"]])
+        lo, hi = bootstrap_ci(p, draws, seed=seed)
+        frame = pd.DataFrame({"share": np.linspace(0, 1, p.shape[1]), "mean": p.mean(0), "lo": lo, "hi": hi})
+        for position, (name, value) in enumerate(zip(keys, key, strict=True)):
+            frame.insert(position, name, value)
+        frames.append(frame)
+    return (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=[*keys, "share", "mean", "lo", "hi"])
+    )
+
+
+def _require(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    missing = [c for c in columns if c not in frame]
+    if missing:
+        raise InputError(
+            f"the table lacks column(s) {', '.join(missing)}; it has {', '.join(map(str, frame))}."
+        )

@@ -1,0 +1,48 @@
+"""How good is a map? Pure functions on batched tensors, and :data:`METRICS` by name."""
+
+from sidelight.metrics.base import METRICS, Evidence, Metric
+from sidelight.metrics.compactness import complexity, mean_score, sparsity
+from sidelight.metrics.faithfulness import (
+    area_under_curve,
+    average_drop,
+    average_drop_relative,
+    comprehensiveness,
+    deletion_auc,
+    increase_in_confidence,
+    insertion_auc,
+    srg,
+    sufficiency,
+)
+from sidelight.metrics.granularity import GRANULARITIES, Granularity, granularity
+from sidelight.metrics.layout import Layout, make_layout, reduce_map
+from sidelight.metrics.localisation import auprc, iou, pointing_game
+from sidelight.metrics.ranking import min_max, ranks
+
+__all__ = [
+    "GRANULARITIES",
+    "METRICS",
+    "Evidence",
+    "Granularity",
+    "Layout",
+    "Metric",
+    "area_under_curve",
+    "auprc",
+    "average_drop",
+    "average_drop_relative",
+    "complexity",
+    "comprehensiveness",
+    "deletion_auc",
+    "granularity",
+    "increase_in_confidence",
+    "insertion_auc",
+    "iou",
+    "make_layout",
+    "mean_score",
+    "min_max",
+    "pointing_game",
+    "ranks",
+    "reduce_map",
+    "sparsity",
+    "srg",
+    "sufficiency",
+]

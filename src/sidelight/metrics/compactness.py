@@ -1,0 +1,53 @@
+"""How much of the input does a map light up? Read these beside faithfulness, never alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sidelight.metrics.base import define
+
+
+def _real(mask: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+    real = torch.ones_like(mask, dtype=torch.bool) if real is None else real
+    return mask.masked_fill(~real, 0.0), real.sum(1).clamp(min=1)
+
+
+def complexity(mask: Tensor, real: Tensor | None = None) -> Tensor:
+    """L2 norm of the min-max map over the real features (thesis §4.1).
+
+    Args:
+        mask: ``[B, N]`` in [0, 1], one score per feature.
+        real: ``[B, N]`` bool, default all true.
+
+    Returns:
+        ``[B]`` in [0, sqrt(N)]; lower is better. It grows with N: compare only maps with
+        the same unit of scoring.
+    """
+    return _real(mask, real)[0].norm(dim=1)
+
+
+def mean_score(mask: Tensor, real: Tensor | None = None) -> Tensor:
+    """Mean of the min-max map over the real features: ``[B]`` in [0, 1]; lower is better.
+
+    It unmasks trivial maps: all ones has no average drop, and a mean score of 1.
+    """
+    values, n = _real(mask, real)
+    return values.sum(1) / n
+
+
+def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
+    """Max divided by mean of the min-max map (thesis §4.1).
+
+    Returns:
+        ``[B]`` in [1, N]; higher is better. A map of zeros is constant and gets 1, as any
+        constant map: it singles nothing out.
+    """
+    mean = mean_score(mask, real)
+    peak = _real(mask, real)[0].amax(1)
+    return torch.where(mean > 0, peak / mean.where(mean > 0, torch.ones_like(mean)), torch.ones_like(mean))
+
+
+define("complexity", "lower", "L2 norm of the min-max map", lambda e: complexity(e.mask, e.real))
+define("sparsity", "higher", "max over mean of the min-max map", lambda e: sparsity(e.mask, e.real))
+define("mean_score", "lower", "mean of the min-max map", lambda e: mean_score(e.mask, e.real))

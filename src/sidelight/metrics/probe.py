@@ -1,0 +1,143 @@
+"""The passes through the target: many masks of one batch, each evaluated once, in large chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from sidelight.errors import ConfigError
+from sidelight.metrics.layout import Layout
+from sidelight.targets.base import TargetModel
+from sidelight.types import Inputs, Scores
+
+
+def _take(tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    return {name: value[rows] for name, value in tensors.items()}
+
+
+class Probe:
+    """Asks a target how sure it is of its own prediction under masks of one batch.
+
+    The clean pass, the values of each fill and the pass with everything removed are made
+    once and shared by every method that is evaluated on the batch.
+
+    Args:
+        target: the frozen model.
+        inputs: its inputs, ``B`` samples.
+        seeds: one integer per sample, for random fills.
+        forward_batch: masked copies that go through the target together.
+
+    Attributes:
+        classes: ``[B]`` class predicted on the clean input.
+        clean: ``[B]`` its probability.
+
+    Raises:
+        InputError: ``inputs`` are not what the target takes.
+        ConfigError: ``forward_batch`` below 1.
+    """
+
+    def __init__(
+        self, target: TargetModel, inputs: Inputs, seeds: Sequence[int], forward_batch: int = 128
+    ) -> None:
+        if forward_batch < 1:
+            raise ConfigError(f"forward_batch must be at least 1; got {forward_batch}.")
+        target.check(inputs)
+        self.target = target
+        self.inputs = target.to_device(inputs)
+        self.seeds = list(seeds)
+        self.forward_batch = forward_batch
+        self.feature_mask = target.feature_mask(self.inputs)
+        self._fills: dict[str, dict[str, Tensor]] = {}
+        self._empty: dict[tuple[str, tuple[str, ...]], Tensor] = {}
+        with torch.no_grad():
+            self._features = {k: v.detach() for k, v in target.features(self.inputs).items()}
+            chunks = torch.arange(len(self.seeds), device=target.device).split(forward_batch)
+            logits = [target.forward(_take(self.inputs, r), _take(self._features, r)) for r in chunks]
+        probabilities = torch.cat(logits).float().softmax(-1)
+        self.clean, self.classes = probabilities.max(-1)
+
+    def fill(self, name: str) -> dict[str, Tensor]:
+        """Values of the fill ``name``, computed on first use."""
+        if name not in self._fills:
+            self._fills[name] = self.target.fill_values(self.inputs, name, self.seeds, self._features)
+        return self._fills[name]
+
+    @torch.no_grad()
+    def confidence(self, fill: str, rows: Tensor, masks: Callable[[slice], Scores]) -> Tensor:
+        """Probability of the clean prediction for ``R`` masked copies.
+
+        Args:
+            fill: what stands where a feature was removed.
+            rows: ``[R]`` the sample of each copy.
+            masks: gives the scores of a slice of the copies; called chunk by chunk, so
+                the masks of a whole run never exist at the same time.
+
+        Returns:
+            ``[R]`` float32 in [0, 1].
+        """
+        values = self.fill(fill)
+        out = torch.empty(len(rows), device=self.clean.device)
+        with self.target.borrowed():
+            for start in range(0, len(rows), self.forward_batch):
+                part = slice(start, start + self.forward_batch)
+                chunk = rows[part]
+                logits = self.target.classify(_take(self.inputs, chunk), masks(part), _take(values, chunk))
+                out[part] = logits.float().softmax(-1).gather(1, self.classes[chunk, None]).squeeze(1)
+        return out
+
+    def under_map(self, fill: str, layout: Layout, soft: Tensor) -> Tensor:
+        """``[B]`` confidence when the soft map ``[B, N]`` masks the input; unreal features stay."""
+        scores = soft.masked_fill(~layout.real, 1.0)
+        rows = torch.arange(len(soft), device=soft.device)
+        return self.confidence(fill, rows, lambda part: layout.unflatten(scores[part]))
+
+    def empty(self, fill: str, layout: Layout) -> Tensor:
+        """``[B]`` confidence with every real feature of the layout's modalities removed."""
+        key = (fill, tuple(layout.shapes))
+        if key not in self._empty:
+            self._empty[key] = self.under_map(
+                fill, layout, torch.zeros(layout.real.shape).to(layout.real.device)
+            )
+        return self._empty[key]
+
+    def curves(
+        self, fill: str, layout: Layout, ranks: Sequence[Tensor], counts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Confidence with the top cells removed, and with the top cells alone.
+
+        A mask asked for twice (a count shared by two grids, a short text with fewer cells
+        than steps) is evaluated once; nothing removed is the clean pass, everything
+        removed is :meth:`empty`.
+
+        Args:
+            fill: what stands where a feature was removed.
+            layout: cells of the features.
+            ranks: for each tie draw, ``[B, M]`` place of every cell.
+            counts: ``[B, P]`` number of top cells, 0 to the sample's number of cells.
+
+        Returns:
+            ``(removed, kept)``, each ``[B, P]``, averaged over the draws.
+        """
+        cells, draws = layout.size.shape[1], len(ranks)
+        places = torch.cat([layout.spread(rank) for rank in ranks])  # [D·B, N]
+        copies = torch.arange(len(places), device=counts.device)
+        code = (copies[:, None] * (cells + 1) + counts.repeat(draws, 1)) * 2  # even: removed, odd: kept
+        unique, inverse = torch.stack([code, code + 1]).unique(return_inverse=True)
+        kept, count, copy = unique % 2 == 1, unique // 2 % (cells + 1), unique // 2 // (cells + 1)
+        sample = copy % len(counts)
+        nothing_left = count == torch.where(kept, 0, layout.real_cells.sum(1)[sample])
+        nothing_gone = count == torch.where(kept, layout.real_cells.sum(1)[sample], 0)
+        p = torch.where(nothing_gone, self.clean[sample], self.empty(fill, layout)[sample])
+        todo = (~nothing_left & ~nothing_gone).nonzero().flatten()
+        sample_, copy_, count_, kept_ = (t[todo] for t in (sample, copy, count, kept))
+
+        def masks(part: slice) -> Scores:
+            top = places[copy_[part]] < count_[part, None]
+            keep = (top == kept_[part, None]) | ~layout.real[sample_[part]]
+            return layout.unflatten(keep.float())
+
+        p[todo] = self.confidence(fill, sample_, masks)
+        removed, alone = p[inverse].unflatten(1, (draws, len(counts))).mean(1)
+        return removed, alone

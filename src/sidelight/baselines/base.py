@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.baselines.hooks import pristine
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.registry import Registry, nearest
 from sidelight.targets.base import TargetModel
@@ -142,7 +143,7 @@ class Rival(ABC):
             UnsupportedTargetError: the method cannot work on this target.
         """
         # autograd must work whatever mode the caller is in, and the caller's tensors stay untouched
-        with torch.inference_mode(False), torch.enable_grad(), target.borrowed():
+        with torch.inference_mode(False), torch.enable_grad(), target.borrowed(), pristine(target.model):
             target.check(inputs)
             parts = [self._maps(job) for job in self._jobs(target, inputs, classes, ids)]
         return {name: torch.cat([_presentable(p[name]) for p in parts]) for name in target.modalities}

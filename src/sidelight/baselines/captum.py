@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,12 +12,46 @@ from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from captum.attr import Saliency as CaptumSaliency
 from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
-from torch import Tensor
+from torch import Tensor, nn
 
-from sidelight.baselines.base import Job, Rival, reduce_channels, register
+from sidelight.baselines.base import Job, Rival, check_range, reduce_channels, register
 from sidelight.baselines.gradients import Gradient, InputXGradient, MeanReferenceXGradient
-from sidelight.baselines.hooks import FeatureModule, pristine, unshared
+from sidelight.baselines.hooks import unshared
 from sidelight.baselines.reference import reference_inputs
+
+
+class FeatureModule(nn.Module):
+    """``target.forward`` as the module Captum wants: features first, then the other inputs.
+
+    Inputs with a batch axis travel as extra arguments, so that Captum repeats them together
+    with the features; the rest is closed over.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.model = job.target.model
+        self._job = job
+        self._names = list(job.features)
+        self._extra = [k for k, v in job.inputs.items() if v.ndim and len(v) == job.size]
+
+    def features(self) -> tuple[Tensor, ...]:
+        """The job's features, fresh leaves in the order of :meth:`forward`."""
+        return tuple(self._job.features[n].detach().clone() for n in self._names)
+
+    def extra(self) -> tuple[Tensor, ...] | None:
+        """Captum's ``additional_forward_args``."""
+        return tuple(self._job.inputs[k] for k in self._extra) or None
+
+    def named(self, values: Iterable[Tensor]) -> dict[str, Tensor]:
+        """Tensors in the order of :meth:`features`, by modality."""
+        return dict(zip(self._names, values, strict=True))
+
+    def forward(self, *args: Tensor) -> Tensor:
+        count = len(self._names)
+        inputs = {**self._job.inputs, **dict(zip(self._extra, args[count:], strict=False))}
+        logits = self._job.target.forward(inputs, self.named(args[:count]))
+        check_range(self._job.classes, logits.shape[-1])
+        return logits
 
 
 @register
@@ -36,11 +70,10 @@ class Saliency(Rival):
         return "1 forward + 1 backward"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
-        with pristine(job.target.model):
-            module = FeatureModule(job)
-            values = CaptumSaliency(module).attribute(
-                module.features(), job.classes, abs=False, additional_forward_args=module.extra()
-            )
+        module = FeatureModule(job)
+        values = CaptumSaliency(module).attribute(
+            module.features(), job.classes, abs=False, additional_forward_args=module.extra()
+        )
         return reduce_channels(job.target, module.named(values), self.reduction)
 
 
@@ -67,9 +100,8 @@ class GuidedBackprop(Rival):
         return Gradient(self.internal_batch)
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
-        with pristine(job.target.model):
-            module = FeatureModule(job)
-            values = CaptumGuidedBackprop(module).attribute(module.features(), job.classes, module.extra())
+        module = FeatureModule(job)
+        values = CaptumGuidedBackprop(module).attribute(module.features(), job.classes, module.extra())
         return reduce_channels(job.target, module.named(values), self.reduction)
 
 
@@ -98,16 +130,15 @@ class IntegratedGradients(Rival):
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         base = job.target.fill_values(job.inputs, self.baseline, job.ids, job.features)
-        with pristine(job.target.model):
-            module = FeatureModule(job)
-            values = CaptumIntegratedGradients(module).attribute(
-                module.features(),
-                _expanded(job, base),
-                job.classes,
-                module.extra(),
-                n_steps=self.n_steps,
-                internal_batch_size=max(self.internal_batch, job.size),
-            )
+        module = FeatureModule(job)
+        values = CaptumIntegratedGradients(module).attribute(
+            module.features(),
+            _expanded(job, base),
+            job.classes,
+            module.extra(),
+            n_steps=self.n_steps,
+            internal_batch_size=max(self.internal_batch, job.size),
+        )
         return reduce_channels(job.target, module.named(values), self.reduction)
 
 
@@ -202,8 +233,7 @@ def deep_lift_values(job: Job, module: FeatureModule, base: Mapping[str, Tensor]
 def _deep_lift_ready(job: Job) -> Iterator[FeatureModule]:
     module = FeatureModule(job)
     args = (*module.features(), *(module.extra() or ()))
-    model = job.target.model
-    with pristine(model), unshared(model, lambda: module(*args), tuple(SUPPORTED_NON_LINEAR)):
+    with unshared(job.target.model, lambda: module(*args), tuple(SUPPORTED_NON_LINEAR)):
         yield module
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sidelight.baselines.base import Job, Rival, class_output, reduce_channels, register, stream
 from sidelight.baselines.reference import reference_inputs
+from sidelight.errors import ConfigError
 
 
 def class_gradients(job: Job, points: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -126,6 +127,13 @@ class GradientShap(Rival):
     n_baselines: int = 10
     stdev: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.stdev >= 0:
+            raise ConfigError(
+                f"option 'stdev' of rival 'gradient_shap' must not be negative; got {self.stdev}."
+            )
 
     @property
     def passes(self) -> str:

@@ -1,18 +1,16 @@
-"""Letting Captum at a borrowed model and giving the model back as it was."""
+"""Giving a model back as it was, whatever a method hung on it."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from sidelight.baselines.base import Job, check_range
+from torch import nn
 
 _HOOKS = (
     "_forward_hooks",
@@ -23,43 +21,11 @@ _HOOKS = (
     "_backward_hooks",
     "_backward_pre_hooks",
 )
-#: what Captum's DeepLIFT leaves on activations that no gradient came back to
-_CAPTUM_ATTRIBUTES = ("input", "output", "input_ref")
+# Captum's DeepLIFT leaves tensors on activations that no gradient came back to. Transformers
+# marks a model that it has hooked for hidden states: hooks and mark must go together, or the
+# next request for hidden states finds neither.
+_ATTRIBUTES = ("input", "output", "input_ref", "_output_capturing_hooks_installed")
 _MISSING = object()
-
-
-class FeatureModule(nn.Module):
-    """``target.forward`` as the module Captum wants: features first, then the other inputs.
-
-    Inputs with a batch axis travel as extra arguments, so that Captum repeats them together
-    with the features; the rest is closed over.
-    """
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.model = job.target.model
-        self._job = job
-        self._names = list(job.features)
-        self._extra = [k for k, v in job.inputs.items() if v.ndim and len(v) == job.size]
-
-    def features(self) -> tuple[Tensor, ...]:
-        """The job's features, fresh leaves in the order of :meth:`forward`."""
-        return tuple(self._job.features[n].detach().clone() for n in self._names)
-
-    def extra(self) -> tuple[Tensor, ...] | None:
-        """Captum's ``additional_forward_args``."""
-        return tuple(self._job.inputs[k] for k in self._extra) or None
-
-    def named(self, values: Iterable[Tensor]) -> dict[str, Tensor]:
-        """Tensors in the order of :meth:`features`, by modality."""
-        return dict(zip(self._names, values, strict=True))
-
-    def forward(self, *args: Tensor) -> Tensor:
-        count = len(self._names)
-        inputs = {**self._job.inputs, **dict(zip(self._extra, args[count:], strict=False))}
-        logits = self._job.target.forward(inputs, self.named(args[:count]))
-        check_range(self._job.classes, logits.shape[-1])
-        return logits
 
 
 @contextmanager
@@ -69,7 +35,7 @@ def pristine(model: nn.Module) -> Iterator[None]:
         (
             module,
             {k: dict(getattr(module, k)) for k in _HOOKS if hasattr(module, k)},
-            {k: module.__dict__.get(k, _MISSING) for k in _CAPTUM_ATTRIBUTES},
+            {k: module.__dict__.get(k, _MISSING) for k in _ATTRIBUTES},
         )
         for module in model.modules()
     ]

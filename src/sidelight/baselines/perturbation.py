@@ -102,14 +102,17 @@ class Occlusion(_Perturbation):
     def _one(self, job: Job, name: str, whole: Tensor, values: Mapping[str, Tensor]) -> Tensor:
         shape = job.score_shapes()[name]
         real = job.target.feature_mask(job.inputs)[name]
-        total, covered = (torch.zeros(shape, dtype=whole.dtype, device=whole.device) for _ in range(2))
-        windows = self._windows(job.spatial(name))
+        dtype = _at_least_float(whole)
+        total, covered = (torch.zeros(shape, dtype=dtype, device=whole.device) for _ in range(2))
+        sides = job.spatial(name)
+        somewhere = real.view(job.size, *sides).any(0)
+        # positions that are padding in every sample would cost a pass and change nothing
+        windows = (w for w in self._windows(sides) if bool(somewhere[w].any()))
         while batch := list(itertools.islice(windows, self._masks_per_batch(job))):
-            removed = torch.zeros((len(batch), *shape[1:]), dtype=torch.bool, device=real.device)
+            removed = torch.zeros((len(batch), *sides), dtype=torch.bool, device=real.device)
             for row, window in enumerate(batch):
-                at = (row, Ellipsis, *window)
-                removed[at] = True
-            gone = removed & real[:, None]
+                removed[row][window] = True
+            gone = removed.view(len(batch), *shape[1:]) & real[:, None]
             keep = (~gone).to(values[name].dtype)
             drop = whole[:, None] - self._outputs(job, {name: keep}, values)
             total += (gone * drop.view(*drop.shape, *[1] * (len(shape) - 1))).sum(1)
@@ -168,7 +171,11 @@ class Rise(_Perturbation):
         values = self._values(job)
         real = job.target.feature_mask(job.inputs)
         streams = [stream(self.seed, i, 3) for i in job.ids]
-        totals = {name: job.features[name].new_zeros(shape) for name, shape in job.score_shapes().items()}
+        totals = {
+            # half precision would lose most of a long sum
+            name: torch.zeros(shape, device=real[name].device, dtype=_at_least_float(job.features[name]))
+            for name, shape in job.score_shapes().items()
+        }
         done = 0
         while done < self.n_masks:
             count = min(self._masks_per_batch(job), self.n_masks - done)
@@ -197,5 +204,10 @@ class Rise(_Perturbation):
         coarse = self._bits(tuple(n + 1 for n in cells), generator)
         size = [(n + 1) * c for n, c in zip(cells, cell, strict=True)]
         smooth = F.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        smooth = smooth.clamp(0, 1)  # interpolation rounds past 1
         top, left = (int(torch.randint(c, (), generator=generator)) for c in cell)
         return smooth[top : top + sides[0], left : left + sides[1]]
+
+
+def _at_least_float(like: Tensor) -> torch.dtype:
+    return torch.promote_types(like.dtype, torch.float32)

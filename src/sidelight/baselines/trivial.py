@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sidelight.baselines.base import Job, Reduction, Rival, register, stream
+from sidelight.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Centre(_Trivial):
     title = "Centre"
 
     width: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.width > 0:
+            raise ConfigError(f"option 'width' of rival 'centre' must be positive; got {self.width}.")
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         return {name: self._bump(job, name) for name in job.features}

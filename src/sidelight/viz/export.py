@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sidelight.errors import CheckpointError
+from sidelight.files import replace_file
 from sidelight.viz import style
 
 
@@ -88,23 +87,7 @@ def write_atomic(files: Mapping[Path, bytes]) -> None:
     Raises:
         CheckpointError: a file could not be written; no temporary file is left behind.
     """
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
-    try:
+    with ExitStack() as stack:
+        temporary = {path: stack.enter_context(replace_file(path)) for path in files}
         for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary[path], "wb") as handle:
-                handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-        for path, new in temporary.items():
-            os.replace(new, path)
-    except OSError as error:
-        names = ", ".join(str(path) for path in files)
-        raise CheckpointError(
-            f"could not write {names}: {error.strerror or error}. Any earlier file there is unchanged; "
-            "check free space and permissions, or choose another folder."
-        ) from error
-    finally:
-        for leftover in temporary.values():
-            with suppress(OSError):
-                leftover.unlink()
+            temporary[path].write_bytes(content)

@@ -16,7 +16,7 @@ import matplotlib
 #: Name under which the library's own maps appear in tables and figures.
 OURS = "sidelight"
 #: Maps that look at nothing: the floor every method must beat.
-CONTROLS = ("random", "centre", "center", "constant")
+CONTROLS = ("random", "centre", "center", "constant", "input_norm")
 
 ACCENT = "#e8590c"
 CONTROL = "#8b93a1"
@@ -29,7 +29,7 @@ RIVALS = (
     "#56a9e0",
     "#b34d87",
     "#7c9a3d",
-    "#4b5a78",
+    "#6f7fa3",
 )
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 

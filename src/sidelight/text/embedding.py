@@ -1,0 +1,99 @@
+"""Facts about a text model's embeddings, read from the model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from sidelight.errors import InputError, UnsupportedTargetError
+
+_POSITION_NAMES = {"position_embeddings", "position_embedding", "wpe", "embed_positions", "pos_emb"}
+
+
+def input_embedding(model: nn.Module) -> nn.Module:
+    """The module that turns token ids into word embeddings.
+
+    Raises:
+        UnsupportedTargetError: the model has none, or is an encoder-decoder.
+    """
+    config = getattr(model, "config", None)
+    if getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedTargetError(
+            f"{type(model).__name__} is an encoder-decoder: its decoder reads the text again, past the mask. "
+            "Use an encoder (BERT, RoBERTa, ...) or a decoder-only classifier (GPT-2, Llama, ...)."
+        )
+    getter = getattr(model, "get_input_embeddings", None)
+    try:
+        embedding = getter() if getter is not None else None
+    except NotImplementedError:
+        embedding = None
+    if not isinstance(embedding, nn.Module) or not hasattr(embedding, "weight"):
+        raise UnsupportedTargetError(
+            f"{type(model).__name__} has no word embeddings to mask (get_input_embeddings() gives none). "
+            "Give a Hugging Face sequence classifier (AutoModelForSequenceClassification)."
+        )
+    return embedding
+
+
+@contextmanager
+def replaced_output(embedding: nn.Module, values: Tensor) -> Iterator[None]:
+    """Within the context, the first call of ``embedding`` returns ``values`` ``[B, T, D]``.
+
+    The model still gets its ``input_ids``, so whatever else it derives from them
+    (RoBERTa's positions, the last real token a decoder-only classifier pools) is its own,
+    on either padding side. Passing ``inputs_embeds`` would take that knowledge away. Later
+    calls are left alone: GPT-2 looks token types up in the same table.
+
+    Raises:
+        InputError: ``values`` do not fit the ids the model looks up.
+        UnsupportedTargetError: the model finished without calling ``embedding``.
+    """
+    calls = 0
+
+    def hook(_module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            return None
+        if output.shape != values.shape:
+            raise InputError(
+                f"features have shape {tuple(values.shape)}, but the token ids give {tuple(output.shape)}; "
+                "repeat the inputs as often as the features."
+            )
+        return values.to(output.dtype)
+
+    handle = embedding.register_forward_hook(hook)
+    try:
+        yield
+        if not calls:
+            raise UnsupportedTargetError(
+                "the model did not look words up in get_input_embeddings(), so they cannot be masked. "
+                "Give the plain model, not a compiled or traced one."
+            )
+    finally:
+        handle.remove()
+
+
+def position_limit(model: nn.Module) -> int | None:
+    """Longest input that learned absolute positions allow; ``None`` where there are none.
+
+    RoBERTa-like tables keep the rows up to their padding index for padding.
+    """
+    for name, module in model.named_modules():
+        if name.rsplit(".", 1)[-1] in _POSITION_NAMES and isinstance(module, nn.Embedding):
+            reserved = module.padding_idx + 1 if module.padding_idx is not None else 0
+            return module.num_embeddings - max(reserved, int(getattr(module, "offset", 0)))
+    return None
+
+
+def positions_from_ids(model: nn.Module) -> bool:
+    """Whether the model counts positions from its ids, skipping padding (RoBERTa and its kin)."""
+    return any(hasattr(m, "create_position_ids_from_inputs_embeds") for m in model.modules())
+
+
+def pools_last_token(model: nn.Module) -> bool:
+    """Whether the classifier reads the last token that is not padding (decoder-only families)."""
+    return isinstance(getattr(model, "score", None), nn.Linear) and not hasattr(model, "classifier")

@@ -1,0 +1,95 @@
+"""From whatever a row holds (string, pair, mapping) to the strings a tokenizer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sidelight.errors import InputError, InputTypeError
+
+#: columns that hold a text, or a pair of texts, where none are named
+KNOWN_COLUMNS: tuple[tuple[str, ...], ...] = (
+    ("text", "text_pair"),
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question", "context"),
+    ("text",),
+    ("sentence",),
+    ("review",),
+    ("content",),
+)
+
+
+def read_texts(samples: Sequence[Any], columns: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """One string, or two, for each sample.
+
+    Args:
+        samples: strings, pairs of strings, or mappings (rows of a data set).
+        columns: which one or two columns of a mapping to read; by default the first entry
+            of :data:`KNOWN_COLUMNS` that the row has.
+
+    Raises:
+        InputTypeError: a sample is not text; the message says which one.
+        InputError: there are no samples, a text is empty, or some samples are pairs and others not.
+    """
+    if isinstance(samples, str):
+        raise InputTypeError("expected a list of texts; got one string. Put it in a list: [text].")
+    if len(samples) == 0:
+        raise InputError("the batch is empty: give at least one text.")
+    texts = [_read(sample, index, columns) for index, sample in enumerate(samples)]
+    if len({len(t) for t in texts}) > 1:
+        index = next(i for i, t in enumerate(texts) if len(t) != len(texts[0]))
+        raise InputError(
+            f"one batch holds single texts and pairs (samples 0 and {index}); explain them separately."
+        )
+    return texts
+
+
+def _read(sample: Any, index: int, columns: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(sample, Mapping):
+        sample = tuple(sample[c] for c in _columns(sample, index, columns))
+    parts = tuple(sample) if isinstance(sample, (tuple, list)) else (sample,)
+    if not 1 <= len(parts) <= 2:
+        raise InputError(f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).")
+    for part in parts:
+        if not isinstance(part, str):
+            raise InputTypeError(f"sample {index} is not text: {_describe(part)}.")
+        if not part.strip():
+            what = "is empty" if not part else "is only white space"
+            raise InputError(
+                f"sample {index} {what} ({part[:20]!r}): there is no word to score. Leave it out."
+            )
+    return parts
+
+
+def _columns(sample: Mapping[str, Any], index: int, columns: Sequence[str]) -> Sequence[str]:
+    for names in [tuple(columns)] if columns else KNOWN_COLUMNS:
+        if all(name in sample for name in names):
+            return names
+    wanted = f"column(s) {list(columns)}" if columns else "a text column (such as 'text')"
+    raise InputError(
+        f"sample {index} has no {wanted}; its columns are {sorted(map(str, sample))}. "
+        "Name them: columns=['...'] (two for pairs)."
+    )
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "None. Drop the rows without a text, e.g. dataset.filter(lambda row: row['text'] is not None)"
+    if isinstance(value, float) and value != value:
+        return "NaN, as pandas writes a missing value. Drop these rows: frame.dropna(subset=['text'])"
+    if isinstance(value, bytes):
+        return "bytes. Decode them first: value.decode('utf-8')"
+    return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings"
+
+
+def encodable(text: str) -> str:
+    """``text`` with each lone surrogate replaced by U+FFFD, which tokenizers can take.
+
+    One character for one, so offsets stay true to the original.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
+    return text

@@ -1,0 +1,125 @@
+"""A Hugging Face tokenizer, asked for tensors and for what they stand for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sidelight.errors import InputError, InputTypeError
+from sidelight.text.samples import encodable, read_texts
+from sidelight.text.view import TextView, TruncationWarning, build_view
+
+#: tokenizers without a limit report a huge number
+_NO_LIMIT = 10**6
+
+
+class Tokenizing:
+    """Batches of texts as tensors, and as :class:`TextView`s for people.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer (a fast one where views are wanted).
+        max_length: longer texts are cut, with a warning; ``None`` for no limit.
+        columns: text column(s) of mapping samples.
+        padding_side: ``"left"`` or ``"right"``; default: the tokenizer's own.
+
+    Raises:
+        InputTypeError: ``tokenizer`` is no Hugging Face tokenizer.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_length: int | None = None,
+        columns: Sequence[str] = (),
+        padding_side: str | None = None,
+    ) -> None:
+        if not callable(tokenizer) or not hasattr(tokenizer, "convert_ids_to_tokens"):
+            raise InputTypeError(
+                f"expected a Hugging Face tokenizer; got {type(tokenizer).__name__}. "
+                "Load it with AutoTokenizer.from_pretrained(...), or wrap a tokenizers.Tokenizer: "
+                "PreTrainedTokenizerFast(tokenizer_object=...)."
+            )
+        own = getattr(tokenizer, "model_max_length", None)
+        limits = [n for n in (max_length, own) if n is not None and n < _NO_LIMIT]
+        self.tokenizer = tokenizer
+        self.max_length = min(limits) if limits else None
+        self.columns = tuple(columns)
+        self.padding_side = padding_side
+
+    def encode(self, samples: Sequence[Any]) -> Any:
+        """The tokenizer's own batch (``BatchEncoding``), padded, with ``special_tokens_mask``."""
+        return self._encode(read_texts(samples, self.columns))
+
+    def _encode(self, texts: list[tuple[str, ...]]) -> Any:
+        if len(texts) > 1 and getattr(self.tokenizer, "pad_token", None) is None:
+            raise InputError(
+                "this tokenizer has no padding token, so texts cannot be batched. Set one: "
+                "tokenizer.pad_token = tokenizer.eos_token; "
+                "model.config.pad_token_id = tokenizer.pad_token_id."
+            )
+        parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
+        batch = self.tokenizer(
+            *parts,
+            padding=len(texts) > 1,
+            padding_side=self.padding_side,
+            truncation=self.max_length is not None,
+            max_length=self.max_length,
+            return_special_tokens_mask=True,
+            return_attention_mask=True,
+        )
+        cut = [i for i in range(len(texts)) if self._truncated(batch, i)]
+        if cut:
+            warnings.warn(
+                f"{len(cut)} of {len(texts)} texts are longer than {self.max_length} tokens and were cut "
+                f"(first: sample {cut[0]}); words beyond that get no score.",
+                TruncationWarning,
+                stacklevel=4,
+            )
+        return batch
+
+    def _truncated(self, batch: Any, index: int) -> bool:
+        if not batch.encodings:  # a tokenizer written in Python keeps no record
+            return self.max_length is not None and len(batch["input_ids"][index]) >= self.max_length
+        return bool(batch.encodings[index].overflowing)
+
+    def tensors(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more; ``[B, T]``."""
+        return {name: torch.tensor(rows, dtype=torch.long) for name, rows in self.encode(samples).items()}
+
+    def views(self, samples: Sequence[Any]) -> list[TextView]:
+        """What the tokens of :meth:`tensors` stand for, padded alike.
+
+        Raises:
+            InputError: the tokenizer is written in Python and keeps no offsets.
+        """
+        texts = read_texts(samples, self.columns)
+        with warnings.catch_warnings():
+            # The views say it themselves, text by text.
+            warnings.simplefilter("ignore", TruncationWarning)
+            batch = self._encode(texts)
+        if not batch.encodings:
+            raise InputError(
+                f"{type(self.tokenizer).__name__} keeps no character offsets, so words cannot be shown. "
+                "Load the fast tokenizer: AutoTokenizer.from_pretrained(..., use_fast=True)."
+            )
+        return [self._view(texts[i], batch, i) for i in range(len(texts))]
+
+    def _view(self, texts: tuple[str, ...], batch: Any, index: int) -> TextView:
+        encoding = batch.encodings[index]
+        segments = [
+            None if special or not attended else segment or 0
+            for special, attended, segment in zip(
+                encoding.special_tokens_mask, encoding.attention_mask, encoding.sequence_ids, strict=True
+            )
+        ]
+        return build_view(texts, encoding.tokens, segments, encoding.offsets, self._truncated(batch, index))
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Token ids as readable pieces; the vocabulary's own spelling where a piece is no whole character."""
+        raw = self.tokenizer.convert_ids_to_tokens(list(ids))
+        read = [self.tokenizer.decode([i]) for i in ids]
+        return [r if r and "\ufffd" not in r else str(own) for r, own in zip(read, raw, strict=True)]

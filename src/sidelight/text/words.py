@@ -1,0 +1,118 @@
+"""Cut any string into words, the same way whatever the tokenizer.
+
+Tokenizers disagree about words (WordPiece splits off every punctuation mark, SentencePiece
+none), so words are found in the text itself: runs of letters, digits and their combining
+marks; URLs, addresses, hashtags and mentions in one piece; each CJK character and each
+emoji (with its modifiers and joiners) on its own; runs of other punctuation together.
+White space belongs to no word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_WHOLE = re.compile(
+    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'»”]"  # URL, without the sentence's own punctuation
+    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",  # e-mail address
+    re.IGNORECASE,
+)
+_CJK = (
+    (0x3005, 0x3007),  # iteration mark, closing mark, zero
+    (0x3040, 0x309F),  # Hiragana
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x323AF),
+)
+_EXTENDERS = {"\u200d", "\u200c", "\u20e3"}  # joiners and the keycap
+_INNER = {"'", "’", "-", "‐", "·"}  # part of a word when letters stand on both sides
+_INNER_NUMBER = {".", ",", ":"}  # part of a number when digits stand on both sides
+
+
+@lru_cache(maxsize=65536)
+def _kind(char: str) -> str:
+    """One of ``space``, ``word``, ``cjk``, ``emoji``, ``flag``, ``extend``, ``punct``, ``control``."""
+    code = ord(char)
+    category = unicodedata.category(char)
+    if char in _EXTENDERS or 0x1F3FB <= code <= 0x1F3FF or 0xE0020 <= code <= 0xE007F:
+        return "extend"
+    if char.isspace():
+        return "space"
+    if any(low <= code <= high for low, high in _CJK):
+        return "cjk"
+    if 0x1F1E6 <= code <= 0x1F1FF:
+        return "flag"
+    if category[0] == "M":
+        return "extend"
+    if category[0] in "LN" or char == "_":
+        return "word"
+    if category == "So" or (category == "Cn" and code >= 0x1F000):
+        return "emoji"
+    return "punct" if category[0] in "PS" else "control"
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Character spans ``(start, end)`` of the words of ``text``, in order, never overlapping.
+
+    Every character that is not white space lies in exactly one span.
+
+    Example:
+        >>> text = "Don't miss #NLProc 👍🏽!"
+        >>> [text[a:b] for a, b in word_spans(text)]
+        ["Don't", 'miss', '#NLProc', '👍🏽', '!']
+    """
+    spans: list[tuple[int, int]] = []
+    position = 0
+    for match in _WHOLE.finditer(text):
+        spans += _scan(text, position, match.start())
+        spans.append(match.span())
+        position = match.end()
+    return spans + _scan(text, position, len(text))
+
+
+def _scan(text: str, start: int, stop: int) -> list[tuple[int, int]]:
+    spans = []
+    position = start
+    while position < stop:
+        if _kind(text[position]) == "space":
+            position += 1
+            continue
+        end = _word_end(text, position, stop)
+        spans.append((position, end))
+        position = end
+    return spans
+
+
+def _word_end(text: str, start: int, stop: int) -> int:
+    """End of the word that begins at ``start``."""
+    kind = _kind(text[start])
+    end = start + 1
+    if text[start] in "#@＃＠" and end < stop and _kind(text[end]) == "word":
+        kind = "word"
+    while end < stop:
+        char, following = text[end], _kind(text[end])
+        glued = text[end - 1] == "\u200d" and following != "space"
+        if following == "extend" or glued or _continues(text, end, stop, kind):
+            end += 1
+        elif kind == following == "flag":
+            # Two regional indicators are one flag; a third one begins the next.
+            return end + 1
+        elif kind == following == "punct" and char not in "#@＃＠":
+            end += 1
+        else:
+            break
+    return end
+
+
+def _continues(text: str, at: int, stop: int, kind: str) -> bool:
+    """Whether the character ``at`` goes on with a word of letters and digits."""
+    if kind != "word":
+        return False
+    if _kind(text[at]) == "word":
+        return True
+    if at + 1 >= stop or _kind(text[at + 1]) != "word":
+        return False
+    inner_number = text[at] in _INNER_NUMBER and text[at - 1].isdigit() and text[at + 1].isdigit()
+    return text[at] in _INNER or inner_number

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from torch import Tensor
 from sidelight.errors import InputError
 from sidelight.modality import Modality
 from sidelight.registry import Registry
+
+if TYPE_CHECKING:
+    from sidelight.fills_text import TokenContext
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,14 @@ class FillContext:
         seeds: one integer per sample; the only source of randomness.
         lower, upper: ``[C]`` smallest and largest value a channel can take, or ``None``.
         reference: ``[R, ...]`` other inputs of the same shape to draw from, or ``None``.
+        tokens: vocabulary and special tokens of a text target, or ``None``.
     """
 
     seeds: Sequence[int]
     lower: Tensor | None = None
     upper: Tensor | None = None
     reference: Tensor | None = None
+    tokens: TokenContext | None = None
 
 
 #: ``(x, context) -> values``, broadcastable to ``x``.

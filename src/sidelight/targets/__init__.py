@@ -6,25 +6,41 @@ from typing import Any
 
 from torch import nn
 
+from sidelight.errors import UnsupportedTargetError
 from sidelight.registry import Registry
 from sidelight.targets.base import TargetModel, fingerprint
 from sidelight.targets.image import ImageTarget
+from sidelight.targets.text import TextTarget
 
 #: Target families by modality name; adding a family is one file and one line here.
 TARGETS: Registry[type[TargetModel]] = Registry("target family")
 TARGETS.add("image", ImageTarget)
+TARGETS.add("text", TextTarget)
 
-__all__ = ["TARGETS", "ImageTarget", "TargetModel", "as_target", "fingerprint"]
+__all__ = ["TARGETS", "ImageTarget", "TargetModel", "TextTarget", "as_target", "fingerprint"]
 
 
-def as_target(model: nn.Module | TargetModel, processor: Any = None, **options: Any) -> TargetModel:
+def as_target(
+    model: nn.Module | TargetModel, processor: Any = None, family: str | None = None, **options: Any
+) -> TargetModel:
     """Wrap ``model`` in the target family that fits it.
 
     Args:
         model: a classifier, or a target already (returned as it is).
         processor: what turns raw samples into the model's inputs.
+        family: a name in :data:`TARGETS`; default: told by what the model reads.
         options: passed on to the family, e.g. ``layers=[...]``.
+
+    Raises:
+        UnsupportedTargetError: ``model`` is no ``nn.Module``, or not a classifier sidelight can read.
     """
     if isinstance(model, TargetModel):
         return model
-    return ImageTarget(model, processor, **options)
+    if not isinstance(model, nn.Module):
+        raise UnsupportedTargetError(
+            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
+        )
+    if family is None:
+        # Hugging Face models say what they read; a plain module is taken to read images.
+        family = "text" if getattr(model, "main_input_name", "pixel_values") == "input_ids" else "image"
+    return TARGETS[family](model, processor, **options)

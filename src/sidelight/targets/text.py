@@ -1,0 +1,292 @@
+"""Any Hugging Face sequence classifier, encoder or decoder-only, masked at its word embeddings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
+from sidelight.fills_text import TokenContext, split_drop
+from sidelight.masking import FillContext, fill_values
+from sidelight.modality import TEXT, Modality
+from sidelight.targets.base import TargetModel
+from sidelight.text.checks import check_features, check_ids, check_padding, check_shapes
+from sidelight.text.embedding import (
+    input_embedding,
+    pools_last_token,
+    position_limit,
+    positions_from_ids,
+    replaced_output,
+)
+from sidelight.text.tokenizing import Tokenizing
+from sidelight.text.view import TextView
+from sidelight.text.vocabulary import Vocabulary
+from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+
+_NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask"}
+
+
+class TextTarget(TargetModel):
+    """A frozen text classifier.
+
+    Scores multiply the word embeddings, before positions and layer norm are added
+    (method §4). Special tokens and padding are no features: their score is always 1.
+
+    Args:
+        model: a Hugging Face sequence classifier (BERT, RoBERTa, DeBERTa, GPT-2, Llama, ...).
+        processor: its tokenizer; needed for raw texts and for the fill ``mask``.
+        layers: which hidden states the scorer reads, as indices into ``hidden_states``
+            (0: embeddings, -1: last layer); ``[-1]`` by default.
+        max_length: texts are cut to so many tokens; by default what model and tokenizer can take.
+        columns: text column(s) of mapping samples, where their names are not the usual ones.
+
+    Raises:
+        UnsupportedTargetError: the model has no word embeddings, or is an encoder-decoder.
+        InputTypeError: ``processor`` is no tokenizer.
+    """
+
+    family = "text"
+    modalities: Mapping[str, Modality] = MappingProxyType({"text": TEXT})
+
+    def __init__(
+        self,
+        model: nn.Module,
+        processor: Any = None,
+        layers: Sequence[int] = (-1,),
+        max_length: int | None = None,
+        columns: Sequence[str] = (),
+    ) -> None:
+        super().__init__(model)
+        if not layers or not all(isinstance(i, int) for i in layers):
+            raise ConfigError(
+                f"layers of a text target are hidden-state indices such as [6, -1]; got {list(layers)}."
+            )
+        self.embedding = input_embedding(model)
+        self.layers = tuple(layers)
+        self._options = {"layers": list(layers), "max_length": max_length, "columns": list(columns)}
+        self.limit = position_limit(model)
+        tokenizer = getattr(processor, "tokenizer", processor)
+        self.vocabulary = Vocabulary(self.embedding, tokenizer, getattr(model, "config", None))
+        # Rotary positions have no hard limit, but the model was not trained beyond this one.
+        soft = self.limit or getattr(self.vocabulary.config, "max_position_embeddings", None)
+        limits = [n for n in (max_length, soft) if n]
+        cut = min(limits) if limits else None
+        # Encoders pool the first token, which must not be padding.
+        side = None if pools_last_token(model) else "right"
+        self.text = Tokenizing(tokenizer, cut, columns, side) if tokenizer is not None else None
+        self._accepts = set(inspect.signature(model.forward).parameters) - _NOT_FOR_THE_MODEL
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, or ``None``."""
+        return self.vocabulary.tokenizer
+
+    # -- inputs ---------------------------------------------------------------------
+
+    def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        """Tokenize strings, pairs, or rows of a data set; ``[B, T]`` tensors on the CPU.
+
+        Beside what the tokenizer gives there is ``special_tokens_mask``. A result does not
+        depend on the rest of its batch: encoders, which pool the first token, are padded on
+        the right whatever the tokenizer's setting; where decoder-only models are padded on
+        the left, ``position_ids`` count real tokens only.
+
+        Raises:
+            InputError, InputTypeError: a sample is empty or not text, or there is no tokenizer.
+
+        Warns:
+            TruncationWarning: a text was cut.
+        """
+        if isinstance(samples, Mapping) and "input_ids" in samples:
+            return dict(samples)
+        tensors = self._tokenizing().tensors(samples)
+        attended = tensors["attention_mask"]
+        left_padded = bool((attended[:, 0] == 0).any())
+        if left_padded and "position_ids" in self._accepts and not positions_from_ids(self.model):
+            tensors["position_ids"] = (attended.cumsum(1) - 1).clamp(min=0)
+        return tensors
+
+    def _tokenizing(self) -> Tokenizing:
+        if self.text is None:
+            raise InputError(
+                "raw texts need the model's tokenizer: pass processor=AutoTokenizer.from_pretrained(...), "
+                "or give tensors: {'input_ids': ..., 'attention_mask': ..., 'special_tokens_mask': ...}."
+            )
+        return self.text
+
+    def check(self, inputs: Inputs) -> None:
+        ids = check_shapes(inputs)
+        check_ids(ids, self.vocabulary.size, self.limit)
+        check_padding(ids, self._attention(inputs), self.model, self.vocabulary.config_pad_id)
+        check_features(self.feature_mask(inputs)["text"])
+
+    def _attention(self, inputs: Inputs) -> Tensor:
+        mask = inputs.get("attention_mask")
+        return torch.ones_like(inputs["input_ids"]) if mask is None else mask
+
+    # -- saving and loading ---------------------------------------------------------
+
+    def save_processor(self, folder: Path) -> None:
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+
+    @classmethod
+    def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
+        """The tokenizer kept beside the model ``name``; ``None`` where there is none (tensors still work)."""
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(name, revision=revision)
+        except (OSError, ValueError):
+            return None
+
+    @classmethod
+    def load_model(cls, name: str, revision: str | None = None) -> nn.Module:
+        from transformers import AutoModelForSequenceClassification
+
+        return AutoModelForSequenceClassification.from_pretrained(name, revision=revision).eval()
+
+    def options(self) -> dict[str, Any]:
+        return dict(self._options)
+
+    # -- for people -----------------------------------------------------------------
+
+    def describe(self, samples: Sequence[Any]) -> list[TextView]:
+        """Tokens, words and offsets of each sample, aligned with what :meth:`prepare` gives for them."""
+        return self._tokenizing().views(samples)
+
+    def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
+        """``{"text": list of strings}`` per sample.
+
+        With the raw ``samples`` these are words that join to the original text; without,
+        the ids can only be spelled token by token.
+        """
+        if samples is not None:
+            return [{"text": view.shown()} for view in self.describe(samples)]
+        spell = self.text.spelled if self.text is not None else lambda ids: [f"#{i}" for i in ids]
+        real = self.feature_mask(inputs)["text"]
+        return [
+            {"text": spell(ids[mask].tolist())} for ids, mask in zip(inputs["input_ids"], real, strict=True)
+        ]
+
+    def display_scores(
+        self, inputs: Inputs, scores: Scores, samples: Sequence[Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """``{"text": [N]}`` per sample: one score for each string of :meth:`display`, called alike."""
+        rows = scores["text"].detach().float().cpu()
+        if samples is not None:
+            shown = [v.shown_scores(row) for v, row in zip(self.describe(samples), rows, strict=True)]
+            return [{"text": np.asarray(values, dtype=np.float32)} for values in shown]
+        real = self.feature_mask(inputs)["text"].cpu()
+        return [{"text": row[mask].numpy()} for row, mask in zip(rows, real, strict=True)]
+
+    # -- passes ---------------------------------------------------------------------
+
+    def features(self, inputs: Inputs) -> Features:
+        with torch.no_grad():
+            return {"text": self.embedding(inputs["input_ids"])}
+
+    def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
+        """``{"text": [B, T]}``: attended to, and not a special token.
+
+        Without ``special_tokens_mask``, ids that the tokenizer (or config) calls special
+        are taken for such; unknown words stay features.
+        """
+        special = inputs.get("special_tokens_mask")
+        if special is None:
+            known = torch.tensor(sorted(self.vocabulary.special_ids), dtype=torch.long)
+            special = torch.isin(inputs["input_ids"], known.to(inputs["input_ids"].device))
+        return {"text": self._attention(inputs).bool() & ~special.bool()}
+
+    def _arguments(self, inputs: Inputs) -> dict[str, Any]:
+        arguments: dict[str, Any] = {k: v for k, v in inputs.items() if k in self._accepts}
+        arguments["attention_mask"] = self._attention(inputs)
+        if "use_cache" in self._accepts:
+            arguments["use_cache"] = False
+        return arguments
+
+    def forward_trainable(self, inputs: Inputs) -> Tensor:
+        return self._logits(self.model(**self._arguments(inputs)))
+
+    def forward(self, inputs: Inputs, features: Features) -> Tensor:
+        with self.borrowed(), replaced_output(self.embedding, features["text"]):
+            return self._logits(self.model(**self._arguments(inputs)))
+
+    def classify(
+        self,
+        inputs: Inputs,
+        scores: Scores,
+        fill: str | Mapping[str, Tensor] = "zero",
+        seeds: Sequence[int] | None = None,
+    ) -> Tensor:
+        """As :meth:`TargetModel.classify`; special tokens stay in, whatever their score.
+
+        Fill ``drop`` also takes tokens that score below one half out of attention.
+        """
+        if "text" not in scores:
+            return super().classify(inputs, scores, fill, seeds)
+        real = self.feature_mask(inputs)["text"]
+        kept = torch.where(real, scores["text"], torch.ones_like(scores["text"]))
+        values = (
+            self.fill_values(inputs, fill, seeds or range(len(real))) if isinstance(fill, str) else dict(fill)
+        )
+        values["text"], attention = split_drop(values["text"], kept, self._attention(inputs), real)
+        return super().classify({**inputs, "attention_mask": attention}, {"text": kept}, values)
+
+    def _encode(self, inputs: Inputs) -> Encoding:
+        out = self.model(**self._arguments(inputs), output_hidden_states=True)
+        hidden = getattr(out, "hidden_states", None)
+        if not hidden:
+            raise UnsupportedTargetError(
+                f"{type(self.model).__name__} gives no hidden states for a scorer to read."
+            )
+        if not all(-len(hidden) <= i < len(hidden) for i in self.layers):
+            raise ConfigError(
+                f"layers {list(self.layers)}: {self.name} has hidden states 0 to {len(hidden) - 1}."
+            )
+        # Exact zeros at padding tell the scorer what to leave out, and hold no NaN.
+        attended = self._attention(inputs).bool().unsqueeze(-1)
+        states = tuple(torch.where(attended, hidden[i], torch.zeros_like(hidden[i])) for i in self.layers)
+        return Encoding(self._logits(out), {"text": states}, self.feature_mask(inputs))
+
+    def _logits(self, out: Any) -> Tensor:
+        logits = getattr(out, "logits", None)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise UnsupportedTargetError(
+                f"{type(self.model).__name__} returned {type(out).__name__} without logits [B, K]; "
+                "sidelight explains classifiers (load it with AutoModelForSequenceClassification)."
+            )
+        return logits
+
+    def spec(self, inputs: Inputs) -> TargetSpec:
+        states = self.encode({k: v[:1] for k, v in inputs.items()}).states["text"]
+        return TargetSpec(states={"text": tuple(StateSpec(s.shape[-1]) for s in states)})
+
+    # -- fills ----------------------------------------------------------------------
+
+    def fill_values(
+        self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
+    ) -> dict[str, Tensor]:
+        features = self.features(inputs) if features is None else features
+        context = FillContext(seeds, reference=self.reference.get("text"), tokens=self.token_context(inputs))
+        with torch.no_grad():
+            return {"text": fill_values(fill, features["text"], TEXT, context)}
+
+    def token_context(self, inputs: Inputs) -> TokenContext:
+        """What text fills may look at: vocabulary, special tokens, which tokens are real."""
+        words = self.vocabulary
+        return TokenContext(
+            embed=self.embedding,
+            mean=words.mean,
+            ordinary=words.ordinary_ids,
+            real=self.feature_mask(inputs)["text"],
+            mask_id=words.mask_id,
+            pad_id=words.pad_id,
+        )

@@ -1,8 +1,9 @@
 """The trained part: small networks that read a frozen target's states and score its input."""
 
 from sidelight.scorers import image as _image  # registers the image decoder
+from sidelight.scorers import text as _text  # registers the text decoder
 from sidelight.scorers.base import Scorer, ScorerConfig
 from sidelight.scorers.head import ScoreHead
 
-del _image
+del _image, _text
 __all__ = ["ScoreHead", "Scorer", "ScorerConfig"]

@@ -1,0 +1,126 @@
+"""The text scorer: a narrow transformer over the target's token states (§3.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.errors import ConfigError, InputError
+from sidelight.scorers.base import DECODERS
+from sidelight.types import Encoding, StateSpec
+
+
+class TextDecoder(nn.Module):
+    """States of the frozen target to one raw score per token.
+
+    The states are projected to a narrow width at once, so that the whole decoder costs
+    under one per cent of a base-size encoder. They carry the target's own positions; the
+    decoder adds none, so no length is built in. Padding is neither attended to nor scored.
+
+    Args:
+        states: shape of each state, shallow to deep.
+        width: width of the decoder.
+        layers: transformer layers; 0 scores every token by itself.
+        heads: attention heads; must divide ``width``.
+        expand: width of the feed-forward part, as a multiple of ``width``.
+        dropout: in training only.
+        cond_dim: width of a fusion vector that shifts and scales the projected states, if
+            there is one.
+
+    Raises:
+        ConfigError: ``heads`` does not divide ``width``, a size is not positive, or there is no state.
+    """
+
+    def __init__(
+        self,
+        states: Sequence[StateSpec],
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        expand: int = 2,
+        dropout: float = 0.0,
+        cond_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not states:
+            raise ConfigError("a text scorer needs at least one state to read.")
+        if min(width, heads, expand) < 1 or layers < 0 or width % heads:
+            raise ConfigError(
+                f"width must be a positive multiple of heads, and layers not negative; "
+                f"got width={width}, heads={heads}, expand={expand}, layers={layers}."
+            )
+        self.projections = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(s.channels), nn.Linear(s.channels, width)) for s in states
+        )
+        self.film = nn.Linear(cond_dim, 2 * width) if cond_dim else None
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, heads, expand * width, dropout, "gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.readout = nn.Linear(width, 1)
+        # Start above ReLU's floor: a map that is all background has no gradient to leave it by.
+        nn.init.constant_(self.readout.bias, 0.5)
+
+    def forward(
+        self,
+        states: Sequence[Tensor],
+        feature_mask: Tensor,
+        attention_mask: Tensor | None = None,
+        fusion: Tensor | None = None,
+    ) -> Tensor:
+        """Raw scores ``[B, T]``; 0 at positions that are not attended to.
+
+        Args:
+            states: ``[B, T, D_i]`` each, shallow to deep.
+            feature_mask: ``[B, T]`` boolean, true where a token is to be scored.
+            attention_mask: ``[B, T]``, true or 1 where a token may be looked at; by default
+                the features, and all positions whose state is not exactly zero (targets
+                zero the states of padding, so special tokens are looked at).
+            fusion: ``[B, cond_dim]``, where the decoder is conditioned.
+
+        Raises:
+            InputError: another number of states than the decoder was built for.
+        """
+        if len(states) != len(self.projections):
+            raise InputError(f"the scorer reads {len(self.projections)} state(s); got {len(states)}.")
+        if attention_mask is None:
+            seen = feature_mask | (states[-1] != 0).any(-1)
+        else:
+            seen = attention_mask.bool()
+        dtype = self.readout.weight.dtype
+        terms = [p(s.to(dtype)) for p, s in zip(self.projections, states, strict=True)]
+        x = torch.stack(terms).sum(0)
+        if self.film is not None and fusion is not None:
+            scale, shift = self.film(fusion.to(dtype)).unsqueeze(1).chunk(2, -1)
+            x = x * (1 + scale) + shift
+        for layer in self.layers:
+            x = layer(x, src_key_padding_mask=~seen)
+        return self.readout(self.norm(x)).squeeze(-1).masked_fill(~seen, 0.0)
+
+
+@DECODERS.register("text")
+class TextScorer(nn.Module):
+    """:class:`TextDecoder` behind the decoder protocol of :mod:`sidelight.scorers.base`."""
+
+    def __init__(
+        self,
+        states: Sequence[StateSpec],
+        feature_shape: Sequence[int] | None = None,
+        cond_dim: int | None = None,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        expand: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.decoder = TextDecoder(states, width, layers, heads, expand, dropout, cond_dim)
+
+    def forward(self, encoding: Encoding, modality: str) -> Tensor:
+        mask = encoding.feature_mask[modality]
+        return self.decoder(encoding.states[modality], mask, fusion=encoding.fusion)

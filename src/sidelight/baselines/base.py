@@ -83,7 +83,8 @@ class Rival(ABC):
     the method scores features directly) and ``source`` (the paper).
 
     Args:
-        internal_batch: at most so many rows go through the target at once.
+        internal_batch: at most so many rows go through the target at once. The default is the
+            fastest on a CPU, where 64 images of 224 px take three times as long; raise it on a GPU.
     """
 
     name: ClassVar[str]
@@ -94,7 +95,7 @@ class Rival(ABC):
     #: rows of the target's batch that one sample needs at the least
     rows_per_sample: ClassVar[int] = 1
 
-    internal_batch: int = 64
+    internal_batch: int = 16
 
     def __post_init__(self) -> None:
         positive = ("internal_batch", "n_steps", "n_samples", "n_baselines", "n_masks", "grid")

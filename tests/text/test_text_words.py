@@ -265,3 +265,12 @@ class TestHighlights:
 
     def test_ansi_has_colours(self) -> None:
         assert "\x1b[" in to_ansi("great film", [(0, 5, 1.0)])
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_ids_alone_are_spelled_readably(kind: str) -> None:
+    tokenizer = make_tokenizer(kind)
+    text = "the film was great but memorable"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert "".join(Tokenizing(tokenizer).spelled(ids)).strip() == text
+    assert all(Tokenizing(tokenizer).spelled(tokenizer("😀", add_special_tokens=False)["input_ids"]))

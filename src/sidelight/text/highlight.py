@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: red, green and blue of a score of 1; a score of 0 is the background
 HIGHLIGHT = (255, 153, 0)
+#: colour of the line under known evidence
+EVIDENCE = "#00b8d9"
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -40,7 +42,9 @@ _LATEX = {
 _LATEX_TABLE = str.maketrans(_LATEX)
 
 
-def to_html(text: str, spans: Iterable[ScoredSpan], titles: bool = True) -> str:
+def to_html(
+    text: str, spans: Iterable[ScoredSpan], titles: bool = True, evidence: Iterable[tuple[int, int]] = ()
+) -> str:
     """One ``<div>`` with every scored span on a background as strong as its score.
 
     The text is escaped, its direction is left to the browser (``dir="auto"``), and
@@ -50,14 +54,22 @@ def to_html(text: str, spans: Iterable[ScoredSpan], titles: bool = True) -> str:
         text: the original string.
         spans: ``(start, end, score)``, scores in [0, 1] or ``None`` (never seen by the model).
         titles: whether hovering shows the score.
+        evidence: ``(start, end)`` of known evidence; spans that touch it are underlined.
     """
-    body = "".join(_html_piece(piece, titles) for piece in partition(text, spans))
+    known, position, body = list(evidence), 0, ""
+    for piece in partition(text, spans):
+        end = position + len(piece.text)
+        marked = bool(piece.text.strip()) and any(a < end and position < b for a, b in known)
+        body += _html_piece(piece, titles, marked)
+        position = end
     style = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.7"
     return f'<div class="sidelight-text" dir="auto" style="{style}">{body}</div>'
 
 
-def _html_piece(piece: Piece, titles: bool) -> str:
+def _html_piece(piece: Piece, titles: bool, marked: bool) -> str:
     content = html.escape(visible(piece.text), quote=True)
+    if marked:
+        content = f'<span style="border-bottom:2px solid {EVIDENCE}">{content}</span>'
     if piece.unread:
         title = ' title="not read by the model"' if titles else ""
         return f'<span style="opacity:.5;text-decoration:underline dotted"{title}>{content}</span>'

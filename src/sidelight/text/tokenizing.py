@@ -15,6 +15,8 @@ from sidelight.text.view import TextView, TruncationWarning, build_view
 
 #: tokenizers without a limit report a huge number
 _NO_LIMIT = 10**6
+#: how byte-level and SentencePiece vocabularies spell a space
+_SPACE_MARKS = ("Ġ", "▁")
 
 
 class Tokenizing:
@@ -119,7 +121,21 @@ class Tokenizing:
         return build_view(texts, encoding.tokens, segments, encoding.offsets, self._truncated(batch, index))
 
     def spelled(self, ids: Sequence[int]) -> list[str]:
-        """Token ids as readable pieces; the vocabulary's own spelling where a piece is no whole character."""
-        raw = self.tokenizer.convert_ids_to_tokens(list(ids))
-        read = [self.tokenizer.decode([i]) for i in ids]
-        return [r if r and "\ufffd" not in r else str(own) for r, own in zip(read, raw, strict=True)]
+        """Token ids as readable pieces, with a space before those that begin a word.
+
+        The vocabulary's own spelling stands where a piece is no whole character.
+        """
+        raw = [str(token) for token in self.tokenizer.convert_ids_to_tokens(list(ids))]
+        out: list[str] = []
+        for token_id, own in zip(ids, raw, strict=True):
+            read = str(self.tokenizer.decode([token_id])).lstrip().removeprefix("##")
+            whole = "\ufffd" not in read and (read or own in _SPACE_MARKS)
+            shown = read if whole else own
+            out.append(" " + shown if not shown or (out and self._begins_word(own)) else shown)
+        return out
+
+    def _begins_word(self, token: str) -> bool:
+        model = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "model", None)
+        if type(model).__name__ in ("WordPiece", "WordLevel"):
+            return not token.startswith("##")
+        return token.startswith(_SPACE_MARKS)

@@ -4,7 +4,7 @@ Each modality brings a :class:`~sidelight.viz.base.Renderer`; importing this pac
 registers all of them, so nothing else asks which modality it is drawing.
 """
 
-from sidelight.viz import image
+from sidelight.viz import image, text
 from sidelight.viz.base import RENDERERS, Renderer
 from sidelight.viz.curves import plot_curves
 from sidelight.viz.export import to_data_uri, to_png, to_svg
@@ -21,6 +21,7 @@ __all__ = [
     "plot_grid",
     "plot_radar",
     "plot_tradeoff",
+    "text",
     "to_data_uri",
     "to_png",
     "to_svg",

@@ -1,0 +1,222 @@
+"""Maps on text: the stronger a word counted, the stronger its background.
+
+Pictures are drawn with outlines of glyphs, so the text scales with its panel. They are
+for papers and grids; right-to-left scripts, emoji and CJK look right in the HTML, where
+the browser does the typesetting.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import FigureBase
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+from matplotlib.textpath import text_to_path
+
+from sidelight.errors import InputError
+from sidelight.text.display import visible
+from sidelight.text.highlight import EVIDENCE, HIGHLIGHT, to_html
+from sidelight.viz import style as look
+from sidelight.viz.base import RENDERERS, Renderer
+
+#: inches of the full view and of a grid cell
+WIDTH, CELL_WIDTH = 6.4, 2.6
+#: points
+FONT, CELL_FONT = 10.0, 7.0
+#: a grid cell shows no more lines than this
+CELL_LINES = 9
+_LEADING = 1.65
+_COLOURS = LinearSegmentedColormap.from_list("highlight", ["white", "#{:02x}{:02x}{:02x}".format(*HIGHLIGHT)])
+
+
+class TextRenderer(Renderer):
+    """Draws one score per string; the strings, white space included, join to the text."""
+
+    styles = ("highlight",)
+
+    def check(self, scores: Any, display: Any) -> tuple[np.ndarray, list[str]]:
+        values = np.asarray(scores, dtype=np.float32)
+        if isinstance(display, str) or not all(isinstance(word, str) for word in display):
+            raise InputError("a text to show must be a list of strings, one for each score.")
+        if values.shape != (len(display),):
+            raise InputError(
+                f"text scores must be [{len(display)}] like their words; got shape {values.shape}."
+            )
+        return values, list(display)
+
+    def size(self, display: Any) -> tuple[float, float]:
+        lines = len(layout(tuple(display), WIDTH * 72 / FONT))
+        return WIDTH + 0.2, 0.55 + lines * _LEADING * FONT / 72
+
+    def cell_size(self, display: Any) -> tuple[float, float]:
+        lines = min(CELL_LINES, len(layout(tuple(display), CELL_WIDTH * 72 / CELL_FONT)))
+        return CELL_WIDTH, lines * _LEADING * CELL_FONT / 72
+
+    def draw(
+        self, figure: FigureBase, scores: np.ndarray, display: Any, truth: np.ndarray | None = None
+    ) -> None:
+        with look.house_style():
+            ax = figure.subplots()
+            self._show(ax, display, scores, truth, WIDTH * 72 / FONT)
+            bar = figure.colorbar(
+                ScalarMappable(Normalize(0, 1), _COLOURS),
+                ax=ax,
+                orientation="horizontal",
+                shrink=0.25,
+                anchor=(0.0, 1.0),
+                aspect=30,
+                pad=0.02,
+            )
+            bar.set_ticks([0, 0.5, 1])
+            bar.outline.set_visible(False)
+
+    def draw_input(self, ax: Axes, display: Any, truth: np.ndarray | None = None) -> None:
+        self._show(ax, display, None, truth, CELL_WIDTH * 72 / CELL_FONT, CELL_LINES)
+
+    def draw_map(
+        self,
+        ax: Axes,
+        scores: np.ndarray,
+        display: Any,
+        style: str | None = None,
+        truth: np.ndarray | None = None,
+    ) -> None:
+        self._check_style(style)
+        self._show(ax, display, scores, truth, CELL_WIDTH * 72 / CELL_FONT, CELL_LINES)
+
+    def html(
+        self,
+        scores: np.ndarray | None,
+        display: Any,
+        style: str | None = None,
+        truth: np.ndarray | None = None,
+        alt: str = "",
+    ) -> str:
+        self._check_style(style)
+        text, spans = "".join(display), word_borders(display)
+        scored = [] if scores is None else [(a, b, float(s)) for (a, b), s in zip(spans, scores, strict=True)]
+        marked = [] if truth is None else [span for span, on in zip(spans, truth, strict=True) if on]
+        if scores is None:
+            scored = [(a, b, 0.0) for a, b in marked]
+        return to_html(text, scored, titles=scores is not None, evidence=marked)
+
+    def _check_style(self, style: str | None) -> None:
+        if style is not None and style not in self.styles:
+            raise InputError(f"unknown style {style!r} for text; choose from {', '.join(self.styles)}.")
+
+    def _show(
+        self,
+        ax: Axes,
+        display: Sequence[str],
+        scores: np.ndarray | None,
+        truth: np.ndarray | None,
+        width: float,
+        max_lines: int | None = None,
+    ) -> None:
+        """Draw in units of the font size: ``width`` ems to the line."""
+        lines = layout(tuple(display), width)
+        shown = lines[:max_lines]
+        for row, line in enumerate(shown):
+            base = (row + 0.5) * _LEADING + 0.35
+            for index, x, text in line:
+                extent = glyph_width(text)
+                if scores is not None:
+                    box = Rectangle((x - 0.08, base - 1.0), extent + 0.16, 1.36, lw=0)
+                    box.set_facecolor(_COLOURS(float(scores[index])))
+                    ax.add_patch(box)
+                if truth is not None and truth[index]:
+                    ax.plot([x, x + extent], [base + 0.42] * 2, color=EVIDENCE, lw=1.2, solid_capstyle="butt")
+                ax.add_patch(PathPatch(glyphs(text, x, base), fc=look.INK, lw=0))
+        ax.set_xlim(-0.2, width + 0.2)
+        ax.set_ylim(max(1, len(shown)) * _LEADING, 0)
+        ax.set_aspect("equal", anchor="NW")
+        ax.set_axis_off()
+
+
+def word_borders(display: Sequence[str]) -> list[tuple[int, int]]:
+    """Character span of each string in the joined text, without the white space around it."""
+    spans, position = [], 0
+    for word in display:
+        start = position + len(word) - len(word.lstrip())
+        spans.append((start, max(start, position + len(word.rstrip()))))
+        position += len(word)
+    return spans
+
+
+@lru_cache(maxsize=256)
+def layout(display: tuple[str, ...], width: float) -> list[list[tuple[int, float, str]]]:
+    """Break words into lines.
+
+    Args:
+        display: strings whose white space says where a word begins and a line ends.
+        width: of a line, in ems.
+
+    Returns:
+        Lines of ``(index into display, x in ems, text)``; a word longer than a line is cut.
+    """
+    lines: list[list[tuple[int, float, str]]] = [[]]
+    x = space = 0.0
+    for index, word in enumerate(display):
+        before, body, after = _split_space(word)
+        space = max(space, 0.3 if before else 0.0)
+        for part in _cut(visible(body).replace("\t", " "), width):
+            extent = glyph_width(part)
+            if lines[-1] and x + space + extent > width:
+                lines.append([])
+            x = x + space if lines[-1] else 0.0
+            lines[-1].append((index, x, part))
+            x, space = x + extent, 0.0
+        space = 0.3 if after else 0.0
+        if "\n" in after and index < len(display) - 1:
+            lines.append([])
+    return lines
+
+
+def _split_space(word: str) -> tuple[str, str, str]:
+    body = word.strip()
+    start = len(word) - len(word.lstrip())
+    return word[:start], " ".join(body.split()), word[start + len(body) :]
+
+
+def _cut(text: str, width: float) -> list[str]:
+    parts = []
+    while glyph_width(text) > width and len(text) > 1:
+        fits = max(1, int(len(text) * width / glyph_width(text)) - 1)
+        parts.append(text[:fits])
+        text = text[fits:]
+    return [*parts, text] if text else parts
+
+
+def _font() -> FontProperties:
+    return FontProperties(family=look.RC["font.family"], size=1.0)
+
+
+@lru_cache(maxsize=16384)
+def glyph_width(text: str) -> float:
+    """Advance width of ``text`` in ems."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # glyphs the font lacks are drawn as boxes
+        return float(text_to_path.get_text_width_height_descent(text, _font(), ismath=False)[0])
+
+
+def glyphs(text: str, x: float, base: float) -> Path:
+    """Outlines of ``text`` in ems, ``y`` pointing down; a dollar sign is a dollar sign."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        vertices, codes = text_to_path.get_text_path(_font(), text, ismath=False)
+    if not len(vertices):
+        return Path(np.zeros((0, 2)))
+    scaled = np.asarray(vertices, dtype=float) / text_to_path.FONT_SCALE
+    return Path(scaled * [1, -1] + [x, base], codes)
+
+
+RENDERERS.add("text", TextRenderer())

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from sidelight.files import write_text
 from sidelight.report.data import Gallery, ReportData, ReportSection
 from sidelight.report.reading import Overview, fact_value, overview, reading, setting_name
-from sidelight.report.summary import Cell, Column, Table, build_tables
+from sidelight.report.summary import Cell, Column, Table, build_tables, short
 from sidelight.viz import style
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.curves import plot_curves
@@ -110,7 +110,9 @@ def _environment() -> Environment:
     )
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     environment.globals.update(css=Markup(css), hint=_hint)
-    environment.filters.update(fact=lambda value, key: fact_value(key, value), short=_short)
+    environment.filters.update(
+        fact=lambda value, key: fact_value(key, value), short=short, figure=_figure, breakable=_breakable
+    )
     return environment
 
 
@@ -180,7 +182,9 @@ def _gallery(gallery: Gallery, ours: str, prefix: str, label: str) -> Markup | N
     methods = grid_methods(gallery, None, ours)
     page = _environment().get_template("gallery.html.j2")
     rows = [(sample, *_pictures(sample, methods)) for sample in gallery]
-    return Markup(page.render(rows=rows, methods=[_named(m, ours) for m in methods], label=label))
+    outlined = any(sample.truth is not None for sample in gallery)
+    columns = [_named(m, ours) for m in methods]
+    return Markup(page.render(rows=rows, methods=columns, label=label, outlined=outlined))
 
 
 def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[Markup | None]]:
@@ -235,7 +239,14 @@ def _hint(cell: Cell, column: Column) -> str:
     return "; ".join(parts)
 
 
-def _short(value: float) -> str:
-    from sidelight.report.table import _short as short
+def _figure(value: Any) -> str:
+    """A measured number with as many digits as it deserves: 1.05, 64.8, 14,240."""
+    if value is None or math.isnan(float(value)):
+        return "–"
+    number = float(value)
+    return f"{number:.2f}" if number < 10 else f"{number:.1f}" if number < 100 else f"{number:,.0f}"
 
-    return short(value)
+
+def _breakable(label: str) -> str:
+    """The one metric name too long for a narrow column may break inside (soft hyphens)."""
+    return label.replace("comprehensiveness", "compre\u00adhensive\u00adness")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sidelight.report.data import ReportData, ReportSection
@@ -14,26 +14,31 @@ from sidelight.viz import style
 
 @dataclass(frozen=True)
 class Standing:
-    """Our rank on one metric under one setting: ``rank`` of ``of`` distinct places."""
+    """Our rank on one metric under ``span`` neighbouring settings, among ``of`` methods."""
 
     rank: int
     of: int
     value: str
     leader: str
     leader_value: str
+    span: int = 1
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Our rank on every metric (``columns``) under every setting (``settings``)."""
+    """Our rank on every metric (``columns``) under every setting.
+
+    ``groups`` names the settings as (granularity, its fills); a metric that no fill touches
+    has one standing for all fills of a group, so that it is counted once.
+    """
 
     columns: tuple[Column, ...]
-    settings: tuple[str, ...]
+    groups: tuple[tuple[str, tuple[str, ...]], ...]
     standings: tuple[tuple[Standing | None, ...], ...]
 
     @property
     def wins(self) -> int:
-        """Comparisons in which nobody is better."""
+        """Comparisons in which no other method is better."""
         return sum(s is not None and s.rank == 1 for row in self.standings for s in row)
 
     @property
@@ -43,19 +48,41 @@ class Overview:
 
 
 def setting_name(table: Table) -> str:
-    """``"zero · pixel"``."""
-    return " · ".join(part for part in (table.fill, table.granularity) if part) or "all"
+    """``"zero fill, by pixel"``."""
+    fill = f"{table.fill} fill" if table.fill else ""
+    grain = f"by {table.granularity}" if table.granularity else ""
+    return ", ".join(part for part in (fill, grain) if part) or "all samples"
 
 
 def overview(tables: Sequence[Table], ours: str) -> Overview | None:
     """Our standing everywhere, or ``None`` where our method or every rival is missing."""
-    if not tables or not any(line.kind == "rival" for line in tables[0].lines):
-        return None
+    grouped: dict[tuple[str, str, str], list[Table]] = {}
+    for table in tables:
+        grouped.setdefault((table.dataset, table.modality, table.granularity), []).append(table)
     names = dict.fromkeys(c.name for t in tables for c in t.columns if c.direction)
     columns = tuple(next(c for t in tables for c in t.columns if c.name == name) for name in names)
-    rows = tuple(tuple(_standing(table, column.name, ours) for table in tables) for column in columns)
-    found = Overview(columns, tuple(setting_name(t) for t in tables), rows)
+    several = len({key[:2] for key in grouped}) > 1
+    labels = [
+        " ".join(filter(None, (*(key[:2] if several else ()), f"by {key[2]}" if key[2] else "")))
+        for key in grouped
+    ]
+    groups = tuple(
+        (label, tuple(t.fill or "all" for t in part))
+        for label, part in zip(labels, grouped.values(), strict=True)
+    )
+    rows = tuple(
+        tuple(s for part in grouped.values() for s in _standings(part, column, ours)) for column in columns
+    )
+    found = Overview(columns, groups, rows)
     return found if found.total else None
+
+
+def _standings(tables: Sequence[Table], column: Column, ours: str) -> list[Standing | None]:
+    if column.group == GROUPS[0]:
+        return [_standing(table, column.name, ours) for table in tables]
+    single = _standing(tables[0], column.name, ours)
+    # An absent standing still fills the row, cell by cell.
+    return [None] * len(tables) if single is None else [replace(single, span=len(tables))]
 
 
 def _standing(table: Table, metric: str, ours: str) -> Standing | None:
@@ -72,7 +99,7 @@ def _standing(table: Table, metric: str, ours: str) -> Standing | None:
         return None
     rank, _, cell = min(mine, key=lambda entry: entry[0])
     best = min((e for e in ranked if e not in mine), key=lambda entry: entry[0])
-    return Standing(rank, len({r for r, _, _ in ranked}), cell.text, best[1].label, best[2].text)
+    return Standing(rank, len(ranked), cell.text, best[1].label, best[2].text)
 
 
 def reading(data: ReportData, tables: Sequence[Sequence[Table]]) -> str:

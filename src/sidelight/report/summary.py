@@ -52,7 +52,7 @@ class Column:
 class Cell:
     """One number with what is known about it.
 
-    ``rank`` counts distinct values among the methods from 1 (ties share it), ``None`` for
+    ``rank`` is a place among the methods from 1 (equal values share it), ``None`` for
     controls and metrics without direction; ``beats`` marks a control at least as good as
     the best method; ``other`` is the method's value in the reduction not shown.
     """
@@ -139,6 +139,12 @@ def build_tables(rows: Rows, ours: str = style.OURS) -> list[Table]:
         part = [r for r in rows if tuple(str(r.get(k, "")) for k in shared) == own and _fill(r) in (fill, "")]
         tables.append(_table(part, fill, granularity, dataset, modality, ours))
     return tables
+
+
+def short(value: float) -> str:
+    """Half an interval, without a leading zero: 0.012 -> .012."""
+    text = f"{value:.3f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+    return text.removeprefix("0") if text.startswith("0.") else text
 
 
 def columns_of(rows: Rows) -> list[Column]:

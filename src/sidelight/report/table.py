@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sidelight.report.summary import Cell, Rows, Table, build_tables
+from sidelight.report.summary import Cell, Rows, Table, build_tables, short
 from sidelight.viz import style
 
 LEGEND = (
@@ -88,7 +88,7 @@ def _markdown_cell(cell: Cell | None, intervals: bool) -> str:
         return ""
     text = {1: f"**{cell.text}**", 2: f"<u>{cell.text}</u>"}.get(cell.rank or 0, cell.text)
     if intervals and cell.half_width is not None:
-        text += f" ±{_short(cell.half_width)}"
+        text += f" ±{short(cell.half_width)}"
     return text + (f" {_escape(cell.mark)}" if cell.mark else "") + (" †" if cell.beats else "")
 
 
@@ -123,12 +123,6 @@ def _rich_cell(cell: Cell | None) -> Text:
     look = {1: "bold green", 2: "underline"}.get(cell.rank or 0, "")
     mark = "†" if cell.beats else {"abs": "a", "positive": "+"}.get(cell.reduction, " ")
     return Text.assemble((cell.text, look), (mark, "dim not underline not bold"))
-
-
-def _short(value: float) -> str:
-    """Two significant digits without a leading zero: 0.012 -> .012."""
-    text = f"{value:.3f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
-    return text.removeprefix("0") if text.startswith("0.") else text
 
 
 def _escape(text: str) -> str:

@@ -134,8 +134,8 @@ class ImageRenderer(Renderer):
         pixels = to_rgb(display) if scores is None else self.paint(scores, display, style)
         crisp = max(pixels.shape[:2]) <= CRISP_UP_TO
         if truth is not None:
-            pixels = outline(pixels, truth, 8 if crisp else 1)
-        uri = pixels_to_uri(pixels, longest=8 * CRISP_UP_TO if crisp and truth is not None else 224)
+            pixels = outline(pixels, truth, 4 if crisp else 1)
+        uri = pixels_to_uri(pixels, longest=4 * CRISP_UP_TO if crisp and truth is not None else 224)
         rendering = "image-rendering:pixelated;" if crisp else ""
         return (
             f'<img src="{uri}" alt="{html.escape(alt)}" '

@@ -1,0 +1,252 @@
+"""Short texts whose evidence is known to the character, made from a grammar and a seed.
+
+Each text is a review of a film with one verdict: an opinion, perhaps negated, about the
+film itself. Around it stand sentences that look like verdicts and are none: opinions
+about the weather or the seats, opinions of other people, and neutral chatter. Opinion
+words of both kinds occur with both labels, so counting words does not help; a model must
+find out what an opinion is about, and heed negation.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from sidelight.errors import ConfigError
+
+if TYPE_CHECKING:  # transformers is slow to import
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+#: class names by label
+CLASSES = ("negative", "positive")
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_OPINIONS = (
+    _words("dull awful boring clumsy weak tedious messy bleak shallow lifeless dreadful forgettable"),
+    _words("superb lovely moving clever gripping charming warm bright elegant thrilling joyful memorable"),
+)
+_FILM = _words("film movie story plot acting script")
+_OTHER = _words("weather popcorn seat bus queue coffee hotel dinner")
+_PEOPLE = _words("brother neighbour critic friend sister teacher cousin uncle")
+_DEGREES = ["", "", "", "really ", "quite ", "truly ", "simply ", "rather "]
+_NEGATORS = ["not ", "never ", "hardly ", "far from "]
+_NEUTRAL = [
+    "we saw it on a {day}",
+    "it runs for {count} hours",
+    "there were {count} of us",
+    "the cinema is near the {place}",
+    "my {person} drove us to the {place}",
+    "it was made in the {place}",
+    "i bought the tickets on {day}",
+    "the {other} was next to the {place}",
+    "someone told me about it {count} weeks ago",
+]
+_DAYS = _words("monday tuesday wednesday thursday friday saturday sunday")
+_COUNTS = _words("two three four five six")
+_PLACES = _words("station harbour market park museum bridge library river")
+_JOINS = [". ", ". ", ", and ", "; ", ", while ", ". by the way, "]
+
+
+class PlantedText(TypedDict):
+    """One row: the text, its label, and the character spans of the evidence."""
+
+    text: str
+    label: int
+    evidence: list[tuple[int, int]]
+
+
+@dataclass
+class _Clause:
+    """A clause under construction and the spans of its evidence."""
+
+    text: str = ""
+    evidence: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, text: str, evident: bool = False) -> _Clause:
+        if evident and text.strip():
+            self.evidence.append((len(self.text), len(self.text) + len(text.rstrip())))
+        self.text += text
+        return self
+
+
+def planted_texts(
+    count: int, seed: int = 0, negation: float = 0.3, distractors: int = 2
+) -> list[PlantedText]:
+    """``count`` rows with balanced labels; the same arguments always give the same rows.
+
+    Args:
+        count: number of rows.
+        seed: rows of different seeds are drawn independently; a longer list starts with the shorter one.
+        negation: share of opinions, true and distracting, that are negated.
+        distractors: sentences about something or someone else in each text, at most.
+
+    Returns:
+        Rows ``{"text", "label", "evidence"}``: label 0 or 1 (:data:`CLASSES`), evidence as
+        ``(start, end)`` of the opinion word about the film and of its negator.
+
+    Raises:
+        ConfigError: a number is out of range.
+
+    Example:
+        >>> row = planted_texts(1, seed=3)[0]
+        >>> [row["text"][a:b] for a, b in row["evidence"]]  # doctest: +SKIP
+        ['far from', 'charming']
+    """
+    if count < 0 or distractors < 0 or not 0 <= negation <= 1:
+        raise ConfigError(
+            f"expected count >= 0, distractors >= 0 and negation in [0, 1]; "
+            f"got {count}, {distractors} and {negation}."
+        )
+    return [_row(random.Random(f"{seed}/{i}"), negation, distractors) for i in range(count)]
+
+
+def _row(rng: random.Random, negation: float, distractors: int) -> PlantedText:
+    label = rng.randrange(2)
+    clauses = [_verdict(rng, label, negation)]
+    # A distractor's polarity is drawn by itself, so it says nothing about the label.
+    clauses += [
+        rng.choice([_other_thing, _other_person])(rng, rng.randrange(2), negation)
+        for _ in range(rng.randint(0, distractors))
+    ]
+    clauses += [_chatter(rng) for _ in range(rng.randint(0, 2))]
+    rng.shuffle(clauses)
+    text, evidence = "", []
+    for i, clause in enumerate(clauses):
+        text += rng.choice(_JOINS) if i else ""
+        evidence += [(a + len(text), b + len(text)) for a, b in clause.evidence]
+        text += clause.text
+    return {"text": text + rng.choice([".", ".", "!", ""]), "label": label, "evidence": evidence}
+
+
+def _opinion(clause: _Clause, rng: random.Random, label: int, negation: float, evident: bool) -> _Clause:
+    """Add an opinion worth ``label``: a word of that polarity, or the negation of the other."""
+    negated = rng.random() < negation
+    if negated:
+        clause.add(rng.choice(_NEGATORS), evident)
+    else:
+        clause.add(rng.choice(_DEGREES))
+    return clause.add(rng.choice(_OPINIONS[label ^ negated]), evident)
+
+
+def _verdict(rng: random.Random, label: int, negation: float) -> _Clause:
+    film = rng.choice(_FILM)
+    opening = rng.choice(
+        [f"the {film} was ", f"i found the {film} ", f"for me the {film} is ", f"its {film} seemed "]
+    )
+    return _opinion(_Clause().add(opening), rng, label, negation, evident=True)
+
+
+def _other_thing(rng: random.Random, label: int, negation: float) -> _Clause:
+    thing = rng.choice(_OTHER)
+    opening = rng.choice([f"the {thing} was ", f"i found the {thing} ", f"the {thing} seemed "])
+    return _opinion(_Clause().add(opening), rng, label, negation, evident=False)
+
+
+def _other_person(rng: random.Random, label: int, negation: float) -> _Clause:
+    person, thing = rng.choice(_PEOPLE), rng.choice(_OTHER)
+    opening = rng.choice([f"my {person} is ", f"my {person} called the {thing} ", f"the {person} looked "])
+    return _opinion(_Clause().add(opening), rng, label, negation, evident=False)
+
+
+def _chatter(rng: random.Random) -> _Clause:
+    return _Clause().add(
+        rng.choice(_NEUTRAL).format(
+            day=rng.choice(_DAYS),
+            count=rng.choice(_COUNTS),
+            place=rng.choice(_PLACES),
+            person=rng.choice(_PEOPLE),
+            other=rng.choice(_OTHER),
+        )
+    )
+
+
+def planted_tokenizer(
+    texts: Sequence[str] | None = None, kind: str = "word", size: int = 400, max_length: int = 64
+) -> PreTrainedTokenizerFast:
+    """A small BERT-style tokenizer for the planted texts, trained in memory.
+
+    Args:
+        texts: what to learn the vocabulary from; default: 2,000 planted texts.
+        kind: ``"word"`` (one token a word) or ``"wordpiece"`` (rare words in pieces).
+        size: largest vocabulary.
+        max_length: longest input in tokens.
+
+    Raises:
+        ConfigError: ``kind`` is unknown.
+    """
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    special = list(names.values())  # trainers number them in this order
+    model, trainer = _learner(kind, size, special)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    learn_from = [row["text"] for row in planted_texts(2000, seed=0)] if texts is None else list(texts)
+    tokenizer.train_from_iterator(learn_from, trainer)
+    ids = {token: i for i, token in enumerate(special)}
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **names)
+
+
+def planted_classifier(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
+    """An untrained classifier that learns the planted texts in under a minute on one CPU core.
+
+    Two layers, width 64. Its positions are relative (DeBERTa): telling what an opinion is
+    about means looking at neighbours, which tables of absolute positions hardly learn from
+    a few thousand short texts. Measured: AdamW, peak rate 1e-3 warmed up and decayed, batch
+    32, 8,000 texts, 4 epochs give 99 % on unseen texts; absolute positions 75 to 83 %.
+
+    Args:
+        tokenizer: from :func:`planted_tokenizer`.
+        seed: of the weights.
+    """
+    import torch
+    from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
+
+    config = DebertaV2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=int(tokenizer.model_max_length),
+        type_vocab_size=0,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.05,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        relative_attention=True,
+        position_biased_input=False,
+        position_buckets=16,
+        pos_att_type=["p2c", "c2p"],
+        id2label=dict(enumerate(CLASSES)),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return DebertaV2ForSequenceClassification(config)
+
+
+def _learner(kind: str, size: int, special: list[str]) -> tuple[Any, Any]:
+    from tokenizers import models, trainers
+
+    kinds: dict[str, Callable[[], tuple[Any, Any]]] = {
+        "word": lambda: (
+            models.WordLevel(unk_token="[UNK]"),
+            trainers.WordLevelTrainer(vocab_size=size, special_tokens=special, show_progress=False),
+        ),
+        "wordpiece": lambda: (
+            models.WordPiece(unk_token="[UNK]"),
+            trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False),
+        ),
+    }
+    if kind not in kinds:
+        raise ConfigError(f"kind must be 'word' or 'wordpiece'; got {kind!r}.")
+    return kinds[kind]()

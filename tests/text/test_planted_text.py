@@ -1,0 +1,95 @@
+"""Planted texts: the evidence is what decides, and the seed decides everything."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from sidelight.data import planted_text
+from sidelight.data.planted_text import planted_classifier, planted_texts, planted_tokenizer
+from sidelight.errors import ConfigError
+from sidelight.targets import TextTarget
+from sidelight.text.tokenizing import Tokenizing
+
+ROWS = planted_texts(2000, seed=1)
+
+
+def test_the_seed_decides_and_a_longer_list_starts_with_the_shorter() -> None:
+    assert planted_texts(50, seed=1) == ROWS[:50]
+    assert planted_texts(50, seed=2) != ROWS[:50]
+
+
+def test_thousands_in_seconds() -> None:
+    start = time.perf_counter()
+    planted_texts(5000, seed=7)
+    assert time.perf_counter() - start < 5
+
+
+def test_labels_are_balanced_and_texts_varied() -> None:
+    assert 0.45 < sum(row["label"] for row in ROWS) / len(ROWS) < 0.55
+    assert len({row["text"] for row in ROWS}) > 0.99 * len(ROWS)
+
+
+def test_evidence_decides_the_label() -> None:
+    negative, positive = planted_text._OPINIONS
+    negators = {n.strip() for n in planted_text._NEGATORS}
+    for row in ROWS:
+        words = [row["text"][a:b] for a, b in row["evidence"]]
+        assert 1 <= len(words) <= 2
+        assert (len(words) == 2) == (words[0] in negators)
+        assert words[-1] in negative + positive
+        assert row["label"] == (words[-1] in positive) ^ (len(words) == 2)
+    assert {len(row["evidence"]) for row in ROWS} == {1, 2}
+
+
+def test_counting_words_does_not_do() -> None:
+    counts = CountVectorizer().fit_transform([row["text"] for row in ROWS])
+    labels = [row["label"] for row in ROWS]
+    score = (
+        LogisticRegression(max_iter=300).fit(counts[:1500], labels[:1500]).score(counts[1500:], labels[1500:])
+    )
+    assert score < 0.75
+
+
+@pytest.mark.parametrize("kind", ["word", "wordpiece"])
+def test_tokenizer(kind: str) -> None:
+    tokenizer = planted_tokenizer(kind=kind)
+    batch = tokenizer([row["text"] for row in ROWS[:200]])
+    assert all(tokenizer.unk_token_id not in ids for ids in batch["input_ids"])
+    assert all(
+        ids[0] == tokenizer.cls_token_id and ids[-1] == tokenizer.sep_token_id for ids in batch["input_ids"]
+    )
+    for row, view in zip(ROWS[:50], Tokenizing(tokenizer).views([r["text"] for r in ROWS[:50]]), strict=True):
+        hit = [
+            view.texts[0][a:b]
+            for (a, b), on in zip(view.offsets, view.tokens_in(row["evidence"]), strict=True)
+            if on
+        ]
+        assert "".join(hit) == "".join(row["text"][a:b] for a, b in row["evidence"]).replace(" ", "")
+    assert not any(view.truncated for view in Tokenizing(tokenizer).views([r["text"] for r in ROWS]))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"count": -1}, {"count": 1, "negation": 1.5}, {"count": 1, "distractors": -1}]
+)
+def test_bad_options(bad: dict) -> None:
+    with pytest.raises(ConfigError):
+        planted_texts(**bad)
+    with pytest.raises(ConfigError, match="'word' or 'wordpiece'"):
+        planted_tokenizer(kind="char")
+
+
+def test_classifier_takes_the_texts_and_keeps_the_callers_random_state() -> None:
+    tokenizer = planted_tokenizer()
+    state = torch.get_rng_state()
+    target = TextTarget(planted_classifier(tokenizer, seed=3), tokenizer)
+    assert torch.equal(torch.get_rng_state(), state)
+    inputs = target.prepare([row["text"] for row in ROWS[:4]])
+    target.check(inputs)
+    assert target.encode(inputs).logits.shape == (4, 2)
+    assert target.id2label == {0: "negative", 1: "positive"}
+    assert target.fingerprint() == TextTarget(planted_classifier(tokenizer, seed=3)).fingerprint()

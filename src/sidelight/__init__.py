@@ -1,0 +1,65 @@
+"""sidelight: one-pass attribution maps from a small scorer beside a frozen classifier.
+
+>>> import sidelight
+>>> sidelight.__version__
+'0.1.0'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sidelight.data.images import ImageTransform
+    from sidelight.errors import SidelightError
+    from sidelight.explainer import Explainer
+    from sidelight.explanation import Explanation
+    from sidelight.scorers import ScorerConfig
+    from sidelight.settings import ObjectiveConfig, TrainingConfig
+
+#: public name -> module; resolved on first use, so that `import sidelight` takes milliseconds
+_PUBLIC = {
+    "Explainer": "sidelight.explainer",
+    "Explanation": "sidelight.explanation",
+    "ImageTransform": "sidelight.data.images",
+    "ObjectiveConfig": "sidelight.settings",
+    "ScorerConfig": "sidelight.scorers",
+    "SidelightError": "sidelight.errors",
+    "TrainingConfig": "sidelight.settings",
+}
+
+__all__ = [
+    "Explainer",
+    "Explanation",
+    "ImageTransform",
+    "ObjectiveConfig",
+    "ScorerConfig",
+    "SidelightError",
+    "TrainingConfig",
+    "fit",
+    "load",
+]
+
+
+def fit(*args: Any, **kwargs: Any) -> Explainer:
+    """Short for :meth:`Explainer.fit`."""
+    from sidelight.explainer import Explainer
+
+    return Explainer.fit(*args, **kwargs)
+
+
+def load(*args: Any, **kwargs: Any) -> Explainer:
+    """Short for :meth:`Explainer.from_pretrained`."""
+    from sidelight.explainer import Explainer
+
+    return Explainer.from_pretrained(*args, **kwargs)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        from importlib import import_module
+
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'sidelight' has no attribute {name!r}")

@@ -93,4 +93,6 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     except FileNotFoundError as error:
         raise CheckpointError(f"no file {path}.") from error
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is corrupt or truncated ({error}); restore it or run again.") from error
+        raise CheckpointError(
+            f"{path} is corrupt or truncated ({error}); restore it or run again."
+        ) from error

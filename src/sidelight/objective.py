@@ -14,15 +14,12 @@ from torch import Tensor
 
 from sidelight.errors import ConfigError
 from sidelight.registry import Registry
+from sidelight.settings import LABELS
 
 #: ``Δ [B] -> γ [B]``; Δ = task(f(x⊗S)) − task(f(x)).
 Calibration = Callable[[Tensor], Tensor]
 
 CALIBRATIONS: Registry[Calibration] = Registry("calibration")
-
-#: What the task loss compares with: the data set's label, the target's own prediction,
-#: or its whole output distribution (Eq. 3.1).
-LABELS = ("data", "prediction", "distribution")
 
 
 @CALIBRATIONS.register("bounded")
@@ -143,7 +140,9 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
         index = logits.argmax(-1)
     elif source == "data":
         if labels is None:
-            raise ConfigError("label='data' needs labels in the training data; use label='prediction' without them.")
+            raise ConfigError(
+                "label='data' needs labels in the training data; use label='prediction' without them."
+            )
         index = labels
     else:
         raise ConfigError(f"label must be one of {', '.join(LABELS)}; got {source!r}.")

@@ -6,8 +6,8 @@ import csv
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.data.collate import Collator
-from sidelight.errors import CollapseError, ConfigError, InputError
+from sidelight.errors import CollapseError, InputError
 from sidelight.masking import FILLS
 from sidelight.objective import (
-    CALIBRATIONS,
-    LABELS,
     ObjectiveTerms,
     complement_loss,
     label_distribution,
@@ -29,6 +27,7 @@ from sidelight.objective import (
 )
 from sidelight.scorers import Scorer
 from sidelight.scorers.head import is_constant
+from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.targets import TargetModel
 from sidelight.types import Scores
 
@@ -39,75 +38,6 @@ COLLAPSE_ADVICE = (
     "objective.calibration 'bounded'; the head's relu or rescale switched on again if an ablation removed it; "
     "more data or epochs."
 )
-
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """What the scorer minimises.
-
-    Attributes:
-        calibration: weight of the penalties, a name in ``CALIBRATIONS`` (method §3).
-        label: ``data``, ``prediction`` or ``distribution``.
-        fills: what stands where features are removed; each sample draws one of them.
-        magnitude_weight, binary_weight: factors of the two penalties; 0 drops one.
-        complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))); 0 is the thesis.
-        order_weight: factor of the ranking term: the same losses on hard masks of a random
-            share of the features, best scores first (straight-through gradient); 0 is the thesis.
-        solo: with several modalities, whether each is also masked alone (Eq. 3.5).
-    """
-
-    calibration: str = "bounded"
-    label: str = "data"
-    fills: Sequence[str] = ("zero",)
-    magnitude_weight: float = 1.0
-    binary_weight: float = 1.0
-    complement_weight: float = 0.0
-    order_weight: float = 0.0
-    solo: bool = True
-
-    def __post_init__(self) -> None:
-        CALIBRATIONS[self.calibration]  # an unknown name raises here, not an hour later
-        if self.label not in LABELS:
-            raise ConfigError(f"objective.label must be one of {', '.join(LABELS)}; got {self.label!r}.")
-        if not self.fills:
-            raise ConfigError("objective.fills needs at least one fill, e.g. ['zero'].")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How the scorer is trained (method §5).
-
-    Attributes:
-        epochs, batch_size, learning_rate, weight_decay, warmup_ratio: AdamW with linear decay.
-        gradient_accumulation: batches a step.
-        evals_per_epoch: validations (and checkpoints) an epoch.
-        patience: validations without improvement before stopping; 0 never stops early.
-        seed: of initialisation, order and fills.
-        on_collapse: ``stop`` raises :class:`CollapseError`, ``warn`` goes on.
-        resume: continue from the newest checkpoint in the output folder, if there is one.
-        checkpoints: how many checkpoints to keep beside the best.
-    """
-
-    epochs: float = 3
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warmup_ratio: float = 0.05
-    gradient_accumulation: int = 1
-    evals_per_epoch: int = 2
-    patience: int = 3
-    seed: int = 0
-    on_collapse: str = "stop"
-    resume: bool = True
-    checkpoints: int = 2
-    max_grad_norm: float = 1.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.epochs <= 0 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise ConfigError("training.epochs, batch_size and learning_rate must be positive.")
-        if self.on_collapse not in ("stop", "warn"):
-            raise ConfigError(f"training.on_collapse must be 'stop' or 'warn'; got {self.on_collapse!r}.")
 
 
 class ScorerObjective(nn.Module):
@@ -121,7 +51,8 @@ class ScorerObjective(nn.Module):
         for modality in target.modalities:
             for fill in config.fills:
                 FILLS[modality][fill]
-        self.scorer, self.target, self.config = scorer, target, config
+        # not named "config": the Trainer takes that for a model config and writes to it
+        self.scorer, self.target, self.settings = scorer, target, config
 
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
         """``{"loss": scalar, ...}`` plus detached batch means of every term."""
@@ -140,7 +71,7 @@ class ScorerObjective(nn.Module):
         self, inputs: Mapping[str, Tensor], labels: Tensor | None
     ) -> tuple[ObjectiveTerms, Scores, Mapping[str, Tensor]]:
         """Objective per sample, the scores, and the masks of real features."""
-        target, config = self.target, self.config
+        target, config = self.target, self.settings
         encoding = target.encode(inputs)
         scores = self.scorer(encoding)
         goal = label_distribution(encoding.logits, labels, config.label)
@@ -172,13 +103,17 @@ class ScorerObjective(nn.Module):
             hard = {m: random_top_share(s, encoding.feature_mask[m]) for m, s in scores.items()}
             order = masked_loss(hard) + removed_loss(hard)
             terms = ObjectiveTerms(
-                **{**vars(terms), "loss": terms.loss + config.order_weight * order, "complement": terms.complement}
+                **{
+                    **vars(terms),
+                    "loss": terms.loss + config.order_weight * order,
+                    "complement": terms.complement,
+                }
             )
         return terms, scores, encoding.feature_mask
 
     def _fill_values(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each sample draws one of the fills; in evaluation the i-th sample takes the i-th fill."""
-        names = list(self.config.fills)
+        names = list(self.settings.fills)
         size = len(next(iter(inputs.values())))
         features = {k: v.detach() for k, v in self.target.features(inputs).items()}
         if self.training:
@@ -254,7 +189,10 @@ def train_scorer(
     with target.borrowed():
         result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         metrics = trainer.evaluate()
-    return {**{k: float(v) for k, v in metrics.items()}, "train_runtime": float(result.metrics["train_runtime"])}
+    return {
+        **{k: float(v) for k, v in metrics.items()},
+        "train_runtime": float(result.metrics["train_runtime"]),
+    }
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -296,8 +234,3 @@ def append_csv(path: Path, row: Mapping[str, Any]) -> None:
 def steps_per_epoch(rows: int, config: TrainingConfig, world_size: int) -> int:
     """Optimiser steps an epoch."""
     return max(1, math.ceil(rows / (config.batch_size * config.gradient_accumulation * world_size)))
-
-
-def config_dict(config: ObjectiveConfig | TrainingConfig) -> dict[str, Any]:
-    """Plain values for JSON."""
-    return asdict(config)

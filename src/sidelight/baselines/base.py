@@ -94,6 +94,8 @@ class Rival(ABC):
     source: ClassVar[str] = ""
     #: rows of the target's batch that one sample needs at the least
     rows_per_sample: ClassVar[int] = 1
+    #: modalities the method can explain; ``None`` means any
+    modalities: ClassVar[tuple[str, ...] | None] = None
 
     internal_batch: int = 16
 

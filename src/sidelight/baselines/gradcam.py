@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,7 @@ class GradCam(Rival):
     over. The choice is made per sample, so that it does not depend on the batch.
     """
 
+    modalities: ClassVar[tuple[str, ...] | None] = ("image",)
     name = "grad_cam"
     title = "Grad-CAM"
     signed = False

@@ -54,6 +54,7 @@ class Centre(_Trivial):
         width: standard deviation as a share of each side.
     """
 
+    modalities: ClassVar[tuple[str, ...] | None] = ("image",)
     name = "centre"
     title = "Centre"
 

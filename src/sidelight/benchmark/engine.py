@@ -22,11 +22,10 @@ def make_probe(target: TargetModel, batch: EvalBatch, settings: EvalSettings) ->
     """The passes that all methods evaluated on ``batch`` share.
 
     Raises:
-        InputError: ids do not fit the inputs, or a sample has no real feature.
+        InputError: ids are not distinct, or not one per sample.
     """
-    size = len(next(iter(batch.inputs.values())))
-    if len(batch.ids) != size or len(set(batch.ids)) != size:
-        raise InputError(f"expected {size} distinct sample ids, one per sample; got {list(batch.ids)[:8]}...")
+    if len(set(batch.ids)) < len(batch.ids):
+        raise InputError(f"sample ids must be distinct, they seed every draw; got {list(batch.ids)[:8]}...")
     seeds = [sample_seed(settings.seed, i) for i in batch.ids]
     return Probe(target, batch.inputs, seeds, settings.forward_batch)
 
@@ -53,7 +52,8 @@ def evaluate_batch(
         probe: from :func:`make_probe`, to share passes between methods.
 
     Raises:
-        InputError: scores are missing, misshapen or not finite.
+        InputError: scores or truth are missing, misshapen or not finite, or a sample has
+            no real feature.
     """
     settings = settings or EvalSettings()
     probe = probe or make_probe(target, batch, settings)

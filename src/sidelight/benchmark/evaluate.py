@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from dataclasses import asdict
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from sidelight.benchmark.parts import PartStore
 from sidelight.benchmark.settings import BatchResult, EvalBatch, EvalResult, EvalSettings, Method
 from sidelight.benchmark.statistics import mean_curves
 from sidelight.errors import InputError
+from sidelight.metrics.probe import Probe
 from sidelight.metrics.ranking import sample_seed
 from sidelight.targets.base import TargetModel
+from sidelight.types import Scores
 
 __all__ = [
     "BatchResult",
@@ -48,7 +51,8 @@ def run_evaluation(
     Args:
         target: the frozen model.
         batches: in the same order at every run.
-        methods: display name to method.
+        methods: display name to method; a method may tell its version by an attribute or
+            call ``fingerprint``, a dataclass does so by its options.
         settings: what to measure.
         on_rows: called with the rows of every finished batch, also those read back.
         directory: where to keep finished batches; a second run skips them.
@@ -56,9 +60,13 @@ def run_evaluation(
 
     Raises:
         ConfigError: ``directory`` holds an evaluation of other settings, methods or target.
-        InputError: there is no batch, or a method's scores cannot be used.
+        InputError: there is no method or no batch, or a method's scores cannot be used.
     """
     settings = settings or EvalSettings()
+    if not methods:
+        raise InputError(
+            "no method to evaluate; give at least one, e.g. {'saliency': make_rival('saliency')}."
+        )
     store = PartStore(directory, _identity(target, methods, settings)) if directory is not None else None
     rows, curves = [], []
     for index, batch in _track(batches, len(methods), progress):
@@ -88,7 +96,7 @@ def _evaluate_methods(
         # Chance inside a method must not depend on which batches an earlier run had finished.
         with torch.random.fork_rng():
             torch.manual_seed(sample_seed(settings.seed, batch.ids[0], number))
-            scores = method(target, probe.inputs, probe.classes)
+            scores = _call(method, target, probe, batch.ids)
         result = evaluate_batch(
             target, batch, scores, method=name, signed=method.signed, settings=settings, probe=probe
         )
@@ -97,18 +105,28 @@ def _evaluate_methods(
     return pd.DataFrame(rows), pd.DataFrame(curves, columns=list(CURVE_COLUMNS))
 
 
+def _call(method: Method, target: TargetModel, probe: Probe, ids: Sequence[int]) -> Scores:
+    if "ids" in inspect.signature(method).parameters:
+        return method(target, probe.inputs, probe.classes, ids=list(ids))  # type: ignore[call-arg]
+    return method(target, probe.inputs, probe.classes)
+
+
 def _identity(target: TargetModel, methods: Mapping[str, Method], settings: EvalSettings) -> dict[str, Any]:
     about = asdict(settings)
     about.pop("forward_batch")  # speed only
-    prints = {name: getattr(m, "fingerprint", None) for name, m in methods.items()}
     return {
         "settings": about,
         "target": target.fingerprint(),
-        "methods": {
-            name: [m.name, m.signed, str(p() if callable(p) else p or "")]
-            for (name, m), p in zip(methods.items(), prints.values(), strict=True)
-        },
+        "methods": {name: [m.name, m.signed, _version(m)] for name, m in methods.items()},
     }
+
+
+def _version(method: Method) -> str:
+    """What tells two methods of one name apart: a fingerprint if it has one, else its options."""
+    fingerprint = getattr(method, "fingerprint", None)
+    if fingerprint is not None:
+        return str(fingerprint() if callable(fingerprint) else fingerprint)
+    return repr(method) if is_dataclass(method) else ""
 
 
 def _track(batches: Iterable[EvalBatch], methods: int, progress: bool) -> Iterator[tuple[int, EvalBatch]]:

@@ -17,7 +17,10 @@ from sidelight.types import Inputs, Scores
 
 
 class Method(Protocol):
-    """A rival or a scorer: one raw score per feature, from one callable."""
+    """A rival or a scorer: one raw score per feature, from one callable.
+
+    A method whose call also takes ``ids`` is given the sample ids, to seed its draws.
+    """
 
     name: str
     signed: bool

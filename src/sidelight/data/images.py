@@ -173,7 +173,11 @@ def as_transform(processor: Any) -> ImageTransform | None:
 
 def _processor_size(processor: Any) -> tuple[tuple[int, int], bool, int | None]:
     size = dict(getattr(processor, "size", None) or {})
-    crop_size = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
+    crop_size = (
+        dict(getattr(processor, "crop_size", None) or {})
+        if getattr(processor, "do_center_crop", False)
+        else {}
+    )
     shortest = size.get("shortest_edge")
     if crop_size:
         side = (int(crop_size["height"]), int(crop_size["width"]))
@@ -182,7 +186,11 @@ def _processor_size(processor: Any) -> tuple[tuple[int, int], bool, int | None]:
         # ConvNeXt-style: below 384 px, resize by crop_pct and crop the centre.
         crop_pct = getattr(processor, "crop_pct", None)
         side = (int(shortest), int(shortest))
-        return (side, True, int(shortest / crop_pct)) if crop_pct and shortest < 384 else (side, crop_pct is None, None)
+        return (
+            (side, True, int(shortest / crop_pct))
+            if crop_pct and shortest < 384
+            else (side, crop_pct is None, None)
+        )
     if "height" not in size:
         raise InputTypeError(
             f"the processor's size {size} is not understood; pass an ImageTransform(size=(H, W), mean=..., std=...)."

@@ -63,7 +63,9 @@ def find_folder(name: str, data_dir: str | None) -> Path | None:
     if data_dir is not None:
         folder = Path(data_dir) / name
         if not folder.is_dir():
-            raise InputError(f"no folder {name!r} in data_dir {data_dir!r}; expected {folder}/<split>.parquet.")
+            raise InputError(
+                f"no folder {name!r} in data_dir {data_dir!r}; expected {folder}/<split>.parquet."
+            )
         return folder
     places = [os.environ.get(DATA_VARIABLE), "data", "../shared/data"]
     return next((Path(p) / name for p in places if p and (Path(p) / name).is_dir()), None)
@@ -79,7 +81,9 @@ def parquet_loader(name: str, hub_id: str, hub_columns: dict[str, str] | None = 
         if folder is not None:
             path = folder / f"{split}.parquet"
             if not path.is_file():
-                raise InputError(f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}.")
+                raise InputError(
+                    f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}."
+                )
             rows = datasets.Dataset.from_parquet(str(path))
         else:
             rows = _from_hub(name, hub_id, split).rename_columns(hub_columns or {})
@@ -129,8 +133,12 @@ IMAGENETTE = (
 #: ImageNet-1k indices of Imagenette's classes, in its own order.
 IMAGENETTE_IN_IMAGENET = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
 
-DATASETS.add("digits", DataSet(("image",), DIGITS, _digits, "embedded: scikit-learn digits among strokes", True))
-DATASETS.add("mnist", DataSet(("image",), DIGITS, parquet_loader("mnist", "ylecun/mnist"), "hub: ylecun/mnist"))
+DATASETS.add(
+    "digits", DataSet(("image",), DIGITS, _digits, "embedded: scikit-learn digits among strokes", True)
+)
+DATASETS.add(
+    "mnist", DataSet(("image",), DIGITS, parquet_loader("mnist", "ylecun/mnist"), "hub: ylecun/mnist")
+)
 DATASETS.add(
     "cifar10",
     DataSet(

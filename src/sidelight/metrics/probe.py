@@ -7,14 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sidelight.errors import ConfigError
+from sidelight.errors import ConfigError, InputError
 from sidelight.metrics.layout import Layout
 from sidelight.targets.base import TargetModel
 from sidelight.types import Inputs, Scores
-
-
-def _take(tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    return {name: value[rows] for name, value in tensors.items()}
 
 
 class Probe:
@@ -30,11 +26,12 @@ class Probe:
         forward_batch: masked copies that go through the target together.
 
     Attributes:
+        size: B.
         classes: ``[B]`` class predicted on the clean input.
         clean: ``[B]`` its probability.
 
     Raises:
-        InputError: ``inputs`` are not what the target takes.
+        InputError: ``inputs`` are not what the target takes, or seeds do not fit them.
         ConfigError: ``forward_batch`` below 1.
     """
 
@@ -53,10 +50,19 @@ class Probe:
         self._empty: dict[tuple[str, tuple[str, ...]], Tensor] = {}
         with torch.no_grad():
             self._features = {k: v.detach() for k, v in target.features(self.inputs).items()}
-            chunks = torch.arange(len(self.seeds), device=target.device).split(forward_batch)
-            logits = [target.forward(_take(self.inputs, r), _take(self._features, r)) for r in chunks]
+            self.size = len(next(iter(self._features.values())))
+            if len(self.seeds) != self.size:
+                raise InputError(f"expected one seed per sample, {self.size}; got {len(self.seeds)}.")
+            chunks = torch.arange(self.size, device=target.device).split(forward_batch)
+            logits = [
+                target.forward(self._take(self.inputs, r), self._take(self._features, r)) for r in chunks
+            ]
         probabilities = torch.cat(logits).float().softmax(-1)
         self.clean, self.classes = probabilities.max(-1)
+
+    def _take(self, tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+        # an input without a batch axis belongs to every copy
+        return {k: v[rows] if v.ndim and len(v) == self.size else v for k, v in tensors.items()}
 
     def fill(self, name: str) -> dict[str, Tensor]:
         """Values of the fill ``name``, computed on first use."""
@@ -83,7 +89,9 @@ class Probe:
             for start in range(0, len(rows), self.forward_batch):
                 part = slice(start, start + self.forward_batch)
                 chunk = rows[part]
-                logits = self.target.classify(_take(self.inputs, chunk), masks(part), _take(values, chunk))
+                logits = self.target.classify(
+                    self._take(self.inputs, chunk), masks(part), self._take(values, chunk)
+                )
                 out[part] = logits.float().softmax(-1).gather(1, self.classes[chunk, None]).squeeze(1)
         return out
 

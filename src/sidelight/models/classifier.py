@@ -6,7 +6,6 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +15,11 @@ from torch import Tensor, nn
 from sidelight.data.collate import Collator
 from sidelight.errors import ConfigError
 from sidelight.files import replace_folder
+from sidelight.models.settings import ClassifierTraining
 from sidelight.registry import nearest
 from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ClassifierTraining:
-    """How a classifier is trained (method §5): AdamW, linear decay after warm-up.
-
-    Attributes:
-        epochs, batch_size, learning_rate, weight_decay, warmup_ratio: the usual ones.
-        label_smoothing: of the cross-entropy.
-        seed: of initialisation and order.
-    """
-
-    epochs: float = 3
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    warmup_ratio: float = 0.1
-    label_smoothing: float = 0.0
-    seed: int = 0
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Classifier(nn.Module):

@@ -49,7 +49,9 @@ def from_torchvision(
         )
     for name, (given, tensor) in zip(goal, source, strict=True):
         if own[name].shape != tensor.shape:
-            raise InputError(f"{given} has shape {tuple(tensor.shape)}, {name} needs {tuple(own[name].shape)}.")
+            raise InputError(
+                f"{given} has shape {tuple(tensor.shape)}, {name} needs {tuple(own[name].shape)}."
+            )
         own[name] = tensor
     own["classifier.weight"], own["classifier.bias"] = weight[picks], bias[picks]
     model.load_state_dict(own)

@@ -61,7 +61,9 @@ class ImageDecoder(nn.Module):
         # Start above ReLU's floor: a map that is all background has no gradient to leave it by.
         nn.init.constant_(self.readout.bias, 0.5)  # type: ignore[arg-type]
 
-    def forward(self, states: Sequence[Tensor], size: tuple[int, int], fusion: Tensor | None = None) -> Tensor:
+    def forward(
+        self, states: Sequence[Tensor], size: tuple[int, int], fusion: Tensor | None = None
+    ) -> Tensor:
         """Raw scores ``[B, 1, H, W]`` for states ``[B, C_i, h_i, w_i]``, shallow to deep."""
         joined: list[Tensor | None] = [None] * len(self.sizes)
         for skip, stage, state in zip(self.skips, self.joins, states, strict=True):

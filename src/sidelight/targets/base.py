@@ -11,6 +11,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ class TargetModel(ABC):
         model: the classifier; its parameters and buffers are never changed.
     """
 
+    #: Name of the family in :data:`sidelight.targets.TARGETS`.
+    family: str
     #: Modalities by name, in the order scores are reported.
     modalities: Mapping[str, Modality]
 
@@ -66,6 +69,66 @@ class TargetModel(ABC):
 
     @abstractmethod
     def _encode(self, inputs: Inputs) -> Encoding: ...
+
+    @abstractmethod
+    def display(self, inputs: Inputs) -> list[dict[str, Any]]:
+        """Per sample and modality the input as a person sees it (see :class:`Explanation`)."""
+
+    @abstractmethod
+    def display_scores(self, inputs: Inputs, scores: Scores) -> list[dict[str, Any]]:
+        """Per sample and modality the scores as arrays that fit :meth:`display`."""
+
+    def save_processor(self, folder: Path) -> None:
+        """Save beside the model what turns raw samples into its inputs; by default there is nothing."""
+        return
+
+    def truth(self, evidence: Sequence[Mapping[str, Any]], inputs: Inputs) -> dict[str, Tensor]:
+        """Known evidence of each sample as boolean tensors of the scores' shape.
+
+        Args:
+            evidence: per sample and modality an array or list as the data set gives it.
+            inputs: the prepared batch, on whose features the evidence is laid.
+        """
+        raise InputError(f"{type(self).__name__} does not know how to lay evidence on its features.")
+
+    def set_reference(self, inputs: Inputs) -> None:
+        """Keep ``inputs`` as what fills and reference-based methods may draw from."""
+        self.reference = {k: v.detach() for k, v in self.features(inputs).items()}
+
+    def processor_state(self) -> dict[str, Any]:
+        """Plain values from which :meth:`load_processor` rebuilds the preprocessing."""
+        return {}
+
+    @classmethod
+    def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
+        """The preprocessing of a saved target; ``None`` where there is none."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def load_model(cls, name: str, revision: str | None = None) -> nn.Module:
+        """Load a classifier of this family from a folder or hub id."""
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments that rebuild this target around the same model."""
+        return {}
+
+    def identity(self) -> dict[str, Any]:
+        """What a scorer remembers of its target: id, revision, weight hash, how to prepare inputs."""
+        config = getattr(self.model, "config", None)
+        return {
+            "family": self.family,
+            "name": self.name,
+            "revision": getattr(config, "_commit_hash", None),
+            "fingerprint": self.fingerprint(),
+            "processor": self.processor_state(),
+            "options": self.options(),
+        }
+
+    def forward_trainable(self, inputs: Inputs) -> Tensor:
+        """Logits with gradients to the model's own parameters, for training the classifier itself."""
+        out = self.model(**inputs)
+        return getattr(out, "logits", out)
 
     # -- what every family shares ---------------------------------------------------
 

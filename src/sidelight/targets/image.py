@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 
 from sidelight.data.images import ImageTransform, as_transform
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
-from sidelight.files import write_json
+from sidelight.files import read_json, write_json
 from sidelight.masking import FillContext
-from sidelight.modality import IMAGE
+from sidelight.modality import IMAGE, Modality
 from sidelight.targets.base import TargetModel, require_finite
 from sidelight.targets.states import HookedStates, feature_maps, select_states
-from sidelight.types import Encoding, Features, Inputs, StateSpec, TargetSpec
+from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
 #: how an :class:`ImageTransform` is kept beside a saved model
 TRANSFORM_FILE = "sidelight_transform.json"
@@ -41,7 +42,8 @@ class ImageTarget(TargetModel):
         UnsupportedTargetError: the model gives no hidden states and no layers are named.
     """
 
-    modalities = {"image": IMAGE}
+    family = "image"
+    modalities: Mapping[str, Modality] = MappingProxyType({"image": IMAGE})
 
     def __init__(
         self,
@@ -118,6 +120,54 @@ class ImageTarget(TargetModel):
     def save_processor(self, folder: Path) -> None:
         if self.transform is not None:
             write_json(folder / TRANSFORM_FILE, self.transform.to_dict())
+
+    def processor_state(self) -> dict[str, Any]:
+        return self.transform.to_dict() if self.transform is not None else {}
+
+    @classmethod
+    def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
+        """The :class:`ImageTransform` in ``state``, or the one kept beside the model ``name``."""
+        if state:
+            return ImageTransform.from_dict(state)
+        kept = Path(name) / TRANSFORM_FILE
+        if kept.is_file():
+            return ImageTransform.from_dict(read_json(kept))
+        from transformers import AutoImageProcessor
+
+        return AutoImageProcessor.from_pretrained(name, revision=revision)
+
+    @classmethod
+    def load_model(cls, name: str, revision: str | None = None) -> nn.Module:
+        from transformers import AutoModelForImageClassification
+
+        return AutoModelForImageClassification.from_pretrained(name, revision=revision).eval()
+
+    def options(self) -> dict[str, Any]:
+        return {"layers": list(self.layers), "max_states": self.max_states}
+
+    def truth(self, evidence: Sequence[Mapping[str, Any]], inputs: Inputs) -> dict[str, Tensor]:
+        size = inputs["pixel_values"].shape[-2:]
+        masks = torch.stack([torch.as_tensor(e["image"]).float() for e in evidence]).unsqueeze(1)
+        if masks.shape[-2:] != size:
+            masks = nn.functional.interpolate(masks, size=size, mode="nearest")
+        return {"image": masks > 0.5}
+
+    # -- for people -----------------------------------------------------------------
+
+    def display(self, inputs: Inputs) -> list[dict[str, Any]]:
+        """``{"image": [H, W, C] in [0, 1]}`` per sample, the picture as the model saw it."""
+        pixels = inputs["pixel_values"].detach().cpu().float()
+        if self.transform is not None:
+            return [{"image": self.transform.to_display(p)} for p in pixels]
+        low, high = pixels.amin((1, 2, 3), keepdim=True), pixels.amax((1, 2, 3), keepdim=True)
+        shown = ((pixels - low) / (high - low).clamp(min=1e-8)).permute(0, 2, 3, 1)
+        # A picture has one or three channels; of anything else the mean is shown.
+        shown = shown if shown.shape[-1] in (1, 3) else shown.mean(-1, keepdim=True)
+        return [{"image": p.numpy()} for p in shown]
+
+    def display_scores(self, inputs: Inputs, scores: Scores) -> list[dict[str, Any]]:
+        """``{"image": [H, W]}`` per sample."""
+        return [{"image": s[0].float().cpu().numpy()} for s in scores["image"]]
 
     def _config(self, key: str) -> Any:
         return getattr(getattr(self.model, "config", None), key, None)

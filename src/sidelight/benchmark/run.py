@@ -1,0 +1,234 @@
+"""Evaluation of a run: its scorers and the rivals on the test split, stored as files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from sidelight.baselines import DEFAULT_RIVALS, coincidences, make_rival
+from sidelight.baselines.base import Rival
+from sidelight.benchmark.evaluate import run_evaluation
+from sidelight.benchmark.settings import EvalBatch, EvalSettings, Method
+from sidelight.benchmark.statistics import summarise
+from sidelight.config import EvaluationSection
+from sidelight.data.collate import Collator
+from sidelight.errors import ConfigError
+from sidelight.experiment import Run
+from sidelight.explainer import Explainer
+from sidelight.files import replace_file, write_json, write_text
+from sidelight.metrics import METRICS
+from sidelight.report.table import markdown_table
+from sidelight.targets import TargetModel
+from sidelight.types import Inputs, Scores
+
+log = logging.getLogger(__name__)
+
+#: our own method's name in every table
+OURS = "sidelight"
+#: how many training inputs fills and DeepLIFT-SHAP may draw from
+REFERENCE_SIZE = 32
+#: metrics that need only one masked pass, or none
+SINGLE_PASS = (
+    "average_drop",
+    "average_drop_relative",
+    "increase_in_confidence",
+    "complexity",
+    "sparsity",
+    "mean_score",
+    "iou",
+    "auprc",
+    "pointing_game",
+)
+
+
+@dataclass(frozen=True)
+class ScorerMethod:
+    """A fitted scorer as one more method of the benchmark."""
+
+    explainer: Explainer
+    fingerprint: str
+    name: str = OURS
+    signed: bool = False
+
+    def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
+        """Scores in [0, 1]; the scorer explains the prediction, so ``classes`` play no part."""
+        return self.explainer.attribute(target.to_device(inputs))[1]
+
+
+class TestBatches:
+    """Batches of the test split with ids and, where it is known, the evidence; sized and repeatable."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    def __init__(
+        self, target: TargetModel, rows: Any, size: int, first: int = 0, last: int | None = None
+    ) -> None:
+        self.target, self.rows, self.size = target, rows, size
+        self.first, self.last = first, len(rows) if last is None else min(last, len(rows))
+
+    def __len__(self) -> int:
+        return -(-max(0, self.last - self.first) // self.size)
+
+    def __iter__(self) -> Any:
+        collate = Collator(self.target)
+        for start in range(self.first, self.last, self.size):
+            ids = list(range(start, min(start + self.size, self.last)))
+            rows = [self.rows[i] for i in ids]
+            inputs = collate(rows)
+            inputs.pop("labels", None)
+            yield EvalBatch(self.target.to_device(inputs), ids, self._truth(rows, inputs))
+
+    def _truth(self, rows: Sequence[Any], inputs: Inputs) -> dict[str, Tensor] | None:
+        if not (isinstance(rows[0], Mapping) and "evidence" in rows[0]):
+            return None
+        return self.target.truth([r["evidence"] for r in rows], inputs)
+
+
+def rivals_of(section: EvaluationSection) -> list[Rival]:
+    """The rivals a configuration asks for, ready to call."""
+    found = []
+    for entry in DEFAULT_RIVALS if section.rivals is None else section.rivals:
+        if isinstance(entry, str):
+            found.append(make_rival(entry))
+        elif len(entry) == 1:
+            found += [make_rival(name, **(options or {})) for name, options in entry.items()]
+        else:
+            raise ConfigError(f"a rival is a name or a mapping of one name to its options; got {entry!r}.")
+    return found
+
+
+def evaluate_run(run: Run) -> dict[str, Any]:
+    """Measure every method of a run; writes ``scores.parquet``, ``curves.parquet``, ``results.json``, ``table.md``.
+
+    Returns:
+        The content of ``results.json``.
+    """
+    section = run.config.evaluation
+    target = run.open_target()
+    set_reference(run, target)
+    rows = run.rows("test", section.count)
+    rivals = [r for r in rivals_of(section) if supports(r, target)]
+    methods: dict[str, Method] = {}
+    for seed in run.config.seeds:
+        explainer = run.explainer(seed, target)
+        methods[f"{OURS}#{seed}"] = ScorerMethod(explainer, scorer_fingerprint(explainer))
+    methods.update({r.name: r for r in rivals})
+    scores, curves = _measure(run, target, rows, methods)
+    notes = degeneracy_notes(target, rows, rivals)
+    summary = summarise(scores, dataset=run.config.data.name)
+    results = {
+        "name": run.config.name,
+        "dataset": run.config.data.name,
+        **{k: v for k, v in run.facts.items() if k in ("target", "scorers")},
+        "notes": notes,
+        "rows": plain_rows(summary),
+    }
+    with replace_file(run.folder / "scores.parquet") as tmp:
+        as_categories(scores).to_parquet(tmp, index=False)
+    with replace_file(run.folder / "curves.parquet") as tmp:
+        curves.to_parquet(tmp, index=False)
+    write_text(run.folder / "table.md", markdown_table(results["rows"]))
+    write_json(run.folder / "results.json", results)
+    return results
+
+
+def _measure(
+    run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    section = run.config.evaluation
+    settings = EvalSettings(
+        fills=section.fills,
+        metrics=section.metrics or tuple(METRICS),
+        steps=section.steps,
+        granularities=section.granularities,
+        tie_draws=section.tie_draws,
+        forward_batch=section.forward_batch,
+        seed=section.seed,
+    )
+    folder = run.folder / "evaluation"
+    cut = len(rows) if section.curve_count is None else min(section.curve_count, len(rows))
+    full = run_evaluation(
+        target,
+        TestBatches(target, rows, section.batch_size, 0, cut),
+        methods,
+        settings,
+        directory=folder / "full",
+    )
+    parts, curves = [full.rows], full.curves
+    if cut < len(rows):
+        single = replace(settings, metrics=[m for m in settings.metrics if m in SINGLE_PASS])
+        rest = TestBatches(target, rows, section.batch_size, cut)
+        parts.append(run_evaluation(target, rest, methods, single, directory=folder / "single").rows)
+    scores = pd.concat(parts, ignore_index=True)
+    return _split_seed(scores), _merge_seeds(curves)
+
+
+def _split_seed(frame: pd.DataFrame) -> pd.DataFrame:
+    """``sidelight#1`` becomes method ``sidelight`` with seed 1; rivals have no seed."""
+    names = frame["method"].str.split("#", n=1, expand=True)
+    seeds = pd.to_numeric(names[1]) if 1 in names else np.nan
+    return frame.assign(method=names[0], seed=seeds)
+
+
+def _merge_seeds(curves: pd.DataFrame) -> pd.DataFrame:
+    frame = _split_seed(curves)
+    keys = [c for c in frame.columns if c not in ("mean", "lo", "hi", "seed")]
+    return frame.groupby(keys, sort=False, as_index=False)[["mean", "lo", "hi"]].mean()
+
+
+def set_reference(run: Run, target: TargetModel) -> None:
+    """Training inputs that fills ("another image") and reference-based rivals draw from."""
+    rows = run.rows("train")
+    picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
+    inputs = Collator(target)([rows[int(i)] for i in picks])
+    inputs.pop("labels", None)
+    target.set_reference(inputs)
+
+
+def supports(rival: Rival, target: TargetModel) -> bool:
+    """Whether a rival knows what to do with the target's modalities; the others are left out with a word."""
+    wanted = rival.modalities
+    if wanted is not None and not set(target.modalities) <= set(wanted):
+        log.warning("%s is left out: it explains %s only.", rival.title, ", ".join(wanted))
+        return False
+    return True
+
+
+def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], count: int = 8) -> list[str]:
+    """Sentences on rivals whose maps coincide on this target."""
+    gradient_based = [r for r in rivals if r.signed or r.name == "saliency"]
+    if not gradient_based:
+        return []
+    inputs = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
+    inputs.pop("labels", None)
+    inputs = target.to_device(inputs)
+    classes = target.encode(inputs).prediction
+    return [c.note for c in coincidences(target, inputs, classes, gradient_based)]
+
+
+def scorer_fingerprint(explainer: Explainer) -> str:
+    """Hash of a scorer's weights: an evaluation never mixes batches of two scorers."""
+    from sidelight.targets import fingerprint
+
+    return fingerprint(explainer.scorer)
+
+
+def plain_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Summary lines as JSON values; what is undefined becomes ``None``."""
+    return [
+        {k: (None if isinstance(v, float) and np.isnan(v) else v) for k, v in row.items()}
+        for row in summary.to_dict("records")
+    ]
+
+
+def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Text columns as categories and float32 values: a tenth of the size on disk."""
+    names = [c for c in frame.columns if frame[c].dtype == object or str(frame[c].dtype) in ("str", "string")]
+    small = frame.assign(**{c: frame[c].astype("category") for c in names})
+    return small.assign(value=small["value"].astype(np.float32))

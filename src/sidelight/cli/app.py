@@ -1,0 +1,37 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sidelight.cli import demo, evaluate, explain, fit, listing, report, speed
+
+app = typer.Typer(
+    name="sidelight",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="See what in an input made a classifier say what it said, in one pass.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import sidelight
+
+        typer.echo(f"sidelight {sidelight.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """See what in an input made a classifier say what it said, in one pass."""
+
+
+for module in (demo, fit, explain, evaluate, report, speed, listing):
+    app.command(module.NAME)(module.run)

@@ -1,0 +1,78 @@
+"""What several commands share: options, quiet libraries, tables in the terminal and as JSON."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Also write the table's rows to this file.", dir_okay=False)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a config value, e.g. --set scorer.channels=[64,32]. Repeatable."),
+]
+RunArgument = Annotated[Path, typer.Argument(help="Run folder, made by `sidelight fit`.")]
+
+#: the columns of ``evaluate --json`` and ``demo --json``
+ROW_KEYS = (
+    "dataset",
+    "modality",
+    "method",
+    "reduction",
+    "granularity",
+    "fill",
+    "metric",
+    "mean",
+    "sd",
+    "ci95",
+    "n",
+)
+
+
+def quiet_libraries() -> None:
+    """Show what the user asked for, not what libraries think about missing optional packages."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("sidelight").setLevel(logging.INFO)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+def say(text: str) -> None:
+    """Print one line to the terminal."""
+    from rich.console import Console
+
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
+    """The rows of a printed table as a JSON list, where ``--json`` asked for it."""
+    if path is None:
+        return
+    from sidelight.files import write_json
+
+    write_json(path, [dict(r) for r in rows])
+    say(f"rows: {path}")
+
+
+def evaluation_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Summary lines with the columns that ``--json`` promises."""
+    return [{k: r.get(k) for k in ROW_KEYS} for r in rows]
+
+
+def print_summary(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The headline tables of an evaluation."""
+    from rich.console import Console
+
+    from sidelight.report import terminal_tables
+
+    console = Console()
+    for table in terminal_tables(rows):
+        console.print(table)

@@ -1,0 +1,38 @@
+"""``sidelight demo``: the whole job on embedded data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidelight.cli.common import (
+    JsonOption,
+    SetOption,
+    evaluation_rows,
+    print_summary,
+    quiet_libraries,
+    say,
+    write_rows,
+)
+
+NAME = "demo"
+
+
+def run(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo-out"),
+    set_: SetOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Train a classifier and its scorer on embedded data, explain, evaluate, report: minutes on two cores."""
+    quiet_libraries()
+    from sidelight.demo import run_demo
+
+    results, page = run_demo(out, set_ or [])
+    print_summary([row for r in results for row in r["rows"]])
+    for result in results:
+        for note in result["notes"]:
+            say(f"note: {note}")
+    write_rows(evaluation_rows([row for r in results for row in r["rows"]]), json)
+    say(f"pictures: {out}/explanations   report: {page}")

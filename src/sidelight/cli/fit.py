@@ -1,0 +1,36 @@
+"""``sidelight fit``: train scorers (and the target, where the config says so)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidelight.cli.common import SetOption, quiet_libraries, say
+
+NAME = "fit"
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML configuration; see configs/.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/<name>).")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train the scorers of CONFIG beside its target; a killed run continues where it was."""
+    quiet_libraries()
+    from sidelight.config import load_config
+    from sidelight.experiment import Run
+
+    settings = load_config(config, set_ or [])
+    current = Run.create(out or Path("runs") / settings.name, settings)
+    facts = current.fit()
+    target = facts["target"]
+    say(f"target: {target['name']}, accuracy {target['accuracy']:.4f} on {target['accuracy_n']} test samples")
+    for seed, scorer in facts["scorers"].items():
+        say(
+            f"scorer, seed {seed}: {scorer['parameters']:,} parameters, validation objective "
+            f"{scorer['eval_loss']:.4f}, mean score {scorer['eval_mean_score']:.3f}, "
+            f"{scorer['train_runtime']:.0f} s"
+        )
+    say(f"run: {current.folder}   next: sidelight evaluate {current.folder}")

@@ -1,0 +1,49 @@
+"""``sidelight list``: every name that a config may hold."""
+
+from __future__ import annotations
+
+from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
+
+NAME = "list"
+
+
+def run(json: JsonOption = None) -> None:
+    """Every registered target family, rival, metric, fill, calibration and data set."""
+    quiet_libraries()
+    rows = entries()
+    kind = None
+    for row in rows:
+        if row["kind"] != kind:
+            kind = row["kind"]
+            say(f"\n{kind}")
+        say(f"  {row['name']:<24} {row['about']}")
+    write_rows(rows, json)
+
+
+def entries() -> list[dict[str, str]]:
+    """``{"kind", "name", "about"}`` of everything registered."""
+    from sidelight.baselines import DEFAULT_RIVALS, RIVALS
+    from sidelight.data.sets import DATASETS
+    from sidelight.masking import FILLS
+    from sidelight.metrics import METRICS
+    from sidelight.objective import CALIBRATIONS
+    from sidelight.targets import TARGETS
+
+    rows = [_row("target family", n, _first_line(t)) for n, t in TARGETS.items()]
+    for name, rival in RIVALS.items():
+        extra = "" if name in DEFAULT_RIVALS else " (not in the default set)"
+        rows.append(_row("rival", name, rival.title + extra))
+    rows += [_row("metric", n, f"{m.direction} is better. {m.doc}") for n, m in METRICS.items()]
+    for modality, fills in FILLS.items():
+        rows += [_row(f"{modality} fill", n, _first_line(f)) for n, f in fills.items()]
+    rows += [_row("calibration", n, _first_line(c)) for n, c in CALIBRATIONS.items()]
+    rows += [_row("data set", n, f"{'+'.join(d.modalities)}; {d.source}") for n, d in DATASETS.items()]
+    return rows
+
+
+def _row(kind: str, name: str, about: str) -> dict[str, str]:
+    return {"kind": kind, "name": name, "about": about}
+
+
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().split("\n")[0].replace("``", "")

@@ -1,0 +1,18 @@
+"""``sidelight report``: one self-contained page of a run."""
+
+from __future__ import annotations
+
+from sidelight.cli.common import RunArgument, quiet_libraries, say
+
+NAME = "report"
+
+
+def run(folder: RunArgument) -> None:
+    """Write RUN/report.html from the stored results (after `sidelight evaluate`)."""
+    quiet_libraries()
+    from sidelight.benchmark.page import report_runs
+    from sidelight.experiment import Run
+
+    current = Run.open(folder)
+    path = report_runs([current], current.folder / "report.html", title=current.config.name)
+    say(f"report: {path}")

@@ -1,0 +1,219 @@
+"""A run's configuration: YAML with dotted overrides, validated, unknown keys refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sidelight.errors import ConfigError
+from sidelight.models.settings import ClassifierTraining
+from sidelight.registry import nearest
+from sidelight.settings import ObjectiveConfig, TrainingConfig
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(Section):
+    """Which data: ``name`` in ``sidelight list``; counts cut splits down (``None``: all)."""
+
+    name: str
+    data_dir: str | None = None
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    seed: int = 0
+
+
+class ConvertSection(Section):
+    """Weights of another library: ``weights`` is a file, or ``package:path/in/package``."""
+
+    format: Literal["torchvision_mobilenet_v2"]
+    weights: str
+    classes: list[int] | None = None
+
+
+class TargetSection(Section):
+    """The classifier: ``pretrained`` (hub id or folder), ``architecture`` (trained here) or ``convert``.
+
+    ``transform`` gives the image preprocessing where the model brings none; ``training``
+    trains (or fine-tunes) the classifier before the scorer.
+    """
+
+    pretrained: str | None = None
+    revision: str | None = None
+    architecture: dict[str, Any] | None = None
+    convert: ConvertSection | None = None
+    transform: dict[str, Any] | None = None
+    training: ClassifierTraining | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ScorerSection(Section):
+    """Head steps, and the decoder: ``channels``, ``stride`` (image); ``width``, ``layers``, ``heads`` (text)."""
+
+    relu: bool = True
+    sigmoid: bool = True
+    rescale: bool = True
+    conditioned: bool = True
+    channels: list[int] | None = None
+    stride: int | None = None
+    width: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+
+    def decoder_options(self, modalities: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Options of each modality's decoder, those left unset dropped."""
+        owned = {"image": ("channels", "stride"), "text": ("width", "layers", "heads")}
+        return {
+            m: {k: getattr(self, k) for k in owned[m] if getattr(self, k) is not None} for m in modalities
+        }
+
+
+class EvaluationSection(Section):
+    """What is measured on the test split.
+
+    ``count`` samples carry every metric that needs one masked pass; the first
+    ``curve_count`` of them also carry the metrics that need a whole curve.
+    ``rivals`` are names, or one-key mappings ``{name: {option: value}}``.
+    """
+
+    count: int = 500
+    curve_count: int | None = None
+    batch_size: int = 50
+    forward_batch: int = 128
+    fills: list[str] = Field(default_factory=lambda: ["zero", "black", "mean", "blur", "noise", "image"])
+    metrics: list[str] | None = None
+    granularities: list[str] = Field(default_factory=lambda: ["pixel"])
+    steps: int = 20
+    tie_draws: int = 1
+    rivals: list[str | dict[str, dict[str, Any]]] | None = None
+    seed: int = 0
+
+
+class ReportSettings(Section):
+    """What the page shows: samples in its gallery, and which methods beside ours."""
+
+    samples: int = 8
+    failures: int = 4
+    methods: list[str] = Field(
+        default_factory=lambda: ["integrated_gradients", "grad_cam", "occlusion", "saliency"]
+    )
+    speed: bool = True
+
+
+class RunConfig(Section):
+    """One run: a target, its scorers (one per seed) and their evaluation."""
+
+    name: str = "run"
+    seeds: list[int] = Field(default_factory=lambda: [0])
+    data: DataSection
+    target: TargetSection
+    scorer: ScorerSection = ScorerSection()
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    evaluation: EvaluationSection = EvaluationSection()
+    report: ReportSettings = ReportSettings()
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
+
+    Raises:
+        ConfigError: missing or malformed file, unknown key (with the nearest known), bad value.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"no config file at {str(file)!r}.")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} must hold a mapping of sections; got {type(values).__name__}.")
+    return parse_config(values, overrides)
+
+
+def parse_config(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
+    """Validate plain values; see :func:`load_config`."""
+    merged = apply_overrides(values, overrides)
+    _refuse_unknown(merged, RunConfig, "")
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        given = first.get("input")
+        raise ConfigError(f"config {where or 'file'}: {first['msg']}; got {given!r}.") from error
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A deep copy of ``values`` with each ``dotted.key=yaml`` set."""
+    merged: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dict(values))) if values else {}
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"an override must read section.key=value; got {override!r}.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"the value of {override!r} is not valid YAML: {error}") from error
+        *parents, last = key.strip().split(".")
+        place = merged
+        for parent in parents:
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}
+            place = place[parent]
+        place[last] = value
+    return merged
+
+
+def dump_config(config: RunConfig) -> str:
+    """YAML text that :func:`load_config` reads back to an equal config."""
+    return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {k: _plain(getattr(value, k)) for k in type(value).model_fields}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _fields(kind: Any) -> dict[str, Any] | None:
+    """Field name -> type of a section, or ``None`` where ``kind`` is none."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {k: f.annotation for k, f in kind.model_fields.items()}
+    if dataclasses.is_dataclass(kind):
+        return dict(typing.get_type_hints(kind))
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return next((f for f in map(_fields, typing.get_args(kind)) if f), None)
+    return None
+
+
+def _refuse_unknown(values: Any, kind: Any, path: str) -> None:
+    fields = _fields(kind)
+    if fields is None or not isinstance(values, Mapping):
+        return
+    for key, value in values.items():
+        if key not in fields:
+            raise ConfigError(
+                f"unknown config key {path + str(key)!r}.{nearest(str(key), fields)} "
+                f"Known here: {', '.join(fields)}."
+            )
+        _refuse_unknown(value, fields[key], f"{path}{key}.")

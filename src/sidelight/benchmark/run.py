@@ -222,7 +222,7 @@ def scorer_fingerprint(explainer: Explainer) -> str:
 def plain_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
     """Summary lines as JSON values; what is undefined becomes ``None``."""
     return [
-        {k: (None if isinstance(v, float) and np.isnan(v) else v) for k, v in row.items()}
+        {str(k): (None if isinstance(v, float) and np.isnan(v) else v) for k, v in row.items()}
         for row in summary.to_dict("records")
     ]
 

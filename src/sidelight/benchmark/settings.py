@@ -22,8 +22,13 @@ class Method(Protocol):
     A method whose call also takes ``ids`` is given the sample ids, to seed its draws.
     """
 
-    name: str
-    signed: bool
+    @property
+    def name(self) -> str:
+        """Registry name."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether scores below zero mean evidence against the class."""
 
     def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
         """Scores for the class of each sample, ``classes`` being ``[B]`` int64."""

@@ -25,11 +25,11 @@ def run(
 
     is_run = (folder / "config.yaml").is_file()
     explainer = Run.open(folder).explainer() if is_run else Explainer.from_pretrained(folder)
-    rows = []
+    rows: list[dict[str, object]] = []
     for index, source in enumerate(inputs):
         explanation = explainer.explain(source)
         stem = Path(source).stem if Path(source).is_file() else f"input-{index}"
-        picture, data = explanation.save(out / unused(stem, [r["name"] for r in rows]))
+        picture, data = explanation.save(out / unused(stem, [str(r["name"]) for r in rows]))
         rows.append(
             {
                 "name": picture.stem,

@@ -134,7 +134,11 @@ class ImageTransform:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageTransform:
         """Inverse of :meth:`to_dict`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise InputError(f"not the settings of an image transform: {error}.") from error
 
 
 def flatten_alpha(image: Image.Image) -> Image.Image:

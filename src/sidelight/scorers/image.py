@@ -72,8 +72,8 @@ class ImageDecoder(nn.Module):
             joined[stage] = value if held is None else held + _fit(value, held)
         x = joined[0]
         assert x is not None  # the deepest state always joins stage 0
-        for i, stage in enumerate(self.stages):
-            x = stage(x, joined[i] if i else None, self.sizes[i] if i else None, fusion)
+        for i, block in enumerate(self.stages):
+            x = block(x, joined[i] if i else None, self.sizes[i] if i else None, fusion)
         return F.interpolate(self.readout(x), size=size, mode="bilinear", align_corners=False)
 
 

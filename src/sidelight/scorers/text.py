@@ -18,6 +18,8 @@ class TextDecoder(nn.Module):
     The states are projected to a narrow width at once, so that the whole decoder costs
     under one per cent of a base-size encoder. They carry the target's own positions; the
     decoder adds none, so no length is built in. Padding is neither attended to nor scored.
+    Raw scores are relative to the text's mean: otherwise training can push all of a short
+    text below the score head's ReLU, where a map is constant and has no gradient to leave by.
 
     Args:
         states: shape of each state, shallow to deep.
@@ -62,9 +64,7 @@ class TextDecoder(nn.Module):
             for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.readout = nn.Linear(width, 1)
-        # Start above ReLU's floor: a map that is all background has no gradient to leave it by.
-        nn.init.constant_(self.readout.bias, 0.5)
+        self.readout = nn.Linear(width, 1, bias=False)
 
     def forward(
         self,
@@ -73,7 +73,7 @@ class TextDecoder(nn.Module):
         attention_mask: Tensor | None = None,
         fusion: Tensor | None = None,
     ) -> Tensor:
-        """Raw scores ``[B, T]``; 0 at positions that are not attended to.
+        """Raw scores ``[B, T]`` with mean 0 over a text's features; 0 where nothing is attended to.
 
         Args:
             states: ``[B, T, D_i]`` each, shallow to deep.
@@ -100,7 +100,14 @@ class TextDecoder(nn.Module):
             x = x * (1 + scale) + shift
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=~seen)
-        return self.readout(self.norm(x)).squeeze(-1).masked_fill(~seen, 0.0)
+        raw = self.readout(self.norm(x)).squeeze(-1)
+        return (raw - masked_mean(raw, feature_mask)).masked_fill(~seen, 0.0)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """``[B, 1]`` mean of ``values`` ``[B, T]`` where ``mask`` is true; 0 where it never is."""
+    weight = mask.to(values.dtype)
+    return (values * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
 
 
 @DECODERS.register("text")

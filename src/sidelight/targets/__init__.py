@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -43,4 +44,5 @@ def as_target(
     if family is None:
         # Hugging Face models say what they read; a plain module is taken to read images.
         family = "text" if getattr(model, "main_input_name", "pixel_values") == "input_ids" else "image"
-    return TARGETS[family](model, processor, **options)
+    build: Callable[..., TargetModel] = TARGETS[family]
+    return build(model, processor, **options)

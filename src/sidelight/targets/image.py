@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -173,10 +174,10 @@ class ImageTarget(TargetModel):
         return getattr(getattr(self.model, "config", None), key, None)
 
     def _fixed_size(self) -> tuple[int, int] | None:
-        # Only models with learned absolute positions are bound to one size.
-        if self._config("patch_size") is None or not any(
-            "position_embedding" in name for name, _ in self.model.named_parameters()
-        ):
+        # Only models with learned positions that they do not resize by themselves are bound to one size
+        # (DINOv2 always does; ViT only when asked, which its forward's parameter tells).
+        asked = "interpolate_pos_encoding" in inspect.signature(self.model.forward).parameters
+        if not asked or not any("position_embedding" in name for name, _ in self.model.named_parameters()):
             return None
         size = self._config("image_size")
         if size is None:

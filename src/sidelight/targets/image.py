@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,13 @@ from sidelight.files import read_json, write_json
 from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
 from sidelight.targets.base import TargetModel, require_finite
-from sidelight.targets.states import HookedStates, feature_maps, select_states
+from sidelight.targets.states import (
+    HookedStates,
+    feature_maps,
+    finer_than,
+    first_convolution,
+    select_states,
+)
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
 #: how an :class:`ImageTransform` is kept beside a saved model
@@ -30,7 +37,8 @@ class ImageTarget(TargetModel):
     Hugging Face models are asked for ``output_hidden_states``; token sequences are laid
     out on their patch grid (class, distillation and register tokens dropped) and the
     states to read are chosen: one per resolution of a pyramid, four evenly spaced layers
-    of an isotropic transformer. A plain ``nn.Module`` names its ``layers`` instead.
+    of an isotropic transformer. Where the first convolution is finer than every hidden
+    state (ResNet and MobileNetV2 pool before the first of them), its output is read too. A plain ``nn.Module`` names its ``layers`` instead.
 
     Args:
         model: takes ``pixel_values`` (Hugging Face) or one image tensor (plain module).
@@ -59,6 +67,7 @@ class ImageTarget(TargetModel):
         self.max_states = max_states
         self._chosen: tuple[int, ...] | None = None
         self._hooked = HookedStates(model, self.layers) if self.layers else None
+        self._stem = None if self.layers else first_convolution(model)
         self._is_hf = hasattr(model, "config") and hasattr(model.config, "to_dict")
         if not self._is_hf and not self.layers:
             raise UnsupportedTargetError(
@@ -70,6 +79,10 @@ class ImageTarget(TargetModel):
     # -- inputs ---------------------------------------------------------------------
 
     def check(self, inputs: Inputs) -> None:
+        if not isinstance(inputs, Mapping):
+            raise InputTypeError(
+                f"expected a mapping with a 'pixel_values' tensor [B, C, H, W]; got {type(inputs).__name__}."
+            )
         pixels = inputs.get("pixel_values")
         if not isinstance(pixels, Tensor):
             raise InputTypeError(
@@ -229,23 +242,38 @@ class ImageTarget(TargetModel):
         return _logits(out), states, lambda t: feature_maps([t], image_size, patch)[0]
 
     def _states(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        out, captured = self._pass(pixels)
+        stem: list[Any] = []
+        with self._stem.capture() if self._stem is not None else nullcontext(stem) as stem:
+            out, captured = self._pass(pixels)
         raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
         if not raw:
             raise self._no_states()
-        return _logits(out), feature_maps(
-            raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size")
-        )
+        size = (pixels.shape[-2], pixels.shape[-1])
+        maps = feature_maps(raw, size, self._config("patch_size"))
+        return _logits(out), [*finer_than(stem, maps), *maps]
 
     def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
         if self._hooked is not None:
             with self._hooked.capture() as captured:
-                out = self.model(pixel_values=pixels) if self._is_hf else self.model(pixels)
+                out = self.model(pixel_values=pixels) if self._is_hf else self._plain(pixels)
             return out, captured
         try:
             return self.model(pixel_values=pixels, output_hidden_states=True), None
         except TypeError as error:
             raise self._no_states() from error
+
+    def _plain(self, pixels: Tensor) -> Any:
+        # No config tells what a plain module takes, so its own complaint is passed on.
+        try:
+            return self.model(pixels)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if not any(word in str(error) for word in ("channels", "shape", "size")):
+                raise
+            raise InputError(
+                f"{type(self.model).__name__} cannot take pixels of shape {tuple(pixels.shape)}: {error}"
+            ) from error
 
     def _no_states(self) -> UnsupportedTargetError:
         return UnsupportedTargetError(

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sidelight.errors import UnsupportedTargetError
+from sidelight.registry import nearest
 
 #: class, distillation and register tokens together are never more than this
 MAX_EXTRA_TOKENS = 17
@@ -74,14 +75,16 @@ def token_grid(length: int, image_size: tuple[int, int], patch_size: Any = None)
 def select_states(maps: Sequence[Tensor], limit: int) -> tuple[int, ...]:
     """Indices of the states to read, shallow to deep.
 
-    A pyramid gives the last state of each resolution (the ``limit`` deepest ones); an
+    A pyramid gives the last state of each resolution (the ``limit`` deepest ones, and the
+    finest, where the detail is); an
     isotropic network gives ``limit`` evenly spaced layers, first and last included.
     Unpooled vectors (1×1 maps) are left out unless there is nothing else.
     """
     usable = [i for i, m in enumerate(maps) if m.shape[-1] * m.shape[-2] > 1] or list(range(len(maps)))
     last_of_size = {tuple(maps[i].shape[-2:]): i for i in usable}
     if len(last_of_size) > 1:
-        return tuple(sorted(last_of_size.values())[-limit:])
+        pyramid = sorted(last_of_size.values())
+        return tuple(dict.fromkeys([pyramid[0], *pyramid[-limit:]]))
     count = min(limit, len(usable))
     if count == 1:
         return (usable[-1],)
@@ -98,7 +101,8 @@ class HookedStates:
         if missing:
             known = ", ".join(list(modules)[1:9])
             raise UnsupportedTargetError(
-                f"no submodule named {missing[0]!r}; the model has {known}, ... (see model.named_modules())."
+                f"no submodule named {missing[0]!r}.{nearest(missing[0], modules)} "
+                f"The model has {known}, ... (see model.named_modules())."
             )
         self._modules = [modules[name] for name in layers]
 
@@ -119,3 +123,15 @@ class HookedStates:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def first_convolution(model: nn.Module) -> HookedStates | None:
+    """Hooks on the first ``Conv2d`` of a model, its stem; ``None`` where there is none."""
+    name = next((n for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and n), None)
+    return HookedStates(model, [name]) if name else None
+
+
+def finer_than(stem: Sequence[Any], maps: Sequence[Tensor]) -> list[Tensor]:
+    """The stem's output where it is a map with more cells than every state, else nothing."""
+    most = max(m.shape[-2] * m.shape[-1] for m in maps)
+    return [s for s in stem if isinstance(s, Tensor) and s.ndim == 4 and s.shape[-2] * s.shape[-1] > most]

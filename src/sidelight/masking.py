@@ -117,14 +117,28 @@ def noise(x: Tensor, context: FillContext) -> Tensor:
 
 @FILLS["image"].register("image")
 def other_image(x: Tensor, context: FillContext) -> Tensor:
-    """Another image: drawn from the reference bank, else the next one of the batch."""
+    """Another image: drawn from the reference bank, else the next one of the batch.
+
+    Only the bank makes the fill independent of batching; a sample that is in the bank itself
+    gets the one after its draw.
+    """
     if context.reference is None or len(context.reference) == 0:
         if len(x) < 2:
             raise InputError("fill 'image' needs a reference bank or a batch of at least two images.")
-        return x.roll(1, 0)
+        return x.roll(-1, 0)
     reference = context.reference.to(x)
-    picks = [int(torch.randint(len(reference), (1,), generator=_generator(s, 2))) for s in context.seeds]
-    return reference[picks]
+    if reference.shape[1:] != x.shape[1:]:
+        bank, given = ("×".join(map(str, t.shape[1:])) for t in (reference, x))
+        raise InputError(
+            f"fill 'image' draws from a bank of {bank} images, which do not fit a {given} input."
+        )
+    return torch.stack([_draw(reference, own, seed) for own, seed in zip(x, context.seeds, strict=True)])
+
+
+def _draw(bank: Tensor, own: Tensor, seed: int) -> Tensor:
+    pick = int(torch.randint(len(bank), (1,), generator=_generator(seed, 2)))
+    taken = bank[pick]
+    return bank[(pick + 1) % len(bank)] if torch.equal(taken, own) else taken
 
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:

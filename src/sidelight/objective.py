@@ -132,7 +132,7 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
         source: one of :data:`LABELS`.
 
     Raises:
-        ConfigError: unknown source, or ``"data"`` without labels.
+        ConfigError: unknown source, or ``"data"`` without labels or with labels the model has no class for.
     """
     if source == "distribution":
         return logits.detach().float().softmax(-1)
@@ -142,6 +142,12 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
         if labels is None:
             raise ConfigError(
                 "label='data' needs labels in the training data; use label='prediction' without them."
+            )
+        classes = logits.shape[-1]
+        if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= classes):
+            raise ConfigError(
+                f"labels must be class indices from 0 to {classes - 1}; got {int(labels.min())} to "
+                f"{int(labels.max())}. Does the model have the classes of this data set?"
             )
         index = labels
     else:

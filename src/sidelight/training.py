@@ -141,12 +141,12 @@ def random_top_share(scores: Tensor, feature_mask: Tensor) -> Tensor:
         Values in {0, 1}, 1 outside ``feature_mask``; its gradient is that of ``scores``.
     """
     flat, real = scores.flatten(1), feature_mask.reshape(scores.shape).flatten(1)
-    keep = (torch.rand(len(flat), 1, device=flat.device) * real.sum(1, keepdim=True)).ceil()
+    keep = (torch.rand(len(flat), 1, device=flat.device) * real.sum(1, keepdim=True)).ceil().clamp(min=1)
     # A little noise breaks ties at random instead of by position.
     noisy = flat.detach() + 1e-4 * torch.rand_like(flat)
     rank = noisy.masked_fill(~real, float("-inf")).argsort(1, descending=True).argsort(1)
     hard = (rank < keep).to(flat.dtype)
-    mask = hard + flat - flat.detach()
+    mask = hard + (flat - flat.detach())  # in this order exactly 0 or 1
     return torch.where(real, mask, torch.ones_like(mask)).reshape(scores.shape)
 
 
@@ -172,6 +172,7 @@ def train_scorer(
         CollapseError: most validation maps are constant.
         InputError: a data set is empty.
     """
+    from sidelight.progress import show_progress
     from sidelight.trainer import build_trainer
 
     for name, data in (("train", train), ("eval", evaluation)):
@@ -180,9 +181,13 @@ def train_scorer(
     module = ScorerObjective(scorer, target, objective_config)
     trainer = build_trainer(module, Collator(target), train, evaluation, Path(output_dir), config)
     resume = newest_checkpoint(Path(output_dir)) if config.resume else None
-    with target.borrowed():
-        result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-        metrics = trainer.evaluate()
+    bar = show_progress(trainer, "scorer")
+    try:
+        with target.borrowed():
+            result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            metrics = trainer.evaluate()
+    finally:
+        bar.stop()
     return {
         **{k: float(v) for k, v in metrics.items()},
         "train_runtime": float(result.metrics["train_runtime"]),

@@ -23,6 +23,8 @@ from sidelight.experiment import Run
 from sidelight.explainer import Explainer
 from sidelight.files import read_json, write_json
 from sidelight.report import ReportData, ReportSection, write_report
+from sidelight.targets import TargetModel
+from sidelight.types import Encoding
 from sidelight.viz.grid import GridSample
 
 log = logging.getLogger(__name__)
@@ -122,26 +124,39 @@ def grid_samples(
         raw = rival(target, inputs, encoding.prediction.clone(), ids=list(picks))
         kept = {m: v.clamp(min=0) if rival.signed else v for m, v in raw.items()}
         maps[rival.name] = target.display_scores(inputs, kept)
-    shown, labels = target.display(inputs), target.id2label
-    out = []
-    for i, pick in enumerate(picks):
-        p = encoding.probabilities[i]
-        evidence = rows[pick].get("evidence", {}) if isinstance(rows[pick], Mapping) else {}
-        truth = split_row(rows[pick])[1]
-        for modality in target.modalities:
-            out.append(
-                GridSample(
-                    display=shown[i][modality],
-                    maps={m: v[i][modality] for m, v in maps.items()},
-                    label=str(labels.get(int(p.argmax()), int(p.argmax()))),
-                    probability=float(p.max()),
-                    truth_label=None if truth is None else str(labels.get(int(truth), int(truth))),
-                    truth=np.asarray(evidence[modality]) if modality in evidence else None,
-                    modality=modality,
-                    caption=(captions or {}).get(pick, ""),
-                )
-            )
-    return out
+    shown = target.display(inputs)
+    return [
+        _grid_sample(
+            target, rows[pick], modality, i, shown[i], maps, encoding, (captions or {}).get(pick, "")
+        )
+        for i, pick in enumerate(picks)
+        for modality in target.modalities
+    ]
+
+
+def _grid_sample(
+    target: TargetModel,
+    row: Any,
+    modality: str,
+    index: int,
+    shown: Mapping[str, Any],
+    maps: Mapping[str, Sequence[Mapping[str, Any]]],
+    encoding: Encoding,
+    caption: str,
+) -> GridSample:
+    labels, p = target.id2label, encoding.probabilities[index]
+    predicted, truth = int(p.argmax()), split_row(row)[1]
+    evidence = row.get("evidence", {}) if isinstance(row, Mapping) else {}
+    return GridSample(
+        display=shown[modality],
+        maps={method: found[index][modality] for method, found in maps.items()},
+        label=str(labels.get(predicted, predicted)),
+        probability=float(p[predicted]),
+        truth_label=None if truth is None else str(labels.get(int(truth), int(truth))),
+        truth=np.asarray(evidence[modality]) if modality in evidence else None,
+        modality=modality,
+        caption=caption,
+    )
 
 
 def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:

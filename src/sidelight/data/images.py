@@ -82,7 +82,9 @@ def _from_array(array: np.ndarray) -> Image.Image:
             "an image array must be uint8, [H, W] or [H, W, C] with 1, 3 or 4 channels; "
             f"got {array.dtype} {array.shape}. Give normalised pixels as a torch tensor instead."
         )
-    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.ndim == 3 and channels == 1 else array))
+    return Image.fromarray(
+        np.ascontiguousarray(array[..., 0] if array.ndim == 3 and channels == 1 else array)
+    )
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,8 @@ def train_classifier(
     """
     from transformers import Trainer, TrainingArguments
 
+    from sidelight.progress import show_progress
+
     steps = -(-len(train) // config.batch_size) * config.epochs
     arguments: dict[str, Any] = {
         "output_dir": str(output_dir.with_name(output_dir.name + "-training")),
@@ -107,8 +109,12 @@ def train_classifier(
         eval_dataset=evaluation,
     )
     target.model.requires_grad_(True).train()
-    result = trainer.train()
-    target.model.eval()
+    bar = show_progress(trainer, "classifier")
+    try:
+        result = trainer.train()
+    finally:
+        bar.stop()
+        target.model.eval()
     metrics = {
         "accuracy": accuracy(target, evaluation, config.batch_size * 2),
         "train_runtime": float(result.metrics["train_runtime"]),

@@ -37,8 +37,9 @@ class ScoreHead(nn.Module):
             feature_mask: boolean, true where a feature is real.
         """
         shape = raw.shape
-        z = raw.float().flatten(1)
         real = feature_mask.reshape(shape).flatten(1)
+        # Whatever stands in padding, even a NaN, must not reach the sums below.
+        z = raw.float().flatten(1).masked_fill(~real, 0)
         if self.relu:
             z = z.relu()
         if self.sigmoid:

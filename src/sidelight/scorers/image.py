@@ -43,6 +43,8 @@ class ImageDecoder(nn.Module):
         super().__init__()
         if not channels or min(channels) < 1:
             raise ConfigError(f"channels must be positive widths, deepest first; got {list(channels)}.")
+        if stride is not None and stride < 1:
+            raise ConfigError(f"stride must be at least 1 pixel; got {stride}.")
         grids = [s.grid for s in states]
         if not grids or any(g is None for g in grids):
             raise ConfigError("an image scorer needs at least one state with a grid.")
@@ -151,8 +153,8 @@ def assign_skips(grids: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, in
 
 
 def unfold_factor(grid: tuple[int, int] | None, size: tuple[int, int]) -> int:
-    """How many times finer ``size`` is than ``grid``."""
-    return max(1, round(size[0] / grid[0])) if grid else 1
+    """How many times finer ``size`` is than ``grid``, on the axis where that is less."""
+    return max(1, min(round(s / g) for s, g in zip(size, grid, strict=True))) if grid else 1
 
 
 @DECODERS.register("image")

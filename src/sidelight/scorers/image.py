@@ -89,7 +89,9 @@ class Skip(nn.Module):
         self.unfold = nn.PixelShuffle(factor) if factor > 1 else nn.Identity()
 
     def forward(self, state: Tensor) -> Tensor:
-        return self.unfold(self.project(self.norm(state)))
+        # A transformer's states lie channels-last, where torch's group norm on a CPU crashes
+        # in the backward pass of an input that needs no gradient (seen with torch 2.13).
+        return self.unfold(self.project(self.norm(state.contiguous())))
 
 
 class Stage(nn.Module):

@@ -45,7 +45,7 @@ class ImageTarget(TargetModel):
         processor: Hugging Face image processor or :class:`ImageTransform`; needed for raw
             images and for fills that must know what black is.
         layers: dotted names of submodules whose outputs are the states.
-        max_states: at most so many states are read.
+        max_states: at most so many states are read (of a pyramid the deepest, and the finest besides).
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.

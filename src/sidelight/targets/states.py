@@ -76,8 +76,7 @@ def select_states(maps: Sequence[Tensor], limit: int) -> tuple[int, ...]:
     """Indices of the states to read, shallow to deep.
 
     A pyramid gives the last state of each resolution (the ``limit`` deepest ones, and the
-    finest, where the detail is); an
-    isotropic network gives ``limit`` evenly spaced layers, first and last included.
+    finest, where the detail is); an isotropic network gives ``limit`` evenly spaced layers, first and last included.
     Unpooled vectors (1×1 maps) are left out unless there is nothing else.
     """
     usable = [i for i, m in enumerate(maps) if m.shape[-1] * m.shape[-2] > 1] or list(range(len(maps)))

@@ -1,0 +1,179 @@
+"""The image decoder: any grids and sizes, few parameters, sub-patch content in its place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sidelight.errors import ConfigError, InputError
+from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.scorers.base import spec_from_dict, spec_to_dict
+from sidelight.scorers.image import ImageDecoder, Skip, assign_skips, stage_sizes
+from sidelight.targets.image import ImageTarget
+from sidelight.types import Encoding, StateSpec, TargetSpec
+from tiny_models import SIZE, pixels, tiny
+
+Grid = tuple[int, int]
+
+
+def states_for(specs: list[StateSpec], batch: int = 2) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(batch, s.channels, *(s.grid or (1, 1)), generator=generator) for s in specs]
+
+
+@pytest.mark.parametrize(
+    ("grids", "size"),
+    [
+        ([(4, 4)] * 4, (32, 32)),
+        ([(4, 6)] * 4, (32, 48)),
+        ([(7, 7)] * 3, (51, 50)),
+        ([(16, 16)] * 4, (224, 224)),
+        ([(9, 13), (5, 7), (3, 4)], (35, 51)),
+        ([(56, 28), (28, 14), (14, 7), (7, 4)], (224, 112)),
+        ([(8, 8), (4, 4), (4, 4), (2, 2), (2, 2)], (16, 16)),
+        ([(28, 28)], (28, 28)),
+        ([(1, 1)], (8, 8)),
+        ([(4, 16)] * 2, (64, 64)),
+        ([(40, 40), (20, 20)], (32, 32)),
+    ],
+)
+def test_any_resolutions_give_one_finite_score_per_pixel(grids: list[Grid], size: Grid) -> None:
+    specs = [StateSpec(5 + i, g) for i, g in enumerate(grids)]
+    decoder = ImageDecoder(specs, size, channels=(8, 4))
+    raw = decoder(states_for(specs), size)
+    assert raw.shape == (2, 1, *size)
+    assert bool(torch.isfinite(raw).all())
+    raw.square().sum().backward()
+    idle = [n for n, p in decoder.named_parameters() if p.grad is None]
+    assert idle == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(8, 70),
+    width=st.integers(8, 70),
+    strides=st.lists(st.sampled_from([2, 3, 4, 7, 8]), min_size=1, max_size=4),
+    channels=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+)
+def test_odd_sizes_and_widths(height: int, width: int, strides: list[int], channels: list[int]) -> None:
+    specs = [StateSpec(3, (-(-height // s), -(-width // s))) for s in sorted(strides)]
+    raw = ImageDecoder(specs, (height, width), channels)(states_for(specs, 1), (height, width))
+    assert raw.shape == (1, 1, height, width)
+
+
+def test_an_unfolded_state_never_outgrows_its_stage() -> None:
+    specs = [StateSpec(3, (4, 16))] * 4
+    decoder = ImageDecoder(specs, (64, 64), (4,))
+    for skip, stage, state in zip(decoder.skips, decoder.joins, states_for(specs), strict=True):
+        assert all(a <= b for a, b in zip(skip(state).shape[-2:], decoder.sizes[stage], strict=True))
+
+
+def test_stage_sizes_double_up_to_the_stride() -> None:
+    assert stage_sizes([(14, 14)] * 4, (224, 224)) == [(14, 14), (28, 28), (56, 56), (112, 112)]
+    assert stage_sizes([(14, 14)] * 4, (224, 224), stride=1)[-1] == (224, 224)
+    assert stage_sizes([(7, 7)], (28, 28)) == [(7, 7), (14, 14), (28, 28)]
+    assert stage_sizes([(7, 7)], (25, 25)) == [(7, 7), (14, 14), (25, 25)]
+    assert stage_sizes([(28, 28), (14, 14), (7, 7)], (224, 224))[:3] == [(7, 7), (14, 14), (28, 28)]
+
+
+def test_skips_join_their_own_resolution_or_spread_over_a_shared_grid() -> None:
+    pyramid = [(28, 28), (14, 14), (7, 7)]
+    assert assign_skips(pyramid, stage_sizes(pyramid, (56, 56))) == [2, 1, 0]
+    shared = [(14, 14)] * 4
+    assert assign_skips(shared, stage_sizes(shared, (224, 224))) == [3, 2, 1, 0]
+    assert assign_skips([(7, 7)] * 4, [(7, 7), (14, 14)]) == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("size", [(224, 224), (384, 384)])
+def test_the_scorer_of_a_vit_b_16_is_small(size: Grid) -> None:
+    grid = (size[0] // 16, size[1] // 16)
+    spec = TargetSpec({"image": tuple(StateSpec(768, grid) for _ in range(4))}, {"image": (3, *size)})
+    scorer = Scorer(spec)
+    assert scorer.num_parameters == sum(p.numel() for p in scorer.parameters())
+    assert scorer.num_parameters <= 3_000_000
+
+
+def test_a_skip_puts_each_sub_patch_value_where_pixel_shuffle_has_it() -> None:
+    skip = Skip(channels=3, width=2, factor=4)
+    state = torch.randn(1, 3, 2, 3)
+    projected = skip.project(skip.norm(state))
+    placed = skip(state)
+    assert placed.shape == (1, 2, 8, 12)
+    for channel in range(2):
+        for row in range(8):
+            for column in range(12):
+                source = channel * 16 + (row % 4) * 4 + column % 4
+                assert placed[0, channel, row, column] == projected[0, source, row // 4, column // 4]
+
+
+def test_a_change_in_one_cell_moves_the_map_around_that_cell_most() -> None:
+    torch.manual_seed(0)
+    specs = [StateSpec(6, (4, 6))] * 4
+    decoder = ImageDecoder(specs, SIZE, (8, 8))
+    states = states_for(specs, 1)
+    for row, column in [(0, 0), (0, 5), (3, 0), (3, 5), (1, 2)]:
+        changed = [s.clone() for s in states]
+        for s in changed:
+            s[..., row, column] = -s[..., row, column]
+        with torch.no_grad():
+            moved = (decoder(changed, SIZE) - decoder(states, SIZE)).abs()[0, 0]
+        cells = torch.nn.functional.avg_pool2d(moved[None, None], 8)[0, 0]
+        assert divmod(int(cells.argmax()), 6) == (row, column)
+
+
+def test_fusion_moves_the_map_and_is_per_sample() -> None:
+    torch.manual_seed(0)
+    specs = [StateSpec(4, (4, 4))]
+    decoder = ImageDecoder(specs, (8, 8), (8,), cond_dim=3)
+    states = states_for(specs)
+    one, two = torch.zeros(2, 3), torch.zeros(2, 3)
+    two[1] = 5.0
+    first, second = decoder(states, (8, 8), one), decoder(states, (8, 8), two)
+    torch.testing.assert_close(first[0], second[0])
+    assert not torch.allclose(first[1], second[1])
+
+
+def test_maps_do_not_depend_on_the_batch() -> None:
+    torch.manual_seed(0)
+    specs = [StateSpec(6, (4, 6))] * 3
+    decoder, states = ImageDecoder(specs, SIZE, (8, 4)).eval(), states_for(specs, 3)
+    together = decoder(states, SIZE)
+    alone = decoder([s[1:2] for s in states], SIZE)
+    torch.testing.assert_close(alone[0], together[1], rtol=1e-5, atol=1e-6)
+
+
+def test_bad_options_are_config_errors() -> None:
+    good = [StateSpec(4, (4, 4))]
+    for channels in ([], [8, 0]):
+        with pytest.raises(ConfigError, match="channels must be positive"):
+            ImageDecoder(good, (8, 8), channels)
+    for specs in ([], [StateSpec(4)]):
+        with pytest.raises(ConfigError, match="at least one state with a grid"):
+            ImageDecoder(specs, (8, 8))
+    for stride in (0, -1):
+        with pytest.raises(ConfigError, match="stride must be"):
+            ImageDecoder(good, (8, 8), stride=stride)
+    spec = TargetSpec({"image": tuple(good)}, {"image": (3, 8, 8)})
+    with pytest.raises(ConfigError, match="depth"):
+        Scorer(spec, ScorerConfig(decoder={"image": {"depth": 3}}))
+    with pytest.raises(ConfigError, match="Did you mean 'image'"):
+        Scorer(spec, ScorerConfig(decoder={"images": {}}))
+
+
+def test_a_scorer_follows_its_target_and_survives_a_round_trip() -> None:
+    for family in ("vit", "mobilenet_v2"):
+        target, x = ImageTarget(tiny(family)), {"pixel_values": pixels()}
+        spec = target.spec(x)
+        assert spec_from_dict(spec_to_dict(spec)) == spec
+        torch.manual_seed(0)
+        scorer = Scorer(spec, ScorerConfig(decoder={"image": {"channels": [8, 4], "stride": 2}}))
+        scores = scorer(target.encode(x))["image"]
+        assert scores.shape == (2, 1, *SIZE)
+        assert float(scores.amin()) == 0.0
+        assert float(scores.amax()) == 1.0
+    empty = Encoding(torch.zeros(1, 2), {}, {})
+    with pytest.raises(InputError, match=r"no states of \['image'\]"):
+        scorer(empty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import types
 import typing
@@ -138,9 +139,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     if not file.is_file():
         raise ConfigError(f"no config file at {str(file)!r}.")
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid YAML: {error}") from error
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{file} must hold a mapping of sections; got {type(values).__name__}.")
     return parse_config(values, overrides)
@@ -161,16 +163,17 @@ def parse_config(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Ru
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A deep copy of ``values`` with each ``dotted.key=yaml`` set."""
-    merged: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dict(values))) if values else {}
+    merged: dict[str, Any] = copy.deepcopy(dict(values))
     for override in overrides:
         key, sign, text = override.partition("=")
-        if not sign or not key.strip():
+        path = key.strip().split(".")
+        if not sign or not all(path):
             raise ConfigError(f"an override must read section.key=value; got {override!r}.")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"the value of {override!r} is not valid YAML: {error}") from error
-        *parents, last = key.strip().split(".")
+        *parents, last = path
         place = merged
         for parent in parents:
             if not isinstance(place.get(parent), dict):

@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             "free some space or choose another folder."
         ) from error
     finally:
-        tmp.unlink(missing_ok=True)
+        with suppress(OSError):  # e.g. the folder is a file; that error is on its way already
+            tmp.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -58,12 +59,13 @@ def replace_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(tmp, final)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        recover_folder(final)
         raise CheckpointError(
             f"could not write {final}: {error}. What was there before is untouched; "
             "free some space or choose another folder."
         ) from error
     finally:
+        with suppress(OSError):
+            recover_folder(final)
         shutil.rmtree(tmp, ignore_errors=True)
 
 

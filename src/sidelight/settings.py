@@ -46,6 +46,10 @@ class ObjectiveConfig:
             )
         if self.label not in LABELS:
             raise ConfigError(f"objective.label must be one of {', '.join(LABELS)}; got {self.label!r}.")
+        if isinstance(self.fills, str):
+            raise ConfigError(f"objective.fills must be a list of names; got {self.fills!r}.")
+        # one type, so that what YAML or JSON gives equals what Python gives
+        object.__setattr__(self, "fills", tuple(self.fills))
         if not self.fills:
             raise ConfigError("objective.fills needs at least one fill, e.g. ['zero'].")
 

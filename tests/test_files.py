@@ -1,0 +1,163 @@
+"""Atomic writes under a full disk and a kill at every step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidelight.errors import CheckpointError
+from sidelight.files import read_json, recover_folder, replace_file, replace_folder, write_json, write_text
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing catches it."""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "deep" / "a.txt", "old")
+    write_text(tmp_path / "deep" / "a.txt", "новый")
+    assert (tmp_path / "deep" / "a.txt").read_text(encoding="utf-8") == "новый"
+    assert names(tmp_path / "deep") == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), Killed(), ValueError("x")]
+)
+def test_an_error_while_writing_a_file_leaves_the_old_one(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    expected: Any = CheckpointError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected) as caught, replace_file(path) as tmp:  # noqa: PT012
+        tmp.write_text("ha")
+        raise error
+    if isinstance(error, OSError):
+        assert "No space left" in str(caught.value)
+        assert "untouched" in str(caught.value)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_path_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CheckpointError, match="could not write"):
+        write_text(tmp_path / "file" / "a.txt", "text")
+    with pytest.raises(CheckpointError, match="could not write"), replace_folder(tmp_path / "file" / "run"):
+        pass
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with replace_folder(tmp_path / "run") as tmp:
+            (tmp / f"{content}.txt").write_text(content)
+            assert not (tmp_path / "run" / f"{content}.txt").exists()
+    assert names(tmp_path / "run") == ["new.txt"]
+    assert names(tmp_path) == ["run"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), Killed(), ValueError("x")]
+)
+def test_an_error_while_filling_a_folder_leaves_the_old_one(tmp_path: Path, error: BaseException) -> None:
+    with replace_folder(tmp_path / "run") as tmp:
+        (tmp / "a.txt").write_text("old")
+    expected: Any = CheckpointError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected), replace_folder(tmp_path / "run") as tmp:  # noqa: PT012
+        (tmp / "a.txt").write_text("ha")
+        raise error
+    assert (tmp_path / "run" / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["run"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), Killed()])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_failure_of_either_rename_keeps_one_whole_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException
+) -> None:
+    with replace_folder(tmp_path / "run") as tmp:
+        (tmp / "a.txt").write_text("old")
+    calls, rename = [], os.replace
+
+    def failing(source: Any, goal: Any) -> None:
+        calls.append(source)
+        if len(calls) == at:
+            raise error
+        rename(source, goal)
+
+    monkeypatch.setattr(os, "replace", failing)
+    expected: Any = CheckpointError if isinstance(error, OSError) else Killed
+    with pytest.raises(expected), replace_folder(tmp_path / "run") as tmp:
+        (tmp / "a.txt").write_text("new")
+    monkeypatch.undo()
+
+    recover_folder(tmp_path / "run")
+    assert (tmp_path / "run" / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["run"]
+
+
+def test_a_hard_kill_between_the_renames_is_recovered(tmp_path: Path) -> None:
+    """What lies there when the process is gone after the first rename: no clean-up ran."""
+    (tmp_path / "run.old").mkdir()
+    (tmp_path / "run.old" / "a.txt").write_text("old")
+    (tmp_path / ".run.12345678.tmp").mkdir()
+    (tmp_path / ".run.12345678.tmp" / "a.txt").write_text("new, but nobody said it was whole")
+
+    recover_folder(tmp_path / "run")
+    recover_folder(tmp_path / "run")  # once more does no harm
+
+    assert (tmp_path / "run" / "a.txt").read_text() == "old"
+    with replace_folder(tmp_path / "run") as tmp:
+        (tmp / "a.txt").write_text("newer")
+    assert (tmp_path / "run" / "a.txt").read_text() == "newer"
+    assert not (tmp_path / "run.old").exists()
+
+
+def test_an_old_copy_never_replaces_a_folder_that_is_there(tmp_path: Path) -> None:
+    for name in ("run", "run.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(name)
+    recover_folder(tmp_path / "run")
+    assert (tmp_path / "run" / "a.txt").read_text() == "run"
+    recover_folder(tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_saving_after_an_unrecovered_kill_does_not_lose_the_old_copy_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.old").mkdir()
+    (tmp_path / "run.old" / "a.txt").write_text("old")
+    removed: list[str] = []
+    remove = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda p, **k: (removed.append(Path(p).name), remove(p, **k)))
+    with pytest.raises(ValueError, match="stop"), replace_folder(tmp_path / "run"):
+        raise ValueError("stop")
+    assert "run.old" not in removed
+    recover_folder(tmp_path / "run")
+    assert (tmp_path / "run" / "a.txt").read_text() == "old"
+
+
+def test_json_round_trip_and_its_errors(tmp_path: Path) -> None:
+    value = {"a": [1, 2.5, None, "ö"], "b": {"c": True}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    with pytest.raises(CheckpointError, match="no file"):
+        read_json(tmp_path / "b.json")
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    (tmp_path / "a.json").write_text(text[: len(text) // 2])
+    with pytest.raises(CheckpointError, match="corrupt or truncated"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match="corrupt or truncated"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(CheckpointError, match="corrupt or truncated"):
+        read_json(tmp_path)

@@ -67,12 +67,17 @@ def evaluation_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{k: r.get(k) for k in ROW_KEYS} for r in rows]
 
 
-def print_summary(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The headline tables of an evaluation."""
+def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> None:
+    """The headline tables of an evaluation; ``brief``: the first setting of each data set only."""
     from rich.console import Console
 
     from sidelight.report import terminal_tables
 
-    console = Console()
-    for table in terminal_tables(rows):
+    console, tables = Console(), []
+    for dataset in dict.fromkeys(r.get("dataset", "") for r in rows):
+        found = terminal_tables([r for r in rows if r.get("dataset", "") == dataset])
+        tables += found[:1] if brief else found
+    for table in tables:
         console.print(table)
+    if brief:
+        say("Other fills and granularities are in the report.")

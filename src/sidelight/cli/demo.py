@@ -30,7 +30,7 @@ def run(
     from sidelight.demo import run_demo
 
     results, page = run_demo(out, set_ or [])
-    print_summary([row for r in results for row in r["rows"]])
+    print_summary([row for r in results for row in r["rows"]], brief=True)
     for result in results:
         for note in result["notes"]:
             say(f"note: {note}")

@@ -19,6 +19,14 @@ LEGEND = (
 )
 #: What fits a terminal; the Markdown table and the page have every metric.
 HEADLINE = ("average_drop", "deletion_auc", "insertion_auc", "srg", "mean_score", "auprc", "pointing_game")
+#: headers of the terminal's columns, where the full label does not fit
+SHORT = {
+    "average_drop": "drop",
+    "deletion_auc": "delete",
+    "insertion_auc": "insert",
+    "mean_score": "mean S",
+    "pointing_game": "point",
+}
 
 
 def markdown_table(rows: Rows, ours: str = style.OURS, *, intervals: bool = True) -> str:
@@ -101,10 +109,14 @@ def _rich(table: Table) -> RichTable:
         header_style="dim",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 0, 0, 1),
+        collapse_padding=True,
     )
     out.add_column("method", no_wrap=True)
     for column in table.columns:
-        out.add_column(Text(f"{column.label} {column.arrow}".strip()), justify="right")
+        # wide enough for a value and its mark, so that seven columns fit 80 characters whole
+        label = SHORT.get(column.name, column.label)
+        out.add_column(Text(f"{label} {column.arrow}".strip()), justify="right", min_width=7)
     for position, line in enumerate(table.lines):
         following = table.lines[position + 1].kind if position + 1 < len(table.lines) else line.kind
         name = Text(line.label, style="bold" if line.kind == "ours" else "")

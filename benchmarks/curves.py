@@ -78,11 +78,11 @@ def batched(
     return np.array([[values[i, m] for m in METRICS] for i in batch.ids])
 
 
-def seconds(call: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    """How long a call takes, and its result."""
-    start = time.perf_counter()
+def seconds(call: Callable[[], np.ndarray]) -> tuple[float, float, np.ndarray]:
+    """How long a call takes on the clock and on the processor, and its result."""
+    wall, cpu = time.perf_counter(), time.process_time()
     result = call()
-    return time.perf_counter() - start, result
+    return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
 def measure(samples: int, steps: int, repeats: int, forward_batch: int) -> dict[str, float]:
@@ -95,12 +95,13 @@ def measure(samples: int, steps: int, repeats: int, forward_batch: int) -> dict[
     warm = EvalBatch({"pixel_values": pixels[:2]}, range(2))
     one_at_a_time(target, warm, scores[:2], steps)
     batched(target, warm, scores[:2], steps, forward_batch)
-    slow_s, fast_s, difference = [], [], 0.0
+    slow_s, fast_s, cpu_ratio, difference = [], [], [], 0.0
     for _ in range(repeats):  # in turns, so that whatever else the machine does meets both alike
-        taken, slow = seconds(lambda: one_at_a_time(target, batch, scores, steps))
-        slow_s.append(taken)
-        taken, fast = seconds(lambda: batched(target, batch, scores, steps, forward_batch))
-        fast_s.append(taken)
+        slow_wall, slow_cpu, slow = seconds(lambda: one_at_a_time(target, batch, scores, steps))
+        fast_wall, fast_cpu, fast = seconds(lambda: batched(target, batch, scores, steps, forward_batch))
+        slow_s.append(slow_wall)
+        fast_s.append(fast_wall)
+        cpu_ratio.append(slow_cpu / fast_cpu)
         difference = max(difference, float(np.abs(slow - fast).max()))
     return {
         "samples": samples,
@@ -109,6 +110,7 @@ def measure(samples: int, steps: int, repeats: int, forward_batch: int) -> dict[
         "slow_s": statistics.median(slow_s),
         "fast_s": statistics.median(fast_s),
         "ratio": statistics.median(a / b for a, b in zip(slow_s, fast_s, strict=True)),
+        "cpu_ratio": statistics.median(cpu_ratio),
         "max_diff": difference,
     }
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from sidelight.errors import InputError
 
 LABEL_COLUMNS = ("label", "labels")
 
@@ -18,7 +17,8 @@ class Collator:
 
     A row is a mapping with a column named after the modality (``image``, ``text``) and,
     where labels are wanted, ``label``; or a pair ``(sample, label)``; or a sample alone.
-    Rows that hold the model's own inputs (``pixel_values``) are stacked as they are.
+    Rows that hold the model's own inputs (``pixel_values``) instead are stacked as they are,
+    their other columns left out.
 
     Args:
         target: its ``prepare`` turns raw samples into inputs.
@@ -28,27 +28,32 @@ class Collator:
         self.target = target
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Tensor]:
+        if not rows:
+            raise InputError("the batch is empty: give at least one row.")
         samples, labels = zip(*(split_row(row) for row in rows), strict=True)
         batch = dict(self.inputs(list(samples)))
         if all(label is not None for label in labels):
-            batch["labels"] = torch.tensor([int(label) for label in labels])
+            batch["labels"] = torch.tensor([class_index(label) for label in labels])
         return batch
 
     def inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         """Model inputs of samples without labels."""
-        first = samples[0]
-        if isinstance(first, Mapping):
-            names = list(self.target.modalities)
-            if all(isinstance(v, Tensor) for v in first.values()):
-                return {k: torch.stack([s[k] for s in samples]) for k in first}
-            missing = [n for n in names if n not in first]
-            if missing:
-                raise InputError(
-                    f"a row needs the column(s) {names}; it holds {sorted(first)}. Rename the columns of the data set."
-                )
-            if len(names) == 1:
-                samples = [s[names[0]] for s in samples]
-        return self.target.prepare(samples)
+        raw = self.samples(samples)
+        if raw is None:
+            return {k: torch.stack([s[k] for s in samples]) for k in samples[0]}
+        return self.target.prepare(raw)
+
+    def samples(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any] | None:
+        """Raw samples as the target prepares them; ``None`` where rows hold model inputs already.
+
+        Args:
+            samples: samples, or rows without labels.
+            first: number of the first one, for messages.
+        """
+        head = samples[0]
+        if isinstance(head, Mapping) and all(isinstance(v, Tensor) for v in head.values()):
+            return None
+        return self.target.read_rows(samples, first)
 
 
 def split_row(row: Any) -> tuple[Any, Any]:

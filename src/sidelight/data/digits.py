@@ -47,12 +47,14 @@ def digit_scenes(split: str, count: int | None = None, seed: int = 0) -> Evidenc
     """``count`` scenes of a split (default: each digit once); the same arguments give the same scenes.
 
     Raises:
-        ConfigError: unknown split.
+        ConfigError: unknown split, or a count below 1.
     """
     from sklearn.datasets import load_digits
 
     if split not in SPLITS:
         raise ConfigError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
+    if count is not None and count < 1:
+        raise ConfigError(f"count must be at least 1; got {count}.")
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.images))
     first, last = SPLITS[split]

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
 
-
 #: EXIF tag that tells how a camera was held
 ORIENTATION = 0x0112
 

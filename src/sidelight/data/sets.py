@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sidelight.data.digits import digit_scenes
-from sidelight.errors import InputError
+from sidelight.errors import ConfigError, InputError
 from sidelight.registry import Registry
 
 #: Environment variable naming the folder that holds ``<data set>/<split>.parquet``.
@@ -75,8 +75,6 @@ def parquet_loader(name: str, hub_id: str, hub_columns: dict[str, str] | None = 
     """A loader for ``<folder>/<split>.parquet`` that falls back to the hub's ``hub_id``."""
 
     def load(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
-        import datasets
-
         folder = find_folder(name, data_dir)
         if folder is not None:
             path = folder / f"{split}.parquet"
@@ -84,12 +82,23 @@ def parquet_loader(name: str, hub_id: str, hub_columns: dict[str, str] | None = 
                 raise InputError(
                     f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}."
                 )
-            rows = datasets.Dataset.from_parquet(str(path))
+            rows = _from_file(path)
         else:
             rows = _from_hub(name, hub_id, split).rename_columns(hub_columns or {})
         return sample_rows(rows, count, seed)
 
     return load
+
+
+def _from_file(path: Path) -> Any:
+    import datasets
+    import pyarrow.parquet
+
+    try:
+        pyarrow.parquet.read_metadata(path)
+        return datasets.Dataset.from_parquet(str(path))
+    except Exception as error:
+        raise InputError(f"cannot read {path} as parquet ({error}); it may be truncated.") from error
 
 
 def _from_hub(name: str, hub_id: str, split: str) -> Any:
@@ -106,6 +115,8 @@ def _from_hub(name: str, hub_id: str, split: str) -> Any:
 
 def sample_rows(rows: Any, count: int | None, seed: int) -> Any:
     """``count`` rows drawn without replacement, in a fixed order for a seed."""
+    if count is not None and count < 1:
+        raise ConfigError(f"count must be at least 1; got {count}.")
     if count is None or count >= len(rows):
         return rows
     picks = np.random.default_rng(seed).permutation(len(rows))[:count]

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from sidelight.errors import InputError
 
+#: counts training batches, which a frozen model never reads and older files lack
+COUNTER = ".num_batches_tracked"
+
 
 def from_torchvision(
     state: Mapping[str, Tensor], classes: Sequence[int] | None = None, labels: Sequence[str] | None = None
@@ -29,9 +32,17 @@ def from_torchvision(
     """
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
+    for key in ("classifier.1.weight", "classifier.1.bias"):
+        if key not in state:
+            raise InputError(f"no {key!r} in the state dict; it is not of torchvision's mobilenet_v2.")
     weight, bias = state["classifier.1.weight"], state["classifier.1.bias"]
+    bad = [c for c in classes or () if not 0 <= c < len(weight)]
+    if bad:
+        raise InputError(f"classes must be rows of the classifier, 0 to {len(weight) - 1}; got {bad[0]}.")
     picks = torch.arange(len(weight)) if classes is None else torch.tensor(list(classes))
     names = list(labels) if labels is not None else [str(int(i)) for i in picks]
+    if len(names) != len(picks):
+        raise InputError(f"{len(picks)} classes but {len(names)} label(s); give one label a class.")
     config = MobileNetV2Config(
         num_labels=len(picks),
         tf_padding=False,
@@ -40,9 +51,9 @@ def from_torchvision(
         label2id={n: i for i, n in enumerate(names)},
     )
     model = MobileNetV2ForImageClassification(config).eval()
-    source = [(k, v) for k, v in state.items() if k.startswith("features.")]
+    source = [(k, v) for k, v in state.items() if k.startswith("features.") and not k.endswith(COUNTER)]
     own = model.state_dict()
-    goal = [k for k in own if k.startswith("mobilenet_v2.")]
+    goal = [k for k in own if k.startswith("mobilenet_v2.") and not k.endswith(COUNTER)]
     if len(source) != len(goal):
         raise InputError(
             f"expected {len(goal)} feature tensors of torchvision's mobilenet_v2; got {len(source)}."

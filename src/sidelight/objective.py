@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sidelight.errors import ConfigError
+from sidelight.errors import ConfigError, InputError
 from sidelight.registry import Registry
 from sidelight.settings import LABELS
 
@@ -132,7 +132,8 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
         source: one of :data:`LABELS`.
 
     Raises:
-        ConfigError: unknown source, or ``"data"`` without labels or with labels the model has no class for.
+        ConfigError: unknown source, or ``"data"`` without labels.
+        InputError: a label the model has no class for.
     """
     if source == "distribution":
         return logits.detach().float().softmax(-1)
@@ -143,13 +144,13 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
             raise ConfigError(
                 "label='data' needs labels in the training data; use label='prediction' without them."
             )
-        classes = logits.shape[-1]
-        if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= classes):
-            raise ConfigError(
-                f"labels must be class indices from 0 to {classes - 1}; got {int(labels.min())} to "
-                f"{int(labels.max())}. Does the model have the classes of this data set?"
-            )
         index = labels
+        outside = (labels < 0) | (labels >= logits.shape[-1])
+        if bool(outside.any()):
+            raise InputError(
+                f"label {int(labels[outside][0])} is none of the model's {logits.shape[-1]} classes "
+                "(0 is the first); is this the data set the model was trained for?"
+            )
     else:
         raise ConfigError(f"label must be one of {', '.join(LABELS)}; got {source!r}.")
     return torch.nn.functional.one_hot(index, logits.shape[-1]).to(torch.float32)

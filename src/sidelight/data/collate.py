@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sidelight.errors import InputError
+
 LABEL_COLUMNS = ("label", "labels")
 
 
@@ -38,22 +40,30 @@ class Collator:
 
     def inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         """Model inputs of samples without labels."""
-        raw = self.samples(samples)
-        if raw is None:
-            return {k: torch.stack([s[k] for s in samples]) for k in samples[0]}
-        return self.target.prepare(raw)
-
-    def samples(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any] | None:
-        """Raw samples as the target prepares them; ``None`` where rows hold model inputs already.
-
-        Args:
-            samples: samples, or rows without labels.
-            first: number of the first one, for messages.
-        """
         head = samples[0]
-        if isinstance(head, Mapping) and all(isinstance(v, Tensor) for v in head.values()):
-            return None
-        return self.target.read_rows(samples, first)
+        if isinstance(head, Mapping):
+            names = list(self.target.modalities)
+            missing = [n for n in names if n not in head]
+            ready = [k for k, v in head.items() if isinstance(v, Tensor)] if missing else []
+            if ready:
+                return {k: torch.stack([s[k] for s in samples]) for k in ready}
+            if missing:
+                raise InputError(
+                    f"a row needs the column(s) {names}; it holds {sorted(head)}. Rename the columns of the data set."
+                )
+            if len(names) == 1:
+                samples = [s[names[0]] for s in samples]
+        return self.target.prepare(samples)
+
+
+def class_index(label: Any) -> int:
+    """A label as an integer; raises :class:`InputError` for names and fractions."""
+    index: int | None = None
+    with suppress(TypeError, ValueError):
+        index = int(label)
+    if index is None or index != label:
+        raise InputError(f"a label must be the integer index of a class; got {label!r}.")
+    return index
 
 
 def split_row(row: Any) -> tuple[Any, Any]:

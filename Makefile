@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo-out
 
-.PHONY: help demo test test-fast lint format clean
+.PHONY: help demo test test-fast lint format publish clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -35,6 +35,10 @@ lint: $(STAMP)  ## ruff and mypy
 format: $(STAMP)  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+publish:  ## copy a run's summary into results/: make publish RUN=mnist
+	mkdir -p results/$(RUN)
+	cp runs/$(RUN)/config.yaml runs/$(RUN)/fit.json runs/$(RUN)/results.json runs/$(RUN)/table.md results/$(RUN)/
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) demo-out runs .pytest_cache .mypy_cache .ruff_cache

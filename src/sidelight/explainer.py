@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,23 +88,41 @@ class Explainer:
             explainer.save_pretrained(Path(output_dir) / "scorer")
         return explainer
 
-    def explain(self, samples: Any, *, batch_size: int = 32) -> Any:
+    def explain(self, samples: Any, *, batch_size: int = 32, progress: bool = False) -> Any:
         """What in each sample made the model decide as it did: one clean pass plus one scorer pass.
 
         Args:
-            samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text) or several
-                (a list, a ``[B, C, H, W]`` tensor, a mapping of model inputs).
+            samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text, pair of
+                texts) or several (a list, a ``datasets.Dataset`` or one of its columns, a pandas
+                column, a ``[B, C, H, W]`` tensor, a mapping of model inputs).
             batch_size: samples a pass.
+            progress: show a bar.
 
         Returns:
-            An :class:`Explanation` for one sample, a list for several.
+            An :class:`Explanation` for one sample, a list for several. ``meta`` says what a reader
+            must know: ``truncated`` (not read to its end), ``constant_map``.
 
         Raises:
-            InputError: a sample is empty, unreadable, of the wrong size, or not finite.
+            InputError: a sample is empty, unreadable, of the wrong size, or not finite; the
+                message says which one.
         """
-        single, batches = _batches(samples, batch_size)
-        found = [e for batch in batches for e in self._explain_batch(batch)]
-        return found[0] if single else found
+        if _is_batch(samples):
+            size = len(next(iter(samples.values())))
+            batches = (
+                {k: v[i : i + batch_size] for k, v in samples.items()} for i in _starts(size, batch_size)
+            )
+            return [e for batch in batches for e in self._explain_inputs(batch)]
+        if self.target.is_sample(samples):
+            return self._explain_samples([samples], 0)[0]
+        if hasattr(samples, "to_list"):  # a pandas column is indexed by its labels
+            samples = samples.to_list()
+        from rich.progress import track
+
+        found: list[Explanation] = []
+        for start in track(_starts(len(samples), batch_size), "explaining", disable=not progress):
+            part = [samples[i] for i in range(start, min(start + batch_size, len(samples)))]
+            found += self._explain_samples(part, start)
+        return found
 
     def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
         """The bare tensors: the clean encoding and the scores of each modality, without a graph.
@@ -116,16 +134,31 @@ class Explainer:
             encoding = self.target.encode(inputs)
             return encoding, self.scorer(encoding)
 
-    def _explain_batch(self, batch: Any) -> list[Explanation]:
-        inputs = batch if isinstance(batch, dict) else Collator(self.target).inputs(batch)
+    def _explain_samples(self, samples: Sequence[Any], first: int) -> list[Explanation]:
+        collate = Collator(self.target)
+        raw = collate.samples(samples, first)
+        if raw is None:
+            return self._explain_inputs(collate.inputs(samples))
+        try:
+            inputs = self.target.prepare(raw)
+            self.target.check(inputs)
+        except InputError as error:
+            if first == 0:
+                raise
+            # the message counts within the batch
+            raise InputError(f"in the batch that begins with sample {first}: {error}") from error
+        return self._explain_inputs(inputs, raw)
+
+    def _explain_inputs(self, inputs: Inputs, raw: Sequence[Any] | None = None) -> list[Explanation]:
         self.target.check(inputs)
         inputs = self.target.to_device(inputs)
         encoding, scores = self.attribute(inputs)
         probabilities = encoding.probabilities.cpu()
-        shown = self.target.display(inputs)
+        shown = self.target.display(inputs, raw)
+        remarks = self.target.remarks(raw) if raw is not None else [{} for _ in shown]
         labels = self.target.id2label
         constant = {m: is_constant(s, encoding.feature_mask[m]) for m, s in scores.items()}
-        maps = self.target.display_scores(inputs, scores)
+        maps = self.target.display_scores(inputs, scores, raw)
         out = []
         for i, p in enumerate(probabilities):
             predicted = int(p.argmax())
@@ -140,7 +173,7 @@ class Explainer:
                     probabilities=p.numpy(),
                     method="sidelight",
                     target=self.target.name,
-                    meta={"constant_map": flat} if flat else {},
+                    meta={**remarks[i], **({"constant_map": flat} if flat else {})},
                 )
             )
         return out
@@ -220,26 +253,21 @@ def _split_options(options: dict[str, Any], *settings: Any) -> tuple[tuple[Any, 
         own = {f.name: rest.pop(f.name) for f in dataclasses.fields(setting) if f.name in rest}
         filled.append(dataclasses.replace(setting, **own))
     known = [f.name for s in settings for f in dataclasses.fields(s)]
-    family = {"layers", "max_states", "max_length"}
+    family = {"layers", "max_states", "max_length", "columns"}
     for name in rest:
         if name not in family:
             raise ConfigError(f"fit() has no option {name!r}.{nearest(name, [*known, *family])}")
     return tuple(filled), rest
 
 
-def _batches(samples: Any, size: int) -> tuple[bool, Iterator[Any]]:
-    """``(one sample?, batches)``; a mapping of tensors is one batch of model inputs."""
-    if isinstance(samples, dict) and samples and all(isinstance(v, Tensor) for v in samples.values()):
-        total = len(next(iter(samples.values())))
-        if total == 0:
-            raise InputError("the batch is empty: give at least one sample.")
-        return False, ({k: v[i : i + size] for k, v in samples.items()} for i in range(0, total, size))
-    single = isinstance(samples, Tensor) and samples.ndim == 3
-    several = (isinstance(samples, Tensor) and samples.ndim != 3) or isinstance(samples, (list, tuple))
-    if not several and hasattr(samples, "__len__") and hasattr(samples, "column_names"):
-        samples, several = [samples[i] for i in range(len(samples))], True
-    if not several:
-        return True, iter([[samples.unsqueeze(0)[0]] if single else [samples]])
-    if len(samples) == 0:
+def _is_batch(samples: Any) -> bool:
+    """Whether ``samples`` are the model's own inputs: a mapping of tensors."""
+    return (
+        isinstance(samples, dict) and bool(samples) and all(isinstance(v, Tensor) for v in samples.values())
+    )
+
+
+def _starts(total: int, size: int) -> range:
+    if total == 0:
         raise InputError("the batch is empty: give at least one sample.")
-    return False, (samples[i : i + size] for i in range(0, len(samples), size))
+    return range(0, total, size)

@@ -40,20 +40,27 @@ class Collator:
 
     def inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         """Model inputs of samples without labels."""
+        raw = self.samples(samples)
+        if raw is None:
+            ready = [k for k, v in samples[0].items() if isinstance(v, Tensor)]
+            return {k: torch.stack([s[k] for s in samples]) for k in ready}
+        return self.target.prepare(raw)
+
+    def samples(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any] | None:
+        """Raw samples as the target prepares them; ``None`` where rows hold model inputs already.
+
+        Args:
+            samples: samples, or rows without labels.
+            first: number of the first one, for messages.
+        """
         head = samples[0]
-        if isinstance(head, Mapping):
-            names = list(self.target.modalities)
-            missing = [n for n in names if n not in head]
-            ready = [k for k, v in head.items() if isinstance(v, Tensor)] if missing else []
-            if ready:
-                return {k: torch.stack([s[k] for s in samples]) for k in ready}
-            if missing:
-                raise InputError(
-                    f"a row needs the column(s) {names}; it holds {sorted(head)}. Rename the columns of the data set."
-                )
-            if len(names) == 1:
-                samples = [s[names[0]] for s in samples]
-        return self.target.prepare(samples)
+        if (
+            isinstance(head, Mapping)
+            and any(name not in head for name in self.target.modalities)
+            and any(isinstance(v, Tensor) for v in head.values())
+        ):
+            return None
+        return self.target.read_rows(samples, first)
 
 
 def class_index(label: Any) -> int:

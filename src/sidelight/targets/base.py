@@ -71,23 +71,69 @@ class TargetModel(ABC):
     def _encode(self, inputs: Inputs) -> Encoding: ...
 
     @abstractmethod
-    def display(self, inputs: Inputs) -> list[dict[str, Any]]:
-        """Per sample and modality the input as a person sees it (see :class:`Explanation`)."""
+    def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
+        """Per sample and modality the input as a person sees it (see :class:`Explanation`).
+
+        Args:
+            inputs: what :meth:`prepare` gave.
+            samples: what it was given, where that is at hand and shows more than the inputs.
+        """
 
     @abstractmethod
-    def display_scores(self, inputs: Inputs, scores: Scores) -> list[dict[str, Any]]:
-        """Per sample and modality the scores as arrays that fit :meth:`display`."""
+    def display_scores(
+        self, inputs: Inputs, scores: Scores, samples: Sequence[Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Per sample and modality the scores as arrays that fit :meth:`display`, called alike."""
+
+    def is_sample(self, value: Any) -> bool:
+        """Whether ``value`` is one raw sample; lists, columns and batches of tensors are several."""
+        if isinstance(value, Tensor):
+            return value.ndim == 3
+        if isinstance(value, Mapping) or not isinstance(value, Sequence):
+            return not hasattr(value, "column_names") and not hasattr(value, "to_list")
+        return isinstance(value, (str, bytes))
+
+    def read_rows(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any]:
+        """Raw samples as :meth:`prepare` takes them: of mappings (rows), the column of the modality.
+
+        Args:
+            samples: raw samples, or rows of a data set.
+            first: number of the first one, for messages.
+
+        Raises:
+            InputError: a row lacks the column.
+        """
+        if not (isinstance(samples[0], Mapping) and len(self.modalities) == 1):
+            return samples
+        (name,) = self.modalities
+        for number, row in enumerate(samples, start=first):
+            if name not in row:
+                raise InputError(
+                    f"a row needs the column(s) {[name]}; row {number} holds {sorted(row)}. "
+                    "Rename the columns of the data set."
+                )
+        return [row[name] for row in samples]
+
+    def remarks(self, samples: Sequence[Any]) -> list[dict[str, Any]]:
+        """What a reader must know of each raw sample's way into the model; kept in ``Explanation.meta``."""
+        return [{} for _ in samples]
 
     def save_processor(self, folder: Path) -> None:
         """Save beside the model what turns raw samples into its inputs; by default there is nothing."""
         return
 
-    def truth(self, evidence: Sequence[Mapping[str, Any]], inputs: Inputs) -> dict[str, Tensor]:
+    def truth(
+        self,
+        evidence: Sequence[Mapping[str, Any]],
+        inputs: Inputs,
+        samples: Sequence[Any] | None = None,
+    ) -> dict[str, Tensor]:
         """Known evidence of each sample as boolean tensors of the scores' shape.
 
         Args:
             evidence: per sample and modality an array or list as the data set gives it.
             inputs: the prepared batch, on whose features the evidence is laid.
+            samples: the raw samples it was prepared from.
         """
         raise InputError(f"{type(self).__name__} does not know how to lay evidence on its features.")
 
@@ -106,8 +152,19 @@ class TargetModel(ABC):
 
     @classmethod
     @abstractmethod
-    def load_model(cls, name: str, revision: str | None = None) -> nn.Module:
-        """Load a classifier of this family from a folder or hub id."""
+    def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
+        """Load a classifier of this family from a folder or hub id.
+
+        Args:
+            name: folder or hub id.
+            revision: of the hub repository.
+            classes: where given, the model gets a head for them (a new one unless its own fits).
+        """
+
+    @classmethod
+    def config_values(cls, processor: Any) -> dict[str, Any]:
+        """Values of a new model's config that follow from what prepares its inputs."""
+        return {}
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments that rebuild this target around the same model."""
@@ -229,6 +286,18 @@ class TargetModel(ABC):
     def fingerprint(self) -> str:
         """Hash of every parameter and buffer: which weights a scorer was trained beside."""
         return fingerprint(self.model)
+
+
+def head_options(classes: Sequence[str]) -> dict[str, Any]:
+    """``from_pretrained`` options that give a model a head for ``classes``; none for no classes."""
+    if not classes:
+        return {}
+    return {
+        "num_labels": len(classes),
+        "id2label": dict(enumerate(classes)),
+        "label2id": {name: i for i, name in enumerate(classes)},
+        "ignore_mismatched_sizes": True,
+    }
 
 
 def fingerprint(model: nn.Module) -> str:

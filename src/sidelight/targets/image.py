@@ -17,7 +17,7 @@ from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.files import read_json, write_json
 from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
-from sidelight.targets.base import TargetModel, require_finite
+from sidelight.targets.base import TargetModel, head_options, require_finite
 from sidelight.targets.states import (
     HookedStates,
     feature_maps,
@@ -151,15 +151,21 @@ class ImageTarget(TargetModel):
         return AutoImageProcessor.from_pretrained(name, revision=revision)
 
     @classmethod
-    def load_model(cls, name: str, revision: str | None = None) -> nn.Module:
+    def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         from transformers import AutoModelForImageClassification
 
-        return AutoModelForImageClassification.from_pretrained(name, revision=revision).eval()
+        options = head_options(classes)
+        return AutoModelForImageClassification.from_pretrained(name, revision=revision, **options).eval()
 
     def options(self) -> dict[str, Any]:
         return {"layers": list(self.layers), "max_states": self.max_states}
 
-    def truth(self, evidence: Sequence[Mapping[str, Any]], inputs: Inputs) -> dict[str, Tensor]:
+    def truth(
+        self,
+        evidence: Sequence[Mapping[str, Any]],
+        inputs: Inputs,
+        samples: Sequence[Any] | None = None,
+    ) -> dict[str, Tensor]:
         size = inputs["pixel_values"].shape[-2:]
         masks = torch.stack([torch.as_tensor(e["image"]).float() for e in evidence]).unsqueeze(1)
         if masks.shape[-2:] != size:
@@ -168,7 +174,7 @@ class ImageTarget(TargetModel):
 
     # -- for people -----------------------------------------------------------------
 
-    def display(self, inputs: Inputs) -> list[dict[str, Any]]:
+    def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """``{"image": [H, W, C] in [0, 1]}`` per sample, the picture as the model saw it."""
         pixels = inputs["pixel_values"].detach().cpu().float()
         if self.transform is not None:
@@ -179,7 +185,9 @@ class ImageTarget(TargetModel):
         shown = shown if shown.shape[-1] in (1, 3) else shown.mean(-1, keepdim=True)
         return [{"image": p.numpy()} for p in shown]
 
-    def display_scores(self, inputs: Inputs, scores: Scores) -> list[dict[str, Any]]:
+    def display_scores(
+        self, inputs: Inputs, scores: Scores, samples: Sequence[Any] | None = None
+    ) -> list[dict[str, Any]]:
         """``{"image": [H, W]}`` per sample."""
         return [{"image": s[0].float().cpu().numpy()} for s in scores["image"]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +17,7 @@ from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 from sidelight.fills_text import TokenContext, split_drop
 from sidelight.masking import FillContext, fill_values
 from sidelight.modality import TEXT, Modality
-from sidelight.targets.base import TargetModel
+from sidelight.targets.base import TargetModel, head_options
 from sidelight.text.checks import check_features, check_ids, check_padding, check_shapes
 from sidelight.text.embedding import (
     input_embedding,
@@ -25,6 +26,7 @@ from sidelight.text.embedding import (
     positions_from_ids,
     replaced_output,
 )
+from sidelight.text.samples import read_texts
 from sidelight.text.tokenizing import Tokenizing
 from sidelight.text.view import TextView
 from sidelight.text.vocabulary import Vocabulary
@@ -70,6 +72,7 @@ class TextTarget(TargetModel):
             )
         self.embedding = input_embedding(model)
         self.layers = tuple(layers)
+        self.columns = tuple(columns)
         self._options = {"layers": list(layers), "max_length": max_length, "columns": list(columns)}
         self.limit = position_limit(model)
         tokenizer = getattr(processor, "tokenizer", processor)
@@ -139,24 +142,80 @@ class TextTarget(TargetModel):
 
     @classmethod
     def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-        """The tokenizer kept beside the model ``name``; ``None`` where there is none (tensors still work)."""
+        """The tokenizer kept beside the model ``name``, else the one ``state`` names.
+
+        ``None`` where there is neither (tensors still work).
+        """
         from transformers import AutoTokenizer
 
-        try:
-            return AutoTokenizer.from_pretrained(name, revision=revision)
-        except (OSError, ValueError):
-            return None
+        for place in (name, state.get("tokenizer")):
+            if place:
+                with suppress(OSError, ValueError):
+                    return AutoTokenizer.from_pretrained(place, revision=revision)
+        return None
+
+    def processor_state(self) -> dict[str, Any]:
+        place = getattr(self.tokenizer, "name_or_path", "")
+        return {"tokenizer": place} if place else {}
 
     @classmethod
-    def load_model(cls, name: str, revision: str | None = None) -> nn.Module:
+    def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         from transformers import AutoModelForSequenceClassification
 
-        return AutoModelForSequenceClassification.from_pretrained(name, revision=revision).eval()
+        options = head_options(classes)
+        return AutoModelForSequenceClassification.from_pretrained(name, revision=revision, **options).eval()
+
+    @classmethod
+    def config_values(cls, processor: Any) -> dict[str, Any]:
+        """Size of the vocabulary, padding id, and longest input of the tokenizer ``processor``."""
+        if processor is None:
+            return {}
+        values = {"vocab_size": len(processor), "pad_token_id": processor.pad_token_id}
+        longest = getattr(processor, "model_max_length", None)
+        return {**values, "max_position_embeddings": longest} if longest and longest < 10**6 else values
 
     def options(self) -> dict[str, Any]:
         return dict(self._options)
 
     # -- for people -----------------------------------------------------------------
+
+    def is_sample(self, value: Any) -> bool:
+        """Whether ``value`` is one text, one row, or one pair: a tuple of two strings."""
+        if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, str) for v in value):
+            return True
+        return not hasattr(value, "shape") and super().is_sample(value)
+
+    def read_rows(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any]:
+        """One string or a pair of strings for each sample or row; the message names a bad one."""
+        texts = read_texts(samples, self.columns, first)
+        return [text if len(text) > 1 else text[0] for text in texts]
+
+    def remarks(self, samples: Sequence[Any]) -> list[dict[str, Any]]:
+        """``{"truncated": True}`` where the model could not read a text to its end."""
+        return [{"truncated": True} if view.truncated else {} for view in self.describe(samples)]
+
+    def truth(
+        self,
+        evidence: Sequence[Mapping[str, Any]],
+        inputs: Inputs,
+        samples: Sequence[Any] | None = None,
+    ) -> dict[str, Tensor]:
+        """``{"text": [B, T]}``: tokens that touch the evidence.
+
+        Args:
+            evidence: per sample ``{"text": [(start, end), ...]}`` in characters of the text; in
+                the second text of a pair ``(start, end, 1)``.
+            inputs: the prepared batch.
+            samples: the texts it was prepared from; needed, as ids do not tell characters.
+        """
+        if samples is None:
+            raise InputError("evidence in texts is given by character: pass the raw samples too.")
+        marked = [
+            _touched(view, found["text"])
+            for view, found in zip(self.describe(samples), evidence, strict=True)
+        ]
+        real = self.feature_mask(inputs)["text"]
+        return {"text": torch.tensor(marked, dtype=torch.bool, device=real.device) & real}
 
     def describe(self, samples: Sequence[Any]) -> list[TextView]:
         """Tokens, words and offsets of each sample, aligned with what :meth:`prepare` gives for them."""
@@ -271,6 +330,12 @@ class TextTarget(TargetModel):
 
     # -- fills ----------------------------------------------------------------------
 
+    def set_reference(self, inputs: Inputs) -> None:
+        """Nothing is kept: texts differ in length, so another text's words fit no place in this one.
+
+        Fills draw from the vocabulary; reference-based rivals make their own references.
+        """
+
     def fill_values(
         self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
     ) -> dict[str, Tensor]:
@@ -290,3 +355,12 @@ class TextTarget(TargetModel):
             mask_id=words.mask_id,
             pad_id=words.pad_id,
         )
+
+
+def _touched(view: TextView, spans: Sequence[Sequence[int]]) -> list[bool]:
+    """``T`` flags of tokens that touch ``(start, end)`` or ``(start, end, segment)``."""
+    by_segment: dict[int, list[tuple[int, int]]] = {}
+    for start, end, *segment in spans:
+        by_segment.setdefault(int(segment[0]) if segment else 0, []).append((int(start), int(end)))
+    flags = [view.tokens_in(own, segment) for segment, own in by_segment.items()]
+    return [any(on) for on in zip(*flags, strict=True)] if flags else [False] * len(view.pieces)

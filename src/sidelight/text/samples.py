@@ -20,13 +20,14 @@ KNOWN_COLUMNS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def read_texts(samples: Sequence[Any], columns: Sequence[str] = ()) -> list[tuple[str, ...]]:
+def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0) -> list[tuple[str, ...]]:
     """One string, or two, for each sample.
 
     Args:
         samples: strings, pairs of strings, or mappings (rows of a data set).
         columns: which one or two columns of a mapping to read; by default the first entry
             of :data:`KNOWN_COLUMNS` that the row has.
+        first: number of the first sample, for messages.
 
     Raises:
         InputTypeError: a sample is not text; the message says which one.
@@ -36,11 +37,12 @@ def read_texts(samples: Sequence[Any], columns: Sequence[str] = ()) -> list[tupl
         raise InputTypeError("expected a list of texts; got one string. Put it in a list: [text].")
     if len(samples) == 0:
         raise InputError("the batch is empty: give at least one text.")
-    texts = [_read(sample, index, columns) for index, sample in enumerate(samples)]
+    texts = [_read(sample, index, columns) for index, sample in enumerate(samples, start=first)]
     if len({len(t) for t in texts}) > 1:
         index = next(i for i, t in enumerate(texts) if len(t) != len(texts[0]))
         raise InputError(
-            f"one batch holds single texts and pairs (samples 0 and {index}); explain them separately."
+            f"one batch holds single texts and pairs (samples {first} and {first + index}); "
+            "explain them separately."
         )
     return texts
 

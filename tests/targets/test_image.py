@@ -352,3 +352,18 @@ def test_states_with_grad_are_on_the_path_to_the_logits() -> None:
         assert lay_out(states[0]).ndim == 4
         assert all(p.grad is None for p in target.model.parameters())
         assert logits.shape == (2, CLASSES)
+
+
+def test_the_choice_of_states_is_remembered_whatever_the_size_of_the_next_input() -> None:
+    model = tiny("resnet")
+    first = ImageTarget(model)
+    chosen = first.options()
+    assert chosen["states"] is None
+    first.encode({"pixel_values": torch.randn(1, 3, 64, 64)})
+    again = ImageTarget(model, **first.options())
+    # at 8 pixels a fresh target sees other resolutions, hence chooses other states
+    small = {"pixel_values": torch.randn(1, 3, 8, 8)}
+    assert len(again.encode(small).states["image"]) == len(first.encode(small).states["image"])
+    assert again.options() == first.options()
+    with pytest.raises(UnsupportedTargetError, match="states"):
+        ImageTarget(model, states=[99]).encode(small)

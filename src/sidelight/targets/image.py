@@ -46,6 +46,8 @@ class ImageTarget(TargetModel):
             images and for fills that must know what black is.
         layers: dotted names of submodules whose outputs are the states.
         max_states: at most so many states are read (of a pyramid the deepest, and the finest besides).
+        states: indices of the states to read; default: chosen at the first pass. A saved scorer
+            remembers them, so that another input size does not change what it reads.
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.
@@ -60,12 +62,13 @@ class ImageTarget(TargetModel):
         processor: Any = None,
         layers: Sequence[str] = (),
         max_states: int = 4,
+        states: Sequence[int] | None = None,
     ) -> None:
         super().__init__(model)
         self.transform: ImageTransform | None = as_transform(processor)
         self.layers = tuple(layers)
         self.max_states = max_states
-        self._chosen: tuple[int, ...] | None = None
+        self._chosen: tuple[int, ...] | None = tuple(states) if states else None
         self._hooked = HookedStates(model, self.layers) if self.layers else None
         self._stem = None if self.layers else first_convolution(model)
         self._is_hf = hasattr(model, "config") and hasattr(model.config, "to_dict")
@@ -158,7 +161,8 @@ class ImageTarget(TargetModel):
         return AutoModelForImageClassification.from_pretrained(name, revision=revision, **options).eval()
 
     def options(self) -> dict[str, Any]:
-        return {"layers": list(self.layers), "max_states": self.max_states}
+        chosen = list(self._chosen) if self._chosen else None
+        return {"layers": list(self.layers), "max_states": self.max_states, "states": chosen}
 
     def truth(
         self,
@@ -225,9 +229,17 @@ class ImageTarget(TargetModel):
             self._chosen = select_states(maps, self.max_states)
         return Encoding(
             logits=logits,
-            states={"image": tuple(maps[i] for i in self._chosen)},
+            states={"image": tuple(self._picked(maps))},
             feature_mask=self.feature_mask(inputs),
         )
+
+    def _picked(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        assert self._chosen is not None
+        if max(self._chosen) >= len(maps):
+            raise UnsupportedTargetError(
+                f"states {list(self._chosen)} were asked for, but {type(self.model).__name__} gave {len(maps)}."
+            )
+        return [maps[i] for i in self._chosen]
 
     def states_with_grad(self, inputs: Inputs) -> tuple[Tensor, list[Tensor], Callable[[Tensor], Tensor]]:
         """A pass that keeps its graph, for methods that need gradients of the states.

@@ -85,7 +85,16 @@ class TrainingConfig:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.epochs <= 0 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise ConfigError("training.epochs, batch_size and learning_rate must be positive.")
+        for name in ("epochs", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"training.{name} must be positive; got {getattr(self, name)}.")
+        for name in ("batch_size", "gradient_accumulation", "evals_per_epoch", "checkpoints"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name} must be at least 1; got {getattr(self, name)}.")
+        for name in ("patience", "weight_decay", "max_grad_norm"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"training.{name} must not be negative; got {getattr(self, name)}.")
+        if not 0 <= self.warmup_ratio <= 1:
+            raise ConfigError(f"training.warmup_ratio must lie in [0, 1]; got {self.warmup_ratio}.")
         if self.on_collapse not in ("stop", "warn"):
             raise ConfigError(f"training.on_collapse must be 'stop' or 'warn'; got {self.on_collapse!r}.")

@@ -5,7 +5,9 @@ Apart from :mod:`sidelight.training` because importing transformers' Trainer tak
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,21 @@ import torch
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from sidelight.training import TrainingConfig, append_csv, check_collapse, steps_per_epoch
+from sidelight.errors import ConfigError
+from sidelight.registry import nearest
+from sidelight.training import TrainingConfig, append_csv, check_collapse, read_csv, steps_per_epoch
 
 
 class ScorerTrainer(Trainer):
-    """Trainer whose model returns its own loss, and which logs every term of it."""
+    """Trainer whose model returns its own loss, and which logs every term of it, averaged over samples."""
+
+    csv_log: CsvLog
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
-        self._sums: dict[str, float] = {}
-        self._batches = 0
+        self._sums: dict[str, Tensor] = {}
+        self._samples = 0
 
     def compute_loss(
         self,
@@ -33,7 +39,7 @@ class ScorerTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         outputs = model(**inputs)
-        self._collect(outputs)
+        self._collect(outputs, inputs)
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def prediction_step(
@@ -46,47 +52,62 @@ class ScorerTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**inputs)
-        self._collect(outputs)
+        self._collect(outputs, inputs)
         return outputs["loss"].detach().mean(), None, None
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        held, self._sums, self._batches = (self._sums, self._batches), {}, 0
+        held, self._sums, self._samples = (self._sums, self._samples), {}, 0
         output = super().evaluation_loop(*args, **kwargs)
         prefix = kwargs.get("metric_key_prefix", "eval")
         output.metrics.update({f"{prefix}_{k}": v for k, v in self._means().items()})
-        self._sums, self._batches = held
+        self._sums, self._samples = held
         return output
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:
             logs = {**logs, **self._means()}
-            self._sums, self._batches = {}, 0
+            self._sums, self._samples = {}, 0
         super().log(logs, *args, **kwargs)
 
-    def _collect(self, outputs: dict[str, Tensor]) -> None:
+    def _collect(self, outputs: dict[str, Tensor], inputs: dict[str, Tensor]) -> None:
+        # Sums stay tensors until they are logged: a GPU need not wait for every step.
+        size = len(next(iter(inputs.values())))
         for name, value in outputs.items():
             if name != "loss":
-                self._sums[name] = self._sums.get(name, 0.0) + float(value)
-        self._batches += 1
+                self._sums[name] = self._sums.get(name, torch.zeros(())) + size * value.detach().float()
+        self._samples += size
 
     def _means(self) -> dict[str, float]:
-        means = {k: v / max(self._batches, 1) for k, v in self._sums.items()}
-        if not means or self.args.world_size == 1:
-            return means
-        totals = torch.tensor([*means.values()], device=self.args.device)
-        gathered = self.accelerator.gather(totals.unsqueeze(0)).mean(0)
-        return dict(zip(means, gathered.tolist(), strict=True))
+        if not self._sums:
+            return {}
+        device = self.args.device
+        totals = torch.stack([v.to(device) for v in self._sums.values()])
+        totals = torch.cat([totals, totals.new_tensor([float(self._samples)])])
+        if self.args.world_size > 1:
+            totals = self.accelerator.gather(totals.unsqueeze(0)).sum(0)
+        *sums, count = totals.tolist()
+        return {k: v / max(count, 1.0) for k, v in zip(self._sums, sums, strict=True)}
 
 
 class CsvLog(TrainerCallback):
-    """Every logged row as a line of ``log.csv``."""
+    """Every logged row as a line of ``log.csv``, with the seconds of training behind it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        earlier = [float(r["seconds"]) for r in read_csv(path) if r.get("seconds")]
+        self._before, self._start = max(earlier, default=0.0), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, that of a run cut short included."""
+        return self._before + time.perf_counter() - self._start
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._start = time.perf_counter()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if state.is_world_process_zero and logs:
-            append_csv(self.path, {"step": state.global_step, **logs})
+            append_csv(self.path, {"step": state.global_step, "seconds": round(self.seconds, 3), **logs})
 
 
 class CollapseGuard(TrainerCallback):
@@ -134,14 +155,19 @@ def build_trainer(
         "label_names": ["labels"],
         "dataloader_pin_memory": torch.cuda.is_available(),
         "optim": "adamw_torch",
+        # a resumed run is as impatient as the one it continues
+        "restore_callback_states_from_checkpoint": True,
     }
-    arguments.update(config.extra)
-    callbacks: list[TrainerCallback] = [CsvLog(output_dir / "log.csv"), CollapseGuard(config.on_collapse)]
+    arguments.update(checked_arguments(config.extra))
+    csv_log = CsvLog(output_dir / "log.csv")
+    callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse)]
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     args = TrainingArguments(**arguments)
     module.target.model.to(args.device)  # type: ignore[union-attr]
-    return ScorerTrainer(
+    if args.n_gpu > 1:  # several GPUs are for torchrun; DataParallel would leave the target on one of them
+        args._n_gpu = 1
+    trainer = ScorerTrainer(
         model=module,
         args=args,
         data_collator=collator,
@@ -149,3 +175,18 @@ def build_trainer(
         eval_dataset=evaluation,
         callbacks=callbacks,
     )
+    trainer.csv_log = csv_log
+    if world_size > 1:  # each process draws fills of its own; the Trainer gave all of them one seed
+        torch.manual_seed(config.seed + args.process_index)
+    return trainer
+
+
+def checked_arguments(extra: Any) -> dict[str, Any]:
+    """``training.extra``; raises :class:`ConfigError` for what ``TrainingArguments`` does not know."""
+    known = [f.name for f in dataclasses.fields(TrainingArguments)]
+    for name in extra:
+        if name not in known:
+            raise ConfigError(
+                f"training.extra: transformers' TrainingArguments has no {name!r}.{nearest(name, known)}"
+            )
+    return dict(extra)

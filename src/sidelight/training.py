@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.data.collate import Collator
-from sidelight.errors import CollapseError, InputError
+from sidelight.errors import CollapseError, ConfigError, InputError
+from sidelight.files import read_json, replace_file, write_json
 from sidelight.masking import FILLS
 from sidelight.objective import (
     ObjectiveTerms,
@@ -32,6 +35,11 @@ from sidelight.targets import TargetModel
 from sidelight.types import Scores
 
 log = logging.getLogger(__name__)
+
+#: which training a folder of checkpoints belongs to
+IDENTITY = "training.json"
+#: settings that change how a training goes on but not what comes out of it
+NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints")
 
 COLLAPSE_ADVICE = (
     "Try, in this order: a lower training.learning_rate; objective.magnitude_weight below 1; "
@@ -100,7 +108,8 @@ class ScorerObjective(nn.Module):
             complement_weight=config.complement_weight,
         )
         if config.order_weight:
-            hard = {m: random_top_share(s, encoding.feature_mask[m]) for m, s in scores.items()}
+            seed = None if self.training else 0  # validation must not choose the best weights by luck
+            hard = {m: random_top_share(s, encoding.feature_mask[m], seed) for m, s in scores.items()}
             order = masked_loss(hard) + removed_loss(hard)
             terms = replace(terms, loss=terms.loss + config.order_weight * order)
         return terms, scores, encoding.feature_mask
@@ -130,20 +139,27 @@ def _complement(scores: Tensor, feature_mask: Tensor) -> Tensor:
     return torch.where(feature_mask, 1 - scores, torch.ones_like(scores))
 
 
-def random_top_share(scores: Tensor, feature_mask: Tensor) -> Tensor:
+def random_top_share(scores: Tensor, feature_mask: Tensor, seed: int | None = None) -> Tensor:
     """Hard mask of a random share of each sample's best features, with a straight-through gradient.
 
     Args:
         scores: in [0, 1], any shape ``[B, ...]``.
         feature_mask: boolean of the same shape.
+        seed: makes the draw repeatable; default: torch's global generator.
 
     Returns:
         Values in {0, 1}, 1 outside ``feature_mask``; its gradient is that of ``scores``.
     """
     flat, real = scores.flatten(1), feature_mask.reshape(scores.shape).flatten(1)
-    keep = (torch.rand(len(flat), 1, device=flat.device) * real.sum(1, keepdim=True)).ceil().clamp(min=1)
+    if seed is None:
+        share, noise = torch.rand(len(flat), 1, device=flat.device), torch.rand_like(flat)
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        share = torch.rand(len(flat), 1, generator=generator).to(flat)
+        noise = torch.rand(flat.shape, generator=generator).to(flat)
+    keep = (share * real.sum(1, keepdim=True)).ceil().clamp(min=1)
     # A little noise breaks ties at random instead of by position.
-    noisy = flat.detach() + 1e-4 * torch.rand_like(flat)
+    noisy = flat.detach() + 1e-4 * noise
     rank = noisy.masked_fill(~real, float("-inf")).argsort(1, descending=True).argsort(1)
     hard = (rank < keep).to(flat.dtype)
     mask = hard + (flat - flat.detach())  # in this order exactly 0 or 1
@@ -170,8 +186,11 @@ def train_scorer(
 
     Raises:
         CollapseError: most validation maps are constant.
+        ConfigError: ``output_dir`` holds the checkpoints of another training.
         InputError: a data set is empty.
     """
+    from safetensors.torch import load_file
+
     from sidelight.progress import show_progress
     from sidelight.trainer import build_trainer
 
@@ -179,25 +198,102 @@ def train_scorer(
         if len(data) == 0:
             raise InputError(f"the {name} data set is empty: give at least one row.")
     module = ScorerObjective(scorer, target, objective_config)
-    trainer = build_trainer(module, Collator(target), train, evaluation, Path(output_dir), config)
-    resume = newest_checkpoint(Path(output_dir)) if config.resume else None
+    folder = Path(output_dir)
+    about = {
+        "target": target.fingerprint(),
+        "scorer": scorer.config.to_dict(),
+        "objective": asdict(objective_config),
+        "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},
+        "rows": [len(train), len(evaluation)],
+    }
+    resume = claim_folder(folder, about, config.resume)
+    trainer = build_trainer(module, Collator(target), train, evaluation, folder, config)
     bar = show_progress(trainer, "scorer")
     try:
         with target.borrowed():
-            result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            if resume is not None and is_finished(resume):
+                module.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
+                seconds = trainer.csv_log.seconds
+            else:
+                trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+                seconds = trainer.csv_log.seconds
             metrics = trainer.evaluate()
     finally:
         bar.stop()
-    return {
-        **{k: float(v) for k, v in metrics.items()},
-        "train_runtime": float(result.metrics["train_runtime"]),
-    }
+    return {**{k: float(v) for k, v in metrics.items()}, "train_runtime": round(seconds, 3)}
+
+
+def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path | None:
+    """Make ``folder`` this training's own; returns the checkpoint to continue from, if there is one.
+
+    What a kill left behind is cleared away: half-written checkpoints, and lines of the log
+    about steps that will be done again.
+
+    Args:
+        folder: of checkpoints and log.
+        about: plain values that tell one training from another.
+        resume: whether to continue; otherwise what is there is removed.
+
+    Raises:
+        ConfigError: the folder holds checkpoints of another training.
+    """
+    about = json.loads(json.dumps(about, default=str))
+    checkpoint, known = newest_checkpoint(folder), folder / IDENTITY
+    if checkpoint is not None and resume:
+        found = read_json(known) if known.is_file() else {}
+        changed = [k for k in about if found.get(k) != about[k]]
+        if changed:
+            raise ConfigError(
+                f"{folder} holds the checkpoints of another training (different {', '.join(changed)}). "
+                "Give another output_dir, remove the folder, or start over with training.resume=False."
+            )
+    if int(os.environ.get("RANK", "0")) == 0:
+        keep = checkpoint if resume else None
+        for path in folder.glob("checkpoint-*"):
+            if keep is None or not is_complete(path):
+                shutil.rmtree(path)
+        trim_csv(folder / "log.csv", step_of(keep) if keep else -1)
+        write_json(known, about)
+    return checkpoint if resume else None
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest complete Trainer checkpoint in ``folder``, or ``None``."""
-    found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
-    return max(found, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
+    found = [p for p in folder.glob("checkpoint-*") if step_of(p) >= 0 and is_complete(p)]
+    return max(found, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Optimiser step at which a checkpoint was written; -1 where the name tells none."""
+    number = checkpoint.name.rsplit("-", 1)[1]
+    return int(number) if number.isdigit() else -1
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end: the Trainer's state comes last, and must be whole."""
+    parts = ("model.safetensors", "optimizer.pt", "scheduler.pt")
+    try:
+        return bool(_state(checkpoint)) and all((checkpoint / p).is_file() for p in parts)
+    except (OSError, ValueError):
+        return False
+
+
+def is_finished(checkpoint: Path) -> bool:
+    """Whether the training had come to its end, early or not, when this checkpoint was written."""
+    state = _state(checkpoint)
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
+    stopped = bool(control.get("args", {}).get("should_training_stop", False))
+    return stopped or state["global_step"] >= state["max_steps"]
+
+
+def best_checkpoint(checkpoint: Path) -> Path:
+    """The best checkpoint that ``checkpoint`` knows of, beside it (wherever the folder was moved to)."""
+    best = checkpoint.with_name(f"checkpoint-{_state(checkpoint).get('best_global_step')}")
+    return best if best.is_dir() else checkpoint
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    return dict(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8")))
 
 
 def check_collapse(metrics: Mapping[str, float], action: str) -> None:
@@ -215,19 +311,37 @@ def check_collapse(metrics: Mapping[str, float], action: str) -> None:
         log.warning("the maps show nearly everything (mean score %.3f).", metrics["eval_mean_score"])
 
 
-def append_csv(path: Path, row: Mapping[str, Any]) -> None:
-    """Append ``row`` to a CSV, adding columns by rewriting the file atomically when new ones appear."""
-    old: list[dict[str, Any]] = []
-    if path.is_file():
-        with path.open(newline="") as handle:
-            old = list(csv.DictReader(handle))
-    columns = list(dict.fromkeys([*(old[0] if old else {}), *row]))
-    tmp = path.with_suffix(".tmp")
-    with tmp.open("w", newline="") as handle:
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """Rows of a CSV; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``rows`` atomically; every key of any of them is a column."""
+    columns = list(dict.fromkeys(k for row in rows for k in row))
+    with replace_file(path) as tmp, tmp.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, columns)
         writer.writeheader()
-        writer.writerows([*old, dict(row)])
-    os.replace(tmp, path)
+        writer.writerows(rows)
+
+
+def append_csv(path: Path, row: Mapping[str, Any]) -> None:
+    """Append ``row`` to a CSV, adding columns by rewriting the file atomically."""
+    write_csv(path, [*read_csv(path), row])
+
+
+def trim_csv(path: Path, step: int) -> None:
+    """Drop the lines of steps after ``step`` and of the summing-up at the end of a training."""
+    rows = read_csv(path)
+    ends = next((i for i, r in enumerate(rows) if r.get("train_runtime")), len(rows))
+    kept = [r for r in rows[:ends] if int(r["step"]) <= step]
+    if kept:
+        write_csv(path, kept)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def steps_per_epoch(rows: int, config: TrainingConfig, world_size: int) -> int:

@@ -1,0 +1,52 @@
+"""A training to be run in processes of its own: killed, resumed, or under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import torch
+
+from helpers_training import TRANSFORM, classifier, corner_rows, quick
+from sidelight import Explainer, ObjectiveConfig
+from sidelight.data.collate import Collator
+
+
+class SlowCollator(Collator):
+    """Sleeps before every batch, so that a kill finds the training under way."""
+
+    pause = 0.0
+
+    def __call__(self, rows: Any) -> Any:
+        time.sleep(self.pause)
+        return super().__call__(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--fills", nargs="+", default=["noise", "zero", "image"])
+    parser.add_argument("--pause", type=float, default=0.0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.pause:
+        import sidelight.training
+
+        SlowCollator.pause = options.pause
+        sidelight.training.Collator = SlowCollator  # type: ignore[misc]
+    Explainer.fit(
+        classifier(),
+        corner_rows(64),
+        eval=corner_rows(16, seed=1),
+        processor=TRANSFORM,
+        objective=ObjectiveConfig(fills=options.fills),
+        training=quick(batch_size=options.batch, epochs=options.epochs, evals_per_epoch=2),
+        output_dir=options.folder,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -50,18 +50,28 @@ class SavedScorer:
         if model is None:
             model = self._load_model(family)
         if processor is None:
-            processor = family.load_processor(
-                self.target_name, self.target["processor"], self.target.get("revision")
-            )
+            processor = self._load_processor(family)
         return as_target(model, processor, family=self.target["family"], **self.target["options"])
 
     def _load_model(self, family: type[TargetModel]) -> nn.Module:
         try:
             return family.load_model(self.target_name, self.target.get("revision"))
         except Exception as error:
+            reason = str(error).strip().split("\n")[0]
             raise CheckpointError(
-                f"the scorer's target {self.target_name!r} cannot be loaded ({error}); "
+                f"the scorer's target {self.target_name!r} cannot be loaded ({reason}); "
                 "pass the classifier itself: from_pretrained(folder, model=...)."
+            ) from error
+
+    def _load_processor(self, family: type[TargetModel]) -> Any:
+        try:
+            return family.load_processor(
+                self.target_name, self.target["processor"], self.target.get("revision")
+            )
+        except (SidelightError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the remembered preprocessing of {self.target_name!r} is damaged ({error}); "
+                "pass processor=..."
             ) from error
 
 
@@ -100,14 +110,15 @@ def load_scorer(source: str | os.PathLike[str], revision: str | None = None) -> 
 
     folder = _folder(source, revision)
     config = read_json(folder / CONFIG)
-    if config.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{folder / CONFIG} is not a sidelight scorer (format {config.get('format')!r})."
-        )
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else type(config).__name__
+        raise CheckpointError(f"{folder / CONFIG} is not a sidelight scorer (format {found!r}).")
     try:
         known = {k: v for k, v in config["scorer"].items() if k in ScorerConfig.__dataclass_fields__}
         scorer = Scorer(spec_from_dict(config["spec"]), ScorerConfig(**known))
-    except (KeyError, TypeError, ValueError) as error:
+        target = {k: config["target"][k] for k in ("family", "name", "fingerprint", "processor", "options")}
+        TARGETS[target["family"]]
+    except (KeyError, TypeError, ValueError, AttributeError, SidelightError) as error:
         raise CheckpointError(f"{folder / CONFIG} is incomplete or damaged ({error!r}).") from error
     try:
         state = load_file(str(folder / WEIGHTS))
@@ -118,7 +129,7 @@ def load_scorer(source: str | os.PathLike[str], revision: str | None = None) -> 
         raise CheckpointError(
             f"{folder / WEIGHTS} is corrupt or truncated ({error}); copy it again or fit anew."
         ) from error
-    return SavedScorer(scorer, config["target"])
+    return SavedScorer(scorer, {**config["target"], **target})
 
 
 def _folder(source: str | os.PathLike[str], revision: str | None) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -263,11 +263,15 @@ def _split_options(options: dict[str, Any], *settings: Any) -> tuple[tuple[Any, 
 def _is_batch(samples: Any) -> bool:
     """Whether ``samples`` are the model's own inputs: a mapping of tensors."""
     return (
-        isinstance(samples, dict) and bool(samples) and all(isinstance(v, Tensor) for v in samples.values())
+        isinstance(samples, Mapping)
+        and bool(samples)
+        and all(isinstance(v, Tensor) for v in samples.values())
     )
 
 
 def _starts(total: int, size: int) -> range:
+    if size < 1:
+        raise InputError(f"batch_size must be at least 1; got {size}.")
     if total == 0:
         raise InputError("the batch is empty: give at least one sample.")
     return range(0, total, size)

@@ -149,6 +149,7 @@ def build_trainer(
         "metric_for_best_model": "eval_loss",
         "greater_is_better": False,
         "seed": config.seed,
+        "data_seed": config.seed,  # one order of the data in all processes, whatever else they draw
         "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         "report_to": [],
         "remove_unused_columns": False,

@@ -143,7 +143,7 @@ class ImageTarget(TargetModel):
 
     @classmethod
     def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-        """The :class:`ImageTransform` in ``state``, or the one kept beside the model ``name``."""
+        """The transform in ``state``, or what is kept beside the model ``name``; ``None`` where there is nothing."""
         if state:
             return ImageTransform.from_dict(state)
         kept = Path(name) / TRANSFORM_FILE
@@ -151,7 +151,10 @@ class ImageTarget(TargetModel):
             return ImageTransform.from_dict(read_json(kept))
         from transformers import AutoImageProcessor
 
-        return AutoImageProcessor.from_pretrained(name, revision=revision)
+        try:
+            return AutoImageProcessor.from_pretrained(name, revision=revision)
+        except (OSError, ValueError):  # tensors still work
+            return None
 
     @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:

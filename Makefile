@@ -21,11 +21,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## train, explain and evaluate on embedded data; writes demo-out/
 	$(BIN)/sidelight demo --out $(OUT)
 
+# one thread for each of the two workers: more would wait for each other
 test: lint  ## lint, types, then the whole suite
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-fast: $(STAMP)  ## the suite without the slow tests
-	$(BIN)/python -m pytest -n 2 -m "not slow and not realdata"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not realdata"
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -45,10 +45,12 @@ class ConvertSection(Section):
 
 
 class TargetSection(Section):
-    """The classifier: ``pretrained`` (hub id or folder), ``architecture`` (trained here) or ``convert``.
+    """The classifier: ``pretrained``, ``architecture`` (trained here) or ``convert``.
 
-    ``transform`` gives the image preprocessing where the model brings none; ``training``
-    trains (or fine-tunes) the classifier before the scorer.
+    ``pretrained`` is a hub id, a folder, or ``package:path`` of an installed Python package.
+    ``transform`` (image) and ``tokenizer`` (text: like ``pretrained``, or a name in ``TOKENIZERS``)
+    give the preprocessing where the model brings none; ``training`` trains or fine-tunes the
+    classifier before the scorer, with a head for the data set's classes.
     """
 
     pretrained: str | None = None
@@ -56,6 +58,7 @@ class TargetSection(Section):
     architecture: dict[str, Any] | None = None
     convert: ConvertSection | None = None
     transform: dict[str, Any] | None = None
+    tokenizer: str | None = None
     training: ClassifierTraining | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -86,6 +89,8 @@ class EvaluationSection(Section):
 
     ``count`` samples carry every metric that needs one masked pass; the first
     ``curve_count`` of them also carry the metrics that need a whole curve.
+    ``fills`` default to those every modality of the target has; without ``granularities``
+    every feature stands alone (pixel, token).
     ``rivals`` are names, or one-key mappings ``{name: {option: value}}``; those in
     ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only.
     """
@@ -94,9 +99,9 @@ class EvaluationSection(Section):
     curve_count: int | None = None
     batch_size: int = 50
     forward_batch: int = 128
-    fills: list[str] = Field(default_factory=lambda: ["zero", "black", "mean", "blur", "noise", "image"])
+    fills: list[str] | None = None
     metrics: list[str] | None = None
-    granularities: list[str] = Field(default_factory=lambda: ["pixel"])
+    granularities: list[str] = Field(default_factory=list)
     steps: int = 20
     tie_draws: int = 1
     rivals: list[str | dict[str, dict[str, Any]]] | None = None

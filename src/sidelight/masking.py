@@ -7,7 +7,7 @@ curve compares masks and not noise draws, and a result does not depend on batchi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,18 @@ Fill = Callable[[Tensor, FillContext], Tensor]
 
 #: Fills of each modality by name.
 FILLS: dict[str, Registry[Fill]] = {"image": Registry("image fill"), "text": Registry("text fill")}
+
+#: What an evaluation fills with unless told otherwise, by modality.
+DEFAULT_FILLS: dict[str, tuple[str, ...]] = {
+    "image": ("zero", "black", "mean", "blur", "noise", "image"),
+    "text": ("zero", "mean", "random", "drop"),
+}
+
+
+def default_fills(modalities: Iterable[str]) -> list[str]:
+    """Default fills that every one of ``modalities`` has."""
+    first, *others = [DEFAULT_FILLS[m] for m in modalities]
+    return [name for name in first if all(name in other for other in others)]
 
 
 def apply_mask(x: Tensor, scores: Tensor, values: Tensor, modality: Modality) -> Tensor:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from sidelight.baselines import make_rival
 from sidelight.baselines.base import Rival
-from sidelight.benchmark.run import OURS, rivals_of, set_reference, supports
+from sidelight.benchmark.run import OURS, fills_of, known_evidence, rivals_of, set_reference, supports
 from sidelight.benchmark.speed import measure_speed
 from sidelight.data.collate import Collator, split_row
 from sidelight.errors import CheckpointError
@@ -24,7 +25,6 @@ from sidelight.explainer import Explainer
 from sidelight.files import read_json, write_json
 from sidelight.report import ReportData, ReportSection, write_report
 from sidelight.targets import TargetModel
-from sidelight.types import Encoding
 from sidelight.viz.grid import GridSample
 
 log = logging.getLogger(__name__)
@@ -85,11 +85,9 @@ def galleries(run: Run, explainer: Explainer) -> tuple[list[GridSample], list[Gr
     rng = np.random.default_rng(section.seed)
     chosen = rng.permutation(len(rows))[: settings.samples].tolist()
     scores = pd.read_parquet(run.folder / "scores.parquet")
-    drops = scores[
-        (scores.method == OURS) & (scores.metric == "average_drop") & (scores.fill == section.fills[0])
-    ]
-    if section.granularities:
-        drops = drops[drops.granularity == drops.granularity.iloc[0]] if len(drops) else drops
+    fill = fills_of(section, explainer.target)[0]
+    drops = scores[(scores.method == OURS) & (scores.metric == "average_drop") & (scores.fill == fill)]
+    drops = drops[drops.granularity == drops.granularity.iloc[0]] if len(drops) else drops
     worst = drops.groupby("sample")["value"].mean().sort_values(ascending=False)
     failing = [int(i) for i in worst.index[: settings.failures] if worst[i] > 0]
     rivals = [r for r in (_rival(n, section) for n in settings.methods) if supports(r, explainer.target)]
@@ -114,22 +112,35 @@ def grid_samples(
     """Rows of a qualitative figure: our map and the rivals' (positive part where signed)."""
     if not picks:
         return []
-    target = explainer.target
-    inputs = Collator(target)([rows[i] for i in picks])
+    target, collate = explainer.target, Collator(explainer.target)
+    chosen = [rows[i] for i in picks]
+    samples = collate.samples([split_row(row)[0] for row in chosen])
+    inputs = collate(chosen)
     inputs.pop("labels", None)
     inputs = target.to_device(inputs)
     encoding, scores = explainer.attribute(inputs)
-    maps = {OURS: target.display_scores(inputs, scores)}
+    maps = {OURS: target.display_scores(inputs, scores, samples)}
     for rival in rivals:
         raw = rival(target, inputs, encoding.prediction.clone(), ids=list(picks))
         kept = {m: v.clamp(min=0) if rival.signed else v for m, v in raw.items()}
-        maps[rival.name] = target.display_scores(inputs, kept)
-    shown = target.display(inputs)
+        maps[rival.name] = target.display_scores(inputs, kept, samples)
+    shown = target.display(inputs, samples)
+    evidence = known_evidence(target, chosen, inputs)
+    marked = None
+    if evidence is not None:
+        marked = target.display_scores(inputs, {m: t.float() for m, t in evidence.items()}, samples)
     return [
         _grid_sample(
-            target, rows[pick], modality, i, shown[i], maps, encoding, (captions or {}).get(pick, "")
+            target,
+            row,
+            modality,
+            shown[i][modality],
+            {method: found[i][modality] for method, found in maps.items()},
+            None if marked is None else np.asarray(marked[i][modality]) > 0.5,
+            encoding.probabilities[i],
+            (captions or {}).get(pick, ""),
         )
-        for i, pick in enumerate(picks)
+        for i, (pick, row) in enumerate(zip(picks, chosen, strict=True))
         for modality in target.modalities
     ]
 
@@ -138,22 +149,21 @@ def _grid_sample(
     target: TargetModel,
     row: Any,
     modality: str,
-    index: int,
-    shown: Mapping[str, Any],
-    maps: Mapping[str, Sequence[Mapping[str, Any]]],
-    encoding: Encoding,
+    display: Any,
+    maps: Mapping[str, Any],
+    evidence: np.ndarray | None,
+    probabilities: Tensor,
     caption: str,
 ) -> GridSample:
-    labels, p = target.id2label, encoding.probabilities[index]
-    predicted, truth = int(p.argmax()), split_row(row)[1]
-    evidence = row.get("evidence", {}) if isinstance(row, Mapping) else {}
+    labels, truth = target.id2label, split_row(row)[1]
+    predicted = int(probabilities.argmax())
     return GridSample(
-        display=shown[modality],
-        maps={method: found[index][modality] for method, found in maps.items()},
+        display=display,
+        maps=maps,
         label=str(labels.get(predicted, predicted)),
-        probability=float(p[predicted]),
+        probability=float(probabilities[predicted]),
         truth_label=None if truth is None else str(labels.get(int(truth), int(truth))),
-        truth=np.asarray(evidence[modality]) if modality in evidence else None,
+        truth=evidence if evidence is not None and evidence.any() else None,
         modality=modality,
         caption=caption,
     )

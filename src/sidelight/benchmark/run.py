@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from sidelight.errors import ConfigError
 from sidelight.experiment import Run
 from sidelight.explainer import Explainer
 from sidelight.files import replace_file, write_json, write_text
+from sidelight.masking import default_fills
 from sidelight.metrics import METRICS
 from sidelight.report.table import markdown_table
 from sidelight.targets import TargetModel
@@ -82,12 +84,20 @@ class TestBatches:
             rows = [self.rows[i] for i in ids]
             inputs = collate(rows)
             inputs.pop("labels", None)
-            yield EvalBatch(self.target.to_device(inputs), ids, self._truth(rows, inputs))
+            yield EvalBatch(self.target.to_device(inputs), ids, known_evidence(self.target, rows, inputs))
 
-    def _truth(self, rows: Sequence[Any], inputs: Inputs) -> dict[str, Tensor] | None:
-        if not (isinstance(rows[0], Mapping) and "evidence" in rows[0]):
-            return None
-        return self.target.truth([r["evidence"] for r in rows], inputs)
+
+def known_evidence(target: TargetModel, rows: Sequence[Any], inputs: Inputs) -> dict[str, Tensor] | None:
+    """The evidence that rows bring along, laid on the features of ``inputs``; ``None`` where they bring none."""
+    if not (isinstance(rows[0], Mapping) and "evidence" in rows[0]):
+        return None
+    samples = Collator(target).samples(rows)
+    return target.truth([r["evidence"] for r in rows], inputs, samples)
+
+
+def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
+    """The fills a configuration asks for, or those that suit the target."""
+    return default_fills(target.modalities) if section.fills is None else section.fills
 
 
 def rivals_of(section: EvaluationSection) -> list[Rival]:
@@ -147,7 +157,7 @@ def _measure(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     section = run.config.evaluation
     settings = EvalSettings(
-        fills=section.fills,
+        fills=fills_of(section, target),
         metrics=section.metrics or tuple(METRICS),
         steps=section.steps,
         granularities=section.granularities,
@@ -201,9 +211,14 @@ def supports(rival: Rival, target: TargetModel) -> bool:
     """Whether a rival knows what to do with the target's modalities; the others are left out with a word."""
     wanted = rival.modalities
     if wanted is not None and not set(target.modalities) <= set(wanted):
-        log.warning("%s is left out: it explains %s only.", rival.title, ", ".join(wanted))
+        _say_once(f"{rival.title} is left out: it explains {', '.join(wanted)} only.")
         return False
     return True
+
+
+@lru_cache(maxsize=64)
+def _say_once(message: str) -> None:
+    log.warning(message)
 
 
 def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], count: int = 8) -> list[str]:

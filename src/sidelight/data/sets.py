@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sidelight.data.digits import digit_scenes
+from sidelight.data.planted_text import CLASSES as VERDICTS
+from sidelight.data.texts import SENTIMENT, planted_rows, tidy_reviews, tidy_statements, tidy_tweets
 from sidelight.errors import ConfigError, InputError
 from sidelight.registry import Registry
 
@@ -71,23 +74,68 @@ def find_folder(name: str, data_dir: str | None) -> Path | None:
     return next((Path(p) / name for p in places if p and (Path(p) / name).is_dir()), None)
 
 
+def frame_loader(
+    folder: str,
+    hub_id: str,
+    tidy: Callable[[pd.DataFrame], pd.DataFrame],
+    hub_columns: dict[str, str] | None = None,
+) -> Callable[..., Any]:
+    """A loader of a table small enough to be tidied in memory, from the same places.
+
+    Published splits are kept; a hub data set without a validation split gives a tenth of
+    its training rows, drawn once.
+
+    Args:
+        folder: name of the local folder.
+        hub_id: data set on the hub.
+        tidy: the table as read to the columns that rows should have.
+        hub_columns: hub names of columns that ``tidy`` knows by others.
+    """
+
+    def load(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
+        import datasets
+
+        place = find_folder(folder, data_dir)
+        if place is not None:
+            frame = _from_file(_split_file(place, split)).to_pandas()
+        else:
+            frame = _hub_frame(folder, hub_id, split).rename(columns=hub_columns or {})
+        rows = datasets.Dataset.from_pandas(tidy(frame), preserve_index=False)
+        return sample_rows(rows, count, seed)
+
+    return load
+
+
+def _hub_frame(name: str, hub_id: str, split: str) -> pd.DataFrame:
+    if split == "test":
+        return _from_hub(name, hub_id, split).to_pandas()
+    splits = _from_hub(name, hub_id, None)
+    train = splits["train"].to_pandas()
+    if "validation" in splits:
+        return train if split == "train" else splits["validation"].to_pandas()
+    held = train.sample(frac=0.1, random_state=0)
+    return held if split == "validation" else train.drop(held.index)
+
+
 def parquet_loader(name: str, hub_id: str, hub_columns: dict[str, str] | None = None) -> Callable[..., Any]:
     """A loader for ``<folder>/<split>.parquet`` that falls back to the hub's ``hub_id``."""
 
     def load(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
         folder = find_folder(name, data_dir)
         if folder is not None:
-            path = folder / f"{split}.parquet"
-            if not path.is_file():
-                raise InputError(
-                    f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}."
-                )
-            rows = _from_file(path)
+            rows = _from_file(_split_file(folder, split))
         else:
             rows = _from_hub(name, hub_id, split).rename_columns(hub_columns or {})
         return sample_rows(rows, count, seed)
 
     return load
+
+
+def _split_file(folder: Path, split: str) -> Path:
+    path = folder / f"{split}.parquet"
+    if not path.is_file():
+        raise InputError(f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}.")
+    return path
 
 
 def _from_file(path: Path) -> Any:
@@ -101,7 +149,7 @@ def _from_file(path: Path) -> Any:
         raise InputError(f"cannot read {path} as parquet ({error}); it may be truncated.") from error
 
 
-def _from_hub(name: str, hub_id: str, split: str) -> Any:
+def _from_hub(name: str, hub_id: str, split: str | None) -> Any:
     import datasets
 
     try:
@@ -109,7 +157,7 @@ def _from_hub(name: str, hub_id: str, split: str) -> Any:
     except Exception as error:
         raise InputError(
             f"data set {name!r} is neither in a local folder nor on the hub as {hub_id!r} ({error}). "
-            f"Set {DATA_VARIABLE} or --data-dir to a folder that holds {name}/{split}.parquet."
+            f"Set {DATA_VARIABLE} or --data-dir to a folder that holds {name}/{split or 'train'}.parquet."
         ) from error
 
 
@@ -163,5 +211,48 @@ DATASETS.add(
     "imagenette",
     DataSet(
         ("image",), IMAGENETTE, parquet_loader("imagenette", "frgfm/imagenette"), "hub: frgfm/imagenette"
+    ),
+)
+DATASETS.add(
+    "planted_text",
+    DataSet(("text",), VERDICTS, planted_rows, "embedded: reviews from a grammar, verdict planted", True),
+)
+TWEETS, TWEETS_HUB = "tweet_sentiment_extraction", "mteb/tweet_sentiment_extraction"
+DATASETS.add(
+    "tweets",
+    DataSet(
+        ("text",),
+        ("negative", "positive"),
+        frame_loader(TWEETS, TWEETS_HUB, tidy_tweets),
+        f"hub: {TWEETS_HUB}, neutral tweets left out (evidence in a local copy only)",
+        True,
+    ),
+)
+DATASETS.add(
+    "tweets_neutral",
+    DataSet(
+        ("text",),
+        SENTIMENT,
+        frame_loader(TWEETS, TWEETS_HUB, lambda frame: tidy_tweets(frame, (0, 1, 2))),
+        f"hub: {TWEETS_HUB}, all three classes (evidence in a local copy only)",
+        True,
+    ),
+)
+DATASETS.add(
+    "imdb",
+    DataSet(
+        ("text",),
+        ("negative", "positive"),
+        frame_loader("imdb", "stanfordnlp/imdb", tidy_reviews),
+        "hub: stanfordnlp/imdb",
+    ),
+)
+DATASETS.add(
+    "liar",
+    DataSet(
+        ("text",),
+        ("false", "true"),
+        frame_loader("liar", "ucsbnlp/liar", tidy_statements, {"statement": "text"}),
+        "hub: ucsbnlp/liar, six grades made two",
     ),
 )

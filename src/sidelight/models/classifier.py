@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,13 +62,22 @@ def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto
         )
     labels = {"id2label": dict(enumerate(classes)), "label2id": {n: i for i, n in enumerate(classes)}}
     plain = transformers.AutoConfig.for_model(kind)
-    unknown = [k for k in options if not hasattr(plain, k)]
+    auto = getattr(transformers, auto_class)
+    unknown = [k for k in options if not hasattr(plain, k) and not _reads(auto, plain, k)]
     if unknown:
         raise ConfigError(
             f"target.architecture: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
         )
     config = transformers.AutoConfig.for_model(kind, **options, **labels)
-    return getattr(transformers, auto_class).from_config(config)
+    return auto.from_config(config)
+
+
+def _reads(auto: Any, config: Any, option: str) -> bool:
+    """Whether the model's code asks for ``option``, though its config does not list it (DeBERTa does that)."""
+    if type(config) not in auto._model_mapping:
+        return False
+    source = inspect.getsource(sys.modules[auto._model_mapping[type(config)].__module__])
+    return f'"{option}"' in source or f"config.{option}" in source
 
 
 def train_classifier(

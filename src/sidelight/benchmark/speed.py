@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +39,7 @@ class SpeedRow:
         classify_ms: the target's own pass, measured in turn with the method.
         explain_ms: class and map together.
         ratio: median over pairs of ``explain / classify``.
-        peak_mb: extra memory while explaining (resident set on CPU, allocator on a GPU).
+        peak_mb: extra memory of the first, warming pass (resident set on CPU, allocator on a GPU).
         repeats: pairs measured.
     """
 
@@ -142,6 +145,7 @@ def peak_memory(interval: float = 0.002) -> Iterator[Peak]:
         return
     import psutil
 
+    release_memory()
     process = psutil.Process()
     start = process.memory_info().rss
     stop = threading.Event()
@@ -158,3 +162,10 @@ def peak_memory(interval: float = 0.002) -> Iterator[Peak]:
         stop.set()
         watcher.join()
         peak.mb = max(peak.mb, (process.memory_info().rss - start) / 2**20, 0.0)
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, or an earlier method's peak would hide a later one's."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # not glibc: the figures are lower bounds then
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

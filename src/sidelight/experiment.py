@@ -108,7 +108,13 @@ class Run:
             kept = str(folder)
             return self._wrap(family.load_model(kept), family.load_processor(kept, {}))
         processor = self._new_processor(section, family)
-        target = self._wrap(self._new_model(section, family, processor), processor)
+        model = self._new_model(section, family, processor)
+        if processor is None and "image" in self.dataset.modalities:
+            raise ConfigError(
+                "the classifier brings no image preprocessing: give target.transform, "
+                "e.g. {size: [28, 28], mode: L, mean: [0.5], std: [0.5]}."
+            )
+        target = self._wrap(model, processor)
         if section.training is not None:
             train_classifier(target, self.rows("train"), self.rows("validation"), folder, section.training)
         elif section.convert is not None:
@@ -173,7 +179,7 @@ class Run:
             }
             write_json(self.folder / "fit.json", facts)
         for seed in self.config.seeds:
-            if str(seed) in facts["scorers"]:
+            if str(seed) in facts["scorers"] and (self.scorer_folder(seed) / "scorer").is_dir():
                 continue
             log.info("fitting the scorer of seed %d", seed)
             explainer = self.fit_scorer(target, seed)

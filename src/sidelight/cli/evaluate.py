@@ -21,15 +21,20 @@ def run(folder: RunArgument, set_: SetOption = None, json: JsonOption = None) ->
     quiet_libraries()
     from sidelight.benchmark.run import evaluate_run
     from sidelight.config import dump_config, parse_config
+    from sidelight.errors import ConfigError
     from sidelight.experiment import Run
 
-    current = Run.open(folder)
+    current = before = Run.open(folder)
     if set_:
         import yaml
 
-        config = parse_config(yaml.safe_load(dump_config(current.config)), set_)
+        config = parse_config(yaml.safe_load(dump_config(before.config)), set_)
         current = Run.create(folder, config)
-    results = evaluate_run(current)
+    try:
+        results = evaluate_run(current)
+    except ConfigError:  # the folder goes on saying what its results were made with
+        Run.create(folder, before.config)
+        raise
     print_summary(results["rows"])
     for note in results["notes"]:
         say(f"note: {note}")

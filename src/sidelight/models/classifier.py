@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ def _reads(auto: Any, config: Any, option: str) -> bool:
     if type(config) not in auto._model_mapping:
         return False
     source = inspect.getsource(sys.modules[auto._model_mapping[type(config)].__module__])
-    return f'"{option}"' in source or f"config.{option}" in source
+    return f'"{option}"' in source or re.search(rf"config\.{re.escape(option)}\b", source) is not None
 
 
 def train_classifier(
@@ -150,11 +151,12 @@ def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
 
 
 def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float]) -> None:
-    """Write model, preprocessing and metrics to ``folder`` at once, or not at all."""
-    with replace_folder(folder) as tmp:
-        target.model.save_pretrained(str(tmp))  # type: ignore[operator]
-        target.save_processor(tmp)
-        (tmp / "metrics.json").write_text(json.dumps(dict(metrics), indent=2))
+    """Write model, preprocessing and metrics to ``folder`` at once, or not at all; of several processes one writes."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        with replace_folder(folder) as tmp:
+            target.model.save_pretrained(str(tmp))  # type: ignore[operator]
+            target.save_processor(tmp)
+            (tmp / "metrics.json").write_text(json.dumps(dict(metrics), indent=2))
     config = getattr(target.model, "config", None)
     if config is not None:
         config._name_or_path = os.fspath(folder)

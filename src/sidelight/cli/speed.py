@@ -18,12 +18,16 @@ def run(
             help="Hub id or folder of an image classifier, a run folder, or vit-b16 (random weights)."
         ),
     ] = "vit-b16",
-    batch: Annotated[list[int] | None, typer.Option(help="Batch size; repeatable (default 1 and 8).")] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(min=1, help="Batch size; repeatable (default 1 and 8).")
+    ] = None,
     rival: Annotated[
         list[str] | None, typer.Option(help="Rival to time; repeatable (default: all; 'none' for none).")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: as torch decides).")] = None,
-    repeats: Annotated[int, typer.Option(help="Pairs of passes for each figure.")] = 15,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads (default: as torch decides).")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Pairs of passes for each figure.")] = 15,
     json: JsonOption = None,
 ) -> None:
     """Time classification against explanation, in turn in one run, with peak memory."""

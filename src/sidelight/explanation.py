@@ -117,6 +117,18 @@ class Explanation:
 
     _repr_html_ = to_html
 
+    def save_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a small page with :meth:`to_html`, complete or not at all; returns its path.
+
+        Raises:
+            CheckpointError: the disk refused; an earlier file is left as it was.
+        """
+        from sidelight.viz.explanation import explanation_page
+        from sidelight.viz.export import write_atomic
+
+        write_atomic({Path(path): explanation_page(self).encode("utf-8")})
+        return Path(path)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; arrays become nested lists (scores to 6 digits, inputs to 4)."""
         return {

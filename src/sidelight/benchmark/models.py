@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +10,88 @@ import torch
 from torch import Tensor
 
 from sidelight.data.images import ImageTransform
+from sidelight.errors import InputError
 from sidelight.explainer import Explainer
+from sidelight.registry import Registry
 from sidelight.scorers import Scorer
-from sidelight.targets import as_target
+from sidelight.targets import TARGETS, TargetModel, as_target
+
+#: Built-in subjects: a target with random weights, by name.
+SHAPES: Registry[Callable[[], TargetModel]] = Registry("model to time")
+#: ``(target, batch, tokens) -> inputs`` of random content, by target family.
+RANDOM_INPUTS: Registry[Callable[[Any, int, int], dict[str, Tensor]]] = Registry("target family to time")
 
 
-def speed_subject(model: str, batch: int) -> tuple[Explainer, dict[str, Tensor]]:
-    """An explainer and ``batch`` random inputs for ``vit-b16``, a run folder, a hub id or a model folder."""
+def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer, dict[str, Tensor]]:
+    """An explainer and random inputs of the right shape.
+
+    Args:
+        model: a name in :data:`SHAPES`, a run folder, a hub id or a model folder.
+        batch: how many inputs.
+        tokens: length of each text, special tokens included.
+
+    Raises:
+        InputError: texts longer than the model reads.
+    """
+    explainer = None
     if (Path(model) / "config.yaml").is_file():
         from sidelight.experiment import Run
 
         explainer = Run.open(model).explainer()
-        shape = explainer.scorer.spec.feature_shape["image"]
-        return explainer, {"pixel_values": torch.randn(batch, *shape)}
-    network, transform = _image_model(model)
-    target = as_target(network, transform)
-    assert transform is not None
-    inputs = {"pixel_values": torch.randn(batch, len(transform.mean), *transform.size)}
-    return Explainer(target, Scorer(target.spec(inputs))), inputs
+    target = explainer.target if explainer is not None else _open_target(model)
+    inputs = RANDOM_INPUTS[target.family](target, batch, tokens)
+    if explainer is not None:
+        shape = explainer.scorer.spec.feature_shape.get("image")
+        if shape is not None:
+            inputs["pixel_values"] = torch.randn(batch, *shape)
+    target.check(inputs)
+    return explainer or Explainer(target, Scorer(target.spec(target.to_device(inputs)))), inputs
 
 
-def _image_model(name: str) -> tuple[Any, ImageTransform | None]:
-    from transformers import AutoModelForImageClassification, ViTConfig, ViTForImageClassification
-
+def _open_target(name: str) -> TargetModel:
     torch.manual_seed(0)
-    if name == "vit-b16":
-        return ViTForImageClassification(ViTConfig(num_labels=1000)).eval(), ImageTransform((224, 224))
-    from sidelight.data.images import as_transform
-    from sidelight.targets import ImageTarget
+    if name in SHAPES:
+        return SHAPES[name]()
+    from transformers import AutoConfig
 
-    return (
-        AutoModelForImageClassification.from_pretrained(name).eval(),
-        as_transform(ImageTarget.load_processor(name, {})),
+    try:
+        kind = " ".join(getattr(AutoConfig.from_pretrained(name), "architectures", None) or [])
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{name!r} is no run or model folder, no hub id that can be had ({error}), nor one of {', '.join(SHAPES)}."
+        ) from error
+    family = TARGETS["text" if "ForSequenceClassification" in kind else "image"]
+    return as_target(family.load_model(name), family.load_processor(name, {}), family=family.family)
+
+
+@SHAPES.register("vit-b16")
+def _vit() -> TargetModel:
+    from transformers import ViTConfig, ViTForImageClassification
+
+    return as_target(ViTForImageClassification(ViTConfig(num_labels=1000)).eval(), ImageTransform((224, 224)))
+
+
+@SHAPES.register("roberta-base-shape")
+def _roberta() -> TargetModel:
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    config = RobertaConfig(
+        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, num_labels=2
     )
+    return as_target(RobertaForSequenceClassification(config).eval())
+
+
+@RANDOM_INPUTS.register("image")
+def _pixels(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
+    transform = target.transform
+    shape = (3, 224, 224) if transform is None else (len(transform.mean), *transform.size)
+    return {"pixel_values": torch.randn(batch, *shape)}
+
+
+@RANDOM_INPUTS.register("text")
+def _ids(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
+    ordinary = target.vocabulary.ordinary_ids()
+    ids = ordinary[torch.randint(len(ordinary), (batch, tokens))]
+    special = torch.zeros_like(ids)
+    special[:, [0, -1]] = 1
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "special_tokens_mask": special}

@@ -15,12 +15,13 @@ def run(
     model: Annotated[
         str,
         typer.Option(
-            help="Hub id or folder of an image classifier, a run folder, or vit-b16 (random weights)."
+            help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16, roberta-base-shape."
         ),
     ] = "vit-b16",
     batch: Annotated[
         list[int] | None, typer.Option(min=1, help="Batch size; repeatable (default 1 and 8).")
     ] = None,
+    tokens: Annotated[int, typer.Option(help="Length of the texts, for text classifiers.", min=3)] = 128,
     rival: Annotated[
         list[str] | None, typer.Option(help="Rival to time; repeatable (default: all; 'none' for none).")
     ] = None,
@@ -44,7 +45,7 @@ def run(
     if threads:
         torch.set_num_threads(threads)
     sizes = batch or [1, 8]
-    explainer, inputs = speed_subject(model, max(sizes))
+    explainer, inputs = speed_subject(model, max(sizes), tokens)
     names = list(DEFAULT_RIVALS) if not rival else [r for r in rival if r != "none"]
     rivals = [r for r in map(make_rival, names) if supports(r, explainer.target)]
     say(

@@ -13,7 +13,7 @@ import yaml
 log = logging.getLogger(__name__)
 
 #: configurations beside this file, one a modality
-PARTS = ("digits",)
+PARTS = ("digits", "planted_text")
 #: how many test samples are explained as a user would do it
 EXAMPLES = 4
 
@@ -42,6 +42,5 @@ def run_demo(out: Path, overrides: Sequence[str] = ()) -> tuple[list[dict[str, A
 def save_examples(run: Any, folder: Path) -> None:
     """Explain the first test samples exactly as a user would, and save picture and data."""
     explainer, rows = run.explainer(), run.rows("test", EXAMPLES)
-    modality = next(iter(explainer.target.modalities))
     for index in range(min(EXAMPLES, len(rows))):
-        explainer.explain(rows[index][modality]).save(folder / f"{run.config.name}-{index}")
+        explainer.explain(rows[index]).save(folder / f"{run.config.name}-{index}")

@@ -22,6 +22,10 @@ class Renderer(ABC):
 
     #: Names accepted as ``style``; the first is the default.
     styles: tuple[str, ...]
+    #: Whether a map hides the input, so that a page shows the input beside it.
+    input_apart: bool = True
+    #: Widest that one panel gets on a page, in CSS pixels.
+    panel_width: int = 320
 
     @abstractmethod
     def check(self, scores: Any, display: Any) -> tuple[np.ndarray, Any]:

@@ -57,12 +57,13 @@ def explanation_html(explanation: Explanation) -> str:
     for name, values in explanation.scores.items():
         renderer = RENDERERS[name]
         scores, display = renderer.check(values, explanation.inputs[name])
-        pictures = [renderer.html(None, display, alt="input")]
+        pictures = [renderer.html(None, display, alt="input")] if renderer.input_apart else []
         pictures += [
             renderer.html(scores, display, style=style, alt=f"{name} scores for {explanation.label}")
             for style in renderer.styles
         ]
-        panels += [f'<div style="flex:1 1 180px;max-width:320px">{picture}</div>' for picture in pictures]
+        size = f"flex:1 1 180px;max-width:{renderer.panel_width}px"
+        panels += [f'<div style="{size}">{picture}</div>' for picture in pictures]
     made_by = f"{look.method_label(explanation.method)}"
     made_by += f" · {explanation.target}" if explanation.target else ""
     return (
@@ -70,7 +71,21 @@ def explanation_html(explanation: Explanation) -> str:
         f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(panels)}</div>'
         f'<figcaption style="margin-top:6px"><strong>{html.escape(explanation.label)}</strong> '
         f"{explanation.probability:.1%} "
-        f'<span style="opacity:.65">{html.escape(made_by)}</span></figcaption></figure>'
+        f'<span style="opacity:.65">{html.escape(made_by)}{_cut_note(explanation)}</span></figcaption></figure>'
+    )
+
+
+def _cut_note(explanation: Explanation) -> str:
+    return " · not read to its end" if explanation.meta.get("truncated") else ""
+
+
+def explanation_page(explanation: Explanation) -> str:
+    """:func:`explanation_html` as a page of its own."""
+    title = html.escape(f"{explanation.label} {explanation.probability:.1%}")
+    return (
+        f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
+        f'<body style="margin:24px">{explanation_html(explanation)}</body></html>\n'
     )
 
 

@@ -42,6 +42,8 @@ class TextRenderer(Renderer):
     """Draws one score per string; the strings, white space included, join to the text."""
 
     styles = ("highlight",)
+    input_apart = False
+    panel_width = 680
 
     def check(self, scores: Any, display: Any) -> tuple[np.ndarray, list[str]]:
         values = np.asarray(scores, dtype=np.float32)

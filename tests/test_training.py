@@ -522,12 +522,12 @@ def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     """torchrun with two processes on gloo: losses and weights of one process with the same global batch."""
-    options = ("--batch", "8", "--fills", "zero", "--epochs", "1")
+    options = ("--batch", "8", "--fills", "zero", "--epochs", "1", "--rate", "1e-3")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run(
         [*launch, *worker(tmp_path / "two", *options)[1:]], check=True, env=environment(), timeout=600
     )
-    options = ("--batch", "16", "--fills", "zero", "--epochs", "1")
+    options = ("--batch", "16", "--fills", "zero", "--epochs", "1", "--rate", "1e-3")
     subprocess.run(worker(tmp_path / "one", *options), check=True, env=environment(), timeout=600)
     one, two = read_log(tmp_path / "one"), read_log(tmp_path / "two")
     assert [r["step"] for r in one] == [r["step"] for r in two]

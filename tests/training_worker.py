@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--fills", nargs="+", default=["noise", "zero", "image"])
     parser.add_argument("--pause", type=float, default=0.0)
     options = parser.parse_args()
@@ -43,7 +44,7 @@ def main() -> None:
         eval=corner_rows(16, seed=1),
         processor=TRANSFORM,
         objective=ObjectiveConfig(fills=options.fills),
-        training=quick(batch_size=options.batch, epochs=options.epochs, evals_per_epoch=2),
+        training=quick(batch_size=options.batch, epochs=options.epochs, learning_rate=options.rate),
         output_dir=options.folder,
     )
 

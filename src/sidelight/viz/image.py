@@ -149,7 +149,8 @@ class ImageRenderer(Renderer):
         if crisp and truth is not None:  # a contour line would cut the corners of such large pixels
             pixels = outline(pixels, truth, 8)
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        ax.imshow(pixels, interpolation="nearest" if crisp else "auto", extent=extent)
+        # "nearest" would drop lines of the outline where the panel has fewer dots than it
+        ax.imshow(pixels, interpolation="nearest" if crisp and truth is None else "auto", extent=extent)
         if partial and not crisp:
             ax.contour(np.asarray(truth, dtype=float), levels=[0.5], colors=[look.TRUTH], linewidths=1.1)
         ax.set_xticks([])

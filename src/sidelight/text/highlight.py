@@ -79,6 +79,8 @@ def _html_piece(piece: Piece, titles: bool, marked: bool) -> str:
     score = _unit(piece.score)
     title = f' title="{score:.2f}"' if titles else ""
     style = f"background-color:rgba({r},{g},{b},{score:.3f});border-radius:.2em"
+    if score >= 0.7:  # a dark page writes in white, which such a background does not bear
+        style += ";color:#1c2027"
     return f'<span style="{style}"{title}>{content}</span>'
 
 

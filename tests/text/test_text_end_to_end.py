@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from sidelight import Explainer, Explanation
 from sidelight.benchmark.page import report_runs
-from sidelight.benchmark.run import evaluate_run, known_evidence
+from sidelight.benchmark.run import dimming_notes, evaluate_run, known_evidence
 from sidelight.cli.app import app
 from sidelight.config import load_config, parse_config
 from sidelight.data.collate import Collator
@@ -382,3 +382,17 @@ class TestPretrained:
     def test_configs_are_valid(self, path: Path) -> None:
         config = load_config(path)
         assert config.data.name in DATASETS
+
+
+def test_fills_that_dim_without_removing_are_said() -> None:
+    rows = [{"text": t} for t in ("the film was great", "a truly awful movie", "dull")]
+    notes = {}
+    for family in ("bert", "deberta-v3"):
+        model, tokenizer = make_pair(family)
+        with torch.no_grad():  # sure of itself, so that a removed word shows
+            for name, parameter in model.named_parameters():
+                if name.startswith("classifier"):
+                    parameter.mul_(20)
+        notes[family] = dimming_notes(TextTarget(model, tokenizer), rows, ["zero", "mean"])
+    assert not notes["bert"]
+    assert [n.split()[1] for n in notes["deberta-v3"]] == ["zero"]

@@ -109,6 +109,27 @@ class EvaluationSection(Section):
     seed: int = 0
 
 
+class AblationSection(Section):
+    """Variants of the scorer, trained and measured side by side (``sidelight ablate``).
+
+    ``variants`` maps a name to what it changes in ``scorer``, ``objective`` or ``training``: a list of
+    ``section.key=value`` strings or a mapping of dotted keys to values, empty for the run as it is.
+    Without ``variants`` there are the thesis's eight (Tables 5.10, 5.11), the other readings of the
+    calibration, the other sources of the label, and two sizes of the scorer.
+    ``seeds`` default to the run's; ``count``, ``curve_count``, ``steps`` and ``fills`` to ``evaluation``'s.
+    ``samples`` is how many inputs the picture shows.
+    """
+
+    seeds: list[int] | None = Field(default=None, min_length=1)
+    variants: dict[str, list[str] | dict[str, Any] | None] | None = Field(default=None, min_length=1)
+    count: int | None = Field(default=None, ge=1)
+    curve_count: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    fills: list[str] | None = Field(default=None, min_length=1)
+    metrics: list[str] | None = Field(default=None, min_length=1)
+    samples: int = Field(default=5, ge=1)
+
+
 class ReportSettings(Section):
     """What the page shows: samples in its gallery, and which methods beside ours."""
 
@@ -132,6 +153,7 @@ class RunConfig(Section):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     evaluation: EvaluationSection = EvaluationSection()
     report: ReportSettings = ReportSettings()
+    ablation: AblationSection = AblationSection()
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -153,7 +175,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return parse_config(values, overrides)
 
 
-def parse_config(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
+def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
     """Validate plain values; see :func:`load_config`."""
     merged = apply_overrides(values, overrides)
     _refuse_unknown(merged, RunConfig, "")
@@ -166,26 +188,42 @@ def parse_config(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Ru
         raise ConfigError(f"config {where or 'file'}: {first['msg']}; got {given!r}.") from error
 
 
-def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A deep copy of ``values`` with each ``dotted.key=yaml`` set."""
+def apply_overrides(
+    values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any]
+) -> dict[str, Any]:
+    """A deep copy of ``values`` with each override set (see :func:`read_overrides`)."""
     merged: dict[str, Any] = copy.deepcopy(dict(values))
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        path = key.strip().split(".")
-        if not sign or not all(path):
-            raise ConfigError(f"an override must read section.key=value; got {override!r}.")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"the value of {override!r} is not valid YAML: {error}") from error
-        *parents, last = path
+    for key, value in read_overrides(overrides):
+        *parents, last = key.split(".")
         place = merged
         for parent in parents:
             if not isinstance(place.get(parent), dict):
                 place[parent] = {}
             place = place[parent]
-        place[last] = value
+        place[last] = copy.deepcopy(value)
     return merged
+
+
+def read_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Pairs of dotted key and value, from ``dotted.key=yaml`` strings or a mapping of the same.
+
+    Raises:
+        ConfigError: a string without ``=``, an empty part of a key, or a value that is not YAML.
+    """
+    if isinstance(overrides, Mapping):
+        pairs = [(key, key.strip(), value) for key, value in overrides.items()]
+    else:
+        pairs = []
+        for override in overrides:
+            key, sign, text = override.partition("=")
+            try:
+                pairs.append((override, key.strip() if sign else "", yaml.safe_load(text)))
+            except yaml.YAMLError as error:
+                raise ConfigError(f"the value of {override!r} is not valid YAML: {error}") from error
+    for given, key, _ in pairs:
+        if not all(key.split(".")):
+            raise ConfigError(f"an override must read section.key=value; got {given!r}.")
+    return [(key, value) for _, key, value in pairs]
 
 
 def dump_config(config: RunConfig) -> str:

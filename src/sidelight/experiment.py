@@ -198,22 +198,25 @@ class Run:
         """Train the scorer of one seed (continuing a killed training)."""
         from dataclasses import replace
 
+        return Explainer.fit(
+            target,
+            self.rows("train"),
+            eval=self.rows("validation"),
+            scorer=self.scorer_config(target),
+            objective=self.config.objective,
+            training=replace(self.config.training, seed=seed),
+            output_dir=self.scorer_folder(seed),
+        )
+
+    def scorer_config(self, target: TargetModel) -> ScorerConfig:
+        """The scorer that the configuration asks for beside ``target``."""
         section = self.config.scorer
-        config = ScorerConfig(
+        return ScorerConfig(
             relu=section.relu,
             sigmoid=section.sigmoid,
             rescale=section.rescale,
             conditioned=section.conditioned,
             decoder=section.decoder_options(list(target.modalities)),
-        )
-        return Explainer.fit(
-            target,
-            self.rows("train"),
-            eval=self.rows("validation"),
-            scorer=config,
-            objective=self.config.objective,
-            training=replace(self.config.training, seed=seed),
-            output_dir=self.scorer_folder(seed),
         )
 
     def explainer(self, seed: int | None = None, target: TargetModel | None = None) -> Explainer:

@@ -134,7 +134,7 @@ def evaluate_run(run: Run) -> dict[str, Any]:
         explainer = run.explainer(seed, target)
         methods[f"{OURS}#{seed}"] = ScorerMethod(explainer, scorer_fingerprint(explainer))
     methods.update({r.name: r for r in rivals})
-    scores, curves = _measure(run, target, rows, methods)
+    scores, curves = measure(run, target, rows, methods)
     notes = degeneracy_notes(target, rows, rivals) + dimming_notes(target, rows, fills_of(section, target))
     summary = summarise(scores, dataset=run.config.data.name)
     results = {
@@ -153,9 +153,17 @@ def evaluate_run(run: Run) -> dict[str, Any]:
     return results
 
 
-def _measure(
+def measure(
     run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every method on ``rows`` as ``run.config.evaluation`` says, resuming in ``run.folder``.
+
+    Args:
+        methods: by name; what follows a ``#`` is the seed of a scorer.
+
+    Returns:
+        Per-sample rows with a ``seed`` column, and mean curves.
+    """
     section = run.config.evaluation
     settings = EvalSettings(
         fills=fills_of(section, target),
@@ -176,8 +184,9 @@ def _measure(
         directory=folder / "full",
     )
     parts, curves = [full.rows], full.curves
-    if cut < len(rows):
-        single = replace(settings, metrics=[m for m in settings.metrics if m in SINGLE_PASS])
+    quick_metrics = [m for m in settings.metrics if m in SINGLE_PASS]
+    if cut < len(rows) and quick_metrics:
+        single = replace(settings, metrics=quick_metrics)
         rest = TestBatches(target, rows, section.batch_size, cut)
         slow = {r.name for r in _make(section.few_samples)}
         quick = {name: m for name, m in methods.items() if name not in slow}

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from sidelight.baselines import DEFAULT_RIVALS, coincidences, make_rival
 from sidelight.baselines.base import Rival
+from sidelight.baselines.degeneracy import PLAIN, SUSPECTS
 from sidelight.benchmark.evaluate import run_evaluation
 from sidelight.benchmark.settings import EvalBatch, EvalSettings, Method
 from sidelight.benchmark.statistics import summarise
@@ -28,6 +28,7 @@ from sidelight.masking import default_fills
 from sidelight.metrics import METRICS
 from sidelight.report.table import markdown_table
 from sidelight.targets import TargetModel
+from sidelight.targets.dimming import blind_fills
 from sidelight.types import Inputs, Scores
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,10 @@ SINGLE_PASS = (
     "complexity",
     "sparsity",
     "mean_score",
+    "area",
+    "entropy",
     "iou",
+    "f1",
     "auprc",
     "pointing_game",
 )
@@ -218,12 +222,11 @@ def set_reference(run: Run, target: TargetModel) -> None:
 
 
 def supports(rival: Rival, target: TargetModel) -> bool:
-    """Whether a rival knows what to do with the target's modalities; the others are left out with a word."""
-    wanted = rival.modalities
-    if wanted is not None and not set(target.modalities) <= set(wanted):
-        _say_once(f"{rival.title} is left out: it explains {', '.join(wanted)} only.")
-        return False
-    return True
+    """Whether a rival knows what to do with the target; the others are left out with a word."""
+    reason = rival.refusal(target)
+    if reason is not None:
+        _say_once(f"{rival.title} is left out: {reason}")
+    return reason is None
 
 
 @lru_cache(maxsize=64)
@@ -232,42 +235,25 @@ def _say_once(message: str) -> None:
 
 
 def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], count: int = 8) -> list[str]:
-    """Sentences on rivals whose maps coincide on this target."""
-    gradient_based = [r for r in rivals if r.signed or r.name == "saliency"]
-    if not gradient_based:
+    """Sentences on rivals whose maps coincide on this target; only those that can are computed."""
+    suspects = [r for r in rivals if r.name in (*SUSPECTS, *PLAIN)]
+    if not suspects:
         return []
     inputs = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
     inputs.pop("labels", None)
     inputs = target.to_device(inputs)
     classes = target.encode(inputs).prediction
-    return [c.note for c in coincidences(target, inputs, classes, gradient_based)]
+    return [c.note for c in coincidences(target, inputs, classes, suspects)]
 
 
 def dimming_notes(target: TargetModel, rows: Any, fills: Sequence[str], count: int = 16) -> list[str]:
-    """A sentence on fills under which a small score removes nothing.
-
-    A model that normalises its input first (DeBERTa's embeddings, say) sees the same in a tenth of
-    it: there average drop under zero fill rewards every map that is nowhere exactly 0.
-    """
+    """A sentence on each fill under which a small score removes nothing from ``rows``."""
     inputs = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
     inputs.pop("labels", None)
-    inputs = target.to_device(inputs)
-    encoding = target.encode(inputs)
-    sure, classes = encoding.probabilities.max(-1)
-
-    def drop(level: float, fill: str) -> float:
-        scores = {
-            m: torch.full(mask.shape, level).to(mask.device) for m, mask in encoding.feature_mask.items()
-        }
-        with torch.no_grad():
-            p = target.classify(inputs, scores, fill).float().softmax(-1)
-        return float((sure - p.gather(1, classes[:, None]).squeeze(1)).clamp(min=0).mean())
-
-    blind = [f for f in fills if drop(0.1, f) < 0.01 and drop(0.0, f) > 0.1]
     return [
         f"Under {fill} fill a score of 0.1 everywhere leaves this target's confidence as it is: only exact zeros "
         "remove anything, so average drop under it says little here."
-        for fill in blind
+        for fill in blind_fills(target, target.to_device(inputs), fills)
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli import demo, evaluate, explain, fit, listing, report, speed
+from sidelight.cli import ablate, demo, evaluate, explain, fit, listing, report, speed
 
 app = typer.Typer(
     name="sidelight",
@@ -33,5 +33,5 @@ def root(
     """See what in an input made a classifier say what it said, in one pass."""
 
 
-for module in (demo, fit, explain, evaluate, report, speed, listing):
+for module in (demo, fit, explain, evaluate, report, ablate, speed, listing):
     app.command(module.NAME)(module.run)

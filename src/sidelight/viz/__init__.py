@@ -5,6 +5,7 @@ registers all of them, so nothing else asks which modality it is drawing.
 """
 
 from sidelight.viz import image, text
+from sidelight.viz.ablation import plot_variants
 from sidelight.viz.base import RENDERERS, Renderer
 from sidelight.viz.curves import plot_curves
 from sidelight.viz.export import to_data_uri, to_png, to_svg
@@ -21,6 +22,7 @@ __all__ = [
     "plot_grid",
     "plot_radar",
     "plot_tradeoff",
+    "plot_variants",
     "text",
     "to_data_uri",
     "to_png",

@@ -1,0 +1,45 @@
+"""``sidelight ablate``: variants of the scorer, trained and measured side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidelight.cli.common import SetOption, quiet_libraries, say
+
+NAME = "ablate"
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML configuration; its section `ablation` is optional.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/<name>).")] = None,
+    set_: SetOption = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Train this variant, by name; repeatable (default: all).")
+    ] = None,
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Make the tables again from stored rows; runs no model.")
+    ] = False,
+) -> None:
+    """Train and measure variants of CONFIG's scorer beside one target; a killed ablation continues."""
+    quiet_libraries()
+    from rich.console import Console
+
+    from sidelight.benchmark.ablation import run_ablation
+    from sidelight.benchmark.ablation_table import terminal, write_tables
+    from sidelight.benchmark.cells import FOLDER, cells_of
+    from sidelight.config import load_config
+    from sidelight.experiment import Run
+
+    settings = load_config(config, set_ or [])
+    folder = out or Path("runs") / settings.name
+    cells_of(Run(folder, settings), only or [])  # refuse before anything is written
+    if table_only:
+        tables = write_tables(Run(folder, settings))
+    else:
+        tables = run_ablation(Run.create(folder, settings), only or [])
+    for table in tables:
+        Console().print(terminal(table))
+    say(f"tables: {folder / FOLDER}/table.md, .csv, .json   rows: scores.parquet   picture: maps.png")

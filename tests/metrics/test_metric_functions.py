@@ -10,9 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import average_precision_score, jaccard_score
+from scipy.stats import entropy as scipy_entropy
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
 from sidelight import metrics as m
+from sidelight.benchmark.run import SINGLE_PASS
 from sidelight.errors import InputError, UnknownNameError
 from sidelight.metrics import METRICS
 
@@ -28,7 +30,10 @@ NAMES = [
     "complexity",
     "sparsity",
     "mean_score",
+    "area",
+    "entropy",
     "iou",
+    "f1",
     "auprc",
     "pointing_game",
 ]
@@ -53,11 +58,15 @@ def test_registry_names_directions_and_needs() -> None:
         "sufficiency",
         "complexity",
         "mean_score",
+        "area",
+        "entropy",
     }
     assert {n for n, e in METRICS.items() if e.direction == "lower"} == lower
-    free = {"complexity", "sparsity", "mean_score", "iou", "auprc", "pointing_game"}
+    rationale = {"iou", "f1", "auprc", "pointing_game"}
+    free = {"complexity", "sparsity", "mean_score", "area", "entropy"} | rationale
     assert {n for n, e in METRICS.items() if not e.needs_fill} == free
-    assert {n for n, e in METRICS.items() if e.needs_truth} == {"iou", "auprc", "pointing_game"}
+    assert {n for n, e in METRICS.items() if e.needs_truth} == rationale
+    assert set(SINGLE_PASS) == {n for n, e in METRICS.items() if e.needs <= {"mask"}}
     assert all(e.doc and "\n" not in e.doc for _, e in METRICS.items())
     with pytest.raises(UnknownNameError, match="deletion_auc"):
         METRICS["deletion"]
@@ -150,6 +159,59 @@ def test_compactness_counts_real_features_only() -> None:
     assert m.sparsity(mask, real).item() == 2
     assert m.mean_score(mask, real).item() == 0.5
     assert m.sparsity(torch.zeros(1, 3)).item() == 1  # singles nothing out
+
+
+@few
+@given(maps(unit), st.integers(0, 2**16))
+def test_area_and_entropy_against_loops_and_scipy(values: np.ndarray, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    real = rng.random(values.shape) > 0.3
+    real[:, 0] = True
+    mask, flags = torch.from_numpy(values), torch.from_numpy(real)
+    for row, flag, area, spread in zip(
+        values, real, m.area(mask, flags).tolist(), m.entropy(mask, flags).tolist(), strict=True
+    ):
+        own = row[flag].astype(np.float64)
+        assert area == pytest.approx(sum(v > 0.5 for v in own) / len(own), abs=1e-6)
+        known = len(own) > 1 and own.sum() > 0
+        expected = scipy_entropy(own) / math.log(len(own)) if known else 1.0
+        assert spread == pytest.approx(expected, abs=1e-5)
+        assert 0 <= spread <= 1
+    order = rng.permutation(values.shape[1])
+    torch.testing.assert_close(m.entropy(mask[:, order], flags[:, order]), m.entropy(mask, flags))
+
+
+def test_entropy_of_what_singles_nothing_out_is_one_and_of_a_single_feature_zero() -> None:
+    mask = torch.tensor([[0.0, 0, 0, 0], [1, 1, 1, 1], [0.3, 0.3, 0.3, 0.3], [0, 0, 1, 0], [0.5, 0.5, 0, 0]])
+    assert m.entropy(mask).tolist() == pytest.approx([1, 1, 1, 0, 0.5])
+    one = torch.tensor([[True, False, False, False]])
+    assert m.entropy(mask, one.expand(5, 4)).tolist() == [1] * 5
+    assert m.entropy(mask[:1, :1]).item() == 1
+    # padding counts neither as a score nor as a feature
+    real = torch.tensor([[True, True, False, False]])
+    assert m.entropy(torch.tensor([[1.0, 1.0, 9.0, 9.0]]), real).item() == 1
+
+
+def test_area_is_strict_about_its_threshold() -> None:
+    mask = torch.tensor([[0.5, 0.51, 1.0, 0.0]])
+    assert m.area(mask).item() == 0.5
+    assert m.area(mask, torch.tensor([[True, True, False, False]])).item() == 0.5
+    assert m.area(mask, threshold=0.6).item() == 0.25
+    assert m.area(torch.zeros(1, 3)).item() == 0
+
+
+@few
+@given(maps(unit), st.integers(0, 2**16))
+def test_f1_is_scikit_learns(values: np.ndarray, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, real = rng.random(values.shape) > 0.5, rng.random(values.shape) > 0.2
+    got = m.f1(torch.from_numpy(values), torch.from_numpy(truth), torch.from_numpy(real), threshold=0.4)
+    for row, scores, answer, flag in zip(got.tolist(), values, truth, real, strict=True):
+        if (answer & flag).any():
+            expected = f1_score(answer[flag], scores[flag] >= np.float32(0.4), zero_division=0)
+            assert row == pytest.approx(expected, abs=1e-6)
+        else:
+            assert math.isnan(row)
 
 
 @few

@@ -1,14 +1,16 @@
 """The methods a scorer is compared with, behind one callable (:class:`Rival`)."""
 
+from sidelight.baselines.attention import AttentionRollout
 from sidelight.baselines.base import RIVALS, Rival, make_rival
 from sidelight.baselines.captum import DeepLift, DeepLiftShap, GuidedBackprop, IntegratedGradients, Saliency
 from sidelight.baselines.degeneracy import Coincidence, coincidences, completeness_gap
 from sidelight.baselines.gradcam import GradCam
 from sidelight.baselines.gradients import Gradient, GradientShap, InputXGradient
 from sidelight.baselines.perturbation import Occlusion, Rise
+from sidelight.baselines.surrogate import KernelShap, Lime
 from sidelight.baselines.trivial import Centre, Constant, InputNorm, Random
 
-#: what a benchmark runs unless told otherwise
+#: what a benchmark runs unless told otherwise; LIME and KernelSHAP are slow: name them in ``few_samples``
 DEFAULT_RIVALS = (
     "saliency",
     "guided_backprop",
@@ -17,6 +19,7 @@ DEFAULT_RIVALS = (
     "deep_lift_shap",
     "gradient_shap",
     "grad_cam",
+    "attention_rollout",
     "rise",
     "occlusion",
     "random",
@@ -27,6 +30,7 @@ DEFAULT_RIVALS = (
 __all__ = [
     "DEFAULT_RIVALS",
     "RIVALS",
+    "AttentionRollout",
     "Centre",
     "Coincidence",
     "Constant",
@@ -39,6 +43,8 @@ __all__ = [
     "InputNorm",
     "InputXGradient",
     "IntegratedGradients",
+    "KernelShap",
+    "Lime",
     "Occlusion",
     "Random",
     "Rise",

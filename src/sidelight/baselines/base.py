@@ -53,6 +53,17 @@ class Job:
         """Number of samples."""
         return len(self.ids)
 
+    def single(self, index: int) -> Job:
+        """The job of one of the samples alone."""
+        row = slice(index, index + 1)
+        return Job(
+            self.target,
+            {k: v[row] if _is_batched(v, self.size) else v for k, v in self.inputs.items()},
+            {k: v[row] for k, v in self.features.items()},
+            self.classes[row],
+            self.ids[row],
+        )
+
     def repeated(self, times: int) -> dict[str, Tensor]:
         """Inputs with every sample repeated ``times`` in a row."""
         return {
@@ -119,6 +130,13 @@ class Rival(ABC):
 
     def plain(self) -> Rival | None:
         """The plain method this one falls back to on models whose layers it has no rule for."""
+        return None
+
+    def refusal(self, target: TargetModel) -> str | None:
+        """Why the method cannot explain ``target``, as a sentence; ``None`` where it can."""
+        wanted = self.modalities
+        if wanted is not None and not set(target.modalities) <= set(wanted):
+            return f"it explains {', '.join(wanted)} only."
         return None
 
     def __call__(

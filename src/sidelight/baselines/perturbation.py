@@ -15,13 +15,13 @@ from torch import Tensor
 from sidelight.baselines.base import Job, Rival, class_output, register, stream
 from sidelight.errors import ConfigError
 
-#: default window of occlusion and cell of RISE on a grid: this share of each side
-_WINDOWS_PER_SIDE = 7
+#: default window on a grid: each side holds so many
+WINDOWS_PER_SIDE = 7
 
 
 @dataclass(frozen=True)
-class _Perturbation(Rival):
-    """Shared machinery: classify many masks of every sample in bounded batches.
+class Perturbation(Rival):
+    """What rivals that mask and compare share: classify many masks of every sample in bounded batches.
 
     Args:
         fill: what stands where a feature is removed.
@@ -60,7 +60,7 @@ class _Perturbation(Rival):
 
 @register
 @dataclass(frozen=True)
-class Occlusion(_Perturbation):
+class Occlusion(Perturbation):
     """Drop of the class logit when a window of features is removed.
 
     A feature gets the mean drop over the windows that cover it (Captum's convention). On a
@@ -123,7 +123,7 @@ class Occlusion(_Perturbation):
         grid = len(sides) > 1
         axes = []
         for side in sides:
-            window = self.window or (math.ceil(side / _WINDOWS_PER_SIDE) if grid else 1)
+            window = self.window or (math.ceil(side / WINDOWS_PER_SIDE) if grid else 1)
             stride = self.stride or max(1, window // 2)
             count = 1 + max(0, math.ceil((side - window) / stride))
             axes.append([slice(i * stride, min(i * stride + window, side)) for i in range(count)])
@@ -132,7 +132,7 @@ class Occlusion(_Perturbation):
 
 @register
 @dataclass(frozen=True)
-class Rise(_Perturbation):
+class Rise(Perturbation):
     """Random masks, averaged with the class probability they leave as weight.
 
     Masks of a grid are coarse random bits, enlarged smoothly and shifted at random; in a

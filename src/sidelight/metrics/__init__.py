@@ -1,7 +1,7 @@
 """How good is a map? Pure functions on batched tensors, and :data:`METRICS` by name."""
 
 from sidelight.metrics.base import METRICS, Evidence, Metric
-from sidelight.metrics.compactness import complexity, mean_score, sparsity
+from sidelight.metrics.compactness import area, complexity, entropy, mean_score, sparsity
 from sidelight.metrics.faithfulness import (
     area_under_curve,
     average_drop,
@@ -15,7 +15,7 @@ from sidelight.metrics.faithfulness import (
 )
 from sidelight.metrics.granularity import GRANULARITIES, Granularity, granularity
 from sidelight.metrics.layout import Layout, make_layout, reduce_map
-from sidelight.metrics.localisation import auprc, iou, pointing_game
+from sidelight.metrics.localisation import auprc, f1, iou, pointing_game
 from sidelight.metrics.ranking import min_max, ranks
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Granularity",
     "Layout",
     "Metric",
+    "area",
     "area_under_curve",
     "auprc",
     "average_drop",
@@ -32,6 +33,8 @@ __all__ = [
     "complexity",
     "comprehensiveness",
     "deletion_auc",
+    "entropy",
+    "f1",
     "granularity",
     "increase_in_confidence",
     "insertion_auc",

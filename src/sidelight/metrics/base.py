@@ -38,7 +38,7 @@ class Evidence:
         real: ``[B, N]`` true where a feature counts.
         clean: ``[B]`` p of the clean input.
         truth: ``[B, N]`` true where the evidence is known to be.
-        threshold: level at which ``mask`` becomes a region for IoU.
+        threshold: level at which ``mask`` becomes a region for IoU and F1.
         masked: ``[B]`` p under the soft map.
         shares: ``[B, K+1]`` share of features removed (added) at each step, 0 to 1.
         deletion, insertion: ``[B, K+1]`` p at each step.

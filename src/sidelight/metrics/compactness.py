@@ -48,6 +48,41 @@ def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
     return torch.where(mean > 0, peak / mean.where(mean > 0, torch.ones_like(mean)), torch.ones_like(mean))
 
 
+def area(mask: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
+    """Share of the real features that score above ``threshold``: ``[B]`` in [0, 1]; lower is better.
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        real: ``[B, N]`` bool, default all true.
+        threshold: level above which a feature counts as lit, in [0, 1).
+    """
+    values, n = _real(mask, real)
+    return (values > threshold).sum(1) / n
+
+
+def entropy(mask: Tensor, real: Tensor | None = None) -> Tensor:
+    """Shannon entropy of the scores as a distribution, divided by its largest value ``log N``.
+
+    Source: the complexity of Bhatt et al. 2020, made comparable across input sizes.
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        real: ``[B, N]`` bool, default all true; ``N`` counts these.
+
+    Returns:
+        ``[B]`` in [0, 1]; lower is better. 0 where one feature holds everything, 1 for any
+        constant map: one of zeros singles nothing out, nor does one of a single feature.
+    """
+    values, n = _real(mask.double(), real)
+    total = values.sum(1, keepdim=True)
+    share = values / total.where(total > 0, torch.ones_like(total))
+    spread = torch.special.entr(share).sum(1) / n.clamp(min=2).log()
+    constant = (total.squeeze(1) <= 0) | (n < 2)
+    return torch.where(constant, torch.ones_like(spread), spread.clamp(0, 1)).to(mask.dtype)
+
+
 define("complexity", "lower", "L2 norm of the min-max map", lambda e: complexity(e.mask, e.real))
 define("sparsity", "higher", "max over mean of the min-max map", lambda e: sparsity(e.mask, e.real))
 define("mean_score", "lower", "mean of the min-max map", lambda e: mean_score(e.mask, e.real))
+define("area", "lower", "share of features above 0.5", lambda e: area(e.mask, e.real))
+define("entropy", "lower", "entropy of the scores over its maximum", lambda e: entropy(e.mask, e.real))

@@ -34,6 +34,26 @@ def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: floa
     return _known((region & truth).sum(1).float() / union, truth)
 
 
+def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
+    """F1 of ``mask >= threshold`` against the truth, feature by feature: ``2 TP / (region + truth)``.
+
+    Token F1 where features are tokens (DeYoung et al. 2020, ERASER), the Dice coefficient on images.
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        truth: ``[B, N]`` bool.
+        real: ``[B, N]`` bool, default all true; other features count nowhere.
+        threshold: level of the region, in (0, 1].
+
+    Returns:
+        ``[B]`` in [0, 1]; higher is better.
+    """
+    real = torch.ones_like(truth) if real is None else real
+    region, truth = (mask >= threshold) & real, truth & real
+    both = (region.sum(1) + truth.sum(1)).clamp(min=1)
+    return _known(2 * (region & truth).sum(1).float() / both, truth)
+
+
 def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
     """Average precision: ``Σ (R_i − R_{i−1}) P_i`` over the distinct scores.
 
@@ -82,6 +102,13 @@ define(
     "higher",
     "overlap of the thresholded map with the truth",
     lambda e: iou(e.mask, _truth(e), e.real, e.threshold),
+    truth=True,
+)
+define(
+    "f1",
+    "higher",
+    "F1 of the thresholded map against the truth",
+    lambda e: f1(e.mask, _truth(e), e.real, e.threshold),
     truth=True,
 )
 define(

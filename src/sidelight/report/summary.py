@@ -20,6 +20,7 @@ Rows = Sequence[Mapping[str, Any]]
 ANY = ("none", "", "-", None)
 REDUCTION_MARKS = {"abs": "|·|", "positive": "+"}
 ARROWS = {"lower": "↓", "higher": "↑", "": ""}
+ACRONYMS = {"srg": "SRG", "iou": "IoU", "f1": "F1", "auprc": "AUPRC"}
 GROUPS = ("Faithfulness", "Compactness", "Localisation")
 
 
@@ -36,7 +37,7 @@ class Column:
     @property
     def label(self) -> str:
         """The name as people write it."""
-        return self.name.replace("_auc", "").replace("_", " ") if len(self.name) > 5 else self.name.upper()
+        return ACRONYMS.get(self.name) or self.name.replace("_auc", "").replace("_", " ")
 
     @property
     def arrow(self) -> str:

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sidelight.errors import InputError
+from sidelight.errors import InputError, UnsupportedTargetError
 from sidelight.masking import FillContext, apply_mask, fill_values
 from sidelight.modality import Modality
+from sidelight.targets.attention import AttentionPass
 from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
 
 
@@ -136,6 +137,21 @@ class TargetModel(ABC):
             samples: the raw samples it was prepared from.
         """
         raise InputError(f"{type(self).__name__} does not know how to lay evidence on its features.")
+
+    def attention_pass(self, inputs: Inputs) -> AttentionPass:
+        """A pass that keeps attention weights, for methods that read them.
+
+        Raises:
+            UnsupportedTargetError: the model has none to give.
+        """
+        raise UnsupportedTargetError(
+            f"{type(self).__name__} gives no attention weights. "
+            "Leave 'attention_rollout' out of the rivals of this target."
+        )
+
+    def trial_inputs(self) -> Inputs | None:
+        """Small inputs that the model takes, to try what it can do; ``None`` where they are not known."""
+        return None
 
     def set_reference(self, inputs: Inputs) -> None:
         """Keep ``inputs`` as what fills and reference-based methods may draw from."""

@@ -17,6 +17,7 @@ from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.files import read_json, write_json
 from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
+from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite
 from sidelight.targets.states import (
     HookedStates,
@@ -24,6 +25,7 @@ from sidelight.targets.states import (
     finer_than,
     first_convolution,
     select_states,
+    tokens_to_grid,
 )
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
@@ -263,6 +265,28 @@ class ImageTarget(TargetModel):
         states = [s for s in firsts if isinstance(s, Tensor) and s.ndim in (3, 4)]
         patch = self._config("patch_size")
         return _logits(out), states, lambda t: feature_maps([t], image_size, patch)[0]
+
+    def attention_pass(self, inputs: Inputs) -> AttentionPass:
+        if not self._is_hf:
+            return super().attention_pass(inputs)
+        pixels = inputs["pixel_values"].detach().requires_grad_()
+        height, width = pixels.shape[-2:]
+
+        def layout(values: Tensor) -> Scores:
+            grid = tokens_to_grid(values.unsqueeze(-1), (height, width), self._config("patch_size"))
+            return {"image": nn.functional.interpolate(grid, (height, width), mode="bilinear")}
+
+        with self.borrowed():
+            return attention_pass(self.model, {"pixel_values": pixels}, layout)
+
+    def trial_inputs(self) -> Inputs | None:
+        """One black image of the size that the model's config names."""
+        config = self._config("vision_config") or getattr(self.model, "config", None)
+        size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", None)
+        if size is None or channels is None:
+            return None
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        return self.to_device({"pixel_values": torch.zeros(1, channels, *sides)})
 
     def _states(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         stem: list[Any] = []

@@ -17,6 +17,7 @@ from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 from sidelight.fills_text import TokenContext, split_drop
 from sidelight.masking import FillContext, fill_values
 from sidelight.modality import TEXT, Modality
+from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options
 from sidelight.text.checks import check_features, check_ids, check_padding, check_shapes
 from sidelight.text.embedding import (
@@ -323,6 +324,16 @@ class TextTarget(TargetModel):
                 "sidelight explains classifiers (load it with AutoModelForSequenceClassification)."
             )
         return logits
+
+    def attention_pass(self, inputs: Inputs) -> AttentionPass:
+        embedded = self.features(inputs)["text"].detach().requires_grad_()
+        with self.borrowed(), replaced_output(self.embedding, embedded):
+            attended = self._attention(inputs).bool()
+            return attention_pass(self.model, self._arguments(inputs), lambda r: {"text": r}, attended)
+
+    def trial_inputs(self) -> Inputs:
+        """One text of two ordinary tokens."""
+        return self.to_device({"input_ids": self.vocabulary.ordinary_ids()[-1:].repeat(1, 2)})
 
     def spec(self, inputs: Inputs) -> TargetSpec:
         states = self.encode({k: v[:1] for k, v in inputs.items()}).states["text"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,29 @@ import torch
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from sidelight.data.lengths import LengthSampler, row_lengths
 from sidelight.errors import ConfigError
 from sidelight.registry import nearest
 from sidelight.training import TrainingConfig, append_csv, check_collapse, read_csv, steps_per_epoch
 
 
-class ScorerTrainer(Trainer):
+class LengthTrainer(Trainer):
+    """Trainer that batches rows of like length, where they differ.
+
+    Attributes:
+        lengths: of the training rows, or ``None`` for the plain shuffle.
+    """
+
+    lengths: Sequence[int] | None = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.lengths is None:
+            return super()._get_train_sampler(train_dataset)
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return LengthSampler(self.lengths, step, self.args.data_seed or self.args.seed)
+
+
+class ScorerTrainer(LengthTrainer):
     """Trainer whose model returns its own loss, and which logs every term of it, averaged over samples."""
 
     csv_log: CsvLog
@@ -177,6 +195,7 @@ def build_trainer(
         callbacks=callbacks,
     )
     trainer.csv_log = csv_log
+    trainer.lengths = row_lengths(module.target, train)  # type: ignore[arg-type]
     if world_size > 1:  # each process draws fills of its own; the Trainer gave all of them one seed
         torch.manual_seed(config.seed + args.process_index)
     return trainer

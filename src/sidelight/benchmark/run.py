@@ -20,6 +20,7 @@ from sidelight.benchmark.settings import EvalBatch, EvalSettings, Method
 from sidelight.benchmark.statistics import summarise
 from sidelight.config import EvaluationSection
 from sidelight.data.collate import Collator
+from sidelight.data.lengths import row_lengths
 from sidelight.errors import ConfigError
 from sidelight.experiment import Run
 from sidelight.explainer import Explainer
@@ -84,8 +85,12 @@ class TestBatches:
 
     def __iter__(self) -> Any:
         collate = Collator(self.target)
-        for start in range(self.first, self.last, self.size):
-            ids = list(range(start, min(start + self.size, self.last)))
+        order = list(range(self.first, self.last))
+        lengths = row_lengths(self.target, [self.rows[i] for i in order]) if self.target.varying_length else None
+        if lengths:  # like with like: no result depends on what a sample is batched with
+            order.sort(key=lambda i: lengths[i - self.first])
+        for start in range(0, len(order), self.size):
+            ids = order[start : start + self.size]
             rows = [self.rows[i] for i in ids]
             inputs = collate(rows)
             inputs.pop("labels", None)

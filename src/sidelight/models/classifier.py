@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.data.collate import Collator
+from sidelight.data.lengths import row_lengths
 from sidelight.errors import ConfigError
 from sidelight.files import replace_folder
 from sidelight.models.settings import ClassifierTraining
@@ -89,9 +90,10 @@ def train_classifier(
     Returns:
         ``{"accuracy": ..., "loss": ..., "train_runtime": seconds}`` on ``evaluation``.
     """
-    from transformers import Trainer, TrainingArguments
+    from transformers import TrainingArguments
 
     from sidelight.progress import show_progress
+    from sidelight.trainer import LengthTrainer
 
     steps = -(-len(train) // config.batch_size) * config.epochs
     arguments: dict[str, Any] = {
@@ -113,13 +115,14 @@ def train_classifier(
         **config.extra,
     }
     args = TrainingArguments(**arguments)
-    trainer = Trainer(
+    trainer = LengthTrainer(
         model=Classifier(target, config.label_smoothing),
         args=args,
         data_collator=Collator(target),
         train_dataset=train,
         eval_dataset=evaluation,
     )
+    trainer.lengths = row_lengths(target, train)
     target.model.requires_grad_(True).train()
     bar = show_progress(trainer, "classifier")
     try:

@@ -212,6 +212,8 @@ def _split_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _merge_seeds(curves: pd.DataFrame) -> pd.DataFrame:
+    if curves.empty:  # no metric asked for needs a curve
+        return curves
     frame = _split_seed(curves)
     keys = [c for c in frame.columns if c not in ("mean", "lo", "hi", "seed")]
     return frame.groupby(keys, sort=False, as_index=False)[["mean", "lo", "hi"]].mean()

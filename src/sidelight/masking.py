@@ -3,6 +3,9 @@
 A fill answers "what stands where a feature was removed?". Its values are computed once
 per sample, from the sample's own seed, and reused for every mask of that sample, so a
 curve compares masks and not noise draws, and a result does not depend on batching.
+
+A fill belongs to one modality. Where a target has several, :func:`pair_fills` says what one
+name means for each of them.
 """
 
 from __future__ import annotations
@@ -51,13 +54,63 @@ FILLS: dict[str, Registry[Fill]] = {"image": Registry("image fill"), "text": Reg
 DEFAULT_FILLS: dict[str, tuple[str, ...]] = {
     "image": ("zero", "black", "mean", "blur", "noise", "image"),
     "text": ("zero", "mean", "random", "drop"),
+    "image+text": ("zero", "mean", "noise+random"),
+}
+
+#: What stands in for a fill that a modality does not have, where another one beside it does.
+COUNTERPARTS: dict[str, dict[str, str]] = {
+    "image": {"random": "noise", "drop": "zero", "mask": "mean", "pad": "zero"},
+    "text": {"noise": "random", "image": "random", "blur": "mean", "black": "zero"},
 }
 
 
 def default_fills(modalities: Iterable[str]) -> list[str]:
-    """Default fills that every one of ``modalities`` has."""
-    first, *others = [DEFAULT_FILLS[m] for m in modalities]
+    """Default fills of a target with ``modalities``."""
+    names = list(modalities)
+    joint = DEFAULT_FILLS.get("+".join(names))
+    if joint is not None:
+        return list(joint)
+    first, *others = [DEFAULT_FILLS[m] for m in names]
     return [name for name in first if all(name in other for other in others)]
+
+
+def pair_fills(name: str, modalities: Iterable[str]) -> dict[str, str]:
+    """The fill of each modality that ``name`` asks for.
+
+    One name stands for all: each modality takes its own fill of that name or, where it has none,
+    the counterpart in :data:`COUNTERPARTS`. Names joined by ``+`` stand for one modality each, in order.
+
+    Args:
+        name: e.g. ``"mean"``, ``"noise"``, ``"noise+drop"``.
+        modalities: names in the target's order.
+
+    Raises:
+        UnknownNameError: a modality has no such fill and no counterpart of it.
+        InputError: another number of joined names than modalities.
+
+    Example:
+        >>> pair_fills("noise", ["image", "text"])
+        {'image': 'noise', 'text': 'random'}
+        >>> pair_fills("noise+drop", ["image", "text"])
+        {'image': 'noise', 'text': 'drop'}
+    """
+    targets, parts = list(modalities), name.split("+")
+    if len(parts) > 1 and len(parts) != len(targets):
+        raise InputError(
+            f"fill {name!r} names {len(parts)} fills; the target has {len(targets)} modality(ies), "
+            f"{', '.join(targets)}: give one name for all, or one for each in this order."
+        )
+    if len(parts) > 1:
+        chosen = dict(zip(targets, parts, strict=True))
+    else:
+        shared = any(name in FILLS[m] for m in targets)
+        chosen = {
+            m: COUNTERPARTS.get(m, {}).get(name, name) if shared and name not in FILLS[m] else name
+            for m in targets
+        }
+    for modality, fill in chosen.items():
+        FILLS[modality][fill]
+    return chosen
 
 
 def apply_mask(x: Tensor, scores: Tensor, values: Tensor, modality: Modality) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sidelight.data.collate import Collator
 from sidelight.errors import CollapseError, ConfigError, InputError
 from sidelight.files import read_json, replace_file, write_json
-from sidelight.masking import FILLS
+from sidelight.masking import pair_fills
 from sidelight.objective import (
     ObjectiveTerms,
     complement_loss,
@@ -57,9 +57,8 @@ class ScorerObjective(nn.Module):
 
     def __init__(self, scorer: Scorer, target: TargetModel, config: ObjectiveConfig) -> None:
         super().__init__()
-        for modality in target.modalities:
-            for fill in config.fills:
-                FILLS[modality][fill]
+        for fill in config.fills:
+            pair_fills(fill, target.modalities)
         # not named "config": the Trainer takes that for a model config and writes to it
         self.scorer, self.target, self.settings = scorer, target, config
 

@@ -12,13 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from sidelight.errors import InputError, UnsupportedTargetError
-from sidelight.masking import FillContext, apply_mask, fill_values
+from sidelight.masking import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.modality import Modality
 from sidelight.targets.attention import AttentionPass
 from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
@@ -35,6 +35,8 @@ class TargetModel(ABC):
     family: str
     #: Modalities by name, in the order scores are reported.
     modalities: Mapping[str, Modality]
+    #: Whether inputs differ in length, so that batching like with like saves work.
+    varying_length: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -217,14 +219,16 @@ class TargetModel(ABC):
 
         Args:
             inputs: the model's inputs.
-            fill: a name registered in :data:`sidelight.masking.FILLS` for every modality.
+            fill: a name in :data:`sidelight.masking.FILLS` (for several modalities see
+                :func:`sidelight.masking.pair_fills`).
             seeds: one integer per sample; the same seed gives the same values.
             features: :meth:`features` of ``inputs`` if computed already.
         """
         features = self.features(inputs) if features is None else features
+        chosen = pair_fills(fill, self.modalities)
         with torch.no_grad():
             return {
-                name: fill_values(fill, features[name], modality, self.fill_context(name, seeds))
+                name: fill_values(chosen[name], features[name], modality, self.fill_context(name, seeds))
                 for name, modality in self.modalities.items()
             }
 

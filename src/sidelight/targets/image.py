@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -229,14 +229,40 @@ class ImageTarget(TargetModel):
             return _logits(out)
 
     def _encode(self, inputs: Inputs) -> Encoding:
-        logits, maps = self._states(inputs["pixel_values"])
-        if self._chosen is None:
-            self._chosen = select_states(maps, self.max_states)
+        pixels = inputs["pixel_values"]
+        with self.stem() as stem:
+            out, captured = self._pass(pixels)
+        raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
         return Encoding(
-            logits=logits,
-            states={"image": tuple(self._picked(maps))},
+            logits=_logits(out),
+            states={"image": self.read_states(raw, stem, pixels)},
             feature_mask=self.feature_mask(inputs),
         )
+
+    def stem(self) -> AbstractContextManager[list[Any]]:
+        """Within the context, the list that the outputs of the model's first convolution are put in."""
+        return self._stem.capture() if self._stem is not None else nullcontext([])
+
+    def read_states(
+        self, raw: Sequence[Any] | None, stem: Sequence[Any], pixels: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The states to read, ``[B, C, h, w]`` each, shallow to deep; which ones is settled at the first pass.
+
+        Args:
+            raw: hidden states of the model, maps or token sequences.
+            stem: from :meth:`stem`.
+            pixels: ``[B, C, H, W]`` what the pass was given.
+
+        Raises:
+            UnsupportedTargetError: there are no states, or too few, or they fit no grid.
+        """
+        if not raw:
+            raise self._no_states()
+        maps = feature_maps(raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
+        maps = [*finer_than(stem, maps), *maps]
+        if self._chosen is None:
+            self._chosen = select_states(maps, self.max_states)
+        return tuple(self._picked(maps))
 
     def _picked(self, maps: Sequence[Tensor]) -> list[Tensor]:
         assert self._chosen is not None
@@ -287,17 +313,6 @@ class ImageTarget(TargetModel):
             return None
         sides = (size, size) if isinstance(size, int) else tuple(size)
         return self.to_device({"pixel_values": torch.zeros(1, channels, *sides)})
-
-    def _states(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        stem: list[Any] = []
-        with self._stem.capture() if self._stem is not None else nullcontext(stem) as stem:
-            out, captured = self._pass(pixels)
-        raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
-        if not raw:
-            raise self._no_states()
-        size = (pixels.shape[-2], pixels.shape[-1])
-        maps = feature_maps(raw, size, self._config("patch_size"))
-        return _logits(out), [*finer_than(stem, maps), *maps]
 
     def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
         if self._hooked is not None:

@@ -57,6 +57,7 @@ class TextTarget(TargetModel):
 
     family = "text"
     modalities: Mapping[str, Modality] = MappingProxyType({"text": TEXT})
+    varying_length = True
 
     def __init__(
         self,
@@ -128,10 +129,11 @@ class TextTarget(TargetModel):
     def check(self, inputs: Inputs) -> None:
         ids = check_shapes(inputs)
         check_ids(ids, self.vocabulary.size, self.limit)
-        check_padding(ids, self._attention(inputs), self.model, self.vocabulary.config_pad_id)
+        check_padding(ids, self.attention(inputs), self.model, self.vocabulary.config_pad_id)
         check_features(self.feature_mask(inputs)["text"])
 
-    def _attention(self, inputs: Inputs) -> Tensor:
+    def attention(self, inputs: Inputs) -> Tensor:
+        """``[B, T]`` the attention mask, ones where none is given."""
         mask = inputs.get("attention_mask")
         return torch.ones_like(inputs["input_ids"]) if mask is None else mask
 
@@ -263,21 +265,22 @@ class TextTarget(TargetModel):
         if special is None:
             known = torch.tensor(sorted(self.vocabulary.special_ids), dtype=torch.long)
             special = torch.isin(inputs["input_ids"], known.to(inputs["input_ids"].device))
-        return {"text": self._attention(inputs).bool() & ~special.bool()}
+        return {"text": self.attention(inputs).bool() & ~special.bool()}
 
-    def _arguments(self, inputs: Inputs) -> dict[str, Any]:
+    def arguments(self, inputs: Inputs) -> dict[str, Any]:
+        """What of ``inputs`` the model's ``forward`` takes."""
         arguments: dict[str, Any] = {k: v for k, v in inputs.items() if k in self._accepts}
-        arguments["attention_mask"] = self._attention(inputs)
+        arguments["attention_mask"] = self.attention(inputs)
         if "use_cache" in self._accepts:
             arguments["use_cache"] = False
         return arguments
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
-        return self._logits(self.model(**self._arguments(inputs)))
+        return self._logits(self.model(**self.arguments(inputs)))
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.borrowed(), replaced_output(self.embedding, features["text"]):
-            return self._logits(self.model(**self._arguments(inputs)))
+            return self._logits(self.model(**self.arguments(inputs)))
 
     def classify(
         self,
@@ -292,17 +295,35 @@ class TextTarget(TargetModel):
         """
         if "text" not in scores:
             return super().classify(inputs, scores, fill, seeds)
-        real = self.feature_mask(inputs)["text"]
-        kept = torch.where(real, scores["text"], torch.ones_like(scores["text"]))
-        values = (
-            self.fill_values(inputs, fill, seeds or range(len(real))) if isinstance(fill, str) else dict(fill)
-        )
-        values["text"], attention = split_drop(values["text"], kept, self._attention(inputs), real)
+        size = len(scores["text"])
+        values = dict(self.fill_values(inputs, fill, seeds or range(size)) if isinstance(fill, str) else fill)
+        kept, values["text"], attention = self.keep_special(inputs, scores["text"], values["text"])
         return super().classify({**inputs, "attention_mask": attention}, {"text": kept}, values)
 
+    def keep_special(self, inputs: Inputs, scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores that leave special tokens in, plain fill values, and the attention mask without dropped tokens.
+
+        Args:
+            inputs: the model's inputs.
+            scores: ``[B, T]`` in [0, 1].
+            values: of a fill, marked where tokens are to be dropped.
+        """
+        real = self.feature_mask(inputs)["text"]
+        kept = torch.where(real, scores, torch.ones_like(scores))
+        return kept, *split_drop(values, kept, self.attention(inputs), real)
+
     def _encode(self, inputs: Inputs) -> Encoding:
-        out = self.model(**self._arguments(inputs), output_hidden_states=True)
-        hidden = getattr(out, "hidden_states", None)
+        out = self.model(**self.arguments(inputs), output_hidden_states=True)
+        states = self.read_states(getattr(out, "hidden_states", None), inputs)
+        return Encoding(self._logits(out), {"text": states}, self.feature_mask(inputs))
+
+    def read_states(self, hidden: Sequence[Tensor] | None, inputs: Inputs) -> tuple[Tensor, ...]:
+        """The states that ``layers`` names, ``[B, T, D]`` each, zero at padding.
+
+        Raises:
+            UnsupportedTargetError: there are no hidden states.
+            ConfigError: there are fewer than ``layers`` asks for.
+        """
         if not hidden:
             raise UnsupportedTargetError(
                 f"{type(self.model).__name__} gives no hidden states for a scorer to read."
@@ -312,9 +333,8 @@ class TextTarget(TargetModel):
                 f"layers {list(self.layers)}: {self.name} has hidden states 0 to {len(hidden) - 1}."
             )
         # Exact zeros at padding tell the scorer what to leave out, and hold no NaN.
-        attended = self._attention(inputs).bool().unsqueeze(-1)
-        states = tuple(torch.where(attended, hidden[i], torch.zeros_like(hidden[i])) for i in self.layers)
-        return Encoding(self._logits(out), {"text": states}, self.feature_mask(inputs))
+        attended = self.attention(inputs).bool().unsqueeze(-1)
+        return tuple(torch.where(attended, hidden[i], torch.zeros_like(hidden[i])) for i in self.layers)
 
     def _logits(self, out: Any) -> Tensor:
         logits = getattr(out, "logits", None)
@@ -328,8 +348,8 @@ class TextTarget(TargetModel):
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         embedded = self.features(inputs)["text"].detach().requires_grad_()
         with self.borrowed(), replaced_output(self.embedding, embedded):
-            attended = self._attention(inputs).bool()
-            return attention_pass(self.model, self._arguments(inputs), lambda r: {"text": r}, attended)
+            attended = self.attention(inputs).bool()
+            return attention_pass(self.model, self.arguments(inputs), lambda r: {"text": r}, attended)
 
     def trial_inputs(self) -> Inputs:
         """One text of two ordinary tokens."""

@@ -42,7 +42,10 @@ target:
 scorer: {width: 8, layers: 1, heads: 2}
 objective: {label: prediction}
 training: {epochs: 1, batch_size: 32, evals_per_epoch: 1, on_collapse: warn}
-evaluation: {count: 12, curve_count: 6, batch_size: 6, steps: 3, rivals: [saliency, deep_lift, grad_cam, occlusion, random]}
+evaluation:
+  {count: 12, curve_count: 6, batch_size: 6, steps: 3,
+   rivals: [saliency, deep_lift, grad_cam, attention_rollout, occlusion, random],
+   few_samples: [{lime: {n_samples: 8}}, {kernel_shap: {n_samples: 8}}]}
 report: {samples: 2, failures: 1, methods: [saliency, grad_cam]}
 """
 HARD = [
@@ -290,8 +293,12 @@ class TestRun:
         rows = run.results()["rows"]
         assert {r["granularity"] for r in rows} == {"token"}
         assert {r["fill"] for r in rows} == {"none", "zero", "mean", "random", "drop"}
-        assert {r["method"] for r in rows} == {"sidelight", "saliency", "deep_lift", "occlusion", "random"}
-        assert {"auprc", "iou", "pointing_game"} <= {r["metric"] for r in rows}
+        usual = {"sidelight", "saliency", "deep_lift", "attention_rollout", "occlusion", "random"}
+        assert {r["method"] for r in rows} == usual | {"lime", "kernel_shap"}
+        assert {"auprc", "f1", "iou", "pointing_game", "area", "entropy"} <= {r["metric"] for r in rows}
+        counts = {r["method"]: r["n"] for r in rows if r["metric"] == "area"}
+        assert counts["attention_rollout"] == 12
+        assert counts["lime"] == counts["kernel_shap"] == 6
         assert any("DeepLIFT" in note for note in run.results()["notes"])
 
     def test_the_saved_target_brings_its_tokenizer(self, run: Run) -> None:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from captum._utils.models.linear_model import SkLearnRidge
 from captum._utils.models.model import Model
 from captum.attr import Lime as CaptumLime
 from captum.attr._core.lime import get_exp_kernel_similarity_function
-from sklearn.linear_model import LinearRegression, Ridge
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -26,31 +27,39 @@ from sidelight.baselines.base import Job, register, stream
 from sidelight.baselines.perturbation import WINDOWS_PER_SIDE, Perturbation
 from sidelight.errors import ConfigError
 
-#: stands for the infinite weight of showing all and of showing nothing
-_INFINITE = 1e9
+#: Captum's ``similarity_func(original, perturbed, bits, **kwargs)``
+Weigh = Callable[..., Any]
 
 
-class WeightedRegression(Model):
-    """Weighted least squares in float64, with a ridge penalty where ``alpha`` is above 0.
+class ShapleyRegression(Model):
+    """Weighted least squares, in float64, under the two conditions that Shapley values meet.
 
-    Captum's own wrapper computes in float32, where a very large weight drowns all others.
+    Nothing shown gives the value of nothing, and the coefficients sum to what showing all
+    adds. (Captum's own class has two rows of very large weight instead; beside the small
+    weights of rows that are all tried these make the system ill-conditioned.) Where the rows
+    leave coefficients open, the solution nearest to equal shares is taken.
     """
 
-    def __init__(self, alpha: float = 0.0) -> None:
-        self._regression = Ridge(alpha=alpha) if alpha else LinearRegression()
-
     def fit(self, train_data: DataLoader, **kwargs: object) -> None:
-        """Fit on the batches ``(x [M, N], y [M], weight [M])``."""
-        x, y, weight = (torch.cat(part).double().cpu().numpy() for part in zip(*train_data, strict=True))
-        self._regression.fit(x, y, sample_weight=weight)
+        """Fit on batches ``(bits [M, N], value [M], weight [M])`` with a row of ones and one of zeros."""
+        bits, values, weights = (torch.cat(p).double().cpu().numpy() for p in zip(*train_data, strict=True))
+        share = bits.mean(1)
+        self._empty = values[share == 0][0]
+        self._equal = (values[share == 1][0] - self._empty) / bits.shape[1]
+        inner = (share > 0) & (share < 1)
+        root = np.sqrt(weights[inner])
+        # each row sums to 0, and so does the smallest solution
+        rows = bits[inner] - share[inner, None]
+        rest = values[inner] - self._empty - self._equal * bits[inner].sum(1)
+        self._excess = np.linalg.lstsq(rows * root[:, None], rest * root, rcond=None)[0]
 
     def representation(self) -> Tensor:
-        """``[N]`` coefficients, without the intercept."""
-        return torch.from_numpy(self._regression.coef_)
+        """``[N]`` Shapley values."""
+        return torch.from_numpy(self._equal + self._excess)
 
     def __call__(self, x: Any) -> Tensor:
-        """``[M]`` predictions for ``[M, N]``."""
-        return torch.from_numpy(self._regression.predict(x.double().cpu().numpy()))
+        """``[M]`` predictions for bits ``[M, N]``."""
+        return x.double() @ self.representation().to(x.device) + self._empty
 
 
 @dataclass(frozen=True)
@@ -94,11 +103,11 @@ class _Surrogate(Perturbation):
         """``[n_samples, count]`` bits to learn from, where not every choice can be tried."""
 
     @abstractmethod
-    def _weigh(self, count: int, complete: bool) -> Callable[..., Any]:
-        """Captum's ``similarity_func``: the weight of a row of bits among ``count`` features."""
+    def _weigh(self, bits: Tensor) -> Weigh:
+        """The weight of a row among ``bits`` ``[M, N]``."""
 
     @abstractmethod
-    def _regression(self, rows: int) -> WeightedRegression: ...
+    def _regression(self, rows: int) -> Model: ...
 
     @torch.no_grad()
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
@@ -124,8 +133,7 @@ class _Surrogate(Perturbation):
         def rows(_original: Tensor, **_: Any) -> Iterator[Tensor]:
             yield from bits.to(next(iter(cells.values())).device).split(1)
 
-        complete = len(bits) == 2**count
-        method = CaptumLime(masked, self._regression(len(bits)), self._weigh(count, complete), rows)
+        method = CaptumLime(masked, self._regression(len(bits)), self._weigh(bits), rows)
         whole = torch.ones(1, count, device=job.classes.device)
         with torch.random.fork_rng(devices=[]):  # Captum's loader draws a seed that it has no use for
             scores = method.attribute(
@@ -200,12 +208,12 @@ class Lime(_Surrogate):
         bits[0] = True
         return bits
 
-    def _weigh(self, count: int, complete: bool) -> Callable[..., Any]:
+    def _weigh(self, bits: Tensor) -> Weigh:
         return get_exp_kernel_similarity_function("cosine", self.kernel_width)
 
-    def _regression(self, rows: int) -> WeightedRegression:
+    def _regression(self, rows: int) -> Model:
         # every choice once stands for n_samples draws, against which the penalty is meant
-        return WeightedRegression(self.alpha * rows / self.n_samples)
+        return SkLearnRidge(alpha=self.alpha * rows / self.n_samples)
 
 
 @register
@@ -214,11 +222,13 @@ class KernelShap(_Surrogate):
     """Shapley values of the features, by weighted regression.
 
     Where every choice of features is tried the values are exact: the mean, over all orders, of
-    what a feature adds to the class logit when it joins those before it. Else choices are
-    drawn in pairs of complements by the Shapley kernel, as Captum's own class draws them; that
-    class never tries them all, knows no seed and fails on a single feature, so it is Captum's
-    LIME that is given the kernel here. Either way the values sum to the logit of the input minus that
-    of the fill. Give more samples than there are features.
+    what a feature adds to the class logit when it joins those before it. Else the smallest
+    choices and their complements are all tried, as far as the samples reach, and the others
+    are drawn by the Shapley kernel in pairs of complements. Either way the values sum to the
+    logit of the input minus that of the fill. Give more samples than there are features.
+
+    Captum's own class draws every row, knows no seed and fails on a single feature, so it is
+    Captum's LIME that is given the kernel here, as that class does.
     """
 
     name = "kernel_shap"
@@ -226,26 +236,50 @@ class KernelShap(_Surrogate):
     source = "Lundberg & Lee 2017"
 
     def _draws(self, count: int, generator: torch.Generator) -> Tensor:
-        size = torch.arange(1, count)
-        chances = 1 / (size * (count - size))
-        pairs = math.ceil((self.n_samples - 2) / 2)
-        sizes = size[torch.multinomial(chances, max(1, pairs), replacement=True, generator=generator)]
-        places = torch.rand(len(sizes), count, generator=generator).argsort(1).argsort(1)
-        some = places < sizes[:, None]
-        drawn = torch.stack([some, ~some], 1).flatten(0, 1)
-        ends = torch.tensor([True, False])[:, None].expand(2, count)
-        return torch.cat([ends, drawn])[: self.n_samples]
+        rows = [torch.tensor([[True], [False]]).expand(2, count)]
+        complete = self._complete_sizes(count)
+        for size in range(1, complete + 1):
+            some = torch.zeros(math.comb(count, size), count, dtype=torch.bool)
+            chosen = torch.tensor(list(itertools.combinations(range(count), size)))
+            rows += [some.scatter(1, chosen, True), ~some.scatter(1, chosen, True)]
+        left = self.n_samples - sum(map(len, rows))
+        middle = torch.arange(complete + 1, count - complete)
+        chances = 1 / (middle * (count - middle))
+        pairs = torch.multinomial(chances, max(1, math.ceil(left / 2)), replacement=True, generator=generator)
+        places = torch.rand(len(pairs), count, generator=generator).argsort(1).argsort(1)
+        some = places < middle[pairs][:, None]
+        return torch.cat([*rows, torch.stack([some, ~some], 1).flatten(0, 1)])[: self.n_samples]
 
-    def _weigh(self, count: int, complete: bool) -> Callable[..., Any]:
-        def weight(_original: Tensor, _masked: Tensor, bits: Tensor, **_: Any) -> float:
-            shown = int(bits.sum())
+    def _complete_sizes(self, count: int) -> int:
+        """Up to which size all choices are tried: as long as their share of the kernel pays for them."""
+        mass = {k: 1 / (k * (count - k)) for k in range(1, count)}
+        left = self.n_samples - 2
+        for size in range(1, (count + 1) // 2):
+            share = 2 * mass[size] / sum(mass[k] for k in range(size, count - size + 1))
+            needed = 2 * math.comb(count, size)
+            if needed > share * left:
+                return size - 1
+            left -= needed
+        return (count - 1) // 2
+
+    def _weigh(self, bits: Tensor) -> Weigh:
+        """The kernel's mass of each size, shared by its rows; drawn sizes share theirs evenly."""
+        count = bits.shape[1]
+        complete = count if len(bits) == 2**count else self._complete_sizes(count)
+        mass = {k: 1 / (k * (count - k)) for k in range(1, count)}
+        drawn = range(complete + 1, count - complete)
+        rows = sum(int(k) in drawn for k in bits.sum(1))
+        share = sum(mass[k] for k in drawn) / max(1, rows)
+
+        def weight(_original: Tensor, _masked: Tensor, row: Tensor, **_: Any) -> float:
+            shown = int(row.sum())
             if shown in (0, count):
-                return _INFINITE
-            if not complete:
-                return 1.0  # rows come as often as the kernel says
-            return (count - 1) / (math.comb(count, shown) * shown * (count - shown))
+                return 0.0  # conditions, not observations
+            if shown in drawn:
+                return share
+            return mass[shown] / math.comb(count, shown)
 
         return weight
 
-    def _regression(self, rows: int) -> WeightedRegression:
-        return WeightedRegression()
+    def _regression(self, rows: int) -> Model:
+        return ShapleyRegression()

@@ -10,7 +10,8 @@ import pytest
 from helpers_training import TRANSFORM, classifier
 from sidelight.config import RunConfig, load_config, parse_config
 from sidelight.errors import CheckpointError, ConfigError, UnknownNameError
-from sidelight.experiment import Run, find_weights
+from sidelight.experiment import Run
+from sidelight.files import find_weights
 from sidelight.models.classifier import save_target
 from sidelight.targets import as_target
 

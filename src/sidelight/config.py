@@ -44,19 +44,63 @@ class ConvertSection(Section):
     classes: list[int] | None = None
 
 
-class TargetSection(Section):
-    """The classifier: ``pretrained``, ``architecture`` (trained here) or ``convert``.
+class ModelSection(Section):
+    """A model: ``pretrained`` (hub id, folder, or ``package:path`` of a Python package) or ``architecture``."""
 
-    ``pretrained`` is a hub id, a folder, or ``package:path`` of an installed Python package.
+    pretrained: str | None = None
+    revision: str | None = None
+    architecture: dict[str, Any] | None = None
+
+    def only(self, *names: str, where: str = "target") -> str:
+        """Which one of ``names`` is given; raises :class:`ConfigError` unless it is exactly one."""
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                f"config {where} needs exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}."
+            )
+        return given[0]
+
+
+class FusionTextSection(ModelSection):
+    """Text encoder of a fusion; ``tokenizer`` as in :class:`TargetSection`."""
+
+    tokenizer: str | None = None
+
+
+class FusionImageSection(ModelSection):
+    """Image encoder of a fusion; ``convert`` and ``transform`` as in :class:`TargetSection`."""
+
+    convert: ConvertSection | None = None
+    transform: dict[str, Any] | None = None
+
+
+class FusionSection(Section):
+    """A classifier of image-text pairs: two encoders and a small transformer over their tokens.
+
+    Everything but ``text`` and ``image`` is an option of
+    :class:`sidelight.models.fusion.FusionConfig`; ``freeze`` lists the encoders that are not trained.
+    """
+
+    text: FusionTextSection
+    image: FusionImageSection
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    expand: int = 2
+    dropout: float = 0.1
+    freeze: list[Literal["text", "image"]] = Field(default_factory=list)
+
+
+class TargetSection(ModelSection):
+    """The classifier: ``pretrained``, ``architecture`` (trained here), ``convert`` or ``fusion`` (image and text).
+
     ``transform`` (image) and ``tokenizer`` (text: like ``pretrained``, or a name in ``TOKENIZERS``)
     give the preprocessing where the model brings none; ``training`` trains or fine-tunes the
     classifier before the scorer, with a head for the data set's classes.
     """
 
-    pretrained: str | None = None
-    revision: str | None = None
-    architecture: dict[str, Any] | None = None
     convert: ConvertSection | None = None
+    fusion: FusionSection | None = None
     transform: dict[str, Any] | None = None
     tokenizer: str | None = None
     training: ClassifierTraining | None = None
@@ -90,7 +134,8 @@ class EvaluationSection(Section):
     ``count`` samples carry every metric that needs one masked pass; the first
     ``curve_count`` of them also carry the metrics that need a whole curve.
     ``fills`` default to those every modality of the target has; without ``granularities``
-    every feature stands alone (pixel, token).
+    every feature stands alone (pixel, token). ``groups`` are the modalities masked and ranked
+    together, e.g. ``[[image, text], [image], [text]]``; by default all of them, and each alone.
     ``rivals`` are names, or one-key mappings ``{name: {option: value}}``; those in
     ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only.
     """
@@ -102,6 +147,7 @@ class EvaluationSection(Section):
     fills: list[str] | None = None
     metrics: list[str] | None = None
     granularities: list[str] = Field(default_factory=list)
+    groups: list[list[str]] | None = None
     steps: int = 20
     tie_draws: int = 1
     rivals: list[str | dict[str, dict[str, Any]]] | None = None

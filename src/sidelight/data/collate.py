@@ -17,8 +17,9 @@ LABEL_COLUMNS = ("label", "labels")
 class Collator:
     """Rows to ``{model inputs..., "labels": [B]}``.
 
-    A row is a mapping with a column named after the modality (``image``, ``text``) and,
-    where labels are wanted, ``label``; or a pair ``(sample, label)``; or a sample alone.
+    A row is a mapping with a column named after each modality (``image``, ``text``) and,
+    where labels are wanted, ``label``; or a pair ``(sample, label)``; or a sample alone, which
+    for a target of images and texts is itself a pair ``(image, text)``.
     Rows that hold the model's own inputs (``pixel_values``) instead are stacked as they are,
     their other columns left out.
 
@@ -32,11 +33,17 @@ class Collator:
     def __call__(self, rows: Sequence[Any]) -> dict[str, Tensor]:
         if not rows:
             raise InputError("the batch is empty: give at least one row.")
-        samples, labels = zip(*(split_row(row) for row in rows), strict=True)
+        samples, labels = zip(*(self.split(row) for row in rows), strict=True)
         batch = dict(self.inputs(list(samples)))
         if all(label is not None for label in labels):
             batch["labels"] = torch.tensor([class_index(label) for label in labels])
         return batch
+
+    def split(self, row: Any) -> tuple[Any, Any]:
+        """``(sample, label or None)`` of a row; a pair that is a sample itself has no label."""
+        if isinstance(row, tuple) and self.target.is_sample(row):
+            return row, None
+        return split_row(row)
 
     def inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         """Model inputs of samples without labels."""

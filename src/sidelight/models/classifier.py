@@ -55,30 +55,50 @@ def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto
     """
     import transformers
 
+    auto = getattr(transformers, auto_class)
+    labels = {"id2label": dict(enumerate(classes)), "label2id": {n: i for i, n in enumerate(classes)}}
+    return auto.from_config(architecture_config(architecture, auto, "target.architecture", **labels))
+
+
+def architecture_config(architecture: Mapping[str, Any], auto: Any, where: str, **more: Any) -> Any:
+    """The Hugging Face config that ``architecture`` describes.
+
+    Args:
+        architecture: ``{"model_type": "vit", ...}`` and any option of that type's config.
+        auto: the ``AutoModel...`` class that shall build it.
+        where: the key in the configuration, for messages.
+        more: options that are not checked.
+
+    Raises:
+        ConfigError: unknown model type or option, or a type that ``auto`` does not build.
+    """
+    import transformers
+
     options = dict(architecture)
     kind = options.pop("model_type", None)
     known = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
     if kind not in known:
         raise ConfigError(
-            f"target.architecture.model_type {kind!r} is not a Hugging Face model type.{nearest(str(kind), known)}"
+            f"{where}.model_type {kind!r} is not a Hugging Face model type.{nearest(str(kind), known)}"
         )
-    labels = {"id2label": dict(enumerate(classes)), "label2id": {n: i for i, n in enumerate(classes)}}
     plain = transformers.AutoConfig.for_model(kind)
-    auto = getattr(transformers, auto_class)
     unknown = [k for k in options if not hasattr(plain, k) and not _reads(auto, plain, k)]
     if unknown:
         raise ConfigError(
-            f"target.architecture: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
+            f"{where}: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
         )
-    config = transformers.AutoConfig.for_model(kind, **options, **labels)
-    return auto.from_config(config)
+    if type(plain) not in auto._model_mapping:
+        raise ConfigError(f"{where}: transformers has no {auto.__name__} of type {kind!r}.")
+    return transformers.AutoConfig.for_model(kind, **options, **more)
 
 
 def _reads(auto: Any, config: Any, option: str) -> bool:
     """Whether the model's code asks for ``option``, though its config does not list it (DeBERTa does that)."""
     if type(config) not in auto._model_mapping:
         return False
-    source = inspect.getsource(sys.modules[auto._model_mapping[type(config)].__module__])
+    found = auto._model_mapping[type(config)]
+    kind = found[0] if isinstance(found, tuple) else found
+    source = inspect.getsource(sys.modules[kind.__module__])
     return f'"{option}"' in source or re.search(rf"config\.{re.escape(option)}\b", source) is not None
 
 

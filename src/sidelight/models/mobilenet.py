@@ -9,9 +9,27 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import InputError
+from sidelight.files import find_weights
 
 #: counts training batches, which a frozen model never reads and older files lack
 COUNTER = ".num_batches_tracked"
+
+
+def from_weights(
+    place: str, classes: Sequence[int] | None = None, labels: Sequence[str] | None = None
+) -> Any:
+    """:func:`from_torchvision` of a weights file.
+
+    Args:
+        place: a path, or ``package:path/in/package``.
+        classes, labels: as in :func:`from_torchvision`.
+
+    Raises:
+        CheckpointError: there is no such file.
+        InputError: the state dict is of another architecture.
+    """
+    state = torch.load(find_weights(place), map_location="cpu", weights_only=True)
+    return from_torchvision(state, classes, labels)
 
 
 def from_torchvision(

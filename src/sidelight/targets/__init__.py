@@ -11,14 +11,27 @@ from sidelight.errors import UnsupportedTargetError
 from sidelight.registry import Registry
 from sidelight.targets.base import TargetModel, fingerprint
 from sidelight.targets.image import ImageTarget
+from sidelight.targets.image_text import ImageTextTarget
+from sidelight.targets.pair_readers import reads_pairs
+from sidelight.targets.pairs import ImageTextProcessor
 from sidelight.targets.text import TextTarget
 
 #: Target families by modality name; adding a family is one file and one line here.
 TARGETS: Registry[type[TargetModel]] = Registry("target family")
 TARGETS.add("image", ImageTarget)
 TARGETS.add("text", TextTarget)
+TARGETS.add("image+text", ImageTextTarget)
 
-__all__ = ["TARGETS", "ImageTarget", "TargetModel", "TextTarget", "as_target", "fingerprint"]
+__all__ = [
+    "TARGETS",
+    "ImageTarget",
+    "ImageTextProcessor",
+    "ImageTextTarget",
+    "TargetModel",
+    "TextTarget",
+    "as_target",
+    "fingerprint",
+]
 
 
 def as_target(
@@ -43,6 +56,7 @@ def as_target(
         )
     if family is None:
         # Hugging Face models say what they read; a plain module is taken to read images.
-        family = "text" if getattr(model, "main_input_name", "pixel_values") == "input_ids" else "image"
+        words = getattr(model, "main_input_name", "pixel_values") == "input_ids"
+        family = "image+text" if reads_pairs(model) else "text" if words else "image"
     build: Callable[..., TargetModel] = TARGETS[family]
     return build(model, processor, **options)

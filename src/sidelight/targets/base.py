@@ -169,6 +169,15 @@ class TargetModel(ABC):
         return None
 
     @classmethod
+    def new_processor(cls, section: Any) -> Any:
+        """The preprocessing that a :class:`sidelight.config.TargetSection` asks for.
+
+        Raises:
+            ConfigError: it asks for some that is not there, or for none where the family needs it.
+        """
+        return None
+
+    @classmethod
     @abstractmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         """Load a classifier of this family from a folder or hub id.

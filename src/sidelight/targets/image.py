@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.data.images import ImageTransform, as_transform
-from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
-from sidelight.files import read_json, write_json
+from sidelight.errors import ConfigError, InputError, InputTypeError, UnsupportedTargetError
+from sidelight.files import find_pretrained, read_json, write_json
 from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
 from sidelight.targets.attention import AttentionPass, attention_pass
@@ -159,6 +159,19 @@ class ImageTarget(TargetModel):
             return None
 
     @classmethod
+    def new_processor(cls, section: Any) -> Any:
+        if section.transform is not None:
+            return ImageTransform.from_dict(section.transform)
+        place = section.pretrained
+        found = cls.load_processor(find_pretrained(place), {}, section.revision) if place else None
+        if found is None:
+            raise ConfigError(
+                "the classifier brings no image preprocessing: give target.transform, "
+                "e.g. {size: [28, 28], mode: L, mean: [0.5], std: [0.5]}."
+            )
+        return found
+
+    @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         from transformers import AutoModelForImageClassification
 
@@ -256,13 +269,17 @@ class ImageTarget(TargetModel):
         Raises:
             UnsupportedTargetError: there are no states, or too few, or they fit no grid.
         """
-        if not raw:
-            raise self._no_states()
-        maps = feature_maps(raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
+        maps = self.maps(raw, pixels)
         maps = [*finer_than(stem, maps), *maps]
         if self._chosen is None:
             self._chosen = select_states(maps, self.max_states)
         return tuple(self._picked(maps))
+
+    def maps(self, raw: Sequence[Any] | None, pixels: Tensor) -> list[Tensor]:
+        """``raw`` states of ``pixels`` ``[B, C, H, W]``, each laid out as ``[B, C, h, w]``."""
+        if not raw:
+            raise self._no_states()
+        return feature_maps(raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
 
     def _picked(self, maps: Sequence[Tensor]) -> list[Tensor]:
         assert self._chosen is not None

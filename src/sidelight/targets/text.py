@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +27,7 @@ from sidelight.text.embedding import (
     replaced_output,
 )
 from sidelight.text.samples import read_texts
+from sidelight.text.tokenizers import load_tokenizer, open_tokenizer
 from sidelight.text.tokenizing import Tokenizing
 from sidelight.text.view import TextView
 from sidelight.text.vocabulary import Vocabulary
@@ -149,13 +149,11 @@ class TextTarget(TargetModel):
 
         ``None`` where there is neither (tensors still work).
         """
-        from transformers import AutoTokenizer
+        return load_tokenizer(name, state.get("tokenizer"), revision=revision)
 
-        for place in (name, state.get("tokenizer")):
-            if place:
-                with suppress(OSError, ValueError):
-                    return AutoTokenizer.from_pretrained(place, revision=revision)
-        return None
+    @classmethod
+    def new_processor(cls, section: Any) -> Any:
+        return open_tokenizer(section.tokenizer, section.pretrained, section.revision)
 
     def processor_state(self) -> dict[str, Any]:
         place = getattr(self.tokenizer, "name_or_path", "")

@@ -51,6 +51,8 @@ class Tokenizing:
         self.max_length = min(limits) if limits else None
         self.columns = tuple(columns)
         self.padding_side = padding_side
+        #: pad every text to ``max_length``, for models that were trained so
+        self.pads_fully = False
 
     def encode(self, samples: Sequence[Any]) -> Any:
         """The tokenizer's own batch (``BatchEncoding``), padded, with ``special_tokens_mask``."""
@@ -66,7 +68,7 @@ class Tokenizing:
         parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
         batch = self.tokenizer(
             *parts,
-            padding=len(texts) > 1,
+            padding="max_length" if self.pads_fully else len(texts) > 1,
             padding_side=self.padding_side,
             truncation=self.max_length is not None,
             max_length=self.max_length,

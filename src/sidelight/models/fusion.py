@@ -1,0 +1,377 @@
+"""A classifier of image-text pairs made of any two encoders and a small transformer over both (method §4, §7)."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
+
+PARTS = ("text", "image")
+#: rows of the type embedding
+CLS, IMAGE, TEXT = range(3)
+#: side in pixels of the picture that an encoder without a fixed size is tried on
+TRIAL_SIZE = 64
+
+
+class FusionConfig(PreTrainedConfig):
+    """Configuration of a :class:`FusionClassifier`.
+
+    Args:
+        text_config, image_config: configurations of the encoders, or their plain values with ``model_type``.
+        width: common width of both modalities in the fusion layers.
+        layers: fusion layers.
+        heads: attention heads; must divide ``width``.
+        expand: width of the feed-forward part, as a multiple of ``width``.
+        dropout: in the fusion layers and before the head, in training only.
+        freeze: encoders that training leaves as they are: ``"text"``, ``"image"``.
+        text_channels, image_channels: width of each encoder's output; default: found by trying.
+        labels: any other option of a Hugging Face configuration, e.g. ``id2label``.
+
+    Raises:
+        ConfigError: a size is out of range, or ``freeze`` names no encoder.
+    """
+
+    model_type = "sidelight-fusion"
+    # both names are asked for by one release of transformers or another
+    sub_configs = {"text_config": AutoConfig, "image_config": AutoConfig}  # noqa: RUF012
+    has_no_defaults_at_init = True
+
+    def __init__(
+        self,
+        text_config: Any = None,
+        image_config: Any = None,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        expand: int = 2,
+        dropout: float = 0.1,
+        freeze: Sequence[str] = (),
+        text_channels: int | None = None,
+        image_channels: int | None = None,
+        **labels: Any,
+    ) -> None:
+        if min(width, heads, expand, layers) < 1 or width % heads or width % 4 or not 0 <= dropout < 1:
+            raise ConfigError(
+                "a fusion's width must be a positive multiple of heads and of 4, layers and expand at least 1, and "
+                f"dropout in [0, 1); got width={width}, heads={heads}, layers={layers}, expand={expand}, "
+                f"dropout={dropout}."
+            )
+        unknown = [part for part in freeze if part not in PARTS]
+        if unknown or isinstance(freeze, str):
+            raise ConfigError(f"freeze lists encoders out of {list(PARTS)}; got {freeze!r}.")
+        self.text_config = _sub_config("text_config", text_config)
+        self.image_config = _sub_config("image_config", image_config)
+        self.width, self.layers, self.heads = width, layers, heads
+        self.expand, self.dropout, self.freeze = expand, dropout, sorted(set(freeze))
+        self.text_channels, self.image_channels = text_channels, image_channels
+        super().__init__(**labels)
+
+
+def _sub_config(name: str, given: Any) -> PreTrainedConfig:
+    if isinstance(given, PreTrainedConfig):
+        return given
+    values = dict(given or {})
+    kind = values.pop("model_type", None)
+    if kind is None:
+        raise ConfigError(
+            f"{name} must be a Hugging Face config, or its values with 'model_type'; got {given!r}."
+        )
+    return AutoConfig.for_model(kind, **values)
+
+
+@dataclass
+class FusionOutput(ModelOutput):
+    """What a :class:`FusionClassifier` returns.
+
+    Attributes:
+        loss: cross-entropy, where labels were given.
+        logits: ``[B, K]``.
+        fusion_output: ``[B, width]`` what the fusion layers leave at their class token.
+        text_fused: ``[B, T, width]`` what they leave at the text tokens.
+        image_fused: the same for the image, ``[B, width, h, w]`` where the encoder gives maps, else ``[B, L, width]``.
+        text_hidden_states: states of the text encoder, if asked for; ``[B, T, D]`` each.
+        image_hidden_states: states of the image encoder, if asked for; ``[B, L, D]`` or ``[B, C, h, w]`` each.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    fusion_output: Tensor | None = None
+    text_fused: Tensor | None = None
+    image_fused: Tensor | None = None
+    text_hidden_states: tuple[Tensor, ...] | None = None
+    image_hidden_states: tuple[Tensor, ...] | None = None
+
+
+class FusionClassifier(PreTrainedModel):
+    """Text encoder, image encoder, and a transformer over the tokens of both with a class token.
+
+    The image encoder may be a transformer or a convolutional network, whose last feature map is
+    read cell by cell; cells get fixed sine positions, as nothing else says where they are.
+
+    Args:
+        config: of both encoders and what joins them.
+        text_encoder, image_encoder: ready encoders; default: new ones from ``config``.
+
+    Raises:
+        UnsupportedTargetError: an encoder is none: it reads something else, or is an encoder-decoder.
+    """
+
+    config_class = FusionConfig
+    main_input_name = "pixel_values"
+    input_modalities = ("image", "text")
+    _supports_sdpa = True
+
+    def __init__(
+        self,
+        config: FusionConfig,
+        text_encoder: PreTrainedModel | None = None,
+        image_encoder: PreTrainedModel | None = None,
+    ) -> None:
+        super().__init__(config)
+        text_encoder = _new_encoder(config.text_config) if text_encoder is None else text_encoder
+        image_encoder = _new_encoder(config.image_config) if image_encoder is None else image_encoder
+        check_encoder(text_encoder, "input_ids")
+        check_encoder(image_encoder, "pixel_values")
+        self.text_encoder, self.image_encoder = text_encoder, image_encoder
+        if config.text_channels is None:
+            config.text_channels = _text_channels(text_encoder)
+        if config.image_channels is None:
+            config.image_channels = _image_channels(image_encoder)
+        self.text_projection = _projection(config.text_channels, config.width)
+        self.image_projection = _projection(config.image_channels, config.width)
+        self.type_embedding = nn.Embedding(3, config.width)
+        self.fusion = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                config.width,
+                config.heads,
+                config.expand * config.width,
+                config.dropout,
+                nn.GELU(),
+                batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.width, config.num_labels)
+        self._text_accepts = set(inspect.signature(text_encoder.forward).parameters)
+        self.post_init()
+        self.requires_grad_(True)
+
+    @classmethod
+    def from_encoders(
+        cls, text_encoder: PreTrainedModel, image_encoder: PreTrainedModel, **options: Any
+    ) -> FusionClassifier:
+        """Join two ready encoders; what lies above them is new.
+
+        Args:
+            text_encoder: takes ``input_ids``, gives ``last_hidden_state``.
+            image_encoder: takes ``pixel_values``, gives ``last_hidden_state``.
+            options: of :class:`FusionConfig`, e.g. ``width=128, id2label={0: "no", 1: "yes"}``.
+        """
+        config = FusionConfig(text_encoder.config, image_encoder.config, **options)
+        return cls(config, text_encoder, image_encoder)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # Called for what is ours only; encoders initialise their own.
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+        else:
+            super()._init_weights(module)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The text encoder's word embeddings."""
+        return self.text_encoder.get_input_embeddings()
+
+    # -- frozen encoders ------------------------------------------------------------
+
+    def _frozen(self) -> list[nn.Module]:
+        return [getattr(self, f"{part}_encoder") for part in self.config.freeze]
+
+    def requires_grad_(self, requires_grad: bool = True) -> FusionClassifier:
+        """As in torch, but encoders named in ``config.freeze`` never require gradients."""
+        super().requires_grad_(requires_grad)
+        for encoder in self._frozen():
+            encoder.requires_grad_(False)
+        return self
+
+    def train(self, mode: bool = True) -> FusionClassifier:
+        """As in torch, but encoders named in ``config.freeze`` stay in eval mode and without gradients."""
+        super().train(mode)
+        for encoder in self._frozen():
+            encoder.eval().requires_grad_(False)
+        return self
+
+    # -- passes ---------------------------------------------------------------------
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """One pass.
+
+        Args:
+            pixel_values: ``[B, C, H, W]``.
+            input_ids: ``[B, T]``, or ``inputs_embeds`` ``[B, T, D]`` instead.
+            attention_mask: ``[B, T]``, 0 at padding; default: no padding.
+            token_type_ids, position_ids: ``[B, T]``, for encoders that take them.
+            labels: ``[B]`` classes, for a loss.
+            output_hidden_states: whether the encoders' states are returned.
+            return_dict: ``False`` for a tuple.
+
+        Raises:
+            InputError: images and texts differ in number, or there are no texts.
+        """
+        words = input_ids if input_ids is not None else inputs_embeds
+        if words is None or len(words) != len(pixel_values):
+            given = "none" if words is None else str(len(words))
+            raise InputError(
+                f"expected one text per image: got {len(pixel_values)} image(s), {given} text(s)."
+            )
+        if attention_mask is None:
+            attention_mask = torch.ones(words.shape[:2], dtype=torch.long, device=words.device)
+        hidden = bool(
+            self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        )
+        optional = {"token_type_ids": token_type_ids, "position_ids": position_ids, "use_cache": False}
+        text = self.text_encoder(
+            **({"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}),
+            attention_mask=attention_mask,
+            output_hidden_states=hidden,
+            **{k: v for k, v in optional.items() if v is not None and k in self._text_accepts},
+        )
+        image = self.image_encoder(pixel_values=pixel_values, output_hidden_states=hidden)
+        fusion, text_fused, image_fused = self._fuse(
+            text.last_hidden_state, image.last_hidden_state, attention_mask.bool()
+        )
+        logits = self.classifier(self.dropout(fusion))
+        output = FusionOutput(
+            loss=None if labels is None else nn.functional.cross_entropy(logits.float(), labels),
+            logits=logits,
+            fusion_output=fusion,
+            text_fused=text_fused,
+            image_fused=image_fused,
+            text_hidden_states=text.hidden_states if hidden else None,
+            image_hidden_states=image.hidden_states if hidden else None,
+        )
+        return output if return_dict is not False else output.to_tuple()
+
+    def _fuse(self, text: Tensor, image: Tensor, attended: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Class token ``[B, W]``, text tokens and image tokens (or map) after the fusion layers."""
+        grid = (image.shape[2], image.shape[3]) if image.ndim == 4 else None
+        cells = self.image_projection(image.flatten(2).transpose(1, 2) if grid else image)
+        if grid:
+            cells = cells + sine_positions(*grid, cells.shape[-1]).to(cells)
+        words = self.text_projection(text)
+        kinds = self.type_embedding.weight
+        first = kinds[CLS].expand(len(cells), 1, -1)
+        x = torch.cat([first, cells + kinds[IMAGE], words + kinds[TEXT]], 1)
+        count = 1 + cells.shape[1]
+        padding = torch.cat([attended.new_zeros(len(x), count), ~attended], 1)
+        for layer in self.fusion:
+            x = layer(x, src_key_padding_mask=padding)
+        x = self.norm(x)
+        seen = x[:, 1:count]
+        return x[:, 0], x[:, count:], seen.transpose(1, 2).unflatten(2, grid) if grid else seen
+
+
+def _projection(channels: int, width: int) -> nn.Module:
+    # encoders' outputs differ in scale by orders of magnitude
+    return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
+
+
+def sine_positions(rows: int, columns: int, width: int) -> Tensor:
+    """``[rows · columns, width]`` fixed positions on a grid: sine and cosine of row and of column.
+
+    Args:
+        rows, columns: size of the grid.
+        width: a multiple of 4.
+    """
+    rate = torch.exp(-math.log(100.0) * torch.arange(width // 4) / max(1, width // 4))
+    waves = [torch.arange(n).unsqueeze(1) * rate for n in (rows, columns)]
+    row, column = (torch.cat([w.sin(), w.cos()], 1) for w in waves)
+    row, column = row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)
+    return torch.cat([row, column], -1).flatten(0, 1)
+
+
+def encoder_options(config: PreTrainedConfig) -> dict[str, Any]:
+    """Arguments for ``AutoModel`` that leave out a pooling layer nobody would read."""
+    try:
+        kind = AutoModel._model_mapping[type(config)]
+    except KeyError as error:
+        raise UnsupportedTargetError(
+            f"transformers has no plain model of type {config.model_type!r} to take as an encoder."
+        ) from error
+    kind = kind[0] if isinstance(kind, tuple) else kind
+    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
+
+
+def _new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    return AutoModel.from_config(config, **encoder_options(config))
+
+
+def check_encoder(model: Any, reads: str) -> None:
+    """Raise :class:`UnsupportedTargetError` unless ``model`` is an encoder of ``"input_ids"`` or ``"pixel_values"``."""
+    parameters: Mapping[str, Any] = inspect.signature(model.forward).parameters
+    other = {"input_ids": "pixel_values", "pixel_values": "input_ids"}[reads]
+    config = getattr(model, "config", None)
+    what = {"input_ids": "a text encoder", "pixel_values": "an image encoder"}[reads]
+    if reads not in parameters or other in parameters or getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedTargetError(
+            f"{type(model).__name__} is not {what}: it must take {reads} alone and be no encoder-decoder. "
+            "Give e.g. BERT or RoBERTa for text, ViT, DeiT, ResNet or MobileNetV2 for images."
+        )
+
+
+def _text_channels(encoder: PreTrainedModel) -> int:
+    # the word embeddings tell where it is; ids of a word that every vocabulary has
+    device = encoder.get_input_embeddings().weight.device
+    return _try(encoder, {"input_ids": torch.zeros(1, 2, dtype=torch.long, device=device)}).shape[-1]
+
+
+def _image_channels(encoder: PreTrainedModel) -> int:
+    size = getattr(encoder.config, "image_size", None) or TRIAL_SIZE
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    first = next(encoder.parameters())
+    shape = (1, getattr(encoder.config, "num_channels", 3), *sides)
+    state = _try(encoder, {"pixel_values": torch.zeros(shape, dtype=first.dtype, device=first.device)})
+    return state.shape[1] if state.ndim == 4 else state.shape[-1]
+
+
+@torch.no_grad()
+def _try(encoder: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
+    modes = [m for m in encoder.modules() if m.training]
+    encoder.eval()
+    try:
+        state = getattr(encoder(**inputs), "last_hidden_state", None)
+    finally:
+        for module in modes:
+            module.training = True
+    if not isinstance(state, Tensor) or state.ndim not in (3, 4):
+        raise UnsupportedTargetError(
+            f"{type(encoder).__name__} gives no last_hidden_state [B, L, D] or [B, C, h, w] to fuse."
+        )
+    return state
+
+
+AutoConfig.register(FusionConfig.model_type, FusionConfig, exist_ok=True)
+AutoModel.register(FusionConfig, FusionClassifier, exist_ok=True)

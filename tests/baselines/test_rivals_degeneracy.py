@@ -6,6 +6,7 @@ from baseline_toys import SeparateReluNet, mobilenet
 
 from sidelight.baselines import RIVALS, coincidences, make_rival
 from sidelight.baselines.base import Rival
+from sidelight.benchmark.run import degeneracy_notes
 from sidelight.errors import ConfigError
 from sidelight.targets import ImageTarget
 
@@ -87,3 +88,17 @@ def test_maps_that_differ_in_scale_coincide_and_a_shift_does_not(vit_target, ima
 def test_a_rival_given_twice_is_refused(vit_target, images, classes):
     with pytest.raises(ConfigError, match="once"):
         coincidences(vit_target, images, classes, ["saliency", "saliency"])
+
+
+def test_notes_of_a_run_cost_no_pass_of_slow_rivals(vit_target, images, monkeypatch):
+    def fail(*_):
+        raise AssertionError("the check ran a rival that cannot degenerate")
+
+    slow = [make_rival(n) for n in ("lime", "kernel_shap", "occlusion", "rise", "attention_rollout")]
+    for rival in slow:
+        monkeypatch.setattr(type(rival), "_maps", fail)
+    rows = list(images["pixel_values"])
+    assert degeneracy_notes(vit_target, rows, [*slow, make_rival("guided_backprop")]) == [
+        "Guided Backprop is Gradient (signed) on this target."
+    ]
+    assert degeneracy_notes(vit_target, rows, slow) == []

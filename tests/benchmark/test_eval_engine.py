@@ -86,6 +86,9 @@ def slow(target, inputs, scores, ids, steps, fill=0.0):
             (sample, "complexity"): math.sqrt(sum(s * s for s in soft)),
             (sample, "sparsity"): n / sum(soft),
             (sample, "mean_score"): sum(soft) / n,
+            (sample, "area"): sum(s > 0.5 for s in soft) / n,
+            (sample, "entropy"): -sum(q * math.log(q) for s in soft if (q := s / sum(soft)) > 0)
+            / math.log(n),
         }
     return out
 

@@ -44,7 +44,7 @@ def test_tables_have_a_row_for_every_case_and_methods_get_their_ids() -> None:
         "metric",
         "value",
     ]
-    readings, per_reading = 2 + 1, 3 + 2 * 8
+    readings, per_reading = 2 + 1, 5 + 2 * 8
     assert len(result.rows) == 5 * 2 * readings * per_reading
     assert not result.rows.duplicated(subset=[c for c in result.rows if c != "value"]).any()
     assert [len(part["sample"].unique()) for part in seen] == [2, 2, 1]

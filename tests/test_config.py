@@ -28,6 +28,10 @@ evaluation:
   rivals: [saliency, {integrated_gradients: {steps: 50}}]
   metrics: [deletion]
 report: {samples: 3}
+ablation:
+  seeds: [4]
+  variants: {full: , a: [scorer.relu=false], b: {objective.fills: [zero, blur]}}
+  fills: [zero]
 """
 
 
@@ -65,6 +69,7 @@ def test_defaults_read_back_equal_too() -> None:
         ("training.learningrate=1", "training.learningrate", "learning_rate"),
         ("evaluation.fill=[zero]", "evaluation.fill", "fills"),
         ("report.sample=3", "report.sample", "samples"),
+        ("ablation.varants={}", "ablation.varants", "variants"),
     ],
 )
 def test_unknown_keys_are_refused_at_every_depth(override: str, key: str, hint: str) -> None:
@@ -93,6 +98,8 @@ def test_unknown_keys_are_refused_at_every_depth(override: str, key: str, hint: 
         ("objective.fills=[]", "objective"),
         ("evaluation.rivals=3", "evaluation.rivals"),
         ("target.pretrained.name=x", "target.pretrained"),
+        ("ablation.variants={a: 3}", "ablation.variants.a"),
+        ("ablation.curve_count=0", "ablation.curve_count"),
     ],
 )
 def test_wrong_values_are_named_with_their_place(override: str, where: str) -> None:
@@ -134,6 +141,18 @@ def test_overrides_are_yaml_in_their_place_and_leave_the_given_values_alone() ->
     assert merged["g"] is None
     assert given == {"a": {"b": 1, "c": (1, 2)}, "d": None}
     assert apply_overrides({}, ["a=1", "a=2"]) == {"a": 2}
+
+
+def test_overrides_may_be_a_mapping() -> None:
+    values = {"a": {"b": 1}, "seeds": [1]}
+    given = {"a.b": [2], "a.c": "x", "d.e": None}
+    merged = apply_overrides(values, given)
+    assert merged == {"a": {"b": [2], "c": "x"}, "d": {"e": None}, "seeds": [1]}
+    merged["a"]["b"].append(3)
+    assert given["a.b"] == [2]
+    assert parse_config(BASE, {"scorer.relu": False}).scorer.relu is False
+    with pytest.raises(ConfigError, match=r"section\.key=value; got 'a\.\.b'"):
+        apply_overrides({}, {"a..b": 1})
 
 
 @pytest.mark.parametrize("override", ["scorer.relu", "=3", " = 3", "a..b=1", ".a=1", "a.=1"])

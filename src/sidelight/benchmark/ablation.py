@@ -76,7 +76,7 @@ def run_ablation(run: Run, only: Sequence[str] = ()) -> list[AblationTable]:
         only: names of variants; none means all. The tables show all that are finished.
 
     Returns:
-        One table for each granularity.
+        One table for each modality and granularity.
 
     Raises:
         ConfigError: a variant is malformed or cannot be built, was trained otherwise before, or

@@ -63,9 +63,13 @@ class Line:
 
 @dataclass(frozen=True)
 class AblationTable:
-    """All variants at one granularity; a column is a metric and the fill it was measured under (or "")."""
+    """All variants for one modality (or group of them) at one granularity.
+
+    A column is a metric and the fill it was measured under, or "" where there is none.
+    """
 
     heading: str
+    modality: str
     granularity: str
     columns: tuple[tuple[Column, str], ...]
     lines: tuple[Line, ...]
@@ -80,7 +84,7 @@ def write_tables(run: Run) -> list[AblationTable]:
     """Write ``scores.parquet`` and ``table.md``, ``.csv``, ``.json`` from the finished cells; no model is run.
 
     Returns:
-        One table for each granularity.
+        One table for each modality and granularity.
 
     Raises:
         CheckpointError: no cell is finished.
@@ -130,21 +134,28 @@ def variant_facts(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 def build_ablation_tables(
     summary: Sequence[Mapping[str, Any]], variants: Sequence[Mapping[str, Any]]
 ) -> list[AblationTable]:
-    """One table for each granularity, lines in the order of ``variants``.
+    """One table for each modality and granularity, lines in the order of ``variants``.
 
     Args:
         summary: lines of :func:`~sidelight.benchmark.statistics.summarise`, the variant as ``method``.
         variants: from :func:`variant_facts`.
     """
-    granularities = dict.fromkeys(str(r["granularity"]) for r in summary if r["granularity"] not in ANY)
-    return [
-        _table([r for r in summary if r["granularity"] in (granularity, *ANY)], granularity, variants)
-        for granularity in granularities or [""]
-    ]
+    # what is known of a map as it is given has no granularity and belongs to every table
+    given = [r for r in summary if r["granularity"] in ANY]
+    settings: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in summary:
+        if row["granularity"] not in ANY:
+            settings.setdefault((str(row["modality"]), str(row["granularity"])), []).append(row)
+    if not settings:
+        return [_table(given, "", "", variants)]
+    return [_table([*rows, *given], *setting, variants) for setting, rows in settings.items()]
 
 
 def _table(
-    rows: Sequence[Mapping[str, Any]], granularity: str, variants: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]],
+    modality: str,
+    granularity: str,
+    variants: Sequence[Mapping[str, Any]],
 ) -> AblationTable:
     fills = dict.fromkeys(_fill(r) for r in rows)
     cases = {(str(r["metric"]), _fill(r)) for r in rows}
@@ -159,7 +170,8 @@ def _table(
         )
         for v in variants
     ]
-    return AblationTable(_heading(rows, granularity), granularity, columns, tuple(_ranked(lines, columns)))
+    heading = _heading(rows, modality, granularity)
+    return AblationTable(heading, modality, granularity, columns, tuple(_ranked(lines, columns)))
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
@@ -171,12 +183,12 @@ def _fill(row: Mapping[str, Any]) -> str:
     return "" if row["fill"] in ANY else str(row["fill"])
 
 
-def _heading(rows: Sequence[Mapping[str, Any]], granularity: str) -> str:
+def _heading(rows: Sequence[Mapping[str, Any]], modality: str, granularity: str) -> str:
     if not rows:
         return "nothing measured"
     counts = sorted({int(r["n"]) for r in rows if r["granularity"] not in ANY})
     n = f"n = {counts[-1]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    return " · ".join([str(rows[0]["dataset"]), str(rows[0]["modality"]), f"by {granularity}", n])
+    return " · ".join([str(rows[0]["dataset"]), modality, f"by {granularity}", n])
 
 
 def _ranked(lines: Sequence[Line], columns: Sequence[tuple[Column, str]]) -> list[Line]:
@@ -225,12 +237,14 @@ def csv_text(tables: Sequence[AblationTable]) -> str:
     keys = [f"{name}.{fill}" if fill else name for name, fill in columns]
     head = [f"{key}.{part}" for key in keys for part in ("mean", "sd", "n")]
     out = io.StringIO()
-    writer = csv.DictWriter(out, ["granularity", "variant", "seeds", "collapsed", *head], lineterminator="\n")
+    writer = csv.DictWriter(
+        out, ["modality", "granularity", "variant", "seeds", "collapsed", *head], lineterminator="\n"
+    )
     writer.writeheader()
     for table in tables:
         for line in table.lines:
-            row: dict[str, Any] = {"granularity": table.granularity, "variant": line.variant}
-            row.update(seeds=line.seeds, collapsed=line.collapsed)
+            row: dict[str, Any] = {"modality": table.modality, "granularity": table.granularity}
+            row.update(variant=line.variant, seeds=line.seeds, collapsed=line.collapsed)
             for (column, fill), entry in zip(table.columns, line.entries, strict=True):
                 key = f"{column.name}.{fill}" if fill else column.name
                 if entry is not None:

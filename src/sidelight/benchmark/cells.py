@@ -83,19 +83,27 @@ class Cell:
         parts = [s for s in SECTIONS if getattr(found, s) != getattr(wanted, s)]
         return parts + (["evaluation"] if _measurement(found) != _measurement(wanted) else [])
 
+    @property
+    def started(self) -> bool:
+        """Whether there is anything of a training."""
+        return (self.folder / "cell.json").is_file() or self.run.scorer_folder(self.seed).is_dir()
+
     def claim(self) -> None:
         """Make the folder this cell's own, keeping what may be reused: a scorer outlives its measurement.
 
         Raises:
             ConfigError: the folder holds a scorer that was trained otherwise.
         """
-        parts = [p for p in self.changed if p in SECTIONS]
-        if parts:
+        changed = self.changed
+        parts = [p for p in changed if p in SECTIONS]
+        if parts and not self.started:
+            (self.folder / "config.yaml").unlink()
+        elif parts:
             raise ConfigError(
                 f"variant {self.variant.name!r} was trained with another {', '.join(parts)} before: give the "
                 f"variant another name, or remove {self.folder.parent} to train it again."
             )
-        if self.changed:
+        elif changed:
             log.info("variant %r, seed %d: the evaluation changed, measuring again", *self.key)
             self.drop_measurement()
         Run.create(self.folder, self.run.config)

@@ -59,10 +59,10 @@ def variants_of(config: RunConfig, modalities: Sequence[str]) -> dict[str, Varia
         ConfigError: a change is malformed, outside ``scorer``, ``objective`` and ``training``, unknown or
             of a bad value, or two names would share a folder.
     """
-    given = config.ablation.variants
+    given, values = config.ablation.variants, yaml.safe_load(dump_config(config))
     if given is None:
-        return _distinct(_variant(config, n, c) for n, c in default_changes(config, modalities).items())
-    found = [_variant(config, name, changes or ()) for name, changes in given.items()]
+        return _distinct(_variant(values, n, c) for n, c in default_changes(config, modalities).items())
+    found = [_variant(values, name, changes or ()) for name, changes in given.items()]
     for variant in found:
         twins = [v.name for v in found if v.slug == variant.slug]
         if not variant.slug or len(twins) > 1:
@@ -117,12 +117,12 @@ def chosen_variants(variants: Mapping[str, Variant], names: Sequence[str]) -> di
     return {name: v for name, v in variants.items() if name in wanted}
 
 
-def _variant(config: RunConfig, name: str, given: Sequence[str] | Mapping[str, Any]) -> Variant:
+def _variant(values: Mapping[str, Any], name: str, given: Sequence[str] | Mapping[str, Any]) -> Variant:
     try:
         changes = dict(read_overrides(given))
         for key in changes:
             _check_key(key)
-        return Variant(name, changes, parse_config(yaml.safe_load(dump_config(config)), changes))
+        return Variant(name, changes, parse_config(values, changes))
     except ConfigError as error:
         raise ConfigError(f"ablation variant {name!r}: {error}") from error
 

@@ -14,6 +14,7 @@ from sidelight.checkpoint import load_scorer, save_scorer
 from sidelight.data.collate import Collator
 from sidelight.errors import ConfigError, InputError, TargetMismatchError
 from sidelight.explanation import Explanation
+from sidelight.modality_share import modality_shares
 from sidelight.registry import nearest
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.head import is_constant
@@ -89,7 +90,9 @@ class Explainer:
             explainer.save_pretrained(Path(output_dir) / "scorer")
         return explainer
 
-    def explain(self, samples: Any, *, batch_size: int = 32, progress: bool = False) -> Any:
+    def explain(
+        self, samples: Any, *, batch_size: int = 32, progress: bool = False, others: Any = None
+    ) -> Any:
         """What in each sample made the model decide as it did: one clean pass plus one scorer pass.
 
         Args:
@@ -98,6 +101,9 @@ class Explainer:
                 column, a ``[B, C, H, W]`` tensor, a mapping of model inputs).
             batch_size: samples a pass.
             progress: show a bar.
+            others: rows or samples, 16 are enough, to exchange modalities with; then ``meta["modality_share"]``
+                says what each modality is worth (:mod:`sidelight.modality_share`), at three passes a row for
+                image and text.
 
         Returns:
             An :class:`Explanation` for one sample, a list for several. ``meta`` says what a reader
@@ -107,14 +113,15 @@ class Explainer:
             InputError: a sample is empty, unreadable, of the wrong size, or not finite; the
                 message says which one.
         """
+        lent = None if others is None else self._lent(others)
         if _is_batch(samples):
             size = len(next(iter(samples.values())))
             batches = (
                 {k: v[i : i + batch_size] for k, v in samples.items()} for i in _starts(size, batch_size)
             )
-            return [e for batch in batches for e in self._explain_inputs(batch)]
+            return [e for batch in batches for e in self._explain_inputs(batch, lent=lent)]
         if self.target.is_sample(samples):
-            return self._explain_samples([samples], 0)[0]
+            return self._explain_samples([samples], 0, lent)[0]
         if hasattr(samples, "to_list"):  # a pandas column is indexed by its labels
             samples = samples.to_list()
         from rich.progress import track
@@ -122,7 +129,7 @@ class Explainer:
         found: list[Explanation] = []
         for start in track(_starts(len(samples), batch_size), "explaining", disable=not progress):
             part = [samples[i] for i in range(start, min(start + batch_size, len(samples)))]
-            found += self._explain_samples(part, start)
+            found += self._explain_samples(part, start, lent)
         return found
 
     def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
@@ -135,11 +142,24 @@ class Explainer:
             encoding = self.target.encode(inputs)
             return encoding, self.scorer(encoding)
 
-    def _explain_samples(self, samples: Sequence[Any], first: int) -> list[Explanation]:
+    def _lent(self, others: Any) -> dict[str, Tensor]:
+        if len(self.target.modalities) < 2:
+            raise ConfigError(
+                f"others measure what each modality is worth; {self.target.name} reads one only. Leave them out."
+            )
+        if len(others) == 0:
+            raise InputError("others is empty: give at least one row to exchange modalities with.")
+        batch = Collator(self.target)([others[i] for i in range(len(others))])
+        batch.pop("labels", None)
+        return batch
+
+    def _explain_samples(
+        self, samples: Sequence[Any], first: int, lent: Inputs | None = None
+    ) -> list[Explanation]:
         collate = Collator(self.target)
         raw = collate.samples(samples, first)
         if raw is None:
-            return self._explain_inputs(collate.inputs(samples))
+            return self._explain_inputs(collate.inputs(samples), lent=lent)
         try:
             inputs = self.target.prepare(raw)
             self.target.check(inputs)
@@ -148,9 +168,11 @@ class Explainer:
                 raise
             # the message counts within the batch
             raise InputError(f"in the batch that begins with sample {first}: {error}") from error
-        return self._explain_inputs(inputs, raw)
+        return self._explain_inputs(inputs, raw, lent)
 
-    def _explain_inputs(self, inputs: Inputs, raw: Sequence[Any] | None = None) -> list[Explanation]:
+    def _explain_inputs(
+        self, inputs: Inputs, raw: Sequence[Any] | None = None, lent: Inputs | None = None
+    ) -> list[Explanation]:
         self.target.check(inputs)
         inputs = self.target.to_device(inputs)
         encoding, scores = self.attribute(inputs)
@@ -160,10 +182,12 @@ class Explainer:
         labels = self.target.id2label
         constant = {m: is_constant(s, encoding.feature_mask[m]) for m, s in scores.items()}
         maps = self.target.display_scores(inputs, scores, raw)
+        shares = modality_shares(self.target, inputs, lent) if lent is not None else []
         out = []
         for i, p in enumerate(probabilities):
             predicted = int(p.argmax())
             flat = [m for m, c in constant.items() if bool(c[i])]
+            measured = {"modality_share": shares[i].to_dict()} if shares else {}
             out.append(
                 Explanation(
                     scores=maps[i],
@@ -174,7 +198,7 @@ class Explainer:
                     probabilities=p.numpy(),
                     method="sidelight",
                     target=self.target.name,
-                    meta={**remarks[i], **({"constant_map": flat} if flat else {})},
+                    meta={**remarks[i], **({"constant_map": flat} if flat else {}), **measured},
                 )
             )
         return out

@@ -86,7 +86,9 @@ class TestBatches:
     def __iter__(self) -> Any:
         collate = Collator(self.target)
         order = list(range(self.first, self.last))
-        lengths = row_lengths(self.target, [self.rows[i] for i in order]) if self.target.varying_length else None
+        lengths = (
+            row_lengths(self.target, [self.rows[i] for i in order]) if self.target.varying_length else None
+        )
         if lengths:  # like with like: no result depends on what a sample is batched with
             order.sort(key=lambda i: lengths[i - self.first])
         for start in range(0, len(order), self.size):
@@ -108,6 +110,26 @@ def known_evidence(target: TargetModel, rows: Sequence[Any], inputs: Inputs) -> 
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
     """The fills a configuration asks for, or those that suit the target."""
     return default_fills(target.modalities) if section.fills is None else section.fills
+
+
+def groups_of(section: EvaluationSection, target: TargetModel) -> list[tuple[str, ...]]:
+    """The modalities that are masked and ranked together: all of them, then each alone where there are several.
+
+    Empty where there is one and nothing else was asked for.
+
+    Raises:
+        ConfigError: a group is empty or names a modality that the target does not read.
+    """
+    names = tuple(target.modalities)
+    if section.groups is None:
+        return [names, *((n,) for n in names)] if len(names) > 1 else []
+    for group in section.groups:
+        if not group or not set(group) <= set(names):
+            raise ConfigError(
+                f"evaluation.groups: {group!r} must name modalities among {', '.join(names)}, "
+                f"e.g. [[{', '.join(names)}]]."
+            )
+    return [tuple(n for n in names if n in group) for group in section.groups]
 
 
 def rivals_of(section: EvaluationSection) -> list[Rival]:
@@ -179,6 +201,7 @@ def measure(
         metrics=section.metrics or tuple(METRICS),
         steps=section.steps,
         granularities=section.granularities,
+        groups=groups_of(section, target),
         tie_draws=section.tie_draws,
         forward_batch=section.forward_batch,
         seed=section.seed,

@@ -19,13 +19,17 @@ NAME = "explain"
 def run(
     folder: Annotated[Path, typer.Argument(help="Run folder, or a scorer folder saved by save_pretrained.")],
     inputs: Annotated[
-        list[str] | None, typer.Argument(help="Image files, or texts for a text classifier.")
+        list[str] | None,
+        typer.Argument(
+            help="Image files, texts, or, for a classifier of both, an image file and a text in turn."
+        ),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="Explain every row of this CSV instead.", dir_okay=False)
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="Column of the CSV (default: text); twice for pairs of texts.")
+        list[str] | None,
+        typer.Option(help="Column of the CSV (default: image, text, or both); twice for pairs of texts."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("explanations"),
     batch_size: Annotated[int, typer.Option(help="Rows a pass, with --csv.", min=1)] = 32,
@@ -40,40 +44,63 @@ def run(
 
     if bool(inputs) == (csv is not None):
         raise InputError("give either inputs or --csv with a file.")
-    samples = _read_csv(csv, column or ["text"]) if csv is not None else None
-    explainer = _open(folder)
+    samples = _read_csv(csv, column) if csv is not None and column else None
+    explainer, others = _open(folder)
     if csv is not None:
+        samples = _read_csv(csv, list(explainer.target.modalities)) if samples is None else samples
         rows = _explain_table(explainer, samples, out, batch_size)
     else:
         rows = []
-        for index, source in enumerate(inputs or []):
-            rows.append(_explain_one(explainer, source, index, out, [str(r["name"]) for r in rows]))
+        for index, source in enumerate(in_turn(inputs or [], tuple(explainer.target.modalities))):
+            rows.append(_explain_one(explainer, source, index, out, [str(r["name"]) for r in rows], others))
     write_rows(rows, json)
 
 
-def _open(folder: Path) -> Explainer:
+def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[Any]:
+    """Inputs as samples: each alone, or for several modalities in groups of one each, in their order.
+
+    Raises:
+        InputError: inputs are left over.
+    """
+    from sidelight.errors import InputError
+
+    size = len(modalities)
+    if size == 1:
+        return list(inputs)
+    if len(inputs) % size:
+        raise InputError(
+            f'this classifier reads {" and ".join(modalities)}: give them in turn, e.g. photo.png "a caption"; '
+            f"got {len(inputs)} input(s)."
+        )
+    return [tuple(inputs[i : i + size]) for i in range(0, len(inputs), size)]
+
+
+def _open(folder: Path) -> tuple[Explainer, Any]:
+    """The explainer, and rows to exchange modalities with where there are several and the run has data."""
     from sidelight.experiment import Run
     from sidelight.explainer import Explainer
 
-    is_run = (folder / "config.yaml").is_file()
-    return Run.open(folder).explainer() if is_run else Explainer.from_pretrained(folder)
+    if not (folder / "config.yaml").is_file():
+        return Explainer.from_pretrained(folder), None
+    run = Run.open(folder)
+    explainer = run.explainer()
+    several = len(explainer.target.modalities) > 1
+    return explainer, run.rows("train", 16) if several else None
 
 
 def _explain_one(
-    explainer: Explainer, source: str, index: int, out: Path, taken: list[str]
+    explainer: Explainer, source: Any, index: int, out: Path, taken: list[str], others: Any
 ) -> dict[str, Any]:
-    explanation = explainer.explain(source)
-    stem = Path(source).stem if _is_file(source) else f"input-{index}"
+    explanation = explainer.explain(source, others=others)
+    file = next((s for s in ([source] if isinstance(source, str) else source) if _is_file(s)), None)
+    stem = Path(file).stem if file else f"input-{index}"
     picture, data = explanation.save(out / unused(stem, taken))
     page = picture.with_suffix(".html")
     explanation.save_html(page)
-    say(
-        f"{source}: {explanation.label} ({explanation.probability:.1%})   {picture}, {data.name}, {page.name}"
-    )
-    if explanation.meta.get("truncated"):
-        say("  longer than the model reads: what lies beyond got no score")
-    if explanation.meta.get("constant_map"):
-        say("  the map is constant: nothing in this input stood out to the scorer")
+    shown = source if isinstance(source, str) else " + ".join(source)
+    say(f"{shown}: {explanation.label} ({explanation.probability:.1%})   {picture}, {data.name}, {page.name}")
+    for remark in _remarks(explanation):
+        say(f"  {remark}")
     return {
         "name": picture.stem,
         "input": source,
@@ -83,6 +110,19 @@ def _explain_one(
         "data": str(data),
         "page": str(page),
     }
+
+
+def _remarks(explanation: Explanation) -> list[str]:
+    found, meta = [], explanation.meta
+    if meta.get("truncated"):
+        found.append("longer than the model reads: what lies beyond got no score")
+    if meta.get("constant_map"):
+        found.append("the map is constant: nothing in this input stood out to the scorer")
+    if meta.get("modality_share"):
+        drops = meta["modality_share"]["drops"]
+        lost = ", ".join(f"{name} {drop:+.2f}" for name, drop in drops.items() if name != "all")
+        found.append(f"confidence lost with another sample's: {lost}")
+    return found
 
 
 def _read_csv(path: Path, columns: list[str]) -> list[Any]:

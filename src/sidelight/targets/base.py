@@ -155,6 +155,14 @@ class TargetModel(ABC):
         """Small inputs that the model takes, to try what it can do; ``None`` where they are not known."""
         return None
 
+    def exchange(self, inputs: Inputs, others: Inputs, modalities: Sequence[str]) -> Inputs:
+        """``inputs`` with the ``modalities`` named taken from ``others`` instead, sample by sample.
+
+        Raises:
+            InputError: this target has one modality.
+        """
+        raise InputError(f"{type(self).__name__} has one modality; there is nothing to exchange.")
+
     def set_reference(self, inputs: Inputs) -> None:
         """Keep ``inputs`` as what fills and reference-based methods may draw from."""
         self.reference = {k: v.detach() for k, v in self.features(inputs).items()}

@@ -344,6 +344,11 @@ class ImageTextTarget(TargetModel):
         width = None if encoding.fusion is None else encoding.fusion.shape[1]
         return TargetSpec({"image": image, "text": text}, {"image": size}, width)
 
+    def exchange(self, inputs: Inputs, others: Inputs, modalities: Sequence[str]) -> Inputs:
+        """The images, the texts, or both of ``inputs`` replaced by those of ``others`` (as many samples)."""
+        image, text = (others if m in modalities else inputs for m in self.modalities)
+        return {**{k: v for k, v in image.items() if k not in _words(image)}, **_words(text)}
+
     # -- fills ----------------------------------------------------------------------
 
     def set_reference(self, inputs: Inputs) -> None:

@@ -16,7 +16,8 @@ from PIL import Image
 
 from sidelight.data.collate import Collator, split_row
 from sidelight.data.images import ImageTransform
-from sidelight.data.sets import DATA_VARIABLE, DATASETS, load_rows
+from sidelight.data.reading import DATA_VARIABLE
+from sidelight.data.sets import DATASETS, load_rows
 from sidelight.errors import ConfigError, InputError, UnknownNameError
 from sidelight.targets.image import ImageTarget
 from tiny_models import pixels, tiny

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sidelight.data.digits import digit_scenes
+from sidelight.data.pair_sets import (
+    FLICKR8K_HUB,
+    esnlive_rows,
+    flickr8k_rows,
+    nlvr_rows,
+    nlvr_sentence_rows,
+)
 from sidelight.data.planted_text import CLASSES as VERDICTS
+from sidelight.data.published import ENTAILMENT, local_loader, read_memes, read_snli_ve
+from sidelight.data.reading import find_folder, from_file, from_hub, sample_rows, split_file
+from sidelight.data.scenes import CLASSES as MATCH
+from sidelight.data.scenes import scene_rows
 from sidelight.data.texts import SENTIMENT, planted_rows, tidy_reviews, tidy_statements, tidy_tweets
-from sidelight.errors import ConfigError, InputError
 from sidelight.registry import Registry
-
-#: Environment variable naming the folder that holds ``<data set>/<split>.parquet``.
-DATA_VARIABLE = "SIDELIGHT_DATA"
 
 
 @dataclass(frozen=True)
@@ -61,19 +65,6 @@ def load_rows(
     return DATASETS[name].load(split=split, data_dir=data_dir, count=count, seed=seed)
 
 
-def find_folder(name: str, data_dir: str | None) -> Path | None:
-    """The local folder of data set ``name``, or ``None``."""
-    if data_dir is not None:
-        folder = Path(data_dir) / name
-        if not folder.is_dir():
-            raise InputError(
-                f"no folder {name!r} in data_dir {data_dir!r}; expected {folder}/<split>.parquet."
-            )
-        return folder
-    places = [os.environ.get(DATA_VARIABLE), "data", "../shared/data"]
-    return next((Path(p) / name for p in places if p and (Path(p) / name).is_dir()), None)
-
-
 def frame_loader(
     folder: str,
     hub_id: str,
@@ -97,7 +88,7 @@ def frame_loader(
 
         place = find_folder(folder, data_dir)
         if place is not None:
-            frame = _from_file(_split_file(place, split)).to_pandas()
+            frame = from_file(split_file(place, split)).to_pandas()
         else:
             frame = _hub_frame(folder, hub_id, split).rename(columns=hub_columns or {})
         rows = datasets.Dataset.from_pandas(tidy(frame), preserve_index=False)
@@ -108,8 +99,8 @@ def frame_loader(
 
 def _hub_frame(name: str, hub_id: str, split: str) -> pd.DataFrame:
     if split == "test":
-        return _from_hub(name, hub_id, split).to_pandas()
-    splits = _from_hub(name, hub_id, None)
+        return from_hub(name, hub_id, split).to_pandas()
+    splits = from_hub(name, hub_id, None)
     train = splits["train"].to_pandas()
     if "validation" in splits:
         return train if split == "train" else splits["validation"].to_pandas()
@@ -123,52 +114,12 @@ def parquet_loader(name: str, hub_id: str, hub_columns: dict[str, str] | None = 
     def load(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
         folder = find_folder(name, data_dir)
         if folder is not None:
-            rows = _from_file(_split_file(folder, split))
+            rows = from_file(split_file(folder, split))
         else:
-            rows = _from_hub(name, hub_id, split).rename_columns(hub_columns or {})
+            rows = from_hub(name, hub_id, split).rename_columns(hub_columns or {})
         return sample_rows(rows, count, seed)
 
     return load
-
-
-def _split_file(folder: Path, split: str) -> Path:
-    path = folder / f"{split}.parquet"
-    if not path.is_file():
-        raise InputError(f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}.")
-    return path
-
-
-def _from_file(path: Path) -> Any:
-    import datasets
-    import pyarrow.parquet
-
-    try:
-        pyarrow.parquet.read_metadata(path)
-        return datasets.Dataset.from_parquet(str(path))
-    except Exception as error:
-        raise InputError(f"cannot read {path} as parquet ({error}); it may be truncated.") from error
-
-
-def _from_hub(name: str, hub_id: str, split: str | None) -> Any:
-    import datasets
-
-    try:
-        return datasets.load_dataset(hub_id, split=split)
-    except Exception as error:
-        raise InputError(
-            f"data set {name!r} is neither in a local folder nor on the hub as {hub_id!r} ({error}). "
-            f"Set {DATA_VARIABLE} or --data-dir to a folder that holds {name}/{split or 'train'}.parquet."
-        ) from error
-
-
-def sample_rows(rows: Any, count: int | None, seed: int) -> Any:
-    """``count`` rows drawn without replacement, in a fixed order for a seed."""
-    if count is not None and count < 1:
-        raise ConfigError(f"count must be at least 1; got {count}.")
-    if count is None or count >= len(rows):
-        return rows
-    picks = np.random.default_rng(seed).permutation(len(rows))[:count]
-    return rows.select(picks.tolist())
 
 
 def _digits(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
@@ -255,4 +206,46 @@ DATASETS.add(
         frame_loader("liar", "ucsbnlp/liar", tidy_statements, {"statement": "text"}),
         "hub: ucsbnlp/liar, six grades made two",
     ),
+)
+PAIR = ("image", "text")
+DATASETS.add(
+    "scenes",
+    DataSet(
+        PAIR, MATCH, scene_rows, "embedded: coloured shapes and captions; some captions need no look", True
+    ),
+)
+DATASETS.add(
+    "flickr8k",
+    DataSet(
+        PAIR, MATCH, flickr8k_rows, f"own or another picture's caption; local copy, or hub: {FLICKR8K_HUB}"
+    ),
+)
+DATASETS.add(
+    "hateful_memes",
+    DataSet(
+        PAIR,
+        ("not hateful", "hateful"),
+        local_loader("hateful_memes", read_memes, "train.jsonl, dev_seen.jsonl, test_seen.jsonl and img/"),
+        "local copy as published (jsonl and img)",
+    ),
+)
+DATASETS.add(
+    "snli_ve",
+    DataSet(
+        PAIR,
+        ENTAILMENT,
+        local_loader(
+            "snli_ve", read_snli_ve, "snli_ve_{train,dev,test}.jsonl and a folder of Flickr30k's pictures"
+        ),
+        "local copy as published (jsonl), with Flickr30k's pictures",
+    ),
+)
+DATASETS.add("esnlive", DataSet(PAIR, ENTAILMENT, esnlive_rows, "local copy: e-SNLI-VE, hypotheses"))
+DATASETS.add(
+    "nlvr",
+    DataSet(PAIR, MATCH, nlvr_rows, "local copy: NLVR, does the picture show such an object?", True),
+)
+DATASETS.add(
+    "nlvr_sentences",
+    DataSet(PAIR, ("false", "true"), nlvr_sentence_rows, "local copy: NLVR, human-written sentences"),
 )

@@ -1,0 +1,140 @@
+"""Short captions about coloured shapes, with the character spans of the words that decide.
+
+Two kinds. A caption about the picture ("there is a red circle") is right or wrong of a picture. A general
+statement ("a square is a circle", "a red shape is red") is right or wrong by its words alone, whatever the
+picture shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+Spans = list[tuple[int, int]]
+
+#: number of corners of each shape that has some; "no corners" would read like a negation
+CORNERS = {"triangle": "three", "square": "four"}
+
+_MARK = re.compile(r"\[([^\]]*)\]")
+
+_PRESENT = (
+    "there is a {thing}",
+    "a {thing} can be seen",
+    "the picture shows a {thing}",
+    "we see a {thing}",
+    "one of the shapes is a {thing}",
+)
+_ABSENT = (
+    "there is [no] {thing}",
+    "[no] {thing} can be seen",
+    "the picture shows [no] {thing}",
+    "we see [no] {thing}",
+    "[none] of the shapes is a {thing}",
+)
+_OPENINGS = ("", "", "", "look , ", "here ", "in short , ", "as you see , ")
+
+_GENERAL = ("a {one} {verb} {two}", "any {one} {verb} {two}", "by definition a {one} {verb} {two}")
+_NEGATIONS = {
+    "is": ("is", "is always", "is also"),
+    "has": ("has", "always has", "also has"),
+    "is not": ("is [not]", "is [never]"),
+    "has not": ("[never] has", "does [not] have"),
+}
+
+
+def marked(text: str) -> tuple[str, Spans]:
+    """Take the brackets off ``text`` and say where the words in them are.
+
+    Example:
+        >>> marked("there is a [red] [circle]")
+        ('there is a red circle', [(11, 14), (15, 21)])
+    """
+    plain, spans, last = "", [], 0
+    for found in _MARK.finditer(text):
+        plain += text[last : found.start()]
+        spans.append((len(plain), len(plain) + len(found[1])))
+        plain += found[1]
+        last = found.end()
+    return plain + text[last:], spans
+
+
+def picture_caption(
+    rng: Any, colour: str | None, shape: str | None, negated: bool = False
+) -> tuple[str, Spans]:
+    """A caption that claims such a thing is in the picture, or is not.
+
+    Args:
+        rng: numpy generator that picks the wording.
+        colour: of the thing, or ``None``: any.
+        shape: of the thing, or ``None``: any.
+        negated: claim that there is none.
+
+    Returns:
+        The caption, and ``(start, end)`` of the colour, the shape and the negation in it.
+    """
+    if colour is None:
+        thing = f"[{shape}]"
+    elif shape is None:
+        thing = _pick(rng, (f"[{colour}] shape", f"shape that is [{colour}]"))
+    else:
+        thing = _pick(
+            rng, (f"[{colour}] [{shape}]", f"[{colour}] [{shape}]", f"[{shape}] that is [{colour}]")
+        )
+    sentence = _pick(rng, _ABSENT if negated else _PRESENT).format(thing=thing)
+    return marked(_pick(rng, _OPENINGS) + sentence)
+
+
+def general_statement(
+    rng: Any, colours: Sequence[str], shapes: Sequence[str], true: bool, negated: bool = False
+) -> tuple[str, Spans]:
+    """A statement on shapes or colours as such that is ``true`` or false of every picture.
+
+    Args:
+        rng: numpy generator that picks what is said, and how.
+        colours: to choose from.
+        shapes: to choose from.
+        true: whether it shall be true.
+        negated: whether it shall hold a negation.
+
+    Returns:
+        The statement, and ``(start, end)`` of the words it compares and of its negation.
+    """
+    same = true != negated
+    subject = _pick(rng, ("shape", "colour", "corners"))
+    if subject == "colour":
+        one, other = _couple(rng, colours, same)
+        return _statement(rng, f"[{one}] {_pick(rng, ('shape', *shapes))}", "is", f"[{other}]", negated)
+    if subject == "shape":
+        one, other = _couple(rng, shapes, same)
+        return _statement(rng, f"[{one}]", "is", f"a [{other}]", negated)
+    one, other = _couple(rng, [s for s in shapes if s in CORNERS], same)
+    return _statement(rng, f"[{one}]", "has", f"[{CORNERS[other]}] corners", negated)
+
+
+def caption_words(colours: Sequence[str], shapes: Sequence[str]) -> list[str]:
+    """Every word and mark that captions about these colours and shapes may hold."""
+    wordings = [
+        *_PRESENT,
+        *_ABSENT,
+        *_OPENINGS,
+        *_GENERAL,
+        *(w for found in _NEGATIONS.values() for w in found),
+    ]
+    text = " ".join([re.sub(r"\{\w+\}|[\[\]]", " ", w) for w in wordings])
+    rest = f"shape that corners {' '.join(CORNERS.values())}"
+    return sorted({*text.split(), *rest.split(), *colours, *shapes})
+
+
+def _statement(rng: Any, one: str, verb: str, two: str, negated: bool) -> tuple[str, Spans]:
+    phrase = _pick(rng, _NEGATIONS[f"{verb} not" if negated else verb])
+    return marked(_pick(rng, _GENERAL).format(one=one, verb=phrase, two=two))
+
+
+def _couple(rng: Any, words: Sequence[str], same: bool) -> tuple[str, str]:
+    one = _pick(rng, words)
+    return one, one if same else _pick(rng, [w for w in words if w != one])
+
+
+def _pick(rng: Any, choices: Sequence[str]) -> str:
+    return choices[int(rng.integers(len(choices)))]

@@ -1,0 +1,78 @@
+"""Where data sets are looked for, and how their files are opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sidelight.errors import ConfigError, InputError
+
+#: Environment variable naming the folder that holds ``<data set>/<split>.parquet``.
+DATA_VARIABLE = "SIDELIGHT_DATA"
+
+
+def find_folder(name: str, data_dir: str | None, *others: str) -> Path | None:
+    """The local folder of data set ``name`` (or one of its ``others``), or ``None``.
+
+    Args:
+        name: of the folder.
+        data_dir: where it must be; default: ``$SIDELIGHT_DATA``, ``data`` and ``../shared/data`` are tried.
+        others: names it may have instead.
+
+    Raises:
+        InputError: ``data_dir`` is given and does not hold it.
+    """
+    places = [data_dir] if data_dir is not None else [os.environ.get(DATA_VARIABLE), "data", "../shared/data"]
+    for place in places:
+        found = [Path(place) / n for n in (name, *others) if (Path(place) / n).is_dir()] if place else []
+        if found:
+            return found[0]
+    if data_dir is not None:
+        raise InputError(f"no folder {name!r} in data_dir {data_dir!r}; expected {Path(data_dir) / name}.")
+    return None
+
+
+def split_file(folder: Path, split: str) -> Path:
+    """``<split>.parquet`` in ``folder``; raises :class:`InputError` where it is not."""
+    path = folder / f"{split}.parquet"
+    if not path.is_file():
+        raise InputError(f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}.")
+    return path
+
+
+def from_file(path: Path) -> Any:
+    """A parquet file as a data set that stays on disk; raises :class:`InputError` if it cannot be read."""
+    import datasets
+    import pyarrow.parquet
+
+    try:
+        pyarrow.parquet.read_metadata(path)
+        return datasets.Dataset.from_parquet(str(path))
+    except Exception as error:
+        raise InputError(f"cannot read {path} as parquet ({error}); it may be truncated.") from error
+
+
+def from_hub(name: str, hub_id: str, split: str | None) -> Any:
+    """A split of a data set on the hub; raises :class:`InputError` if it cannot be had."""
+    import datasets
+
+    try:
+        return datasets.load_dataset(hub_id, split=split)
+    except Exception as error:
+        raise InputError(
+            f"data set {name!r} is neither in a local folder nor on the hub as {hub_id!r} ({error}). "
+            f"Set {DATA_VARIABLE} or --data-dir to a folder that holds {name}/{split or 'train'}.parquet."
+        ) from error
+
+
+def sample_rows(rows: Any, count: int | None, seed: int) -> Any:
+    """``count`` rows drawn without replacement, in a fixed order for a seed."""
+    if count is not None and count < 1:
+        raise ConfigError(f"count must be at least 1; got {count}.")
+    if count is None or count >= len(rows):
+        return rows
+    picks = np.random.default_rng(seed).permutation(len(rows))[:count]
+    return rows.select(picks.tolist())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from text_models import TEXTS, make_pair
 from typer.testing import CliRunner
 
@@ -22,6 +26,7 @@ from sidelight.benchmark.run import dimming_notes, evaluate_run, known_evidence
 from sidelight.cli.app import app
 from sidelight.config import load_config, parse_config
 from sidelight.data.collate import Collator
+from sidelight.data.planted_text import CLASSES
 from sidelight.data.sets import DATASETS, load_rows
 from sidelight.data.texts import tidy_reviews, tidy_statements, tidy_tweets
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, SidelightError
@@ -29,7 +34,8 @@ from sidelight.experiment import Run, find_pretrained
 from sidelight.explainer import new_scorer
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TextTarget
-from sidelight.text import TruncationWarning
+from sidelight.text import TruncationWarning, visible
+from sidelight.viz.export import to_png
 
 CONFIG = """
 name: tiny_text
@@ -156,6 +162,24 @@ class TestExplain:
         html = explainer.explain(HARD[3]).to_html()
         assert not set("\x00\x1b\x07\u202e") & set(html)
 
+    @pytest.mark.parametrize("text", HARD)
+    def test_every_text_can_be_drawn_and_shown(self, explainer: Explainer, text: str, tmp_path: Path) -> None:
+        found = explainer.explain(text)
+        assert to_png(found.plot()).startswith(b"\x89PNG")
+        page = found.save_html(tmp_path / "why.html").read_text(encoding="utf-8")
+        assert visible(text) in unescape(re.sub(r"<[^>]+>", "", page))
+        assert 'dir="auto"' in page  # the browser finds out which way a text runs
+        assert Explanation.from_dict(json.loads(json.dumps(found.to_dict()))).inputs == found.inputs
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(text=st.text(min_size=1, max_size=30).filter(lambda t: any(c.isalnum() for c in t)))
+    def test_the_words_of_any_string_join_to_it(self, explainer: Explainer, text: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", TruncationWarning)
+            found = explainer.explain(text)
+        assert "".join(found.inputs["text"]) == text
+        assert np.isfinite(found.map).all()
+
     def test_saved_and_read_back(self, explainer: Explainer, tmp_path: Path) -> None:
         found = explainer.explain(HARD[1])
         picture, data = found.save(tmp_path / "why")
@@ -201,6 +225,11 @@ class TestBadInput:
         ids = torch.tensor([[tokenizer.cls_token_id, tokenizer.sep_token_id]])
         with pytest.raises(InputError, match="only special tokens"):
             explainer.explain({"input_ids": ids, "special_tokens_mask": torch.ones_like(ids)})
+
+    @pytest.mark.parametrize("text", ["\x00", "\u200b\u200d", "\x07 \x1b"])
+    def test_nothing_but_characters_that_the_tokenizer_drops(self, explainer: Explainer, text: str) -> None:
+        with pytest.raises(InputError, match=r"\[0\] hold only special tokens"):
+            explainer.explain(text)
 
     def test_tokenizer_of_another_model(self) -> None:
         model, tokenizer = make_pair("bert")
@@ -304,7 +333,7 @@ class TestRun:
     def test_the_saved_target_brings_its_tokenizer(self, run: Run) -> None:
         explainer = run.explainer()
         assert explainer.target.tokenizer is not None
-        assert explainer.target.id2label == {0: "negative", 1: "positive"}
+        assert explainer.target.id2label == dict(enumerate(CLASSES))
         text = "the film was superb."
         alone = Explainer.from_pretrained(run.scorer_folder(0) / "scorer")
         assert np.allclose(alone.explain(text).map, explainer.explain(text).map, atol=1e-6)
@@ -330,7 +359,7 @@ class TestRun:
         pd.DataFrame({"id": [1, 2], "body": ["the film was dull", "it is superb, no?"]}).to_csv(path)
         invoke("explain", run.folder, "--csv", path, "--column", "body", "--out", tmp_path / "out")
         table = pd.read_csv(tmp_path / "out" / "explanations.csv")
-        assert table["label"].isin(["negative", "positive"]).all()
+        assert table["label"].isin(CLASSES).all()
         full = json.loads((tmp_path / "out" / "explanations.json").read_text(encoding="utf-8"))
         assert "".join(full[1]["inputs"]["text"]) == "it is superb, no?"
 
@@ -366,7 +395,7 @@ class TestPretrained:
         values = yaml.safe_load(CONFIG)
         values["target"] = {"pretrained": str(tmp_path / "encoder"), "training": {"epochs": 1}}
         target = Run.create(tmp_path / "run", parse_config(values)).open_target()
-        assert target.id2label == {0: "negative", 1: "positive"}
+        assert target.id2label == dict(enumerate(CLASSES))
         assert target.tokenizer.get_vocab() == tokenizer.get_vocab()
         again = Run.open(tmp_path / "run").open_target()
         assert again.fingerprint() == target.fingerprint()

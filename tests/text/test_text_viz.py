@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from html import unescape
+from html.parser import HTMLParser
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.explanation import Explanation
-from sidelight.viz import RENDERERS
+from sidelight.report import ReportData, ReportSection, render_report
+from sidelight.text.display import visible
+from sidelight.viz import RENDERERS, GridSample, plot_grid
+from sidelight.viz.export import to_inline_svg, to_svg
 from sidelight.viz.text import CELL_LINES, glyph_width, layout, word_borders
 
 DISPLAY = ["  The ", "film\t", "cost ", "$5", " & ", "<b>", "was\n", "great", "!"]
 SCORES = np.linspace(0, 1, len(DISPLAY), dtype=np.float32)
 RENDERER = RENDERERS["text"]
+EVIL = "<script>alert('x')</script>"
+#: what a browser, a terminal or matplotlib might act upon
+NASTY = [
+    EVIL,
+    " ",
+    '"><img src=x onerror=alert(1)> ',
+    "$\\frac{",
+    "}$ ",
+    "a\x00\x1b[31m ",
+    "\u202eevil\u202c ",
+    "&amp;",
+]
 
 
 def explanation() -> Explanation:
@@ -87,3 +105,77 @@ def test_bad_input(scores: np.ndarray, display: object, match: str) -> None:
 def test_unknown_style() -> None:
     with pytest.raises(InputError, match="choose from highlight"):
         RENDERER.html(SCORES, DISPLAY, style="heat")
+
+
+class Page(HTMLParser):
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.events: list[str] = []
+        self.text = ""
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.events += [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def nasty_sample(**changes: object) -> GridSample:
+    scores = np.linspace(0, 1, len(NASTY), dtype=np.float32)
+    fields = {
+        "display": NASTY,
+        "maps": {"sidelight": scores, "rise": 1 - scores},
+        "label": f"cost $5 or 6$ {EVIL}",
+        "probability": 0.9,
+        "truth_label": "tr$ue",
+        "modality": "text",
+        "caption": EVIL,
+    }
+    return GridSample(**{**fields, **changes})
+
+
+def test_a_grid_of_texts_says_what_was_predicted_and_what_is_true() -> None:
+    drawn = unescape(to_svg(plot_grid([nasty_sample(label="negative", truth_label="positive")])))
+    assert "negative 90.0%" in drawn
+    assert "true: positive" in drawn
+    assert "sidelight" in drawn
+
+
+@pytest.mark.parametrize("what", ["grid", "explanation", "panel"])
+def test_markup_in_labels_of_figures_is_drawn_as_it_is(what: str) -> None:
+    sample = nasty_sample()
+    found = Explanation({"text": sample.maps["rise"]}, {"text": NASTY}, 0, sample.label, 0.9)
+    if what == "panel":
+        figure = Figure()
+        found.plot(ax=figure.subplots())
+    else:
+        figure = found.plot() if what == "explanation" else plot_grid([sample])
+    for drawn in (to_svg(figure), to_inline_svg(figure, "f-", EVIL)):
+        assert "<script" not in drawn
+        assert "<img" not in drawn
+        # dollar signs start no mathematics
+        assert f"cost $5 or 6$ {EVIL}" in unescape(drawn)
+
+
+def test_markup_in_a_text_is_shown_and_not_run_in_pages() -> None:
+    sample = nasty_sample()
+    found = Explanation({"text": sample.maps["rise"]}, {"text": NASTY}, 0, EVIL, 0.9, target=EVIL)
+    report = render_report(
+        ReportData(
+            "texts",
+            sections=[
+                ReportSection("texts", modality="text", samples=[sample], failures=plot_grid([sample]))
+            ],
+        )
+    )
+    for source in (found.to_html(), report):
+        page = Page(source)
+        assert not page.tags & {"script", "img", "iframe", "object"}
+        assert not page.events
+        assert visible("".join(NASTY)) in page.text
+        assert page.text.count(EVIL) >= 2  # in the text and as a label
+        assert not set("\x00\x1b\u202e") & set(source)

@@ -27,6 +27,7 @@ from sidelight.text import (
 from sidelight.text.tokenizing import Tokenizing
 
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(FAST, max_examples=20)
 #: any string at all, and strings dense in what is hard
 TEXT = st.text(max_size=40) | st.text(
     st.sampled_from(list("ab é́#@'.,!\n\t  \u200d\u200e\u202e\ufe0f☃👍🏽👩👧🇩🇪我们カタ\x00\x1bשלום١ﬁ")),
@@ -124,6 +125,43 @@ class TestViews:
         if any(not c.isspace() for c in text):
             assert "".join(view.shown()) == text
         assert len(view.shown()) == len(view.shown_scores([0.5] * len(view.pieces)))
+
+    @pytest.mark.parametrize("side", ["right", "left"])
+    @pytest.mark.parametrize("kind", TOKENIZERS)
+    @FEW
+    @given(texts=st.lists(TEXT.filter(lambda t: t.strip()), min_size=2, max_size=3))
+    def test_round_trip_in_a_batch(self, kind: str, side: str, texts: list[str]) -> None:
+        tokenizing = Tokenizing(make_tokenizer(kind, padding_side=side))
+        inputs = tokenizing.tensors(texts)
+        real = inputs["attention_mask"].bool() & ~inputs["special_tokens_mask"].bool()
+        for text, view, features in zip(texts, tokenizing.views(texts), real.tolist(), strict=True):
+            assert "".join(view.shown()) == text
+            assert [segment is not None for segment in view.segments] == features
+            assert sorted(t for w in view.words for t in w.tokens) == [
+                t for t, on in enumerate(features) if on
+            ]
+            assert all(0 <= a <= b <= len(text) for a, b in view.offsets)
+
+    @pytest.mark.parametrize("kind", TOKENIZERS)
+    @FEW
+    @given(first=TEXT.filter(lambda t: t.strip()), second=TEXT.filter(lambda t: t.strip()))
+    def test_round_trip_of_a_pair(self, kind: str, first: str, second: str) -> None:
+        (view,) = Tokenizing(make_tokenizer(kind)).views([(first, second)])
+        assert "".join(view.shown()) == f"{first}\n{second}"
+
+    @pytest.mark.parametrize("kind", TOKENIZERS)
+    @FEW
+    @given(text=TEXT.filter(lambda t: t.strip()), length=st.integers(3, 12))
+    def test_what_is_left_of_a_cut_text_is_its_beginning(self, kind: str, text: str, length: int) -> None:
+        (view,) = Tokenizing(make_tokenizer(kind), max_length=length).views([text])
+        shown = view.shown()
+        assert len(view.pieces) <= length
+        assert len(view.shown_scores([0.5] * len(view.pieces))) == len(shown)
+        if view.truncated:
+            assert shown[-1] == " […]"
+            assert text.startswith("".join(shown[:-1]))
+        else:
+            assert "".join(shown) == text
 
     @pytest.mark.parametrize("kind", TOKENIZERS)
     def test_pairs(self, kind: str) -> None:

@@ -141,7 +141,8 @@ class TextRenderer(Renderer):
         ax.set_xlim(-0.2, width + 0.2)
         ax.set_ylim(max(1, len(shown)) * _LEADING, 0)
         ax.set_aspect("equal", anchor="NW")
-        ax.set_axis_off()
+        # not set_axis_off(): it would hide the label below, where a grid says what was predicted
+        ax.set(xticks=[], yticks=[], frame_on=False)
 
 
 def word_borders(display: Sequence[str]) -> list[tuple[int, int]]:

@@ -30,7 +30,8 @@ def test_thousands_in_seconds() -> None:
 
 
 def test_labels_are_balanced_and_texts_varied() -> None:
-    assert 0.45 < sum(row["label"] for row in ROWS) / len(ROWS) < 0.55
+    for label in range(len(planted_text.CLASSES)):
+        assert 0.3 < sum(row["label"] == label for row in ROWS) / len(ROWS) < 0.37
     assert len({row["text"] for row in ROWS}) > 0.99 * len(ROWS)
 
 
@@ -39,11 +40,22 @@ def test_evidence_decides_the_label() -> None:
     negators = {n.strip() for n in planted_text._NEGATORS}
     for row in ROWS:
         words = [row["text"][a:b] for a, b in row["evidence"]]
-        assert 1 <= len(words) <= 2
-        assert (len(words) == 2) == (words[0] in negators)
-        assert words[-1] in negative + positive
-        assert row["label"] == (words[-1] in positive) ^ (len(words) == 2)
-    assert {len(row["evidence"]) for row in ROWS} == {1, 2}
+        if row["label"] == planted_text.SILENT:
+            assert not words
+            continue
+        subject, *negator, opinion = words
+        assert subject in planted_text._FILM
+        assert set(negator) <= negators
+        assert len(negator) <= 1
+        assert opinion in negative + positive
+        assert row["label"] == (opinion in positive) ^ bool(negator)
+    assert {len(row["evidence"]) for row in ROWS} == {0, 2, 3}
+
+
+def test_texts_without_a_verdict_hold_its_words() -> None:
+    silent = " ".join(row["text"] for row in ROWS if row["label"] == planted_text.SILENT).split()
+    for words in (*planted_text._OPINIONS, planted_text._FILM):
+        assert set(words) <= {w.strip(".,;!") for w in silent}
 
 
 def test_counting_words_does_not_do() -> None:
@@ -52,7 +64,7 @@ def test_counting_words_does_not_do() -> None:
     score = (
         LogisticRegression(max_iter=300).fit(counts[:1500], labels[:1500]).score(counts[1500:], labels[1500:])
     )
-    assert score < 0.75
+    assert score < 0.8
 
 
 @pytest.mark.parametrize("kind", ["word", "wordpiece"])
@@ -90,6 +102,6 @@ def test_classifier_takes_the_texts_and_keeps_the_callers_random_state() -> None
     assert torch.equal(torch.get_rng_state(), state)
     inputs = target.prepare([row["text"] for row in ROWS[:4]])
     target.check(inputs)
-    assert target.encode(inputs).logits.shape == (4, 2)
-    assert target.id2label == {0: "negative", 1: "positive"}
+    assert target.encode(inputs).logits.shape == (4, 3)
+    assert target.id2label == {0: "negative", 1: "positive", 2: "no verdict"}
     assert target.fingerprint() == TextTarget(planted_classifier(tokenizer, seed=3)).fingerprint()

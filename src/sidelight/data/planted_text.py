@@ -1,10 +1,14 @@
 """Short texts whose evidence is known to the character, made from a grammar and a seed.
 
-Each text is a review of a film with one verdict: an opinion, perhaps negated, about the
-film itself. Around it stand sentences that look like verdicts and are none: opinions
-about the weather or the seats, opinions of other people, and neutral chatter. Opinion
-words of both kinds occur with both labels, so counting words is right for 69 % only; a
-model must find out what an opinion is about, and heed negation.
+Each text may give one verdict: an opinion, perhaps negated, about a film. Around it stand
+sentences that look like verdicts and are none: opinions about the weather or the seats,
+opinions of other people, and neutral chatter, some of it about the film. Opinion words of
+both kinds occur with all labels, so counting words does not do; a model must find out what
+an opinion is about, and heed negation.
+
+A third of the texts give no verdict. They are there because a classifier of two classes may
+take one of them for granted: then nothing in a text of that class is needed, every map keeps
+the prediction, and no map can be called right.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ from sidelight.errors import ConfigError
 if TYPE_CHECKING:  # transformers is slow to import
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-#: class names by label
-CLASSES = ("negative", "positive")
+#: class names by label; the last says nothing of the film
+CLASSES = ("negative", "positive", "no verdict")
+SILENT = len(CLASSES) - 1
 
 
 def _words(text: str) -> list[str]:
@@ -43,6 +48,10 @@ _NEUTRAL = [
     "the cinema is near the {place}",
     "my {person} drove us to the {place}",
     "it was made in the {place}",
+    "the {film} runs for {count} hours",
+    "we saw the {film} on {day}",
+    "the {film} was shown at the {place}",
+    "my {person} told me about the {film}",
     "i bought the tickets on {day}",
     "the {other} was next to the {place}",
     "someone told me about it {count} weeks ago",
@@ -78,7 +87,7 @@ class _Clause:
 def planted_texts(
     count: int, seed: int = 0, negation: float = 0.25, distractors: int = 1
 ) -> list[PlantedText]:
-    """``count`` rows with balanced labels; the same arguments always give the same rows.
+    """``count`` rows, each label as likely; the same arguments always give the same rows.
 
     Args:
         count: number of rows.
@@ -87,8 +96,9 @@ def planted_texts(
         distractors: sentences about something or someone else in each text, at most.
 
     Returns:
-        Rows ``{"text", "label", "evidence"}``: label 0 or 1 (:data:`CLASSES`), evidence as
-        ``(start, end)`` of the opinion word about the film and of its negator.
+        Rows ``{"text", "label", "evidence"}``: label as in :data:`CLASSES`, evidence as ``(start, end)``
+        of what the opinion is about, its negator if there is one, and the opinion word; a text without
+        a verdict has none.
 
     Raises:
         ConfigError: a number is out of range.
@@ -96,7 +106,7 @@ def planted_texts(
     Example:
         >>> row = planted_texts(1, seed=3)[0]
         >>> [row["text"][a:b] for a, b in row["evidence"]]  # doctest: +SKIP
-        ['far from', 'charming']
+        ['script', 'far from', 'charming']
     """
     if count < 0 or distractors < 0 or not 0 <= negation <= 1:
         raise ConfigError(
@@ -107,14 +117,15 @@ def planted_texts(
 
 
 def _row(rng: random.Random, negation: float, distractors: int) -> PlantedText:
-    label = rng.randrange(2)
-    clauses = [_verdict(rng, label, negation)]
+    label = rng.randrange(len(CLASSES))
+    silent = label == SILENT
+    clauses = [] if silent else [_verdict(rng, label, negation)]
     # A distractor's polarity is drawn by itself, so it says nothing about the label.
     clauses += [
         rng.choice([_other_thing, _other_person])(rng, rng.randrange(2), negation)
-        for _ in range(rng.randint(0, distractors))
+        for _ in range(rng.randint(min(silent, distractors), distractors))
     ]
-    clauses += [_chatter(rng) for _ in range(rng.randint(0, 2))]
+    clauses += [_chatter(rng) for _ in range(rng.randint(int(silent), 2))]
     rng.shuffle(clauses)
     text, evidence = "", []
     for i, clause in enumerate(clauses):
@@ -136,10 +147,11 @@ def _opinion(clause: _Clause, rng: random.Random, label: int, negation: float, e
 
 def _verdict(rng: random.Random, label: int, negation: float) -> _Clause:
     film = rng.choice(_FILM)
-    opening = rng.choice(
-        [f"the {film} was ", f"i found the {film} ", f"for me the {film} is ", f"its {film} seemed "]
+    opening, verb = rng.choice(
+        [("the ", " was "), ("i found the ", " "), ("for me the ", " is "), ("its ", " seemed ")]
     )
-    return _opinion(_Clause().add(opening), rng, label, negation, evident=True)
+    clause = _Clause().add(opening).add(film, evident=True).add(verb)
+    return _opinion(clause, rng, label, negation, evident=True)
 
 
 def _other_thing(rng: random.Random, label: int, negation: float) -> _Clause:
@@ -162,6 +174,7 @@ def _chatter(rng: random.Random) -> _Clause:
             place=rng.choice(_PLACES),
             person=rng.choice(_PEOPLE),
             other=rng.choice(_OTHER),
+            film=rng.choice(_FILM),
         )
     )
 
@@ -197,12 +210,12 @@ def planted_tokenizer(
 
 
 def planted_classifier(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
-    """An untrained classifier that learns the planted texts in under a minute on one CPU core.
+    """An untrained classifier that learns the planted texts in about a minute on one CPU core.
 
-    Two layers, width 64. Its positions are relative (DeBERTa): telling what an opinion is
+    Three layers, width 64. Its positions are relative (DeBERTa): telling what an opinion is
     about means looking at neighbours, which a table of absolute positions learned far more
-    slowly. Measured with 8,000 texts, 4 epochs of AdamW, batch 32, one-cycle rate with peak
-    2e-3 (30 s): 99.6, 98.2, 100 and 92.1 % on unseen texts for seeds 0 to 3.
+    slowly. Measured with 8,000 texts, 8 epochs of AdamW, batch 32, one-cycle rate with peak 1e-3:
+    100 % on unseen texts for seeds 1 and 2.
 
     Args:
         tokenizer: from :func:`planted_tokenizer`.
@@ -214,7 +227,7 @@ def planted_classifier(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Pre
     config = DebertaV2Config(
         vocab_size=len(tokenizer),
         hidden_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=3,
         num_attention_heads=4,
         intermediate_size=128,
         max_position_embeddings=int(tokenizer.model_max_length),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -78,7 +79,7 @@ class FusionConfig(PreTrainedConfig):
 
 def _sub_config(name: str, given: Any) -> PreTrainedConfig:
     if isinstance(given, PreTrainedConfig):
-        return given
+        return copy.deepcopy(given)  # what is set for the whole is set for its parts too
     values = dict(given or {})
     kind = values.pop("model_type", None)
     if kind is None:
@@ -119,7 +120,8 @@ class FusionClassifier(PreTrainedModel):
 
     Args:
         config: of both encoders and what joins them.
-        text_encoder, image_encoder: ready encoders; default: new ones from ``config``.
+        text_encoder, image_encoder: ready encoders; default: new ones from ``config``. A pooling layer that
+            they can do without is taken off them, as nothing reads it.
 
     Raises:
         UnsupportedTargetError: an encoder is none: it reads something else, or is an encoder-decoder.
@@ -141,6 +143,9 @@ class FusionClassifier(PreTrainedModel):
         image_encoder = _new_encoder(config.image_config) if image_encoder is None else image_encoder
         check_encoder(text_encoder, "input_ids")
         check_encoder(image_encoder, "pixel_values")
+        for encoder in (text_encoder, image_encoder):
+            if encoder_options(encoder.config) and hasattr(encoder, "pooler"):
+                encoder.pooler = None  # as it would be made anew
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         if config.text_channels is None:
             config.text_channels = _text_channels(text_encoder)

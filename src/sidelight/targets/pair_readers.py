@@ -265,7 +265,9 @@ def reads_pairs(model: Any) -> bool:
     if "input_ids" not in parameters or not {"pixel_values", "visual_embeds"} & set(parameters):
         return False
     kind = getattr(getattr(model, "config", None), "model_type", None)
-    return kind in READERS or getattr(model, "main_input_name", None) == "pixel_values"
+    pixels = parameters.get("pixel_values")
+    required = pixels is not None and pixels.default is inspect.Parameter.empty
+    return kind in READERS or required or getattr(model, "main_input_name", None) == "pixel_values"
 
 
 def open_reader(model: nn.Module) -> PairReader:

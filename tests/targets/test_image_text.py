@@ -1,0 +1,480 @@
+"""Targets of images and texts: every architecture's own logits, each modality masked for itself."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pair_models import (
+    BUILDERS,
+    CLASSES,
+    LONGEST,
+    SIDE,
+    TEXTS,
+    TRANSFORM,
+    evenly,
+    fusion,
+    images,
+    make,
+    make_target,
+    make_tokenizer,
+    pairs,
+    vilt,
+    visual_bert,
+)
+from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
+from sidelight.masking import fill_values
+from sidelight.modality import IMAGE
+from sidelight.models.fusion import FusionClassifier
+from sidelight.models.visual_bert import VisualBertOnPixels
+from sidelight.targets import ImageTarget, ImageTextProcessor, ImageTextTarget, TextTarget, as_target
+from sidelight.targets.base import fingerprint
+
+NAMES = sorted(BUILDERS)
+SIMILARITY = ("clip", "siglip", "dual", "vilt-retrieval")
+
+
+@torch.no_grad()
+def own_logits(model: nn.Module, inputs: dict[str, Tensor], name: str) -> Tensor:
+    """What the model says through its own ``forward``, of a copy in eval mode, one pair at a time."""
+    model = copy.deepcopy(model).eval()
+    rows = []
+    for i in range(len(inputs["input_ids"])):
+        length = LONGEST if name == "siglip" else int(inputs["attention_mask"][i].sum())
+        words = {k: inputs[k][i : i + 1, :length] for k in ("input_ids", "attention_mask")}
+        if name == "siglip":
+            words = {"input_ids": words["input_ids"]}
+        out = model(pixel_values=inputs["pixel_values"][i : i + 1], **words)
+        rows.append(
+            getattr(out, "logits_per_image", None) if name in ("clip", "siglip", "dual") else out.logits
+        )
+    logits = torch.cat(rows)
+    return torch.cat([torch.zeros_like(logits), logits], 1) if name in SIMILARITY else logits
+
+
+def without_words(model: nn.Module, target: ImageTextTarget, inputs: dict[str, Tensor]) -> nn.Module:
+    """A copy of ``model`` whose embeddings of all words in ``inputs`` are zero."""
+    copied = copy.deepcopy(model)
+    real = target.feature_mask(inputs)["text"]
+    with torch.no_grad():
+        reader = type(target.reader)(copied)
+        reader.text_part.get_input_embeddings().weight[inputs["input_ids"][real].unique()] = 0.0  # type: ignore[operator]
+    return copied
+
+
+def snapshot(model: nn.Module) -> tuple[Any, ...]:
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    return state, [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
+
+
+def assert_given_back(model: nn.Module, before: tuple[Any, ...]) -> None:
+    state, training, trainable = snapshot(model)
+    assert (training, trainable) == before[1:]
+    assert all(torch.equal(state[k], v) for k, v in before[0].items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryArchitecture:
+    def test_its_own_logits_for_a_clean_pass_and_for_scores_of_one(self, name: str) -> None:
+        target = make_target(name)
+        before = snapshot(target.model)
+        inputs = target.prepare(pairs())
+        target.check(inputs)
+        encoding = target.encode(inputs)
+
+        wanted = own_logits(target.model, inputs, name)
+        assert wanted.std() > 1e-3, "the model does not tell these pairs apart; the test would pass for any"
+        torch.testing.assert_close(encoding.logits, wanted, rtol=0, atol=1e-5)
+        ones = evenly(dict(encoding.feature_mask), 1.0)
+        for fill in ("zero", "mean", "noise"):
+            torch.testing.assert_close(target.classify(inputs, ones, fill), wanted, rtol=0, atol=1e-5)
+        torch.testing.assert_close(target.forward(inputs, target.features(inputs)), wanted, rtol=0, atol=1e-5)
+        assert_given_back(target.model, before)
+
+    def test_shapes_of_what_a_pass_leaves_behind(self, name: str) -> None:
+        target = make_target(name)
+        inputs = target.prepare(pairs())
+        encoding = target.encode(inputs)
+        length = LONGEST if name == "siglip" else 11
+        assert inputs["input_ids"].shape == (3, length)
+        assert encoding.feature_mask["image"].shape == (3, 1, SIDE, SIDE)
+        assert encoding.feature_mask["text"].sum(1).tolist() == [3, 9, 1]
+        assert encoding.fusion is not None
+        assert encoding.fusion.shape[0] == 3
+        assert all(s.ndim == 4 for s in encoding.states["image"])
+        assert all(s.shape[:2] == (3, length) for s in encoding.states["text"])
+        padding = inputs["attention_mask"] == 0
+        assert all(bool((s[padding] == 0).all()) for s in encoding.states["text"])
+        spec = target.spec(inputs)
+        assert spec.fusion_dim == encoding.fusion.shape[1]
+        assert [(s.channels, s.grid) for s in spec.states["image"]] == [
+            (s.shape[1], tuple(s.shape[2:])) for s in encoding.states["image"]
+        ]
+        assert [s.channels for s in spec.states["text"]] == [s.shape[2] for s in encoding.states["text"]]
+        assert spec.feature_shape["image"] == (3, SIDE, SIDE)
+
+    def test_gradients_reach_the_scores_and_nothing_else(self, name: str) -> None:
+        target = make_target(name)
+        before = snapshot(target.model)
+        inputs = target.prepare(pairs())
+        scores = {
+            k: torch.full(m.shape, 0.7, requires_grad=True) for k, m in target.feature_mask(inputs).items()
+        }
+        target.classify(inputs, scores, "mean").log_softmax(-1)[:, 0].sum().backward()
+        real = target.feature_mask(inputs)["text"]
+        for name_, score in scores.items():
+            assert score.grad is not None
+            assert bool((score.grad != 0).any()), name_
+        assert bool((scores["text"].grad[~real] == 0).all())  # type: ignore[index]
+        assert_given_back(target.model, before)
+
+    def test_a_pair_does_not_depend_on_its_batch(self, name: str) -> None:
+        target = make_target(name)
+        sample = pairs()
+        together = target.encode(target.prepare(sample))
+        scores = evenly(dict(together.feature_mask), 0.4)
+        masked = target.classify(target.prepare(sample), scores, "noise", seeds=[5, 6, 7])
+        for i, pair in enumerate(sample):
+            inputs = target.prepare([pair])
+            alone = target.encode(inputs)
+            torch.testing.assert_close(alone.logits[0], together.logits[i], rtol=0, atol=1e-5)
+            assert alone.fusion is not None
+            assert together.fusion is not None
+            torch.testing.assert_close(alone.fusion[0], together.fusion[i], rtol=1e-4, atol=1e-4)
+            for kind in ("image", "text"):
+                for one, all_ in zip(alone.states[kind], together.states[kind], strict=True):
+                    part = all_[i, : one.shape[1]] if kind == "text" else all_[i]
+                    torch.testing.assert_close(one[0], part, rtol=1e-4, atol=1e-4)
+            own = evenly(dict(alone.feature_mask), 0.4)
+            again = target.classify(inputs, own, "noise", seeds=[5 + i])
+            torch.testing.assert_close(again[0], masked[i], rtol=0, atol=1e-4)
+
+    def test_each_modality_masked_alone(self, name: str) -> None:
+        target = make_target(name)
+        inputs = target.prepare(pairs())
+        mask = target.feature_mask(inputs)
+        none = evenly(dict(mask), 0.0)
+
+        black = {**inputs, "pixel_values": torch.zeros_like(inputs["pixel_values"])}
+        wanted = own_logits(target.model, black, name)
+        torch.testing.assert_close(
+            target.classify(inputs, {"image": none["image"]}), wanted, rtol=0, atol=1e-5
+        )
+
+        silent = without_words(target.model, target, inputs)
+        wanted = own_logits(silent, inputs, name)
+        torch.testing.assert_close(target.classify(inputs, {"text": none["text"]}), wanted, rtol=0, atol=1e-5)
+
+        wanted = own_logits(silent, black, name)
+        torch.testing.assert_close(target.classify(inputs, none), wanted, rtol=0, atol=1e-5)
+
+    def test_comes_back_from_its_options(self, name: str) -> None:
+        target = make_target(name, layers=[0, -1], max_states=2, max_length=8)
+        inputs = target.prepare(pairs())
+        first = target.encode(inputs)
+        again = ImageTextTarget(target.model, target.processor, **target.options())
+        second = again.encode(again.prepare(pairs()))
+        for kind in ("image", "text"):
+            for a, b in zip(first.states[kind], second.states[kind], strict=True):
+                assert torch.equal(a, b)
+        assert inputs["input_ids"].shape[1] == 8
+
+
+class TestStates:
+    @pytest.mark.parametrize("name", ["vilt-vqa", "vilt-pairs", "fusion-vit", "clip"])
+    @pytest.mark.parametrize("corner", [(0, 0), (0, 3), (3, 0), (3, 3), (1, 2)])
+    def test_a_patch_of_the_image_is_the_same_cell_of_the_first_state(
+        self, name: str, corner: tuple[int, int]
+    ) -> None:
+        target = make_target(name)
+        inputs = target.prepare(pairs()[:1])
+        row, column = corner
+        other = inputs["pixel_values"].clone()
+        other[:, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] += 1
+        changed = [
+            target.encode({**inputs, "pixel_values": x}).states["image"][0]
+            for x in (inputs["pixel_values"], other)
+        ]
+        moved = (changed[0] - changed[1]).abs().amax((0, 1)) > 1e-4
+        assert moved.nonzero().tolist() == [[row, column]]
+
+    def test_the_same_pass_twice_and_torchs_generator_left_alone(self) -> None:
+        target = make_target("vilt-vqa")  # which shuffles its patches, left to itself
+        inputs = target.prepare(pairs())
+        torch.manual_seed(3)
+        before = torch.get_rng_state()
+        first, second = target.encode(inputs), target.encode(inputs)
+        assert torch.equal(first.states["image"][-1], second.states["image"][-1])
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_two_towers_meet_in_the_mean_of_the_fusion(self) -> None:
+        target = make_target("clip")
+        inputs = target.prepare(pairs())
+        encoding = target.encode(inputs)
+        assert encoding.fusion is not None
+        scale = target.model.logit_scale.exp()
+        torch.testing.assert_close(encoding.fusion.mean(1) * scale, encoding.logits[:, 1], rtol=0, atol=1e-5)
+
+    def test_fused_tokens_are_states_unless_told_otherwise(self) -> None:
+        target, plain = make_target("fusion-resnet"), make_target("fusion-resnet", fused=False)
+        inputs = target.prepare(pairs())
+        both, without = target.encode(inputs), plain.encode(inputs)
+        out = copy.deepcopy(target.model).eval()(
+            inputs["pixel_values"], inputs["input_ids"], inputs["attention_mask"]
+        )
+        for kind, fused in (("image", out.image_fused), ("text", out.text_fused)):
+            assert len(both.states[kind]) == len(without.states[kind]) + 1
+            assert all(
+                torch.equal(a, b) for a, b in zip(without.states[kind], both.states[kind], strict=False)
+            )
+            real = fused * inputs["attention_mask"].unsqueeze(-1) if kind == "text" else fused
+            torch.testing.assert_close(both.states[kind][-1], real, rtol=0, atol=1e-5)
+        torch.testing.assert_close(both.fusion, out.fusion_output, rtol=0, atol=1e-5)
+
+
+class TestMatching:
+    def test_threshold_is_where_match_and_no_match_meet(self) -> None:
+        inputs = make_target("clip").prepare(pairs())
+        plain, shifted = make_target("clip"), make_target("clip", threshold=1.5)
+        similarity = plain.encode(inputs).logits[:, 1]
+        logits = shifted.encode(inputs).logits
+        torch.testing.assert_close(logits, torch.stack([torch.zeros(3), similarity - 1.5], 1))
+        assert plain.id2label == {0: "no match", 1: "match"}
+
+    @pytest.mark.parametrize("name", ["clip", "siglip", "dual"])
+    def test_candidates_compete_with_the_pairs_own_text(self, name: str) -> None:
+        words = ["a blue circle", "a green cross near the square"]
+        target = make_target(name, candidates=words)
+        before = snapshot(target.model)
+        inputs = target.prepare(pairs())
+        with torch.inference_mode():
+            logits = target.encode(inputs).logits
+        wanted = []
+        for text in (None, *words):
+            texts = TEXTS if text is None else [text] * 3
+            other = make_target(name).prepare(list(zip(images(), texts, strict=True)))
+            wanted.append(own_logits(target.model, other, name)[:, 1])
+        torch.testing.assert_close(logits, torch.stack(wanted, 1), rtol=0, atol=1e-5)
+        assert target.id2label == {0: "this text", 1: words[0], 2: words[1]}
+
+        # masking the text changes its own similarity alone; a graph goes through what was kept
+        scores = {"text": evenly(dict(target.feature_mask(inputs)), 0.3)["text"].requires_grad_()}
+        masked = target.classify(inputs, scores)
+        torch.testing.assert_close(masked[:, 1:], logits[:, 1:], rtol=0, atol=1e-5)
+        assert not torch.allclose(masked[:, 0], logits[:, 0], atol=1e-3)
+        masked.softmax(-1)[:, 0].sum().backward()
+        assert_given_back(target.model, before)
+
+    def test_candidates_are_embedded_anew_when_the_weights_change(self) -> None:
+        target = make_target("clip", candidates=["a blue circle"])
+        inputs = target.prepare(pairs())
+        first = target.encode(inputs).logits
+        with torch.no_grad():
+            target.model.text_projection.weight.mul_(-1)
+        second = target.encode(inputs).logits
+        torch.testing.assert_close(second, -first, rtol=0, atol=1e-4)
+
+    def test_candidates_for_a_model_with_classes_of_its_own(self) -> None:
+        with pytest.raises(ConfigError, match="has classes of its own"):
+            make_target("fusion-resnet", candidates=["a cat"])
+
+
+class TestFills:
+    def test_each_modality_takes_its_own_fill(self) -> None:
+        target = make_target("fusion-resnet")
+        inputs, seeds = target.prepare(pairs()), [3, 4, 5]
+        words = {k: v for k, v in inputs.items() if k != "pixel_values"}
+        image = ImageTarget(target.model.image_encoder, TRANSFORM)
+        text = TextTarget(target.model.text_encoder, make_tokenizer())
+        for asked, of_image, of_text in (
+            ("mean", "mean", "mean"),
+            ("noise", "noise", "random"),
+            ("random", "noise", "random"),
+            ("blur", "blur", "mean"),
+            ("black+mask", "black", "mask"),
+        ):
+            found = target.fill_values(inputs, asked, seeds)
+            wanted = image.fill_values({"pixel_values": inputs["pixel_values"]}, of_image, seeds)["image"]
+            assert torch.equal(found["image"], wanted)
+            assert torch.equal(found["text"], text.fill_values(words, of_text, seeds)["text"])
+
+    def test_another_image_comes_from_the_reference(self) -> None:
+        target = make_target("fusion-resnet")
+        bank = target.prepare(list(zip(images(4, seed=9), ["a"] * 4, strict=True)))
+        target.set_reference(bank)
+        inputs = target.prepare(pairs())
+        values = target.fill_values(inputs, "image", [0, 1, 2])["image"]
+        rows = [next(j for j, x in enumerate(bank["pixel_values"]) if torch.equal(x, v)) for v in values]
+        assert len(rows) == 3
+        assert set(target.reference) == {"image"}
+
+    def test_drop_takes_words_out_of_attention(self) -> None:
+        target = make_target("fusion-resnet")
+        inputs = target.prepare(pairs())
+        real = target.feature_mask(inputs)["text"]
+        found = target.classify(inputs, {"text": torch.zeros(real.shape)}, "drop")
+        shorter = {
+            **inputs,
+            "attention_mask": inputs["attention_mask"] * ~real,
+        }
+        torch.testing.assert_close(found, own_masked(target.model, shorter), rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("name", ["siglip", "visualbert-vqa"])
+    def test_drop_is_refused_where_attention_is_not_heeded(self, name: str) -> None:
+        target = make_target(name)
+        inputs = target.prepare(pairs())
+        with pytest.raises(InputError, match="'drop' takes tokens out of attention"):
+            target.classify(inputs, evenly(dict(target.feature_mask(inputs)), 0.0), "drop")
+
+    def test_fills_of_the_image_leave_the_text_alone(self) -> None:
+        x = make_target("clip").prepare(pairs())["pixel_values"]
+        target = make_target("clip")
+        context = target.image.fill_context("image", [0, 1, 2])
+        assert torch.equal(
+            target.fill_values(target.prepare(pairs()), "black", [0, 1, 2])["image"],
+            fill_values("black", x, IMAGE, context),
+        )
+
+
+@torch.no_grad()
+def own_masked(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    out = copy.deepcopy(model).eval()(
+        inputs["pixel_values"], inputs["input_ids"], attention_mask=inputs["attention_mask"]
+    )
+    return out.logits
+
+
+class TestForPeople:
+    def test_both_modalities_as_a_person_sees_them(self) -> None:
+        target = make_target("fusion-resnet")
+        inputs = target.prepare(pairs())
+        shown = target.display(inputs, pairs())
+        assert [("".join(s["text"])) for s in shown] == TEXTS
+        assert shown[0]["image"].shape == (SIDE, SIDE, 3)
+        scores = {k: torch.rand(m.shape) for k, m in target.feature_mask(inputs).items()}
+        maps = target.display_scores(inputs, scores, pairs())
+        assert [len(m["text"]) for m in maps] == [len(s["text"]) for s in shown]
+        np.testing.assert_array_equal(maps[1]["image"], scores["image"][1, 0].numpy())
+        assert set(target.display_scores(inputs, {"image": scores["image"]})[0]) == {"image"}
+        rows = [{"image": i, "text": t, "label": 1} for i, t in pairs()]
+        assert target.display_scores(inputs, scores, rows)[2]["text"] == maps[2]["text"]
+
+    def test_remarks_say_which_text_was_cut(self) -> None:
+        target = make_target("fusion-resnet", max_length=8)
+        assert target.remarks(pairs()) == [{}, {"truncated": True}, {}]
+
+    def test_truth_lies_on_pixels_and_on_tokens(self) -> None:
+        target = make_target("fusion-resnet")
+        inputs = target.prepare(pairs()[:2])
+        square = np.zeros((40, 36), dtype=bool)
+        square[:20, :18] = True
+        evidence = [{"image": square, "text": [(2, 5)]}, {"image": square & False, "text": []}]
+        truth = target.truth(evidence, inputs, pairs()[:2])
+        assert truth["image"].shape == (2, 1, SIDE, SIDE)
+        assert truth["image"][0].float().mean() == 0.25
+        assert truth["text"].nonzero().tolist() == [[0, 2]]  # [CLS] a red square
+        assert not truth["image"][1].any()
+        only = target.truth([{"text": [(0, 1)]}] * 2, inputs, pairs()[:2])
+        assert set(only) == {"text"}
+
+
+class TestWhatIsTaken:
+    def test_the_family_is_told_by_the_model(self) -> None:
+        from transformers import CLIPForImageClassification
+
+        processor = ImageTextProcessor(TRANSFORM, make_tokenizer())
+        for name in NAMES:
+            assert isinstance(as_target(make(name), processor), ImageTextTarget), name
+        config = make("clip").config
+        assert isinstance(as_target(CLIPForImageClassification(config), TRANSFORM), ImageTarget)
+
+    def test_models_that_cannot_be_read_are_refused(self) -> None:
+        from transformers import BlipConfig, BlipForImageTextRetrieval, VisualBertConfig
+        from transformers import VisualBertForMultipleChoice as MultipleChoice
+
+        with pytest.raises(UnsupportedTargetError, match="ViltForMaskedLM does not classify pairs"):
+            as_target(vilt("MaskedLM"))
+        with pytest.raises(UnsupportedTargetError, match="reads 2 images"):
+            as_target(vilt("ImagesAndTextClassification", num_images=2))
+        with pytest.raises(UnsupportedTargetError, match=r"VisualBertOnPixels\(model, image_encoder\)"):
+            as_target(visual_bert("VisualReasoning").visual_bert, family="image+text")
+        small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        blip = BlipForImageTextRetrieval(
+            BlipConfig(text_config={**small, "vocab_size": 30}, vision_config={**small, "image_size": 32})
+        )
+        with pytest.raises(UnsupportedTargetError, match=r"'blip'.* is not an image-text model"):
+            as_target(blip)
+        with pytest.raises(UnsupportedTargetError, match="PlainPair"):
+            as_target(PlainPair(), family="image+text")
+        with pytest.raises(UnsupportedTargetError, match=r"no logits \[B, K\]"):
+            VisualBertOnPixels(MultipleChoice(VisualBertConfig(**small, vocab_size=30)), None)  # type: ignore[arg-type]
+
+    def test_vilt_that_reads_random_patches(self) -> None:
+        model = vilt("QuestionAnswering", max_image_length=5)
+        target = as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
+        with pytest.raises(InputError, match="a random 5 of 16 patches"):
+            target.encode(target.prepare(pairs()))
+
+    def test_visual_bert_of_another_width(self) -> None:
+        model = visual_bert("VisualReasoning")
+        model.config.visual_embedding_dim = 99
+        target = as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
+        with pytest.raises(UnsupportedTargetError, match="gives 12 channels; this VisualBERT takes 99"):
+            target.encode(target.prepare(pairs()))
+
+    def test_too_few_hidden_states(self) -> None:
+        target = make_target("fusion-resnet", layers=[7])
+        with pytest.raises(ConfigError, match="hidden states 0 to 2"):
+            target.encode(target.prepare(pairs()))
+
+    def test_other_scores_than_the_target_has(self) -> None:
+        target = make_target("fusion-resnet")
+        inputs = target.prepare(pairs())
+        with pytest.raises(InputError, match="scores of audio"):
+            target.classify(inputs, {"audio": torch.ones(3, 1)})
+
+
+class PlainPair(nn.Module):
+    def forward(self, pixel_values: Tensor, input_ids: Tensor) -> Tensor:
+        return pixel_values.mean((1, 2, 3))[:, None] + input_ids.float().mean(1)[:, None]
+
+
+def test_one_similarity_of_a_fusion_is_a_matching() -> None:
+    model = fusion(num_labels=1)
+    target = as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
+    logits = target.encode(target.prepare(pairs())).logits
+    assert logits.shape == (3, 2)
+    assert bool((logits[:, 0] == 0).all())
+    assert target.id2label == {0: "no match", 1: "match"}
+
+
+def test_saved_model_and_processor_open_as_one(tmp_path: Any) -> None:
+    target = make_target("fusion-resnet")
+    assert isinstance(target.model, FusionClassifier)
+    target.model.save_pretrained(tmp_path)
+    target.save_processor(tmp_path)
+    model = ImageTextTarget.load_model(str(tmp_path))
+    again = ImageTextTarget(model, ImageTextTarget.load_processor(str(tmp_path), {}))
+    inputs, found = target.prepare(pairs()), again.prepare(pairs())
+    assert inputs.keys() == found.keys()
+    assert all(torch.equal(inputs[k], found[k]) for k in inputs)
+    assert torch.equal(again.encode(found).logits, target.encode(inputs).logits)
+    assert fingerprint(model) == target.fingerprint()
+    more = ImageTextTarget.load_model(str(tmp_path), classes=["a", "b", "c", "d"])
+    assert more.config.id2label == {0: "a", 1: "b", 2: "c", 3: "d"}  # type: ignore[union-attr]
+    assert CLASSES == 3
+
+
+def test_folder_of_another_model_class(tmp_path: Any) -> None:
+    make("clip").save_pretrained(tmp_path)
+    assert type(ImageTextTarget.load_model(str(tmp_path))).__name__ == "CLIPModel"
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"CLIPModel"', '"NoSuchModel"'))
+    with pytest.raises(UnsupportedTargetError, match="NoSuchModel"):
+        ImageTextTarget.load_model(str(tmp_path))

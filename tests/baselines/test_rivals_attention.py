@@ -213,6 +213,7 @@ def test_targets_with_other_modalities_are_refused(pair_target, text_target, pai
     for target, inputs in ((pair_target, pairs), (text_target, texts)):
         with pytest.raises(UnsupportedTargetError, match="gives no attention weights"):
             make_rival("attention_rollout")(target, inputs, classes)
+        assert "names no inputs to try" in make_rival("attention_rollout").refusal(target)
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])

@@ -45,7 +45,8 @@ class AttentionRollout(Rival):
     def refusal(self, target: TargetModel) -> str | None:
         inputs = target.trial_inputs()
         if inputs is None:
-            return f"what {target.name} takes is not known, so it cannot be asked for attention weights."
+            kind = type(target).__name__
+            return f"{kind} names no inputs to try it on, so it is not known to give attention weights."
         try:
             self(target, inputs, torch.zeros(1, dtype=torch.long))
         except UnsupportedTargetError as error:

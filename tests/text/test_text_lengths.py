@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from text_models import make_pair
 from torch.utils.data import DataLoader
 
 from sidelight import Explainer
+from sidelight.data.collate import Collator
 from sidelight.data.lengths import LengthSampler, row_lengths
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.targets import ImageTarget, TextTarget
+from sidelight.text import TruncationWarning
 from tiny_models import tiny
 
 
@@ -98,3 +101,14 @@ def test_a_killed_text_training_resumes_to_the_same_weights(tmp_path: Path) -> N
         shutil.rmtree(later)
     again = fit(tmp_path, 2)
     assert all(torch.equal(whole[k], again[k]) for k in whole)
+
+
+def test_a_warning_is_given_once_for_many_batches() -> None:
+    model, tokenizer = make_pair("bert")
+    collate = Collator(TextTarget(model, tokenizer, max_length=4))
+    rows = [{"text": "good " * 9}]
+    with pytest.warns(TruncationWarning):
+        collate(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        collate(rows)

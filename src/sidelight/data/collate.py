@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,7 +22,7 @@ class Collator:
     where labels are wanted, ``label``; or a pair ``(sample, label)``; or a sample alone, which
     for a target of images and texts is itself a pair ``(image, text)``.
     Rows that hold the model's own inputs (``pixel_values``) instead are stacked as they are,
-    their other columns left out.
+    their other columns left out. A kind of warning is passed on once, not for every batch.
 
     Args:
         target: its ``prepare`` turns raw samples into inputs.
@@ -29,6 +30,7 @@ class Collator:
 
     def __init__(self, target: Any) -> None:
         self.target = target
+        self._told: set[type[Warning]] = set()
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Tensor]:
         if not rows:
@@ -51,7 +53,14 @@ class Collator:
         if raw is None:
             ready = [k for k, v in samples[0].items() if isinstance(v, Tensor)]
             return {k: torch.stack([s[k] for s in samples]) for k in ready}
-        return self.target.prepare(raw)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            inputs = self.target.prepare(raw)
+        for warning in caught:  # thousands of batches may each have texts that were cut: once is enough
+            if warning.category not in self._told:
+                self._told.add(warning.category)
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        return inputs
 
     def samples(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any] | None:
         """Raw samples as the target prepares them; ``None`` where rows hold model inputs already.

@@ -87,6 +87,7 @@ def galleries(run: Run, explainer: Explainer) -> tuple[list[GridSample], list[Gr
     scores = pd.read_parquet(run.folder / "scores.parquet")
     fill = fills_of(section, explainer.target)[0]
     drops = scores[(scores.method == OURS) & (scores.metric == "average_drop") & (scores.fill == fill)]
+    drops = drops[drops.modality == "+".join(explainer.target.modalities)]
     drops = drops[drops.granularity == drops.granularity.iloc[0]] if len(drops) else drops
     worst = drops.groupby("sample")["value"].mean().sort_values(ascending=False)
     failing = [int(i) for i in worst.index[: settings.failures] if worst[i] > 0]

@@ -16,6 +16,7 @@ from sidelight.baselines import DEFAULT_RIVALS, coincidences, make_rival
 from sidelight.baselines.base import Rival
 from sidelight.baselines.degeneracy import PLAIN, SUSPECTS
 from sidelight.benchmark.evaluate import run_evaluation
+from sidelight.benchmark.modality import share_note, share_rows, share_summary
 from sidelight.benchmark.settings import EvalBatch, EvalSettings, Method
 from sidelight.benchmark.statistics import summarise
 from sidelight.config import EvaluationSection
@@ -167,12 +168,16 @@ def evaluate_run(run: Run) -> dict[str, Any]:
     methods.update({r.name: r for r in rivals})
     scores, curves = measure(run, target, rows, methods)
     notes = degeneracy_notes(target, rows, rivals) + dimming_notes(target, rows, fills_of(section, target))
+    shares = measured_shares(run, target, rows)
+    if shares:
+        notes.append(share_note(shares))
     summary = summarise(scores, dataset=run.config.data.name)
     results = {
         "name": run.config.name,
         "dataset": run.config.data.name,
         **{k: v for k, v in run.facts.items() if k in ("target", "scorers")},
         "notes": notes,
+        **({"modality_share": shares} if shares else {}),
         "rows": plain_rows(summary),
     }
     with replace_file(run.folder / "scores.parquet") as tmp:
@@ -242,13 +247,30 @@ def _merge_seeds(curves: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby(keys, sort=False, as_index=False)[["mean", "lo", "hi"]].mean()
 
 
+def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:
+    """What each modality is worth to the run's target; writes ``modality_share.parquet``. Empty for one modality."""
+    names = tuple(target.modalities)
+    if len(names) < 2:
+        return {}
+    others = reference_inputs(run, target)
+    frame = share_rows(target, rows, others, batch_size=run.config.evaluation.batch_size)
+    with replace_file(run.folder / "modality_share.parquet") as tmp:
+        frame.to_parquet(tmp, index=False)
+    return share_summary(frame, names)
+
+
 def set_reference(run: Run, target: TargetModel) -> None:
     """Training inputs that fills ("another image") and reference-based rivals draw from."""
+    target.set_reference(reference_inputs(run, target))
+
+
+def reference_inputs(run: Run, target: TargetModel) -> Inputs:
+    """:data:`REFERENCE_SIZE` rows of the training split, prepared."""
     rows = run.rows("train")
     picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
     inputs = Collator(target)([rows[int(i)] for i in picks])
     inputs.pop("labels", None)
-    target.set_reference(inputs)
+    return inputs
 
 
 def supports(rival: Rival, target: TargetModel) -> bool:

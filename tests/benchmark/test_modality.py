@@ -1,0 +1,45 @@
+"""Shares over a split: sums by hand, and the agreement with what is known to decide."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from sidelight.benchmark.modality import share_note, share_summary
+
+NAMES = ("image", "text")
+
+
+def frame(**more: list[object]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "sample": [0, 1, 2, 3],
+            "confidence": [1.0, 0.9, 0.8, 0.7],
+            "drop_image": [0.5, 0.0, 0.3, 0.0],
+            "drop_text": [0.5, 0.6, 0.1, 0.0],
+            "drop_all": [0.5, 0.6, 0.3, 0.0],
+            "share_image": [0.5, 0.0, 0.75, float("nan")],
+            "share_text": [0.5, 1.0, 0.25, float("nan")],
+            "needed": ["image+text", "text", "image+text", ""],
+            **more,
+        }
+    )
+
+
+def test_means_leave_out_samples_without_a_share() -> None:
+    found = share_summary(frame(), NAMES)
+    assert found["n"] == 4
+    assert found["drops"] == {"image": pytest.approx(0.2), "text": pytest.approx(0.3)}
+    assert found["shares"] == {
+        "image": pytest.approx(1.25 / 3, abs=1e-6),
+        "text": pytest.approx(1.75 / 3, abs=1e-6),
+    }
+    assert "right" not in found
+    assert "agrees" not in share_note(found)
+
+
+def test_right_is_exactly_the_deciding_modalities() -> None:
+    found = share_summary(frame(decided_by=["both", "text", "text", None]), NAMES)
+    assert (found["right"], found["right_n"]) == (pytest.approx(2 / 3, abs=1e-6), 3)
+    assert found["right_by"] == {"both": 1.0, "text": 0.5}
+    assert "(n = 3), the measurement agrees in 66.7%" in share_note(found)

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -56,17 +57,30 @@ def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto
     import transformers
 
     auto = getattr(transformers, auto_class)
-    labels = {"id2label": dict(enumerate(classes)), "label2id": {n: i for i, n in enumerate(classes)}}
-    return auto.from_config(architecture_config(architecture, auto, "target.architecture", **labels))
+    config = architecture_config(
+        architecture,
+        auto,
+        "target.architecture",
+        id2label=dict(enumerate(classes)),
+        label2id={name: i for i, name in enumerate(classes)},
+    )
+    return auto.from_config(config)
 
 
-def architecture_config(architecture: Mapping[str, Any], auto: Any, where: str, **more: Any) -> Any:
+def architecture_config(
+    architecture: Mapping[str, Any],
+    auto: Any,
+    where: str,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    **more: Any,
+) -> Any:
     """The Hugging Face config that ``architecture`` describes.
 
     Args:
         architecture: ``{"model_type": "vit", ...}`` and any option of that type's config.
         auto: the ``AutoModel...`` class that shall build it.
         where: the key in the configuration, for messages.
+        defaults: options that hold where the type has them and ``architecture`` names no others.
         more: options that are not checked.
 
     Raises:
@@ -89,7 +103,8 @@ def architecture_config(architecture: Mapping[str, Any], auto: Any, where: str, 
         )
     if type(plain) not in auto._model_mapping:
         raise ConfigError(f"{where}: transformers has no {auto.__name__} of type {kind!r}.")
-    return transformers.AutoConfig.for_model(kind, **options, **more)
+    own = {k: v for k, v in defaults.items() if hasattr(plain, k)}
+    return transformers.AutoConfig.for_model(kind, **{**own, **options}, **more)
 
 
 def _reads(auto: Any, config: Any, option: str) -> bool:

@@ -189,7 +189,11 @@ class FusionClassifier(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         # Called for what is ours only; encoders initialise their own.
-        if isinstance(module, nn.Linear):
+        if module is self.classifier:
+            # near even odds to begin with, whatever the width
+            nn.init.normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import AutoConfig, AutoModel, PreTrainedModel
@@ -49,8 +50,8 @@ def text_encoder(section: FusionTextSection, processor: ImageTextProcessor) -> P
     where = "target.fusion.text"
     if section.only("pretrained", "architecture", where=where) == "pretrained":
         return _pretrained(section.pretrained, section.revision)
-    values = {**TextTarget.config_values(processor.tokenizer), **(section.architecture or {})}
-    return _new(values, f"{where}.architecture")
+    fitting = TextTarget.config_values(processor.tokenizer)
+    return _new(section.architecture or {}, f"{where}.architecture", fitting)
 
 
 def image_encoder(section: FusionImageSection) -> PreTrainedModel:
@@ -72,6 +73,6 @@ def _pretrained(place: str | None, revision: str | None) -> PreTrainedModel:
     return AutoModel.from_pretrained(found, revision=revision, **options)
 
 
-def _new(values: dict[str, Any], where: str) -> PreTrainedModel:
-    config = architecture_config(values, AutoModel, where)
+def _new(values: dict[str, Any], where: str, fitting: Mapping[str, Any] | None = None) -> PreTrainedModel:
+    config = architecture_config(values, AutoModel, where, fitting or {})
     return AutoModel.from_config(config, **encoder_options(config))

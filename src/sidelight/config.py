@@ -128,6 +128,17 @@ class ScorerSection(Section):
         }
 
 
+class ImportedSection(Section):
+    """A file of maps made elsewhere (format: :mod:`sidelight.data.maps`): one more row of every table.
+
+    ``signed`` says whether scores below 0 speak against the class; by default the file says or shows it.
+    """
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    path: str
+    signed: bool | None = None
+
+
 class EvaluationSection(Section):
     """What is measured on the test split.
 
@@ -138,6 +149,7 @@ class EvaluationSection(Section):
     together, e.g. ``[[image, text], [image], [text]]``; by default all of them, and each alone.
     ``rivals`` are names, or one-key mappings ``{name: {option: value}}``; those in
     ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only.
+    ``imported`` lists maps that another program made, ``{name, path, signed}``.
     """
 
     count: int = 500
@@ -152,6 +164,7 @@ class EvaluationSection(Section):
     tie_draws: int = 1
     rivals: list[str | dict[str, dict[str, Any]]] | None = None
     few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
+    imported: list[ImportedSection] = Field(default_factory=list)
     seed: int = 0
 
 

@@ -97,27 +97,46 @@ class Run:
 
     def open_target(self) -> TargetModel:
         """The classifier: the one trained here before, the pretrained one, or a new one (trained now)."""
-        folder = self.folder / "target"
-        recover_folder(folder)
-        section = self.config.target
-        family = TARGETS[self._family()]
-        if (folder / "metrics.json").is_file():
-            kept = str(folder)
-            return self._wrap(family.load_model(kept), family.load_processor(kept, {}))
-        processor = family.new_processor(section)
-        model = self._new_model(section, family, processor)
-        target = self._wrap(model, processor)
+        folder, section = self.folder / "target", self.config.target
+        kept = self.saved_target(folder)
+        if kept is not None:
+            return kept
+        target = self.new_target()
         if section.training is not None:
             train_classifier(target, self.rows("train"), self.rows("validation"), folder, section.training)
         elif section.convert is not None:
             save_target(target, folder, {})
+        elif section.pretrained is None:
+            log.warning(
+                "the architecture is neither pretrained nor trained: its maps explain random weights."
+            )
         return target
+
+    def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
+        """The classifier that a finished training or conversion left in ``folder``; ``None`` where there is none."""
+        recover_folder(folder)
+        if not (folder / "metrics.json").is_file():
+            return None
+        family = TARGETS[self._family()]
+        return self._wrap(family.load_model(str(folder)), family.load_processor(str(folder), {}), section)
+
+    def new_target(self, section: TargetSection | None = None) -> TargetModel:
+        """A classifier as ``section`` (default: the run's own) describes it, before any training.
+
+        Raises:
+            ConfigError: the section names no model, or several, or one that cannot be built.
+        """
+        section = self.config.target if section is None else section
+        family = TARGETS[self._family()]
+        processor = family.new_processor(section)
+        return self._wrap(self._new_model(section, family, processor), processor, section)
 
     def _family(self) -> str:
         return "+".join(self.dataset.modalities)
 
-    def _wrap(self, model: Any, processor: Any) -> TargetModel:
-        return as_target(model, processor, family=self._family(), **self.config.target.options)
+    def _wrap(self, model: Any, processor: Any, section: TargetSection | None = None) -> TargetModel:
+        options = (section or self.config.target).options
+        return as_target(model, processor, family=self._family(), **options)
 
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
         section.only("pretrained", "architecture", "convert", "fusion")
@@ -130,10 +149,6 @@ class Run:
             from sidelight.models.mobilenet import from_weights
 
             return from_weights(section.convert.weights, section.convert.classes, self.dataset.classes)
-        if section.training is None:
-            log.warning(
-                "the architecture is neither pretrained nor trained: its maps explain random weights."
-            )
         if section.fusion is not None:
             from sidelight.models.fusion_build import new_fusion
 

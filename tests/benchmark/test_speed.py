@@ -1,13 +1,17 @@
-"""Peak memory is a method's own, whatever ran before it."""
+"""Peak memory is a method's own, whatever ran before it; when a training has paid for itself."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from sidelight.benchmark.speed import peak_memory
+from sidelight.benchmark.models import training_seconds
+from sidelight.benchmark.speed import SpeedRow, break_even, peak_memory
+from sidelight.errors import InputError
+from sidelight.files import write_json
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or torch.cuda.is_available(), reason="reads RSS")
@@ -20,3 +24,45 @@ def test_an_earlier_peak_does_not_hide_a_later_one() -> None:
             del blocks
         found.append(peak.mb)
     assert min(found) > 150
+
+
+def row(method: str, batch: int, explain_ms: float) -> SpeedRow:
+    return SpeedRow(method, batch, 5.0, explain_ms, explain_ms / 5, 1.0, 3)
+
+
+def test_break_even_by_hand() -> None:
+    """60 s of training; alone 100 − 10 = 90 ms are saved an explanation, in eights (400 − 40) / 8 = 45 ms."""
+    rows = [row("sidelight", 1, 10), row("ig", 1, 100), row("sidelight", 8, 40), row("ig", 8, 400)]
+    found = break_even(rows, 60.0)
+    assert [(b.method, b.batch, b.saved_ms, b.explanations) for b in found] == [
+        ("ig", 1, 90.0, 667),  # 666.7
+        ("ig", 8, 45.0, 1334),  # 1333.3
+    ]
+    at = found[0].explanations
+    assert at is not None
+    assert 60 + 0.010 * at <= 0.100 * at
+    assert 60 + 0.010 * (at - 1) > 0.100 * (at - 1)
+
+
+def test_a_rival_that_is_no_slower_is_never_overtaken() -> None:
+    rows = [row("sidelight", 1, 10), row("random", 1, 10), row("constant", 1, 6)]
+    assert [(b.saved_ms, b.explanations) for b in break_even(rows, 1.0)] == [(0.0, None), (-4.0, None)]
+    assert break_even([rows[0], row("slow", 1, 11)], 0.0)[0].explanations == 0
+
+
+def test_break_even_refuses_what_it_cannot_compare() -> None:
+    with pytest.raises(InputError, match="batch 8"):
+        break_even([row("sidelight", 1, 1), row("ig", 8, 9)], 1.0)
+    for seconds in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="training_seconds"):
+            break_even([], seconds)
+
+
+def test_training_time_is_the_mean_over_seeds(tmp_path: Path) -> None:
+    assert training_seconds(str(tmp_path)) is None
+    write_json(
+        tmp_path / "fit.json", {"scorers": {"0": {"train_runtime": 10.0}, "1": {"train_runtime": 14.0}}}
+    )
+    assert training_seconds(str(tmp_path)) == 12.0
+    write_json(tmp_path / "fit.json", {"scorers": {}})
+    assert training_seconds(str(tmp_path)) is None

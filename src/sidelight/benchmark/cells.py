@@ -165,6 +165,7 @@ def measurement_of(config: RunConfig, modalities: Sequence[str]) -> EvaluationSe
             "metrics": own.metrics or [m for m in COLUMNS if m in METRICS],
             "rivals": [],
             "few_samples": [],
+            "imported": [],
         }
     )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from sidelight.data.images import ImageTransform
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
+from sidelight.files import read_json
 from sidelight.registry import Registry
 from sidelight.scorers import Scorer
 from sidelight.targets import TARGETS, TargetModel, as_target
@@ -46,6 +47,15 @@ def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer,
             inputs["pixel_values"] = torch.randn(batch, *shape)
     target.check(inputs)
     return explainer or Explainer(target, Scorer(target.spec(target.to_device(inputs)))), inputs
+
+
+def training_seconds(model: str) -> float | None:
+    """What training one scorer of a run folder took, averaged over its seeds; ``None`` where it is not known."""
+    facts = Path(model) / "fit.json"
+    if not facts.is_file():
+        return None
+    found = [s["train_runtime"] for s in read_json(facts)["scorers"].values() if "train_runtime" in s]
+    return sum(found) / len(found) if found else None
 
 
 def _open_target(name: str) -> TargetModel:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sidelight.baselines import DEFAULT_RIVALS, coincidences, make_rival
 from sidelight.baselines.base import Rival
 from sidelight.baselines.degeneracy import PLAIN, SUSPECTS
 from sidelight.benchmark.evaluate import run_evaluation
+from sidelight.benchmark.imported import imported_of
 from sidelight.benchmark.modality import share_note, share_rows, share_summary
 from sidelight.benchmark.settings import EvalBatch, EvalSettings, Method
 from sidelight.benchmark.statistics import summarise
@@ -166,7 +168,16 @@ def evaluate_run(run: Run) -> dict[str, Any]:
         explainer = run.explainer(seed, target)
         methods[f"{OURS}#{seed}"] = ScorerMethod(explainer, scorer_fingerprint(explainer))
     methods.update({r.name: r for r in rivals})
-    scores, curves = measure(run, target, rows, methods)
+    imported = imported_of(section, [OURS, *(r.name for r in rivals)])
+    for maps in imported:  # refused now, not after hours
+        maps.require(range(len(rows)), target.modalities)
+    measured = [
+        # apart from the rest: a file may be added, or change, when everything else is measured already
+        measure(run, target, rows, {maps.name: maps}, run.folder / "evaluation" / "imported" / maps.slug)
+        for maps in imported
+    ]
+    measured.insert(0, measure(run, target, rows, methods))
+    scores, curves = (pd.concat(tables, ignore_index=True) for tables in zip(*measured, strict=True))
     notes = degeneracy_notes(target, rows, rivals) + dimming_notes(target, rows, fills_of(section, target))
     shares = measured_shares(run, target, rows)
     if shares:
@@ -190,12 +201,13 @@ def evaluate_run(run: Run) -> dict[str, Any]:
 
 
 def measure(
-    run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method]
+    run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method], folder: Path | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every method on ``rows`` as ``run.config.evaluation`` says, resuming in ``run.folder``.
+    """Every method on ``rows`` as ``run.config.evaluation`` says, resuming in ``folder``.
 
     Args:
         methods: by name; what follows a ``#`` is the seed of a scorer.
+        folder: of finished batches; default ``evaluation/`` of the run.
 
     Returns:
         Per-sample rows with a ``seed`` column, and mean curves.
@@ -211,7 +223,7 @@ def measure(
         forward_batch=section.forward_batch,
         seed=section.seed,
     )
-    folder = run.folder / "evaluation"
+    folder = run.folder / "evaluation" if folder is None else folder
     cut = len(rows) if section.curve_count is None else min(section.curve_count, len(rows))
     full = run_evaluation(
         target,

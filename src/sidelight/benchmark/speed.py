@@ -1,10 +1,11 @@
-"""What an explanation costs beside the classification it explains: time ratio and peak memory."""
+"""What an explanation costs beside the classification it explains: time ratio, peak memory, break-even."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +16,14 @@ from typing import Any
 import torch
 
 from sidelight.baselines.base import Rival
+from sidelight.errors import InputError
 from sidelight.explainer import Explainer
 from sidelight.types import Inputs
 
 #: seconds after which a method is not repeated again
 PATIENCE = 20.0
+#: our own method's name in the rows
+OURS = "sidelight"
 
 
 @dataclass
@@ -56,6 +60,48 @@ class SpeedRow:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class BreakEven:
+    """When the training of a scorer has paid for itself against one rival.
+
+    Attributes:
+        method: the rival.
+        batch: samples at once.
+        saved_ms: what one explanation costs the rival more than it costs us; below zero where it costs less.
+        explanations: from so many on, training included, ours are the cheaper ones; ``None``: never.
+    """
+
+    method: str
+    batch: int
+    saved_ms: float
+    explanations: int | None
+
+
+def break_even(rows: Sequence[SpeedRow], training_seconds: float) -> list[BreakEven]:
+    """Explanations after which ``training / (rival − ours)`` seconds are won back, for each rival and batch size.
+
+    Args:
+        rows: from :func:`measure_speed`, ours among them.
+        training_seconds: what training the scorer took, on a machine like the one the rows were timed on.
+
+    Raises:
+        InputError: no row of ours at a batch size, or a training time that is negative or not finite.
+    """
+    if not (math.isfinite(training_seconds) and training_seconds >= 0):
+        raise InputError(f"training_seconds must be finite and not negative; got {training_seconds}.")
+    own = {r.batch: r for r in rows if r.method == OURS}
+    found = []
+    for row in rows:
+        if row.method == OURS:
+            continue
+        if row.batch not in own:
+            raise InputError(f"{row.method!r} was timed at batch {row.batch}, {OURS} was not: time both.")
+        saved = (row.explain_ms - own[row.batch].explain_ms) / row.batch
+        count = math.ceil(1e3 * training_seconds / saved) if saved > 0 else None
+        found.append(BreakEven(row.method, row.batch, round(saved, 4), count))
+    return found
+
+
 def measure_speed(
     explainer: Explainer,
     inputs: Inputs,
@@ -83,7 +129,7 @@ def measure_speed(
 
             classes = classify().clone()
             methods: list[tuple[str, Callable[[], Any]]] = [
-                ("sidelight", lambda part=part: explainer.attribute(part))  # type: ignore[misc]
+                (OURS, lambda part=part: explainer.attribute(part))  # type: ignore[misc]
             ]
             methods += [
                 (r.name, lambda r=r, part=part, c=classes: (classify(), r(target, part, c)))  # type: ignore[misc]

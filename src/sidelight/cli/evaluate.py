@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from sidelight.cli.common import (
     JsonOption,
     RunArgument,
@@ -16,12 +21,23 @@ from sidelight.cli.common import (
 NAME = "evaluate"
 
 
-def run(folder: RunArgument, set_: SetOption = None, json: JsonOption = None) -> None:
+def run(
+    folder: RunArgument,
+    maps: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Maps made elsewhere, .npz or .parquet: one more row, named after the file. Repeatable."
+        ),
+    ] = None,
+    set_: SetOption = None,
+    json: JsonOption = None,
+) -> None:
     """Measure every method of RUN on its test split; an interrupted evaluation continues."""
     quiet_libraries()
+    from sidelight.benchmark.imported import with_maps
     from sidelight.benchmark.run import evaluate_run
     from sidelight.config import dump_config, parse_config
-    from sidelight.errors import ConfigError
+    from sidelight.errors import SidelightError
     from sidelight.experiment import Run
 
     current = before = Run.open(folder)
@@ -30,9 +46,11 @@ def run(folder: RunArgument, set_: SetOption = None, json: JsonOption = None) ->
 
         config = parse_config(yaml.safe_load(dump_config(before.config)), set_)
         current = Run.create(folder, config)
+    if maps:
+        current = Run.create(folder, with_maps(current.config, maps))
     try:
         results = evaluate_run(current)
-    except ConfigError:  # the folder goes on saying what its results were made with
+    except SidelightError:  # the folder goes on saying what its results were made with
         Run.create(folder, before.config)
         raise
     print_summary(results["rows"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
+
+if TYPE_CHECKING:
+    from sidelight.benchmark.speed import BreakEven
 
 NAME = "speed"
 
@@ -31,16 +34,19 @@ def run(
     repeats: Annotated[int, typer.Option(min=1, help="Pairs of passes for each figure.")] = 15,
     json: JsonOption = None,
 ) -> None:
-    """Time classification against explanation, in turn in one run, with peak memory."""
+    """Time classification against explanation, in turn in one run, with peak memory.
+
+    Of a run folder, whose training was timed, also from how many explanations on the scorer is the cheaper way.
+    """
     quiet_libraries()
     import torch
     from rich.console import Console
     from rich.table import Table
 
     from sidelight.baselines import DEFAULT_RIVALS, make_rival
-    from sidelight.benchmark.models import speed_subject
+    from sidelight.benchmark.models import speed_subject, training_seconds
     from sidelight.benchmark.run import supports
-    from sidelight.benchmark.speed import measure_speed
+    from sidelight.benchmark.speed import break_even, measure_speed
 
     if threads:
         torch.set_num_threads(threads)
@@ -60,7 +66,10 @@ def run(
         repeats,
         on_row=lambda r: say(f"  {r.method:<22} batch {r.batch:<3} ×{r.ratio:.3f}"),
     )
-    table = Table("method", "batch", "classify ms", "explain ms", "explain ÷ classify", "peak MB")
+    training = training_seconds(model)
+    paid = {} if training is None else {(b.method, b.batch): b for b in break_even(rows, training)}
+    headings = ["method", "batch", "classify ms", "explain ms", "explain ÷ classify", "peak MB"]
+    table = Table(*headings, *(["paid for after"] if paid else []))
     for r in rows:
         table.add_row(
             r.method,
@@ -69,6 +78,19 @@ def run(
             f"{r.explain_ms:.1f}",
             f"{r.ratio:.3f}",
             f"{r.peak_mb:.0f}",
+            *([_paid_for(paid.get((r.method, r.batch)))] if paid else []),
         )
     Console().print(table)
-    write_rows([r.to_dict() for r in rows], json)
+    if paid:
+        say(
+            f"paid for after: explanations from which on training the scorer ({training:.0f} s) and explaining with "
+            "it costs less than the rival, if it was trained on a machine like this one."
+        )
+    counts = {key: {"break_even": b.explanations} for key, b in paid.items()}
+    write_rows([{**r.to_dict(), **counts.get((r.method, r.batch), {})} for r in rows], json)
+
+
+def _paid_for(found: BreakEven | None) -> str:
+    if found is None:
+        return ""
+    return "never" if found.explanations is None else f"{found.explanations:,}"

@@ -1,0 +1,79 @@
+"""The maps of one method on a run's test split, in a file that another benchmark can read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from sidelight.baselines import make_rival
+from sidelight.benchmark.run import OURS, ScorerMethod, TestBatches, rivals_of, set_reference
+from sidelight.benchmark.settings import EvalBatch, Method
+from sidelight.data.maps import MapFile, write_maps
+from sidelight.experiment import Run
+from sidelight.targets import TargetModel
+from sidelight.types import Scores
+
+
+def export_maps(
+    run: Run,
+    path: str | Path,
+    method: str = OURS,
+    seed: int | None = None,
+    count: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write the raw maps of ``method``, as the benchmark would judge them, for the samples it would judge.
+
+    Args:
+        run: fitted.
+        path: ``.npz`` or ``.parquet``, see :mod:`sidelight.data.maps`.
+        method: ``sidelight``, or a rival; with the options that the run's configuration gives it.
+        seed: of the scorer (default: the first).
+        count: samples (default: ``evaluation.count``).
+        progress: show a bar.
+
+    Raises:
+        UnknownNameError: there is no such rival.
+        CheckpointError: the run is not fitted, or the disk refused.
+    """
+    section = run.config.evaluation
+    target = run.open_target()
+    set_reference(run, target)
+    chosen: Method
+    if method == OURS:
+        chosen = ScorerMethod(run.explainer(seed, target), "")
+    else:
+        chosen = next((r for r in rivals_of(section) if r.name == method), None) or make_rival(method)
+    batches = TestBatches(target, run.rows("test", count or section.count), section.batch_size)
+    found: dict[str, dict[int, np.ndarray]] = {m: {} for m in target.modalities}
+    for batch in track(batches, f"maps of {method}", total=len(batches), disable=not progress):
+        scores = raw_maps(chosen, target, batch)
+        for modality, real in target.feature_mask(batch.inputs).items():
+            own = zip(batch.ids, scores[modality].float().cpu(), real.cpu(), strict=True)
+            found[modality].update({i: _values(s, r) for i, s, r in own})
+    return write_maps(path, MapFile(found, chosen.signed))
+
+
+def raw_maps(method: Method, target: TargetModel, batch: EvalBatch, classes: Tensor | None = None) -> Scores:
+    """Scores of a method for the predicted class (or ``classes`` ``[B]``) of each sample of a batch."""
+    if classes is None:
+        classes = target.encode(batch.inputs).prediction.clone()
+    ids: Sequence[int] = list(batch.ids)
+    if "ids" in inspect.signature(method).parameters:
+        found = method(target, batch.inputs, classes, ids=ids)  # type: ignore[call-arg]
+    else:
+        found = method(target, batch.inputs, classes)
+    return {name: s.detach() for name, s in found.items()}
+
+
+def _values(scores: Tensor, real: Tensor) -> np.ndarray:
+    """Scores of the real features of one sample: image ``[H, W]``, text ``[T]`` without what is no feature."""
+    if scores.ndim == 3:
+        return scores[0].numpy()
+    return torch.masked_select(scores, real).numpy()

@@ -1,0 +1,29 @@
+"""``sidelight export-maps``: the maps of one method, for another benchmark or for this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidelight.cli.common import RunArgument, quiet_libraries, say
+
+NAME = "export-maps"
+
+
+def run(
+    folder: RunArgument,
+    out: Annotated[Path, typer.Option(help="File to write, .npz or .parquet.", dir_okay=False)],
+    method: Annotated[str, typer.Option(help="sidelight, or a rival.")] = "sidelight",
+    seed: Annotated[int | None, typer.Option(help="Seed of the scorer (default: the first).")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Test samples (default: as the evaluation).")
+    ] = None,
+) -> None:
+    """Write the raw maps of a method on RUN's test split; `sidelight evaluate --maps` reads such files."""
+    quiet_libraries()
+    from sidelight.benchmark.export import export_maps
+    from sidelight.experiment import Run
+
+    say(f"maps: {export_maps(Run.open(folder), out, method, seed, count)}")

@@ -32,7 +32,7 @@ from sidelight.scorers import Scorer
 from sidelight.scorers.head import is_constant
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.targets import TargetModel
-from sidelight.targets.dimming import blind_fills
+from sidelight.targets.removal import blind_fills, granted_classes
 from sidelight.types import Scores
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ def train_scorer(
     bar = show_progress(trainer, "scorer")
     try:
         with target.borrowed():
-            warn_of_blind_fills(target, train, objective_config.fills)
+            warn_of_removal(target, train, objective_config.fills)
             if resume is not None and is_finished(resume):
                 module.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
                 seconds = trainer.csv_log.seconds
@@ -224,18 +224,28 @@ def train_scorer(
     return {**{k: float(v) for k, v in metrics.items()}, "train_runtime": round(seconds, 3)}
 
 
-def warn_of_blind_fills(target: TargetModel, rows: Any, fills: Sequence[str], count: int = 16) -> list[str]:
-    """Warn of fills under which the scorer cannot learn what a small score costs; returns their names."""
+def warn_of_removal(target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64) -> None:
+    """Warn where the fills teach a scorer little: small scores remove nothing, or a class needs no evidence."""
     batch = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
     batch.pop("labels", None)
-    found = blind_fills(target, target.to_device(batch), fills)
-    if found:
+    inputs = target.to_device(batch)
+    for fill in blind_fills(target, inputs, fills):
         log.warning(
             "under fill %s this target hardly notices a score of 0.1: it normalises its input, so only exact zeros "
             "remove anything and the scorer learns from little else. Consider another of objective.fills, e.g. [mean].",
-            ", ".join(found),
+            fill,
         )
-    return found
+    granted = granted_classes(target, inputs, fills)
+    if len(granted) == len(fills):  # otherwise another fill teaches what this one does not
+        for found in granted:
+            log.warning(
+                "with everything removed under fill %s this target says %r (p = %.2f): any map keeps samples of that "
+                "class, and their maps will be arbitrary. Add a fill to objective.fills that leaves it undecided, e.g. "
+                "random.",
+                found.fill,
+                found.label,
+                found.probability,
+            )
 
 
 def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path | None:

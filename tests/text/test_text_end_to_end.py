@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import warnings
 from html import unescape
@@ -22,7 +23,7 @@ from typer.testing import CliRunner
 
 from sidelight import Explainer, Explanation
 from sidelight.benchmark.page import report_runs
-from sidelight.benchmark.run import dimming_notes, evaluate_run, known_evidence
+from sidelight.benchmark.run import evaluate_run, known_evidence, removal_notes
 from sidelight.cli.app import app
 from sidelight.config import load_config, parse_config
 from sidelight.data.collate import Collator
@@ -34,7 +35,9 @@ from sidelight.experiment import Run, find_pretrained
 from sidelight.explainer import new_scorer
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TextTarget
+from sidelight.targets.removal import granted_classes
 from sidelight.text import TruncationWarning, visible
+from sidelight.training import warn_of_removal
 from sidelight.viz.export import to_png
 
 CONFIG = """
@@ -429,6 +432,30 @@ def test_fills_that_dim_without_removing_are_said() -> None:
             for name, parameter in model.named_parameters():
                 if name.startswith("classifier"):
                     parameter.mul_(20)
-        notes[family] = dimming_notes(TextTarget(model, tokenizer), rows, ["zero", "mean"])
-    assert not notes["bert"]
-    assert [n.split()[1] for n in notes["deberta-v3"]] == ["zero"]
+        notes[family] = removal_notes(TextTarget(model, tokenizer), rows, ["zero", "mean"])
+    dimmed = {
+        family: [n.split()[1] for n in found if n.startswith("Under")] for family, found in notes.items()
+    }
+    assert dimmed == {"bert": [], "deberta-v3": ["zero"]}
+
+
+def test_a_class_that_needs_no_evidence_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"text": t} for t in ("the film was great", "a truly awful movie", "dull")]
+    model, tokenizer = make_pair("bert")
+    head = next(m for n, m in model.named_modules() if n == "classifier")
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
+    target = TextTarget(model, tokenizer)
+    (found,) = granted_classes(target, target.prepare([r["text"] for r in rows]), ["zero"])
+    sure = math.exp(5) / (math.exp(5) + 2)
+    assert (found.fill, found.label, found.share) == ("zero", target.id2label[1], 1.0)
+    assert found.probability == pytest.approx(sure, abs=1e-6)
+    (note,) = removal_notes(target, rows, ["zero"])
+    assert f"p = {sure:.2f}; 100% of the samples" in note
+    with caplog.at_level("WARNING"):
+        warn_of_removal(target, rows, ["zero"])
+    assert "leaves it undecided" in caplog.text
+    with torch.no_grad():
+        head.bias.zero_()
+    assert not granted_classes(target, target.prepare([r["text"] for r in rows]), ["zero"])

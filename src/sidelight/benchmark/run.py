@@ -32,7 +32,7 @@ from sidelight.masking import default_fills
 from sidelight.metrics import METRICS
 from sidelight.report.table import markdown_table
 from sidelight.targets import TargetModel
-from sidelight.targets.dimming import blind_fills
+from sidelight.targets.removal import blind_fills, granted_classes
 from sidelight.types import Inputs, Scores
 
 log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def evaluate_run(run: Run) -> dict[str, Any]:
     ]
     measured.insert(0, measure(run, target, rows, methods))
     scores, curves = (pd.concat(tables, ignore_index=True) for tables in zip(*measured, strict=True))
-    notes = degeneracy_notes(target, rows, rivals) + dimming_notes(target, rows, fills_of(section, target))
+    notes = degeneracy_notes(target, rows, rivals) + removal_notes(target, rows, fills_of(section, target))
     shares = measured_shares(run, target, rows)
     if shares:
         notes.append(share_note(shares))
@@ -310,15 +310,23 @@ def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], co
     return [c.note for c in coincidences(target, inputs, classes, suspects)]
 
 
-def dimming_notes(target: TargetModel, rows: Any, fills: Sequence[str], count: int = 16) -> list[str]:
-    """A sentence on each fill under which a small score removes nothing from ``rows``."""
+def removal_notes(target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64) -> list[str]:
+    """A sentence on each fill under which removing features does less than a reader would think."""
     inputs = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
     inputs.pop("labels", None)
-    return [
+    inputs = target.to_device(inputs)
+    dimmed = [
         f"Under {fill} fill a score of 0.1 everywhere leaves this target's confidence as it is: only exact zeros "
         "remove anything, so average drop under it says little here."
-        for fill in blind_fills(target, target.to_device(inputs), fills)
+        for fill in blind_fills(target, inputs, fills)
     ]
+    granted = [
+        f"With everything removed under {g.fill} fill this target says {g.label!r} (p = {g.probability:.2f}; "
+        f"{g.share:.0%} of the samples): those keep their prediction under any map, so read that fill's average "
+        "drop as one about the others."
+        for g in granted_classes(target, inputs, fills)
+    ]
+    return dimmed + granted
 
 
 def scorer_fingerprint(explainer: Explainer) -> str:

@@ -53,7 +53,7 @@ def test_the_logits_by_hand_in_float64(image: Callable[[], nn.Module]) -> None:
         cells = state.flatten(2).transpose(1, 2) if state.ndim == 4 else state
         cells = model.image_projection(cells)
         if state.ndim == 4:
-            cells = cells + sine_positions(*state.shape[-2:], 16).double()
+            cells = cells + 0.1 * sine_positions(*state.shape[-2:], 16).double()
         kinds = model.type_embedding.weight
         words = model.text_projection(text.last_hidden_state) + kinds[2]
         tokens = torch.cat([kinds[0].expand(2, 1, -1), cells + kinds[1], words], 1)

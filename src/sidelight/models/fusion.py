@@ -116,7 +116,7 @@ class FusionClassifier(PreTrainedModel):
     """Text encoder, image encoder, and a transformer over the tokens of both with a class token.
 
     The image encoder may be a transformer or a convolutional network, whose last feature map is
-    read cell by cell; cells get fixed sine positions, as nothing else says where they are.
+    read cell by cell; cells get sine positions, as nothing else says where they are.
 
     Args:
         config: of both encoders and what joins them.
@@ -154,6 +154,8 @@ class FusionClassifier(PreTrainedModel):
         self.text_projection = _projection(config.text_channels, config.width)
         self.image_projection = _projection(config.image_channels, config.width)
         self.type_embedding = nn.Embedding(3, config.width)
+        # small at first, so that what a cell shows is not drowned by where it lies
+        self.position_scale = nn.Parameter(torch.full((1,), 0.1))
         self.fusion = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 config.width,
@@ -289,7 +291,7 @@ class FusionClassifier(PreTrainedModel):
         grid = (image.shape[2], image.shape[3]) if image.ndim == 4 else None
         cells = self.image_projection(image.flatten(2).transpose(1, 2) if grid else image)
         if grid:
-            cells = cells + sine_positions(*grid, cells.shape[-1]).to(cells)
+            cells = cells + self.position_scale * sine_positions(*grid, cells.shape[-1]).to(cells)
         words = self.text_projection(text)
         kinds = self.type_embedding.weight
         first = kinds[CLS].expand(len(cells), 1, -1)

@@ -1,0 +1,75 @@
+"""Fitting a scorer beside an image-text model in the library: what is trained, and with which terms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pair_models import make, make_target, make_tokenizer, match_rows
+from sidelight.data.images import ImageTransform
+from sidelight.errors import UnknownNameError
+from sidelight.explainer import Explainer, new_scorer
+from sidelight.objective import task_loss
+from sidelight.scorers import ScorerConfig
+from sidelight.settings import ObjectiveConfig
+from sidelight.targets import ImageTextProcessor
+from sidelight.training import ScorerObjective
+
+SMALL: dict[str, Any] = {"image": {"channels": [8, 8]}, "text": {"width": 16, "layers": 1, "heads": 2}}
+
+
+@pytest.mark.parametrize("name", ["fusion-vit", "clip", "vilt-vqa"])
+def test_fit_explain_save_and_load_in_the_library(name: str, tmp_path: Path) -> None:
+    processor = ImageTextProcessor(ImageTransform((32, 32)), make_tokenizer())
+    model = make(name)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    pairs = [(r["image"], r["text"]) for r in match_rows(48)]
+    explainer = Explainer.fit(
+        model,
+        pairs,
+        processor=processor,
+        output_dir=tmp_path / "run",
+        label="prediction",
+        decoder=SMALL,
+        on_collapse="warn",
+        layers=[-2, -1],
+        epochs=1,
+        batch_size=16,
+    )
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    found = explainer.explain(pairs[:3])
+    assert [set(e.scores) for e in found] == [{"image", "text"}] * 3
+    again = Explainer.from_pretrained(tmp_path / "run" / "scorer", model, processor=processor)
+    assert again.target.options() == explainer.target.options()
+    for a, b in zip(found, again.explain(pairs[:3]), strict=True):
+        assert all(np.array_equal(a.scores[m], b.scores[m]) for m in a.scores)
+
+
+def test_each_modality_is_masked_alone_and_together() -> None:
+    target = make_target("fusion-resnet")
+    rows = [(r["image"], r["text"]) for r in match_rows(4)]
+    scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
+    config = ObjectiveConfig(label="prediction", fills=("mean",), calibration="fixed", complement_weight=1.0)
+    objective = ScorerObjective(scorer, target, config).eval()
+    inputs = target.prepare(rows)
+    with torch.no_grad():
+        terms, scores, _ = objective.terms(inputs, None)
+        goal = torch.nn.functional.one_hot(target.encode(inputs).prediction, 3).float()
+
+        def masked(names: tuple[str, ...]) -> torch.Tensor:
+            return task_loss(target.classify(inputs, {m: scores[m] for m in names}, "mean"), goal)
+
+        torch.testing.assert_close(terms.task, masked(("image", "text")))
+        torch.testing.assert_close(terms.solo, masked(("image",)) + masked(("text",)))
+
+
+def test_unknown_fills_of_a_pair_are_refused_at_once() -> None:
+    target = make_target("fusion-resnet")
+    scorer = new_scorer(target, [(r["image"], r["text"]) for r in match_rows(1)], ScorerConfig(decoder=SMALL))
+    with pytest.raises(UnknownNameError, match="unknown text fill 'noise'"):
+        ScorerObjective(scorer, target, ObjectiveConfig(fills=("zero", "zero+noise")))

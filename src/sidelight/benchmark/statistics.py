@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import wilcoxon
+from scipy.stats import rankdata, wilcoxon
 
 from sidelight.errors import InputError
 from sidelight.metrics.base import METRICS
@@ -119,6 +119,29 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
     return adjusted
 
 
+def rank_biserial(difference: ArrayLike) -> float:
+    """Matched-pairs rank-biserial correlation, the effect size that belongs to Wilcoxon's test.
+
+    The share of the rank sum on which the difference is positive minus the share on which it
+    is negative; zero differences are dropped and ties share a rank, as in the test (Kerby,
+    "The simple difference formula", 2014).
+
+    Args:
+        difference: ``[n]`` paired differences.
+
+    Returns:
+        A value in [-1, 1]: 1 where every difference is positive, 0 where none differs; NaN for none.
+    """
+    values = np.asarray(difference, dtype=np.float64)
+    if values.size == 0:
+        return float("nan")
+    values = values[values != 0]
+    if values.size == 0:
+        return 0.0
+    ranks = rankdata(np.abs(values))
+    return float((ranks * np.sign(values)).sum() / ranks.sum())
+
+
 def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Wilcoxon signed-rank test of one method against every other on the same samples.
 
@@ -132,8 +155,10 @@ def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
 
     Returns:
         Columns modality, fill, granularity, metric, reference, method, reduction,
-        difference (mean of reference − method), better (whether that favours the
-        reference), p, p_holm, n.
+        difference (mean of reference − method), lo and hi (its 95 % bootstrap interval),
+        better (whether it favours the reference), effect (:func:`rank_biserial`, above zero
+        where it favours the reference), p, p_holm, n (pairs), seeds (of the reference) and
+        seeds_better (with how many of them alone the mean difference favours it).
 
     Raises:
         InputError: ``reference`` has no rows, or several reductions in one comparison.
@@ -152,20 +177,35 @@ def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
             )
         others = [column for column in table.columns if column[0] != reference]
         if own:
-            lines += _compare(table, own[0], others, dict(zip(_CASE, map(str, case), strict=True)))
+            named = dict(zip(_CASE, map(str, case), strict=True))
+            lines += _compare(table, _per_seed(group, own[0]), own[0], others, named)
     return pd.DataFrame(lines)
 
 
+def _per_seed(group: pd.DataFrame, own: tuple[str, str]) -> pd.DataFrame:
+    """``[sample, seed]`` values of the reference; one column where its seeds are not told apart."""
+    rows = group[(group["method"] == own[0]) & (group["reduction"] == own[1])]
+    seeds = rows["seed"].fillna(-1) if "seed" in rows else 0
+    return rows.assign(seed=seeds).pivot_table(index="sample", columns="seed", values="value")
+
+
 def _compare(
-    table: pd.DataFrame, own: tuple[str, str], others: list[tuple[str, str]], case: dict[str, str]
+    table: pd.DataFrame,
+    seeds: pd.DataFrame,
+    own: tuple[str, str],
+    others: list[tuple[str, str]],
+    case: dict[str, str],
 ) -> list[dict[str, object]]:
     sign = 1 if METRICS[case["metric"]].direction == "higher" else -1
     lines: list[dict[str, object]] = []
     for other in others:
-        difference = (table[own] - table[other]).dropna().to_numpy()
+        # stored values are float32, in which a small p would be 0
+        difference = (table[own] - table[other]).dropna().to_numpy(np.float64)
         # scipy has no answer where all differences are zero: there is no evidence of any
         p = float(wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
         mean = float(difference.mean()) if len(difference) else float("nan")
+        lo, hi = bootstrap_ci(difference) if len(difference) else (mean, mean)
+        alone = seeds.sub(table[other], axis="index").mean() * sign
         lines.append(
             {
                 **case,
@@ -173,9 +213,15 @@ def _compare(
                 "method": other[0],
                 "reduction": other[1],
                 "difference": mean,
+                "lo": float(lo),
+                "hi": float(hi),
                 "better": mean * sign > 0,
+                "effect": rank_biserial(difference * sign),
                 "p": p,
+                "p_holm": p,  # corrected below, where all of them are known
                 "n": len(difference),
+                "seeds": seeds.shape[1],
+                "seeds_better": int((alone > 0).sum()),
             }
         )
     for line, adjusted in zip(lines, holm([float(str(line["p"])) for line in lines]), strict=True):

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli import ablate, demo, evaluate, explain, fit, listing, report, speed
+from sidelight.cli import (
+    ablate,
+    demo,
+    evaluate,
+    explain,
+    export_maps,
+    fit,
+    listing,
+    report,
+    speed,
+    tables,
+)
 
 app = typer.Typer(
     name="sidelight",
@@ -33,5 +44,5 @@ def root(
     """See what in an input made a classifier say what it said, in one pass."""
 
 
-for module in (demo, fit, explain, evaluate, report, ablate, speed, listing):
+for module in (demo, fit, explain, evaluate, report, tables, ablate, export_maps, speed, listing):
     app.command(module.NAME)(module.run)

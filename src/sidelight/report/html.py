@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from sidelight.files import write_text
 from sidelight.report.data import Gallery, ReportData, ReportSection
+from sidelight.report.figures import Picture, radar_of, tradeoff_of
 from sidelight.report.reading import Overview, fact_value, overview, reading, setting_name
 from sidelight.report.summary import Cell, Column, Table, build_tables, short
 from sidelight.viz import style
@@ -29,13 +30,23 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """An inline picture with its caption."""
+
+    title: str
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
 class Panel:
-    """One setting of the switches: its table, its curves, and which options show it."""
+    """One setting of the switches: its table, its curves and drawings, and which options show it."""
 
     table: Table
     name: str
     options: tuple[int, ...]
     curves: Markup | None
+    drawings: tuple[Drawing, ...]
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,13 @@ def _environment() -> Environment:
 def _view(section: ReportSection, tables: Sequence[Table], ours: str, prefix: str) -> SectionView:
     groups, options = _switches(tables)
     panels = tuple(
-        Panel(table, setting_name(table), choice, _curves(section, table, ours, f"{prefix}p{i}-"))
+        Panel(
+            table,
+            setting_name(table),
+            choice,
+            _curves(section, table, ours, f"{prefix}p{i}-"),
+            _drawings(table, ours, f"{prefix}p{i}"),
+        )
         for i, (table, choice) in enumerate(zip(tables, options, strict=True))
     )
     return SectionView(
@@ -170,6 +187,23 @@ def _curves(section: ReportSection, table: Table, ours: str, prefix: str) -> Mar
     figure = plot_curves(data[keep], ours=ours)
     label = f"Deletion and insertion curves, {setting_name(table)}"
     return Markup(to_inline_svg(figure, prefix, label))
+
+
+def _drawings(table: Table, ours: str, prefix: str) -> tuple[Drawing, ...]:
+    """Radar and trade-off of one setting, where it has what they show."""
+    pictures: list[tuple[str, str, Picture | None]] = [
+        ("Metrics at a glance", "radar", radar_of(table, ours)),
+        ("Faithfulness against clarity", "tradeoff", tradeoff_of(table, ours)),
+    ]
+    return tuple(
+        Drawing(
+            title,
+            Markup(to_inline_svg(found.figure, f"{prefix}{kind}-", f"{title}, {setting_name(table)}")),
+            found.caption,
+        )
+        for title, kind, found in pictures
+        if found is not None
+    )
 
 
 def _gallery(gallery: Gallery, ours: str, prefix: str, label: str) -> Markup | None:

@@ -44,7 +44,7 @@ def markdown_table(rows: Rows, ours: str = style.OURS, *, intervals: bool = True
         InputError: a row lacks its method, metric or mean.
     """
     blocks = [
-        f"### {_escape(heading(table))}\n\n{_markdown(table, intervals)}\n"
+        f"### {escape(heading(table))}\n\n{_markdown(table, intervals)}\n"
         for table in build_tables(rows, ours)
     ]
     return "\n".join([*blocks, LEGEND.replace("|", r"\|"), ""]) if blocks else "No results.\n"
@@ -85,7 +85,7 @@ def _markdown(table: Table, intervals: bool) -> str:
     for previous, line in zip((None, *table.lines), table.lines, strict=False):
         if line.kind == "control" and (previous is None or previous.kind != "control"):
             out.append(["*trivial maps*", *[""] * len(table.columns)])
-        label = _escape(line.label)
+        label = escape(line.label)
         label = f"**{label}**" if line.kind == "ours" else label
         out.append([label, *(_markdown_cell(cell, intervals) for cell in line.cells)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in out)
@@ -97,7 +97,7 @@ def _markdown_cell(cell: Cell | None, intervals: bool) -> str:
     text = {1: f"**{cell.text}**", 2: f"<u>{cell.text}</u>"}.get(cell.rank or 0, cell.text)
     if intervals and cell.half_width is not None:
         text += f" ±{short(cell.half_width)}"
-    return text + (f" {_escape(cell.mark)}" if cell.mark else "") + (" †" if cell.beats else "")
+    return text + (f" {escape(cell.mark)}" if cell.mark else "") + (" †" if cell.beats else "")
 
 
 def _rich(table: Table) -> RichTable:
@@ -137,7 +137,8 @@ def _rich_cell(cell: Cell | None) -> Text:
     return Text.assemble((cell.text, look), (mark, "dim not underline not bold"))
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """``text`` as it is in Markdown, on one line."""
     for char, safe in (
         ("&", "&amp;"),
         ("<", "&lt;"),

@@ -7,8 +7,9 @@ registers all of them, so nothing else asks which modality it is drawing.
 from sidelight.viz import image, text
 from sidelight.viz.ablation import plot_variants
 from sidelight.viz.base import RENDERERS, Renderer
+from sidelight.viz.critical_difference import plot_critical_difference
 from sidelight.viz.curves import plot_curves
-from sidelight.viz.export import to_data_uri, to_png, to_svg
+from sidelight.viz.export import to_data_uri, to_pdf, to_png, to_svg
 from sidelight.viz.grid import GridSample, plot_grid
 from sidelight.viz.radar import plot_radar
 from sidelight.viz.scatter import plot_tradeoff
@@ -18,6 +19,7 @@ __all__ = [
     "GridSample",
     "Renderer",
     "image",
+    "plot_critical_difference",
     "plot_curves",
     "plot_grid",
     "plot_radar",
@@ -25,6 +27,7 @@ __all__ = [
     "plot_variants",
     "text",
     "to_data_uri",
+    "to_pdf",
     "to_png",
     "to_svg",
 ]

@@ -25,6 +25,14 @@ def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:
     return buffer.getvalue()
 
 
+def to_pdf(figure: Figure) -> bytes:
+    """The figure as PDF bytes, fonts embedded; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with style.house_style(pdf__fonttype=42):
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+    return buffer.getvalue()
+
+
 def to_svg(figure: Figure) -> str:
     """The figure as an SVG document; the same figure gives the same text."""
     buffer = io.StringIO()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
+
+_ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 def oriented(
@@ -66,7 +69,9 @@ def plot_radar(
     closed = np.append(angles, angles[:1])
     styles = look.method_styles(values, ours)
     with look.house_style():
-        figure = Figure(figsize=(5.6, 4.6), dpi=look.DPI, layout="constrained")
+        figure = Figure(figsize=(5.4, 4.1 + 0.2 * -(-len(names) // 3)), dpi=look.DPI)
+        # a circle leaves its labels less room than the layout engine believes
+        figure.set_layout_engine("constrained", w_pad=0.2)
         ax = figure.add_subplot(projection="polar")
         ax.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
         ax.set_theta_direction(-1)  # type: ignore[attr-defined]
@@ -75,13 +80,26 @@ def plot_radar(
             ax.plot(closed, ring, label=look.method_label(name), **styles[name])
             if look.is_ours(name, ours):
                 ax.fill(closed, ring, color=look.ACCENT, alpha=0.14)
-        arrows = {"lower": "↓", "higher": "↑"}
-        ax.set_xticks(
-            angles,
-            [f"{(labels or {}).get(m, m.replace('_', ' '))} {arrows[d]}" for m, d in directions.items()],
-        )
+        ax.set_xticks(angles, [])
+        for angle, (metric, direction) in zip(angles, directions.items(), strict=True):
+            text = (labels or {}).get(metric, metric.replace("_", " "))
+            _axis_label(ax, float(angle), f"{text} {_ARROWS[direction]}")
         ax.set_yticks([0.25, 0.5, 0.75, 1.0], [])
         ax.set_ylim(0, 1.04)
         ax.spines["polar"].set_visible(False)
-        figure.legend(loc="outside right upper")
+        figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def _axis_label(ax: Axes, angle: float, text: str) -> None:
+    """Just outside the rim, growing away from it."""
+    x, y = np.sin(angle), np.cos(angle)  # the first axis points up, the next ones go clockwise
+    ax.annotate(
+        text,
+        (angle, 1.04),
+        xytext=(4 * x, 4 * y),
+        textcoords="offset points",
+        ha="center" if abs(x) < 0.1 else "left" if x > 0 else "right",
+        va="center" if abs(y) < 0.1 else "bottom" if y > 0 else "top",
+        fontsize=8.5,
+    )

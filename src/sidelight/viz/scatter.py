@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
+from sidelight.viz.labels import place_labels
 
 _ARROWS = {"lower": "↓ better", "higher": "↑ better"}
 
@@ -33,6 +36,8 @@ def plot_tradeoff(
 ) -> Figure:
     """Scatter of methods with the Pareto front.
 
+    Trivial maps are drawn in grey and take no part in the front.
+
     Args:
         points: method -> (clarity, faithfulness) values as the metrics give them.
         x, y: name and direction (``"lower"`` / ``"higher"``) of each axis; an axis on which
@@ -48,7 +53,9 @@ def plot_tradeoff(
         )
     values = np.array(list(points.values()), dtype=float)
     signs = np.array([1.0 if axis[1] == "higher" else -1.0 for axis in (x, y)])
-    front = pareto_front(values * signs)
+    real = np.array([not look.is_control(name) for name in points])
+    front = np.zeros(len(points), dtype=bool)
+    front[real] = pareto_front((values * signs)[real])
     styles = look.method_styles(points, ours)
     with look.house_style():
         figure = Figure(figsize=(5.4, 4.0), dpi=look.DPI, layout="constrained")
@@ -58,14 +65,6 @@ def plot_tradeoff(
         for name, (px, py) in points.items():
             mine = look.is_ours(name, ours)
             ax.scatter(px, py, s=70 if mine else 34, color=styles[name]["color"], zorder=3, linewidth=0)
-            ax.annotate(
-                look.method_label(name),
-                (px, py),
-                xytext=(6, 4),
-                textcoords="offset points",
-                fontsize=8,
-                fontweight="bold" if mine else "normal",
-            )
         ax.margins(0.14)
         if signs[0] < 0:
             ax.invert_xaxis()
@@ -74,4 +73,21 @@ def plot_tradeoff(
         ax.set_xlabel(f"{x[0]}  ({x[1]} is better)")
         ax.set_ylabel(f"{y[0]}  ({y[1]} is better)")
         ax.grid(True)
+        place_labels(
+            figure, ax, [_label(ax, name, points[name], ours) for name in look.ordered(points, ours)]
+        )
     return figure
+
+
+def _label(ax: Axes, name: str, point: tuple[float, float], ours: str) -> Annotation:
+    control = look.is_control(name)
+    return ax.annotate(
+        look.method_label(name).replace("$", r"\$"),
+        point,
+        xytext=(0, 0),
+        textcoords="offset points",
+        fontsize=7.5 if control else 8,
+        fontweight="bold" if look.is_ours(name, ours) else "normal",
+        color=look.INK_SOFT if control else look.INK,
+        zorder=4,
+    )

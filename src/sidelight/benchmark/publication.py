@@ -1,0 +1,254 @@
+"""Tables, figures and tests for a paper, from the stored values of one or several runs; runs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sidelight.benchmark.rank_tests import RANKED, AverageRanks, average_ranks, case_means, case_ranks
+from sidelight.benchmark.run import OURS, plain_rows
+from sidelight.benchmark.statistics import better_reduction, paired_tests, select_reductions, summarise
+from sidelight.benchmark.stored import StoredRun, read_runs
+from sidelight.errors import InputError
+from sidelight.metrics.base import METRICS
+from sidelight.report.comparison import LEGEND, Comparison, build_comparisons, csv_text, markdown, slug
+from sidelight.report.figures import Picture, radar_of, tradeoff_of
+from sidelight.report.latex import latex_document, latex_figures, latex_table
+from sidelight.report.reading import setting_name
+from sidelight.report.summary import Table
+from sidelight.report.table import escape
+from sidelight.viz import style
+from sidelight.viz.critical_difference import plot_critical_difference
+from sidelight.viz.curves import plot_curves
+from sidelight.viz.export import to_pdf, to_png, write_atomic
+
+#: folder of the pictures inside the output folder
+FIGURES = "figures"
+TESTS = (
+    "Paired tests are in statistics.csv: Wilcoxon's signed-rank test of ours against every other method on the "
+    "samples both were measured on, Holm-corrected over the methods of one data set, fill, granularity and "
+    "metric; effect is the matched-pairs rank-biserial correlation, above zero where it favours ours."
+)
+CAUTION = "Cases of one data set share its samples and are not independent, so the critical difference is optimistic."
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Average ranks over the cases of one ``scope``, e.g. ``"all cases"`` or ``"image+text"``."""
+
+    scope: str
+    found: AverageRanks
+
+    @property
+    def sentence(self) -> str:
+        """Ranks and test in words."""
+        ranks = ", ".join(f"{style.method_label(m)} {r:.2f}" for m, r in self.found.ranks.items())
+        few, many = self.found.samples
+        n = f"n = {few}" if few == many else f"n = {few}–{many}"
+        return (
+            f"{self.scope} ({self.found.cases} cases, {n}): {ranks}. Friedman χ² = {self.found.statistic:.1f}, "
+            f"p = {self.found.p:.2g}; critical difference {self.found.critical_difference:.2f} "
+            f"at level {self.found.alpha:g}."
+        )
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was written: the files, and the rankings for a word in the terminal."""
+
+    files: tuple[Path, ...]
+    rankings: tuple[Ranking, ...]
+    notes: tuple[str, ...]
+
+
+def write_publication(
+    folders: Sequence[str | Path],
+    out: str | Path,
+    *,
+    metrics: Sequence[str] = (),
+    ranked: Sequence[str] = (),
+    alpha: float = 0.05,
+    figures: bool = True,
+) -> Publication:
+    """Write tables (Markdown, CSV, LaTeX), figures and tests of evaluated runs into ``out``.
+
+    All files are written beside their places first and then moved, so a failure leaves what was there.
+
+    Args:
+        folders: run folders after ``sidelight evaluate``; each is a block of the tables.
+        out: folder, made where it is not there.
+        metrics: columns (default: those of :data:`~sidelight.report.comparison.COLUMNS` that are stored).
+        ranked: metrics whose cases are ranked (default: :data:`~sidelight.benchmark.rank_tests.RANKED`).
+        alpha: level of the critical difference.
+        figures: draw them too.
+
+    Raises:
+        CheckpointError: a run is not evaluated, a file is corrupt or could not be written.
+        InputError: no run, two of one name, none of ``metrics`` stored, or ``alpha`` outside (0, 1).
+        UnknownNameError: a metric is unknown.
+    """
+    for name in (*metrics, *ranked):
+        METRICS[name]
+    if not 0 < alpha < 1:
+        raise InputError(f"a level lies between 0 and 1, e.g. 0.05; got {alpha}.")
+    runs, out = read_runs(folders), Path(out)
+    summaries = [summarise(run.rows, dataset=run.dataset) for run in runs]
+    comparisons, tables = build_comparisons([r for s in summaries for r in plain_rows(s)], metrics, OURS)
+    if not comparisons:
+        raise InputError(f"the runs hold no values of {', '.join(metrics) or 'any metric'}.")
+    means = case_means(pd.concat([_without_controls(run.rows) for run in runs]), ranked or RANKED)
+    rankings, notes = _rankings(means, alpha)
+    pictures: dict[str, Picture] = {}
+    for name, picture in _pictures(runs, tables, rankings) if figures else ():
+        # names that differ by a dot or a space only are one file name
+        pictures[f"{name}-{len(pictures)}" if name in pictures else name] = picture
+    captions = {name: picture.caption for name, picture in pictures.items()}
+    texts = {
+        "tables.md": _markdown(comparisons, captions, rankings, [*_run_notes(runs), *notes]),
+        "tables.csv": csv_text(comparisons),
+        "tables.tex": "\n".join(latex_table(c) for c in comparisons),
+        "statistics.csv": _tests(runs, summaries).to_csv(index=False),
+        "ranks.csv": _rank_table(rankings).to_csv(index=False),
+        "cases.csv": _case_table(means).to_csv(index=False),
+        "document.tex": latex_document(["tables", "figures"] if pictures else ["tables"]),
+    }
+    if pictures:
+        texts["figures.tex"] = latex_figures(captions, FIGURES)
+    files = {out / name: text.encode("utf-8") for name, text in texts.items()}
+    for name, picture in pictures.items():
+        files[out / FIGURES / f"{name}.png"] = to_png(picture.figure)
+        files[out / FIGURES / f"{name}.pdf"] = to_pdf(picture.figure)
+    write_atomic(files)
+    return Publication(tuple(files), tuple(rankings), tuple(notes))
+
+
+def _without_controls(rows: pd.DataFrame) -> pd.DataFrame:
+    """Trivial maps are not ranked: one that keeps everything would be first in average drop."""
+    return rows[~rows["method"].map(style.is_control).astype(bool)]
+
+
+def _tests(runs: Sequence[StoredRun], summaries: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Ours against every other method; a line a comparison."""
+    frames = []
+    for run, summary in zip(runs, summaries, strict=True):
+        chosen = select_reductions(run.rows, better_reduction(summary))
+        tests = paired_tests(chosen, OURS)
+        tests.insert(0, "dataset", run.dataset)
+        frames.append(tests)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _rankings(means: pd.DataFrame, alpha: float) -> tuple[list[Ranking], list[str]]:
+    """Over all cases, and over those of each data set, modality and granularity where there are several."""
+    if means.empty:
+        return [], ["No average ranks: the runs hold none of the metrics that are ranked."]
+    rankings, notes = [], []
+    for scope, part in _scopes(means):
+        try:
+            found = average_ranks(part.dropna(axis="columns", how="all"), alpha)
+        except InputError as error:
+            notes.append(f"No average ranks over {scope}: {error}")
+            continue
+        rankings.append(Ranking(scope, found))
+        if found.left_out:
+            names = ", ".join(style.method_label(m) for m in found.left_out)
+            notes.append(f"Not ranked over {scope}, because some case lacks them: {names}.")
+    return rankings, notes
+
+
+def _scopes(means: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield "all cases", means
+    for level, words in (("dataset", "{}"), ("modality", "{}"), ("granularity", "by {}")):
+        values = means.index.get_level_values(level)
+        names = list(dict.fromkeys(values))
+        for name in names if len(names) > 1 else []:
+            yield words.format(name), means[values == name]
+
+
+def _rank_table(rankings: Sequence[Ranking]) -> pd.DataFrame:
+    columns = ["scope", "method", "average_rank", "methods", "cases", "n_min", "n_max"]
+    columns += ["friedman_chi2", "friedman_p", "critical_difference", "alpha"]
+    lines = []
+    for ranking in rankings:
+        f = ranking.found
+        about = (len(f.ranks), f.cases, *f.samples, f.statistic, f.p, f.critical_difference, f.alpha)
+        lines += [(ranking.scope, method, rank, *about) for method, rank in f.ranks.items()]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _case_table(means: pd.DataFrame) -> pd.DataFrame:
+    """What the ranks were made from: mean and rank of every method in every case."""
+    if means.empty:
+        return pd.DataFrame(columns=["dataset", "method", "mean", "rank"])
+    found = pd.DataFrame({"mean": means.stack(), "rank": case_ranks(means).stack()}).dropna()
+    return found.rename_axis([*means.index.names, "method"]).reset_index()
+
+
+def _pictures(
+    runs: Sequence[StoredRun], tables: Sequence[Table], rankings: Sequence[Ranking]
+) -> Iterator[tuple[str, Picture]]:
+    """File name without ending, and figure."""
+    curves = {run.dataset: run.curves for run in runs}
+    for table in tables:
+        key = slug(table.dataset, table.modality, table.granularity, table.fill)
+        about = f"{table.dataset}, {table.modality}, {setting_name(table)}, n = {table.n}. "
+        for kind, picture in (
+            ("radar", radar_of(table)),
+            ("tradeoff", tradeoff_of(table)),
+            ("curves", curves_of(table, curves[table.dataset])),
+        ):
+            if picture is not None:
+                yield f"{kind}-{key}", Picture(picture.figure, about + picture.caption)
+    for ranking in rankings:
+        found = ranking.found
+        figure = plot_critical_difference(found.ranks, found.critical_difference, found.groups)
+        few, many = found.samples
+        caption = (
+            f"Average ranks over {ranking.scope}: {found.cases} cases, each a data set, modality, granularity, "
+            f"fill and metric, n = {few if few == many else f'{few}–{many}'} samples each. A bar joins methods that "
+            f"Nemenyi's test does not tell apart at level {found.alpha:g}. {CAUTION}"
+        )
+        yield f"ranks-{slug(ranking.scope)}", Picture(figure, caption)
+
+
+def curves_of(table: Table, curves: pd.DataFrame) -> Picture | None:
+    """Deletion and insertion curves of one table's setting; ``None`` where none were stored."""
+    if curves.empty:
+        return None
+    keep = np.ones(len(curves), dtype=bool)
+    for column in ("modality", "granularity", "fill"):
+        keep &= (curves[column].astype(str) == getattr(table, column)).to_numpy()
+    if not keep.any():
+        return None
+    caption = (
+        "Mean probability of the predicted class as features are removed or inserted, most relevant first; bands "
+        "are 95 % bootstrap intervals of the mean over samples. Signed methods in their better reduction."
+    )
+    return Picture(plot_curves(curves[keep], ours=OURS), caption)
+
+
+def _run_notes(runs: Sequence[StoredRun]) -> list[str]:
+    return [f"{run.dataset}: {note}" for run in runs for note in run.notes]
+
+
+def _markdown(
+    comparisons: Sequence[Comparison],
+    captions: dict[str, str],
+    rankings: Sequence[Ranking],
+    notes: Sequence[str],
+) -> str:
+    parts = [markdown(c) for c in comparisons]
+    parts.append(escape(LEGEND) + "\n\n" + TESTS + "\n")
+    if rankings:
+        lines = [f"* {escape(r.sentence)}" for r in rankings]
+        parts.append("### Average ranks\n\n" + "\n".join(lines) + f"\n\n{CAUTION}\n")
+    if notes:
+        parts.append("### Notes\n\n" + "\n".join(f"* {escape(note)}" for note in notes) + "\n")
+    if captions:
+        parts.append("### Figures\n")
+        parts += [f"![{name}]({FIGURES}/{name}.png)\n\n*{escape(text)}*\n" for name, text in captions.items()]
+    return "\n".join(parts)

@@ -1,0 +1,89 @@
+"""What an evaluation stored, read back without opening a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from sidelight.benchmark.statistics import KEYS
+from sidelight.errors import CheckpointError, InputError
+from sidelight.files import read_json
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """An evaluated run.
+
+    Attributes:
+        name: of the run.
+        dataset: name of its data, or of the run where several runs share the data.
+        rows: per-sample values with a column ``dataset``.
+        curves: mean deletion and insertion curves; empty where none were measured.
+        notes: sentences on rivals that coincide and fills that remove nothing.
+    """
+
+    name: str
+    dataset: str
+    rows: pd.DataFrame
+    curves: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def read_run(folder: str | Path) -> StoredRun:
+    """The stored results of a run folder.
+
+    Raises:
+        CheckpointError: a file is missing or corrupt.
+    """
+    folder = Path(folder)
+    for name in ("scores.parquet", "results.json"):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} has no {name}: run `sidelight evaluate {folder}` first.")
+    facts = read_json(folder / "results.json")
+    rows = _table(folder / "scores.parquet", (*KEYS, "sample", "value"))
+    path = folder / "curves.parquet"
+    curves = _table(path, ()) if path.is_file() else pd.DataFrame()
+    dataset = str(facts["dataset"])
+    rows = rows.assign(dataset=dataset, value=rows["value"].astype(float))  # float32 on disk
+    return StoredRun(str(facts["name"]), dataset, rows, curves, tuple(facts.get("notes", ())))
+
+
+def read_runs(folders: Sequence[str | Path]) -> list[StoredRun]:
+    """Several runs, each under a name of its own.
+
+    Raises:
+        CheckpointError: see :func:`read_run`.
+        InputError: no folder, or two runs of one data set and one name.
+    """
+    if not folders:
+        raise InputError("no run folder given; give one or more, each made by `sidelight evaluate`.")
+    runs = [read_run(folder) for folder in folders]
+    shared = {name for name, n in Counter(run.dataset for run in runs).items() if n > 1}
+    runs = [
+        replace(run, dataset=run.name, rows=run.rows.assign(dataset=run.name))
+        if run.dataset in shared
+        else run
+        for run in runs
+    ]
+    doubled = [name for name, n in Counter(run.dataset for run in runs).items() if n > 1]
+    if doubled:
+        raise InputError(
+            f"two runs are named {doubled[0]!r}; a table needs names that differ. Was a folder given twice?"
+        )
+    return runs
+
+
+def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise CheckpointError(f"{path} cannot be read ({error}); run `sidelight evaluate` again.") from error
+    missing = [c for c in columns if c not in table]
+    if missing:
+        raise CheckpointError(f"{path} lacks column(s) {', '.join(missing)}: it was not made by `evaluate`.")
+    # categories would make groups of every combination of them
+    return table.astype({c: str for c in table.columns if isinstance(table[c].dtype, pd.CategoricalDtype)})

@@ -1,0 +1,49 @@
+"""``sidelight tables``: tables, figures and tests for a paper from stored results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidelight.cli.common import quiet_libraries, say
+
+NAME = "tables"
+
+
+def run(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Evaluated run folders; each is a block of the tables."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("tables"),
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A column, by name; repeatable (default: the main metrics).")
+    ] = None,
+    rank_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rank-by", help="A metric whose cases are ranked; repeatable (default: faithfulness)."
+        ),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Level of the critical difference.")] = 0.05,
+    figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
+) -> None:
+    """Tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs; runs no model."""
+    quiet_libraries()
+    from sidelight.benchmark.publication import FIGURES, write_publication
+
+    found = write_publication(
+        folders, out, metrics=metric or [], ranked=rank_by or [], alpha=alpha, figures=figures
+    )
+    for ranking in found.rankings[:1]:
+        say(f"average ranks over {ranking.sentence}")
+    for note in found.notes:
+        say(f"note: {note}")
+    say(f"tables: {out}/tables.md, tables.csv, tables.tex   tests: statistics.csv, ranks.csv, cases.csv")
+    drawn = sum(path.suffix == ".pdf" for path in found.files)
+    if drawn:
+        say(
+            f"figures: {drawn} in {out}/{FIGURES}, PNG and PDF   LaTeX: figures.tex, document.tex (all of it)"
+        )

@@ -9,7 +9,9 @@ import typer
 from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
 
 if TYPE_CHECKING:
-    from sidelight.benchmark.speed import BreakEven
+    from collections.abc import Mapping, Sequence
+
+    from sidelight.benchmark.speed import BreakEven, SpeedRow
 
 NAME = "speed"
 
@@ -40,8 +42,6 @@ def run(
     """
     quiet_libraries()
     import torch
-    from rich.console import Console
-    from rich.table import Table
 
     from sidelight.baselines import DEFAULT_RIVALS, make_rival
     from sidelight.benchmark.models import speed_subject, training_seconds
@@ -68,6 +68,20 @@ def run(
     )
     training = training_seconds(model)
     paid = {} if training is None else {(b.method, b.batch): b for b in break_even(rows, training)}
+    _print_table(rows, paid)
+    if paid:
+        say(
+            f"paid for after: explanations from which on training the scorer ({training:.0f} s) and explaining with "
+            "it costs less than the rival, if it was trained on a machine like this one."
+        )
+    counts = {key: {"break_even": b.explanations} for key, b in paid.items()}
+    write_rows([{**r.to_dict(), **counts.get((r.method, r.batch), {})} for r in rows], json)
+
+
+def _print_table(rows: Sequence[SpeedRow], paid: Mapping[tuple[str, int], BreakEven]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     headings = ["method", "batch", "classify ms", "explain ms", "explain ÷ classify", "peak MB"]
     table = Table(*headings, *(["paid for after"] if paid else []))
     for r in rows:
@@ -81,13 +95,6 @@ def run(
             *([_paid_for(paid.get((r.method, r.batch)))] if paid else []),
         )
     Console().print(table)
-    if paid:
-        say(
-            f"paid for after: explanations from which on training the scorer ({training:.0f} s) and explaining with "
-            "it costs less than the rival, if it was trained on a machine like this one."
-        )
-    counts = {key: {"break_even": b.explanations} for key, b in paid.items()}
-    write_rows([{**r.to_dict(), **counts.get((r.method, r.batch), {})} for r in rows], json)
 
 
 def _paid_for(found: BreakEven | None) -> str:

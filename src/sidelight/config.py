@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -189,6 +189,47 @@ class AblationSection(Section):
     samples: int = Field(default=5, ge=1)
 
 
+#: asked beside the scorer: cheap ones, one that reads the input alone and one that reads nothing
+AUDIT_RIVALS: tuple[str | dict[str, dict[str, Any]], ...] = (
+    "integrated_gradients",
+    "grad_cam",
+    "saliency",
+    "input_norm",
+    "random",
+)
+
+
+class AuditSection(Section):
+    """What ``sidelight audit`` asks of a scorer, and with how much effort.
+
+    ``scorer`` is the seed of the one audited (default: the first); ``rivals`` are asked beside it, as in
+    ``evaluation``. ``count`` test samples serve the checks that make maps many times (parameters,
+    retraining, stability), ``count_wide`` the others (encoding, classes). ``steps`` and ``top_share``: of the
+    randomisation. ``train`` rows and ``epochs``: the budget of a scorer trained again; ``labels``: train a
+    classifier on shuffled labels as well. ``areas``, ``fills`` (default: those of ``objective``) and ``classifier``
+    (default: like the target; its own preprocessing is the target's unless given): of the encoding check. ``noise``
+    (share of an image's deviation, share of a text's words) and ``draws``: of the stability check.
+    """
+
+    scorer: int | None = None
+    rivals: list[str | dict[str, dict[str, Any]]] = Field(default_factory=lambda: list(AUDIT_RIVALS))
+    count: int = Field(default=32, ge=1)
+    count_wide: int = Field(default=200, ge=2)
+    steps: int = Field(default=8, ge=1)
+    top_share: float = Field(default=0.1, gt=0, le=1)
+    train: int | None = Field(default=2000, ge=2)
+    epochs: float = Field(default=1.0, gt=0)
+    labels: bool = False
+    areas: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=lambda: [0.05, 0.1, 0.2, 0.5], min_length=1
+    )
+    fills: list[str] | None = Field(default=None, min_length=1)
+    classifier: TargetSection | None = None
+    noise: float = Field(default=0.05, gt=0, le=1)
+    draws: int = Field(default=5, ge=1)
+    seed: int = 0
+
+
 class ReportSettings(Section):
     """What the page shows: samples in its gallery, and which methods beside ours."""
 
@@ -213,6 +254,7 @@ class RunConfig(Section):
     evaluation: EvaluationSection = EvaluationSection()
     report: ReportSettings = ReportSettings()
     ablation: AblationSection = AblationSection()
+    audit: AuditSection = AuditSection()
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

@@ -464,7 +464,17 @@ print("cpu seconds", time.process_time())
 """
 
 
-@pytest.mark.parametrize("words", [("--help",), ("fit", "--help"), ("speed", "--help"), ("--version",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("fit", "--help"),
+        ("speed", "--help"),
+        ("audit", "--help"),
+        ("export-maps", "--help"),
+        ("--version",),
+    ],
+)
 def test_help_is_instant(words: tuple[str, ...]) -> None:
     """Nothing heavy is imported; processor time, since the machine may be busy with other things."""
     found = subprocess.run(

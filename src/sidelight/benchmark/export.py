@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from sidelight.baselines import make_rival
-from sidelight.benchmark.run import OURS, ScorerMethod, TestBatches, rivals_of, set_reference
+from sidelight.benchmark.run import OURS, ScorerMethod, rivals_of, set_reference, split_batches
 from sidelight.benchmark.settings import EvalBatch, Method
 from sidelight.data.maps import MapFile, write_maps
 from sidelight.experiment import Run
@@ -50,9 +51,11 @@ def export_maps(
         chosen = ScorerMethod(run.explainer(seed, target), "")
     else:
         chosen = next((r for r in rivals_of(section) if r.name == method), None) or make_rival(method)
-    batches = TestBatches(target, run.rows("test", count or section.count), section.batch_size)
+    # batched as the evaluation does it: the last digit of a gradient depends on what is beside it
+    parts = split_batches(target, run.rows("test", count or section.count), section)
+    batches, total = chain(*parts), sum(map(len, parts))
     found: dict[str, dict[int, np.ndarray]] = {m: {} for m in target.modalities}
-    for batch in track(batches, f"maps of {method}", total=len(batches), disable=not progress):
+    for batch in track(batches, f"maps of {method}", total=total, disable=not progress):
         scores = raw_maps(chosen, target, batch)
         for modality, real in target.feature_mask(batch.inputs).items():
             own = zip(batch.ids, scores[modality].float().cpu(), real.cpu(), strict=True)

@@ -224,24 +224,32 @@ def measure(
         seed=section.seed,
     )
     folder = run.folder / "evaluation" if folder is None else folder
-    cut = len(rows) if section.curve_count is None else min(section.curve_count, len(rows))
+    whole, rest = split_batches(target, rows, section)
     full = run_evaluation(
         target,
-        TestBatches(target, rows, section.batch_size, 0, cut),
+        whole,
         methods,
         settings,
         directory=folder / "full",
     )
     parts, curves = [full.rows], full.curves
     quick_metrics = [m for m in settings.metrics if m in SINGLE_PASS]
-    if cut < len(rows) and quick_metrics:
+    if len(rest) and quick_metrics:
         single = replace(settings, metrics=quick_metrics)
-        rest = TestBatches(target, rows, section.batch_size, cut)
         slow = {r.name for r in _make(section.few_samples)}
         quick = {name: m for name, m in methods.items() if name not in slow}
         parts.append(run_evaluation(target, rest, quick, single, directory=folder / "single").rows)
     scores = pd.concat(parts, ignore_index=True)
     return _split_seed(scores), _merge_seeds(curves)
+
+
+def split_batches(
+    target: TargetModel, rows: Any, section: EvaluationSection
+) -> tuple[TestBatches, TestBatches]:
+    """Batches that get every metric, and those of the further samples, which get only the ones of a single pass."""
+    cut = len(rows) if section.curve_count is None else min(section.curve_count, len(rows))
+    size = section.batch_size
+    return TestBatches(target, rows, size, 0, cut), TestBatches(target, rows, size, cut)
 
 
 def _split_seed(frame: pd.DataFrame) -> pd.DataFrame:

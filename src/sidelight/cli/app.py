@@ -8,6 +8,7 @@ import typer
 
 from sidelight.cli import (
     ablate,
+    audit,
     demo,
     evaluate,
     explain,
@@ -44,5 +45,5 @@ def root(
     """See what in an input made a classifier say what it said, in one pass."""
 
 
-for module in (demo, fit, explain, evaluate, report, tables, ablate, export_maps, speed, listing):
+for module in (demo, fit, explain, evaluate, report, tables, ablate, audit, export_maps, speed, listing):
     app.command(module.NAME)(module.run)

@@ -301,6 +301,17 @@ class TargetModel(ABC):
             for parameter in trainable:
                 parameter.requires_grad_(True)
 
+    @contextmanager
+    def in_training(self) -> Iterator[None]:
+        """Within the context passes neither freeze the model nor change its mode: :meth:`forward` and
+        :meth:`classify` then train it, on masked inputs too (word embeddings, which are inputs there, excepted).
+        """
+        self._borrow_depth += 1  # borrowed() takes the model for frozen already
+        try:
+            yield
+        finally:
+            self._borrow_depth -= 1
+
     @property
     def device(self) -> torch.device:
         """Device of the model's first parameter (CPU when it has none)."""

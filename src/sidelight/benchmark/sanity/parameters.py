@@ -1,0 +1,159 @@
+"""Do maps change when the model forgets? Cascading parameter randomisation (Adebayo et al. 2018).
+
+From the head down to the embedding the target's blocks are drawn anew, one after the other, on a copy. The
+scorer stays as it is and reads the copy's states; rivals explain the copy for the class predicted before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sidelight.benchmark.sanity.base import CHECKS, Check, Findings, Reading, Subject, compare, read_maps
+from sidelight.benchmark.sanity.cascade import (
+    copy_target,
+    merge_blocks,
+    parameter_blocks,
+    randomise,
+    step_seed,
+)
+from sidelight.benchmark.sanity.tables import Table, Tally, choose, number, pivot
+from sidelight.benchmark.settings import EvalBatch, Method
+from sidelight.errors import InputError
+from sidelight.targets import TargetModel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = {"spearman": "Spearman", "top_k": "top-k overlap", "ssim": "SSIM"}
+TRAINED = "trained"
+
+
+def measure(subject: Subject) -> Findings:
+    """The cascade on the subject's samples."""
+    section = subject.section
+    batches = list(subject.batches(section.count))
+    return parameter_randomisation(
+        subject.target,
+        subject.methods,
+        batches,
+        steps=section.steps,
+        share=section.top_share,
+        seed=section.seed,
+        track=lambda items: subject.track(items, "randomising parameters"),
+    )
+
+
+def parameter_randomisation(
+    target: TargetModel,
+    methods: Callable[[TargetModel], Mapping[str, Method]],
+    batches: list[EvalBatch],
+    *,
+    steps: int = 8,
+    share: float = 0.1,
+    seed: int = 0,
+    track: Callable[[list[Any]], Iterable[Any]] = iter,
+) -> Findings:
+    """Similarity of every method's maps to those of the trained target, after each step.
+
+    Args:
+        target: left exactly as it is, also when a method raises: all is done on a copy.
+        methods: gives the methods that explain a target, by name.
+        batches: samples.
+        steps: at most so many; more blocks than that are put together.
+        share: of the top features that are compared.
+        seed: of the new parameters.
+        track: goes through the steps, with a bar.
+
+    Returns:
+        Rows ``{step, layer, modality, method, reading, metric, mean, sd, n}``, step 0 being the trained target,
+        and in ``facts["steps"]`` the share of predictions each step leaves as they were.
+    """
+    if not batches:
+        raise InputError("no samples to audit: audit.count must be at least 1.")
+    altered = copy_target(target)
+    blocks = merge_blocks(parameter_blocks(altered, batches[0].inputs), steps)
+    classes = [target.encode(b.inputs).prediction.clone() for b in batches]
+    found = methods(altered)
+    before: dict[tuple[int, str], dict[tuple[str, str], Reading]] = {}
+    tally, kept = Tally(), []
+    for step, block in track([*enumerate([None, *blocks])]):
+        if block is not None:
+            randomise(block, step_seed(seed, step))
+        layer = TRAINED if block is None else block.name
+        kept.append({"step": step, "layer": layer, "same_prediction": _agreement(altered, batches, classes)})
+        for number_, (batch, explained) in enumerate(zip(batches, classes, strict=True)):
+            for name, method in found.items():
+                maps = read_maps(method, altered, batch, explained, seed=seed)
+                first = before.setdefault((number_, name), maps)
+                for (modality, reading), own in maps.items():
+                    values = compare(first[modality, reading], own, share)
+                    for metric, value in values.items():
+                        key = {"step": step, "layer": layer, "modality": modality, "method": name}
+                        tally.add(value, **key, reading=reading, metric=metric)
+    return {"rows": tally.rows(), "facts": {"steps": kept}}
+
+
+def _agreement(target: TargetModel, batches: list[EvalBatch], classes: list[Tensor]) -> float:
+    same = [target.encode(b.inputs).prediction == c for b, c in zip(batches, classes, strict=True)]
+    return round(float(torch.cat(same).float().mean()), 6)
+
+
+def tables(found: Findings) -> list[Table]:
+    """One table a modality and metric: methods down, steps across."""
+    steps = found["facts"]["steps"]
+    out = [
+        Table(
+            "Predictions that stay",
+            ["", *(s["layer"] for s in steps)],
+            [["share", *(number(s["same_prediction"], 2) for s in steps)]],
+        )
+    ]
+    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
+        for metric, title in METRICS.items():
+            rows = [r for r in found["rows"] if r["modality"] == modality and r["metric"] == metric]
+            if rows:
+                out.append(pivot(f"{title} with the trained target's map ({modality})", rows, "layer"))
+    return out
+
+
+def figures(found: Findings) -> dict[str, Figure]:
+    """One picture a modality: a panel a metric, a line a method."""
+    from sidelight.viz.audit import Panel, plot_lines
+
+    layers = [s["layer"] for s in found["facts"]["steps"]]
+    out = {}
+    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
+        panels = []
+        for metric, title in METRICS.items():
+            rows = [r for r in found["rows"] if r["modality"] == modality and r["metric"] == metric]
+            if rows:
+                lines: dict[str, list[tuple[float, float]]] = {}
+                for r in choose(rows, lower_is_better=True):
+                    if r["mean"] is not None:
+                        lines.setdefault(r["method"], []).append((r["step"], r["mean"]))
+                panels.append(Panel(title, lines, ticks=dict(enumerate(layers))))
+        out[f"parameters-{modality}"] = plot_lines(
+            panels, "randomised down to, from the head on", "similarity to the trained target's map"
+        )
+    return out
+
+
+CHECKS.add(
+    "parameters",
+    Check(
+        name="parameters",
+        title="Parameter randomisation",
+        question="Do maps change when the target's weights are drawn anew, from the head down to the embedding? "
+        "A map that explains the model must: similarity should fall to what unrelated maps have (Spearman 0, "
+        "top-k overlap near the share compared). A method that stays at 1 does not look at the model. "
+        "The scorer reads states below the head, so the head's own step cannot change its map.",
+        settings=("rivals", "count", "steps", "top_share"),
+        measure=measure,
+        tables=tables,
+        figures=figures,
+    ),
+)

@@ -1,0 +1,89 @@
+"""Numbers of a check: gathered sample by sample, told as rows, laid out as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sidelight.viz.style import method_label
+
+Row = dict[str, Any]
+READINGS = {"abs": " |·|", "positive": " +", "none": ""}
+
+
+class Tally:
+    """Values of single samples under keys; NaN is no value."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[tuple[str, Any], ...], list[float]] = {}
+
+    def add(self, values: Tensor, **key: Any) -> None:
+        """Add one value a sample, ``[B]``."""
+        found = self._values.setdefault(tuple(key.items()), [])
+        found += [v for v in values.double().tolist() if math.isfinite(v)]
+
+    def rows(self) -> list[Row]:
+        """``{**key, "mean", "sd", "n"}``; mean and sd are ``None`` where there is no value."""
+        return [{**dict(key), **_summary(values)} for key, values in self._values.items()]
+
+
+def _summary(values: Sequence[float]) -> Row:
+    if not values:
+        return {"mean": None, "sd": None, "n": 0}
+    found = torch.tensor(values, dtype=torch.float64)
+    spread = float(found.std()) if len(values) > 1 else 0.0
+    return {"mean": round(float(found.mean()), 6), "sd": round(spread, 6), "n": len(values)}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, column headings, and cells as text."""
+
+    title: str
+    columns: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """The table as Markdown."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.cells]
+        body = "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)
+        return f"**{self.title}**\n\n{body}\n"
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """The method of a row as people write it, marked with the reading of its sign."""
+    return method_label(row["method"]) + READINGS.get(row.get("reading", "none"), "")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A value for a table; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def pivot(title: str, rows: Sequence[Row], across: str, first: str = "method") -> Table:
+    """One line a method and reading, one column a value of ``across``, the means in the cells."""
+    columns = list(dict.fromkeys(str(r[across]) for r in rows))
+    lines: dict[str, dict[str, str]] = {}
+    for row in rows:
+        lines.setdefault(named(row), {})[str(row[across])] = number(row["mean"])
+    cells = [[name, *(found.get(c, "") for c in columns)] for name, found in lines.items()]
+    return Table(title, [first, *columns], cells)
+
+
+def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:
+    """Of each method the reading that stands better on average, so that a picture has one line for each."""
+    means: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if row["mean"] is not None:
+            means.setdefault(row["method"], {}).setdefault(row["reading"], []).append(row["mean"])
+    sign = 1 if lower_is_better else -1
+    best = {
+        method: min(found, key=lambda reading: sign * sum(found[reading]) / len(found[reading]))
+        for method, found in means.items()
+    }
+    return [r for r in rows if best.get(r["method"]) == r["reading"]]

@@ -1,0 +1,59 @@
+"""``sidelight audit``: can the scorer's maps be believed?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidelight.cli.common import JsonOption, RunArgument, SetOption, quiet_libraries, say, write_rows
+
+NAME = "audit"
+
+
+def run(
+    folder: RunArgument,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this check: parameters, retraining, encoding, stability, classes. Repeatable (default: all)."
+        ),
+    ] = None,
+    other: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run on the same data with another target: do masks keep its prediction?", file_okay=False
+        ),
+    ] = None,
+    set_: SetOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Put RUN's scorer and some rivals to sanity checks; what is answered already is not asked again.
+
+    Randomised parameters, a scorer trained beside a random target, an independent judge of its masks, stability
+    under small changes, and how much of a map its class alone explains. Answers go to RUN/audit/.
+    """
+    quiet_libraries()
+    from rich.console import Console
+    from rich.table import Table
+
+    from sidelight.benchmark.sanity import CHECKS, run_audit
+    from sidelight.config import dump_config, parse_config
+    from sidelight.experiment import Run
+
+    current = Run.open(folder)
+    if set_:
+        import yaml
+
+        current = Run.create(folder, parse_config(yaml.safe_load(dump_config(current.config)), set_))
+    found = run_audit(current, check or [], Run.open(other) if other is not None else None)
+    for name, findings in found.items():
+        say(f"\n{CHECKS[name].title}: {CHECKS[name].question}")
+        for table in CHECKS[name].tables(findings):
+            shown = Table(*table.columns, title=table.title, title_justify="left")
+            for cells in table.cells:
+                shown.add_row(*cells)
+            Console().print(shown)
+    write_rows([{"check": name, **row} for name, f in found.items() for row in f["rows"]], json)
+    say(f"audit: {folder}/audit/audit.md, a JSON file and pictures for each check")

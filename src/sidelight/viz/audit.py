@@ -1,0 +1,146 @@
+"""Pictures of checks: a line or a row of marks for each method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sidelight.errors import InputError
+from sidelight.viz import style as look
+
+MARKS = ("o", "D", "s", "^", "v")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot.
+
+    Attributes:
+        title: above it.
+        lines: method -> points ``(x, y)``, for :func:`plot_lines`.
+        points: method -> mark's name -> value, for :func:`plot_points`; an only mark may be called "".
+        ticks: names of some x.
+    """
+
+    title: str
+    lines: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    points: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    ticks: Mapping[float, str] = field(default_factory=dict)
+
+
+def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str = look.OURS) -> Figure:
+    """A line for each method, panels side by side on one y axis.
+
+    Args:
+        panels: with ``lines``.
+        xlabel, ylabel: of the axes.
+        ours: name drawn in the accent colour.
+
+    Raises:
+        InputError: there is nothing to draw.
+    """
+    methods = look.ordered([m for p in panels for m in p.lines], ours)
+    if not methods:
+        raise InputError("a figure of lines needs a panel with at least one line.")
+    styles = look.method_styles(methods, ours)
+    slanted = any(p.ticks for p in panels)
+    with look.house_style():
+        height = 3.2 + 0.2 * -(-len(methods) // 4) + (1.0 if slanted else 0.0)
+        figure = Figure(figsize=(max(4.6, 3.6 * len(panels)), height), dpi=look.DPI, layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for ax, panel in zip(axes, panels, strict=True):
+            for method in look.ordered(panel.lines, ours):
+                x, y = zip(*panel.lines[method], strict=True)
+                ax.plot(x, y, label=look.method_label(method), marker=".", **styles[method])
+            ax.set(title=panel.title, xlabel=xlabel)
+            ax.grid(True)
+            if panel.ticks:
+                names = [_short(name) for name in panel.ticks.values()]
+                ax.set_xticks(
+                    list(panel.ticks), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=7
+                )
+        axes[0].set_ylabel(ylabel)
+        _legend(figure, axes, ours)
+    return figure
+
+
+def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = look.OURS) -> Figure:
+    """A row for each method with its values as marks, panels side by side.
+
+    Args:
+        panels: with ``points``.
+        xlabel: of every panel.
+        ours: name drawn in the accent colour.
+
+    Raises:
+        InputError: there is nothing to draw.
+    """
+    methods = look.ordered([m for p in panels for m in p.points], ours)
+    if not methods:
+        raise InputError("a figure of points needs a panel with at least one value.")
+    marks = list(dict.fromkeys(name for p in panels for found in p.points.values() for name in found))
+    with look.house_style():
+        height = 1.3 + 0.3 * len(methods) + (0.3 if any(marks) else 0.0)
+        figure = Figure(figsize=(1.6 + 3.2 * len(panels), height), dpi=look.DPI, layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for ax, panel in zip(axes, panels, strict=True):
+            _draw_points(ax, panel, methods, marks, ours)
+            ax.set(title=panel.title, xlabel=xlabel)
+        axes[0].set_yticks(range(len(methods)), [look.method_label(m) for m in methods])
+        axes[0].invert_yaxis()
+        for label, method in zip(axes[0].get_yticklabels(), methods, strict=True):
+            label.set_fontweight("bold" if look.is_ours(method, ours) else "normal")
+        if any(marks):
+            figure.legend(
+                *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(marks))
+            )
+    return figure
+
+
+def _draw_points(ax: Axes, panel: Panel, methods: Sequence[str], marks: Sequence[str], ours: str) -> None:
+    styles = look.method_styles(methods, ours)
+    for number, name in enumerate(marks):
+        rows = [i for i, m in enumerate(methods) if name in panel.points.get(m, {})]
+        values = [panel.points[methods[i]][name] for i in rows]
+        colours = [styles[methods[i]]["color"] for i in rows]
+        filled = colours if number % 2 == 0 else "none"
+        ax.scatter(
+            values,
+            rows,
+            marker=MARKS[number % len(MARKS)],
+            s=34,
+            facecolors=filled,
+            edgecolors=colours,
+            zorder=3,
+        )
+        if name:  # one grey mark for the legend, as colours tell methods
+            ax.scatter(
+                [np.nan],
+                [np.nan],
+                marker=MARKS[number % len(MARKS)],
+                s=34,
+                facecolors=look.INK_SOFT if number % 2 == 0 else "none",
+                edgecolors=look.INK_SOFT,
+                label=name,
+            )
+    ax.grid(True, axis="x")
+    low, high = ax.get_xlim()
+    ax.set_xlim(min(0.0, low), max(1.0, high) if high <= 1.1 else high)
+    ax.set_ylim(-0.6, len(methods) - 0.4)
+
+
+def _legend(figure: Figure, axes: Sequence[Axes], ours: str) -> None:
+    handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    order = sorted(handles, key=lambda label: not look.is_ours(label, ours))
+    figure.legend([handles[n] for n in order], order, loc="outside lower center", ncols=min(4, len(order)))
+
+
+def _short(name: str, longest: int = 24) -> str:
+    """The end of a module's name, where it differs from the others'."""
+    parts = [".".join(part.split(".")[-2:]) for part in name.split(" … ")]
+    text = " … ".join(dict.fromkeys(parts))
+    return text if len(text) <= longest else text[: longest - 1] + "…"

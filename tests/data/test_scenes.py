@@ -24,10 +24,12 @@ from sidelight.data.scenes import (
     COLOURS,
     NEGATED,
     SHAPES,
+    SINGLE,
     SPLITS,
     TEXT_ONLY,
     Scene,
     Shape,
+    object_rows,
     scene_rows,
     scene_tokenizer,
     scenes,
@@ -219,6 +221,22 @@ def test_rows_as_a_data_set() -> None:
     assert len(load_rows("scenes", "validation")) == SPLITS["validation"]
 
 
+def test_pictures_of_one_object_are_named_by_what_is_seen() -> None:
+    rows = load_rows("scene_objects", "test", count=150, seed=2)
+    classes = DATASETS["scene_objects"].classes
+    assert len(set(classes)) == len(COLOURS) * len(SHAPES)
+    for row in (rows[i] for i in range(len(rows))):
+        ((colour, shape, mask),) = seen(row["image"])
+        assert classes[row["label"]] == f"{colour} {shape}"
+        assert np.array_equal(row["evidence"]["image"], mask)
+    labels = [rows[i]["label"] for i in range(len(rows))]
+    assert set(labels) == set(range(len(classes)))
+    assert max(labels.count(k) for k in range(len(classes))) < 30
+    lists = [object_rows(split, count=20, seed=seed) for split in SINGLE for seed in (0, 1)]
+    assert len({image.tobytes() for found in lists for image in found.images}) == 120
+    assert np.array_equal(object_rows("test", count=5).images, object_rows("test", count=20).images[:5])
+
+
 def test_a_collator_takes_the_column_it_needs_and_truth_is_laid_on_pixels() -> None:
     rows = list(load_rows("scenes", "train", count=8))
     target = ImageTarget(tiny("vit"), ImageTransform((32, 48)))
@@ -258,6 +276,10 @@ def test_bad_splits_and_counts() -> None:
         scene_rows("dev")
     with pytest.raises(ConfigError, match="count must be at least 1"):
         scene_rows("test", count=0)
+    with pytest.raises(ConfigError, match="split must be one of"):
+        object_rows("dev")
+    with pytest.raises(ConfigError, match="seed of 0 or more; got -1"):
+        object_rows("test", count=1, seed=-1)
 
 
 def test_shapes_at_their_smallest() -> None:

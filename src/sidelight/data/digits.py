@@ -26,7 +26,7 @@ SPLITS = {"train": (0, 1257), "validation": (1257, 1437), "test": (1437, 1797)}
 
 @dataclass(frozen=True)
 class EvidenceRows:
-    """Rows ``{"image": uint8 [H,W], "label": int, "evidence": {"image": bool [H,W]}}``."""
+    """Rows ``{"image": uint8 [H, W] or [H, W, 3], "label": int, "evidence": {"image": bool [H, W]}}``."""
 
     images: np.ndarray
     labels: np.ndarray

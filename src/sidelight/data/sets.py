@@ -20,7 +20,7 @@ from sidelight.data.planted_text import CLASSES as VERDICTS
 from sidelight.data.published import ENTAILMENT, local_loader, read_memes, read_snli_ve
 from sidelight.data.reading import find_folder, from_file, from_hub, sample_rows, split_file
 from sidelight.data.scenes import CLASSES as MATCH
-from sidelight.data.scenes import scene_rows
+from sidelight.data.scenes import KINDS_OF_OBJECT, object_rows, scene_rows
 from sidelight.data.texts import SENTIMENT, planted_rows, tidy_reviews, tidy_statements, tidy_tweets
 from sidelight.registry import Registry
 
@@ -212,6 +212,16 @@ DATASETS.add(
     "scenes",
     DataSet(
         PAIR, MATCH, scene_rows, "embedded: coloured shapes and captions; some captions need no look", True
+    ),
+)
+DATASETS.add(
+    "scene_objects",
+    DataSet(
+        ("image",),
+        KINDS_OF_OBJECT,
+        object_rows,
+        "embedded: one coloured shape; warms up encoders of scenes",
+        True,
     ),
 )
 DATASETS.add(

@@ -25,7 +25,7 @@ from sidelight.config import RunConfig, TargetSection, dump_config, load_config
 from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
-from sidelight.files import find_pretrained, read_json, recover_folder, write_json, write_text
+from sidelight.files import find_pretrained, find_weights, read_json, recover_folder, write_json, write_text
 from sidelight.models.classifier import accuracy, new_classifier, save_target, train_classifier
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TARGETS, TargetModel, as_target
@@ -127,6 +127,9 @@ class Run:
             ConfigError: the section names no model, or several, or one that cannot be built.
         """
         section = self.config.target if section is None else section
+        section.only("pretrained", "architecture", "convert", "fusion")
+        if section.convert is not None:
+            find_weights(section.convert.weights)  # said first: what else is missing matters less
         family = TARGETS[self._family()]
         processor = family.new_processor(section)
         return self._wrap(self._new_model(section, family, processor), processor, section)
@@ -139,7 +142,6 @@ class Run:
         return as_target(model, processor, family=self._family(), **options)
 
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
-        section.only("pretrained", "architecture", "convert", "fusion")
         torch.manual_seed(section.training.seed if section.training else 0)
         if section.pretrained is not None:
             # a head for the data set's classes is trained with the rest; without training the model has its own

@@ -64,6 +64,14 @@ def test_odd_sizes_and_widths(height: int, width: int, strides: list[int], chann
     assert raw.shape == (1, 1, height, width)
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_one_sample_of_one_cell(width: int) -> None:
+    specs = [StateSpec(3, (1, 1))]
+    raw = ImageDecoder(specs, (8, 8), [width])(states_for(specs, 1), (8, 8))
+    assert raw.shape == (1, 1, 8, 8)
+    assert bool(raw.isfinite().all())
+
+
 def test_an_unfolded_state_never_outgrows_its_stage() -> None:
     specs = [StateSpec(3, (4, 16))] * 4
     decoder = ImageDecoder(specs, (64, 64), (4,))

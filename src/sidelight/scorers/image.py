@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -79,12 +80,20 @@ class ImageDecoder(nn.Module):
         return F.interpolate(self.readout(x), size=size, mode="bilinear", align_corners=False)
 
 
+class Norm(nn.GroupNorm):
+    """Group norm that also takes a group of a single value (a 1×1 grid, few channels), which becomes its bias."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # the module's own forward refuses a single value, which one narrow sample has
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class Skip(nn.Module):
     """Normalise a state, project it, and unfold its channels onto a finer grid."""
 
     def __init__(self, channels: int, width: int, factor: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(1, channels)
+        self.norm = Norm(1, channels)
         self.project = nn.Conv2d(channels, width * factor * factor, 1)
         self.unfold = nn.PixelShuffle(factor) if factor > 1 else nn.Identity()
 
@@ -101,7 +110,7 @@ class Stage(nn.Module):
         super().__init__()
         self.narrow = nn.Conv2d(width_in, width, 1) if width_in != width else nn.Identity()
         self.conv = nn.Conv2d(width, width, 3, padding=1)
-        self.norm = nn.GroupNorm(min(4, width) if width % min(4, width) == 0 else 1, width)
+        self.norm = Norm(min(4, width) if width % min(4, width) == 0 else 1, width)
         self.film = nn.Linear(cond_dim, 2 * width) if cond_dim else None
 
     def forward(

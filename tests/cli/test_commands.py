@@ -294,6 +294,7 @@ def test_list_names_everything(tmp_path: Path) -> None:
         ("metric", "deletion_auc"),
         ("image fill", "blur"),
         ("calibration", "bounded"),
+        ("check", "encoding"),
         ("data set", "digits"),
     ):
         assert expected in found

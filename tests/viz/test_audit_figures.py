@@ -15,17 +15,14 @@ POINTS = {"saliency": {"a": 0.4}, "sidelight": {"a": 0.2, "b": 3.0}}
 
 
 def test_lines_of_methods() -> None:
-    ticks = {0: "trained", 1: "model.encoder.layer.11 … model.embeddings"}
+    ticks = {0: "trained", 1: "layer.11 … model.embeddings"}
     figure = plot_lines([Panel("one", LINES, ticks=ticks), Panel("two", {"rise": [(0, 0.5)]})], "x", "y")
     first, second = figure.axes
     drawn = {line.get_label(): line for line in first.lines}
     assert set(drawn) == {"Saliency", "sidelight", "Random"}
     assert list(drawn["sidelight"].get_ydata()) == [1.0, 0.2]
     assert to_hex(drawn["sidelight"].get_color()) == look.ACCENT
-    assert [t.get_text() for t in first.get_xticklabels()] == [
-        "trained",
-        "layer.11 … model.embeddings"[:23] + "…",
-    ]
+    assert [t.get_text() for t in first.get_xticklabels()] == ["trained", "layer.11 … model.embedd…"]
     assert len(second.lines) == 1
     legend = [t.get_text() for t in figure.legends[0].get_texts()]
     assert legend[0] == "sidelight"

@@ -51,7 +51,7 @@ def run(
     for name, findings in found.items():
         say(f"\n{CHECKS[name].title}: {CHECKS[name].question}")
         for table in CHECKS[name].tables(findings):
-            shown = Table(*table.columns, title=table.title, title_justify="left")
+            shown = Table(*table.columns, title=table.title, title_justify="left", min_width=len(table.title))
             for cells in table.cells:
                 shown.add_row(*cells)
             Console().print(shown)

@@ -8,7 +8,7 @@ NAME = "list"
 
 
 def run(json: JsonOption = None) -> None:
-    """Every registered target family, rival, metric, fill, calibration and data set."""
+    """Every registered target family, rival, metric, fill, calibration, check and data set."""
     quiet_libraries()
     rows = entries()
     kind = None
@@ -23,6 +23,7 @@ def run(json: JsonOption = None) -> None:
 def entries() -> list[dict[str, str]]:
     """``{"kind", "name", "about"}`` of everything registered."""
     from sidelight.baselines import DEFAULT_RIVALS, RIVALS
+    from sidelight.benchmark.sanity import CHECKS
     from sidelight.data.sets import DATASETS
     from sidelight.masking import FILLS
     from sidelight.metrics import METRICS
@@ -37,6 +38,7 @@ def entries() -> list[dict[str, str]]:
     for modality, fills in FILLS.items():
         rows += [_row(f"{modality} fill", n, _first_line(f)) for n, f in fills.items()]
     rows += [_row("calibration", n, _first_line(c)) for n, c in CALIBRATIONS.items()]
+    rows += [_row("check", n, f"{c.title}. {c.question.split('?')[0]}?") for n, c in CHECKS.items()]
     rows += [_row("data set", n, f"{'+'.join(d.modalities)}; {d.source}") for n, d in DATASETS.items()]
     return rows
 

@@ -140,7 +140,4 @@ def _legend(figure: Figure, axes: Sequence[Axes], ours: str) -> None:
 
 
 def _short(name: str, longest: int = 24) -> str:
-    """The end of a module's name, where it differs from the others'."""
-    parts = [".".join(part.split(".")[-2:]) for part in name.split(" … ")]
-    text = " … ".join(dict.fromkeys(parts))
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return name if len(name) <= longest else name[: longest - 1] + "…"

@@ -102,19 +102,33 @@ def _agreement(target: TargetModel, batches: list[EvalBatch], classes: list[Tens
     return round(float(torch.cat(same).float().mean()), 6)
 
 
+def short(layer: str) -> str:
+    """The end of a block's name, for headings.
+
+    Example:
+        >>> short("vit.encoder.layer.3 … vit.encoder.layer.2")
+        'layer.3 … layer.2'
+    """
+    return " … ".join(".".join(part.split(".")[-2:]) for part in layer.split(" … "))
+
+
 def tables(found: Findings) -> list[Table]:
     """One table a modality and metric: methods down, steps across."""
     steps = found["facts"]["steps"]
     out = [
         Table(
             "Predictions that stay",
-            ["", *(s["layer"] for s in steps)],
+            ["", *(short(s["layer"]) for s in steps)],
             [["share", *(number(s["same_prediction"], 2) for s in steps)]],
         )
     ]
     for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
         for metric, title in METRICS.items():
-            rows = [r for r in found["rows"] if r["modality"] == modality and r["metric"] == metric]
+            rows = [
+                {**r, "layer": short(r["layer"])}
+                for r in found["rows"]
+                if r["modality"] == modality and r["metric"] == metric
+            ]
             if rows:
                 out.append(pivot(f"{title} with the trained target's map ({modality})", rows, "layer"))
     return out
@@ -124,7 +138,7 @@ def figures(found: Findings) -> dict[str, Figure]:
     """One picture a modality: a panel a metric, a line a method."""
     from sidelight.viz.audit import Panel, plot_lines
 
-    layers = [s["layer"] for s in found["facts"]["steps"]]
+    layers = [short(s["layer"]) for s in found["facts"]["steps"]]
     out = {}
     for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
         panels = []

@@ -61,10 +61,18 @@ class ModelSection(Section):
         return given[0]
 
 
+class WarmupSection(Section):
+    """What an encoder learns before it is joined to another: the classes of a data set of its own modality."""
+
+    data: DataSection
+    training: ClassifierTraining = Field(default_factory=ClassifierTraining)
+
+
 class FusionTextSection(ModelSection):
     """Text encoder of a fusion; ``tokenizer`` as in :class:`TargetSection`."""
 
     tokenizer: str | None = None
+    warmup: WarmupSection | None = None
 
 
 class FusionImageSection(ModelSection):
@@ -72,6 +80,7 @@ class FusionImageSection(ModelSection):
 
     convert: ConvertSection | None = None
     transform: dict[str, Any] | None = None
+    warmup: WarmupSection | None = None
 
 
 class FusionSection(Section):

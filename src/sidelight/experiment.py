@@ -4,6 +4,7 @@ Everything a run makes lives in one folder::
 
     config.yaml            what was asked for
     target/                the classifier, where it was trained or converted here
+    warmup/                encoders of a fusion, where they learned something else first
     scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed
     evaluation/            finished batches; an interrupted evaluation continues from them
     scores.parquet         one row per sample × method × fill × metric
@@ -26,17 +27,17 @@ from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
 from sidelight.files import find_pretrained, find_weights, read_json, recover_folder, write_json, write_text
-from sidelight.models.classifier import accuracy, new_classifier, save_target, train_classifier
+from sidelight.models.classifier import (
+    AUTO_CLASSES,
+    accuracy,
+    new_classifier,
+    save_target,
+    train_classifier,
+)
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TARGETS, TargetModel, as_target
 
 log = logging.getLogger(__name__)
-
-AUTO_CLASSES = {
-    "image": "AutoModelForImageClassification",
-    "text": "AutoModelForSequenceClassification",
-    "image+text": "AutoModelForVisualQuestionAnswering",
-}
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ class Run:
         if section.fusion is not None:
             from sidelight.models.fusion_build import new_fusion
 
-            return new_fusion(section.fusion, processor, self.dataset)
+            seed = section.training.seed if section.training else 0
+            return new_fusion(section.fusion, processor, self.dataset, self.folder / "warmup", seed)
         architecture = {**family.config_values(processor), **(section.architecture or {})}
         return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
 

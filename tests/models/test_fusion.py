@@ -63,7 +63,7 @@ def test_the_logits_by_hand_in_float64(image: Callable[[], nn.Module]) -> None:
         tokens = F.layer_norm(tokens, (16,), model.norm.weight, model.norm.bias)
         logits = tokens[:, 0] @ model.classifier.weight.T + model.classifier.bias
 
-    torch.testing.assert_close(out.logits, logits, rtol=0, atol=1e-10)
+    torch.testing.assert_close(out.logits, logits, rtol=0, atol=1e-8)
     torch.testing.assert_close(out.fusion_output, tokens[:, 0])
     torch.testing.assert_close(out.text_fused[0], tokens[0, -5:])
     fused = out.image_fused.flatten(2).transpose(1, 2) if state.ndim == 4 else out.image_fused

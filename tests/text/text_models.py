@@ -100,7 +100,11 @@ def _byte_fallback(special: list[str]) -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=420, special_tokens=special + byte_tokens, limit_alphabet=40, show_progress=False
     )
+    # no piece may span two words, as SentencePiece trains by default: ties between merges are broken anew in
+    # every process, and now and then "great the" became one piece
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
     tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.pre_tokenizer = None
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", special.index("<s>"))]
     )

@@ -44,3 +44,7 @@ class CheckpointError(SidelightError, OSError):
 
 class CollapseError(SidelightError, RuntimeError):
     """Training produced maps that carry no information (all scores equal)."""
+
+
+class PeerError(SidelightError, RuntimeError):
+    """Another of several processes failed at a step that all of them take."""

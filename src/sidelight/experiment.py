@@ -34,6 +34,7 @@ from sidelight.models.classifier import (
     save_target,
     train_classifier,
 )
+from sidelight.processes import is_main, process_count, wait
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TARGETS, TargetModel, as_target
 
@@ -100,6 +101,7 @@ class Run:
         """The classifier: the one trained here before, the pretrained one, or a new one (trained now)."""
         folder, section = self.folder / "target", self.config.target
         kept = self.saved_target(folder)
+        wait()  # all have looked before one of them writes
         if kept is not None:
             return kept
         target = self.new_target()
@@ -111,7 +113,10 @@ class Run:
             log.warning(
                 "the architecture is neither pretrained nor trained: its maps explain random weights."
             )
-        return target
+        if process_count() == 1:
+            return target
+        wait()  # running means of a batch norm differ from process to process; what was saved is the model
+        return self.saved_target(folder) or target
 
     def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
         """The classifier that a finished training or conversion left in ``folder``; ``None`` where there is none."""
@@ -172,18 +177,30 @@ class Run:
                 "accuracy": accuracy(target, test),
                 "accuracy_n": len(test),
             }
-            write_json(self.folder / "fit.json", facts)
-        for seed in self.config.seeds:
-            if str(seed) in facts["scorers"] and (self.scorer_folder(seed) / "scorer").is_dir():
-                continue
+            self._keep(facts)
+        for seed in self.unfitted():
             log.info("fitting the scorer of seed %d", seed)
             explainer = self.fit_scorer(target, seed)
             facts["scorers"][str(seed)] = {
                 "parameters": explainer.scorer.num_parameters,
                 **{k: round(v, 6) for k, v in explainer.training_metrics.items()},
             }
-            write_json(self.folder / "fit.json", facts)
+            self._keep(facts)
+        wait()  # for the files of the last scorer
         return facts
+
+    def unfitted(self) -> list[int]:
+        """Seeds whose scorer is not trained yet."""
+        fitted = self._facts()["scorers"]
+        return [
+            s
+            for s in self.config.seeds
+            if str(s) not in fitted or not (self.scorer_folder(s) / "scorer").is_dir()
+        ]
+
+    def _keep(self, facts: dict[str, Any]) -> None:
+        if is_main():
+            write_json(self.folder / "fit.json", facts)
 
     def _facts(self) -> dict[str, Any]:
         path = self.folder / "fit.json"

@@ -22,8 +22,9 @@ from text_models import TEXTS, make_pair
 from typer.testing import CliRunner
 
 from sidelight import Explainer, Explanation
+from sidelight.benchmark.batches import known_evidence
 from sidelight.benchmark.page import report_runs
-from sidelight.benchmark.run import evaluate_run, known_evidence, removal_notes
+from sidelight.benchmark.run import evaluate_run, removal_notes
 from sidelight.cli.app import app
 from sidelight.config import load_config, parse_config
 from sidelight.data.collate import Collator

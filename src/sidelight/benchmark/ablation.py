@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from sidelight.benchmark.ablation_table import CONSTANT, GIVEN_MEAN, AblationTable, write_tables
+from sidelight.benchmark.batches import TestBatches
 from sidelight.benchmark.cells import FOLDER, Cell, cells_of
 from sidelight.benchmark.page import grid_samples
 from sidelight.benchmark.run import (
     OURS,
     ScorerMethod,
-    TestBatches,
     as_categories,
     measure,
     scorer_fingerprint,

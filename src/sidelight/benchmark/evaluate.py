@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pandas as pd
 import torch
@@ -19,6 +20,7 @@ from sidelight.benchmark.statistics import mean_curves
 from sidelight.errors import InputError
 from sidelight.metrics.probe import Probe
 from sidelight.metrics.ranking import sample_seed
+from sidelight.processes import Share
 from sidelight.targets.base import TargetModel
 from sidelight.types import Scores
 
@@ -27,12 +29,28 @@ __all__ = [
     "EvalBatch",
     "EvalResult",
     "EvalSettings",
+    "LazyBatches",
     "Method",
     "evaluate_batch",
+    "finish_parts",
     "make_probe",
+    "open_store",
     "run_evaluation",
 ]
 
+
+class LazyBatches(Protocol):
+    """Batches that are made when they are needed, their ids known before."""
+
+    def __len__(self) -> int: ...
+
+    def ids(self, index: int) -> list[int]:
+        """Sample ids of batch ``index``."""
+
+    def __getitem__(self, index: int) -> EvalBatch: ...
+
+
+T = TypeVar("T")
 CURVE_COLUMNS = ("sample", "modality", "method", "reduction", "granularity", "fill", "kind", "p")
 
 
@@ -67,7 +85,7 @@ def run_evaluation(
         raise InputError(
             "no method to evaluate; give at least one, e.g. {'saliency': make_rival('saliency')}."
         )
-    store = PartStore(directory, _identity(target, methods, settings)) if directory is not None else None
+    store = open_store(directory, target, methods, settings) if directory is not None else None
     rows, curves = [], []
     for index, batch in _track(batches, len(methods), progress):
         part = store.read(index, batch.ids) if store else None
@@ -87,6 +105,52 @@ def run_evaluation(
     )
 
 
+def open_store(
+    directory: str | Path, target: TargetModel, methods: Mapping[str, Method], settings: EvalSettings
+) -> PartStore:
+    """Where finished batches of this evaluation are kept.
+
+    Raises:
+        ConfigError: ``directory`` holds an evaluation of other settings, methods or target.
+    """
+    return PartStore(directory, _identity(target, methods, settings))
+
+
+def finish_parts(
+    target: TargetModel,
+    batches: LazyBatches,
+    methods: Mapping[str, Method],
+    settings: EvalSettings,
+    store: PartStore,
+    *,
+    share: Share | None = None,
+    on_batch: Callable[[float | None], None] | None = None,
+    progress: bool = True,
+) -> None:
+    """Evaluate what ``store`` lacks of this process's share of the batches; nothing is kept in memory.
+
+    Args:
+        target, methods, settings: as in :func:`run_evaluation`.
+        batches: in the same order at every run and in every process.
+        store: of :func:`open_store`.
+        share: of the batches (default: all of them).
+        on_batch: called after every batch with the seconds it took, ``None`` where it was there.
+        progress: show a bar.
+
+    Raises:
+        ConfigError: a stored batch has other samples.
+        CheckpointError: a stored batch is damaged.
+    """
+    share = share or Share()
+    own = [index for index in range(len(batches)) if index in share]
+    for _, index in _track(own, len(methods), progress):
+        start, there = time.perf_counter(), store.holds(index, batches.ids(index))
+        if not there:
+            store.write(index, *_evaluate_methods(target, batches[index], methods, settings))
+        if on_batch:
+            on_batch(None if there else time.perf_counter() - start)
+
+
 def _evaluate_methods(
     target: TargetModel, batch: EvalBatch, methods: Mapping[str, Method], settings: EvalSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -102,7 +166,10 @@ def _evaluate_methods(
         )
         rows += result.rows
         curves += result.curves
-    return pd.DataFrame(rows), pd.DataFrame(curves, columns=list(CURVE_COLUMNS))
+    # no row where every metric needs evidence that is not known here
+    return pd.DataFrame(rows, columns=None if rows else ["sample"]), pd.DataFrame(
+        curves, columns=list(CURVE_COLUMNS)
+    )
 
 
 def _call(method: Method, target: TargetModel, probe: Probe, ids: Sequence[int]) -> Scores:
@@ -129,7 +196,7 @@ def _version(method: Method) -> str:
     return repr(method) if is_dataclass(method) else ""
 
 
-def _track(batches: Iterable[EvalBatch], methods: int, progress: bool) -> Iterator[tuple[int, EvalBatch]]:
+def _track(batches: Iterable[T], methods: int, progress: bool) -> Iterator[tuple[int, T]]:
     total = len(batches) if isinstance(batches, Sized) else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress) as bar:

@@ -13,7 +13,8 @@ from rich.progress import track
 from torch import Tensor
 
 from sidelight.baselines import make_rival
-from sidelight.benchmark.run import OURS, ScorerMethod, rivals_of, set_reference, split_batches
+from sidelight.benchmark.batches import split_batches
+from sidelight.benchmark.run import OURS, ScorerMethod, rivals_of, set_reference
 from sidelight.benchmark.settings import EvalBatch, Method
 from sidelight.data.maps import MapFile, write_maps
 from sidelight.experiment import Run

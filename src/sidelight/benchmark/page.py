@@ -16,7 +16,8 @@ from torch import Tensor
 
 from sidelight.baselines import make_rival
 from sidelight.baselines.base import Rival
-from sidelight.benchmark.run import OURS, fills_of, known_evidence, rivals_of, set_reference, supports
+from sidelight.benchmark.batches import known_evidence
+from sidelight.benchmark.run import OURS, fills_of, rivals_of, set_reference, supports
 from sidelight.benchmark.speed import measure_speed
 from sidelight.data.collate import Collator, split_row
 from sidelight.errors import CheckpointError
@@ -56,6 +57,7 @@ def section_of(run: Run) -> ReportSection:
     samples, failures = galleries(run, explainer)
     scorers = results["scorers"]
     first = next(iter(scorers.values()))
+    seconds = [run.facts["scorers"][seed]["train_runtime"] for seed in scorers]
     return ReportSection(
         title=run.config.name,
         modality="+".join(target.modalities),
@@ -69,7 +71,7 @@ def section_of(run: Run) -> ReportSection:
         scorer={
             "parameters": first["parameters"],
             "seeds": len(scorers),
-            "training_seconds": round(float(np.mean([s["train_runtime"] for s in scorers.values()])), 1),
+            "training_seconds": round(float(np.mean(seconds)), 1),
             "calibration": run.config.objective.calibration,
             "label": run.config.objective.label,
             "fills in training": ", ".join(run.config.objective.fills),

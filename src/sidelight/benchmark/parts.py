@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from sidelight.errors import CheckpointError, ConfigError
+from sidelight.files import replace_file, write_text
 
 
 class PartStore:
@@ -40,8 +41,8 @@ class PartStore:
                 "parts, or choose another directory."
             ) from error
         if known is None:
-            body = json.dumps({"hash": self.digest, **json.loads(text)}, indent=1)
-            _replace(manifest, lambda path: path.write_text(body))
+            # of several processes each may come here first; all write the same
+            write_text(manifest, json.dumps({"hash": self.digest, **json.loads(text)}, indent=1))
         elif known.get("hash") != self.digest:
             changed = [k for k, v in json.loads(text).items() if known.get(k) != v]
             raise ConfigError(
@@ -49,11 +50,38 @@ class PartStore:
                 f"{', '.join(changed) or 'hash'}). Choose another directory, or delete this one first."
             )
 
-    def _paths(self, index: int) -> tuple[Path, Path]:
+    def paths(self, index: int) -> tuple[Path, Path]:
+        """Files of batch ``index``: rows, curves."""
         return (
             self.directory / f"part-{index:05d}.parquet",
             self.directory / f"part-{index:05d}.curves.parquet",
         )
+
+    def missing(self, count: int) -> list[int]:
+        """Which of the batches 0 to ``count - 1`` are not finished."""
+        return [index for index in range(count) if not self.paths(index)[0].exists()]
+
+    def holds(self, index: int, ids: Sequence[int]) -> bool:
+        """Whether batch ``index`` is finished; looks at one column of it.
+
+        Raises:
+            ConfigError: the stored batch has other samples.
+            CheckpointError: a file is damaged.
+        """
+        rows_path, curves_path = self.paths(index)
+        if not rows_path.exists():
+            return False
+        try:
+            found = set(pq.read_table(rows_path, columns=["sample"])["sample"].to_pylist())
+            pq.read_metadata(curves_path)
+        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+            raise _damaged(rows_path, error) from error
+        if found and found != set(ids):
+            raise ConfigError(
+                f"{str(rows_path)!r} holds other samples than batch {index} of this run. Keep the order and "
+                "the size of the batches, or choose another directory."
+            )
+        return True
 
     def read(self, index: int, ids: Sequence[int]) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         """Rows and curves of batch ``index``, or ``None`` where it is not finished.
@@ -62,37 +90,23 @@ class PartStore:
             ConfigError: the stored batch has other samples.
             CheckpointError: a file is damaged.
         """
-        rows_path, curves_path = self._paths(index)
-        if not rows_path.exists():
+        if not self.holds(index, ids):
             return None
+        rows_path, curves_path = self.paths(index)
         try:
-            rows, curves = pd.read_parquet(rows_path), pd.read_parquet(curves_path)
+            return pd.read_parquet(rows_path), pd.read_parquet(curves_path)
         except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"cannot read {str(rows_path)!r} or its curves: {error}. Delete both; the batch is then "
-                "evaluated again."
-            ) from error
-        if set(rows["sample"]) != set(ids):
-            raise ConfigError(
-                f"{str(rows_path)!r} holds other samples than batch {index} of this run. Keep the order and "
-                "the size of the batches, or choose another directory."
-            )
-        return rows, curves
+            raise _damaged(rows_path, error) from error
 
     def write(self, index: int, rows: pd.DataFrame, curves: pd.DataFrame) -> None:
         """Store a finished batch; the rows come last, so their presence means it is whole."""
-        rows_path, curves_path = self._paths(index)
-        _replace(curves_path, lambda path: curves.to_parquet(path, index=False))
-        _replace(rows_path, lambda path: rows.to_parquet(path, index=False))
+        rows_path, curves_path = self.paths(index)
+        for path, table in ((curves_path, curves), (rows_path, rows)):
+            with replace_file(path) as tmp:
+                table.to_parquet(tmp, index=False)
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``path`` and move into place, so a kill leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CheckpointError(f"could not write {str(path)!r}: {error}. Is the disk full?") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def _damaged(rows_path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"cannot read {str(rows_path)!r} or its curves: {error}. Delete both; the batch is then evaluated again."
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +13,34 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from sidelight.baselines import DEFAULT_RIVALS, coincidences, make_rival
+from sidelight.baselines import DEFAULT_RIVALS, make_rival
 from sidelight.baselines.base import Rival
-from sidelight.baselines.degeneracy import PLAIN, SUSPECTS
-from sidelight.benchmark.evaluate import run_evaluation
+from sidelight.benchmark.batches import TestBatches, split_batches
+from sidelight.benchmark.evaluate import finish_parts, open_store, run_evaluation
 from sidelight.benchmark.imported import imported_of
+from sidelight.benchmark.merge import (
+    filled,
+    mean_curves_of,
+    merge_seeds,
+    split_seed,
+    summarise_parts,
+    write_scores,
+)
 from sidelight.benchmark.modality import share_note, share_rows, share_summary
-from sidelight.benchmark.settings import EvalBatch, EvalSettings, Method
-from sidelight.benchmark.statistics import summarise
+from sidelight.benchmark.notes import degeneracy_notes, removal_notes
+from sidelight.benchmark.parts import PartStore
+from sidelight.benchmark.settings import EvalSettings, Method
 from sidelight.config import EvaluationSection
 from sidelight.data.collate import Collator
-from sidelight.data.lengths import row_lengths
-from sidelight.errors import ConfigError
+from sidelight.errors import ConfigError, InputError
 from sidelight.experiment import Run
 from sidelight.explainer import Explainer
 from sidelight.files import replace_file, write_json, write_text
 from sidelight.masking import default_fills
 from sidelight.metrics import METRICS
+from sidelight.processes import Share, agreed, device, is_main
 from sidelight.report.table import markdown_table
 from sidelight.targets import TargetModel
-from sidelight.targets.removal import blind_fills, granted_classes
 from sidelight.types import Inputs, Scores
 
 log = logging.getLogger(__name__)
@@ -41,6 +49,8 @@ log = logging.getLogger(__name__)
 OURS = "sidelight"
 #: how many training inputs fills and DeepLIFT-SHAP may draw from
 REFERENCE_SIZE = 32
+#: endings of facts that differ from one training to the next
+DURATIONS = ("_runtime", "_per_second")
 #: metrics that need only one masked pass, or none
 SINGLE_PASS = (
     "average_drop",
@@ -70,44 +80,6 @@ class ScorerMethod:
     def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
         """Scores in [0, 1]; the scorer explains the prediction, so ``classes`` play no part."""
         return self.explainer.attribute(target.to_device(inputs))[1]
-
-
-class TestBatches:
-    """Batches of the test split with ids and, where it is known, the evidence; sized and repeatable."""
-
-    __test__ = False  # not a test case, whatever pytest thinks of the name
-
-    def __init__(
-        self, target: TargetModel, rows: Any, size: int, first: int = 0, last: int | None = None
-    ) -> None:
-        self.target, self.rows, self.size = target, rows, size
-        self.first, self.last = first, len(rows) if last is None else min(last, len(rows))
-
-    def __len__(self) -> int:
-        return -(-max(0, self.last - self.first) // self.size)
-
-    def __iter__(self) -> Any:
-        collate = Collator(self.target)
-        order = list(range(self.first, self.last))
-        lengths = (
-            row_lengths(self.target, [self.rows[i] for i in order]) if self.target.varying_length else None
-        )
-        if lengths:  # like with like: no result depends on what a sample is batched with
-            order.sort(key=lambda i: lengths[i - self.first])
-        for start in range(0, len(order), self.size):
-            ids = order[start : start + self.size]
-            rows = [self.rows[i] for i in ids]
-            inputs = collate(rows)
-            inputs.pop("labels", None)
-            yield EvalBatch(self.target.to_device(inputs), ids, known_evidence(self.target, rows, inputs))
-
-
-def known_evidence(target: TargetModel, rows: Sequence[Any], inputs: Inputs) -> dict[str, Tensor] | None:
-    """The evidence that rows bring along, laid on the features of ``inputs``; ``None`` where they bring none."""
-    if not (isinstance(rows[0], Mapping) and "evidence" in rows[0]):
-        return None
-    samples = Collator(target).samples(rows)
-    return target.truth([r["evidence"] for r in rows], inputs, samples)
 
 
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
@@ -152,14 +124,84 @@ def _make(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
     return found
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """Methods measured on batches with one set of settings; finished batches lie in ``folder``."""
+
+    target: TargetModel
+    batches: TestBatches
+    methods: Mapping[str, Method]
+    settings: EvalSettings
+    folder: Path
+
+    @property
+    def store(self) -> PartStore:
+        """Where finished batches are; raises :class:`ConfigError` where the folder holds another evaluation's."""
+        return open_store(self.folder, self.target, self.methods, self.settings)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is measured of a run."""
+
+    run: Run
+    target: TargetModel
+    rows: Any
+    rivals: Sequence[Rival]
+    measurements: Sequence[Measurement]
+
+
 def evaluate_run(run: Run) -> dict[str, Any]:
     """Measure every method of a run; writes ``scores.parquet``, ``curves.parquet``, ``results.json``, ``table.md``.
+
+    Started by a launcher in several processes, each measures some of the batches and the main one writes.
 
     Returns:
         The content of ``results.json``.
     """
+    # processes of one launcher finish together, so that none is missing
+    return evaluate_share(run) or run.results()
+
+
+def evaluate_share(
+    run: Run, share: Share | None = None, on_batch: Callable[[str, float | None], None] | None = None
+) -> dict[str, Any] | None:
+    """:func:`evaluate_run`, or one share of it.
+
+    Args:
+        share: what to measure where machines without a launcher divide the batches; the last of them writes.
+            Default: what a launcher gave this process, everything without one.
+        on_batch: called after every batch with the name of its part of the evaluation (``full``: every metric;
+            ``single``: those of one pass) and the seconds it took, ``None`` where it was measured before.
+
+    Returns:
+        The content of ``results.json``; ``None`` where other shares are not finished yet.
+    """
+    with agreed():
+        evaluation = plan_evaluation(run)
+        stores = []
+        for m in evaluation.measurements:
+            note = None if on_batch is None else partial(on_batch, m.folder.name)
+            stores.append(m.store)
+            own = share or Share.launched()
+            finish_parts(m.target, m.batches, m.methods, m.settings, stores[-1], share=own, on_batch=note)
+    counts = [len(m.batches) for m in evaluation.measurements]
+    if share is not None and any(s.missing(n) for s, n in zip(stores, counts, strict=True)):
+        return None
+    with agreed():
+        if is_main():
+            write_results(
+                evaluation, [[s.paths(i) for i in range(n)] for s, n in zip(stores, counts, strict=True)]
+            )
+    return run.results()
+
+
+def plan_evaluation(run: Run) -> Evaluation:
+    """Open the target and say what is measured on which samples; nothing is measured yet."""
     section = run.config.evaluation
     target = run.open_target()
+    if device().type != "cpu":
+        target.model.to(device())
     set_reference(run, target)
     rows = run.rows("test", section.count)
     rivals = [r for r in rivals_of(section) if supports(r, target)]
@@ -171,33 +213,55 @@ def evaluate_run(run: Run) -> dict[str, Any]:
     imported = imported_of(section, [OURS, *(r.name for r in rivals)])
     for maps in imported:  # refused now, not after hours
         maps.require(range(len(rows)), target.modalities)
-    measured = [
+    measured = measurements(run, target, rows, methods)
+    for maps in imported:
         # apart from the rest: a file may be added, or change, when everything else is measured already
-        measure(run, target, rows, {maps.name: maps}, run.folder / "evaluation" / "imported" / maps.slug)
-        for maps in imported
-    ]
-    measured.insert(0, measure(run, target, rows, methods))
-    scores, curves = (pd.concat(tables, ignore_index=True) for tables in zip(*measured, strict=True))
-    notes = degeneracy_notes(target, rows, rivals) + removal_notes(target, rows, fills_of(section, target))
+        folder = run.folder / "evaluation" / "imported" / maps.slug
+        measured += measurements(run, target, rows, {maps.name: maps}, folder)
+    return Evaluation(run, target, rows, rivals, measured)
+
+
+def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, Path]]]) -> None:
+    """Write a run's files from the finished parts (rows, curves) of each measurement.
+
+    Raises:
+        InputError: every metric asked for needs evidence that is not known.
+        CheckpointError: a part cannot be read, or a file not written.
+    """
+    run, target, rows = evaluation.run, evaluation.target, evaluation.rows
+    files = filled([rows_path for found in parts for rows_path, _ in found])
+    if not files:
+        raise InputError(
+            "nothing was measured: evaluation.metrics names only metrics that need known evidence, which this "
+            "data does not bring; add others, e.g. average_drop."
+        )
+    notes = degeneracy_notes(target, rows, evaluation.rivals)
+    notes += removal_notes(target, rows, fills_of(run.config.evaluation, target))
     shares = measured_shares(run, target, rows)
     if shares:
         notes.append(share_note(shares))
-    summary = summarise(scores, dataset=run.config.data.name)
+    seed = run.config.evaluation.seed
+    curves = [merge_seeds(mean_curves_of([path for _, path in found], seed)) for found in parts]
     results = {
         "name": run.config.name,
         "dataset": run.config.data.name,
-        **{k: v for k, v in run.facts.items() if k in ("target", "scorers")},
+        **{k: without_durations(v) for k, v in run.facts.items() if k in ("target", "scorers")},
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
-        "rows": plain_rows(summary),
+        "rows": plain_rows(summarise_parts(files, run.config.data.name)),
     }
-    with replace_file(run.folder / "scores.parquet") as tmp:
-        as_categories(scores).to_parquet(tmp, index=False)
+    write_scores(files, run.folder / "scores.parquet")
     with replace_file(run.folder / "curves.parquet") as tmp:
-        curves.to_parquet(tmp, index=False)
+        pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True).to_parquet(tmp, index=False)
     write_text(run.folder / "table.md", markdown_table(results["rows"]))
     write_json(run.folder / "results.json", results)
-    return results
+
+
+def without_durations(facts: Any) -> Any:
+    """Facts of a training that are the same whenever and wherever it is repeated."""
+    if not isinstance(facts, Mapping):
+        return facts
+    return {k: without_durations(v) for k, v in facts.items() if not str(k).endswith(DURATIONS)}
 
 
 def measure(
@@ -212,6 +276,17 @@ def measure(
     Returns:
         Per-sample rows with a ``seed`` column, and mean curves.
     """
+    found = [
+        run_evaluation(target, m.batches, m.methods, m.settings, directory=m.folder)
+        for m in measurements(run, target, rows, methods, folder)
+    ]
+    return split_seed(pd.concat([f.rows for f in found], ignore_index=True)), merge_seeds(found[0].curves)
+
+
+def measurements(
+    run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method], folder: Path | None = None
+) -> list[Measurement]:
+    """What ``run.config.evaluation`` asks of ``methods``; see :func:`measure`."""
     section = run.config.evaluation
     settings = EvalSettings(
         fills=fills_of(section, target),
@@ -225,46 +300,14 @@ def measure(
     )
     folder = run.folder / "evaluation" if folder is None else folder
     whole, rest = split_batches(target, rows, section)
-    full = run_evaluation(
-        target,
-        whole,
-        methods,
-        settings,
-        directory=folder / "full",
-    )
-    parts, curves = [full.rows], full.curves
+    found = [Measurement(target, whole, methods, settings, folder / "full")]
     quick_metrics = [m for m in settings.metrics if m in SINGLE_PASS]
     if len(rest) and quick_metrics:
-        single = replace(settings, metrics=quick_metrics)
         slow = {r.name for r in _make(section.few_samples)}
         quick = {name: m for name, m in methods.items() if name not in slow}
-        parts.append(run_evaluation(target, rest, quick, single, directory=folder / "single").rows)
-    scores = pd.concat(parts, ignore_index=True)
-    return _split_seed(scores), _merge_seeds(curves)
-
-
-def split_batches(
-    target: TargetModel, rows: Any, section: EvaluationSection
-) -> tuple[TestBatches, TestBatches]:
-    """Batches that get every metric, and those of the further samples, which get only the ones of a single pass."""
-    cut = len(rows) if section.curve_count is None else min(section.curve_count, len(rows))
-    size = section.batch_size
-    return TestBatches(target, rows, size, 0, cut), TestBatches(target, rows, size, cut)
-
-
-def _split_seed(frame: pd.DataFrame) -> pd.DataFrame:
-    """``sidelight#1`` becomes method ``sidelight`` with seed 1; rivals have no seed."""
-    names = frame["method"].str.split("#", n=1, expand=True)
-    seeds = pd.to_numeric(names[1]) if 1 in names else np.nan
-    return frame.assign(method=names[0], seed=seeds)
-
-
-def _merge_seeds(curves: pd.DataFrame) -> pd.DataFrame:
-    if curves.empty:  # no metric asked for needs a curve
-        return curves
-    frame = _split_seed(curves)
-    keys = [c for c in frame.columns if c not in ("mean", "lo", "hi", "seed")]
-    return frame.groupby(keys, sort=False, as_index=False)[["mean", "lo", "hi"]].mean()
+        single = replace(settings, metrics=quick_metrics)
+        found.append(Measurement(target, rest, quick, single, folder / "single"))
+    return found
 
 
 def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:
@@ -304,37 +347,6 @@ def supports(rival: Rival, target: TargetModel) -> bool:
 @lru_cache(maxsize=64)
 def _say_once(message: str) -> None:
     log.warning(message)
-
-
-def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], count: int = 8) -> list[str]:
-    """Sentences on rivals whose maps coincide on this target; only those that can are computed."""
-    suspects = [r for r in rivals if r.name in (*SUSPECTS, *PLAIN)]
-    if not suspects:
-        return []
-    inputs = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
-    inputs.pop("labels", None)
-    inputs = target.to_device(inputs)
-    classes = target.encode(inputs).prediction
-    return [c.note for c in coincidences(target, inputs, classes, suspects)]
-
-
-def removal_notes(target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64) -> list[str]:
-    """A sentence on each fill under which removing features does less than a reader would think."""
-    inputs = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
-    inputs.pop("labels", None)
-    inputs = target.to_device(inputs)
-    dimmed = [
-        f"Under {fill} fill a score of 0.1 everywhere leaves this target's confidence as it is: only exact zeros "
-        "remove anything, so average drop under it says little here."
-        for fill in blind_fills(target, inputs, fills)
-    ]
-    granted = [
-        f"With everything removed under {g.fill} fill this target says {g.label!r} (p = {g.probability:.2f}; "
-        f"{g.share:.0%} of the samples): those keep their prediction under any map, so read that fill's average "
-        "drop as one about the others."
-        for g in granted_classes(target, inputs, fills)
-    ]
-    return dimmed + granted
 
 
 def scorer_fingerprint(explainer: Explainer) -> str:

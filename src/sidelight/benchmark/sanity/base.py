@@ -15,11 +15,11 @@ from torch import Tensor
 
 from sidelight.baselines import make_rival
 from sidelight.baselines.base import Rival
+from sidelight.benchmark.batches import TestBatches
 from sidelight.benchmark.export import raw_maps
 from sidelight.benchmark.run import (
     OURS,
     ScorerMethod,
-    TestBatches,
     rivals_of,
     scorer_fingerprint,
     set_reference,

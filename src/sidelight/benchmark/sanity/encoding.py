@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from sidelight.baselines import make_rival
-from sidelight.benchmark.run import TestBatches, set_reference
+from sidelight.benchmark.batches import TestBatches
+from sidelight.benchmark.run import set_reference
 from sidelight.benchmark.sanity.base import CHECKS, Check, Findings, Reading, Subject, digest, read_maps
 from sidelight.benchmark.sanity.judges import masked_training, shuffled
 from sidelight.benchmark.sanity.tables import Table, Tally, choose, number, pivot

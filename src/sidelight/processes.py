@@ -1,0 +1,151 @@
+"""Several processes on one job: who this one is, its share of the work, and failing together.
+
+The processes are those that ``torchrun`` or ``accelerate launch`` started; the process group is accelerate's.
+Without a launcher there is one process, and everything here costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sidelight.errors import CheckpointError, ConfigError, PeerError, SidelightError
+
+#: how long processes wait for the slowest: shares of an evaluation may differ by hours
+PATIENCE = timedelta(days=2)
+
+
+def process_count() -> int:
+    """How many processes a launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes what all have made."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What is this process's to do: item ``i`` where ``i % count == index``.
+
+    Attributes:
+        index: in ``[0, count)``.
+        count: into how many shares the work is divided.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __contains__(self, item: int) -> bool:
+        return item % self.count == self.index
+
+    @classmethod
+    def launched(cls) -> Share:
+        """The share of this process among those that a launcher started."""
+        if process_count() == 1:
+            return cls()
+        state = _state()
+        return cls(state.process_index, state.num_processes)
+
+    @classmethod
+    def parse(cls, text: str | None) -> Share | None:
+        """``"2/4"``, the second of four shares; ``None`` for ``None``.
+
+        Raises:
+            ConfigError: not of that form, out of range, or several processes share the work already.
+        """
+        if text is None:
+            return None
+        first, _, second = text.partition("/")
+        if not (first.strip().isdigit() and second.strip().isdigit()):
+            raise ConfigError(f"a shard reads I/N, e.g. 2/4 for the second of four; got {text!r}.")
+        index, count = int(first), int(second)
+        if not 1 <= index <= count:
+            raise ConfigError(f"the I of a shard I/N lies between 1 and N; got {text!r}.")
+        if process_count() > 1:
+            raise ConfigError(
+                f"--shard {text} is for machines without a launcher; {process_count()} processes were launched "
+                "and divide the work among themselves. Leave --shard out."
+            )
+        return cls(index - 1, count)
+
+
+def wait() -> None:
+    """Return when every process is here.
+
+    Raises:
+        PeerError: another process failed on its way here.
+    """
+    _exchange(None)
+
+
+@contextmanager
+def agreed(training: bool = False) -> Iterator[None]:
+    """A step that every process ends together: where it fails in one, it fails in all.
+
+    Args:
+        training: the step exchanges gradients. What went wrong in this process alone (a full disk, no
+            memory) then leaves the others waiting for its gradients, so the process ends, and the launcher
+            ends the others; errors in what all of them were given are raised.
+
+    Raises:
+        PeerError: it failed in another process.
+    """
+    if process_count() == 1:
+        yield
+        return
+    try:
+        yield
+    except PeerError:  # every process knows already
+        raise
+    except Exception as error:
+        alike = isinstance(error, SidelightError) and not isinstance(error, CheckpointError)
+        if training and not alike:
+            raise SystemExit(
+                f"error: {type(error).__name__} in a training of several processes: {error}"
+            ) from error
+        _tell(f"{type(error).__name__}: {error}")
+        raise
+    _exchange(None)
+
+
+def _exchange(failure: str | None) -> None:
+    found = [(number, text) for number, text in enumerate(_tell(failure)) if text is not None]
+    if found:
+        number, text = found[0]
+        raise PeerError(f"process {number} of {process_count()} failed: {text}")
+
+
+def _tell(failure: str | None) -> list[str | None]:
+    """Give every process this one's failure, or none, and get theirs."""
+    if process_count() == 1:
+        return [failure]
+    from accelerate.utils import gather_object
+
+    _state()
+    return list(gather_object([failure]))
+
+
+def _state() -> Any:
+    """The process group: the first call opens it, later ones, and the Trainer, find it open."""
+    import torch
+    from accelerate import PartialState
+
+    if not torch.cuda.is_available() and not torch.xpu.is_available():
+        os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # or each process would train alone
+    cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+    return PartialState(cpu=cpu, timeout=PATIENCE)
+
+
+def device() -> Any:
+    """Where this process computes: its accelerator, else the CPU (a ``torch.device``)."""
+    if process_count() > 1:
+        return _state().device
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

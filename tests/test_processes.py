@@ -1,0 +1,105 @@
+"""Shares of work, and steps that several processes end together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sidelight.errors import ConfigError
+from sidelight.processes import Share, agreed, is_main, process_count, wait
+
+
+def test_without_a_launcher_there_is_one_process() -> None:
+    assert (process_count(), is_main(), Share.launched()) == (1, True, Share(0, 1))
+    wait()
+    with pytest.raises(KeyError), agreed():
+        raise KeyError("as it was")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shares_are_a_partition(count: int) -> None:
+    shares = [Share.parse(f"{i}/{count}") for i in range(1, count + 1)]
+    for item in range(20):
+        assert sum(item in share for share in shares if share) == 1
+    assert shares[0] is not None
+    assert [i for i in range(20) if i in shares[0]] == list(range(0, 20, count))
+
+
+def test_no_shard_is_no_share() -> None:
+    assert Share.parse(None) is None
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/2", "3/2", "a/b", "-1/2", "1/0", "1.0/2"])
+def test_a_shard_that_is_none(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"shard"):
+        Share.parse(text)
+
+
+def test_a_shard_beside_a_launcher_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="2 processes were launched"):
+        Share.parse("1/2")
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from sidelight.errors import CheckpointError, ConfigError
+from sidelight.processes import Share, agreed, is_main, wait
+
+share, out, said = Share.launched(), Path(sys.argv[1]), []
+wait()
+for error, when in ((ConfigError("no such thing"), 1), (ZeroDivisionError("zero"), 0), (None, None)):
+    try:
+        with agreed():
+            if share.index == when:
+                raise error
+            wait()  # inside a step: the failure of another ends it here
+            said.append("went on")
+    except Exception as found:
+        said.append(f"{type(found).__name__}: {found}")
+(out / f"said-{share.index}-{share.count}-{is_main()}").write_text("|".join(said))
+wait()
+if len(sys.argv) > 2:  # a full disk in one process, while the others exchange gradients
+    with agreed(training=True):
+        if share.index == 0:
+            raise CheckpointError("disk full")
+        wait()
+"""
+
+
+def launch(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "worker.py").write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [*command, str(tmp_path / "worker.py"), str(tmp_path), *words],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=environment,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_failure_is_everyones(tmp_path: Path) -> None:
+    found = launch(tmp_path, "disk")
+    said = [(tmp_path / name).read_text().split("|") for name in ("said-0-2-True", "said-1-2-False")]
+    assert said[0] == [
+        "PeerError: process 1 of 2 failed: ConfigError: no such thing",
+        "ZeroDivisionError: zero",
+        "went on",
+    ]
+    assert said[1] == [
+        "ConfigError: no such thing",
+        "PeerError: process 0 of 2 failed: ZeroDivisionError: zero",
+        "went on",
+    ]
+    # nobody waits for gradients that never come
+    assert found.returncode != 0
+    assert "CheckpointError in a training of several processes: disk full" in found.stderr

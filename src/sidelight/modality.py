@@ -45,6 +45,26 @@ class Modality:
         """One non-negative score per feature: the L2 norm over its channels."""
         return attribution.norm(dim=self.channel_dim, keepdim=self.keeps_channel_dim)
 
+    def by_channel(self) -> ChannelModality:
+        """The same modality with every channel a feature of its own."""
+        return ChannelModality(self.name, self.channel_dim, self.keeps_channel_dim)
+
+
+@dataclass(frozen=True)
+class ChannelModality(Modality):
+    """A modality whose channels are scored one by one: scores have the shape of ``x`` itself."""
+
+    def expand(self, scores: Tensor) -> Tensor:
+        return scores
+
+    def reduce_sum(self, attribution: Tensor) -> Tensor:
+        """The attribution as it is: every channel is a feature."""
+        return attribution
+
+    def reduce_norm(self, attribution: Tensor) -> Tensor:
+        """The norm of a single number: its absolute value."""
+        return attribution.abs()
+
 
 IMAGE = Modality("image", channel_dim=1, keeps_channel_dim=True)
 TEXT = Modality("text", channel_dim=-1, keeps_channel_dim=False)

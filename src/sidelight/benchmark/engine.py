@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sidelight.benchmark.settings import BatchResult, EvalBatch, EvalSettings
+from sidelight.benchmark.settings import BatchResult, EvalBatch, EvalSettings, Method
 from sidelight.errors import InputError
 from sidelight.metrics.base import METRICS, Evidence
 from sidelight.metrics.granularity import resolve
 from sidelight.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
 from sidelight.metrics.probe import Probe
-from sidelight.metrics.ranking import area_counts, has_ties, ranks, sample_seed, step_counts
+from sidelight.metrics.protocols import DEFAULT, PROTOCOLS
+from sidelight.metrics.ranking import STEPPINGS, area_counts, has_ties, ranks, sample_seed
 from sidelight.targets.base import TargetModel
+from sidelight.targets.coordinates import ChannelView
 from sidelight.types import Scores
 
 
@@ -27,7 +31,44 @@ def make_probe(target: TargetModel, batch: EvalBatch, settings: EvalSettings) ->
     if len(set(batch.ids)) < len(batch.ids):
         raise InputError(f"sample ids must be distinct, they seed every draw; got {list(batch.ids)[:8]}...")
     seeds = [sample_seed(settings.seed, i) for i in batch.ids]
-    return Probe(target, batch.inputs, seeds, settings.forward_batch)
+    confidence = PROTOCOLS[settings.protocol].confidence_of(target.modalities)
+    return Probe(target, batch.inputs, seeds, settings.forward_batch, confidence)
+
+
+class View(NamedTuple):
+    """What a method is asked about and judged on."""
+
+    target: TargetModel
+    batch: EvalBatch
+    settings: EvalSettings
+    probe: Probe
+
+
+class Views:
+    """One batch as each method sees it: by feature, or by channel where the protocol and the method say so.
+
+    The passes that methods share are made once a view.
+
+    Args:
+        target, batch, settings: as for :func:`evaluate_batch`.
+    """
+
+    def __init__(self, target: TargetModel, batch: EvalBatch, settings: EvalSettings) -> None:
+        self.plain = View(target, batch, settings, make_probe(target, batch, settings))
+        self._by_channel: View | None = None
+
+    def of(self, method: Method) -> View:
+        """The view of ``method``: by channel if it reduces channels to a score of the feature only at the end."""
+        target, batch, settings, _ = self.plain
+        names = [n for n in PROTOCOLS[settings.protocol].coordinates if n in target.modalities]
+        if not names or getattr(method, "reduction", "none") == "none":
+            return self.plain
+        if self._by_channel is None:
+            view = ChannelView(target, names)
+            truth = None if batch.truth is None else view.spread(batch.truth, batch.inputs)
+            batch, settings = replace(batch, truth=truth), replace(settings, granularities=["coordinate"])
+            self._by_channel = View(view, batch, settings, make_probe(view, batch, settings))
+        return self._by_channel
 
 
 def evaluate_batch(
@@ -56,6 +97,7 @@ def evaluate_batch(
             no real feature.
     """
     settings = settings or EvalSettings()
+    protocol = PROTOCOLS[settings.protocol]
     probe = probe or make_probe(target, batch, settings)
     scores = {name: s.detach().to(probe.clean.device).float() for name, s in scores.items()}
     result = BatchResult([], [])
@@ -65,12 +107,15 @@ def evaluate_batch(
             layout = make_layout(probe.feature_mask, plan, probe.inputs)
             _require_features(layout, batch.ids)
             truth = _truth(batch, layout)
-            for reduction, reading in reduce_map(layout.flatten(scores), layout, signed).items():
+            readings = reduce_map(layout.flatten(scores), layout, signed, protocol.reading)
+            for reduction, reading in readings.items():
                 key = {
                     "modality": "+".join(group),
                     "method": method,
                     "reduction": reduction,
                     "granularity": label,
+                    # finished batches of evaluations before there were protocols have no such column
+                    **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
                 }
                 _evaluate_reading(probe, layout, reading, truth, batch.ids, settings, key, result)
     return result
@@ -129,7 +174,7 @@ def _evaluate_reading(
         return
     orders = _orders(reading, layout, ids, settings) if needs & {"steps", "areas"} else []
     for fill in settings.fills:
-        _gather(evidence, probe, layout, orders, fill, needs, settings)
+        _gather(evidence, probe, layout, reading, orders, fill, needs, settings)
         record(fill, needs_fill=True)
         if "steps" in needs:
             for kind, p in (("deletion", evidence.deletion), ("insertion", evidence.insertion)):
@@ -149,6 +194,7 @@ def _gather(
     evidence: Evidence,
     probe: Probe,
     layout: Layout,
+    reading: ReducedMap,
     orders: Sequence[Tensor],
     fill: str,
     needs: frozenset[str],
@@ -160,10 +206,13 @@ def _gather(
     if not needs & {"steps", "areas"}:
         return
     cells = layout.real_cells.sum(1)
-    steps = step_counts(cells, settings.steps) if "steps" in needs else cells.new_empty(len(cells), 0)
+    steps, places = cells.new_empty(len(cells), 0), cells.new_empty(len(cells), 0)
+    if "steps" in needs:
+        stepping = STEPPINGS[PROTOCOLS[settings.protocol].stepping]
+        steps, places = stepping(reading.soft, layout.real_cells, settings.steps)
     areas = area_counts(cells, settings.shares) if "areas" in needs else cells.new_empty(len(cells), 0)
     removed, kept = probe.curves(fill, layout, orders, torch.cat([steps, areas], 1))
     split = steps.shape[1]
-    evidence.shares = steps.double() / cells[:, None]
+    evidence.shares = places
     evidence.deletion, evidence.removed = removed[:, :split], removed[:, split:]
     evidence.insertion, evidence.kept = kept[:, :split], kept[:, split:]

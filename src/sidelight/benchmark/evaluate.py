@@ -13,12 +13,13 @@ import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sidelight.benchmark.engine import evaluate_batch, make_probe
+from sidelight.benchmark.engine import Views, evaluate_batch, make_probe
 from sidelight.benchmark.parts import PartStore
 from sidelight.benchmark.settings import BatchResult, EvalBatch, EvalResult, EvalSettings, Method
 from sidelight.benchmark.statistics import mean_curves
 from sidelight.errors import InputError
 from sidelight.metrics.probe import Probe
+from sidelight.metrics.protocols import DEFAULT
 from sidelight.metrics.ranking import sample_seed
 from sidelight.processes import Share
 from sidelight.targets.base import TargetModel
@@ -154,15 +155,22 @@ def finish_parts(
 def _evaluate_methods(
     target: TargetModel, batch: EvalBatch, methods: Mapping[str, Method], settings: EvalSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    probe = make_probe(target, batch, settings)
+    views = Views(target, batch, settings)
     rows, curves = [], []
     for number, (name, method) in enumerate(methods.items()):
         # Chance inside a method must not depend on which batches an earlier run had finished.
         with torch.random.fork_rng():
             torch.manual_seed(sample_seed(settings.seed, batch.ids[0], number))
-            scores = _call(method, target, probe, batch.ids)
+            view = views.of(method)
+            scores = _call(method, view.target, view.probe, batch.ids)
         result = evaluate_batch(
-            target, batch, scores, method=name, signed=method.signed, settings=settings, probe=probe
+            view.target,
+            view.batch,
+            scores,
+            method=name,
+            signed=method.signed,
+            settings=view.settings,
+            probe=view.probe,
         )
         rows += result.rows
         curves += result.curves
@@ -181,6 +189,8 @@ def _call(method: Method, target: TargetModel, probe: Probe, ids: Sequence[int])
 def _identity(target: TargetModel, methods: Mapping[str, Method], settings: EvalSettings) -> dict[str, Any]:
     about = asdict(settings)
     about.pop("forward_batch")  # speed only
+    if about["protocol"] == DEFAULT:  # as before there were others, so that what was begun then can go on
+        about.pop("protocol")
     return {
         "settings": about,
         "target": target.fingerprint(),

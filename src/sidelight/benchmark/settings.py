@@ -12,6 +12,7 @@ from torch import Tensor
 from sidelight.errors import ConfigError
 from sidelight.metrics.base import METRICS
 from sidelight.metrics.granularity import resolve
+from sidelight.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.targets.base import TargetModel
 from sidelight.types import Inputs, Scores
 
@@ -52,6 +53,8 @@ class EvalSettings:
         forward_batch: masked copies per pass; changes time and memory, not results. A small
             one suits a CPU's caches, several hundred a GPU.
         seed: run seed; with the sample ids the only source of chance.
+        protocol: a name in :data:`~sidelight.metrics.protocols.PROTOCOLS`: how maps are read, how sure is
+            measured and how curves are walked.
 
     Raises:
         ConfigError: a value is out of range or a name unknown.
@@ -67,6 +70,7 @@ class EvalSettings:
     iou_threshold: float = 0.5
     forward_batch: int = 64
     seed: int = 0
+    protocol: str = DEFAULT
 
     def __post_init__(self) -> None:
         for name in self.metrics:
@@ -79,6 +83,7 @@ class EvalSettings:
         for name in ("steps", "tie_draws", "forward_batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        PROTOCOLS[self.protocol].check(self.fills, self.metrics, self.granularities)
         if not self.shares or not all(0 < share <= 1 for share in self.shares):
             raise ConfigError(f"shares must lie in (0, 1], e.g. (0.05, 0.2); got {tuple(self.shares)}.")
 
@@ -99,7 +104,8 @@ class EvalBatch:
 
 
 class BatchResult(NamedTuple):
-    """``rows``: sample, modality, method, reduction, fill, granularity, metric, value.
+    """``rows``: sample, modality, method, reduction, fill, granularity, metric, value; protocol, where it is not the
+    default.
 
     ``curves``: the same keys without metric and value, and ``kind`` (``deletion`` or
     ``insertion``) and ``p``, a list of ``steps + 1`` confidences.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sidelight.errors import ConfigError, UnknownNameError
+from sidelight.errors import ConfigError, InputError, UnknownNameError
 from sidelight.registry import Registry
 from sidelight.types import Inputs
 
@@ -40,6 +40,23 @@ def unit_cells(shape: Sequence[int], inputs: Inputs) -> Tensor:
     return torch.arange(int(torch.tensor(list(shape[1:])).prod()))
 
 
+def coordinate_cells(shape: Sequence[int], inputs: Inputs) -> Tensor:
+    """Every coordinate of every embedding is its own cell.
+
+    Args:
+        shape: ``[B, T, D]``.
+
+    Raises:
+        InputError: scores are one a token.
+    """
+    if len(shape) != 3:
+        raise InputError(
+            f"granularity 'coordinate' needs scores [B, T, D], one a coordinate of an embedding; got {tuple(shape)}. "
+            "It comes with evaluation.protocol: thesis; otherwise ask for 'token'."
+        )
+    return unit_cells(shape, inputs)
+
+
 def patch_cells(shape: Sequence[int], size: int) -> Tensor:
     """Cells of ``size × size`` pixels from the top left; those at the border may be smaller.
 
@@ -55,6 +72,7 @@ def patch_cells(shape: Sequence[int], size: int) -> Tensor:
 GRANULARITIES: Registry[Granularity] = Registry("granularity")
 GRANULARITIES.add("pixel", Granularity("pixel", "image", unit_cells))
 GRANULARITIES.add("token", Granularity("token", "text", unit_cells))
+GRANULARITIES.add("coordinate", Granularity("coordinate", "text", coordinate_cells))
 
 
 def granularity(name: str) -> Granularity:

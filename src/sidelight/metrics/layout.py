@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from sidelight.errors import InputError
 from sidelight.metrics.granularity import Granularity
 from sidelight.metrics.ranking import min_max
+from sidelight.registry import Registry
 from sidelight.types import Inputs, Scores
 
 
@@ -94,30 +95,64 @@ class ReducedMap:
     order: Tensor
 
 
-def reduce_map(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
-    """The readings by which a method is judged, then pooled to cells and min-maxed.
+#: ``(raw [B, N], layout, signed) -> {name: ReducedMap}``: what a raw map is taken to say.
+Reading = Callable[[Tensor, Layout, bool], dict[str, ReducedMap]]
 
-    A signed method is read twice. ``abs`` takes the mean of |a| in each cell.
-    ``positive`` keeps the sign while pooling; the soft map is the positive part, but the
-    order is that of the signed means, so that features against the class are removed
-    last in their own order instead of being tied at zero. That favours the rivals of a
-    learned mask, which is the safe side to err on. Scores without a sign have the single
-    reading ``none``.
+#: How raw maps are read before they are judged, by name.
+READINGS: Registry[Reading] = Registry("reading")
 
-    Args:
-        raw: ``[B, N]`` finite scores.
-        layout: cells of the features.
-        signed: whether the sign carries meaning.
+
+@READINGS.register("better_of_two")
+def better_of_two(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
+    """A signed map is read twice, the better reading counts.
+
+    ``abs`` takes the mean of |a| in each cell. ``positive`` keeps the sign while pooling; the
+    soft map is the positive part, but the order is that of the signed means, so that features
+    against the class are removed last in their own order instead of being tied at zero. That
+    favours the rivals of a learned mask, which is the safe side to err on. Scores without a
+    sign have the single reading ``none``.
     """
     real = layout.real_cells
     if not signed:
-        pooled = layout.pool(raw)
-        return {"none": ReducedMap(min_max(pooled, real), pooled)}
+        return as_it_is(raw, layout, signed)
     magnitude, mean = layout.pool(raw.abs()), layout.pool(raw)
     return {
         "abs": ReducedMap(min_max(magnitude, real), magnitude),
         "positive": ReducedMap(min_max(mean.clamp(min=0), real), mean),
     }
+
+
+@READINGS.register("signed")
+def as_it_is(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
+    """Min-max of the map with its sign, as in the thesis: what centres on zero becomes about one half everywhere."""
+    pooled = layout.pool(raw)
+    return {"signed" if signed else "none": ReducedMap(min_max(pooled, layout.real_cells), pooled)}
+
+
+@READINGS.register("absolute")
+def absolute(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
+    """Min-max of the absolute value, and nothing else."""
+    if not signed:
+        return as_it_is(raw, layout, signed)
+    magnitude = layout.pool(raw.abs())
+    return {"abs": ReducedMap(min_max(magnitude, layout.real_cells), magnitude)}
+
+
+def reduce_map(
+    raw: Tensor, layout: Layout, signed: bool, reading: str = "better_of_two"
+) -> dict[str, ReducedMap]:
+    """The readings by which a method is judged, pooled to cells and min-maxed.
+
+    Args:
+        raw: ``[B, N]`` finite scores.
+        layout: cells of the features.
+        signed: whether the sign carries meaning.
+        reading: a name in :data:`READINGS`.
+
+    Raises:
+        UnknownNameError: there is no such reading.
+    """
+    return READINGS[reading](raw, layout, signed)
 
 
 def require_scores(scores: Scores, feature_mask: Mapping[str, Tensor], names: tuple[str, ...]) -> None:

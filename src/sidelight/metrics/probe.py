@@ -9,8 +9,14 @@ from torch import Tensor
 
 from sidelight.errors import ConfigError, InputError
 from sidelight.metrics.layout import Layout
+from sidelight.registry import Registry
 from sidelight.targets.base import TargetModel
 from sidelight.types import Inputs, Scores
+
+#: ``[B, K]`` float32 logits -> ``[B, K]``: how sure a model is of each class, by name.
+CONFIDENCES: Registry[Callable[[Tensor], Tensor]] = Registry("confidence")
+CONFIDENCES.add("probability", lambda logits: logits.softmax(-1))
+CONFIDENCES.add("logit", lambda logits: logits)
 
 
 class Probe:
@@ -24,11 +30,12 @@ class Probe:
         inputs: its inputs, ``B`` samples.
         seeds: one integer per sample, for random fills.
         forward_batch: masked copies that go through the target together.
+        confidence: a name in :data:`CONFIDENCES`.
 
     Attributes:
         size: B.
         classes: ``[B]`` class predicted on the clean input.
-        clean: ``[B]`` its probability.
+        clean: ``[B]`` its probability (or other confidence).
 
     Raises:
         InputError: ``inputs`` are not what the target takes, or seeds do not fit them.
@@ -36,7 +43,12 @@ class Probe:
     """
 
     def __init__(
-        self, target: TargetModel, inputs: Inputs, seeds: Sequence[int], forward_batch: int = 128
+        self,
+        target: TargetModel,
+        inputs: Inputs,
+        seeds: Sequence[int],
+        forward_batch: int = 128,
+        confidence: str = "probability",
     ) -> None:
         if forward_batch < 1:
             raise ConfigError(f"forward_batch must be at least 1; got {forward_batch}.")
@@ -45,6 +57,7 @@ class Probe:
         self.inputs = target.to_device(inputs)
         self.seeds = list(seeds)
         self.forward_batch = forward_batch
+        self._sure = CONFIDENCES[confidence]
         self.feature_mask = target.feature_mask(self.inputs)
         self._fills: dict[str, dict[str, Tensor]] = {}
         self._empty: dict[tuple[str, tuple[str, ...]], Tensor] = {}
@@ -57,8 +70,7 @@ class Probe:
             logits = [
                 target.forward(self._take(self.inputs, r), self._take(self._features, r)) for r in chunks
             ]
-        probabilities = torch.cat(logits).float().softmax(-1)
-        self.clean, self.classes = probabilities.max(-1)
+        self.clean, self.classes = self._sure(torch.cat(logits).float()).max(-1)
 
     def _take(self, tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
         # an input without a batch axis belongs to every copy
@@ -72,7 +84,7 @@ class Probe:
 
     @torch.no_grad()
     def confidence(self, fill: str, rows: Tensor, masks: Callable[[slice], Scores]) -> Tensor:
-        """Probability of the clean prediction for ``R`` masked copies.
+        """Confidence in the clean prediction for ``R`` masked copies.
 
         Args:
             fill: what stands where a feature was removed.
@@ -81,7 +93,7 @@ class Probe:
                 the masks of a whole run never exist at the same time.
 
         Returns:
-            ``[R]`` float32 in [0, 1].
+            ``[R]`` float32, in [0, 1] where it is a probability.
         """
         values = self.fill(fill)
         out = torch.empty(len(rows), device=self.clean.device)
@@ -92,7 +104,7 @@ class Probe:
                 logits = self.target.classify(
                     self._take(self.inputs, chunk), masks(part), self._take(values, chunk)
                 )
-                out[part] = logits.float().softmax(-1).gather(1, self.classes[chunk, None]).squeeze(1)
+                out[part] = self._sure(logits.float()).gather(1, self.classes[chunk, None]).squeeze(1)
         return out
 
     def under_map(self, fill: str, layout: Layout, soft: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ All functions take ``[B, N]`` tensors; ``real`` marks the features that count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sidelight.errors import InputError
+from sidelight.registry import Registry
 
 
 def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
@@ -100,6 +101,50 @@ def step_counts(n: Tensor, steps: int) -> Tensor:
     """
     k = torch.arange(steps + 1, device=n.device)
     return (2 * k * n.long()[:, None] + steps) // (2 * steps)
+
+
+def threshold_counts(soft: Tensor, real: Tensor, steps: int) -> Tensor:
+    """Features at or above each of ``steps`` equal levels, from 1 down: ``#{S >= 1 − k / steps}``, none at step 0.
+
+    The last level is 0, which every feature reaches.
+
+    Args:
+        soft: ``[B, N]`` min-max map in [0, 1].
+        real: ``[B, N]`` bool.
+        steps: K, at least 1.
+
+    Returns:
+        ``[B, K+1]`` int64 from 0 to the number of real features.
+    """
+    # in the map's own precision: a score of 0.9 must reach the level 0.9
+    levels = (1 - torch.arange(1, steps + 1, dtype=torch.float64) / steps).to(soft)
+    ordered = (-soft.masked_fill(~real, -1.0)).sort(1).values
+    reached = torch.searchsorted(ordered, (-levels).expand(len(soft), -1).contiguous(), right=True)
+    return torch.cat([reached.new_zeros(len(soft), 1), reached], 1)
+
+
+#: ``(soft [B, N], real [B, N], K) -> (counts, places)``, each ``[B, K+1]``: how many of the top features are gone
+#: at each step of a curve, and where on the horizontal axis, 0 to 1, that step lies.
+Stepping = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+
+#: Ways to walk along a deletion or insertion curve, by name.
+STEPPINGS: Registry[Stepping] = Registry("stepping of curves")
+
+
+@STEPPINGS.register("counts")
+def by_count(soft: Tensor, real: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Equal steps of the number of features, over the share really removed."""
+    n = real.sum(1)
+    counts = step_counts(n, steps)
+    return counts, counts.double() / n[:, None]
+
+
+@STEPPINGS.register("thresholds")
+def by_threshold(soft: Tensor, real: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Equal steps of a threshold on the map, over ``1 − threshold``; tied features go together."""
+    counts = threshold_counts(soft, real, steps)
+    places = torch.arange(steps + 1, dtype=torch.float64, device=soft.device) / steps
+    return counts, places.expand(counts.shape)
 
 
 def area_counts(n: Tensor, shares: Sequence[float]) -> Tensor:

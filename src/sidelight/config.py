@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -272,6 +272,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: missing or malformed file, unknown key (with the nearest known), bad value.
     """
+    return parse_config(read_yaml(path), overrides)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file, empty for an empty file.
+
+    Raises:
+        ConfigError: missing or malformed file, or something else than a mapping.
+    """
     file = Path(path)
     if not file.is_file():
         raise ConfigError(f"no config file at {str(file)!r}.")
@@ -282,15 +291,26 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{file} must hold a mapping of sections; got {type(values).__name__}.")
-    return parse_config(values, overrides)
+    return values
 
 
 def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
     """Validate plain values; see :func:`load_config`."""
-    merged = apply_overrides(values, overrides)
-    _refuse_unknown(merged, RunConfig, "")
+    return parse_section(apply_overrides(values, overrides), RunConfig)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def parse_section(values: Mapping[str, Any], kind: type[S]) -> S:
+    """``values`` as a section of that kind.
+
+    Raises:
+        ConfigError: unknown key (with the nearest known), or a bad value.
+    """
+    _refuse_unknown(values, kind, "")
     try:
-        return RunConfig.model_validate(merged)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])

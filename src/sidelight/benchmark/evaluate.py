@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import pandas as pd
 import torch
@@ -51,7 +52,6 @@ class LazyBatches(Protocol):
     def __getitem__(self, index: int) -> EvalBatch: ...
 
 
-T = TypeVar("T")
 CURVE_COLUMNS = ("sample", "modality", "method", "reduction", "granularity", "fill", "kind", "p")
 
 
@@ -88,16 +88,18 @@ def run_evaluation(
         )
     store = open_store(directory, target, methods, settings) if directory is not None else None
     rows, curves = [], []
-    for index, batch in _track(batches, len(methods), progress):
-        part = store.read(index, batch.ids) if store else None
-        if part is None:
-            part = _evaluate_methods(target, batch, methods, settings)
-            if store:
-                store.write(index, *part)
-        rows.append(part[0])
-        curves.append(part[1])
-        if on_rows:
-            on_rows(part[0])
+    with _bar(batches, len(methods), progress) as advance:
+        for index, batch in enumerate(batches):
+            part = store.read(index, batch.ids) if store else None
+            if part is None:
+                part = _evaluate_methods(target, batch, methods, settings)
+                if store:
+                    store.write(index, *part)
+            rows.append(part[0])
+            curves.append(part[1])
+            if on_rows:
+                on_rows(part[0])
+            advance("")
     if not rows:
         raise InputError("nothing to evaluate: the iterable of batches is empty.")
     return EvalResult(
@@ -125,7 +127,7 @@ def finish_parts(
     store: PartStore,
     *,
     share: Share | None = None,
-    on_batch: Callable[[float | None], None] | None = None,
+    on_batch: Callable[[float | None], str] | None = None,
     progress: bool = True,
 ) -> None:
     """Evaluate what ``store`` lacks of this process's share of the batches; nothing is kept in memory.
@@ -135,7 +137,8 @@ def finish_parts(
         batches: in the same order at every run and in every process.
         store: of :func:`open_store`.
         share: of the batches (default: all of them).
-        on_batch: called after every batch with the seconds it took, ``None`` where it was there.
+        on_batch: called after every batch with the seconds it took, ``None`` where it was there; what it
+            returns stands beside the bar.
         progress: show a bar.
 
     Raises:
@@ -144,12 +147,12 @@ def finish_parts(
     """
     share = share or Share()
     own = [index for index in range(len(batches)) if index in share]
-    for _, index in _track(own, len(methods), progress):
-        start, there = time.perf_counter(), store.holds(index, batches.ids(index))
-        if not there:
-            store.write(index, *_evaluate_methods(target, batches[index], methods, settings))
-        if on_batch:
-            on_batch(None if there else time.perf_counter() - start)
+    with _bar(own, len(methods), progress) as advance:
+        for index in own:
+            start, there = time.perf_counter(), store.holds(index, batches.ids(index))
+            if not there:
+                store.write(index, *_evaluate_methods(target, batches[index], methods, settings))
+            advance(on_batch(None if there else time.perf_counter() - start) if on_batch else "")
 
 
 def _evaluate_methods(
@@ -206,11 +209,12 @@ def _version(method: Method) -> str:
     return repr(method) if is_dataclass(method) else ""
 
 
-def _track(batches: Iterable[T], methods: int, progress: bool) -> Iterator[tuple[int, T]]:
+@contextmanager
+def _bar(batches: object, methods: int, progress: bool) -> Iterator[Callable[[str], None]]:
+    """A bar over the batches; what is called after each of them takes words to stand beside it."""
     total = len(batches) if isinstance(batches, Sized) else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    about = f"evaluating {methods} method(s)"
     with Progress(*columns, disable=not progress) as bar:
-        task = bar.add_task(f"evaluating {methods} method(s)", total=total)
-        for item in enumerate(batches):
-            yield item
-            bar.advance(task)
+        task = bar.add_task(about, total=total)
+        yield lambda beside: bar.update(task, advance=1, description=f"{about} {beside}".rstrip())

@@ -164,7 +164,7 @@ def evaluate_run(run: Run) -> dict[str, Any]:
 
 
 def evaluate_share(
-    run: Run, share: Share | None = None, on_batch: Callable[[str, float | None], None] | None = None
+    run: Run, share: Share | None = None, on_batch: Callable[[str, float | None], str] | None = None
 ) -> dict[str, Any] | None:
     """:func:`evaluate_run`, or one share of it.
 
@@ -172,7 +172,7 @@ def evaluate_share(
         share: what to measure where machines without a launcher divide the batches; the last of them writes.
             Default: what a launcher gave this process, everything without one.
         on_batch: called after every batch with the name of its part of the evaluation (``full``: every metric;
-            ``single``: those of one pass) and the seconds it took, ``None`` where it was measured before.
+            ``single``: those of one pass) and the seconds it took, ``None`` where it was measured before; its words stand beside the bar.
 
     Returns:
         The content of ``results.json``; ``None`` where other shares are not finished yet.

@@ -9,6 +9,7 @@ import typer
 from sidelight.cli import (
     ablate,
     audit,
+    benchmark,
     demo,
     evaluate,
     explain,
@@ -45,5 +46,18 @@ def root(
     """See what in an input made a classifier say what it said, in one pass."""
 
 
-for module in (demo, fit, explain, evaluate, report, tables, ablate, audit, export_maps, speed, listing):
+for module in (
+    demo,
+    fit,
+    explain,
+    evaluate,
+    report,
+    benchmark,
+    tables,
+    ablate,
+    audit,
+    export_maps,
+    speed,
+    listing,
+):
     app.command(module.NAME)(module.run)

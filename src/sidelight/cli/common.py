@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,14 @@ JsonOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a config value, e.g. --set scorer.channels=[64,32]. Repeatable."),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Measure the I-th of N shares of the batches only, for machines that share the folder; the last one "
+        "writes the results.",
+    ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="Run folder, made by `sidelight fit`.")]
 
@@ -43,6 +52,9 @@ def quiet_libraries() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("sidelight").setLevel(logging.INFO)
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    if int(os.environ.get("RANK", "0")) != 0:  # of several processes one speaks
+        logging.getLogger("sidelight").setLevel(logging.ERROR)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def say(text: str) -> None:

@@ -11,6 +11,7 @@ from sidelight.cli.common import (
     JsonOption,
     RunArgument,
     SetOption,
+    ShardOption,
     evaluation_rows,
     print_summary,
     quiet_libraries,
@@ -30,17 +31,24 @@ def run(
         ),
     ] = None,
     set_: SetOption = None,
+    shard: ShardOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure every method of RUN on its test split; an interrupted evaluation continues."""
+    """Measure every method of RUN on its test split; an interrupted evaluation continues.
+
+    Several GPUs: accelerate launch -m sidelight.cli evaluate RUN.
+    """
     quiet_libraries()
     from sidelight.benchmark.imported import with_maps
-    from sidelight.benchmark.run import evaluate_run
+    from sidelight.benchmark.run import evaluate_share
     from sidelight.config import dump_config, parse_config
     from sidelight.errors import SidelightError
     from sidelight.experiment import Run
+    from sidelight.processes import Share, wait
 
+    share = Share.parse(shard)
     current = before = Run.open(folder)
+    wait()  # all have read the configuration before one of them changes it
     if set_:
         import yaml
 
@@ -49,10 +57,13 @@ def run(
     if maps:
         current = Run.create(folder, with_maps(current.config, maps))
     try:
-        results = evaluate_run(current)
+        results = evaluate_share(current, share)
     except SidelightError:  # the folder goes on saying what its results were made with
         Run.create(folder, before.config)
         raise
+    if results is None:
+        say(f"shard {shard} is done; the results are written by the shard that finishes last")
+        return
     print_summary(results["rows"])
     for note in results["notes"]:
         say(f"note: {note}")

@@ -1,0 +1,56 @@
+"""``sidelight benchmark``: several runs from configuration to tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidelight.cli.common import SetOption, ShardOption, quiet_libraries, say
+
+NAME = "benchmark"
+
+
+def run(
+    configs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG...",
+            help="A benchmark's YAML (see configs/benchmark.yaml), or run configurations.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs"),
+    set_: SetOption = None,
+    shard: ShardOption = None,
+) -> None:
+    """Fit and evaluate every run where it is not yet, then write the tables and figures of all of them.
+
+    A killed benchmark continues where it was; a run that fails does not stop the others. Several GPUs:
+    accelerate launch -m sidelight.cli benchmark CONFIG.
+    """
+    quiet_libraries()
+    from sidelight.benchmark.plan import load_benchmark
+    from sidelight.benchmark.publication import FIGURES
+    from sidelight.benchmark.suite import run_benchmark
+    from sidelight.processes import Share, is_main
+
+    plan = load_benchmark(configs, set_ or [])
+    found = run_benchmark(plan, out, Share.parse(shard), say)
+    failed = [o for o in found.outcomes if o.error is not None]
+    say(f"{sum(o.evaluated for o in found.outcomes)} of {len(found.outcomes)} runs are evaluated")
+    for outcome in failed:
+        say(f"failed: {outcome.run.config.name}: {outcome.error}")
+    if found.tables is not None:
+        for ranking in found.tables.rankings[:1]:
+            say(f"average ranks over {ranking.sentence}")
+        for note in found.tables.notes:
+            say(f"note: {note}")
+        drawn = f"   figures: {found.folder}/{FIGURES}" if plan.tables.figures else ""
+        say(f"results: {found.folder}/tables.md, tables.csv, tables.tex, statistics.csv, ranks.csv{drawn}")
+    elif found.error is not None:
+        say(f"failed: no tables: {found.error}")
+    elif any(o.waiting for o in found.outcomes):
+        say("tables: written by the shard that finishes last")
+    if found.failed and is_main():  # a launcher ends all processes with the first that fails
+        raise typer.Exit(1)

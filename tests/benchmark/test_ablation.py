@@ -437,6 +437,30 @@ def test_another_target_is_refused(run: Run) -> None:
         run_ablation(run)
 
 
+def test_a_variant_may_read_the_same_classifier_otherwise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    fit = Explainer.fit
+
+    def spy(target: Any, *args: Any, **options: Any) -> Explainer:
+        lengths.append(
+            target.prepare(["its plot seemed simply warm, and the bus was messy."])["input_ids"].shape[1]
+        )
+        return fit(target, *args, **options)
+
+    monkeypatch.setattr(Explainer, "fit", spy)
+    variants = {"full": [], "short": ["target.options.max_length=6"]}
+    other = Run(run.folder, config("seeds=[0]", variants=variants))
+    run_ablation(other)
+    assert lengths == [6]  # "full" was finished before
+    facts = {c.variant.name: dict(c.facts or {}) for c in cells_of(other)}
+    assert facts["short"]["target"] == facts["full"]["target"]
+    assert (run.folder / "ablation" / "maps.png").is_file()
+    # what was trained beside one reading is not taken for another
+    changed_mind = Run(run.folder, config("seeds=[0]", variants={"short": ["target.options.max_length=7"]}))
+    with pytest.raises(ConfigError, match=r"'short' was trained with another target\.options"):
+        run_ablation(changed_mind)
+
+
 def test_what_cannot_be_built_is_refused_before_any_training(run: Run, fits: list[str]) -> None:
     for change in ("scorer.heads=3", "objective.fills=[zerro]"):
         other = Run(run.folder, config(variants={"good": ["scorer.width=4"], "bad": [change]}))

@@ -85,16 +85,42 @@ def run_ablation(run: Run, only: Sequence[str] = ()) -> list[AblationTable]:
     cells = cells_of(run, only)
     for cell in cells:
         cell.claim()
-    target = run.open_target()
-    _check_cells(cells, target)
-    set_reference(run, target)
+    targets = Readings(run)
+    _check_cells(cells, targets)
     for number, cell in enumerate(cells, start=1):
         if not cell.finished:
             log.info("variant %r, seed %d (%d of %d)", *cell.key, number, len(cells))
-            run_cell(cell, target)
+            run_cell(cell, targets.of(cell))
     tables = write_tables(run)
-    save_picture(run, target)
+    save_picture(run, targets)
     return tables
+
+
+class Readings:
+    """The run's target, opened (or trained) once for each way in which variants read it.
+
+    Args:
+        run: whose classifier all variants share.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._found: list[tuple[dict[str, Any], TargetModel]] = []
+        self._add(run.config.target.options, run.open_target())
+
+    def of(self, cell: Cell) -> TargetModel:
+        """The target as the cell's ``target.options`` say."""
+        section = cell.run.config.target
+        for options, target in self._found:
+            if options == section.options:
+                return target
+        kept = self._run.saved_target(self._run.folder / "target", section)
+        return self._add(section.options, self._run.new_target(section) if kept is None else kept)
+
+    def _add(self, options: dict[str, Any], target: TargetModel) -> TargetModel:
+        set_reference(self._run, target)
+        self._found.append((options, target))
+        return target
 
 
 def run_cell(cell: Cell, target: TargetModel) -> None:
@@ -166,7 +192,7 @@ def _map_facts(explainer: Explainer, batches: TestBatches) -> pd.DataFrame:
     )
 
 
-def save_picture(run: Run, target: TargetModel) -> None:
+def save_picture(run: Run, targets: Readings) -> None:
     """Write ``maps.png``: the first seed of every variant that has a scorer, on randomly chosen test samples."""
     section = run.config.ablation
     firsts: dict[str, Cell] = {}
@@ -176,7 +202,7 @@ def save_picture(run: Run, target: TargetModel) -> None:
     methods: list[Any] = []
     for name, cell in firsts.items():
         if (cell.run.scorer_folder(cell.seed) / "scorer").is_dir():
-            methods.append(VariantScorer(cell.run.explainer(cell.seed, target), "", name))
+            methods.append(VariantScorer(cell.run.explainer(cell.seed, targets.of(cell)), "", name))
         else:
             log.warning("variant %r is not in the picture: its scorer is gone.", name)
     if not methods:
@@ -189,16 +215,17 @@ def save_picture(run: Run, target: TargetModel) -> None:
     write_atomic({run.folder / FOLDER / "maps.png": to_png(figure)})
 
 
-def _check_cells(cells: Sequence[Cell], target: TargetModel) -> None:
+def _check_cells(cells: Sequence[Cell], targets: Readings) -> None:
     """Refuse now what would stop the ablation hours later."""
-    fingerprint = target.fingerprint()
     for cell in cells:
+        fingerprint = targets.of(cell).fingerprint()
         if (cell.facts or {}).get("target", fingerprint) != fingerprint:
             raise ConfigError(
                 f"variant {cell.variant.name!r}, seed {cell.seed} was trained beside another target than the "
                 f"one in {cell.folder.parents[2]}: remove {cell.folder.parents[1]}, or bring that target back."
             )
     for name, cell in {c.variant.name: c for c in cells if c.facts is None}.items():
+        target = targets.of(cell)
         try:
             network = new_scorer(target, cell.run.rows("train", 1), cell.run.scorer_config(target))
             ScorerObjective(network, target, cell.run.config.objective)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from sidelight.benchmark.variants import SECTIONS, Variant, chosen_variants, variants_of
+from sidelight.benchmark.variants import SECTIONS, Variant, chosen_variants, part_of, variants_of
 from sidelight.config import AblationSection, EvaluationSection, RunConfig, load_config
 from sidelight.errors import ConfigError
 from sidelight.experiment import Run
@@ -80,7 +80,7 @@ class Cell:
         if not path.is_file():
             return []
         found, wanted = load_config(path), self.run.config
-        parts = [s for s in SECTIONS if getattr(found, s) != getattr(wanted, s)]
+        parts = [s for s in SECTIONS if part_of(found, s) != part_of(wanted, s)]
         return parts + (["evaluation"] if _measurement(found) != _measurement(wanted) else [])
 
     @property

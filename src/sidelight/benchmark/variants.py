@@ -1,8 +1,9 @@
-"""The variants of an ablation: named changes of one run's scorer, objective or training."""
+"""The variants of an ablation: named changes of one run's scorer, objective, training, or of how the target is read."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from sidelight.settings import CALIBRATION_NAMES, LABELS, ObjectiveConfig
 
 #: the run as it is; default variants that change nothing are left out
 FULL = "full"
-#: sections that a variant may change: the target and the data are shared by all
-SECTIONS = ("scorer", "objective", "training")
+#: what a variant may change: the classifier and the data are shared by all, but not how the classifier is read
+SECTIONS = ("scorer", "objective", "training", "target.options")
 #: keys that the ablation sets itself, and how
 RESERVED = {
     "training.seed": "every variant is trained with each of ablation.seeds",
@@ -45,7 +46,12 @@ class Variant:
     @property
     def parts(self) -> list[Any]:
         """The sections in which variants may differ."""
-        return [getattr(self.config, section) for section in SECTIONS]
+        return [part_of(self.config, section) for section in SECTIONS]
+
+
+def part_of(config: RunConfig, section: str) -> Any:
+    """The part of a configuration at a dotted name, one of :data:`SECTIONS`."""
+    return functools.reduce(getattr, section.split("."), config)
 
 
 def variants_of(config: RunConfig, modalities: Sequence[str]) -> dict[str, Variant]:
@@ -56,8 +62,8 @@ def variants_of(config: RunConfig, modalities: Sequence[str]) -> dict[str, Varia
         modalities: of the run's data set; they decide what "smaller" means.
 
     Raises:
-        ConfigError: a change is malformed, outside ``scorer``, ``objective`` and ``training``, unknown or
-            of a bad value, or two names would share a folder.
+        ConfigError: a change is malformed, outside :data:`SECTIONS`, unknown or of a bad value, or two
+            names would share a folder.
     """
     given, values = config.ablation.variants, yaml.safe_load(dump_config(config))
     if given is None:
@@ -128,8 +134,7 @@ def _variant(values: Mapping[str, Any], name: str, given: Sequence[str] | Mappin
 
 
 def _check_key(key: str) -> None:
-    section, _, rest = key.partition(".")
-    if section not in SECTIONS or not rest:
+    if not any(key.startswith(f"{section}.") and key[len(section) + 1 :] for section in SECTIONS):
         raise ConfigError(
             f"{key!r} cannot be changed by a variant: all share one target and one data set. "
             f"A variant sets single keys of {', '.join(SECTIONS)}, e.g. scorer.relu=false."

@@ -29,6 +29,8 @@ class LinearToy(TargetModel):
     constant it is named after (``"zero"`` is 0, ``"one"`` is 1).
     """
 
+    family = "toy"
+
     def __init__(self, weights: Mapping[str, Tensor], modalities: Sequence[Modality]) -> None:
         super().__init__(Weights(weights))
         self.modalities = {m.name: m for m in modalities}

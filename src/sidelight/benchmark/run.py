@@ -172,7 +172,8 @@ def evaluate_share(
         share: what to measure where machines without a launcher divide the batches; the last of them writes.
             Default: what a launcher gave this process, everything without one.
         on_batch: called after every batch with the name of its part of the evaluation (``full``: every metric;
-            ``single``: those of one pass) and the seconds it took, ``None`` where it was measured before; its words stand beside the bar.
+            ``single``: those of one pass) and the seconds it took, ``None`` where it was measured before; its
+            words stand beside the bar.
 
     Returns:
         The content of ``results.json``; ``None`` where other shares are not finished yet.

@@ -158,9 +158,11 @@ class EvaluationSection(Section):
     together, e.g. ``[[image, text], [image], [text]]``; by default all of them, and each alone.
     ``rivals`` are names, or one-key mappings ``{name: {option: value}}``; those in
     ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only.
-    ``imported`` lists maps that another program made, ``{name, path, signed}``.
+    ``imported`` lists maps that another program made, ``{name, path, signed}``. A ``protocol`` other than the
+    default (``thesis``, ``thesis-later``) brings its own ``fills``, ``metrics`` and ``granularities``.
     """
 
+    protocol: str = "sidelight"
     count: int = 500
     curve_count: int | None = None
     batch_size: int = 50

@@ -10,6 +10,7 @@ Everything a run makes lives in one folder::
     scores.parquet         one row per sample × method × fill × metric
     curves.parquet         mean deletion and insertion curves
     results.json table.md report.html
+    protocols/<name>/      the same files, where ``evaluation.protocol`` is not the default
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
 from sidelight.files import find_pretrained, find_weights, read_json, recover_folder, write_json, write_text
+from sidelight.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.models.classifier import (
     AUTO_CLASSES,
     accuracy,
@@ -243,13 +245,23 @@ class Run:
         return Explainer.from_pretrained(folder, target or self.open_target())
 
     @property
+    def results_folder(self) -> Path:
+        """Where ``evaluate`` writes: the run's folder, or one of its own for a protocol other than the default.
+
+        Raises:
+            UnknownNameError: there is no such protocol.
+        """
+        name = PROTOCOLS[self.config.evaluation.protocol].name
+        return self.folder if name == DEFAULT else self.folder / "protocols" / name
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Facts of target and scorers; raises :class:`CheckpointError` before ``fit``."""
         return dict(read_json(self.folder / "fit.json"))
 
     def results(self) -> dict[str, Any]:
         """What ``evaluate`` wrote; raises :class:`CheckpointError` before it."""
-        return dict(read_json(self.folder / "results.json"))
+        return dict(read_json(self.results_folder / "results.json"))
 
 
 def as_json(value: Any) -> str:

@@ -48,7 +48,7 @@ def report_runs(runs: Sequence[Run], path: Path, title: str, subtitle: str = "")
 def section_of(run: Run) -> ReportSection:
     """One run as a section of the page."""
     results = run.results()
-    curves = run.folder / "curves.parquet"
+    curves = run.results_folder / "curves.parquet"
     if not curves.is_file():
         raise CheckpointError(f"{run.folder} has no curves.parquet: run `sidelight evaluate` again.")
     target = run.open_target()
@@ -86,7 +86,7 @@ def galleries(run: Run, explainer: Explainer) -> tuple[list[GridSample], list[Gr
     rows = run.rows("test", section.count)
     rng = np.random.default_rng(section.seed)
     chosen = rng.permutation(len(rows))[: settings.samples].tolist()
-    scores = pd.read_parquet(run.folder / "scores.parquet")
+    scores = pd.read_parquet(run.results_folder / "scores.parquet")
     fill = fills_of(section, explainer.target)[0]
     drops = scores[(scores.method == OURS) & (scores.metric == "average_drop") & (scores.fill == fill)]
     drops = drops[drops.modality == "+".join(explainer.target.modalities)]

@@ -15,6 +15,7 @@ from sidelight.benchmark.statistics import better_reduction, paired_tests, selec
 from sidelight.benchmark.stored import StoredRun, read_runs
 from sidelight.errors import InputError
 from sidelight.metrics.base import METRICS
+from sidelight.metrics.protocols import PROTOCOLS
 from sidelight.report.comparison import LEGEND, Comparison, build_comparisons, csv_text, markdown, slug
 from sidelight.report.figures import Picture, radar_of, tradeoff_of
 from sidelight.report.latex import latex_document, latex_figures, latex_table
@@ -100,7 +101,7 @@ def write_publication(
     comparisons, tables = build_comparisons([r for s in summaries for r in plain_rows(s)], metrics, OURS)
     if not comparisons:
         raise InputError(f"the runs hold no values of {', '.join(metrics) or 'any metric'}.")
-    means = case_means(pd.concat([_without_controls(run.rows) for run in runs]), ranked or RANKED)
+    means = case_means(pd.concat([_ranked_rows(run) for run in runs]), ranked or RANKED)
     rankings, notes = _rankings(means, alpha)
     pictures: dict[str, Picture] = {}
     for name, picture in _pictures(runs, tables, rankings) if figures else ():
@@ -126,9 +127,12 @@ def write_publication(
     return Publication(tuple(files), tuple(rankings), tuple(notes))
 
 
-def _without_controls(rows: pd.DataFrame) -> pd.DataFrame:
-    """Trivial maps are not ranked: one that keeps everything would be first in average drop."""
-    return rows[~rows["method"].map(style.is_control).astype(bool)]
+def _ranked_rows(run: StoredRun) -> pd.DataFrame:
+    """Trivial maps are not ranked: one that keeps everything would be first in average drop; nor is what a
+    protocol scores by units that do not compare.
+    """
+    comparable = run.rows["modality"].str.split("+").map(PROTOCOLS[run.protocol].comparable)
+    return run.rows[~run.rows["method"].map(style.is_control).astype(bool) & comparable.astype(bool)]
 
 
 def _tests(runs: Sequence[StoredRun], summaries: Sequence[pd.DataFrame]) -> pd.DataFrame:

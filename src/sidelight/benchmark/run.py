@@ -38,6 +38,7 @@ from sidelight.explainer import Explainer
 from sidelight.files import replace_file, write_json, write_text
 from sidelight.masking import default_fills
 from sidelight.metrics import METRICS
+from sidelight.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.processes import Share, agreed, device, is_main
 from sidelight.report.table import markdown_table
 from sidelight.targets import TargetModel
@@ -84,7 +85,8 @@ class ScorerMethod:
 
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
     """The fills a configuration asks for, or those that suit the target."""
-    return default_fills(target.modalities) if section.fills is None else section.fills
+    fixed: list[str] | None = PROTOCOLS[section.protocol].fixed().get("fills")
+    return fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
 
 
 def groups_of(section: EvaluationSection, target: TargetModel) -> list[tuple[str, ...]]:
@@ -217,7 +219,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     measured = measurements(run, target, rows, methods)
     for maps in imported:
         # apart from the rest: a file may be added, or change, when everything else is measured already
-        folder = run.folder / "evaluation" / "imported" / maps.slug
+        folder = run.results_folder / "evaluation" / "imported" / maps.slug
         measured += measurements(run, target, rows, {maps.name: maps}, folder)
     return Evaluation(run, target, rows, rivals, measured)
 
@@ -236,7 +238,9 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
             "nothing was measured: evaluation.metrics names only metrics that need known evidence, which this "
             "data does not bring; add others, e.g. average_drop."
         )
-    notes = degeneracy_notes(target, rows, evaluation.rivals)
+    protocol, folder = PROTOCOLS[run.config.evaluation.protocol], run.results_folder
+    notes = [note] if (note := protocol.note(target.modalities)) else []
+    notes += degeneracy_notes(target, rows, evaluation.rivals)
     notes += removal_notes(target, rows, fills_of(run.config.evaluation, target))
     shares = measured_shares(run, target, rows)
     if shares:
@@ -246,16 +250,17 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
     results = {
         "name": run.config.name,
         "dataset": run.config.data.name,
+        **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
         **{k: without_durations(v) for k, v in run.facts.items() if k in ("target", "scorers")},
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
         "rows": plain_rows(summarise_parts(files, run.config.data.name)),
     }
-    write_scores(files, run.folder / "scores.parquet")
-    with replace_file(run.folder / "curves.parquet") as tmp:
+    write_scores(files, folder / "scores.parquet")
+    with replace_file(folder / "curves.parquet") as tmp:
         pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True).to_parquet(tmp, index=False)
-    write_text(run.folder / "table.md", markdown_table(results["rows"]))
-    write_json(run.folder / "results.json", results)
+    write_text(folder / "table.md", markdown_table(results["rows"]))
+    write_json(folder / "results.json", results)
 
 
 def without_durations(facts: Any) -> Any:
@@ -289,17 +294,17 @@ def measurements(
 ) -> list[Measurement]:
     """What ``run.config.evaluation`` asks of ``methods``; see :func:`measure`."""
     section = run.config.evaluation
+    choices = {"metrics": section.metrics or tuple(METRICS), "granularities": section.granularities}
     settings = EvalSettings(
-        fills=fills_of(section, target),
-        metrics=section.metrics or tuple(METRICS),
+        **{"fills": fills_of(section, target), **choices, **PROTOCOLS[section.protocol].fixed()},
+        protocol=section.protocol,
         steps=section.steps,
-        granularities=section.granularities,
         groups=groups_of(section, target),
         tie_draws=section.tie_draws,
         forward_batch=section.forward_batch,
         seed=section.seed,
     )
-    folder = run.folder / "evaluation" if folder is None else folder
+    folder = run.results_folder / "evaluation" if folder is None else folder
     whole, rest = split_batches(target, rows, section)
     found = [Measurement(target, whole, methods, settings, folder / "full")]
     quick_metrics = [m for m in settings.metrics if m in SINGLE_PASS]

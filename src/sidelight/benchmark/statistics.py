@@ -61,7 +61,7 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
 
     With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and
     ``ci95`` speak of samples; ``seed_sd`` is the standard deviation of the seeds' means.
-    Undefined (NaN) values are left out and ``n`` counts the rest.
+    Undefined (NaN) values are left out and ``n`` counts the rest. A column ``protocol`` is kept.
 
     Returns:
         Columns dataset, modality, method, reduction, fill, granularity, metric, mean, sd,
@@ -76,6 +76,7 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
         lines.append(
             {
                 "dataset": dataset,
+                **({"protocol": str(group["protocol"].iloc[0])} if "protocol" in group else {}),
                 **dict(zip(KEYS, key, strict=True)),
                 "mean": float(values.mean()),
                 "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,

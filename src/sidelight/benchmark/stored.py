@@ -12,6 +12,7 @@ import pandas as pd
 from sidelight.benchmark.statistics import KEYS
 from sidelight.errors import CheckpointError, InputError
 from sidelight.files import read_json
+from sidelight.metrics.protocols import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class StoredRun:
     Attributes:
         name: of the run.
         dataset: name of its data, or of the run where several runs share the data.
+        data: name of its data, always.
+        protocol: name of what it was measured under.
         rows: per-sample values with a column ``dataset``.
         curves: mean deletion and insertion curves; empty where none were measured.
         notes: sentences on rivals that coincide and fills that remove nothing.
@@ -31,6 +34,8 @@ class StoredRun:
     rows: pd.DataFrame
     curves: pd.DataFrame
     notes: tuple[str, ...] = ()
+    data: str = ""
+    protocol: str = DEFAULT
 
 
 def read_run(folder: str | Path) -> StoredRun:
@@ -49,7 +54,9 @@ def read_run(folder: str | Path) -> StoredRun:
     curves = _table(path, ()) if path.is_file() else pd.DataFrame()
     dataset = str(facts["dataset"])
     rows = rows.assign(dataset=dataset, value=rows["value"].astype(float))  # float32 on disk
-    return StoredRun(str(facts["name"]), dataset, rows, curves, tuple(facts.get("notes", ())))
+    name, protocol = str(facts["name"]), str(facts.get("protocol", DEFAULT))
+    name += "" if protocol == DEFAULT else f", {protocol}"  # one run may be measured under several
+    return StoredRun(name, dataset, rows, curves, tuple(facts.get("notes", ())), dataset, protocol)
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[StoredRun]:

@@ -68,4 +68,6 @@ def run(
     for note in results["notes"]:
         say(f"note: {note}")
     write_rows(evaluation_rows(results["rows"]), json)
-    say(f"results: {folder}/results.json, table.md, scores.parquet   next: sidelight report {folder}")
+    say(
+        f"results: {current.results_folder}/results.json, table.md, scores.parquet   next: sidelight report {folder}"
+    )

@@ -59,6 +59,11 @@ class Block:
         own = {c.name: cell for c, cell in zip(self.table.columns, line.cells, strict=True)}
         return [own.get(c.name) for c in columns]
 
+    @property
+    def name(self) -> str:
+        """The data set, and the protocol where it is not the default."""
+        return f"{self.dataset} ({self.table.remark})" if self.table.remark else self.dataset
+
     def digits(self, column: Column) -> int:
         """Decimals of a column in this block."""
         return next((c.digits for c in self.table.columns if c.name == column.name), column.digits)
@@ -80,7 +85,7 @@ class Comparison:
         single = len(self.blocks) == 1
         grain = self.blocks[0].granularity if single else self.grain
         parts = [self.modality, f"{self.fill} fill" if self.fill else "", f"by {grain}" if grain else ""]
-        names = ", ".join(b.dataset for b in self.blocks)
+        names = ", ".join(b.name for b in self.blocks)
         return f"{names}: {', '.join(p for p in parts if p)}"
 
     @property
@@ -163,7 +168,7 @@ def markdown(comparison: Comparison) -> str:
     for block in comparison.blocks:
         if len(comparison.blocks) > 1:
             grain = f", by {block.granularity}" if block.granularity != comparison.grain else ""
-            out.append([f"**{escape(block.dataset)}**{escape(grain)}", *[""] * (width - 1)])
+            out.append([f"**{escape(block.name)}**{escape(grain)}", *[""] * (width - 1)])
         previous = ""
         for line in block.lines:
             if line.kind == "control" != previous:
@@ -197,7 +202,7 @@ def csv_text(comparisons: Sequence[Comparison]) -> str:
     """
     metrics = dict.fromkeys(c.name for comparison in comparisons for c in comparison.columns)
     parts = ("mean", "sd", "lo", "hi", "n", "seed_sd", "reduction", "place")
-    keys = ["dataset", "modality", "granularity", "fill", "method", "kind", "seeds"]
+    keys = ["dataset", "modality", "granularity", "fill", "method", "kind", "seeds", "protocol"]
     out = io.StringIO()
     names = [f"{m}.{part}" for m in metrics for part in parts]
     writer = csv.DictWriter(out, [*keys, *names], lineterminator="\n")
@@ -208,6 +213,7 @@ def csv_text(comparisons: Sequence[Comparison]) -> str:
                 about = (block.dataset, comparison.modality, block.granularity, comparison.fill)
                 row: dict[str, Any] = dict(zip(keys, (*about, line.method, line.kind), strict=False))
                 row["seeds"] = block.seeds if line.kind == "ours" else ""
+                row["protocol"] = block.table.remark
                 cells = block.cells(line, comparison.columns)
                 for column, cell in zip(comparison.columns, cells, strict=True):
                     if cell is not None:

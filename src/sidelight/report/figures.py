@@ -40,11 +40,12 @@ def radar_of(table: Table, ours: str = style.OURS) -> Picture | None:
     """Radar of our method and the strongest rivals; ``None`` for fewer than three axes or two methods.
 
     Every axis is scaled from the worst to the best of all ranked methods and turned so that
-    outward is better. Trivial maps take no part: the constant map would stretch most axes.
+    outward is better. Trivial maps take no part: the constant map would stretch most axes. ``None`` too
+    where methods are scored by units that do not compare.
     """
     axes = [c for name in RADAR for c in table.columns if c.name == name]
     methods = [line for line in table.lines if line.kind != "control" and _complete(table, line, axes)]
-    if len(axes) < 3 or len(methods) < 2:
+    if len(axes) < 3 or len(methods) < 2 or not table.comparable:
         return None
     by_rank = sorted(methods, key=lambda line: (line.kind != "ours", _mean_rank(table, line, axes)))
     shown = by_rank[:RADAR_METHODS]
@@ -66,11 +67,11 @@ def radar_of(table: Table, ours: str = style.OURS) -> Picture | None:
 
 
 def tradeoff_of(table: Table, ours: str = style.OURS) -> Picture | None:
-    """Average drop against the clarity of the map; ``None`` where either metric is missing."""
+    """Average drop against the clarity of the map; ``None`` where a metric is missing or units do not compare."""
     present = {c.name: c for c in table.columns}
     clarity = next((present[name] for name in CLARITY if name in present), None)
     faithful = present.get("average_drop")
-    if clarity is None or faithful is None:
+    if clarity is None or faithful is None or not table.comparable:
         return None
     lines = [line for line in table.lines if _complete(table, line, [clarity, faithful])]
     if not any(line.kind != "control" for line in lines):

@@ -65,7 +65,7 @@ def latex_table(comparison: Comparison) -> str:
         body.append(r"\midrule")
         if len(comparison.blocks) > 1:
             grain = f", by {block.granularity}" if block.granularity != comparison.grain else ""
-            name = rf"\textit{{{latex_escape(block.dataset + grain)}}}"
+            name = rf"\textit{{{latex_escape(block.name + grain)}}}"
             body += [rf"\multicolumn{{{len(head)}}}{{l}}{{{name}}} \\", r"\addlinespace[2pt]"]
         body += _rows(block, columns)
     lines = [

@@ -48,10 +48,10 @@ class Overview:
 
 
 def setting_name(table: Table) -> str:
-    """``"zero fill, by pixel"``."""
+    """``"zero fill, by pixel"``, and the protocol where it is not the default."""
     fill = f"{table.fill} fill" if table.fill else ""
     grain = f"by {table.granularity}" if table.granularity else ""
-    return ", ".join(part for part in (fill, grain) if part) or "all samples"
+    return ", ".join(part for part in (fill, grain, table.remark) if part) or "all samples"
 
 
 def overview(tables: Sequence[Table], ours: str) -> Overview | None:

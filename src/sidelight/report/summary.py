@@ -93,7 +93,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """All methods under one fill at one granularity."""
+    """All methods under one fill at one granularity.
+
+    ``remark`` names a protocol other than the default; where its numbers are not ``comparable`` across
+    methods, none is marked as best.
+    """
 
     fill: str
     granularity: str
@@ -101,6 +105,8 @@ class Table:
     lines: tuple[Line, ...]
     dataset: str = ""
     modality: str = ""
+    remark: str = ""
+    comparable: bool = True
 
     @property
     def n(self) -> str:
@@ -190,7 +196,21 @@ def _table(rows: Rows, fill: str, granularity: str, dataset: str, modality: str,
         kind = "ours" if style.is_ours(method, ours) else "control" if style.is_control(method) else "rival"
         cells = tuple(_cell([r for r in own if r["metric"] == c.name], c) for c in columns)
         lines.append(Line(method, style.method_label(method), kind, cells))
-    return Table(fill, granularity, tuple(columns), tuple(_ranked(lines, columns)), dataset, modality)
+    remark, comparable = _protocol(rows, modality)
+    lines = _ranked(lines, columns) if comparable else lines
+    return Table(fill, granularity, tuple(columns), tuple(lines), dataset, modality, remark, comparable)
+
+
+def _protocol(rows: Rows, modality: str) -> tuple[str, bool]:
+    """What a heading must say of the rows' protocol, and whether methods may be compared under it."""
+    names = sorted({str(r["protocol"]) for r in rows if r.get("protocol")})
+    if not names:
+        return "", True
+    from sidelight.metrics.protocols import PROTOCOLS  # as above: torch is slow to import
+
+    found = [PROTOCOLS[name] for name in names]
+    modalities = modality.split("+")
+    return ", ".join(p.remark(modalities) for p in found), all(p.comparable(modalities) for p in found)
 
 
 def _cell(rows: Rows, column: Column) -> Cell | None:

@@ -74,6 +74,7 @@ def heading(table: Table) -> str:
         table.modality,
         f"{table.fill} fill" if table.fill else "",
         f"by {table.granularity}" if table.granularity else "",
+        table.remark,
         f"n = {table.n}",
     ]
     return " · ".join(part for part in parts if part)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sidelight.benchmark.published import beside, markdown_beside, read_published
 from sidelight.benchmark.rank_tests import RANKED, AverageRanks, average_ranks, case_means, case_ranks
 from sidelight.benchmark.run import OURS, plain_rows
 from sidelight.benchmark.statistics import better_reduction, paired_tests, select_reductions, summarise
@@ -74,6 +75,7 @@ def write_publication(
     ranked: Sequence[str] = (),
     alpha: float = 0.05,
     figures: bool = True,
+    published: Sequence[str | Path] = (),
 ) -> Publication:
     """Write tables (Markdown, CSV, LaTeX), figures and tests of evaluated runs into ``out``.
 
@@ -86,10 +88,13 @@ def write_publication(
         ranked: metrics whose cases are ranked (default: :data:`~sidelight.benchmark.rank_tests.RANKED`).
         alpha: level of the critical difference.
         figures: draw them too.
+        published: CSV files of published numbers of the method, to stand beside ours in ``published.md`` and
+            ``.csv`` (see :mod:`sidelight.benchmark.published`).
 
     Raises:
         CheckpointError: a run is not evaluated, a file is corrupt or could not be written.
-        InputError: no run, two of one name, none of ``metrics`` stored, or ``alpha`` outside (0, 1).
+        InputError: no run, two of one name, none of ``metrics`` stored, ``alpha`` outside (0, 1), or a
+            published file that cannot be read.
         UnknownNameError: a metric is unknown.
     """
     for name in (*metrics, *ranked):
@@ -103,6 +108,8 @@ def write_publication(
         raise InputError(f"the runs hold no values of {', '.join(metrics) or 'any metric'}.")
     means = case_means(pd.concat([_ranked_rows(run) for run in runs]), ranked or RANKED)
     rankings, notes = _rankings(means, alpha)
+    side_by_side, found = _beside(runs, summaries, published)
+    notes += found
     pictures: dict[str, Picture] = {}
     for name, picture in _pictures(runs, tables, rankings) if figures else ():
         # names that differ by a dot or a space only are one file name
@@ -117,6 +124,7 @@ def write_publication(
         "cases.csv": _case_table(means).to_csv(index=False),
         "document.tex": latex_document(["tables", "figures"] if pictures else ["tables"]),
     }
+    texts |= side_by_side
     if pictures:
         texts["figures.tex"] = latex_figures(captions, FIGURES)
     files = {out / name: text.encode("utf-8") for name, text in texts.items()}
@@ -125,6 +133,24 @@ def write_publication(
         files[out / FIGURES / f"{name}.pdf"] = to_pdf(picture.figure)
     write_atomic(files)
     return Publication(tuple(files), tuple(rankings), tuple(notes))
+
+
+def _beside(
+    runs: Sequence[StoredRun], summaries: Sequence[pd.DataFrame], published: Sequence[str | Path]
+) -> tuple[dict[str, str], list[str]]:
+    """Files that put ours beside published numbers, and sentences on what found no counterpart."""
+    numbers, notes = [], []
+    for path in published:
+        own, unknown = read_published(path)
+        numbers += own
+        notes += unknown
+    lines = beside(runs, summaries, numbers)
+    if lines.empty:
+        return {}, [
+            *notes,
+            "The runs and the published numbers have no cell in common.",
+        ] if published else notes
+    return {"published.md": markdown_beside(lines), "published.csv": lines.to_csv(index=False)}, notes
 
 
 def _ranked_rows(run: StoredRun) -> pd.DataFrame:

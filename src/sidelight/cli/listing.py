@@ -8,7 +8,7 @@ NAME = "list"
 
 
 def run(json: JsonOption = None) -> None:
-    """Every registered target family, rival, metric, fill, calibration, check and data set."""
+    """Every registered target family, rival, metric, protocol, fill, calibration, check and data set."""
     quiet_libraries()
     rows = entries()
     kind = None
@@ -27,6 +27,7 @@ def entries() -> list[dict[str, str]]:
     from sidelight.data.sets import DATASETS
     from sidelight.masking import FILLS
     from sidelight.metrics import METRICS
+    from sidelight.metrics.protocols import PROTOCOLS
     from sidelight.objective import CALIBRATIONS
     from sidelight.targets import TARGETS
 
@@ -35,6 +36,7 @@ def entries() -> list[dict[str, str]]:
         extra = "" if name in DEFAULT_RIVALS else " (not in the default set)"
         rows.append(_row("rival", name, rival.title + extra))
     rows += [_row("metric", n, f"{m.direction} is better. {m.doc}") for n, m in METRICS.items()]
+    rows += [_row("protocol", n, p.doc) for n, p in PROTOCOLS.items()]
     for modality, fills in FILLS.items():
         rows += [_row(f"{modality} fill", n, _first_line(f)) for n, f in fills.items()]
     rows += [_row("calibration", n, _first_line(c)) for n, c in CALIBRATIONS.items()]

@@ -29,19 +29,31 @@ def run(
     ] = None,
     alpha: Annotated[float, typer.Option(help="Level of the critical difference.")] = 0.05,
     figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
+    thesis: Annotated[
+        list[Path] | None,
+        typer.Option(help="Published numbers of the method, CSV, to stand beside ours; repeatable."),
+    ] = None,
 ) -> None:
     """Tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs; runs no model."""
     quiet_libraries()
     from sidelight.benchmark.publication import FIGURES, write_publication
 
     found = write_publication(
-        folders, out, metrics=metric or [], ranked=rank_by or [], alpha=alpha, figures=figures
+        folders,
+        out,
+        metrics=metric or [],
+        ranked=rank_by or [],
+        alpha=alpha,
+        figures=figures,
+        published=thesis or [],
     )
     for ranking in found.rankings[:1]:
         say(f"average ranks over {ranking.sentence}")
     for note in found.notes:
         say(f"note: {note}")
     say(f"tables: {out}/tables.md, tables.csv, tables.tex   tests: statistics.csv, ranks.csv, cases.csv")
+    if out / "published.md" in found.files:
+        say(f"beside published numbers: {out}/published.md, published.csv")
     drawn = sum(path.suffix == ".pdf" for path in found.files)
     if drawn:
         say(

@@ -9,7 +9,8 @@ choices is told by the numbers themselves:
   can have: rivals were scored by embedding coordinate, the method itself by token;
 * average drops on texts and on images with texts exceed 1: logits, not probabilities.
 
-One thing is not repeated: published maps of texts count padding up to 512 positions as features, these never do.
+Two things are not repeated. Published maps of texts count padding up to 512 positions as features, these never do.
+How the thesis's curves step is not told; equal counts are taken.
 """
 
 from __future__ import annotations

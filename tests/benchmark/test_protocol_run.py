@@ -77,6 +77,8 @@ def test_every_table_and_the_page_carry_the_label(text: Run, tmp_path: Path) -> 
     assert page.count(LABEL) >= 2
     assert "Not comparable across methods: gradient methods" in page
     assert "faithfulness comparisons" not in page
+    assert "logit of the predicted class" in page
+    assert "probability of the predicted class" not in page
 
 
 def test_tables_of_both_protocols_keep_them_apart(text: Run, tmp_path: Path) -> None:

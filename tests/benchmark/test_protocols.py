@@ -243,6 +243,9 @@ def test_labels_say_where_numbers_do_not_compare() -> None:
             assert protocol.remark(modalities) == f"protocol {name}, not comparable across methods"
             assert "Not comparable across methods: gradient methods" in protocol.note(modalities)
         assert "ot comparable" not in protocol.note(["image"])
+    assert PROTOCOLS["thesis"].axes(["image"]) == PROTOCOLS["sidelight"].axes(["text"]) == {}
+    assert PROTOCOLS["thesis"].axes(["text"]) == {"ylabel": "logit of the predicted class"}
+    assert PROTOCOLS["thesis-later"].axes(["text"]) == {"xlabel": "of the map's range passed, from its top"}
     assert PROTOCOLS["thesis"].confidence_of(["image"]) == "probability"
     assert PROTOCOLS["thesis"].confidence_of(["image", "text"]) == "logit"
     assert PROTOCOLS["thesis-later"].confidence_of(["text"]) == "probability"

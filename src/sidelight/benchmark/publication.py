@@ -255,10 +255,10 @@ def curves_of(table: Table, curves: pd.DataFrame) -> Picture | None:
     if not keep.any():
         return None
     caption = (
-        "Mean probability of the predicted class as features are removed or inserted, most relevant first; bands "
-        "are 95 % bootstrap intervals of the mean over samples. Signed methods in their better reduction."
+        f"Mean {table.axes.get('ylabel', 'probability of the predicted class')} as features are removed or inserted, "
+        "most relevant first; bands are 95 % bootstrap intervals of the mean over samples. Signed methods in their better reduction."
     )
-    return Picture(plot_curves(curves[keep], ours=OURS), caption)
+    return Picture(plot_curves(curves[keep], ours=OURS, **table.axes), caption)
 
 
 def _run_notes(runs: Sequence[StoredRun]) -> list[str]:

@@ -30,7 +30,7 @@ class Evidence:
 
     Fields that no requested metric needs stay empty. ``N`` counts the features of all
     modalities that are ranked together; ``p`` is the softmax probability of the class
-    predicted on the clean input.
+    predicted on the clean input, or what else the protocol takes for confidence.
 
     Attributes:
         mask: ``[B, N]`` soft map in [0, 1] (min-max per sample).
@@ -40,7 +40,8 @@ class Evidence:
         truth: ``[B, N]`` true where the evidence is known to be.
         threshold: level at which ``mask`` becomes a region for IoU and F1.
         masked: ``[B]`` p under the soft map.
-        shares: ``[B, K+1]`` share of features removed (added) at each step, 0 to 1.
+        shares: ``[B, K+1]`` where each step lies, 0 to 1: the share of features removed (added), or what
+            else the protocol walks along.
         deletion, insertion: ``[B, K+1]`` p at each step.
         removed, kept: ``[B, A]`` p with the top features removed, or alone, at each area.
     """

@@ -79,6 +79,14 @@ class Protocol:
             )
         return text
 
+    def axes(self, modalities: Iterable[str]) -> dict[str, str]:
+        """Labels of a curve's axes, ``xlabel`` and ``ylabel``; those that are as by default are left out."""
+        confidence = self.confidence_of(modalities)
+        labels = {} if confidence == "probability" else {"ylabel": f"{confidence} of the predicted class"}
+        if self.stepping == "thresholds":
+            labels["xlabel"] = "of the map's range passed, from its top"
+        return labels
+
     def check(self, fills: Iterable[str], metrics: Iterable[str], granularities: Iterable[str]) -> None:
         """Raise :class:`ConfigError` where settings ask for what the protocol does not have."""
         for what, given, own in (("fill", fills, self.fills), ("metric", metrics, self.metrics)):

@@ -184,7 +184,7 @@ def _curves(section: ReportSection, table: Table, ours: str, prefix: str) -> Mar
             keep &= data[column].astype(str) == value
     if not keep.any():
         return None
-    figure = plot_curves(data[keep], ours=ours)
+    figure = plot_curves(data[keep], ours=ours, **table.axes)
     label = f"Deletion and insertion curves, {setting_name(table)}"
     return Markup(to_inline_svg(figure, prefix, label))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sidelight.errors import InputError
@@ -96,7 +96,7 @@ class Table:
     """All methods under one fill at one granularity.
 
     ``remark`` names a protocol other than the default; where its numbers are not ``comparable`` across
-    methods, none is marked as best.
+    methods, none is marked as best. ``axes`` are the labels that it gives curves.
     """
 
     fill: str
@@ -107,6 +107,7 @@ class Table:
     modality: str = ""
     remark: str = ""
     comparable: bool = True
+    axes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> str:
@@ -196,21 +197,23 @@ def _table(rows: Rows, fill: str, granularity: str, dataset: str, modality: str,
         kind = "ours" if style.is_ours(method, ours) else "control" if style.is_control(method) else "rival"
         cells = tuple(_cell([r for r in own if r["metric"] == c.name], c) for c in columns)
         lines.append(Line(method, style.method_label(method), kind, cells))
-    remark, comparable = _protocol(rows, modality)
+    remark, comparable, axes = _protocol(rows, modality)
     lines = _ranked(lines, columns) if comparable else lines
-    return Table(fill, granularity, tuple(columns), tuple(lines), dataset, modality, remark, comparable)
+    return Table(fill, granularity, tuple(columns), tuple(lines), dataset, modality, remark, comparable, axes)
 
 
-def _protocol(rows: Rows, modality: str) -> tuple[str, bool]:
-    """What a heading must say of the rows' protocol, and whether methods may be compared under it."""
+def _protocol(rows: Rows, modality: str) -> tuple[str, bool, dict[str, str]]:
+    """What a heading must say of the rows' protocol, whether methods may be compared under it, and its axes."""
     names = sorted({str(r["protocol"]) for r in rows if r.get("protocol")})
     if not names:
-        return "", True
+        return "", True, {}
     from sidelight.metrics.protocols import PROTOCOLS  # as above: torch is slow to import
 
     found = [PROTOCOLS[name] for name in names]
     modalities = modality.split("+")
-    return ", ".join(p.remark(modalities) for p in found), all(p.comparable(modalities) for p in found)
+    axes = {name: label for p in found for name, label in p.axes(modalities).items()}
+    comparable = all(p.comparable(modalities) for p in found)
+    return ", ".join(p.remark(modalities) for p in found), comparable, axes
 
 
 def _cell(rows: Rows, column: Column) -> Cell | None:

@@ -55,6 +55,8 @@ def plot_curves(
     granularity: str | None = None,
     ours: str = look.OURS,
     title: str = "",
+    xlabel: str = "",
+    ylabel: str = "probability of the predicted class",
 ) -> Figure:
     """Mean probability against the share of features removed or inserted, one line a method.
 
@@ -64,6 +66,7 @@ def plot_curves(
             ``lo`` to ``hi``. A signed method is drawn in its better reduction, marked so.
         fill, granularity: rows to keep, where those columns exist.
         ours: name drawn in the accent colour.
+        xlabel, ylabel: of the axes; by default the horizontal one says what is removed or inserted.
 
     Raises:
         InputError: a column is missing, or no row is left.
@@ -82,7 +85,9 @@ def plot_curves(
         axes = figure.subplots(1, len(kinds), squeeze=False)[0]
         for ax, kind in zip(axes, kinds, strict=True):
             _draw_kind(ax, data[data["kind"] == kind], kind, methods, ours)
-        axes[0].set_ylabel("probability of the predicted class")
+            if xlabel:
+                ax.set_xlabel(xlabel)
+        axes[0].set_ylabel(ylabel)
         _legend(figure, axes[0], methods, ours)
         if title:
             figure.suptitle(title, x=0.02, ha="left", fontsize=11)
@@ -110,7 +115,8 @@ def _draw_kind(ax: Axes, data: pd.DataFrame, kind: str, methods: list[str], ours
                 linewidth=0,
                 zorder=1,
             )
-    ax.set(title=title, xlabel=xlabel, xlim=(0, 1), ylim=(0, max(1.0, float(data["mean"].max()))))
+    low, high = float(data["mean"].min()), float(data["mean"].max())  # a logit knows no bounds
+    ax.set(title=title, xlabel=xlabel, xlim=(0, 1), ylim=(min(0.0, low), max(1.0, high)))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))
     ax.grid(True)
 

@@ -101,7 +101,7 @@ def test_a_run_trains_the_classifier_and_its_scorer(folder: Path) -> None:
     assert isinstance(target, ImageTextTarget)
     assert type(target.model) is FusionClassifier
     assert accuracy(target, run.rows("test")) == facts["target"]["accuracy"]
-    assert explainer.scorer.spec.fusion_dim == 32
+    assert explainer.scorer.spec.fusion_dim == 3 * 32  # class token, and a mean token of each modality
 
     rows = run.rows("test", 3)
     found = explainer.explain(rows)

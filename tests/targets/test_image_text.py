@@ -214,7 +214,7 @@ class TestStates:
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_two_towers_meet_in_the_mean_of_the_fusion(self) -> None:
-        target = make_target("clip")
+        target = make_target("clip", context=False)
         inputs = target.prepare(pairs())
         encoding = target.encode(inputs)
         assert encoding.fusion is not None
@@ -235,7 +235,25 @@ class TestStates:
             )
             real = fused * inputs["attention_mask"].unsqueeze(-1) if kind == "text" else fused
             torch.testing.assert_close(both.states[kind][-1], real, rtol=0, atol=1e-5)
-        torch.testing.assert_close(both.fusion, out.fusion_output, rtol=0, atol=1e-5)
+
+    def test_scorers_know_the_verdict_and_the_mean_of_both_modalities(self) -> None:
+        target, plain = make_target("fusion-resnet"), make_target("fusion-resnet", context=False)
+        inputs = target.prepare(pairs())
+        out = copy.deepcopy(target.model).eval()(
+            inputs["pixel_values"], inputs["input_ids"], inputs["attention_mask"]
+        )
+        found, verdict = target.encode(inputs).fusion, plain.encode(inputs).fusion
+        assert found is not None
+        assert verdict is not None
+        torch.testing.assert_close(verdict, out.fusion_output, rtol=0, atol=1e-5)
+        width = out.fusion_output.shape[1]
+        parts = list(found.split(width, 1))
+        torch.testing.assert_close(parts[0], verdict, rtol=0, atol=1e-5)
+        for i, length in enumerate(inputs["attention_mask"].sum(1).tolist()):
+            means = (out.image_fused[i].flatten(1).mean(1), out.text_fused[i, :length].mean(0))
+            for part, mean in zip(parts[1:], means, strict=True):
+                wanted = (mean - mean.mean()) / (mean.var(correction=0) + 1e-5).sqrt()
+                torch.testing.assert_close(part[i], wanted, rtol=0, atol=1e-4)
 
 
 class TestMatching:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sidelight.errors import ConfigError, InputError, InputTypeError, UnsupportedTargetError
@@ -47,6 +48,9 @@ class ImageTextTarget(TargetModel):
         max_states, states: which states of the image are read, as in :class:`ImageTarget`.
         max_length, columns: as in :class:`TextTarget`.
         fused: read each modality's tokens after the fusion layers too, where the model has such.
+        context: let scorers know the mean of each modality's last state beside the fusion output. A fusion's
+            class token is trained to hold the verdict and may forget what was asked; without the words in
+            mind an image scorer finds the right one of three objects less often (``docs/results.md``, scenes).
         candidates: texts that every sample's own text competes with.
         threshold: similarity at which match and no match are equally probable.
 
@@ -68,6 +72,7 @@ class ImageTextTarget(TargetModel):
         max_length: int | None = None,
         columns: Sequence[str] = (),
         fused: bool = True,
+        context: bool = True,
         candidates: Sequence[str] = (),
         threshold: float = 0.0,
     ) -> None:
@@ -80,7 +85,7 @@ class ImageTextTarget(TargetModel):
         self.text = TextTarget(self.reader.text_part, self.processor.tokenizer, layers, max_length)
         if self.text.text is not None:
             self.text.text.pads_fully = self.reader.pads_fully
-        self.columns, self.fused = tuple(columns), fused
+        self.columns, self.fused, self.context = tuple(columns), fused, context
         self.candidates, self.threshold = tuple(candidates), threshold
         if candidates:
             self.reader.compare_with(self.text.arguments(self.text.prepare(list(candidates))))
@@ -214,6 +219,7 @@ class ImageTextTarget(TargetModel):
             "max_length": text["max_length"],
             "columns": list(self.columns),
             "fused": self.fused,
+            "context": self.context,
             "candidates": list(self.candidates),
             "threshold": self.threshold,
         }
@@ -329,12 +335,15 @@ class ImageTextTarget(TargetModel):
         text = self.text.read_states(out.text, words)
         if self.fused and "image" in out.fused:
             image += tuple(self.image.maps([out.fused["image"]], pixels))
+        attended = self.text.attention(words).bool().unsqueeze(-1)
         if self.fused and "text" in out.fused:
-            attended = self.text.attention(words).bool().unsqueeze(-1)
             text += (torch.where(attended, out.fused["text"], torch.zeros_like(out.fused["text"])),)
-        return Encoding(
-            self._logits(out), {"image": image, "text": text}, self.feature_mask(inputs), out.fusion
-        )
+        fusion = out.fusion
+        if self.context:
+            means = (image[-1].flatten(2).mean(2), masked_tokens_mean(text[-1], attended))
+            # states of different models differ in scale by orders of magnitude
+            fusion = torch.cat([fusion, *(F.layer_norm(m, m.shape[1:]) for m in means)], 1)
+        return Encoding(self._logits(out), {"image": image, "text": text}, self.feature_mask(inputs), fusion)
 
     def spec(self, inputs: Inputs) -> TargetSpec:
         encoding = self.encode({k: v[:1] for k, v in inputs.items()})
@@ -365,6 +374,11 @@ class ImageTextTarget(TargetModel):
             **self.image.fill_values(inputs, chosen["image"], seeds, features),
             **self.text.fill_values(_words(inputs), chosen["text"], seeds, features),
         }
+
+
+def masked_tokens_mean(tokens: Tensor, attended: Tensor) -> Tensor:
+    """``[B, D]`` mean of ``tokens`` ``[B, T, D]`` where ``attended`` ``[B, T, 1]``."""
+    return (tokens * attended).sum(1) / attended.sum(1).clamp(min=1)
 
 
 def _words(inputs: Inputs) -> dict[str, Tensor]:

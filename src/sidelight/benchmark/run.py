@@ -50,8 +50,9 @@ log = logging.getLogger(__name__)
 OURS = "sidelight"
 #: how many training inputs fills and DeepLIFT-SHAP may draw from
 REFERENCE_SIZE = 32
-#: endings of facts that differ from one training to the next
-DURATIONS = ("_runtime", "_per_second")
+#: endings of facts that differ from one training to the next: durations, and the epoch that a Trainer counts
+#: from 0 again where a kill came between training and saving
+NOT_REPEATABLE = ("_runtime", "_per_second", "_time", "epoch")
 #: metrics that need only one masked pass, or none
 SINGLE_PASS = (
     "average_drop",
@@ -251,7 +252,7 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
         "name": run.config.name,
         "dataset": run.config.data.name,
         **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
-        **{k: without_durations(v) for k, v in run.facts.items() if k in ("target", "scorers")},
+        **{k: repeatable_facts(v) for k, v in run.facts.items() if k in ("target", "scorers")},
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
         "rows": plain_rows(summarise_parts(files, run.config.data.name)),
@@ -263,11 +264,11 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
     write_json(folder / "results.json", results)
 
 
-def without_durations(facts: Any) -> Any:
+def repeatable_facts(facts: Any) -> Any:
     """Facts of a training that are the same whenever and wherever it is repeated."""
     if not isinstance(facts, Mapping):
         return facts
-    return {k: without_durations(v) for k, v in facts.items() if not str(k).endswith(DURATIONS)}
+    return {k: repeatable_facts(v) for k, v in facts.items() if not str(k).endswith(NOT_REPEATABLE)}
 
 
 def measure(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cli_tools import TARGET, sidelight, write_config
+from cli_tools import TARGET, Result, sidelight, write_config
 from PIL import Image
 
 from sidelight import Explanation
@@ -349,31 +349,80 @@ def test_speed_refuses(words: tuple[str, ...], message: str, fitted_run: Path) -
     assert "Traceback" not in result.err
 
 
+DEMO_IN_SMALL = {
+    "data.train": 64,
+    "data.validation": 16,
+    "data.test": 12,
+    "target.training.epochs": 1,
+    "training.epochs": 1,
+    "training.on_collapse": "warn",
+    "evaluation.count": 6,
+    "evaluation.curve_count": 3,
+    "evaluation.fills": "[zero]",
+    "evaluation.rivals": "[saliency, random]",
+    "evaluation.few_samples": "[]",
+    "evaluation.steps": 2,
+    "report.methods": "[saliency]",
+    "report.samples": 2,
+    "report.speed": "false",
+}
+
+
+def demo(out: Path, *words: object, **changes: object) -> Result:
+    sets = {**DEMO_IN_SMALL, **{k.replace("__", "."): v for k, v in changes.items()}}
+    return sidelight(
+        "demo", "--out", out, *words, *(w for k, v in sets.items() for w in ("--set", f"{k}={v}"))
+    )
+
+
 @pytest.mark.slow
 def test_demo_in_small(tmp_path: Path) -> None:
-    changes = {
-        "data.train": 64,
-        "data.validation": 16,
-        "data.test": 12,
-        "target.training.epochs": 1,
-        "training.epochs": 1,
-        "training.on_collapse": "warn",
-        "evaluation.count": 6,
-        "evaluation.curve_count": 3,
-        "evaluation.fills": "[zero]",
-        "evaluation.rivals": "[saliency, random]",
-        "evaluation.steps": 2,
-        "report.methods": "[saliency]",
-        "report.samples": 2,
-        "report.speed": "false",
-    }
-    words = [w for k, v in changes.items() for w in ("--set", f"{k}={v}")]
-    result = sidelight("demo", "--out", tmp_path / "demo", "--json", tmp_path / "rows.json", *words)
+    """Two parts in processes of their own, then the page of both."""
+    words = ("--part", "digits", "--part", "planted_text", "--jobs", 2, "--json", tmp_path / "rows.json")
+    result = demo(tmp_path / "demo", *words)
     assert result.code == 0, result.err + result.out
     assert (tmp_path / "demo" / "report.html").is_file()
-    assert list((tmp_path / "demo" / "explanations").glob("*.png"))
+    for part in ("digits", "planted_text"):
+        assert list((tmp_path / "demo" / "explanations").glob(f"{part}-*.png"))
+        log = (tmp_path / "demo" / f"{part}.log").read_text()
+        assert f"{part}: done" in log
+        assert "classifier loss" in log  # what training says is kept there
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert all(set(r) >= ROW for r in rows)
+    assert {r["dataset"] for r in rows} == {"digits", "planted_text"}
+
+
+@pytest.mark.slow
+def test_demo_of_scenes_in_small(tmp_path: Path) -> None:
+    warmup = {
+        f"target__fusion__image__warmup__{k}": v for k, v in (("data__train", 64), ("training__epochs", 1))
+    }
+    result = demo(tmp_path / "demo", "--part", "scenes", **warmup)
+    assert result.code == 0, result.err + result.out
+    assert list((tmp_path / "demo" / "explanations").glob("scenes-*.png"))
+    results = json.loads((tmp_path / "demo" / "scenes" / "results.json").read_text())
+    assert results["modality_share"]["right_n"] == 6
+    assert {r["modality"] for r in results["rows"]} == {"image+text", "image", "text"}
+
+
+@pytest.mark.slow
+def test_a_part_of_the_demo_that_fails_stops_no_other(tmp_path: Path) -> None:
+    words = ("--part", "digits", "--part", "planted_text", "--jobs", 2)
+    result = demo(tmp_path / "demo", *words, data__name="digits")
+    assert result.code != 0
+    assert "'planted_text' of the demo failed" in result.err.replace("\n", " ")
+    assert "planted_text.log" in result.err
+    assert "Traceback" not in result.err
+    assert "Traceback" in (tmp_path / "demo" / "planted_text.log").read_text()
+    assert (tmp_path / "demo" / "digits" / "results.json").is_file()
+    assert not (tmp_path / "demo" / "report.html").exists()
+
+
+def test_demo_without_such_a_part(tmp_path: Path) -> None:
+    result = demo(tmp_path / "demo", "--part", "digit")
+    assert result.code == 2
+    assert "Did you mean 'digits'?" in result.err
+    assert not (tmp_path / "demo").exists()
 
 
 # -- refusals of the command line --------------------------------------------------------

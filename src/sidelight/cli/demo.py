@@ -22,6 +22,13 @@ NAME = "demo"
 
 def run(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo-out"),
+    part: Annotated[
+        list[str] | None, typer.Option(help="Only this part: scenes, digits, planted_text. Repeatable.")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Parts at a time, in processes of their own (default: one a core)."),
+    ] = None,
     set_: SetOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -29,7 +36,7 @@ def run(
     quiet_libraries()
     from sidelight.demo import run_demo
 
-    results, page = run_demo(out, set_ or [])
+    results, page = run_demo(out, set_ or [], part or [], jobs)
     print_summary([row for r in results for row in r["rows"]], brief=True)
     for result in results:
         for note in result["notes"]:

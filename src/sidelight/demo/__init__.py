@@ -10,33 +10,72 @@ from typing import Any
 
 import yaml
 
+from sidelight.errors import UnknownNameError
+from sidelight.registry import nearest
+
 log = logging.getLogger(__name__)
 
-#: configurations beside this file, one a modality
-PARTS = ("digits", "planted_text")
+#: configurations beside this file, one a modality; the longest first, so that no core waits for it
+PARTS = ("scenes", "digits", "planted_text")
 #: how many test samples are explained as a user would do it
 EXAMPLES = 4
 
 
-def run_demo(out: Path, overrides: Sequence[str] = ()) -> tuple[list[dict[str, Any]], Path]:
-    """Fit, evaluate and explain each part under ``out``; returns the results and the report's path."""
+def run_demo(
+    out: Path, overrides: Sequence[str] = (), parts: Sequence[str] = (), jobs: int | None = None
+) -> tuple[list[dict[str, Any]], Path]:
+    """Fit, evaluate and explain each part under ``out``; what is there already is kept.
+
+    Args:
+        out: folder; a run folder for each part, ``explanations/`` and ``report.html``.
+        overrides: as in :func:`sidelight.config.parse_config`, applied to every part.
+        parts: some of :data:`PARTS`; none means all.
+        jobs: parts at a time, in processes of their own; default: one a core.
+
+    Returns:
+        The results of each part, and the report's path.
+
+    Raises:
+        UnknownNameError: there is no such part.
+        PartFailed: a part failed; the others are finished.
+    """
     from sidelight.benchmark.page import report_runs
+    from sidelight.demo.parallel import default_jobs, run_parts
+    from sidelight.experiment import Run
+
+    chosen = [p for p in PARTS if p in parts] if parts else list(PARTS)
+    for part in parts:
+        if part not in PARTS:
+            raise UnknownNameError(
+                f"the demo has no part {part!r}.{nearest(part, PARTS)} Parts: {', '.join(PARTS)}."
+            )
+    jobs = default_jobs(len(chosen)) if jobs is None else jobs
+    if jobs > 1 and len(chosen) > 1:
+        run_parts(chosen, out, overrides, jobs)
+    else:
+        for part in chosen:
+            run_part(part, out, overrides)
+    runs = [Run.open(out / part) for part in chosen]
+    subtitle = "Trained, explained and measured on embedded data with known evidence."
+    page = report_runs(runs, out / "report.html", title="sidelight demo", subtitle=subtitle)
+    return [run.results() for run in runs], page
+
+
+def run_part(part: str, out: Path, overrides: Sequence[str] = ()) -> None:
+    """One part: train its classifier and scorer, evaluate, explain some samples."""
     from sidelight.benchmark.run import evaluate_run
     from sidelight.config import parse_config
     from sidelight.experiment import Run
 
-    runs, results = [], []
-    for part in PARTS:
-        values = yaml.safe_load(files(__package__).joinpath(f"{part}.yaml").read_text(encoding="utf-8"))
-        run = Run.create(out / part, parse_config(values, overrides))
-        log.info("%s: training the classifier, then its scorer", part)
-        run.fit()
-        log.info("%s: evaluating the scorer and its rivals", part)
-        results.append(evaluate_run(run))
-        save_examples(run, out / "explanations")
-        runs.append(run)
-    subtitle = "Trained, explained and measured on embedded data with known evidence."
-    return results, report_runs(runs, out / "report.html", title="sidelight demo", subtitle=subtitle)
+    values = yaml.safe_load(files(__package__).joinpath(f"{part}.yaml").read_text(encoding="utf-8"))
+    run = Run.create(out / part, parse_config(values, overrides))
+    log.info("%s: training the classifier, then its scorer", part)
+    run.fit()
+    log.info("%s: evaluating the scorer and its rivals", part)
+    evaluate_run(run)
+    log.info("%s: explaining some samples", part)
+    save_examples(run, out / "explanations")
+    log.info("%s: done", part)
 
 
 def save_examples(run: Any, folder: Path) -> None:

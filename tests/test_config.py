@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sidelight.benchmark.plan import load_benchmark
 from sidelight.config import RunConfig, apply_overrides, dump_config, load_config, parse_config
 from sidelight.errors import ConfigError, UnknownNameError
 from sidelight.registry import Registry, nearest
@@ -97,6 +98,10 @@ def test_unknown_keys_are_refused_at_every_depth(override: str, key: str, hint: 
         ("objective.fills=zero", "objective.fills"),
         ("objective.fills=[]", "objective"),
         ("evaluation.rivals=3", "evaluation.rivals"),
+        ("evaluation.count=0", "evaluation.count"),
+        ("evaluation.curve_count=0", "evaluation.curve_count"),
+        ("evaluation.batch_size=0", "evaluation.batch_size"),
+        ("evaluation.seed=-1", "evaluation.seed"),
         ("target.pretrained.name=x", "target.pretrained"),
         ("ablation.variants={a: 3}", "ablation.variants.a"),
         ("ablation.curve_count=0", "ablation.curve_count"),
@@ -173,8 +178,9 @@ def test_every_shipped_config_is_valid() -> None:
     files = [*root.glob("configs/*.yaml"), *root.glob("src/sidelight/demo/*.yaml")]
     assert files
     for file in files:
-        config = load_config(file)
-        assert isinstance(config, RunConfig)
+        runs = load_benchmark([file]).runs
+        assert runs
+        assert all(isinstance(config, RunConfig) for config in runs)
 
 
 def test_registries_explain_what_they_hold() -> None:

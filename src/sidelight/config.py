@@ -163,9 +163,9 @@ class EvaluationSection(Section):
     """
 
     protocol: str = "sidelight"
-    count: int = 500
-    curve_count: int | None = None
-    batch_size: int = 50
+    count: int = Field(default=500, ge=1)
+    curve_count: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=50, ge=1)
     forward_batch: int = 128
     fills: list[str] | None = None
     metrics: list[str] | None = None
@@ -176,7 +176,7 @@ class EvaluationSection(Section):
     rivals: list[str | dict[str, dict[str, Any]]] | None = None
     few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
     imported: list[ImportedSection] = Field(default_factory=list)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class AblationSection(Section):

@@ -331,7 +331,7 @@ def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:
 
 def set_reference(run: Run, target: TargetModel) -> None:
     """Training inputs that fills ("another image") and reference-based rivals draw from."""
-    target.set_reference(reference_inputs(run, target))
+    target.set_reference(target.to_device(reference_inputs(run, target)))
 
 
 def reference_inputs(run: Run, target: TargetModel) -> Inputs:

@@ -256,7 +256,7 @@ class RunConfig(Section):
     """One run: a target, its scorers (one per seed) and their evaluation."""
 
     name: str = "run"
-    seeds: list[int] = Field(default_factory=lambda: [0])
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     data: DataSection
     target: TargetSection
     scorer: ScorerSection = ScorerSection()

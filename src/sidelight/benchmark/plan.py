@@ -13,6 +13,7 @@ from pydantic import Field
 
 from sidelight.config import RunConfig, Section, parse_config, parse_section, read_overrides, read_yaml
 from sidelight.errors import ConfigError
+from sidelight.metrics import METRICS
 
 #: name of a benchmark that has no file of its own
 DEFAULT_NAME = "benchmark"
@@ -71,8 +72,8 @@ def load_benchmark(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -
         overrides: ``section.key=value`` for all runs; goes before what the file sets.
 
     Raises:
-        ConfigError: a missing or malformed file, an unknown key (with the nearest known), no run, or two
-            runs of one name.
+        ConfigError: a missing or malformed file, an unknown key or metric (with the nearest known), no run, two
+            runs of one name, or a name that no folder can have.
     """
     if not paths:
         raise ConfigError("no configuration given; give a benchmark's YAML or those of several runs.")
@@ -142,12 +143,15 @@ def _checked(
     tables: TablesSection | None = None,
     where: str = "the benchmark",
 ) -> Benchmark:
+    for metric in (*tables.metrics, *tables.rank_by) if tables else ():
+        METRICS[metric]  # refused now, not when every run is evaluated
     if not runs:
         raise ConfigError(f"{where} has no runs; list configurations under runs, e.g. runs: [mnist.yaml].")
-    if re.fullmatch(r"\w[\w .-]*", name) is None:
-        raise ConfigError(
-            f"{where}: name {name!r} is to be a folder's: letters, digits, spaces, '.', '-' and '_'."
-        )
+    for place, folder in ((where, name), *((file, config.name) for file, config in runs)):
+        if re.fullmatch(r"\w[\w .-]*", folder) is None:
+            raise ConfigError(
+                f"{place}: name {folder!r} is to be a folder's: letters, digits, spaces, '.', '-' and '_'."
+            )
     counts = Counter(config.name for _, config in runs)
     for double, count in counts.items():
         if count > 1:

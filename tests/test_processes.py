@@ -33,7 +33,7 @@ def test_no_shard_is_no_share() -> None:
     assert Share.parse(None) is None
 
 
-@pytest.mark.parametrize("text", ["", "2", "0/2", "3/2", "a/b", "-1/2", "1/0", "1.0/2"])
+@pytest.mark.parametrize("text", ["", "2", "0/2", "3/2", "a/b", "-1/2", "1/0", "1.0/2", "²/2"])
 def test_a_shard_that_is_none(text: str) -> None:
     with pytest.raises(ConfigError, match=r"shard"):
         Share.parse(text)

@@ -62,7 +62,7 @@ class Share:
         if text is None:
             return None
         first, _, second = text.partition("/")
-        if not (first.strip().isdigit() and second.strip().isdigit()):
+        if not (first.strip().isdecimal() and second.strip().isdecimal()):
             raise ConfigError(f"a shard reads I/N, e.g. 2/4 for the second of four; got {text!r}.")
         index, count = int(first), int(second)
         if not 1 <= index <= count:

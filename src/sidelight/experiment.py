@@ -206,7 +206,15 @@ class Run:
 
     def _facts(self) -> dict[str, Any]:
         path = self.folder / "fit.json"
-        return read_json(path) if path.is_file() else {"target": {}, "scorers": {}}
+        found = read_json(path) if path.is_file() else {"target": {}, "scorers": {}}
+        if not (
+            isinstance(found, dict) and all(isinstance(found.get(k), dict) for k in ("target", "scorers"))
+        ):
+            raise CheckpointError(
+                f"{path} holds no facts of a target and its scorers: it was not written by `sidelight fit`, or was "
+                "changed since. Restore it, or delete it and fit again."
+            )
+        return found
 
     def fit_scorer(self, target: TargetModel, seed: int) -> Explainer:
         """Train the scorer of one seed (continuing a killed training)."""

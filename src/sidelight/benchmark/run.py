@@ -295,16 +295,7 @@ def measurements(
 ) -> list[Measurement]:
     """What ``run.config.evaluation`` asks of ``methods``; see :func:`measure`."""
     section = run.config.evaluation
-    choices = {"metrics": section.metrics or tuple(METRICS), "granularities": section.granularities}
-    settings = EvalSettings(
-        **{"fills": fills_of(section, target), **choices, **PROTOCOLS[section.protocol].fixed()},
-        protocol=section.protocol,
-        steps=section.steps,
-        groups=groups_of(section, target),
-        tie_draws=section.tie_draws,
-        forward_batch=section.forward_batch,
-        seed=section.seed,
-    )
+    settings = _settings(section, fills_of(section, target), groups_of(section, target))
     folder = run.results_folder / "evaluation" if folder is None else folder
     whole, rest = split_batches(target, rows, section)
     found = [Measurement(target, whole, methods, settings, folder / "full")]
@@ -315,6 +306,31 @@ def measurements(
         single = replace(settings, metrics=quick_metrics)
         found.append(Measurement(target, rest, quick, single, folder / "single"))
     return found
+
+
+def check_evaluation(section: EvaluationSection) -> None:
+    """Refuse what no target could be measured by, so that nobody trains for hours before it is said.
+
+    Raises:
+        ConfigError: a rival, metric, granularity or protocol is unknown, or a value out of range.
+    """
+    rivals_of(section)
+    _settings(section, ["zero"] if section.fills is None else section.fills, [])
+
+
+def _settings(
+    section: EvaluationSection, fills: Sequence[str], groups: Sequence[tuple[str, ...]]
+) -> EvalSettings:
+    choices = {"metrics": section.metrics or tuple(METRICS), "granularities": section.granularities}
+    return EvalSettings(
+        **{"fills": fills, **choices, **PROTOCOLS[section.protocol].fixed()},
+        protocol=section.protocol,
+        steps=section.steps,
+        groups=groups,
+        tie_draws=section.tie_draws,
+        forward_batch=section.forward_batch,
+        seed=section.seed,
+    )
 
 
 def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sidelight.benchmark.clock import Clock, duration
 from sidelight.benchmark.plan import Benchmark
 from sidelight.benchmark.publication import Publication, write_publication
-from sidelight.benchmark.run import evaluate_share
+from sidelight.benchmark.run import check_evaluation, evaluate_share
 from sidelight.config import RunConfig, load_config
 from sidelight.errors import CheckpointError, SidelightError
 from sidelight.experiment import Run
@@ -93,7 +93,7 @@ def run_benchmark(
             _finish(o.run, o.run.config.name, share, clock, say) if o.waiting else o for o in outcomes
         ]
     folder = out / benchmark.name
-    done = [o.run.folder for o in outcomes if o.evaluated]
+    done = [o.run.results_folder for o in outcomes if o.evaluated]
     tables, error = None, None
     if done and not any(o.waiting for o in outcomes):
         try:
@@ -137,6 +137,7 @@ def _finish(run: Run, title: str, share: Share | None, clock: Clock, say: Say) -
     """Fit and evaluate one run; whatever goes wrong is its outcome."""
     name, start = run.config.name, time.perf_counter()
     try:
+        check_evaluation(run.config.evaluation)
         before = _claim(run)
         _fit(run, title, share, clock, say)
         _announce(say, f"{title}: evaluating", clock)
@@ -169,7 +170,8 @@ def _claim(run: Run) -> RunConfig | None:
     """Make the folder this run's; returns the configuration that results there were made with."""
     with agreed():
         path = run.folder / "config.yaml"
-        before = load_config(path) if path.is_file() and (run.folder / "results.json").is_file() else None
+        measured = [p for name in ("results.json", "protocols/*/results.json") for p in run.folder.glob(name)]
+        before = load_config(path) if path.is_file() and measured else None
         wait()  # all have read before one of them writes
         if is_main():
             Run.create(run.folder, run.config)

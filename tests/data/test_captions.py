@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidelight.data.captions import caption_words, general_statement, marked, picture_caption
+from sidelight.data.captions import caption_words, general_statement, marked, picture_caption, remark
 
 COLOURS, SHAPES = ["red", "blue", "black"], ["circle", "square", "triangle"]
 
@@ -52,6 +52,17 @@ def test_a_general_statement_is_as_true_as_asked_for(seed: int, true: bool, nega
     same = compared[1] in (compared[0], corners.get(compared[0]))
     assert same == (true != negated)
     assert text.endswith("corners") == (compared[1] in corners.values())
+
+
+def test_a_remark_names_nothing() -> None:
+    rng = np.random.default_rng(0)
+    made = {remark(rng) for _ in range(400)}
+    assert len(made) > 25
+    for text in made:
+        words = set(text.split())
+        assert not words & {*COLOURS, *SHAPES, "no", "none", "not", "never"}
+        assert words <= set(caption_words(COLOURS, SHAPES))
+        assert not set("[]{}") & set(text)
 
 
 def test_the_words_are_all_there_are() -> None:

@@ -1,8 +1,8 @@
 """Short captions about coloured shapes, with the character spans of the words that decide.
 
-Two kinds. A caption about the picture ("there is a red circle") is right or wrong of a picture. A general
+Three kinds. A caption about the picture ("there is a red circle") is right or wrong of a picture. A general
 statement ("a square is a circle", "a red shape is red") is right or wrong by its words alone, whatever the
-picture shows.
+picture shows. A remark ("here we see a shape") names neither colour nor shape and claims nothing.
 """
 
 from __future__ import annotations
@@ -110,6 +110,17 @@ def general_statement(
         return _statement(rng, f"[{one}]", "is", f"a [{other}]", negated)
     one, other = _couple(rng, [s for s in shapes if s in CORNERS], same)
     return _statement(rng, f"[{one}]", "has", f"[{CORNERS[other]}] corners", negated)
+
+
+def remark(rng: Any) -> str:
+    """A sentence built like the others that names no colour and no shape.
+
+    Args:
+        rng: numpy generator that picks the wording.
+    """
+    if rng.integers(2):
+        return _pick(rng, _OPENINGS) + _pick(rng, _PRESENT).format(thing="shape")
+    return _pick(rng, _GENERAL).format(one="shape", verb=_pick(rng, _NEGATIONS["is"]), two="a shape")
 
 
 def caption_words(colours: Sequence[str], shapes: Sequence[str]) -> list[str]:

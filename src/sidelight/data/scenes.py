@@ -1,11 +1,16 @@
 """Embedded pictures with captions, whose evidence is known in both modalities and which modality decides.
 
-A picture shows one to three coloured shapes on grey ground, none like another. Three captions in four are
-about the picture ("there is no red circle"): label 1 where it is as they say, else 0. The fourth is a general
-statement ("a square is a circle") that its words alone decide. Pictures are drawn without regard to captions
-and labels, and every claim is as often right as wrong, so that of captions about the picture neither the
-picture nor the words tell the label alone. What is not in the picture is often missed by little: the colour,
-the shape, or both are there, but not in one object.
+A picture shows one to three coloured shapes on grey ground, none like another. One caption in ten claims
+nothing ("here we see a shape"): label 2. Of the others three in four are about the picture ("there is no red
+circle"): label 1 where it is as they say, else 0. The fourth is a general statement ("a square is a circle")
+that its words alone decide. Pictures are drawn without regard to captions and labels, and every claim is as
+often right as wrong, so that of captions about the picture neither the picture nor the words tell the label
+alone. What is not in the picture is often missed by little: the colour, the shape, or both are there, but not
+in one object.
+
+A caption that claims nothing is what is left when the deciding words are taken away. Without a class for it a
+classifier takes one of the others for granted (measured: "match", p = 0.98), and no map of that class can be
+wrong.
 
 Evidence in the text is the colour, the shape and the negation that are spoken of. Evidence in the picture is
 every pixel of the objects spoken of; where the thing spoken of is absent no pixel shows that, and the mask is
@@ -24,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidelight.data.captions import Spans, caption_words, general_statement, picture_caption
+from sidelight.data.captions import Spans, caption_words, general_statement, picture_caption, remark
 from sidelight.data.digits import EvidenceRows
 from sidelight.data.pairs import PairRows
 from sidelight.data.planted_text import planted_tokenizer
@@ -34,7 +39,7 @@ if TYPE_CHECKING:  # transformers is slow to import
     from transformers import PreTrainedTokenizerFast
 
 CANVAS = 48
-CLASSES = ("no match", "match")
+CLASSES = ("no match", "match", "no claim")
 SHAPES = ("circle", "square", "triangle")
 #: RGB of each colour, before its brightness is varied
 COLOURS = {
@@ -47,7 +52,9 @@ OBJECTS = (1, 3)
 RADIUS = (6, 9)
 #: free pixels between two objects
 GAP = 2
-#: share of captions that words alone decide, and of negations in either kind
+#: share of captions that claim nothing
+EMPTY = 0.1
+#: of claims: the share that words alone decide, and that of negations in either kind
 TEXT_ONLY = 0.25
 NEGATED = 0.2
 #: how often a caption about the picture names colour and shape, the colour, or the shape
@@ -93,7 +100,7 @@ class Scene:
         image: uint8 ``[48, 48, 3]``.
         objects: what is drawn.
         text: the caption.
-        label: 1 where the caption is right, else 0.
+        label: 1 where the caption is right, 0 where it is wrong, 2 where it claims nothing.
         decided_by: ``"both"``, or ``"text"`` where the words alone decide.
         pixels: bool ``[48, 48]``, the pixels that decide.
         spans: ``(start, end)`` of the words that decide.
@@ -115,7 +122,7 @@ def scenes(count: int, seed: int = 0, stream: int = 0, text_only: float = TEXT_O
         count: number of scenes.
         seed: 0 or more; scenes of different seeds are drawn independently.
         stream: 0 or more; keeps splits of one seed apart.
-        text_only: share of captions that words alone decide.
+        text_only: share of claims that words alone decide.
 
     Raises:
         ConfigError: a number is out of range.
@@ -183,6 +190,8 @@ def _scene(rng: np.random.Generator, text_only: float) -> Scene:
     image = draw(objects, rng)
     label, negated = int(rng.integers(2)), bool(rng.random() < NEGATED)
     empty = np.zeros((CANVAS, CANVAS), dtype=bool)
+    if rng.random() < EMPTY:
+        return Scene(image, objects, remark(rng), CLASSES.index("no claim"), "text", empty, [])
     if rng.random() < text_only:
         text, spans = general_statement(rng, list(COLOURS), SHAPES, bool(label), negated)
         return Scene(image, objects, text, label, "text", empty, spans)

@@ -19,10 +19,12 @@ from sidelight.data.pair_sets import (
 from sidelight.data.planted_text import CLASSES as VERDICTS
 from sidelight.data.published import ENTAILMENT, local_loader, read_memes, read_snli_ve
 from sidelight.data.reading import find_folder, from_file, from_hub, sample_rows, split_file
-from sidelight.data.scenes import CLASSES as MATCH
+from sidelight.data.scenes import CLASSES as CLAIMS
 from sidelight.data.scenes import KINDS_OF_OBJECT, object_rows, scene_rows
 from sidelight.data.texts import SENTIMENT, planted_rows, tidy_reviews, tidy_statements, tidy_tweets
 from sidelight.registry import Registry
+
+MATCH = ("no match", "match")
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ PAIR = ("image", "text")
 DATASETS.add(
     "scenes",
     DataSet(
-        PAIR, MATCH, scene_rows, "embedded: coloured shapes and captions; some captions need no look", True
+        PAIR, CLAIMS, scene_rows, "embedded: coloured shapes and captions; some captions need no look", True
     ),
 )
 DATASETS.add(

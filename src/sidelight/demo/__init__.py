@@ -37,7 +37,8 @@ def run_demo(
 
     Raises:
         UnknownNameError: there is no such part.
-        PartFailed: a part failed; the others are finished.
+        PartFailed: a part failed in a process of its own; the others are finished.
+        CheckpointError: nothing can be written in ``out``.
     """
     from sidelight.benchmark.page import report_runs
     from sidelight.demo.parallel import default_jobs, run_parts

@@ -6,13 +6,19 @@ import logging
 import multiprocessing
 import os
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sidelight.errors import SidelightError
+from sidelight.files import write_text
 
 #: how often the parts' logs are looked at, in seconds
 INTERVAL = 0.5
@@ -34,31 +40,71 @@ def default_jobs(parts: int) -> int:
 def run_parts(parts: Sequence[str], out: Path, overrides: Sequence[str], jobs: int) -> None:
     """Run ``parts`` in ``jobs`` processes that share the cores; each writes ``out/<part>.log``.
 
-    Parts that can go on do so when another fails.
+    Parts that can go on do so when another fails. No process outlives this one.
 
     Raises:
-        PartFailed: a part failed; the others are finished.
+        PartFailed: a part failed; the others are finished, unless a process was killed.
+        CheckpointError: nothing can be written in ``out``.
     """
-    out.mkdir(parents=True, exist_ok=True)
     logs = {part: out / f"{part}.log" for part in parts}
     for log in logs.values():
-        log.write_text("")  # lines of an earlier run would count as this one's
+        write_text(log, "")  # lines of an earlier run would count as this one's
+    jobs = min(jobs, len(parts))
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with worker_pool(jobs) as pool:
         futures = {
             part: pool.submit(_run_logged, part, out, list(overrides), threads, log)
             for part, log in logs.items()
         }
         _watch(futures, logs)
-    for part, future in futures.items():
-        error = future.exception()
-        if error is not None:
-            words = str(error) if isinstance(error, SidelightError) else f"{type(error).__name__}: {error}"
+    require_parts(futures, out)
+
+
+@contextmanager
+def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """``jobs`` processes that end when the block is left by an error or Ctrl-C, and when this process is killed."""
+    context = multiprocessing.get_context("spawn")
+    following, held = context.Pipe(duplex=False)
+    with (
+        following,
+        held,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow, initargs=(following,)) as pool,
+    ):
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            held.close()
+            raise
+
+
+def _follow(held: Connection) -> None:
+    """In a process of the pool: end with the process that holds the other end of the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the one that started them decides
+
+    def watch() -> None:
+        with suppress(EOFError, OSError):
+            held.recv()  # nothing is ever sent
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def require_parts(futures: Mapping[str, Future[None]], out: Path) -> None:
+    """Raise :class:`PartFailed` where an ended part failed; the message says what to do."""
+    errors = {part: error for part, future in futures.items() if (error := future.exception()) is not None}
+    for part, error in errors.items():
+        if isinstance(error, BrokenProcessPool):
             raise PartFailed(
-                f"the part {part!r} of the demo failed: {words} Its log is {logs[part]}; run the demo again to "
-                "continue."
+                "a process of the demo was ended from outside (killed, or out of memory), and with it the parts "
+                f"{', '.join(errors)}. Their logs are in {out}; run the demo again to continue, with --jobs 1 where "
+                "memory is short."
             ) from error
+        words = str(error) if isinstance(error, SidelightError) else f"{type(error).__name__}: {error}"
+        log = out / f"{part}.log"
+        raise PartFailed(
+            f"the part {part!r} of the demo failed: {words} Its log is {log}; run the demo again to continue."
+        ) from error
 
 
 def _run_logged(part: str, out: Path, overrides: list[str], threads: int, log: Path) -> None:

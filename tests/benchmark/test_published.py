@@ -115,6 +115,9 @@ def test_the_command_takes_the_files(files, tmp_path: Path, capsys: pytest.Captu
         ("", r"has the columns \(none\)"),
         (TABLES.replace("0.25,0.5", "a lot,0.5"), "line 2: mean must be a number; got 'a lot'"),
         (TABLES.replace("0.25,0.5", "0.25"), "line 2: std must be a number; got None"),
+        (TABLES + "5.4,MNIST\n", "line 5: no method; the line ends before that column"),
+        (LATER + "mnist\n", "line 5: no method"),
+        (TABLES + '"' + "x" * 200_000, "field larger than field limit"),
         (LATER.replace("0.0625", "nan"), "line 2: mean must be a number; got 'nan'"),
     ],
 )

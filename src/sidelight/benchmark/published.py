@@ -142,14 +142,14 @@ def read_published(path: str | Path) -> tuple[list[Published], list[str]]:
     """The comparisons of methods in a published file, and sentences on what has no name here.
 
     Raises:
-        InputError: there is no such file, its header is unknown, or a value is no number.
+        InputError: there is no such file, its header is unknown, a line is short, or a value is no number.
     """
     path = Path(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             header, lines = tuple(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read published numbers from {path}: {error}. Give a CSV file.") from error
     layout = next((known for known in LAYOUTS if set(known.columns) <= set(header)), None)
     if layout is None:
@@ -157,6 +157,9 @@ def read_published(path: str | Path) -> tuple[list[Published], list[str]]:
         raise InputError(f"{path} has the columns {', '.join(header) or '(none)'}; expected {known}.")
     found, unknown = [], set()
     for number, line in enumerate(lines, start=2):
+        for column in ("dataset", "method", "metric", layout.variant):
+            if line[column] is None:
+                raise InputError(f"{path}, line {number}: no {column}; the line ends before that column.")
         variant = line[layout.variant]
         if variant.startswith(layout.left_out):
             continue

@@ -68,6 +68,22 @@ def test_each_modality_is_masked_alone_and_together() -> None:
         torch.testing.assert_close(terms.solo, masked(("image",)) + masked(("text",)))
 
 
+def test_a_sample_is_without_map_only_where_no_modality_has_one() -> None:
+    target = make_target("fusion-resnet")
+    rows = [(r["image"], r["text"]) for r in match_rows(4)]
+    scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
+    objective = ScorerObjective(scorer, target, ObjectiveConfig(label="prediction", fills=("mean",))).eval()
+    inputs = target.prepare(rows)
+
+    def constant() -> dict[str, float]:
+        with torch.no_grad():
+            return {k: float(v) for k, v in objective(**inputs).items() if k.startswith("constant")}
+
+    assert constant() == {"constant": 0, "constant_image": 0, "constant_text": 0}
+    torch.nn.init.constant_(scorer.decoders["image"].decoder.readout.bias, -1e4)
+    assert constant() == {"constant": 0, "constant_image": 1, "constant_text": 0}
+
+
 def test_unknown_fills_of_a_pair_are_refused_at_once() -> None:
     target = make_target("fusion-resnet")
     scorer = new_scorer(target, [(r["image"], r["text"]) for r in match_rows(1)], ScorerConfig(decoder=SMALL))

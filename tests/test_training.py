@@ -392,6 +392,11 @@ def test_collapse_check_by_numbers(caplog: pytest.LogCaptureFixture) -> None:
     assert "nearly everything" in caplog.text
     with pytest.raises(CollapseError):
         check_collapse({"eval_constant": 0.5}, "stop")
+    # where another modality decides, an empty map is right; not where it is always empty
+    parts = {"eval_constant": 0.1, "eval_constant_image": 0.89, "eval_constant_text": 0.2}
+    check_collapse(parts, "stop")
+    with pytest.raises(CollapseError, match="95% of the validation maps of image are constant"):
+        check_collapse({**parts, "eval_constant_image": 0.95}, "stop")
 
 
 # -- resuming ----------------------------------------------------------------------------

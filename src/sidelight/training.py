@@ -42,6 +42,9 @@ IDENTITY = "training.json"
 #: settings that change how a training goes on but not what comes out of it
 NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints")
 
+#: share of constant maps from which a scorer counts as collapsed: in all modalities, and in one of several
+COLLAPSED, ONE_COLLAPSED = 0.5, 0.9
+
 COLLAPSE_ADVICE = (
     "Try, in this order: a lower training.learning_rate; objective.magnitude_weight below 1; "
     "objective.calibration 'bounded'; the head's relu or rescale switched on again if an ablation removed it; "
@@ -65,14 +68,16 @@ class ScorerObjective(nn.Module):
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
         """``{"loss": scalar, ...}`` plus detached batch means of every term."""
         terms, scores, mask = self.terms(inputs, labels)
-        constant = torch.stack([is_constant(s, mask[m]).float() for m, s in scores.items()]).amax(0)
+        constant = {m: is_constant(s, mask[m]).float() for m, s in scores.items()}
         mean = torch.stack([masked_mean(s, mask[m]) for m, s in scores.items()]).mean(0)
         named = {k: v.detach().mean() for k, v in vars(terms).items() if k != "loss"}
         return {
             "loss": terms.loss.mean(),
             **named,
             "mean_score": mean.detach().mean(),
-            "constant": constant.mean(),
+            # nothing stands out anywhere; where one modality decides, an empty map of another is right
+            "constant": torch.stack(list(constant.values())).amin(0).mean(),
+            **({f"constant_{m}": c.mean() for m, c in constant.items()} if len(constant) > 1 else {}),
         }
 
     def terms(
@@ -322,11 +327,23 @@ def _state(checkpoint: Path) -> dict[str, Any]:
 
 
 def check_collapse(metrics: Mapping[str, float], action: str) -> None:
-    """Raise or warn where most maps of a validation are constant; warn where they show everything."""
-    constant = metrics.get("eval_constant", 0.0)
-    if constant >= 0.5:
+    """Raise or warn where maps of a validation are constant; warn where they show everything.
+
+    Of a sample with several modalities all must be constant, in half of the samples; of one modality
+    alone nearly every map, because where another decides an empty map is right.
+
+    Raises:
+        CollapseError: with ``action="stop"``.
+    """
+    prefix = "eval_constant_"
+    parts = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
+    modality, share = max(parts.items(), key=lambda item: item[1], default=("", 0.0))
+    constant, of = metrics.get("eval_constant", 0.0), ""
+    if constant < COLLAPSED and share >= ONE_COLLAPSED:
+        constant, of = share, f" of {modality}"
+    if of or constant >= COLLAPSED:
         message = (
-            f"the scorer has collapsed: {constant:.0%} of the validation maps are constant, so they say nothing. "
+            f"the scorer has collapsed: {constant:.0%} of the validation maps{of} are constant, so they say nothing. "
             + COLLAPSE_ADVICE
         )
         if action == "stop":

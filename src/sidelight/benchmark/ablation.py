@@ -180,7 +180,7 @@ def _map_facts(explainer: Explainer, batches: TestBatches) -> pd.DataFrame:
     for batch in batches:
         encoding, scores = explainer.attribute(batch.inputs)
         real = encoding.feature_mask
-        constant = torch.stack([is_constant(s, real[m]).float() for m, s in scores.items()]).amax(0)
+        constant = torch.stack([is_constant(s, real[m]).float() for m, s in scores.items()]).amin(0)
         mean = torch.stack([masked_mean(s, real[m]) for m, s in scores.items()]).mean(0)
         for metric, values in ((CONSTANT, constant), (GIVEN_MEAN, mean)):
             rows += [

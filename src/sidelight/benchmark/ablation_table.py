@@ -29,8 +29,8 @@ HEADLINE = ("average_drop", "deletion_auc", "insertion_auc", "mean_score", "aupr
 LEGEND = (
     "Means over the test samples and seeds; ± is the standard deviation of the seeds' means. ↓ lower is "
     "better, ↑ higher is better; best in bold, second underlined, among the variants that did not collapse "
-    "with any seed. *constant map* is the share of maps whose scores are all equal; a seed counts as collapsed "
-    "where that is half of them or more. The metrics stretch every map to [0, 1]; *mean as given* is the mean "
+    "with any seed. *constant map* is the share of samples whose scores are all equal (in every modality); a "
+    "seed counts as collapsed where that is half of them or more. The metrics stretch every map to [0, 1]; *mean as given* is the mean "
     "score before that."
 )
 

@@ -80,8 +80,9 @@ def decide(text: str, objects: list[tuple[str, str, np.ndarray]]) -> tuple[int, 
     colours, shapes = [w for w in words if w in COLOURS], [w for w in words if w in SHAPES]
     numbers = [w for w in words if w in CORNERS.values()]
     nothing = np.zeros((CANVAS, CANVAS), dtype=bool)
-    if not colours and not shapes:
-        return 2, "text", nothing, negation
+    if "[MASK]" in words:
+        assert not negation  # blanked out like the rest
+        return 2, "text", nothing, []
     if len(colours) == 2 or numbers or len(shapes) == 2:
         if len(colours) == 2:
             compared, true = colours, colours[0] == colours[1]

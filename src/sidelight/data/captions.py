@@ -2,7 +2,7 @@
 
 Three kinds. A caption about the picture ("there is a red circle") is right or wrong of a picture. A general
 statement ("a square is a circle", "a red shape is red") is right or wrong by its words alone, whatever the
-picture shows. A remark ("here we see a shape") names neither colour nor shape and claims nothing.
+picture shows. Either kind claims nothing any more once its deciding words are blanked out.
 """
 
 from __future__ import annotations
@@ -112,15 +112,16 @@ def general_statement(
     return _statement(rng, f"[{one}]", "has", f"[{CORNERS[other]}] corners", negated)
 
 
-def remark(rng: Any) -> str:
-    """A sentence built like the others that names no colour and no shape.
+def blanked(text: str, spans: Spans, blank: str) -> str:
+    """``text`` with ``blank`` in place of each word in ``spans``.
 
-    Args:
-        rng: numpy generator that picks the wording.
+    Example:
+        >>> blanked("there is a red circle", [(11, 14), (15, 21)], "[MASK]")
+        'there is a [MASK] [MASK]'
     """
-    if rng.integers(2):
-        return _pick(rng, _OPENINGS) + _pick(rng, _PRESENT).format(thing="shape")
-    return _pick(rng, _GENERAL).format(one="shape", verb=_pick(rng, _NEGATIONS["is"]), two="a shape")
+    for start, end in sorted(spans, reverse=True):
+        text = text[:start] + blank + text[end:]
+    return text
 
 
 def caption_words(colours: Sequence[str], shapes: Sequence[str]) -> list[str]:

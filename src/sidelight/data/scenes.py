@@ -1,16 +1,16 @@
 """Embedded pictures with captions, whose evidence is known in both modalities and which modality decides.
 
-A picture shows one to three coloured shapes on grey ground, none like another. One caption in ten claims
-nothing ("here we see a shape"): label 2. Of the others three in four are about the picture ("there is no red
-circle"): label 1 where it is as they say, else 0. The fourth is a general statement ("a square is a circle")
-that its words alone decide. Pictures are drawn without regard to captions and labels, and every claim is as
+A picture shows one to three coloured shapes on grey ground, none like another. Three captions in
+four are about the picture ("there is no red circle"): label 1 where it is as they say, else 0. The fourth is a
+general statement ("a square is a circle") that its words alone decide. One in ten of either kind has its
+deciding words blanked out ("there is a [MASK] [MASK]") and claims nothing: label 2. Pictures are drawn without regard to captions and labels, and every claim is as
 often right as wrong, so that of captions about the picture neither the picture nor the words tell the label
 alone. What is not in the picture is often missed by little: the colour, the shape, or both are there, but not
 in one object.
 
-A caption that claims nothing is what is left when the deciding words are taken away. Without a class for it a
-classifier takes one of the others for granted (measured: "match", p = 0.98), and no map of that class can be
-wrong.
+A classifier that never saw words taken away says something arbitrary where they are (measured: "match",
+p = 0.9 to 1 with zeros, the mean embedding or no tokens at all), and then no map of that class can be wrong
+(Hase, Xie and Bansal 2021 on inputs that explanations make and models never saw).
 
 Evidence in the text is the colour, the shape and the negation that are spoken of. Evidence in the picture is
 every pixel of the objects spoken of; where the thing spoken of is absent no pixel shows that, and the mask is
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidelight.data.captions import Spans, caption_words, general_statement, picture_caption, remark
+from sidelight.data.captions import Spans, blanked, caption_words, general_statement, picture_caption
 from sidelight.data.digits import EvidenceRows
 from sidelight.data.pairs import PairRows
 from sidelight.data.planted_text import planted_tokenizer
@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # transformers is slow to import
 
 CANVAS = 48
 CLASSES = ("no match", "match", "no claim")
+NO_CLAIM = CLASSES.index("no claim")
 SHAPES = ("circle", "square", "triangle")
 #: RGB of each colour, before its brightness is varied
 COLOURS = {
@@ -52,8 +53,9 @@ OBJECTS = (1, 3)
 RADIUS = (6, 9)
 #: free pixels between two objects
 GAP = 2
-#: share of captions that claim nothing
+#: share of captions that claim nothing, and what stands for their deciding words
 EMPTY = 0.1
+BLANK = "[MASK]"
 #: of claims: the share that words alone decide, and that of negations in either kind
 TEXT_ONLY = 0.25
 NEGATED = 0.2
@@ -189,16 +191,19 @@ def _scene(rng: np.random.Generator, text_only: float) -> Scene:
     objects = _objects(rng, int(rng.integers(OBJECTS[0], OBJECTS[1] + 1)))
     image = draw(objects, rng)
     label, negated = int(rng.integers(2)), bool(rng.random() < NEGATED)
-    empty = np.zeros((CANVAS, CANVAS), dtype=bool)
-    if rng.random() < EMPTY:
-        return Scene(image, objects, remark(rng), CLASSES.index("no claim"), "text", empty, [])
-    if rng.random() < text_only:
+    pixels = np.zeros((CANVAS, CANVAS), dtype=bool)
+    empty, by_words = bool(rng.random() < EMPTY), bool(rng.random() < text_only)
+    if by_words:
         text, spans = general_statement(rng, list(COLOURS), SHAPES, bool(label), negated)
-        return Scene(image, objects, text, label, "text", empty, spans)
-    colour, shape = _claim(objects, rng, present=label != negated)
-    text, spans = picture_caption(rng, colour, shape, negated)
-    meant = [o.mask() for o in objects if colour in (None, o.colour) and shape in (None, o.shape)]
-    return Scene(image, objects, text, label, "both", np.logical_or.reduce([empty, *meant]), spans)
+    else:
+        colour, shape = _claim(objects, rng, present=label != negated)
+        text, spans = picture_caption(rng, colour, shape, negated)
+        meant = [o.mask() for o in objects if colour in (None, o.colour) and shape in (None, o.shape)]
+        pixels = np.logical_or.reduce([pixels, *meant])
+    if empty:
+        nothing = np.zeros_like(pixels)
+        return Scene(image, objects, blanked(text, spans, BLANK), NO_CLAIM, "text", nothing, [])
+    return Scene(image, objects, text, label, "text" if by_words else "both", pixels, spans)
 
 
 def _objects(rng: np.random.Generator, wanted: int) -> tuple[Shape, ...]:

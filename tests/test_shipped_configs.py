@@ -1,4 +1,4 @@
-"""Every configuration that ships: it is valid, and those for published sets run on a tiny copy of their layout."""
+"""Every configuration that ships, the demo's too: it is valid, and those for published sets run on a tiny copy of their layout."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import sidelight.demo
 from pair_models import save_parts
-from sidelight.benchmark.run import evaluate_run
+from sidelight.benchmark.run import check_evaluation, evaluate_run
 from sidelight.config import load_config
 from sidelight.data.published import ENTAILMENT
 from sidelight.data.reading import DATA_VARIABLE
@@ -42,9 +43,19 @@ def test_every_configuration_is_valid(path: Path) -> None:
     config = load_config(CONFIGS / path)
     assert config.data.name in DATASETS
     assert len(config.seeds) >= 3
+    check_evaluation(config.evaluation)
     fills = config.evaluation.fills or []
     assert len(fills) >= 3
     assert set(fills) - set(config.objective.fills), "no fill that training never saw"
+
+
+def test_every_part_of_the_demo_is_valid() -> None:
+    folder = Path(sidelight.demo.__file__).parent
+    assert {p.stem for p in folder.glob("*.yaml")} == set(sidelight.demo.PARTS)
+    for part in sidelight.demo.PARTS:
+        config = load_config(folder / f"{part}.yaml")
+        assert (config.name, config.data.name) == (part, part)
+        check_evaluation(config.evaluation)
 
 
 def picture(path: Path, number: int) -> None:

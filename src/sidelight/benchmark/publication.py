@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,10 @@ class Ranking:
         )
 
 
+#: kinds of picture files, and what draws them
+FORMATS = {"png": to_png, "pdf": to_pdf}
+
+
 @dataclass(frozen=True)
 class Publication:
     """What was written: the files, and the rankings for a word in the terminal."""
@@ -97,10 +101,7 @@ def write_publication(
             published file that cannot be read.
         UnknownNameError: a metric is unknown.
     """
-    for name in (*metrics, *ranked):
-        METRICS[name]
-    if not 0 < alpha < 1:
-        raise InputError(f"a level lies between 0 and 1, e.g. 0.05; got {alpha}.")
+    _check([*metrics, *ranked], alpha)
     runs, out = read_runs(folders), Path(out)
     summaries = [summarise(run.rows, dataset=run.dataset) for run in runs]
     comparisons, tables = build_comparisons([r for s in summaries for r in plain_rows(s)], metrics, OURS)
@@ -110,10 +111,7 @@ def write_publication(
     rankings, notes = _rankings(means, alpha)
     side_by_side, found = _beside(runs, summaries, published)
     notes += found
-    pictures: dict[str, Picture] = {}
-    for name, picture in _pictures(runs, tables, rankings) if figures else ():
-        # names that differ by a dot or a space only are one file name
-        pictures[f"{name}-{len(pictures)}" if name in pictures else name] = picture
+    pictures = _pictures_by_name(_pictures(runs, tables, rankings)) if figures else {}
     captions = {name: picture.caption for name, picture in pictures.items()}
     texts = {
         "tables.md": _markdown(comparisons, captions, rankings, [*_run_notes(runs), *notes]),
@@ -129,10 +127,24 @@ def write_publication(
         texts["figures.tex"] = latex_figures(captions, FIGURES)
     files = {out / name: text.encode("utf-8") for name, text in texts.items()}
     for name, picture in pictures.items():
-        files[out / FIGURES / f"{name}.png"] = to_png(picture.figure)
-        files[out / FIGURES / f"{name}.pdf"] = to_pdf(picture.figure)
+        files |= {out / FIGURES / f"{name}.{kind}": draw(picture.figure) for kind, draw in FORMATS.items()}
     write_atomic(files)
     return Publication(tuple(files), tuple(rankings), tuple(notes))
+
+
+def _check(metrics: Sequence[str], alpha: float) -> None:
+    for name in metrics:
+        METRICS[name]
+    if not 0 < alpha < 1:
+        raise InputError(f"a level lies between 0 and 1, e.g. 0.05; got {alpha}.")
+
+
+def _pictures_by_name(drawn: Iterable[tuple[str, Picture]]) -> dict[str, Picture]:
+    pictures: dict[str, Picture] = {}
+    for name, picture in drawn:
+        # names that differ by a dot or a space only are one file name
+        pictures[f"{name}-{len(pictures)}" if name in pictures else name] = picture
+    return pictures
 
 
 def _beside(

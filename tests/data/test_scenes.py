@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sidelight.data.collate import Collator
 from sidelight.data.images import ImageTransform
 from sidelight.data.scenes import (
+    BLANK,
     CANVAS,
     CLASSES,
     COLOURS,
@@ -80,7 +81,7 @@ def decide(text: str, objects: list[tuple[str, str, np.ndarray]]) -> tuple[int, 
     colours, shapes = [w for w in words if w in COLOURS], [w for w in words if w in SHAPES]
     numbers = [w for w in words if w in CORNERS.values()]
     nothing = np.zeros((CANVAS, CANVAS), dtype=bool)
-    if "[MASK]" in words:
+    if BLANK in words:
         assert not negation  # blanked out like the rest
         return 2, "text", nothing, []
     if len(colours) == 2 or numbers or len(shapes) == 2:

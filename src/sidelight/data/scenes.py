@@ -1,12 +1,12 @@
 """Embedded pictures with captions, whose evidence is known in both modalities and which modality decides.
 
-A picture shows one to three coloured shapes on grey ground, none like another. Three captions in
-four are about the picture ("there is no red circle"): label 1 where it is as they say, else 0. The fourth is a
-general statement ("a square is a circle") that its words alone decide. One in ten of either kind has its
-deciding words blanked out ("there is a [MASK] [MASK]") and claims nothing: label 2. Pictures are drawn without regard to captions and labels, and every claim is as
-often right as wrong, so that of captions about the picture neither the picture nor the words tell the label
-alone. What is not in the picture is often missed by little: the colour, the shape, or both are there, but not
-in one object.
+A picture shows one to three coloured shapes on grey ground, none like another. Three captions in four are
+about the picture ("there is no red circle"): label 1 where it is as they say, else 0. The fourth is a general
+statement ("a square is a circle") that its words alone decide. One in ten of either kind has its deciding
+words blanked out ("there is a [PAD] [PAD]") and claims nothing: label 2. Pictures are drawn without regard to
+captions and labels, and every claim is as often right as wrong, so that of captions about the picture neither
+the picture nor the words tell the label alone. What is not in the picture is often missed by little: the
+colour, the shape, or both are there, but not in one object.
 
 A classifier that never saw words taken away says something arbitrary where they are (measured: "match",
 p = 0.9 to 1 with zeros, the mean embedding or no tokens at all), and then no map of that class can be wrong
@@ -53,9 +53,10 @@ OBJECTS = (1, 3)
 RADIUS = (6, 9)
 #: free pixels between two objects
 GAP = 2
-#: share of captions that claim nothing, and what stands for their deciding words
+#: share of captions that claim nothing, and what stands for their deciding words: the token whose embedding is
+#: zero, so that words under zero fill fade into it
 EMPTY = 0.1
-BLANK = "[MASK]"
+BLANK = "[PAD]"
 #: of claims: the share that words alone decide, and that of negations in either kind
 TEXT_ONLY = 0.25
 NEGATED = 0.2

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -250,6 +251,33 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
+FORKED = """
+import json, os, sys, traceback
+import accelerate, pandas, torch, transformers  # once: what runs below are copies of this process
+import sidelight.benchmark.suite, sidelight.experiment, sidelight.trainer
+from sidelight.cli import main
+
+words, environments = json.loads(sys.argv[1])
+started = []
+for environment in environments:
+    started.append(os.fork())
+    if started[-1] == 0:
+        code = 1
+        try:
+            os.environ.update(environment)
+            sys.argv = ["sidelight", *words]
+            main()
+        except SystemExit as leave:
+            code = int(leave.code or 0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+print("ended:", *(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]) for p in started), flush=True)
+"""
+
+
 class Undisturbed(NamedTuple):
     """A benchmark from nothing that nobody killed, and how many files it moved into place."""
 
@@ -311,21 +339,34 @@ def test_a_killed_benchmark_ends_with_the_same_bytes(
     assert differing(bench.files(), undisturbed.bench.files()) == []
 
 
+def launched(count: int) -> list[dict[str, str]]:
+    """The environments that ``torchrun`` gives ``count`` processes of one machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    shared["LOCAL_WORLD_SIZE"] = str(count)
+    return [{**shared, "RANK": str(i), "LOCAL_RANK": str(i)} for i in range(count)]
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its processes by fork")
 def test_two_processes_give_the_bytes_of_one(fitted: Bench, measured: Bench, tmp_path: Path) -> None:
+    """One interpreter is started, not three: ``torchrun`` itself is tried in ``test_processes.py``."""
     bench = copied(fitted, tmp_path)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    words = ["benchmark", str(bench.file), "--out", str(bench.runs)]
     found = subprocess.run(
-        [*launcher, "-m", "sidelight.cli", "benchmark", str(bench.file), "--out", str(bench.runs)],
+        [sys.executable, "-c", FORKED, json.dumps([words, launched(2)])],
         capture_output=True,
         text=True,
         timeout=280,
         env=environment(),
         check=False,
     )
-    assert found.returncode == 0, found.stdout + found.stderr
+    out = found.stdout
+    assert "ended: 0 0\n" in out, out + found.stderr
     assert differing(bench.files(), measured.files()) == []
-    assert found.stdout.count("2 of 2 runs are evaluated") == 1  # one of the processes speaks
+    assert out.count("2 of 2 runs are evaluated") == 1  # one of the processes speaks
     for run in RUNS:
         folder = bench.runs / run / "evaluation" / "full"
         assert len(list(folder.glob("part-?????.parquet"))) == 2

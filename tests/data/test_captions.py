@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidelight.data.captions import blanked, caption_words, general_statement, marked, picture_caption
+from sidelight.data.captions import (
+    blanked,
+    caption_words,
+    decides,
+    general_statement,
+    marked,
+    picture_caption,
+)
 
 COLOURS, SHAPES = ["red", "blue", "black"], ["circle", "square", "triangle"]
 
@@ -54,16 +61,17 @@ def test_a_general_statement_is_as_true_as_asked_for(seed: int, true: bool, nega
     assert text.endswith("corners") == (compared[1] in corners.values())
 
 
-@given(st.integers(0, 2**31), st.booleans())
-def test_blanks_stand_for_the_deciding_words_and_nothing_else(seed: int, negated: bool) -> None:
+@given(st.integers(0, 2**31), st.booleans(), st.floats(0, 1))
+def test_blanks_stand_for_the_words_asked_for(seed: int, negated: bool, share: float) -> None:
     rng = np.random.default_rng(seed)
     text, spans = picture_caption(rng, "red", "circle", negated)
-    found = blanked(text, spans, "[MASK]")
-    words, left = text.split(), found.split()
-    assert len(words) == len(left)
-    deciding = {text[a:b] for a, b in spans}
-    assert left == ["[MASK]" if w in deciding else w for w in words]
-    assert blanked(text, [], "[MASK]") == text
+    deciding = decides(text, spans)
+    assert [w for w, d in zip(text.split(), deciding, strict=True) if d] == [text[a:b] for a, b in spans]
+    where = (rng.random(len(deciding)) < share).tolist()
+    found, left = blanked(text, spans, "[PAD]", where)
+    assert found.split() == ["[PAD]" if gone else w for w, gone in zip(text.split(), where, strict=True)]
+    kept = [w for w, d, gone in zip(text.split(), deciding, where, strict=True) if d and not gone]
+    assert [found[a:b] for a, b in left] == kept
 
 
 def test_the_words_are_all_there_are() -> None:

@@ -17,6 +17,7 @@ Spans = list[tuple[int, int]]
 CORNERS = {"triangle": "three", "square": "four"}
 
 _MARK = re.compile(r"\[([^\]]*)\]")
+_WORD = re.compile(r"\S+")
 
 _PRESENT = (
     "there is a {thing}",
@@ -112,16 +113,32 @@ def general_statement(
     return _statement(rng, f"[{one}]", "has", f"[{CORNERS[other]}] corners", negated)
 
 
-def blanked(text: str, spans: Spans, blank: str) -> str:
-    """``text`` with ``blank`` in place of each word in ``spans``.
+def blanked(text: str, spans: Spans, blank: str, where: Sequence[bool]) -> tuple[str, Spans]:
+    """``text`` with ``blank`` in place of some words, and where the words of ``spans`` that are left lie now.
+
+    Args:
+        text: words, each a run of characters without spaces.
+        spans: of whole words that decide.
+        blank: the word that stands for a blank.
+        where: one flag a word.
 
     Example:
-        >>> blanked("there is a red circle", [(11, 14), (15, 21)], "[MASK]")
-        'there is a [MASK] [MASK]'
+        >>> blanked("there is a red circle", [(11, 14), (15, 21)], "[PAD]", [True, False, False, False, True])
+        ('[PAD] is a red [PAD]', [(11, 14)])
     """
-    for start, end in sorted(spans, reverse=True):
-        text = text[:start] + blank + text[end:]
-    return text
+    found, kept, last = "", [], 0
+    for word, gone in zip(_WORD.finditer(text), where, strict=True):
+        found += text[last : word.start()]
+        if not gone and word.span() in spans:
+            kept.append((len(found), len(found) + len(word[0])))
+        found += blank if gone else word[0]
+        last = word.end()
+    return found + text[last:], kept
+
+
+def decides(text: str, spans: Spans) -> list[bool]:
+    """For each word of ``text``, whether it is one of ``spans``."""
+    return [word.span() in spans for word in _WORD.finditer(text)]
 
 
 def caption_words(colours: Sequence[str], shapes: Sequence[str]) -> list[str]:

@@ -2,8 +2,8 @@
 
 A picture shows one to three coloured shapes on grey ground, none like another. Three captions in four are
 about the picture ("there is no red circle"): label 1 where it is as they say, else 0. The fourth is a general
-statement ("a square is a circle") that its words alone decide. One in ten of either kind has its deciding
-words blanked out ("there is a [PAD] [PAD]") and claims nothing: label 2. Pictures are drawn without regard to
+statement ("a square is a circle") that its words alone decide. In half of either kind some words are
+blanked out, the deciding ones in one of ten ("there is a [PAD] [PAD]"): that claims nothing, label 2. Pictures are drawn without regard to
 captions and labels, and every claim is as often right as wrong, so that of captions about the picture neither
 the picture nor the words tell the label alone. What is not in the picture is often missed by little: the
 colour, the shape, or both are there, but not in one object.
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidelight.data.captions import Spans, blanked, caption_words, general_statement, picture_caption
+from sidelight.data.captions import Spans, blanked, caption_words, decides, general_statement, picture_caption
 from sidelight.data.digits import EvidenceRows
 from sidelight.data.pairs import PairRows
 from sidelight.data.planted_text import planted_tokenizer
@@ -53,9 +53,9 @@ OBJECTS = (1, 3)
 RADIUS = (6, 9)
 #: free pixels between two objects
 GAP = 2
-#: share of captions that claim nothing, and what stands for their deciding words: the token whose embedding is
-#: zero, so that words under zero fill fade into it
-EMPTY = 0.1
+#: share of captions whose deciding words are blanked out, and of the others the share with some other word blanked
+EMPTY, PATCHY = 0.1, 0.5
+#: what stands for such a word: the token whose embedding is zero, so that words under zero fill fade into it
 BLANK = "[PAD]"
 #: of claims: the share that words alone decide, and that of negations in either kind
 TEXT_ONLY = 0.25
@@ -201,9 +201,13 @@ def _scene(rng: np.random.Generator, text_only: float) -> Scene:
         text, spans = picture_caption(rng, colour, shape, negated)
         meant = [o.mask() for o in objects if colour in (None, o.colour) and shape in (None, o.shape)]
         pixels = np.logical_or.reduce([pixels, *meant])
+    deciding = decides(text, spans)
+    share = 0.0 if empty or rng.random() >= PATCHY else rng.random()
+    others = (rng.random(len(deciding)) < share).tolist()
+    where = [empty if d else other for d, other in zip(deciding, others, strict=True)]
+    text, spans = blanked(text, spans, BLANK, where)
     if empty:
-        nothing = np.zeros_like(pixels)
-        return Scene(image, objects, blanked(text, spans, BLANK), NO_CLAIM, "text", nothing, [])
+        return Scene(image, objects, text, NO_CLAIM, "text", np.zeros_like(pixels), [])
     return Scene(image, objects, text, label, "text" if by_words else "both", pixels, spans)
 
 

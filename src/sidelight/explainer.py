@@ -15,6 +15,7 @@ from sidelight.data.collate import Collator
 from sidelight.errors import ConfigError, InputError, TargetMismatchError
 from sidelight.explanation import Explanation
 from sidelight.modality_share import modality_shares
+from sidelight.processes import is_main
 from sidelight.registry import nearest
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.head import is_constant
@@ -86,7 +87,7 @@ class Explainer:
         metrics = train_scorer(network, target, train, eval, output_dir, objective_config, training_config)
         explainer = cls(target, network)
         explainer.training_metrics = metrics
-        if int(os.environ.get("RANK", "0")) == 0:
+        if is_main():
             explainer.save_pretrained(Path(output_dir) / "scorer")
         return explainer
 

@@ -6,7 +6,6 @@ Apart from :mod:`sidelight.training` because importing transformers' Trainer tak
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 
 from sidelight.data.lengths import LengthSampler, row_lengths
 from sidelight.errors import ConfigError
+from sidelight.processes import process_count
 from sidelight.registry import nearest
 from sidelight.training import TrainingConfig, append_csv, check_collapse, read_csv, steps_per_epoch
 
@@ -142,11 +142,47 @@ def build_trainer(
     module: nn.Module, collator: Any, train: Any, evaluation: Any, output_dir: Path, config: TrainingConfig
 ) -> ScorerTrainer:
     """A Trainer set up for one scorer; ``config.extra`` overrides any ``TrainingArguments``."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    world_size = process_count()
     per_epoch = steps_per_epoch(len(train), config, world_size)
-    every = max(1, per_epoch // config.evals_per_epoch)
     set_seed(config.seed)
     output_dir.mkdir(parents=True, exist_ok=True)
+    args = _arguments(output_dir, config, per_epoch)
+    csv_log = CsvLog(output_dir / "log.csv")
+    callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse)]
+    if config.patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
+    module.target.model.to(args.device)  # type: ignore[union-attr]
+    if args.n_gpu > 1:  # several GPUs are for torchrun; DataParallel would leave the target on one of them
+        args._n_gpu = 1
+    trainer = ScorerTrainer(
+        model=module,
+        args=args,
+        data_collator=collator,
+        train_dataset=train,
+        eval_dataset=evaluation,
+        callbacks=callbacks,
+    )
+    trainer.csv_log = csv_log
+    trainer.lengths = row_lengths(module.target, train)  # type: ignore[arg-type]
+    if world_size > 1:  # each process draws fills of its own; the Trainer gave all of them one seed
+        torch.manual_seed(config.seed + args.process_index)
+    return trainer
+
+
+def shared_arguments() -> dict[str, Any]:
+    """``TrainingArguments`` that trainings of scorers and of classifiers have in common."""
+    return {
+        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        "report_to": [],
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> TrainingArguments:
+    """The Trainer's settings for ``per_epoch`` optimiser steps an epoch."""
+    every = max(1, per_epoch // config.evals_per_epoch)
     arguments: dict[str, Any] = {
         "output_dir": str(output_dir),
         "num_train_epochs": config.epochs,
@@ -168,37 +204,12 @@ def build_trainer(
         "greater_is_better": False,
         "seed": config.seed,
         "data_seed": config.seed,  # one order of the data in all processes, whatever else they draw
-        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        "report_to": [],
-        "remove_unused_columns": False,
-        "label_names": ["labels"],
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        **shared_arguments(),
         "optim": "adamw_torch",
         # a resumed run is as impatient as the one it continues
         "restore_callback_states_from_checkpoint": True,
     }
-    arguments.update(checked_arguments(config.extra))
-    csv_log = CsvLog(output_dir / "log.csv")
-    callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse)]
-    if config.patience:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
-    args = TrainingArguments(**arguments)
-    module.target.model.to(args.device)  # type: ignore[union-attr]
-    if args.n_gpu > 1:  # several GPUs are for torchrun; DataParallel would leave the target on one of them
-        args._n_gpu = 1
-    trainer = ScorerTrainer(
-        model=module,
-        args=args,
-        data_collator=collator,
-        train_dataset=train,
-        eval_dataset=evaluation,
-        callbacks=callbacks,
-    )
-    trainer.csv_log = csv_log
-    trainer.lengths = row_lengths(module.target, train)  # type: ignore[arg-type]
-    if world_size > 1:  # each process draws fills of its own; the Trainer gave all of them one seed
-        torch.manual_seed(config.seed + args.process_index)
-    return trainer
+    return TrainingArguments(**{**arguments, **checked_arguments(config.extra)})
 
 
 def checked_arguments(extra: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from sidelight.objective import (
     objective,
     task_loss,
 )
+from sidelight.processes import is_main
 from sidelight.scorers import Scorer
 from sidelight.scorers.head import is_constant
 from sidelight.settings import ObjectiveConfig, TrainingConfig
@@ -277,7 +278,7 @@ def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path |
                 f"{folder} holds the checkpoints of another training (different {', '.join(changed)}). "
                 "Give another output_dir, remove the folder, or start over with training.resume=False."
             )
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_main():
         keep = checkpoint if resume else None
         for path in folder.glob("checkpoint-*"):
             if keep is None or not is_complete(path):

@@ -40,7 +40,7 @@ from sidelight.files import read_json, recover_folder, replace_file, write_json
 from sidelight.objective import masked_mean
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
-from sidelight.training import ScorerObjective
+from sidelight.training import COLLAPSED, ScorerObjective
 from sidelight.types import Inputs, Scores
 from sidelight.viz import to_png
 from sidelight.viz.ablation import plot_variants
@@ -48,8 +48,6 @@ from sidelight.viz.export import write_atomic
 
 log = logging.getLogger(__name__)
 
-#: share of constant maps from which a variant counts as collapsed, in training as here
-COLLAPSED_FROM = 0.5
 #: columns of a stored row
 ROW = ["sample", "modality", "granularity", "fill", "metric", "value"]
 
@@ -142,7 +140,7 @@ def run_cell(cell: Cell, target: TargetModel) -> None:
         "changes": dict(cell.variant.changes),
         "target": target.fingerprint(),
         "measured": scores is not None,
-        "collapsed": share is None or share >= COLLAPSED_FROM,
+        "collapsed": share is None or share >= COLLAPSED,
         "constant": share,
         "message": message,
         "training": training,

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sidelight.processes import is_main
+
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Also write the table's rows to this file.", dir_okay=False)
 ]
@@ -52,7 +54,7 @@ def quiet_libraries() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("sidelight").setLevel(logging.INFO)
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    if int(os.environ.get("RANK", "0")) != 0:  # of several processes one speaks
+    if not is_main():  # of several processes one speaks
         logging.getLogger("sidelight").setLevel(logging.ERROR)
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 

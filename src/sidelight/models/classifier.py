@@ -21,6 +21,7 @@ from sidelight.data.lengths import row_lengths
 from sidelight.errors import ConfigError
 from sidelight.files import replace_folder
 from sidelight.models.settings import ClassifierTraining
+from sidelight.processes import is_main
 from sidelight.registry import nearest
 from sidelight.targets import TargetModel
 
@@ -135,7 +136,7 @@ def train_classifier(
     from transformers import TrainingArguments
 
     from sidelight.progress import show_progress
-    from sidelight.trainer import LengthTrainer
+    from sidelight.trainer import LengthTrainer, shared_arguments
 
     steps = -(-len(train) // config.batch_size) * config.epochs
     arguments: dict[str, Any] = {
@@ -149,11 +150,7 @@ def train_classifier(
         "save_strategy": "no",
         "logging_steps": max(1, int(steps) // 20),
         "seed": config.seed,
-        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        "report_to": [],
-        "remove_unused_columns": False,
-        "label_names": ["labels"],
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        **shared_arguments(),
         **config.extra,
     }
     args = TrainingArguments(**arguments)
@@ -197,7 +194,7 @@ def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
 
 def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float]) -> None:
     """Write model, preprocessing and metrics to ``folder`` at once, or not at all; of several processes one writes."""
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_main():
         with replace_folder(folder) as tmp:
             target.model.save_pretrained(str(tmp))  # type: ignore[operator]
             target.save_processor(tmp)

@@ -157,7 +157,8 @@ class EvaluationSection(Section):
     every feature stands alone (pixel, token). ``groups`` are the modalities masked and ranked
     together, e.g. ``[[image, text], [image], [text]]``; by default all of them, and each alone.
     ``rivals`` are names, or one-key mappings ``{name: {option: value}}``; those in
-    ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only.
+    ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only, and with the metrics of one
+    masked pass on as many as ``few_count``.
     ``imported`` lists maps that another program made, ``{name, path, signed}``. A ``protocol`` other than the
     default (``thesis``, ``thesis-later``) brings its own ``fills``, ``metrics`` and ``granularities``.
     """
@@ -175,6 +176,7 @@ class EvaluationSection(Section):
     tie_draws: int = 1
     rivals: list[str | dict[str, dict[str, Any]]] | None = None
     few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
+    few_count: int | None = Field(default=None, ge=1)
     imported: list[ImportedSection] = Field(default_factory=list)
     seed: int = Field(default=0, ge=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -65,10 +66,27 @@ def known_evidence(target: TargetModel, rows: Sequence[Any], inputs: Inputs) -> 
     return target.truth([r["evidence"] for r in rows], inputs, samples)
 
 
-def split_batches(
-    target: TargetModel, rows: Any, section: EvaluationSection
-) -> tuple[TestBatches, TestBatches]:
-    """Batches that get every metric, and those of the further samples, which get only the ones of a single pass."""
+@dataclass(frozen=True)
+class Split:
+    """Batches of the test split by what is measured on them.
+
+    Attributes:
+        whole: get every metric of every method.
+        single: further samples, with the metrics of a single pass.
+        few: as many of those as the methods for few samples get, with the same metrics.
+    """
+
+    whole: TestBatches
+    single: TestBatches
+    few: TestBatches
+
+
+def split_batches(target: TargetModel, rows: Any, section: EvaluationSection) -> Split:
+    """The test split as ``curve_count`` and ``few_count`` divide it."""
     cut = len(rows) if section.curve_count is None else min(section.curve_count, len(rows))
     size = section.batch_size
-    return TestBatches(target, rows, size, 0, cut), TestBatches(target, rows, size, cut)
+    return Split(
+        TestBatches(target, rows, size, 0, cut),
+        TestBatches(target, rows, size, cut),
+        TestBatches(target, rows, size, cut, section.few_count or cut),
+    )

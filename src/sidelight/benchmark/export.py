@@ -53,8 +53,8 @@ def export_maps(
     else:
         chosen = next((r for r in rivals_of(section) if r.name == method), None) or make_rival(method)
     # batched as the evaluation does it: the last digit of a gradient depends on what is beside it
-    parts = split_batches(target, run.rows("test", count or section.count), section)
-    batches, total = chain(*parts), sum(map(len, parts))
+    split = split_batches(target, run.rows("test", count or section.count), section)
+    batches, total = chain(split.whole, split.single), len(split.whole) + len(split.single)
     found: dict[str, dict[int, np.ndarray]] = {m: {} for m in target.modalities}
     for batch in track(batches, f"maps of {method}", total=total, disable=not progress):
         scores = raw_maps(chosen, target, batch)

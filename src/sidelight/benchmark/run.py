@@ -175,7 +175,7 @@ def evaluate_share(
         share: what to measure where machines without a launcher divide the batches; the last of them writes.
             Default: what a launcher gave this process, everything without one.
         on_batch: called after every batch with the name of its part of the evaluation (``full``: every metric;
-            ``single``: those of one pass) and the seconds it took, ``None`` where it was measured before; its
+            ``single`` and ``few``: those of one pass) and the seconds it took, ``None`` where it was measured before; its
             words stand beside the bar.
 
     Returns:
@@ -297,14 +297,14 @@ def measurements(
     section = run.config.evaluation
     settings = _settings(section, fills_of(section, target), groups_of(section, target))
     folder = run.results_folder / "evaluation" if folder is None else folder
-    whole, rest = split_batches(target, rows, section)
-    found = [Measurement(target, whole, methods, settings, folder / "full")]
-    quick_metrics = [m for m in settings.metrics if m in SINGLE_PASS]
-    if len(rest) and quick_metrics:
-        slow = {r.name for r in _make(section.few_samples)}
-        quick = {name: m for name, m in methods.items() if name not in slow}
-        single = replace(settings, metrics=quick_metrics)
-        found.append(Measurement(target, rest, quick, single, folder / "single"))
+    split = split_batches(target, rows, section)
+    found = [Measurement(target, split.whole, methods, settings, folder / "full")]
+    single = replace(settings, metrics=[m for m in settings.metrics if m in SINGLE_PASS])
+    slow = {r.name for r in _make(section.few_samples)}
+    for name, batches, wanted in (("single", split.single, False), ("few", split.few, True)):
+        chosen = {n: m for n, m in methods.items() if (n in slow) == wanted}
+        if len(batches) and single.metrics and chosen:
+            found.append(Measurement(target, batches, chosen, single, folder / name))
     return found
 
 

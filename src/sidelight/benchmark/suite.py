@@ -123,14 +123,16 @@ def _plan(clock: Clock, run: Run, share: Share) -> None:
     section = run.config.evaluation
     count = min(section.count, run.config.data.test or section.count)
     curves = min(section.curve_count or count, count)
-    whole, single = (-(-n // section.batch_size) for n in (curves, count - curves))
+    few = max(min(section.few_count or 0, count) - curves, 0) if section.few_samples else 0
+    batches = {"full": curves, "single": count - curves, "few": few}
     try:
         scorers = len(run.unfitted())
     except SidelightError:  # reported when it is the run's turn
         scorers = len(run.config.seeds)
     clock.plan(run.config.name, "fit", scorers)
-    for kind, batches in (("full", whole), ("single", single)):
-        clock.plan(run.config.name, kind, len([i for i in range(batches) if i in share]))
+    for kind, samples in batches.items():
+        number = -(-samples // section.batch_size)
+        clock.plan(run.config.name, kind, len([i for i in range(number) if i in share]))
 
 
 def _finish(run: Run, title: str, share: Share | None, clock: Clock, say: Say) -> Outcome:

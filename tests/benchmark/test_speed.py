@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sidelight.benchmark.models import training_seconds
-from sidelight.benchmark.speed import SpeedRow, break_even, peak_memory
+from pair_models import make_target
+from sidelight.benchmark.models import RANDOM_INPUTS, training_seconds
+from sidelight.benchmark.speed import SpeedRow, break_even, measure_speed, peak_memory
 from sidelight.errors import InputError
+from sidelight.explainer import Explainer
 from sidelight.files import write_json
+from sidelight.scorers import Scorer
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or torch.cuda.is_available(), reason="reads RSS")
@@ -66,3 +69,13 @@ def test_training_time_is_the_mean_over_seeds(tmp_path: Path) -> None:
     assert training_seconds(str(tmp_path)) == 12.0
     write_json(tmp_path / "fit.json", {"scorers": {}})
     assert training_seconds(str(tmp_path)) is None
+
+
+def test_pairs_are_timed_on_random_pictures_and_words() -> None:
+    target = make_target("fusion-vit")
+    inputs = RANDOM_INPUTS[target.family](target, 3, 6)
+    assert (inputs["pixel_values"].shape, inputs["input_ids"].shape) == ((3, 3, 32, 32), (3, 6))
+    assert target.feature_mask(inputs)["text"].sum(1).tolist() == [4, 4, 4]  # without [CLS] and [SEP]
+    rows = measure_speed(Explainer(target, Scorer(target.spec(inputs))), inputs, batches=[1, 3], repeats=1)
+    assert [(r.method, r.batch) for r in rows] == [("sidelight", 1), ("sidelight", 3)]
+    assert all(0 < r.classify_ms < 60_000 and r.ratio > 0 for r in rows)

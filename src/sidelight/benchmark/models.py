@@ -16,6 +16,7 @@ from sidelight.files import read_json
 from sidelight.registry import Registry
 from sidelight.scorers import Scorer
 from sidelight.targets import TARGETS, TargetModel, as_target
+from sidelight.targets.pairs import ImageTextProcessor
 
 #: Built-in subjects: a target with random weights, by name.
 SHAPES: Registry[Callable[[], TargetModel]] = Registry("model to time")
@@ -91,6 +92,18 @@ def _roberta() -> TargetModel:
     return as_target(RobertaForSequenceClassification(config).eval())
 
 
+@SHAPES.register("vit-roberta-shape")
+def _pair() -> TargetModel:
+    from sidelight.models.fusion import FusionClassifier
+
+    texts, pictures = _roberta(), _vit()
+    # the thesis's size of what joins the two, as in configs/hub/
+    model = FusionClassifier.from_encoders(
+        texts.model.roberta, pictures.model.vit, width=256, layers=2, heads=8
+    )
+    return as_target(model.eval(), ImageTextProcessor(ImageTransform((224, 224))))
+
+
 @RANDOM_INPUTS.register("image")
 def _pixels(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
     transform = target.transform
@@ -105,3 +118,8 @@ def _ids(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
     special = torch.zeros_like(ids)
     special[:, [0, -1]] = 1
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "special_tokens_mask": special}
+
+
+@RANDOM_INPUTS.register("image+text")
+def _pairs(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
+    return {**_pixels(target.image, batch, tokens), **_ids(target.text, batch, tokens)}

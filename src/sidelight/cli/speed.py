@@ -20,7 +20,8 @@ def run(
     model: Annotated[
         str,
         typer.Option(
-            help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16, roberta-base-shape."
+            help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16, roberta-base-shape, "
+            "vit-roberta-shape."
         ),
     ] = "vit-b16",
     batch: Annotated[

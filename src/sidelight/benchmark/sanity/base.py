@@ -169,6 +169,10 @@ def readings(
     return found
 
 
+#: what :func:`compare` finds, as people call it
+SIMILARITIES = {"spearman": "Spearman", "top_k": "top-k overlap", "ssim": "SSIM"}
+
+
 def compare(a: Reading, b: Reading, share: float) -> dict[str, Tensor]:
     """Similarity of two readings of the same samples: ``spearman``, ``top_k`` and, on a grid, ``ssim``; ``[B]``."""
     found = {

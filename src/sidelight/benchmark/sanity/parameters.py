@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sidelight.benchmark.sanity.base import CHECKS, Check, Findings, Reading, Subject, compare, read_maps
+from sidelight.benchmark.sanity.base import (
+    CHECKS,
+    SIMILARITIES,
+    Check,
+    Findings,
+    Reading,
+    Subject,
+    compare,
+    read_maps,
+)
 from sidelight.benchmark.sanity.cascade import (
     copy_target,
     merge_blocks,
@@ -20,7 +29,7 @@ from sidelight.benchmark.sanity.cascade import (
     randomise,
     step_seed,
 )
-from sidelight.benchmark.sanity.tables import Table, Tally, choose, number, pivot
+from sidelight.benchmark.sanity.tables import Table, Tally, by_metric, choose, modalities, number, pivot
 from sidelight.benchmark.settings import EvalBatch, Method
 from sidelight.errors import InputError
 from sidelight.targets import TargetModel
@@ -28,7 +37,6 @@ from sidelight.targets import TargetModel
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS = {"spearman": "Spearman", "top_k": "top-k overlap", "ssim": "SSIM"}
 TRAINED = "trained"
 
 
@@ -90,10 +98,8 @@ def parameter_randomisation(
                 maps = read_maps(method, altered, batch, explained, seed=seed)
                 first = before.setdefault((number_, name), maps)
                 for (modality, reading), own in maps.items():
-                    values = compare(first[modality, reading], own, share)
-                    for metric, value in values.items():
-                        key = {"step": step, "layer": layer, "modality": modality, "method": name}
-                        tally.add(value, **key, reading=reading, metric=metric)
+                    key = {"step": step, "layer": layer, "modality": modality, "method": name}
+                    tally.add_each(compare(first[modality, reading], own, share), **key, reading=reading)
     return {"rows": tally.rows(), "facts": {"steps": kept}}
 
 
@@ -122,15 +128,10 @@ def tables(found: Findings) -> list[Table]:
             [["share", *(number(s["same_prediction"], 2) for s in steps)]],
         )
     ]
-    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
-        for metric, title in METRICS.items():
-            rows = [
-                {**r, "layer": short(r["layer"])}
-                for r in found["rows"]
-                if r["modality"] == modality and r["metric"] == metric
-            ]
-            if rows:
-                out.append(pivot(f"{title} with the trained target's map ({modality})", rows, "layer"))
+    for modality in modalities(found["rows"]):
+        for title, rows in by_metric(found["rows"], modality, SIMILARITIES):
+            shown = [{**r, "layer": short(r["layer"])} for r in rows]
+            out.append(pivot(f"{title} with the trained target's map ({modality})", shown, "layer"))
     return out
 
 
@@ -140,16 +141,14 @@ def figures(found: Findings) -> dict[str, Figure]:
 
     layers = [short(s["layer"]) for s in found["facts"]["steps"]]
     out = {}
-    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
+    for modality in modalities(found["rows"]):
         panels = []
-        for metric, title in METRICS.items():
-            rows = [r for r in found["rows"] if r["modality"] == modality and r["metric"] == metric]
-            if rows:
-                lines: dict[str, list[tuple[float, float]]] = {}
-                for r in choose(rows, lower_is_better=True):
-                    if r["mean"] is not None:
-                        lines.setdefault(r["method"], []).append((r["step"], r["mean"]))
-                panels.append(Panel(title, lines, ticks=dict(enumerate(layers))))
+        for title, rows in by_metric(found["rows"], modality, SIMILARITIES):
+            lines: dict[str, list[tuple[float, float]]] = {}
+            for r in choose(rows, lower_is_better=True):
+                if r["mean"] is not None:
+                    lines.setdefault(r["method"], []).append((r["step"], r["mean"]))
+            panels.append(Panel(title, lines, ticks=dict(enumerate(layers))))
         out[f"parameters-{modality}"] = plot_lines(
             panels, "randomised down to, from the head on", "similarity to the trained target's map"
         )

@@ -17,9 +17,18 @@ import numpy as np
 from torch import Tensor
 
 from sidelight.benchmark.run import OURS
-from sidelight.benchmark.sanity.base import CHECKS, Check, Findings, Subject, compare, digest, read_maps
+from sidelight.benchmark.sanity.base import (
+    CHECKS,
+    SIMILARITIES,
+    Check,
+    Findings,
+    Subject,
+    compare,
+    digest,
+    read_maps,
+)
 from sidelight.benchmark.sanity.cascade import randomised_copy
-from sidelight.benchmark.sanity.tables import Table, Tally, choose, pivot
+from sidelight.benchmark.sanity.tables import Table, Tally, by_metric, choose, modalities, pivot
 from sidelight.benchmark.settings import EvalBatch, Method
 from sidelight.data.collate import split_row
 from sidelight.explainer import Explainer
@@ -30,7 +39,6 @@ from sidelight.targets import TargetModel
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS = {"spearman": "Spearman", "top_k": "top-k overlap", "ssim": "SSIM"}
 COMPARISONS = {
     "control": "trained again, same target",
     "randomised": "random target",
@@ -112,9 +120,8 @@ def compare_all(
                 maps = read_maps(method, target, batch, classes, seed=section.seed)
                 for (modality, reading), own in maps.items():
                     values = compare(first[name][modality, reading], own, section.top_share)
-                    for metric, value in values.items():
-                        key = {"comparison": comparison, "modality": modality, "method": name}
-                        tally.add(value, **key, reading=reading, metric=metric)
+                    key = {"comparison": comparison, "modality": modality, "method": name}
+                    tally.add_each(values, **key, reading=reading)
     return tally.rows()
 
 
@@ -182,15 +189,10 @@ def refusal(subject: Subject) -> str | None:
 def tables(found: Findings) -> list[Table]:
     """One table a modality and metric, the comparisons across."""
     out = []
-    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
-        for metric, title in METRICS.items():
-            rows = [
-                {**r, "comparison": COMPARISONS[r["comparison"]]}
-                for r in found["rows"]
-                if r["modality"] == modality and r["metric"] == metric
-            ]
-            if rows:
-                out.append(pivot(f"{title} with the audited scorer's map ({modality})", rows, "comparison"))
+    for modality in modalities(found["rows"]):
+        for title, rows in by_metric(found["rows"], modality, SIMILARITIES):
+            shown = [{**r, "comparison": COMPARISONS[r["comparison"]]} for r in rows]
+            out.append(pivot(f"{title} with the audited scorer's map ({modality})", shown, "comparison"))
     return out
 
 
@@ -199,10 +201,9 @@ def figures(found: Findings) -> dict[str, Figure]:
     from sidelight.viz.audit import Panel, plot_points
 
     out = {}
-    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
+    for modality in modalities(found["rows"]):
         panels = []
-        for metric, title in METRICS.items():
-            rows = [r for r in found["rows"] if r["modality"] == modality and r["metric"] == metric]
+        for title, rows in by_metric(found["rows"], modality, SIMILARITIES):
             points: dict[str, dict[str, float]] = {}
             for r in choose(rows, lower_is_better=True):
                 if r["mean"] is not None:

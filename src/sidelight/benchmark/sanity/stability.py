@@ -7,14 +7,13 @@ et al. 2019 (largest relative change). Draws that change the prediction are left
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from sidelight.benchmark.sanity.base import CHECKS, Check, Findings, Reading, Subject, read_maps
-from sidelight.benchmark.sanity.tables import Table, Tally, choose, number, pivot
+from sidelight.benchmark.sanity.base import CHECKS, Check, Findings, Subject, read_maps
+from sidelight.benchmark.sanity.tables import Table, Tally, by_metric, choose, modalities, number, pivot
 from sidelight.benchmark.settings import EvalBatch
 from sidelight.metrics.ranking import sample_seed
 from sidelight.metrics.similarity import spearman
@@ -29,7 +28,8 @@ METRICS = {
     "max_change": "largest change",
     "lipschitz": "Lipschitz estimate",
 }
-Maps = Mapping[tuple[str, str], Reading]
+#: those of them in the picture
+DRAWN = {m: METRICS[m] for m in ("spearman", "max_change")}
 
 
 def change(
@@ -92,8 +92,7 @@ def measure(subject: Subject) -> Findings:
                     (first.order, torch.stack([d.order for d in drawn])),
                     first.real,
                 )
-                for metric, value in values.items():
-                    tally.add(value, modality=modality, method=name, reading=reading, metric=metric)
+                tally.add_each(values, modality=modality, method=name, reading=reading)
     share = round(sum(kept) / max(len(kept), 1), 6)
     return {"rows": tally.rows(), "facts": {"same_prediction": share, "noise": section.noise}}
 
@@ -122,11 +121,9 @@ def tables(found: Findings) -> list[Table]:
     """One table a modality, a column a figure."""
     facts = found["facts"]
     out = [Table("Draws that keep the prediction", ["share"], [[number(facts["same_prediction"], 2)]])]
-    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
-        rows = [{**r, "metric": METRICS[r["metric"]]} for r in found["rows"] if r["modality"] == modality]
-        order = list(METRICS.values())
-        rows.sort(key=lambda r: order.index(r["metric"]))
-        out.append(pivot(f"Change of the map, noise {facts['noise']:g} ({modality})", rows, "metric"))
+    for modality in modalities(found["rows"]):
+        shown = [{**r, "metric": t} for t, rows in by_metric(found["rows"], modality, METRICS) for r in rows]
+        out.append(pivot(f"Change of the map, noise {facts['noise']:g} ({modality})", shown, "metric"))
     return out
 
 
@@ -135,14 +132,13 @@ def figures(found: Findings) -> dict[str, Figure]:
     from sidelight.viz.audit import Panel, plot_points
 
     out = {}
-    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
+    for modality in modalities(found["rows"]):
         panels = []
-        for metric in ("spearman", "max_change"):
-            rows = [r for r in found["rows"] if r["modality"] == modality and r["metric"] == metric]
-            chosen = choose(rows, lower_is_better=metric != "spearman")
+        for title, rows in by_metric(found["rows"], modality, DRAWN):
+            chosen = choose(rows, lower_is_better=rows[0]["metric"] != "spearman")
             points = {r["method"]: {"": r["mean"]} for r in chosen if r["mean"] is not None}
             if points:
-                panels.append(Panel(METRICS[metric], points=points))
+                panels.append(Panel(title, points=points))
         out[f"stability-{modality}"] = plot_points(panels, "")
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,11 @@ class Tally:
         """Add one value a sample, ``[B]``."""
         found = self._values.setdefault(tuple(key.items()), [])
         found += [v for v in values.double().tolist() if math.isfinite(v)]
+
+    def add_each(self, values: Mapping[str, Tensor], **key: Any) -> None:
+        """Add ``[B]`` values of each metric, under its name and ``key``."""
+        for metric, value in values.items():
+            self.add(value, **key, metric=metric)
 
     def rows(self) -> list[Row]:
         """``{**key, "mean", "sd", "n"}``; mean and sd are ``None`` where there is no value."""
@@ -73,6 +78,21 @@ def pivot(title: str, rows: Sequence[Row], across: str, first: str = "method") -
         lines.setdefault(named(row), {})[str(row[across])] = number(row["mean"])
     cells = [[name, *(found.get(c, "") for c in columns)] for name, found in lines.items()]
     return Table(title, [first, *columns], cells)
+
+
+def modalities(rows: Sequence[Row]) -> list[str]:
+    """The modalities that rows are of, in their order."""
+    return list(dict.fromkeys(r["modality"] for r in rows))
+
+
+def by_metric(
+    rows: Sequence[Row], modality: str, titles: Mapping[str, str]
+) -> Iterator[tuple[str, list[Row]]]:
+    """Title and rows of each metric that ``modality`` has rows of, in the order of ``titles``."""
+    for metric, title in titles.items():
+        found = [r for r in rows if r["modality"] == modality and r["metric"] == metric]
+        if found:
+            yield title, found
 
 
 def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:

@@ -165,3 +165,31 @@ def test_is_constant_looks_at_real_features_only() -> None:
     scores = torch.tensor([[0.2, 0.2, 1.0], [0.2, 0.3, 1.0], [0.2, 0.2 + 1e-7, 1.0]])
     real = torch.tensor([[True, True, False]]).expand(3, 3)
     assert is_constant(scores, real).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("steps", [s for s in STEPS if s[0]])
+def test_an_empty_map_passes_the_gradient_of_its_scores(steps: tuple[bool, bool, bool]) -> None:
+    """Only where nothing is left, and only to what is real; the values are those of the formula."""
+    head = ScoreHead(*steps)
+    raw = torch.tensor([[-1.0, -2.0, -0.5, 9.0], [-1.0, 2.0, 0.5, 9.0]], requires_grad=True)
+    real = torch.tensor([[True, True, True, False]] * 2)
+    weight = torch.tensor([[3.0, -2.0, 0.5, 7.0]] * 2)
+    scores = head(raw, real)
+    wanted = [by_hand(r, m, steps, 2.0, 0.0) for r, m in zip(raw.tolist(), real.tolist(), strict=True)]
+    assert scores.tolist() == [pytest.approx(w, abs=1e-6) for w in wanted]
+    (gradient,) = torch.autograd.grad((weight * scores).sum(), raw)
+    assert gradient[0].tolist() == [3.0, -2.0, 0.5, 0.0]
+    assert gradient[1, 0] == 0  # a floor beside live scores stays a floor
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_training_calls_an_empty_map_back_where_its_evidence_is_missed(needed: bool) -> None:
+    head, raw = ScoreHead(), torch.nn.Parameter(torch.tensor([[-1.0, -1.2, -1.1, -1.3]]))
+    optimiser = torch.optim.SGD([raw], lr=0.2)
+    for _ in range(40):
+        scores = head(raw, torch.ones(1, 4, dtype=torch.bool))
+        missed = (1 - scores[0, 2]) ** 2 if needed else 0.0
+        optimiser.zero_grad()
+        (missed + scores.mean() ** 2).backward()
+        optimiser.step()
+    assert scores.detach().round().tolist() == [[0.0, 0.0, float(needed), 0.0]]

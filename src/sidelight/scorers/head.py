@@ -19,6 +19,11 @@ class ScoreHead(nn.Module):
     spans [0, 1] over the real features of each sample; a constant map becomes all
     zeros instead of dividing by zero.
 
+    Where ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between.
+    Without that a map once empty stays so whatever it costs, and so may all maps of a training (measured:
+    most of a pair's picture maps for one target of three, ``docs/results.md``, scenes). Neither penalty has
+    a gradient at a map of zeros, so only the task can call it back.
+
     Args:
         relu, sigmoid, rescale: the three steps of the thesis, for the ablation (§5.4).
     """
@@ -40,11 +45,15 @@ class ScoreHead(nn.Module):
         real = feature_mask.reshape(shape).flatten(1)
         # Whatever stands in padding, even a NaN, must not reach the sums below.
         z = raw.float().flatten(1).masked_fill(~real, 0)
+        bare = z
         if self.relu:
             z = z.relu()
         if self.sigmoid:
             z = torch.sigmoid(self.gain * standardise(z, real) + self.offset)
         z = rescale(z, real) if self.rescale else z.clamp(0, 1)
+        if self.relu and torch.is_grad_enabled():
+            empty = (bare <= 0).all(1, keepdim=True)
+            z = torch.where(empty, z.detach() + (bare - bare.detach()), z)
         return torch.where(real, z, torch.ones_like(z)).reshape(shape)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pair_models import make_target
-from sidelight.benchmark.models import RANDOM_INPUTS, training_seconds
+from sidelight.benchmark.models import RANDOM_INPUTS, speed_subject, training_seconds
 from sidelight.benchmark.speed import SpeedRow, break_even, measure_speed, peak_memory
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
@@ -69,6 +69,16 @@ def test_training_time_is_the_mean_over_seeds(tmp_path: Path) -> None:
     assert training_seconds(str(tmp_path)) == 12.0
     write_json(tmp_path / "fit.json", {"scorers": {}})
     assert training_seconds(str(tmp_path)) is None
+
+
+def test_a_folder_of_a_pair_model_is_timed_as_one(tmp_path: Path) -> None:
+    target = make_target("fusion-vit")
+    target.model.save_pretrained(tmp_path)
+    target.save_processor(tmp_path)
+    explainer, inputs = speed_subject(str(tmp_path), 2, 6)
+    assert list(explainer.target.modalities) == ["image", "text"]
+    assert {k: len(v) for k, v in inputs.items()} == dict.fromkeys(inputs, 2)
+    assert set(explainer.attribute(inputs)[1]) == {"image", "text"}
 
 
 def test_pairs_are_timed_on_random_pictures_and_words() -> None:

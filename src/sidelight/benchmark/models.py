@@ -16,6 +16,7 @@ from sidelight.files import read_json
 from sidelight.registry import Registry
 from sidelight.scorers import Scorer
 from sidelight.targets import TARGETS, TargetModel, as_target
+from sidelight.targets.pair_readers import READERS
 from sidelight.targets.pairs import ImageTextProcessor
 
 #: Built-in subjects: a target with random weights, by name.
@@ -65,13 +66,17 @@ def _open_target(name: str) -> TargetModel:
         return SHAPES[name]()
     from transformers import AutoConfig
 
+    import sidelight.models.fusion  # noqa: F401 - its configuration is one that AutoConfig must know
+
     try:
-        kind = " ".join(getattr(AutoConfig.from_pretrained(name), "architectures", None) or [])
+        config = AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{name!r} is no run or model folder, no hub id that can be had ({error}), nor one of {', '.join(SHAPES)}."
         ) from error
-    family = TARGETS["text" if "ForSequenceClassification" in kind else "image"]
+    kinds = " ".join(getattr(config, "architectures", None) or [])
+    text = "ForSequenceClassification" in kinds
+    family = TARGETS["image+text" if config.model_type in READERS else "text" if text else "image"]
     return as_target(family.load_model(name), family.load_processor(name, {}), family=family.family)
 
 

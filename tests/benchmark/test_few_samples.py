@@ -43,3 +43,8 @@ def test_the_numbers_are_those_of_a_method_measured_on_all(tmp_path: Path) -> No
     both = few.merge(whole, on=keys, suffixes=("_few", "_whole"))
     assert len(both) == len(few) == len(whole)
     assert (both.value_few - both.value_whole).abs().max() < 1e-6
+
+
+def test_curves_alone_ask_nothing_of_further_samples(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "run", IMAGE, metrics=[CURVE], few_samples=["input_x_gradient"], few_count=8)
+    assert samples(rows, "input_x_gradient", CURVE) == samples(rows, "sidelight", CURVE) == list(range(5))

@@ -299,12 +299,14 @@ def measurements(
     folder = run.results_folder / "evaluation" if folder is None else folder
     split = split_batches(target, rows, section)
     found = [Measurement(target, split.whole, methods, settings, folder / "full")]
-    single = replace(settings, metrics=[m for m in settings.metrics if m in SINGLE_PASS])
+    quick = [m for m in settings.metrics if m in SINGLE_PASS]
     slow = {r.name for r in _make(section.few_samples)}
     for name, batches, wanted in (("single", split.single, False), ("few", split.few, True)):
         chosen = {n: m for n, m in methods.items() if (n in slow) == wanted}
-        if len(batches) and single.metrics and chosen:
-            found.append(Measurement(target, batches, chosen, single, folder / name))
+        if len(batches) and quick and chosen:
+            found.append(
+                Measurement(target, batches, chosen, replace(settings, metrics=quick), folder / name)
+            )
     return found
 
 

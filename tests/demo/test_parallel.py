@@ -18,10 +18,12 @@ from sidelight.demo.parallel import PartFailed, require_parts, run_parts
 from sidelight.errors import CheckpointError, InputError
 
 STARTER = """
-import multiprocessing, time
+import multiprocessing, signal, time
 from sidelight.demo.parallel import worker_pool
 
 if __name__ == "__main__":
+    # a shell ignores Ctrl-C for what it starts in the background, and so would everything that this suite starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with worker_pool(2) as pool:
         asleep = [pool.submit(time.sleep, 120) for _ in range(4)]
         while not all(job.running() for job in asleep[:2]):

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from sidelight.config import apply_overrides, dump_config, load_config, parse_config
+from sidelight.config import dump_config, load_config, parse_config
 from sidelight.errors import ConfigError, UnknownNameError
+from sidelight.overrides import apply_overrides
 from sidelight.registry import Registry, nearest
 
 BASE: dict[str, Any] = {"data": {"name": "digits"}, "target": {"pretrained": "somewhere"}}

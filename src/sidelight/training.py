@@ -30,7 +30,7 @@ from sidelight.objective import (
 )
 from sidelight.processes import is_main
 from sidelight.scorers import Scorer
-from sidelight.scorers.head import is_constant
+from sidelight.scorers.head import is_constant, straight_through
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.targets import TargetModel
 from sidelight.targets.removal import blind_fills, granted_classes
@@ -168,7 +168,7 @@ def random_top_share(scores: Tensor, feature_mask: Tensor, seed: int | None = No
     noisy = flat.detach() + 1e-4 * noise
     rank = noisy.masked_fill(~real, float("-inf")).argsort(1, descending=True).argsort(1)
     hard = (rank < keep).to(flat.dtype)
-    mask = hard + (flat - flat.detach())  # in this order exactly 0 or 1
+    mask = straight_through(hard, flat)
     return torch.where(real, mask, torch.ones_like(mask)).reshape(scores.shape)
 
 

@@ -83,10 +83,16 @@ class Split:
 
 def split_batches(target: TargetModel, rows: Any, section: EvaluationSection) -> Split:
     """The test split as ``curve_count`` and ``few_count`` divide it."""
-    cut = len(rows) if section.curve_count is None else min(section.curve_count, len(rows))
+    cut, few = boundaries(section, len(rows))
     size = section.batch_size
     return Split(
         TestBatches(target, rows, size, 0, cut),
         TestBatches(target, rows, size, cut),
-        TestBatches(target, rows, size, cut, section.few_count or cut),
+        TestBatches(target, rows, size, cut, few),
     )
+
+
+def boundaries(section: EvaluationSection, total: int) -> tuple[int, int]:
+    """Of ``total`` samples, how many carry curves, and up to which the methods for few samples are measured."""
+    cut = min(section.curve_count or total, total)
+    return cut, max(cut, min(section.few_count or cut, total))

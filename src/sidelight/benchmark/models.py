@@ -74,10 +74,15 @@ def _open_target(name: str) -> TargetModel:
         raise InputError(
             f"{name!r} is no run or model folder, no hub id that can be had ({error}), nor one of {', '.join(SHAPES)}."
         ) from error
-    kinds = " ".join(getattr(config, "architectures", None) or [])
-    text = "ForSequenceClassification" in kinds
-    family = TARGETS["image+text" if config.model_type in READERS else "text" if text else "image"]
+    family = TARGETS[_family(config)]
     return as_target(family.load_model(name), family.load_processor(name, {}), family=family.family)
+
+
+def _family(config: Any) -> str:
+    if config.model_type in READERS:
+        return "image+text"
+    kinds = " ".join(getattr(config, "architectures", None) or [])
+    return "text" if "ForSequenceClassification" in kinds else "image"
 
 
 @SHAPES.register("vit-b16")

@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import Field
 
-from sidelight.config import RunConfig, Section, parse_config, parse_section, read_overrides, read_yaml
+from sidelight.config import RunConfig, Section, parse_config, parse_section, read_yaml
 from sidelight.errors import ConfigError
 from sidelight.metrics import METRICS
+from sidelight.overrides import read_overrides
 
 #: name of a benchmark that has no file of its own
 DEFAULT_NAME = "benchmark"

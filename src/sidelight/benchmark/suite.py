@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidelight.benchmark.batches import boundaries
 from sidelight.benchmark.clock import Clock, duration
 from sidelight.benchmark.plan import Benchmark
 from sidelight.benchmark.publication import Publication, write_publication
@@ -122,15 +123,14 @@ def _plan(clock: Clock, run: Run, share: Share) -> None:
     """Tell the clock about a run; counts of batches are those of the configuration, a data set may have fewer."""
     section = run.config.evaluation
     count = min(section.count, run.config.data.test or section.count)
-    curves = min(section.curve_count or count, count)
-    few = max(min(section.few_count or 0, count) - curves, 0) if section.few_samples else 0
-    batches = {"full": curves, "single": count - curves, "few": few}
+    cut, few = boundaries(section, count)
+    parts = {"full": cut, "single": count - cut, "few": few - cut if section.few_samples else 0}
     try:
         scorers = len(run.unfitted())
     except SidelightError:  # reported when it is the run's turn
         scorers = len(run.config.seeds)
     clock.plan(run.config.name, "fit", scorers)
-    for kind, samples in batches.items():
+    for kind, samples in parts.items():
         number = -(-samples // section.batch_size)
         clock.plan(run.config.name, kind, len([i for i in range(number) if i in share]))
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from sidelight.config import RunConfig, dump_config, parse_config, read_overrides
+from sidelight.config import RunConfig, dump_config, parse_config
 from sidelight.errors import ConfigError, UnknownNameError
+from sidelight.overrides import read_overrides
 from sidelight.registry import nearest
 from sidelight.scorers.sizes import scaled_options
 from sidelight.settings import CALIBRATION_NAMES, LABELS, ObjectiveConfig

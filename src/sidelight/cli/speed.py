@@ -10,6 +10,7 @@ from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from sidelight.benchmark.speed import BreakEven, SpeedRow
 
@@ -47,7 +48,7 @@ def run(
     from sidelight.baselines import DEFAULT_RIVALS, make_rival
     from sidelight.benchmark.models import speed_subject, training_seconds
     from sidelight.benchmark.run import supports
-    from sidelight.benchmark.speed import break_even, measure_speed
+    from sidelight.benchmark.speed import measure_speed
 
     if threads:
         torch.set_num_threads(threads)
@@ -67,7 +68,13 @@ def run(
         repeats,
         on_row=lambda r: say(f"  {r.method:<22} batch {r.batch:<3} ×{r.ratio:.3f}"),
     )
-    training = training_seconds(model)
+    _tell(rows, training_seconds(model), json)
+
+
+def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -> None:
+    """The table, on the terminal and in a file; with ``training`` seconds also when they have paid for themselves."""
+    from sidelight.benchmark.speed import break_even
+
     paid = {} if training is None else {(b.method, b.batch): b for b in break_even(rows, training)}
     _print_table(rows, paid)
     if paid:

@@ -53,7 +53,7 @@ class ScoreHead(nn.Module):
         z = rescale(z, real) if self.rescale else z.clamp(0, 1)
         if self.relu and torch.is_grad_enabled():
             empty = (bare <= 0).all(1, keepdim=True)
-            z = torch.where(empty, z.detach() + (bare - bare.detach()), z)
+            z = torch.where(empty, straight_through(z, bare), z)
         return torch.where(real, z, torch.ones_like(z)).reshape(shape)
 
 
@@ -74,6 +74,11 @@ def rescale(z: Tensor, real: Tensor) -> Tensor:
     flat = ~(span > FLAT)  # also true where no feature is real (infinite bounds)
     scaled = (z - torch.where(flat, 0.0, low)) / torch.where(flat, 1.0, span)
     return torch.where(flat, torch.zeros_like(z), scaled).clamp(0, 1)
+
+
+def straight_through(value: Tensor, source: Tensor) -> Tensor:
+    """Exactly ``value``, with the gradient of ``source``."""
+    return value.detach() + (source - source.detach())  # in this order nothing is rounded
 
 
 def is_constant(scores: Tensor, feature_mask: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sidelight.benchmark.sanity.base import CHECKS, Check, Findings, Reading, Subject, read_maps
-from sidelight.benchmark.sanity.tables import READINGS, Row, Table, number
+from sidelight.benchmark.sanity.tables import READINGS, Row, Table, modalities, number
 from sidelight.metrics.localisation import auprc, pointing_game
 from sidelight.viz.style import method_label
 
@@ -179,7 +179,7 @@ COLUMNS = {
 def tables(found: Findings) -> list[Table]:
     """One table a modality."""
     out = []
-    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
+    for modality in modalities(found["rows"]):
         rows = [r for r in found["rows"] if r["modality"] == modality]
         columns = {k: v for k, v in COLUMNS.items() if any(r.get(k) is not None for r in rows)}
         cells = [
@@ -202,7 +202,7 @@ def figures(found: Findings) -> dict[str, Figure]:
     from sidelight.viz.audit import Panel, plot_points
 
     out = {}
-    for modality in dict.fromkeys(r["modality"] for r in found["rows"]):
+    for modality in modalities(found["rows"]):
         # one line a method: the reading that the class explains least
         best: dict[str, Row] = {}
         for row in (r for r in found["rows"] if r["modality"] == modality):

@@ -93,8 +93,8 @@ def _judge_batch(
             for mask, scores in masks_of(own, section.areas, batch.ids, section.seed).items():
                 for judge_name, sitting in sittings.items():
                     for fill, p in _probabilities(sitting, own.layout.unflatten(scores)).items():
-                        for metric, value in verdicts(p, sitting.clean, classes, labels).items():
-                            tally.add(value, judge=judge_name, **about, mask=mask, fill=fill, metric=metric)
+                        values = verdicts(p, sitting.clean, classes, labels)
+                        tally.add_each(values, judge=judge_name, **about, mask=mask, fill=fill)
 
 
 def _probabilities(sitting: Sitting, scores: Scores) -> dict[str, Tensor]:

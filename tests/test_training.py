@@ -223,7 +223,9 @@ def test_global_random_state_of_the_caller_does_not_matter(tmp_path: Path) -> No
     assert largest_difference(state(a.scorer), state(b.scorer)) == 0
 
 
-@pytest.mark.parametrize("objective", [{"complement_weight": 1.0}, {"order_weight": 0.5}])
+@pytest.mark.parametrize(
+    "objective", [{"complement_weight": 1.0}, {"order_weight": 0.5}, {"coalition_weight": 1.0}]
+)
 def test_extra_terms_train_and_validate_repeatably(objective: dict[str, float], tmp_path: Path) -> None:
     config = ObjectiveConfig(**objective)
     explainer = fit(tmp_path, objective=config)

@@ -117,7 +117,7 @@ class TargetSection(ModelSection):
 
 
 class ScorerSection(Section):
-    """Head steps, and the decoder: ``channels``, ``stride`` (image); ``width``, ``layers``, ``heads`` (text)."""
+    """Head steps, and the decoder: ``channels``, ``stride``, ``padding`` (image); ``width``, ``layers``, ``heads`` (text)."""
 
     relu: bool = True
     sigmoid: bool = True
@@ -125,13 +125,14 @@ class ScorerSection(Section):
     conditioned: bool = True
     channels: list[int] | None = None
     stride: int | None = None
+    padding: str | None = None
     width: int | None = None
     layers: int | None = None
     heads: int | None = None
 
     def decoder_options(self, modalities: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Options of each modality's decoder, those left unset dropped."""
-        owned = {"image": ("channels", "stride"), "text": ("width", "layers", "heads")}
+        owned = {"image": ("channels", "stride", "padding"), "text": ("width", "layers", "heads")}
         return {
             m: {k: getattr(self, k) for k in owned[m] if getattr(self, k) is not None} for m in modalities
         }

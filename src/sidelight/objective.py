@@ -57,6 +57,7 @@ class ObjectiveTerms:
         complement: two-sided term, or 0.
         magnitude, binary: unweighted penalties, summed over modalities.
         gamma: weight of the penalties.
+        coalition: squared error of the raw scores' effects (:mod:`sidelight.coalitions`), or 0.
     """
 
     loss: Tensor
@@ -66,6 +67,7 @@ class ObjectiveTerms:
     magnitude: Tensor
     binary: Tensor
     gamma: Tensor
+    coalition: Tensor
 
 
 def objective(
@@ -100,7 +102,7 @@ def objective(
     outside = complement if complement is not None else torch.zeros_like(joint)
     penalties = gamma * (magnitude_weight * magnitude + binary_weight * binary)
     loss = joint + solos + complement_weight * outside + penalties
-    return ObjectiveTerms(loss, joint, solos, outside, magnitude, binary, gamma)
+    return ObjectiveTerms(loss, joint, solos, outside, magnitude, binary, gamma, torch.zeros_like(joint))
 
 
 def _total(terms: list[Tensor]) -> Tensor:

@@ -28,6 +28,9 @@ class ObjectiveConfig:
         order_weight: factor of the ranking term: the same losses on hard masks of a random
             share of the features, best scores first (straight-through gradient); 0 is the thesis.
         solo: with several modalities, whether each is also masked alone (Eq. 3.5).
+        coalition_weight: factor of the coalition term, which makes raw scores say how much the probability
+            changes with each feature (:mod:`sidelight.coalitions`); 0 is the thesis.
+        coalition_draws: random parts a sample, each two passes of the target without gradient.
     """
 
     calibration: str = "bounded"
@@ -38,6 +41,8 @@ class ObjectiveConfig:
     complement_weight: float = 0.0
     order_weight: float = 0.0
     solo: bool = True
+    coalition_weight: float = 0.0
+    coalition_draws: int = 4
 
     def __post_init__(self) -> None:
         if self.calibration not in CALIBRATION_NAMES:
@@ -46,6 +51,8 @@ class ObjectiveConfig:
             )
         if self.label not in LABELS:
             raise ConfigError(f"objective.label must be one of {', '.join(LABELS)}; got {self.label!r}.")
+        if self.coalition_draws < 1:
+            raise ConfigError(f"objective.coalition_draws must be at least 1; got {self.coalition_draws}.")
         if isinstance(self.fills, str):
             raise ConfigError(f"objective.fills must be a list of names; got {self.fills!r}.")
         # one type, so that what YAML or JSON gives equals what Python gives

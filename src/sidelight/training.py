@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sidelight.coalitions import coalition_loss
 from sidelight.data.collate import Collator
 from sidelight.errors import CollapseError, ConfigError, InputError
 from sidelight.files import read_json, replace_file, write_json
@@ -87,7 +88,8 @@ class ScorerObjective(nn.Module):
         """Objective per sample, the scores, and the masks of real features."""
         target, config = self.target, self.settings
         encoding = target.encode(inputs)
-        scores = self.scorer(encoding)
+        raw = self.scorer.raw(encoding)
+        scores = self.scorer.score(raw, encoding.feature_mask)
         goal = label_distribution(encoding.logits, labels, config.label)
         values = self._fill_values(inputs)
 
@@ -118,6 +120,20 @@ class ScorerObjective(nn.Module):
             hard = {m: random_top_share(s, encoding.feature_mask[m], seed) for m, s in scores.items()}
             order = masked_loss(hard) + removed_loss(hard)
             terms = replace(terms, loss=terms.loss + config.order_weight * order)
+        if config.coalition_weight:
+
+            def probability(masks: Scores) -> Tensor:
+                return (target.classify(inputs, masks, values).softmax(-1) * goal).sum(-1)
+
+            effects = coalition_loss(
+                raw,
+                encoding.feature_mask,
+                probability,
+                config.coalition_draws,
+                solo=config.solo,
+                generator=None if self.training else torch.Generator().manual_seed(0),
+            )
+            terms = replace(terms, loss=terms.loss + config.coalition_weight * effects, coalition=effects)
         return terms, scores, encoding.feature_mask
 
     def _fill_values(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -153,6 +153,16 @@ def test_maps_do_not_depend_on_the_batch() -> None:
     torch.testing.assert_close(alone[0], together[1], rtol=1e-5, atol=1e-6)
 
 
+def test_the_border_looks_like_any_other_place_to_a_decoder_that_replicates_it() -> None:
+    specs = [StateSpec(6, (4, 4)), StateSpec(4, (8, 8))]
+    flat = [torch.arange(s.channels).float().view(1, -1, 1, 1).expand(1, -1, *(s.grid or ())) for s in specs]
+    torch.manual_seed(0)
+    even = ImageDecoder(specs, (16, 16), (8, 4), padding="replicate")(flat, (16, 16))
+    torch.testing.assert_close(even, even[..., :1, :1].expand_as(even))
+    uneven = ImageDecoder(specs, (16, 16), (8, 4))(flat, (16, 16))
+    assert (uneven.amax() - uneven.amin()).item() > 1e-3
+
+
 def test_bad_options_are_config_errors() -> None:
     good = [StateSpec(4, (4, 4))]
     for channels in ([], [8, 0]):
@@ -164,6 +174,8 @@ def test_bad_options_are_config_errors() -> None:
     for stride in (0, -1):
         with pytest.raises(ConfigError, match="stride must be"):
             ImageDecoder(good, (8, 8), stride=stride)
+    with pytest.raises(ConfigError, match="padding must be one of zeros, replicate; got 'reflct'"):
+        ImageDecoder(good, (8, 8), padding="reflct")  # type: ignore[arg-type]
     spec = TargetSpec({"image": tuple(good)}, {"image": (3, 8, 8)})
     with pytest.raises(ConfigError, match="depth"):
         Scorer(spec, ScorerConfig(decoder={"image": {"depth": 3}}))

@@ -74,13 +74,18 @@ class Scorer(nn.Module):
 
     def forward(self, encoding: Encoding) -> dict[str, Tensor]:
         """Scores in [0, 1] for each modality, of the shape of ``encoding.feature_mask``."""
+        return self.score(self.raw(encoding), encoding.feature_mask)
+
+    def score(self, raw: Mapping[str, Tensor], feature_mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Scores in [0, 1] of raw scores, by the score heads."""
+        return {name: self.heads[name](values, feature_mask[name]) for name, values in raw.items()}
+
+    def raw(self, encoding: Encoding) -> dict[str, Tensor]:
+        """Unbounded raw scores for each modality, what the score heads read."""
         missing = sorted(set(self.decoders) - set(encoding.states))
         if missing:
             raise InputError(f"the encoding has no states of {missing}; it holds {sorted(encoding.states)}.")
-        return {
-            name: self.heads[name](decoder(encoding, name), encoding.feature_mask[name])
-            for name, decoder in self.decoders.items()
-        }
+        return {name: decoder(encoding, name) for name, decoder in self.decoders.items()}
 
     @property
     def num_parameters(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,9 @@ from sidelight.types import Encoding, StateSpec
 
 #: longer side in pixels up to which the decoder works at full resolution by default
 FULL_RESOLUTION_UP_TO = 96
+#: what a decoder's convolutions may see beyond the border
+PADDINGS = ("zeros", "replicate")
+Padding = Literal["zeros", "replicate"]
 
 
 class ImageDecoder(nn.Module):
@@ -31,6 +35,8 @@ class ImageDecoder(nn.Module):
         stride: pixels per cell of the last stage; by default 1 up to 96 pixels, 2 above, where
             pixel detail is not worth its cost.
         cond_dim: width of a fusion vector that shifts and scales every stage, if there is one.
+        padding: what convolutions see beyond the border, ``zeros`` or ``replicate``. Zeros give corners and
+            borders raw scores of their own before training has said anything about them.
     """
 
     def __init__(
@@ -40,8 +46,11 @@ class ImageDecoder(nn.Module):
         channels: Sequence[int] = (64, 32, 16),
         cond_dim: int | None = None,
         stride: int | None = None,
+        padding: Padding = "zeros",
     ) -> None:
         super().__init__()
+        if padding not in PADDINGS:
+            raise ConfigError(f"padding must be one of {', '.join(PADDINGS)}; got {padding!r}.")
         if not channels or min(channels) < 1:
             raise ConfigError(f"channels must be positive widths, deepest first; got {list(channels)}.")
         if stride is not None and stride < 1:
@@ -58,9 +67,9 @@ class ImageDecoder(nn.Module):
             for state, stage in zip(states, self.joins, strict=True)
         )
         self.stages = nn.ModuleList(
-            Stage(widths[max(i - 1, 0)], width, cond_dim) for i, width in enumerate(widths)
+            Stage(widths[max(i - 1, 0)], width, cond_dim, padding) for i, width in enumerate(widths)
         )
-        self.readout = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.readout = nn.Conv2d(widths[-1], 1, 3, padding=1, padding_mode=padding)
         # Start above ReLU's floor: a map that is all background has no gradient to leave it by.
         nn.init.constant_(self.readout.bias, 0.5)  # type: ignore[arg-type]
 
@@ -106,10 +115,10 @@ class Skip(nn.Module):
 class Stage(nn.Module):
     """Upsample, narrow, add the skip, convolve."""
 
-    def __init__(self, width_in: int, width: int, cond_dim: int | None) -> None:
+    def __init__(self, width_in: int, width: int, cond_dim: int | None, padding: Padding) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(width_in, width, 1) if width_in != width else nn.Identity()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = nn.Conv2d(width, width, 3, padding=1, padding_mode=padding)
         self.norm = Norm(min(4, width) if width % min(4, width) == 0 else 1, width)
         self.film = nn.Linear(cond_dim, 2 * width) if cond_dim else None
 
@@ -179,10 +188,11 @@ class ImageScorer(nn.Module):
         cond_dim: int | None = None,
         channels: Sequence[int] = (64, 32, 16),
         stride: int | None = None,
+        padding: Padding = "zeros",
     ) -> None:
         super().__init__()
         size = (feature_shape[-2], feature_shape[-1])
-        self.decoder = ImageDecoder(states, size, channels, cond_dim, stride)
+        self.decoder = ImageDecoder(states, size, channels, cond_dim, stride, padding)
 
     def forward(self, encoding: Encoding, modality: str) -> Tensor:
         size = encoding.feature_mask[modality].shape[-2:]

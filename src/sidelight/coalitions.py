@@ -1,0 +1,105 @@
+"""The coalition term: raw scores learn what hiding random parts of the input does to the probability.
+
+Eq. 3.3 asks only that what is kept suffices, so a scorer may keep more than decides and need not tell
+what matters most. Here the target is asked with a random half of the features, and with the other half;
+the difference in probability is regressed on the raw scores. Its least-squares solution is each
+feature's Banzhaf value (Banzhaf 1965; the regression is Hammer & Holzman 1992; learning it with one
+network for all inputs follows FastSHAP, Jethani et al. 2022). The score head blots out the scale of raw
+scores and puts its floor at 0, which this term makes "no effect".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from sidelight.types import Scores
+
+#: a part of the input of this share, whose raw scores are 1, changes the probability by 1
+UNIT_SHARE = 1 / 8
+#: cells a side of an image's random parts, smallest and largest
+CELLS = (3, 7)
+
+
+def coalition_loss(
+    raw: Mapping[str, Tensor],
+    feature_mask: Mapping[str, Tensor],
+    probability: Callable[[Scores], Tensor],
+    draws: int,
+    *,
+    solo: bool = True,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """``[B]`` squared error of the effects that ``raw`` predicts, mean over ``draws`` coalitions.
+
+    Args:
+        raw: per modality, raw scores before the score head.
+        feature_mask: per modality, boolean of the same shape.
+        probability: masks of some or all modalities to ``[B]``, the goal's probability; called without gradient.
+        draws: coalitions per sample; each costs two passes of the target.
+        solo: with several modalities, whether each is also hidden in part alone (in turn).
+        generator: on the CPU; makes the draws repeatable.
+    """
+    names = list(raw)
+    parts = [[m] for m in names] + [names] if solo and len(names) > 1 else [names]
+    total = []
+    for draw in range(draws):
+        chosen = parts[draw % len(parts)]
+        kept = {m: random_part(feature_mask[m], generator) for m in chosen}
+        with torch.no_grad():
+            rest = {m: torch.where(feature_mask[m], ~k, k) for m, k in kept.items()}
+            effect = probability(_floats(kept, raw)) - probability(_floats(rest, raw))
+        predicted = torch.stack([predicted_effect(raw[m], k, feature_mask[m]) for m, k in kept.items()]).sum(
+            0
+        )
+        total.append((effect - predicted) ** 2)
+    return torch.stack(total).mean(0)
+
+
+def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor) -> Tensor:
+    """``[B]`` ``Σ φ_i·(2·kept_i − 1)`` over real features, with ``φ = raw / (N·UNIT_SHARE)``."""
+    real = feature_mask.flatten(1).to(raw.dtype)
+    signed = torch.where(kept.flatten(1), 1.0, -1.0) * real
+    return (raw.flatten(1) * signed).sum(1) / (real.sum(1).clamp(min=1) * UNIT_SHARE)
+
+
+def random_part(feature_mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Boolean of ``feature_mask``'s shape: a random half of each sample's features, true outside them.
+
+    Of an image ``[B, 1, H, W]`` each cell of a grid at a random place, independently; of a text ``[B, T]`` half
+    of the tokens (one more or less where they are odd): its raw scores have mean 0, so only their
+    differences can be learnt, and parts of one size show nothing else.
+    """
+    drawn = (
+        _random_cells(feature_mask, generator)
+        if feature_mask.ndim == 4
+        else _random_half(feature_mask, generator)
+    )
+    return drawn | ~feature_mask
+
+
+def _random_half(feature_mask: Tensor, generator: torch.Generator | None) -> Tensor:
+    noise = torch.rand(feature_mask.shape, generator=generator).to(feature_mask.device)
+    odd = torch.rand(len(feature_mask), 1, generator=generator).to(feature_mask.device)
+    rank = noise.masked_fill(~feature_mask, 2).argsort(1).argsort(1)
+    return rank < (feature_mask.sum(1, keepdim=True) / 2 + odd - 0.5).round()
+
+
+def _random_cells(feature_mask: Tensor, generator: torch.Generator | None) -> Tensor:
+    size, _, height, width = feature_mask.shape
+    cells = int(torch.randint(CELLS[0], CELLS[1] + 1, (1,), generator=generator))
+    drawn = torch.rand(size, cells + 1, cells + 1, generator=generator) < 0.5
+    places = []
+    for length in (height, width):
+        side = -(-length // cells)
+        shift = torch.randint(side, (size, 1), generator=generator)
+        places.append((torch.arange(length) + shift) // side)
+    rows, columns = places
+    index = torch.arange(size)[:, None, None]
+    return drawn[index, rows[:, :, None], columns[:, None, :]].unsqueeze(1).to(feature_mask.device)
+
+
+def _floats(kept: Mapping[str, Tensor], raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {m: k.to(raw[m].dtype) for m, k in kept.items()}

@@ -1,0 +1,151 @@
+"""The coalition term: its minimiser is each feature's Banzhaf value, and its draws are fair."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from sidelight.coalitions import UNIT_SHARE, coalition_loss, predicted_effect, random_part
+from sidelight.errors import ConfigError
+from sidelight.settings import ObjectiveConfig
+from sidelight.types import Scores
+
+
+def every_part(count: int) -> Tensor:
+    """``[2^N, N]``, all coalitions of ``count`` features."""
+    return torch.tensor(list(product([False, True], repeat=count)))
+
+
+def game(masks: Tensor) -> Tensor:
+    """Not additive: the first two are needed together, the third counts alone, the fourth stands in the way."""
+    a, b, c, d = masks.double().unbind(-1)
+    return 0.6 * a * b + 0.3 * c - 0.2 * c * d
+
+
+def banzhaf(count: int) -> Tensor:
+    """Average change of the game's value with each feature, over all coalitions of the others: the definition."""
+    values = []
+    for i in range(count):
+        present = every_part(count)
+        absent = present.clone()
+        present[:, i], absent[:, i] = True, False
+        values.append((game(present) - game(absent)).mean())
+    return torch.stack(values)
+
+
+def as_raw(effects: Tensor) -> Tensor:
+    return effects * len(effects) * UNIT_SHARE
+
+
+def test_least_squares_over_all_coalitions_gives_banzhaf_values() -> None:
+    parts, real = every_part(4), torch.ones(16, 4, dtype=torch.bool)
+    effect = game(parts) - game(~parts)
+    raw = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    loss = ((effect - predicted_effect(raw.expand(16, 4), parts, real)) ** 2).mean()
+    # the loss is quadratic: one Newton step from anywhere reaches its minimiser
+    hessian = torch.autograd.functional.hessian(
+        lambda r: ((effect - predicted_effect(r.expand(16, 4), parts, real)) ** 2).mean(), raw.detach()
+    )
+    (slope,) = torch.autograd.grad(loss, raw)
+    solution = raw.detach() - torch.linalg.solve(hessian, slope)
+    torch.testing.assert_close(solution, as_raw(banzhaf(4)))
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 2, 3)], ids=["text", "image"])
+def test_no_loss_where_raw_scores_are_the_effects_of_an_additive_target(shape: tuple[int, ...]) -> None:
+    weights = torch.randn(5, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if len(shape) == 1:
+        weights -= weights.mean(1, keepdim=True)  # texts learn differences only
+    count = weights[0].numel()
+    mask = torch.ones(weights.shape, dtype=torch.bool)
+    name = "text" if len(shape) == 1 else "image"
+
+    def probability(masks: Scores) -> Tensor:
+        return (masks[name] * weights).flatten(1).sum(1)
+
+    exact = {name: weights * count * UNIT_SHARE}
+    assert coalition_loss(exact, {name: mask}, probability, 8).max() < 1e-20
+    off = {name: exact[name] + torch.linspace(-1, 1, count, dtype=torch.float64).reshape(shape)}
+    assert coalition_loss(off, {name: mask}, probability, 8).min() > 1e-4
+
+
+def test_a_pair_is_hidden_in_part_one_at_a_time_and_together() -> None:
+    mask = {"image": torch.ones(3, 1, 8, 8, dtype=torch.bool), "text": torch.ones(3, 6, dtype=torch.bool)}
+    raw = {m: torch.zeros(v.shape) for m, v in mask.items()}
+    asked: list[tuple[str, ...]] = []
+
+    def probability(masks: Scores) -> Tensor:
+        asked.append(tuple(masks))
+        return torch.zeros(3)
+
+    coalition_loss(raw, mask, probability, 3)
+    assert asked == [("image",)] * 2 + [("text",)] * 2 + [("image", "text")] * 2
+    asked.clear()
+    coalition_loss(raw, mask, probability, 2, solo=False)
+    assert asked == [("image", "text")] * 4
+
+
+def test_the_two_parts_share_what_is_no_feature_and_nothing_else() -> None:
+    mask = torch.tensor([[True, True, True, True, False], [True, True, False, False, False]])
+    asked: list[Tensor] = []
+
+    def probability(masks: Scores) -> Tensor:
+        asked.append(masks["text"])
+        return torch.zeros(2)
+
+    coalition_loss({"text": torch.zeros(2, 5)}, {"text": mask}, probability, 1)
+    one, other = asked
+    assert torch.equal(one + other, 1.0 + (~mask).float())
+
+
+def test_gradient_reaches_raw_scores_and_not_the_target() -> None:
+    raw = torch.zeros(2, 4, requires_grad=True)
+    weights = torch.ones(2, 4, requires_grad=True)
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    loss = coalition_loss({"text": raw}, {"text": mask}, lambda m: (m["text"] * weights)[:, :2].sum(1), 6)
+    loss.sum().backward()
+    assert raw.grad is not None and raw.grad.abs().sum() > 0
+    assert weights.grad is None
+
+
+# -- draws ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_half_of_a_text_and_every_word_alike(count: int) -> None:
+    mask = torch.zeros(4000, 9, dtype=torch.bool)
+    mask[:, :count] = True
+    part = random_part(mask, torch.Generator().manual_seed(0))
+    assert bool(part[:, count:].all())  # padding is never hidden
+    kept = part[:, :count].sum(1)
+    assert int(kept.min()) >= count // 2 and int(kept.max()) <= -(-count // 2)
+    # 5 standard deviations of a fair coin
+    assert (part[:, :count].float().mean(0) - 0.5).abs().max() < 5 * 0.5 / 4000**0.5
+
+
+@pytest.mark.parametrize("size", [(28, 28), (11, 40), (2, 3), (1, 1)])
+def test_every_pixel_of_an_image_is_kept_half_of_the_time(size: tuple[int, int]) -> None:
+    mask = torch.ones(3000, 1, *size, dtype=torch.bool)
+    part = random_part(mask, torch.Generator().manual_seed(1))
+    assert part.shape == mask.shape
+    assert (part.float().mean(0) - 0.5).abs().max() < 5 * 0.5 / 3000**0.5
+
+
+def test_parts_of_an_image_are_cells_and_not_scattered_pixels() -> None:
+    part = random_part(torch.ones(200, 1, 28, 28, dtype=torch.bool), torch.Generator().manual_seed(0))
+    same = (part[..., 1:] == part[..., :-1]).float().mean()
+    assert same > 0.8  # half for scattered pixels; cells are at least 4 pixels wide
+
+
+def test_draws_repeat_with_a_generator() -> None:
+    mask = torch.ones(5, 1, 9, 9, dtype=torch.bool)
+    one, two = (random_part(mask, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(one, two)
+
+
+def test_no_draws_are_refused() -> None:
+    with pytest.raises(ConfigError, match="coalition_draws must be at least 1"):
+        ObjectiveConfig(coalition_weight=1.0, coalition_draws=0)

@@ -63,7 +63,9 @@ def test_run_configurations_without_a_file(folder: Path) -> None:
 def test_the_committed_benchmark_names_runs_that_are_there() -> None:
     configs = Path(__file__).parents[2] / "configs"
     found = load_benchmark([configs / "benchmark.yaml"])
-    assert {"mnist", "imagenette", "tweets", "imdb", "liar"} <= {r.name for r in found.runs}
+    real = {"mnist", "cifar10", "imagenette", "tweets", "imdb", "liar", "flickr8k", "esnlive", "nlvr"}
+    assert {r.name for r in found.runs} == real | {"digits", "planted_text", "scenes"}
+    assert all(len(r.seeds) >= 3 and len(r.evaluation.fills) >= 3 for r in found.runs)
 
 
 RUN = "runs/image.yaml"

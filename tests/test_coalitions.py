@@ -107,7 +107,8 @@ def test_gradient_reaches_raw_scores_and_not_the_target() -> None:
     mask = torch.ones(2, 4, dtype=torch.bool)
     loss = coalition_loss({"text": raw}, {"text": mask}, lambda m: (m["text"] * weights)[:, :2].sum(1), 6)
     loss.sum().backward()
-    assert raw.grad is not None and raw.grad.abs().sum() > 0
+    assert raw.grad is not None
+    assert raw.grad.abs().sum() > 0
     assert weights.grad is None
 
 
@@ -121,7 +122,8 @@ def test_half_of_a_text_and_every_word_alike(count: int) -> None:
     part = random_part(mask, torch.Generator().manual_seed(0))
     assert bool(part[:, count:].all())  # padding is never hidden
     kept = part[:, :count].sum(1)
-    assert int(kept.min()) >= count // 2 and int(kept.max()) <= -(-count // 2)
+    assert int(kept.min()) >= count // 2
+    assert int(kept.max()) <= -(-count // 2)
     # 5 standard deviations of a fair coin
     assert (part[:, :count].float().mean(0) - 0.5).abs().max() < 5 * 0.5 / 4000**0.5
 

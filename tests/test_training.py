@@ -34,7 +34,8 @@ from sidelight import Explainer, ObjectiveConfig
 from sidelight.errors import CollapseError, ConfigError, InputError, SidelightError, UnknownNameError
 from sidelight.settings import TrainingConfig
 from sidelight.targets import fingerprint
-from sidelight.training import ScorerObjective, append_csv, check_collapse, newest_checkpoint
+from sidelight.training import ScorerObjective, check_collapse
+from sidelight.training_folder import append_csv, newest_checkpoint
 
 TERMS = ("task", "magnitude", "binary", "gamma", "mean_score", "constant", "solo", "complement")
 WORKER = Path(__file__).with_name("training_worker.py")

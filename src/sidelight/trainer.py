@@ -19,7 +19,8 @@ from sidelight.data.lengths import LengthSampler, row_lengths
 from sidelight.errors import ConfigError
 from sidelight.processes import process_count
 from sidelight.registry import nearest
-from sidelight.training import TrainingConfig, append_csv, check_collapse, read_csv, steps_per_epoch
+from sidelight.training import TrainingConfig, check_collapse, steps_per_epoch
+from sidelight.training_folder import append_csv, read_csv
 
 
 class LengthTrainer(Trainer):

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from sidelight.masking import complement
+from sidelight.objective import masked_mean
 from sidelight.types import Scores
 
 #: a part of the input of this share, whose raw scores are 1, changes the probability by 1
@@ -47,22 +49,18 @@ def coalition_loss(
     total = []
     for draw in range(draws):
         chosen = parts[draw % len(parts)]
-        kept = {m: random_part(feature_mask[m], generator) for m in chosen}
+        kept = {m: random_part(feature_mask[m], generator).to(raw[m].dtype) for m in chosen}
         with torch.no_grad():
-            rest = {m: torch.where(feature_mask[m], ~k, k) for m, k in kept.items()}
-            effect = probability(_floats(kept, raw)) - probability(_floats(rest, raw))
-        predicted = torch.stack([predicted_effect(raw[m], k, feature_mask[m]) for m, k in kept.items()]).sum(
-            0
-        )
-        total.append((effect - predicted) ** 2)
+            rest = {m: complement(k, feature_mask[m]) for m, k in kept.items()}
+            effect = probability(kept) - probability(rest)
+        predicted = [predicted_effect(raw[m], k, feature_mask[m]) for m, k in kept.items()]
+        total.append((effect - torch.stack(predicted).sum(0)) ** 2)
     return torch.stack(total).mean(0)
 
 
 def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor) -> Tensor:
     """``[B]`` ``Σ φ_i·(2·kept_i − 1)`` over real features, with ``φ = raw / (N·UNIT_SHARE)``."""
-    real = feature_mask.flatten(1).to(raw.dtype)
-    signed = torch.where(kept.flatten(1), 1.0, -1.0) * real
-    return (raw.flatten(1) * signed).sum(1) / (real.sum(1).clamp(min=1) * UNIT_SHARE)
+    return masked_mean(raw * (2 * kept.to(raw.dtype) - 1), feature_mask) / UNIT_SHARE
 
 
 def random_part(feature_mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -99,7 +97,3 @@ def _random_cells(feature_mask: Tensor, generator: torch.Generator | None) -> Te
     rows, columns = places
     index = torch.arange(size)[:, None, None]
     return drawn[index, rows[:, :, None], columns[:, None, :]].unsqueeze(1).to(feature_mask.device)
-
-
-def _floats(kept: Mapping[str, Tensor], raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {m: k.to(raw[m].dtype) for m, k in kept.items()}

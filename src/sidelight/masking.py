@@ -126,6 +126,11 @@ def apply_mask(x: Tensor, scores: Tensor, values: Tensor, modality: Modality) ->
     return s * x + (1 - s) * values.to(x.dtype)
 
 
+def complement(scores: Tensor, feature_mask: Tensor) -> Tensor:
+    """``1 − S`` over the features; what is none (padding, special tokens) is never removed and stays 1."""
+    return torch.where(feature_mask, 1 - scores, torch.ones_like(scores))
+
+
 def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) -> Tensor:
     """Values of the fill ``name`` for ``x``; raises :class:`UnknownNameError` if there is none."""
     if len(context.seeds) != len(x):

@@ -78,10 +78,12 @@ def objective(
     *,
     solo: Mapping[str, Tensor] | None = None,
     complement: Tensor | None = None,
+    coalition: Tensor | None = None,
     calibration: str = "bounded",
     magnitude_weight: float = 1.0,
     binary_weight: float = 1.0,
     complement_weight: float = 0.0,
+    coalition_weight: float = 0.0,
 ) -> ObjectiveTerms:
     """Eq. 3.5; with one modality and no ``solo`` it is Eq. 3.4, with ``fixed`` Eq. 3.3.
 
@@ -92,17 +94,19 @@ def objective(
         feature_mask: per modality, boolean of the scores' shape.
         solo: per modality, ``[B]`` task loss with that modality masked alone.
         complement: ``[B]`` loss of what is left when the evidence is removed (:func:`complement_loss`).
+        coalition: ``[B]`` squared error of the raw scores' effects (:mod:`sidelight.coalitions`).
         calibration: a name in :data:`CALIBRATIONS`.
-        magnitude_weight, binary_weight, complement_weight: factors of the terms; 0 drops a term.
+        magnitude_weight, binary_weight, complement_weight, coalition_weight: factors of the terms; 0 drops a term.
     """
     gamma = CALIBRATIONS[calibration](joint - clean)
     magnitude = _total([magnitude_penalty(s, feature_mask[m]) for m, s in scores.items()])
     binary = _total([binary_penalty(s, feature_mask[m]) for m, s in scores.items()])
     solos = _total(list((solo or {}).values())) if solo else torch.zeros_like(joint)
     outside = complement if complement is not None else torch.zeros_like(joint)
+    effects = coalition if coalition is not None else torch.zeros_like(joint)
     penalties = gamma * (magnitude_weight * magnitude + binary_weight * binary)
-    loss = joint + solos + complement_weight * outside + penalties
-    return ObjectiveTerms(loss, joint, solos, outside, magnitude, binary, gamma, torch.zeros_like(joint))
+    loss = joint + solos + complement_weight * outside + penalties + coalition_weight * effects
+    return ObjectiveTerms(loss, joint, solos, outside, magnitude, binary, gamma, effects)
 
 
 def _total(terms: list[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sidelight.coalitions import coalition_loss
 from sidelight.data.collate import Collator
 from sidelight.errors import CollapseError, InputError
-from sidelight.masking import pair_fills
+from sidelight.masking import complement, pair_fills
 from sidelight.objective import (
     ObjectiveTerms,
     complement_loss,
@@ -91,9 +91,22 @@ class ScorerObjective(nn.Module):
             return task_loss(target.classify(inputs, masks, values), goal)
 
         def removed_loss(masks: Scores) -> Tensor:
-            outside = {m: _complement(s, encoding.feature_mask[m]) for m, s in masks.items()}
+            outside = {m: complement(s, encoding.feature_mask[m]) for m, s in masks.items()}
             return complement_loss(target.classify(inputs, outside, values), goal)
 
+        def probability(masks: Scores) -> Tensor:
+            return (target.classify(inputs, masks, values).float().softmax(-1) * goal).sum(-1)
+
+        effects = None
+        if config.coalition_weight:
+            effects = coalition_loss(
+                raw,
+                encoding.feature_mask,
+                probability,
+                config.coalition_draws,
+                solo=config.solo,
+                generator=None if self.training else torch.Generator().manual_seed(0),
+            )
         solo = None
         if config.solo and len(scores) > 1:
             solo = {m: masked_loss({m: s}) for m, s in scores.items()}
@@ -104,30 +117,18 @@ class ScorerObjective(nn.Module):
             encoding.feature_mask,
             solo=solo,
             complement=removed_loss(scores) if config.complement_weight else None,
+            coalition=effects,
             calibration=config.calibration,
             magnitude_weight=config.magnitude_weight,
             binary_weight=config.binary_weight,
             complement_weight=config.complement_weight,
+            coalition_weight=config.coalition_weight,
         )
         if config.order_weight:
             seed = None if self.training else 0  # validation must not choose the best weights by luck
             hard = {m: random_top_share(s, encoding.feature_mask[m], seed) for m, s in scores.items()}
             order = masked_loss(hard) + removed_loss(hard)
             terms = replace(terms, loss=terms.loss + config.order_weight * order)
-        if config.coalition_weight:
-
-            def probability(masks: Scores) -> Tensor:
-                return (target.classify(inputs, masks, values).float().softmax(-1) * goal).sum(-1)
-
-            effects = coalition_loss(
-                raw,
-                encoding.feature_mask,
-                probability,
-                config.coalition_draws,
-                solo=config.solo,
-                generator=None if self.training else torch.Generator().manual_seed(0),
-            )
-            terms = replace(terms, loss=terms.loss + config.coalition_weight * effects, coalition=effects)
         return terms, scores, encoding.feature_mask
 
     def _fill_values(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -148,11 +149,6 @@ class ScorerObjective(nn.Module):
                 chosen = (picks == i).to(v.device).view(-1, *[1] * (features[m].ndim - 1))
                 values[m] = torch.where(chosen, other[m].expand_as(features[m]), v.expand_as(features[m]))
         return values
-
-
-def _complement(scores: Tensor, feature_mask: Tensor) -> Tensor:
-    # What is not a feature (padding, special tokens) is never removed.
-    return torch.where(feature_mask, 1 - scores, torch.ones_like(scores))
 
 
 def random_top_share(scores: Tensor, feature_mask: Tensor, seed: int | None = None) -> Tensor:

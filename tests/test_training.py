@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -32,9 +33,10 @@ from helpers_training import (
 )
 from sidelight import Explainer, ObjectiveConfig
 from sidelight.errors import CollapseError, ConfigError, InputError, SidelightError, UnknownNameError
+from sidelight.objective import is_lost
 from sidelight.settings import TrainingConfig
 from sidelight.targets import fingerprint
-from sidelight.training import ScorerObjective, check_collapse
+from sidelight.training import LOST, ScorerObjective, check_collapse
 from sidelight.training_folder import append_csv, newest_checkpoint
 
 TERMS = ("task", "magnitude", "binary", "gamma", "mean_score", "constant", "solo", "complement")
@@ -200,8 +202,15 @@ def worsen_validation(monkeypatch: pytest.MonkeyPatch, sign: float = 1) -> None:
 
 
 def test_gradient_accumulation_equals_the_bigger_batch(tmp_path: Path) -> None:
-    whole = fit(tmp_path / "a", training=quick(batch_size=16, epochs=2))
-    parts = fit(tmp_path / "b", training=quick(batch_size=8, gradient_accumulation=2, epochs=2))
+    # AdamW would turn the rounding of a gradient that is 0 into a whole step; SGD's are as small as the gradients
+    options = {
+        "epochs": 2,
+        "extra": {"disable_tqdm": True, "use_cpu": True, "optim": "sgd"},
+        "learning_rate": 0.1,
+    }
+    whole = fit(tmp_path / "a", training=quick(batch_size=16, **options))
+    assert largest_difference(state(whole.scorer), state(fit(tmp_path / "c", training=quick()).scorer)) > 1e-3
+    parts = fit(tmp_path / "b", training=quick(batch_size=8, gradient_accumulation=2, **options))
     assert largest_difference(state(whole.scorer), state(parts.scorer)) < 1e-5
 
 
@@ -400,6 +409,27 @@ def test_collapse_check_by_numbers(caplog: pytest.LogCaptureFixture) -> None:
     check_collapse(parts, "stop")
     with pytest.raises(CollapseError, match="95% of the validation maps of image are constant"):
         check_collapse({**parts, "eval_constant_image": 0.95}, "stop")
+
+
+def test_a_prediction_is_lost_where_it_falls_below_a_uniform_guess() -> None:
+    chance = math.log(3)
+    task = torch.tensor([chance - 0.01, chance + 0.01, 5.0, 5.0])
+    clean = torch.tensor([0.0, 0.0, 0.1, chance + 0.01])  # the last was never better than a guess
+    assert is_lost(task, clean, 3).tolist() == [False, True, True, False]
+
+
+def test_maps_that_vary_but_keep_nothing_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # with a penalty a thousand times the weight of the task the best map hides what decides
+    config = ObjectiveConfig(magnitude_weight=1000.0, calibration="fixed")
+    explainer = fit(tmp_path / "a", training=quick(epochs=3, on_collapse="warn"), objective=config)
+    assert explainer.training_metrics["eval_lost"] >= LOST
+    assert "the prediction is lost" in caplog.text
+    caplog.clear()
+    explainer = fit(tmp_path / "b")
+    assert explainer.training_metrics["eval_lost"] < LOST
+    assert "the prediction is lost" not in caplog.text
 
 
 # -- resuming ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Everything is per sample, ``[B]``; the caller averages over the batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ class ObjectiveTerms:
     Attributes:
         loss: what is minimised.
         task: task loss with every modality masked.
+        clean: task loss of the unmasked input.
         solo: sum of task losses with one modality masked alone (0 for a single modality).
         complement: two-sided term, or 0.
         magnitude, binary: unweighted penalties, summed over modalities.
@@ -62,6 +64,7 @@ class ObjectiveTerms:
 
     loss: Tensor
     task: Tensor
+    clean: Tensor
     solo: Tensor
     complement: Tensor
     magnitude: Tensor
@@ -106,7 +109,7 @@ def objective(
     effects = coalition if coalition is not None else torch.zeros_like(joint)
     penalties = gamma * (magnitude_weight * magnitude + binary_weight * binary)
     loss = joint + solos + complement_weight * outside + penalties + coalition_weight * effects
-    return ObjectiveTerms(loss, joint, solos, outside, magnitude, binary, gamma, effects)
+    return ObjectiveTerms(loss, joint, clean, solos, outside, magnitude, binary, gamma, effects)
 
 
 def _total(terms: list[Tensor]) -> Tensor:
@@ -165,6 +168,15 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
 def task_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy ``[B]`` of ``logits [B, K]`` with the distribution ``target [B, K]``."""
     return -(target * logits.float().log_softmax(-1)).sum(-1)
+
+
+def is_lost(task: Tensor, clean: Tensor, classes: int) -> Tensor:
+    """``[B]`` true where the mask turns a prediction at least as good as a uniform guess into one that is worse.
+
+    ``log(classes)`` is the cross-entropy of a uniform guess with any label.
+    """
+    chance = math.log(classes)
+    return (task > chance) & (clean <= chance)
 
 
 def complement_loss(logits: Tensor, target: Tensor) -> Tensor:

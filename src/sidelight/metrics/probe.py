@@ -141,7 +141,8 @@ class Probe:
             ``(removed, kept)``, each ``[B, P]``, averaged over the draws.
         """
         cells, draws = layout.size.shape[1], len(ranks)
-        places = torch.cat([layout.spread(rank) for rank in ranks])  # [D·B, N]
+        # half the bytes of int64: comparing places is most of what a small target does not do itself
+        places = torch.cat([layout.spread(rank) for rank in ranks]).int()  # [D·B, N]
         copies = torch.arange(len(places), device=counts.device)
         code = (copies[:, None] * (cells + 1) + counts.repeat(draws, 1)) * 2  # even: removed, odd: kept
         unique, inverse = torch.stack([code, code + 1]).unique(return_inverse=True)
@@ -151,12 +152,13 @@ class Probe:
         nothing_gone = count == torch.where(kept, layout.real_cells.sum(1)[sample], 0)
         p = torch.where(nothing_gone, self.clean[sample], self.empty(fill, layout)[sample])
         todo = (~nothing_left & ~nothing_gone).nonzero().flatten()
-        sample_, copy_, count_, kept_ = (t[todo] for t in (sample, copy, count, kept))
+        sample_, copy_, count_, kept_ = (t[todo] for t in (sample, copy, count.int(), kept))
+        unreal = None if bool(layout.real.all()) else ~layout.real
 
         def masks(part: slice) -> Scores:
             top = places[copy_[part]] < count_[part, None]
-            keep = (top == kept_[part, None]) | ~layout.real[sample_[part]]
-            return layout.unflatten(keep.float())
+            keep = top == kept_[part, None]
+            return layout.unflatten((keep if unreal is None else keep | unreal[sample_[part]]).float())
 
         p[todo] = self.confidence(fill, sample_, masks)
         removed, alone = p[inverse].unflatten(1, (draws, len(counts))).mean(1)

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sidelight.coalitions import UNIT_SHARE, coalition_loss, predicted_effect, random_part
+from sidelight.coalitions import coalition_loss, predicted_effect, random_part
 from sidelight.errors import ConfigError
 from sidelight.settings import ObjectiveConfig
 from sidelight.types import Scores
+
+UNIT = 0.25
 
 
 def every_part(count: int) -> Tensor:
@@ -37,17 +39,17 @@ def banzhaf(count: int) -> Tensor:
 
 
 def as_raw(effects: Tensor) -> Tensor:
-    return effects * len(effects) * UNIT_SHARE
+    return effects * len(effects) * UNIT
 
 
 def test_least_squares_over_all_coalitions_gives_banzhaf_values() -> None:
     parts, real = every_part(4), torch.ones(16, 4, dtype=torch.bool)
     effect = game(parts) - game(~parts)
     raw = torch.zeros(4, dtype=torch.float64, requires_grad=True)
-    loss = ((effect - predicted_effect(raw.expand(16, 4), parts, real)) ** 2).mean()
+    loss = ((effect - predicted_effect(raw.expand(16, 4), parts, real, UNIT)) ** 2).mean()
     # the loss is quadratic: one Newton step from anywhere reaches its minimiser
     hessian = torch.autograd.functional.hessian(
-        lambda r: ((effect - predicted_effect(r.expand(16, 4), parts, real)) ** 2).mean(), raw.detach()
+        lambda r: ((effect - predicted_effect(r.expand(16, 4), parts, real, UNIT)) ** 2).mean(), raw.detach()
     )
     (slope,) = torch.autograd.grad(loss, raw)
     solution = raw.detach() - torch.linalg.solve(hessian, slope)
@@ -66,13 +68,13 @@ def test_no_loss_where_raw_scores_are_the_effects_of_an_additive_target(shape: t
     def probability(masks: Scores) -> Tensor:
         return (masks[name] * weights).flatten(1).sum(1)
 
-    exact = {name: weights * count * UNIT_SHARE}
-    assert coalition_loss(exact, {name: mask}, probability, 8).max() < 1e-20
+    exact = {name: weights * count * UNIT}
+    assert coalition_loss(exact, {name: mask}, probability, 8, unit=UNIT).max() < 1e-20
     off = {name: exact[name] + torch.linspace(-1, 1, count, dtype=torch.float64).reshape(shape)}
-    assert coalition_loss(off, {name: mask}, probability, 8).min() > 1e-4
+    assert coalition_loss(off, {name: mask}, probability, 8, unit=UNIT).min() > 1e-4
 
 
-def test_a_pair_is_hidden_in_part_one_at_a_time_and_together() -> None:
+def test_a_pair_is_hidden_in_part_one_at_a_time_or_together() -> None:
     mask = {"image": torch.ones(3, 1, 8, 8, dtype=torch.bool), "text": torch.ones(3, 6, dtype=torch.bool)}
     raw = {m: torch.zeros(v.shape) for m, v in mask.items()}
     asked: list[tuple[str, ...]] = []
@@ -81,10 +83,10 @@ def test_a_pair_is_hidden_in_part_one_at_a_time_and_together() -> None:
         asked.append(tuple(masks))
         return torch.zeros(3)
 
-    coalition_loss(raw, mask, probability, 3)
-    assert asked == [("image",)] * 2 + [("text",)] * 2 + [("image", "text")] * 2
+    coalition_loss(raw, mask, probability, 4, unit=UNIT)
+    assert asked == ([("image",)] * 2 + [("text",)] * 2) * 2
     asked.clear()
-    coalition_loss(raw, mask, probability, 2, solo=False)
+    coalition_loss(raw, mask, probability, 2, unit=UNIT, solo=False)
     assert asked == [("image", "text")] * 4
 
 
@@ -96,7 +98,7 @@ def test_the_two_parts_share_what_is_no_feature_and_nothing_else() -> None:
         asked.append(masks["text"])
         return torch.zeros(2)
 
-    coalition_loss({"text": torch.zeros(2, 5)}, {"text": mask}, probability, 1)
+    coalition_loss({"text": torch.zeros(2, 5)}, {"text": mask}, probability, 1, unit=UNIT)
     one, other = asked
     assert torch.equal(one + other, 1.0 + (~mask).float())
 
@@ -105,7 +107,9 @@ def test_gradient_reaches_raw_scores_and_not_the_target() -> None:
     raw = torch.zeros(2, 4, requires_grad=True)
     weights = torch.ones(2, 4, requires_grad=True)
     mask = torch.ones(2, 4, dtype=torch.bool)
-    loss = coalition_loss({"text": raw}, {"text": mask}, lambda m: (m["text"] * weights)[:, :2].sum(1), 6)
+    loss = coalition_loss(
+        {"text": raw}, {"text": mask}, lambda m: (m["text"] * weights)[:, :2].sum(1), 6, unit=UNIT
+    )
     loss.sum().backward()
     assert raw.grad is not None
     assert raw.grad.abs().sum() > 0
@@ -148,6 +152,8 @@ def test_draws_repeat_with_a_generator() -> None:
     assert torch.equal(one, two)
 
 
-def test_no_draws_are_refused() -> None:
+def test_bad_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="coalition_draws must be at least 1"):
         ObjectiveConfig(coalition_weight=1.0, coalition_draws=0)
+    with pytest.raises(ConfigError, match=r"coalition_unit must be above 0; got 0\.0"):
+        ObjectiveConfig(coalition_weight=1.0, coalition_unit=0.0)

@@ -19,8 +19,6 @@ from sidelight.masking import complement
 from sidelight.objective import masked_mean
 from sidelight.types import Scores
 
-#: a part of the input of this share, whose raw scores are 1, changes the probability by 1
-UNIT_SHARE = 1 / 8
 #: cells a side of an image's random parts, smallest and largest
 CELLS = (3, 7)
 
@@ -31,6 +29,7 @@ def coalition_loss(
     probability: Callable[[Scores], Tensor],
     draws: int,
     *,
+    unit: float,
     solo: bool = True,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -41,11 +40,13 @@ def coalition_loss(
         feature_mask: per modality, boolean of the same shape.
         probability: masks of some or all modalities to ``[B]``, the goal's probability; called without gradient.
         draws: coalitions per sample; each costs two passes of the target.
-        solo: with several modalities, whether each is also hidden in part alone (in turn).
+        unit: a part of this share of the input, whose raw scores are 1, changes the probability by 1.
+        solo: of several modalities one is hidden in part at a time, in turn, and the others stay whole: what
+            words decide would be noise in what pixels are asked. Otherwise all are hidden in part together.
         generator: on the CPU; makes the draws repeatable.
     """
     names = list(raw)
-    parts = [[m] for m in names] + [names] if solo and len(names) > 1 else [names]
+    parts = [[m] for m in names] if solo else [names]
     total = []
     for draw in range(draws):
         chosen = parts[draw % len(parts)]
@@ -53,14 +54,14 @@ def coalition_loss(
         with torch.no_grad():
             rest = {m: complement(k, feature_mask[m]) for m, k in kept.items()}
             effect = probability(kept) - probability(rest)
-        predicted = [predicted_effect(raw[m], k, feature_mask[m]) for m, k in kept.items()]
+        predicted = [predicted_effect(raw[m], k, feature_mask[m], unit) for m, k in kept.items()]
         total.append((effect - torch.stack(predicted).sum(0)) ** 2)
     return torch.stack(total).mean(0)
 
 
-def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor) -> Tensor:
-    """``[B]`` ``Σ φ_i·(2·kept_i − 1)`` over real features, with ``φ = raw / (N·UNIT_SHARE)``."""
-    return masked_mean(raw * (2 * kept.to(raw.dtype) - 1), feature_mask) / UNIT_SHARE
+def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor, unit: float) -> Tensor:
+    """``[B]`` ``Σ φ_i·(2·kept_i − 1)`` over real features, with ``φ = raw / (N·unit)``."""
+    return masked_mean(raw * (2 * kept.to(raw.dtype) - 1), feature_mask) / unit
 
 
 def random_part(feature_mask: Tensor, generator: torch.Generator | None = None) -> Tensor:

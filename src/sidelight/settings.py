@@ -31,6 +31,9 @@ class ObjectiveConfig:
         coalition_weight: factor of the coalition term, which makes raw scores say how much the probability
             changes with each feature (:mod:`sidelight.coalitions`); 0 is the thesis.
         coalition_draws: random parts a sample, each two passes of the target without gradient.
+        coalition_unit: a part of this share of the input with raw scores of 1 changes the probability by 1.
+            The larger it is, the larger raw scores must get, and the finer the steps of the optimiser
+            beside them: 1 taught pictures of pairs in a third of the steps (``docs/results.md``, scenes).
     """
 
     calibration: str = "bounded"
@@ -43,6 +46,7 @@ class ObjectiveConfig:
     solo: bool = True
     coalition_weight: float = 0.0
     coalition_draws: int = 4
+    coalition_unit: float = 0.125
 
     def __post_init__(self) -> None:
         if self.calibration not in CALIBRATION_NAMES:
@@ -53,6 +57,8 @@ class ObjectiveConfig:
             raise ConfigError(f"objective.label must be one of {', '.join(LABELS)}; got {self.label!r}.")
         if self.coalition_draws < 1:
             raise ConfigError(f"objective.coalition_draws must be at least 1; got {self.coalition_draws}.")
+        if not self.coalition_unit > 0:
+            raise ConfigError(f"objective.coalition_unit must be above 0; got {self.coalition_unit}.")
         if isinstance(self.fills, str):
             raise ConfigError(f"objective.fills must be a list of names; got {self.fills!r}.")
         # one type, so that what YAML or JSON gives equals what Python gives

@@ -112,6 +112,7 @@ class ScorerObjective(nn.Module):
                 encoding.feature_mask,
                 probability,
                 config.coalition_draws,
+                unit=config.coalition_unit,
                 solo=config.solo,
                 generator=None if self.training else torch.Generator().manual_seed(0),
             )

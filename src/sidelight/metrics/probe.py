@@ -74,7 +74,9 @@ class Probe:
 
     def _take(self, tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
         # an input without a batch axis belongs to every copy
-        return {k: v[rows] if v.ndim and len(v) == self.size else v for k, v in tensors.items()}
+        return {
+            k: v.index_select(0, rows) if v.ndim and len(v) == self.size else v for k, v in tensors.items()
+        }
 
     def fill(self, name: str) -> dict[str, Tensor]:
         """Values of the fill ``name``, computed on first use."""
@@ -156,7 +158,7 @@ class Probe:
         unreal = None if bool(layout.real.all()) else ~layout.real
 
         def masks(part: slice) -> Scores:
-            top = places[copy_[part]] < count_[part, None]
+            top = places.index_select(0, copy_[part]) < count_[part, None]
             keep = top == kept_[part, None]
             return layout.unflatten((keep if unreal is None else keep | unreal[sample_[part]]).float())
 

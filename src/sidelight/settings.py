@@ -33,7 +33,7 @@ class ObjectiveConfig:
         coalition_draws: random parts a sample, each two passes of the target without gradient.
         coalition_unit: a part of this share of the input with raw scores of 1 changes the probability by 1.
             The larger it is, the larger raw scores must get, and the finer the steps of the optimiser
-            beside them: 1 taught pictures of pairs in a third of the steps (``docs/results.md``, scenes).
+            beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/results.md``, scenes).
     """
 
     calibration: str = "bounded"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sidelight.errors import ConfigError, InputError, UnknownNameError
 from sidelight.metrics.granularity import Granularity, finest, granularity, patch_cells, resolve
 from sidelight.metrics.layout import make_layout, reduce_map, require_scores
-from sidelight.metrics.ranking import area_counts, has_ties, ranks, step_counts, tie_keys
+from sidelight.metrics.ranking import area_counts, has_ties, ranks, ranks_of_draws, step_counts, tie_keys
 
 few = settings(max_examples=40, deadline=None)
 
@@ -51,6 +51,17 @@ def test_every_feature_of_a_tie_is_first_equally_often() -> None:
 def test_ties_need_an_id_per_sample() -> None:
     with pytest.raises(InputError, match="one id per sample"):
         tie_keys(torch.ones(2, 3, dtype=torch.bool), [1])
+
+
+def test_an_order_a_draw_where_features_are_tied_and_one_otherwise() -> None:
+    generator = torch.Generator().manual_seed(3)
+    values = torch.rand(4, 9, generator=generator)
+    real = torch.arange(9).expand(4, 9) < torch.tensor([9, 5, 1, 7])[:, None]
+    (only,) = ranks_of_draws(values, real, range(4), seed=1, draws=3)
+    assert torch.equal(only[real], ranks(values, real, range(4), seed=1)[real])
+    tied = values.round()
+    found = ranks_of_draws(tied, real, range(4), seed=1, draws=3)
+    assert [torch.equal(o, ranks(tied, real, range(4), 1, d)) for d, o in enumerate(found)] == [True] * 3
 
 
 def test_has_ties_looks_at_real_features_only() -> None:

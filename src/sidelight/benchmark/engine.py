@@ -16,7 +16,7 @@ from sidelight.metrics.granularity import resolve
 from sidelight.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
 from sidelight.metrics.probe import Probe
 from sidelight.metrics.protocols import DEFAULT, PROTOCOLS
-from sidelight.metrics.ranking import STEPPINGS, area_counts, has_ties, ranks, sample_seed
+from sidelight.metrics.ranking import STEPPINGS, area_counts, ranks_of_draws, sample_seed
 from sidelight.targets.base import TargetModel
 from sidelight.targets.coordinates import ChannelView
 from sidelight.types import Scores
@@ -172,7 +172,11 @@ def _evaluate_reading(
     needs = frozenset[str]().union(*(m.needs for m in wanted))
     if not needs:
         return
-    orders = _orders(reading, layout, ids, settings) if needs & {"steps", "areas"} else []
+    orders = (
+        ranks_of_draws(reading.order, layout.real_cells, ids, settings.seed, settings.tie_draws)
+        if needs & {"steps", "areas"}
+        else []
+    )
     for fill in settings.fills:
         _gather(evidence, probe, layout, reading, orders, fill, needs, settings)
         record(fill, needs_fill=True)
@@ -182,12 +186,6 @@ def _evaluate_reading(
                     {"sample": i, **key, "fill": fill, "kind": kind, "p": row}
                     for i, row in zip(ids, p.tolist(), strict=True)
                 )
-
-
-def _orders(reading: ReducedMap, layout: Layout, ids: Sequence[int], settings: EvalSettings) -> list[Tensor]:
-    # without ties every draw gives the same order
-    draws = settings.tie_draws if has_ties(reading.order, layout.real_cells) else 1
-    return [ranks(reading.order, layout.real_cells, ids, settings.seed, draw) for draw in range(draws)]
 
 
 def _gather(

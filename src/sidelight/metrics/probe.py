@@ -155,12 +155,12 @@ class Probe:
         p = torch.where(nothing_gone, self.clean[sample], self.empty(fill, layout)[sample])
         todo = (~nothing_left & ~nothing_gone).nonzero().flatten()
         sample_, copy_, count_, kept_ = (t[todo] for t in (sample, copy, count.int(), kept))
-        unreal = None if bool(layout.real.all()) else ~layout.real
+        unreal = ~layout.real
 
         def masks(part: slice) -> Scores:
             top = places.index_select(0, copy_[part]) < count_[part, None]
-            keep = top == kept_[part, None]
-            return layout.unflatten((keep if unreal is None else keep | unreal[sample_[part]]).float())
+            keep = (top == kept_[part, None]) | unreal.index_select(0, sample_[part])
+            return layout.unflatten(keep.float())
 
         p[todo] = self.confidence(fill, sample_, masks)
         removed, alone = p[inverse].unflatten(1, (draws, len(counts))).mean(1)

@@ -53,18 +53,14 @@ def tie_keys(real: Tensor, ids: Sequence[int], seed: int = 0, draw: int = 0) -> 
     Raises:
         InputError: not one id per sample.
     """
-    _check_ids(real, ids)
+    if len(ids) != len(real):
+        raise InputError(f"tie breaking needs one id per sample: got {len(ids)} for {len(real)} samples.")
     flags = real.cpu().numpy()
     keys = np.zeros(flags.shape)
     for row, (flag, sample) in enumerate(zip(flags, ids, strict=True)):
         rng = np.random.default_rng(sample_seed(seed, sample, draw))
         keys[row, flag] = rng.random(int(flag.sum()))
     return torch.from_numpy(keys).to(real.device)
-
-
-def _check_ids(real: Tensor, ids: Sequence[int]) -> None:
-    if len(ids) != len(real):
-        raise InputError(f"tie breaking needs one id per sample: got {len(ids)} for {len(real)} samples.")
 
 
 def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw: int = 0) -> Tensor:
@@ -80,15 +76,24 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
     Returns:
         ``[B, N]`` int64; 0 is the most important feature.
     """
-    _check_ids(real, ids)
-    shown = values.masked_fill(~real, -torch.inf)
-    order = shown.argsort(1, descending=True)
-    ordered = shown.gather(1, order)
-    # without ties keys change nothing, and drawing them takes longer than all the rest
-    if bool(((ordered[:, 1:] == ordered[:, :-1]) & ordered[:, 1:].isfinite()).any()):
-        shuffle = tie_keys(real, ids, seed, draw).argsort(1)
-        order = shuffle.gather(1, shown.gather(1, shuffle).argsort(dim=1, descending=True, stable=True))
-    places = torch.arange(values.shape[1], device=values.device).expand_as(order)
+    shuffle = tie_keys(real, ids, seed, draw).argsort(1)
+    shuffled = values.masked_fill(~real, -torch.inf).gather(1, shuffle)
+    return _places(shuffle.gather(1, shuffled.argsort(dim=1, descending=True, stable=True)))
+
+
+def ranks_of_draws(
+    values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draws: int = 1
+) -> list[Tensor]:
+    """:func:`ranks` of each of ``draws`` tie draws; one alone where nothing is tied, since all would be the same."""
+    if has_ties(values, real):
+        return [ranks(values, real, ids, seed, draw) for draw in range(draws)]
+    # keys would change nothing here, and drawing them takes longer than all the rest
+    return [_places(values.masked_fill(~real, -torch.inf).argsort(1, descending=True))]
+
+
+def _places(order: Tensor) -> Tensor:
+    """``[B, N]`` features in order to the place of each feature."""
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places)
 
 

@@ -6,9 +6,11 @@ from itertools import product
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
-from sidelight.coalitions import coalition_loss, predicted_effect, random_part
+from sidelight.coalitions import FLOOR, coalition_loss, predicted_effect, random_part, share_out
 from sidelight.errors import ConfigError
 from sidelight.settings import ObjectiveConfig
 from sidelight.types import Scores
@@ -65,13 +67,15 @@ def test_no_loss_where_raw_scores_are_the_effects_of_an_additive_target(shape: t
     mask = torch.ones(weights.shape, dtype=torch.bool)
     name = "text" if len(shape) == 1 else "image"
 
-    def probability(masks: Scores) -> Tensor:
-        return (masks[name] * weights).flatten(1).sum(1)
+    def probability(masks: Scores, index: Tensor) -> Tensor:
+        return (masks[name] * weights[index]).flatten(1).sum(1)
 
     exact = {name: weights * count * UNIT}
     assert coalition_loss(exact, {name: mask}, probability, 8, unit=UNIT).max() < 1e-20
     off = {name: exact[name] + torch.linspace(-1, 1, count, dtype=torch.float64).reshape(shape)}
     assert coalition_loss(off, {name: mask}, probability, 8, unit=UNIT).min() > 1e-4
+    whole = probability({name: mask.double()}, torch.arange(5))
+    assert coalition_loss(exact, {name: mask}, probability, 8, unit=UNIT, whole=whole).max() < 1e-20
 
 
 def test_a_pair_is_hidden_in_part_one_at_a_time_or_together() -> None:
@@ -79,28 +83,85 @@ def test_a_pair_is_hidden_in_part_one_at_a_time_or_together() -> None:
     raw = {m: torch.zeros(v.shape) for m, v in mask.items()}
     asked: list[tuple[str, ...]] = []
 
-    def probability(masks: Scores) -> Tensor:
+    def probability(masks: Scores, index: Tensor) -> Tensor:
         asked.append(tuple(masks))
-        return torch.zeros(3)
+        return torch.zeros(len(index))
 
     coalition_loss(raw, mask, probability, 4, unit=UNIT)
-    assert asked == ([("image",)] * 2 + [("text",)] * 2) * 2
+    assert asked == [("image",), ("text",)] * 2
     asked.clear()
     coalition_loss(raw, mask, probability, 2, unit=UNIT, solo=False)
-    assert asked == [("image", "text")] * 4
+    assert asked == [("image", "text")] * 2
+    asked.clear()
+    coalition_loss(raw, mask, probability, 3, unit=UNIT, modalities=["text"])
+    assert asked == [("text",)] * 3
 
 
 def test_the_two_parts_share_what_is_no_feature_and_nothing_else() -> None:
     mask = torch.tensor([[True, True, True, True, False], [True, True, False, False, False]])
     asked: list[Tensor] = []
 
-    def probability(masks: Scores) -> Tensor:
+    def probability(masks: Scores, index: Tensor) -> Tensor:
+        assert index.tolist() == [0, 1, 0, 1]
         asked.append(masks["text"])
-        return torch.zeros(2)
+        return torch.zeros(4)
 
     coalition_loss({"text": torch.zeros(2, 5)}, {"text": mask}, probability, 1, unit=UNIT)
-    one, other = asked
+    one, other = asked[0].chunk(2)
     assert torch.equal(one + other, 1.0 + (~mask).float())
+
+
+def test_coalitions_go_to_the_samples_and_modalities_that_change_something() -> None:
+    """The first sample's verdict hangs on its words, the second's on words and picture, the third's on nothing."""
+    mask = {"image": torch.ones(3, 1, 8, 8, dtype=torch.bool), "text": torch.ones(3, 4, dtype=torch.bool)}
+    raw = {m: torch.zeros(v.shape) for m, v in mask.items()}
+    weights = {"image": torch.tensor([0.0, 0.5, 0.0]), "text": torch.tensor([1.0, 0.5, 0.0])}
+    asked: dict[tuple[str, int], int] = {}
+
+    def probability(masks: Scores, index: Tensor) -> Tensor:
+        for name in masks:
+            for sample in index.tolist():
+                asked[name, sample] = asked.get((name, sample), 0) + 1
+        parts = [w[index] * (masks[m].flatten(1).mean(1) if m in masks else 1) for m, w in weights.items()]
+        return torch.stack(parts).sum(0)
+
+    draws = 100
+    coalition_loss(raw, mask, probability, draws, unit=UNIT, whole=torch.tensor([1.0, 1.0, 0.0]))
+    # of 300 coalitions, shares (change + floor) / (2 + 6 floors); two passes each, and one with all of it hidden
+    for (name, sample), times in asked.items():
+        share = 3 * draws * (weights[name][sample].item() + FLOOR) / (2 + 6 * FLOOR)
+        assert abs((times - 1) / 2 - share) < 1, (name, sample)
+    assert sum(asked.values()) == 6 + 2 * 3 * draws
+
+
+def test_the_error_of_shared_out_coalitions_belongs_to_their_samples() -> None:
+    mask = torch.ones(3, 4, dtype=torch.bool)
+    weights = torch.tensor([[4.0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+    def probability(masks: Scores, index: Tensor) -> Tensor:
+        return (masks["text"] * weights[index]).sum(1)
+
+    loss = coalition_loss(
+        {"text": torch.zeros(3, 4)}, {"text": mask}, probability, 10, unit=UNIT, whole=weights.sum(1)
+    )
+    # the first sample gets all but its neighbours' floors of 30 coalitions, each with an effect of 4 or -4
+    count = loss[0].item() * 10 / 16
+    assert count == pytest.approx(round(count))
+    assert abs(count - 30 * (4 + FLOOR) / (4 + 3 * FLOOR)) < 1
+    assert loss[1:].tolist() == [0, 0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(1, 3), st.integers(1, 60))
+def test_draws_are_shared_out_to_within_one_of_the_share(row: list[float], parts: int, count: int) -> None:
+    changes = torch.tensor([row] * parts)
+    plan = share_out(changes, count, torch.Generator().manual_seed(0))
+    found = torch.zeros(changes.shape)
+    for part, samples in plan:
+        assert 0 < len(samples) <= len(row)
+        found[part] += torch.bincount(samples, minlength=len(row))
+    assert int(found.sum()) == count
+    share = (changes.double() + FLOOR) / (changes.double() + FLOOR).sum() * count
+    assert (found - share).abs().max() < 1 + 1e-6
 
 
 def test_gradient_reaches_raw_scores_and_not_the_target() -> None:
@@ -108,7 +169,11 @@ def test_gradient_reaches_raw_scores_and_not_the_target() -> None:
     weights = torch.ones(2, 4, requires_grad=True)
     mask = torch.ones(2, 4, dtype=torch.bool)
     loss = coalition_loss(
-        {"text": raw}, {"text": mask}, lambda m: (m["text"] * weights)[:, :2].sum(1), 6, unit=UNIT
+        {"text": raw},
+        {"text": mask},
+        lambda m, index: (m["text"] * weights[index])[:, :2].sum(1),
+        6,
+        unit=UNIT,
     )
     loss.sum().backward()
     assert raw.grad is not None
@@ -157,3 +222,5 @@ def test_bad_settings_are_refused() -> None:
         ObjectiveConfig(coalition_weight=1.0, coalition_draws=0)
     with pytest.raises(ConfigError, match=r"coalition_unit must be above 0; got 0\.0"):
         ObjectiveConfig(coalition_weight=1.0, coalition_unit=0.0)
+    with pytest.raises(ConfigError, match="coalition_modalities must be a list of names; got 'image'"):
+        ObjectiveConfig(coalition_weight=1.0, coalition_modalities="image")

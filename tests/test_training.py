@@ -234,9 +234,15 @@ def test_global_random_state_of_the_caller_does_not_matter(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "objective", [{"complement_weight": 1.0}, {"order_weight": 0.5}, {"coalition_weight": 1.0}]
+    "objective",
+    [
+        {"complement_weight": 1.0},
+        {"order_weight": 0.5},
+        {"coalition_weight": 1.0},
+        {"coalition_weight": 1.0, "coalition_focus": True},
+    ],
 )
-def test_extra_terms_train_and_validate_repeatably(objective: dict[str, float], tmp_path: Path) -> None:
+def test_extra_terms_train_and_validate_repeatably(objective: dict[str, Any], tmp_path: Path) -> None:
     config = ObjectiveConfig(**objective)
     explainer = fit(tmp_path, objective=config)
     module = ScorerObjective(explainer.scorer, explainer.target, config).eval()
@@ -249,6 +255,11 @@ def test_extra_terms_train_and_validate_repeatably(objective: dict[str, float], 
 def test_unknown_fill_is_told_before_training(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'noise'"):
         fit(tmp_path, objective=ObjectiveConfig(fills=["niose"]))
+
+
+def test_unknown_modality_of_coalitions_is_told_before_training(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="coalition_modalities names text; this target has image"):
+        fit(tmp_path, objective=ObjectiveConfig(coalition_weight=1.0, coalition_modalities=["text"]))
 
 
 # -- labels and data ---------------------------------------------------------------------

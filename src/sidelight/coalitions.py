@@ -10,7 +10,7 @@ scores and puts its floor at 0, which this term makes "no effect".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,41 +22,93 @@ from sidelight.types import Scores
 #: cells a side of an image's random parts, smallest and largest
 CELLS = (3, 7)
 
+#: added to each change of probability by which coalitions are shared out, so that none goes without for good
+FLOOR = 0.02
+
+#: masks of some or all modalities for the samples at ``index [R]`` of the batch, to ``[R]``, the goal's probability
+Probability = Callable[[Scores, Tensor], Tensor]
+
 
 def coalition_loss(
     raw: Mapping[str, Tensor],
     feature_mask: Mapping[str, Tensor],
-    probability: Callable[[Scores], Tensor],
+    probability: Probability,
     draws: int,
     *,
     unit: float,
     solo: bool = True,
+    modalities: Sequence[str] = (),
+    whole: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """``[B]`` squared error of the effects that ``raw`` predicts, mean over ``draws`` coalitions.
+    """``[B]`` squared error of the effects that ``raw`` predicts: a sample's sum over its coalitions, over ``draws``.
 
     Args:
         raw: per modality, raw scores before the score head.
         feature_mask: per modality, boolean of the same shape.
-        probability: masks of some or all modalities to ``[B]``, the goal's probability; called without gradient.
+        probability: the goal's, of masked samples of the batch; called without gradient.
         draws: coalitions per sample; each costs two passes of the target.
         unit: a part of this share of the input, whose raw scores are 1, changes the probability by 1.
         solo: of several modalities one is hidden in part at a time, in turn, and the others stay whole: what
             words decide would be noise in what pixels are asked. Otherwise all are hidden in part together.
+        modalities: of several modalities, those that are hidden and taught; default: all.
+        whole: ``[B]``, the probability of the whole input. Where given, the batch's coalitions go where there is
+            something to find: to each sample and modality in proportion to how much the probability changes when
+            all of that modality is hidden (one more pass for each). Otherwise to all alike.
         generator: on the CPU; makes the draws repeatable.
     """
-    names = list(raw)
-    parts = [[m] for m in names] if solo else [names]
-    total = []
-    for draw in range(draws):
-        chosen = parts[draw % len(parts)]
-        kept = {m: random_part(feature_mask[m], generator).to(raw[m].dtype) for m in chosen}
+    taught = [m for m in raw if not modalities or m in modalities]
+    parts = [[m] for m in taught] if solo else [taught]
+    size = len(raw[taught[0]])
+    if whole is None:
+        plan = [(parts[draw % len(parts)], torch.arange(size)) for draw in range(draws)]
+    else:
+        changes = torch.stack([(whole - _without(p, feature_mask, probability)).abs() for p in parts])
+        plan = [(parts[i], index) for i, index in share_out(changes, draws * size, generator)]
+    total = raw[taught[0]].new_zeros(size)
+    for part, places in plan:
+        index = places.to(total.device)
+        real = {m: feature_mask[m][index] for m in part}
+        kept = {m: random_part(real[m], generator).to(raw[m].dtype) for m in part}
+        both = {m: torch.cat([k, complement(k, real[m])]) for m, k in kept.items()}
         with torch.no_grad():
-            rest = {m: complement(k, feature_mask[m]) for m, k in kept.items()}
-            effect = probability(kept) - probability(rest)
-        predicted = [predicted_effect(raw[m], k, feature_mask[m], unit) for m, k in kept.items()]
-        total.append((effect - torch.stack(predicted).sum(0)) ** 2)
-    return torch.stack(total).mean(0)
+            with_kept, with_rest = probability(both, index.repeat(2)).chunk(2)
+        predicted = [predicted_effect(raw[m][index], k, real[m], unit) for m, k in kept.items()]
+        total = total.index_add(0, index, (with_kept - with_rest - torch.stack(predicted).sum(0)) ** 2)
+    return total / draws
+
+
+def _without(part: Sequence[str], feature_mask: Mapping[str, Tensor], probability: Probability) -> Tensor:
+    """``[B]`` probability with every feature of the modalities in ``part`` hidden."""
+    hidden = {m: (~feature_mask[m]).float() for m in part}
+    with torch.no_grad():
+        return probability(hidden, torch.arange(len(hidden[part[0]]), device=hidden[part[0]].device))
+
+
+def share_out(
+    changes: Tensor, count: int, generator: torch.Generator | None = None
+) -> list[tuple[int, Tensor]]:
+    """``count`` draws among the samples of a batch and their parts, in proportion to ``changes + FLOOR``.
+
+    Args:
+        changes: ``[P, B]`` for P parts, at least 0.
+        count: of draws in all.
+        generator: on the CPU.
+
+    Returns:
+        ``(part, samples)`` with at most B samples each, some more than once, all on the CPU. By systematic
+        sampling: each count is less than 1 away from its share.
+    """
+    size = changes.shape[1]
+    ends = (changes.detach().cpu().double() + FLOOR).flatten().cumsum(0)
+    marks = (torch.arange(count) + torch.rand(1, generator=generator)).double() / count * ends[-1]
+    drawn = torch.searchsorted(ends, marks, right=True).clamp(max=len(ends) - 1)
+    plan = []
+    for part in range(len(changes)):
+        samples = drawn[drawn // size == part] % size
+        shuffled = samples[torch.randperm(len(samples), generator=generator)]
+        plan += [(part, chunk) for chunk in shuffled.split(size) if len(chunk)]
+    return plan
 
 
 def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor, unit: float) -> Tensor:

@@ -60,6 +60,7 @@ class ObjectiveTerms:
         magnitude, binary: unweighted penalties, summed over modalities.
         gamma: weight of the penalties.
         coalition: squared error of the raw scores' effects (:mod:`sidelight.coalitions`), or 0.
+        order: losses on hard masks of a random share of the best features, or 0.
     """
 
     loss: Tensor
@@ -71,6 +72,7 @@ class ObjectiveTerms:
     binary: Tensor
     gamma: Tensor
     coalition: Tensor
+    order: Tensor
 
 
 def objective(
@@ -82,11 +84,13 @@ def objective(
     solo: Mapping[str, Tensor] | None = None,
     complement: Tensor | None = None,
     coalition: Tensor | None = None,
+    order: Tensor | None = None,
     calibration: str = "bounded",
     magnitude_weight: float = 1.0,
     binary_weight: float = 1.0,
     complement_weight: float = 0.0,
     coalition_weight: float = 0.0,
+    order_weight: float = 0.0,
 ) -> ObjectiveTerms:
     """Eq. 3.5; with one modality and no ``solo`` it is Eq. 3.4, with ``fixed`` Eq. 3.3.
 
@@ -98,18 +102,22 @@ def objective(
         solo: per modality, ``[B]`` task loss with that modality masked alone.
         complement: ``[B]`` loss of what is left when the evidence is removed (:func:`complement_loss`).
         coalition: ``[B]`` squared error of the raw scores' effects (:mod:`sidelight.coalitions`).
+        order: ``[B]`` losses on hard masks of the best features, and on what they leave.
         calibration: a name in :data:`CALIBRATIONS`.
-        magnitude_weight, binary_weight, complement_weight, coalition_weight: factors of the terms; 0 drops a term.
+        magnitude_weight, binary_weight, complement_weight, coalition_weight, order_weight: factors of the
+            terms; 0 drops a term.
     """
     gamma = CALIBRATIONS[calibration](joint - clean)
     magnitude = _total([magnitude_penalty(s, feature_mask[m]) for m, s in scores.items()])
     binary = _total([binary_penalty(s, feature_mask[m]) for m, s in scores.items()])
     solos = _total(list((solo or {}).values())) if solo else torch.zeros_like(joint)
-    outside = complement if complement is not None else torch.zeros_like(joint)
-    effects = coalition if coalition is not None else torch.zeros_like(joint)
+    outside, effects, ranked = (
+        t if t is not None else torch.zeros_like(joint) for t in (complement, coalition, order)
+    )
     penalties = gamma * (magnitude_weight * magnitude + binary_weight * binary)
-    loss = joint + solos + complement_weight * outside + penalties + coalition_weight * effects
-    return ObjectiveTerms(loss, joint, clean, solos, outside, magnitude, binary, gamma, effects)
+    extra = complement_weight * outside + coalition_weight * effects + order_weight * ranked
+    loss = joint + solos + penalties + extra
+    return ObjectiveTerms(loss, joint, clean, solos, outside, magnitude, binary, gamma, effects, ranked)
 
 
 def _total(terms: list[Tensor]) -> Tensor:

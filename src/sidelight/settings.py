@@ -34,6 +34,9 @@ class ObjectiveConfig:
         coalition_unit: a part of this share of the input with raw scores of 1 changes the probability by 1.
             The larger it is, the larger raw scores must get, and the finer the steps of the optimiser
             beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/results.md``, scenes).
+        coalition_modalities: of several modalities, those the term asks about and teaches; default: all.
+        coalition_focus: give a batch's coalitions to the samples and modalities whose verdict changes most when
+            all of the modality is hidden, instead of as many to each. Costs one more pass a modality.
     """
 
     calibration: str = "bounded"
@@ -47,6 +50,8 @@ class ObjectiveConfig:
     coalition_weight: float = 0.0
     coalition_draws: int = 4
     coalition_unit: float = 0.125
+    coalition_modalities: Sequence[str] = ()
+    coalition_focus: bool = False
 
     def __post_init__(self) -> None:
         if self.calibration not in CALIBRATION_NAMES:
@@ -59,10 +64,15 @@ class ObjectiveConfig:
             raise ConfigError(f"objective.coalition_draws must be at least 1; got {self.coalition_draws}.")
         if not self.coalition_unit > 0:
             raise ConfigError(f"objective.coalition_unit must be above 0; got {self.coalition_unit}.")
+        if isinstance(self.coalition_modalities, str):
+            raise ConfigError(
+                f"objective.coalition_modalities must be a list of names; got {self.coalition_modalities!r}."
+            )
         if isinstance(self.fills, str):
             raise ConfigError(f"objective.fills must be a list of names; got {self.fills!r}.")
         # one type, so that what YAML or JSON gives equals what Python gives
         object.__setattr__(self, "fills", tuple(self.fills))
+        object.__setattr__(self, "coalition_modalities", tuple(self.coalition_modalities))
         if not self.fills:
             raise ConfigError("objective.fills needs at least one fill, e.g. ['zero'].")
 

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sidelight.coalitions import coalition_loss
 from sidelight.data.collate import Collator
-from sidelight.errors import CollapseError, InputError
+from sidelight.errors import CollapseError, ConfigError, InputError
 from sidelight.masking import complement, pair_fills
 from sidelight.objective import (
     ObjectiveTerms,
@@ -32,7 +32,7 @@ from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.targets import TargetModel
 from sidelight.targets.removal import blind_fills, granted_classes
 from sidelight.training_folder import best_checkpoint, claim_folder, is_finished
-from sidelight.types import Encoding, Scores
+from sidelight.types import Encoding, Inputs, Scores
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,12 @@ class ScorerObjective(nn.Module):
         super().__init__()
         for fill in config.fills:
             pair_fills(fill, target.modalities)
+        unknown = sorted(set(config.coalition_modalities) - set(target.modalities))
+        if unknown:
+            raise ConfigError(
+                f"objective.coalition_modalities names {', '.join(unknown)}; this target has "
+                f"{', '.join(target.modalities)}."
+            )
         # not named "config": the Trainer takes that for a model config and writes to it
         self.scorer, self.target, self.settings = scorer, target, config
 
@@ -102,23 +108,14 @@ class ScorerObjective(nn.Module):
             outside = {m: complement(s, encoding.feature_mask[m]) for m, s in masks.items()}
             return complement_loss(target.classify(inputs, outside, values), goal)
 
-        def probability(masks: Scores) -> Tensor:
-            return (target.classify(inputs, masks, values).float().softmax(-1) * goal).sum(-1)
-
-        effects = None
-        if config.coalition_weight:
-            effects = coalition_loss(
-                raw,
-                encoding.feature_mask,
-                probability,
-                config.coalition_draws,
-                unit=config.coalition_unit,
-                solo=config.solo,
-                generator=None if self.training else torch.Generator().manual_seed(0),
-            )
         solo = None
         if config.solo and len(scores) > 1:
             solo = {m: masked_loss({m: s}) for m, s in scores.items()}
+        order = None
+        if config.order_weight:
+            seed = None if self.training else 0  # validation must not choose the best weights by luck
+            hard = {m: random_top_share(s, encoding.feature_mask[m], seed) for m, s in scores.items()}
+            order = masked_loss(hard) + removed_loss(hard)
         terms = objective(
             masked_loss(scores),
             task_loss(encoding.logits, goal),
@@ -126,19 +123,42 @@ class ScorerObjective(nn.Module):
             encoding.feature_mask,
             solo=solo,
             complement=removed_loss(scores) if config.complement_weight else None,
-            coalition=effects,
+            coalition=self._coalition_error(inputs, encoding, raw, goal, values)
+            if config.coalition_weight
+            else None,
+            order=order,
             calibration=config.calibration,
             magnitude_weight=config.magnitude_weight,
             binary_weight=config.binary_weight,
             complement_weight=config.complement_weight,
             coalition_weight=config.coalition_weight,
+            order_weight=config.order_weight,
         )
-        if config.order_weight:
-            seed = None if self.training else 0  # validation must not choose the best weights by luck
-            hard = {m: random_top_share(s, encoding.feature_mask[m], seed) for m, s in scores.items()}
-            order = masked_loss(hard) + removed_loss(hard)
-            terms = replace(terms, loss=terms.loss + config.order_weight * order)
         return terms, scores, encoding
+
+    def _coalition_error(
+        self, inputs: Inputs, encoding: Encoding, raw: Scores, goal: Tensor, values: Mapping[str, Tensor]
+    ) -> Tensor:
+        """``[B]`` of :func:`sidelight.coalitions.coalition_loss`, as the settings say."""
+        config, target = self.settings, self.target
+
+        def probability(masks: Scores, index: Tensor) -> Tensor:
+            rows = {k: v[index] for k, v in inputs.items()}
+            fill = {k: v.expand(len(goal), *v.shape[1:])[index] for k, v in values.items()}
+            return (target.classify(rows, masks, fill).float().softmax(-1) * goal[index]).sum(-1)
+
+        whole = (encoding.logits.float().softmax(-1) * goal).sum(-1)
+        return coalition_loss(
+            raw,
+            encoding.feature_mask,
+            probability,
+            config.coalition_draws,
+            unit=config.coalition_unit,
+            solo=config.solo,
+            modalities=config.coalition_modalities,
+            whole=whole if config.coalition_focus else None,
+            generator=None if self.training else torch.Generator().manual_seed(0),
+        )
 
     def _fill_values(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each sample draws one of the fills; in evaluation the i-th sample takes the i-th fill."""

@@ -96,6 +96,7 @@ class ScorerObjective(nn.Module):
         """Objective per sample, the scores, and the clean pass."""
         target, config = self.target, self.settings
         encoding = target.encode(inputs)
+        inputs = {**inputs, **encoding.encoded}
         raw = self.scorer.raw(encoding)
         scores = self.scorer.score(raw, encoding.feature_mask)
         goal = label_distribution(encoding.logits, labels, config.label)

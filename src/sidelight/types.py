@@ -26,12 +26,15 @@ class Encoding:
         feature_mask: per modality a boolean tensor of the scores' shape, true where a
             feature is real (not padding, not a special token).
         fusion: ``[B, D]`` output of a fusion layer, where the target has one.
+        encoded: what :meth:`~sidelight.targets.base.TargetModel.classify` takes beside the inputs to spare passes of
+            encoders whose modality is not masked; nothing where the target has no such encoders.
     """
 
     logits: Tensor
     states: Mapping[str, tuple[Tensor, ...]]
     feature_mask: Mapping[str, Tensor]
     fusion: Tensor | None = None
+    encoded: Inputs = field(default_factory=dict)
 
     @property
     def probabilities(self) -> Tensor:

@@ -93,6 +93,18 @@ def test_words_may_be_given_as_embeddings() -> None:
     )
 
 
+@pytest.mark.parametrize("known", [["text"], ["image"], ["image", "text"]])
+def test_a_pass_goes_on_from_what_encoders_said(known: list[str]) -> None:
+    model = fusion().eval()
+    first = model(pixels(), IDS, ATTENDED)
+    encoded = {f"{m}_encoded": getattr(first, f"{m}_encoded") for m in known}
+    torch.testing.assert_close(model(pixels(), IDS, ATTENDED, **encoded).logits, first.logits)
+    # what is known is not looked up: other pixels, or other words of that number, change nothing
+    other = (1 - pixels() if "image" in known else pixels(), IDS.flip(0) if "text" in known else IDS)
+    torch.testing.assert_close(model(*other, ATTENDED, **encoded).logits, first.logits)
+    assert not torch.allclose(model(1 - pixels(), IDS.flip(0), ATTENDED).logits, first.logits, atol=1e-4)
+
+
 def test_padding_and_batch_change_nothing() -> None:
     model, x = fusion().eval(), pixels()
     together = model(x, IDS, ATTENDED).logits

@@ -29,6 +29,7 @@ from pair_models import (
 )
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 from sidelight.masking import fill_values
+from sidelight.metrics.probe import Probe
 from sidelight.modality import IMAGE
 from sidelight.models.fusion import FusionClassifier
 from sidelight.models.visual_bert import VisualBertOnPixels
@@ -118,6 +119,20 @@ class TestEveryArchitecture:
         ]
         assert [s.channels for s in spec.states["text"]] == [s.shape[2] for s in encoding.states["text"]]
         assert spec.feature_shape["image"] == (3, SIDE, SIDE)
+
+    def test_what_a_clean_pass_knows_of_a_modality_changes_no_answer(self, name: str) -> None:
+        target = make_target(name)
+        inputs = target.prepare(pairs())
+        encoding = target.encode(inputs)
+        more = {**inputs, **encoding.encoded}
+        half = {m: torch.where(v, 0.5, 1.0) for m, v in encoding.feature_mask.items()}
+        for asked in (["image"], ["text"], ["image", "text"]):
+            masks = {m: half[m] for m in asked}
+            wanted = target.classify(inputs, masks, "mean")
+            assert (wanted - encoding.logits).abs().max() > 1e-5, (
+                "the mask does nothing; the test would pass for any"
+            )
+            torch.testing.assert_close(target.classify(more, masks, "mean"), wanted, rtol=0, atol=1e-6)
 
     def test_gradients_reach_the_scores_and_nothing_else(self, name: str) -> None:
         target = make_target(name)
@@ -496,3 +511,47 @@ def test_folder_of_another_model_class(tmp_path: Any) -> None:
     config.write_text(config.read_text().replace('"CLIPModel"', '"NoSuchModel"'))
     with pytest.raises(UnsupportedTargetError, match="NoSuchModel"):
         ImageTextTarget.load_model(str(tmp_path))
+
+
+def test_a_modality_left_whole_is_not_encoded_again() -> None:
+    target = make_target("fusion-resnet")
+    inputs = target.prepare(pairs())
+    encoding = target.encode(inputs)
+    more = {**inputs, **encoding.encoded}
+    ran: list[str] = []
+    for name in ("image", "text"):
+        part = getattr(target.model, f"{name}_encoder")
+        part.register_forward_hook(lambda *_, name=name: ran.append(name))
+    masks = {m: torch.full(v.shape, 0.5) for m, v in encoding.feature_mask.items()}
+    for asked in (["image"], ["text"], ["image", "text"]):
+        target.classify(more, {m: masks[m] for m in asked})
+        assert sorted(ran) == asked
+        ran.clear()
+    target.classify(inputs, {"image": masks["image"]})
+    assert sorted(ran) == ["image", "text"]
+
+
+def test_exchanged_modalities_leave_behind_what_was_known_of_the_old() -> None:
+    target = make_target("fusion-resnet")
+    inputs = target.prepare(pairs())
+    more = {**inputs, **target.encode(inputs).encoded}
+    others = {k: v.flip(0) for k, v in inputs.items()}
+    exchanged = target.exchange(more, others, ["image"])
+    assert set(exchanged) == set(inputs)
+    torch.testing.assert_close(
+        target.encode(exchanged).logits, target.encode(target.exchange(inputs, others, ["image"])).logits
+    )
+
+
+@pytest.mark.parametrize("name", ["fusion-vit", "vilt-vqa"])
+def test_metrics_of_one_modality_are_those_of_whole_passes(name: str) -> None:
+    target = make_target(name)
+    inputs = target.prepare(pairs())
+    probe = Probe(target, inputs, seeds=[0, 1, 2], forward_batch=2)
+    masks = {"text": torch.where(target.feature_mask(inputs)["text"], 0.3, 1.0)}
+    rows = torch.tensor([2, 0, 1, 1])
+    taken = {k: v[rows] for k, v in inputs.items()}
+    logits = target.classify(taken, {"text": masks["text"][rows]}, "mean")
+    wanted = logits.softmax(-1).gather(1, probe.classes[rows, None]).squeeze(1)
+    found = probe.confidence("mean", rows, lambda part: {"text": masks["text"][rows][part]})
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)

@@ -70,6 +70,10 @@ class Probe:
             logits = [
                 target.forward(self._take(self.inputs, r), self._take(self._features, r)) for r in chunks
             ]
+            if len(target.modalities) > 1:
+                # where one modality is masked alone, the encoders of the others are not run again
+                clean = [target.encode(self._take(self.inputs, r)).encoded for r in chunks]
+                self.inputs = {**self.inputs, **{k: torch.cat([c[k] for c in clean]) for k in clean[0]}}
         self.clean, self.classes = self._sure(torch.cat(logits).float()).max(-1)
 
     def _take(self, tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:

@@ -101,6 +101,8 @@ class FusionOutput(ModelOutput):
         image_fused: the same for the image, ``[B, width, h, w]`` where the encoder gives maps, else ``[B, L, width]``.
         text_hidden_states: states of the text encoder, if asked for; ``[B, T, D]`` each.
         image_hidden_states: states of the image encoder, if asked for; ``[B, L, D]`` or ``[B, C, h, w]`` each.
+        text_encoded, image_encoded: what each encoder hands to the fusion; given back to the model it stands
+            for a pass of that encoder.
     """
 
     loss: Tensor | None = None
@@ -110,6 +112,8 @@ class FusionOutput(ModelOutput):
     image_fused: Tensor | None = None
     text_hidden_states: tuple[Tensor, ...] | None = None
     image_hidden_states: tuple[Tensor, ...] | None = None
+    text_encoded: Tensor | None = None
+    image_encoded: Tensor | None = None
 
 
 class FusionClassifier(PreTrainedModel):
@@ -235,6 +239,8 @@ class FusionClassifier(PreTrainedModel):
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
+        text_encoded: Tensor | None = None,
+        image_encoded: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
@@ -246,7 +252,9 @@ class FusionClassifier(PreTrainedModel):
             attention_mask: ``[B, T]``, 0 at padding; default: no padding.
             token_type_ids, position_ids: ``[B, T]``, for encoders that take them.
             labels: ``[B]`` classes, for a loss.
-            output_hidden_states: whether the encoders' states are returned.
+            text_encoded, image_encoded: of an earlier pass's output, to go on from instead of running that
+                encoder; words or pixels are then looked at for their number only.
+            output_hidden_states: whether the states of the encoders that are run are returned.
             return_dict: ``False`` for a tuple.
 
         Raises:
@@ -264,16 +272,19 @@ class FusionClassifier(PreTrainedModel):
             self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         )
         optional = {"token_type_ids": token_type_ids, "position_ids": position_ids, "use_cache": False}
-        text = self.text_encoder(
-            **({"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}),
-            attention_mask=attention_mask,
-            output_hidden_states=hidden,
-            **{k: v for k, v in optional.items() if v is not None and k in self._text_accepts},
-        )
-        image = self.image_encoder(pixel_values=pixel_values, output_hidden_states=hidden)
-        fusion, text_fused, image_fused = self._fuse(
-            text.last_hidden_state, image.last_hidden_state, attention_mask.bool()
-        )
+        text = image = None
+        if text_encoded is None:
+            text = self.text_encoder(
+                **({"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}),
+                attention_mask=attention_mask,
+                output_hidden_states=hidden,
+                **{k: v for k, v in optional.items() if v is not None and k in self._text_accepts},
+            )
+            text_encoded = text.last_hidden_state
+        if image_encoded is None:
+            image = self.image_encoder(pixel_values=pixel_values, output_hidden_states=hidden)
+            image_encoded = image.last_hidden_state
+        fusion, text_fused, image_fused = self._fuse(text_encoded, image_encoded, attention_mask.bool())
         logits = self.classifier(self.dropout(fusion))
         output = FusionOutput(
             loss=None if labels is None else nn.functional.cross_entropy(logits.float(), labels),
@@ -281,8 +292,10 @@ class FusionClassifier(PreTrainedModel):
             fusion_output=fusion,
             text_fused=text_fused,
             image_fused=image_fused,
-            text_hidden_states=text.hidden_states if hidden else None,
-            image_hidden_states=image.hidden_states if hidden else None,
+            text_hidden_states=text.hidden_states if hidden and text is not None else None,
+            image_hidden_states=image.hidden_states if hidden and image is not None else None,
+            text_encoded=text_encoded,
+            image_encoded=image_encoded,
         )
         return output if return_dict is not False else output.to_tuple()
 

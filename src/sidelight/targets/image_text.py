@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +25,9 @@ from sidelight.text.embedding import replaced_output
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
 PIXELS = "pixel_values"
+NOT_WORDS = (PIXELS, "pixel_mask")
+#: beside the inputs: what each encoder says of them, per modality; for :meth:`ImageTextTarget.classify`
+ENCODED = {"image": "image_encoded", "text": "text_encoded"}
 #: classes of a model that gives one similarity a pair
 MATCHING = ("no match", "match")
 
@@ -274,17 +278,31 @@ class ImageTextTarget(TargetModel):
         return {**self.image.feature_mask(inputs), **self.text.feature_mask(_words(inputs))}
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
+        """Logits of ``features``, except those of modalities whose :data:`ENCODED` are among ``inputs``."""
+        encoded = {m: inputs[key] for m, key in ENCODED.items() if key in inputs}
+        # words that are encoded already are not looked up
+        look_up = (
+            nullcontext() if "text" in encoded else replaced_output(self.text.embedding, features["text"])
+        )
         with self.borrowed():
             self.reader.prepare()
-            with replaced_output(self.text.embedding, features["text"]):
-                return self._logits(self._run(inputs, features["image"]))
+            with look_up:
+                return self._logits(self._run(inputs, features["image"], encoded=encoded))
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         self.reader.prepare()
         return self._logits(self._run(inputs, inputs[PIXELS]))
 
-    def _run(self, inputs: Inputs, pixels: Tensor, states: bool = False) -> PairPass:
+    def _run(
+        self,
+        inputs: Inputs,
+        pixels: Tensor,
+        states: bool = False,
+        encoded: Mapping[str, Tensor] | None = None,
+    ) -> PairPass:
         words = {k: v for k, v in self.text.arguments(_words(inputs)).items() if k in WORDS}
+        if encoded:
+            return self.reader.resume(pixels, words, encoded)
         return self.reader.run(pixels, words, states)
 
     def _logits(self, out: PairPass) -> Tensor:
@@ -306,12 +324,16 @@ class ImageTextTarget(TargetModel):
     ) -> Tensor:
         """As :meth:`TargetModel.classify`; special tokens stay in, and fill ``drop`` does what it does for texts.
 
+        Where ``inputs`` hold :attr:`Encoding.encoded` of the clean pass too, the encoder of a modality without
+        scores is not run again.
+
         Raises:
             InputError: scores of a modality that the target has not, or ``drop`` where the model cannot.
         """
         unknown = sorted(set(scores) - set(self.modalities))
         if unknown:
             raise InputError(f"scores of {', '.join(unknown)}; this target has {', '.join(self.modalities)}.")
+        inputs = {k: v for k, v in inputs.items() if k not in [ENCODED[m] for m in scores]}
         if "text" not in scores:
             return super().classify(inputs, scores, fill, seeds)
         size = len(scores["text"])
@@ -343,7 +365,13 @@ class ImageTextTarget(TargetModel):
             means = (image[-1].flatten(2).mean(2), masked_tokens_mean(text[-1], attended))
             # states of different models differ in scale by orders of magnitude
             fusion = torch.cat([fusion, *(F.layer_norm(m, m.shape[1:]) for m in means)], 1)
-        return Encoding(self._logits(out), {"image": image, "text": text}, self.feature_mask(inputs), fusion)
+        return Encoding(
+            self._logits(out),
+            {"image": image, "text": text},
+            self.feature_mask(inputs),
+            fusion,
+            {ENCODED[m]: e for m, e in out.encoded.items()},
+        )
 
     def spec(self, inputs: Inputs) -> TargetSpec:
         encoding = self.encode({k: v[:1] for k, v in inputs.items()})
@@ -356,7 +384,7 @@ class ImageTextTarget(TargetModel):
     def exchange(self, inputs: Inputs, others: Inputs, modalities: Sequence[str]) -> Inputs:
         """The images, the texts, or both of ``inputs`` replaced by those of ``others`` (as many samples)."""
         image, text = (others if m in modalities else inputs for m in self.modalities)
-        return {**{k: v for k, v in image.items() if k not in _words(image)}, **_words(text)}
+        return {**{k: v for k, v in image.items() if k in NOT_WORDS}, **_words(text)}
 
     # -- fills ----------------------------------------------------------------------
 
@@ -383,4 +411,4 @@ def masked_tokens_mean(tokens: Tensor, attended: Tensor) -> Tensor:
 
 def _words(inputs: Inputs) -> dict[str, Tensor]:
     """The part of ``inputs`` that belongs to the text."""
-    return {k: v for k, v in inputs.items() if k not in (PIXELS, "pixel_mask")}
+    return {k: v for k, v in inputs.items() if k not in NOT_WORDS and k not in ENCODED.values()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -29,6 +29,7 @@ class PairPass:
         image: states of the image, ``[B, C, h, w]`` or ``[B, L, D]`` each, shallow to deep; none unless asked for.
         text: states of the text ``[B, T, D]``.
         fused: per modality its tokens after layers that saw both, where those are not among the states.
+        encoded: per modality what its encoder says of it, where :meth:`PairReader.run` can go on from that.
     """
 
     logits: Tensor
@@ -36,6 +37,7 @@ class PairPass:
     image: Sequence[Tensor] | None
     text: Sequence[Tensor] | None
     fused: Mapping[str, Tensor]
+    encoded: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class PairReader(ABC):
@@ -61,6 +63,10 @@ class PairReader(ABC):
     @abstractmethod
     def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
         """One pass; ``words`` hold what of :data:`WORDS` the text part takes, ``states`` asks for states."""
+
+    def resume(self, pixels: Tensor, words: Inputs, encoded: Mapping[str, Tensor]) -> PairPass:
+        """One pass from what an earlier one left in :attr:`PairPass.encoded`, of modalities unchanged since."""
+        return self.run(pixels, words, states=False)
 
     def compare_with(self, candidates: Inputs) -> None:
         """Other texts that every pair's own text competes with.
@@ -93,8 +99,22 @@ class FusionReader(PairReader):
 
     def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
         out = self.model(pixel_values=pixels, **words, output_hidden_states=states)
-        fused = {"image": out.image_fused, "text": out.text_fused}
-        return PairPass(out.logits, out.fusion_output, out.image_hidden_states, out.text_hidden_states, fused)
+        return self._read(out)
+
+    def resume(self, pixels: Tensor, words: Inputs, encoded: Mapping[str, Tensor]) -> PairPass:
+        return self._read(
+            self.model(pixel_values=pixels, **words, **{f"{m}_encoded": e for m, e in encoded.items()})
+        )
+
+    def _read(self, out: Any) -> PairPass:
+        return PairPass(
+            out.logits,
+            out.fusion_output,
+            out.image_hidden_states,
+            out.text_hidden_states,
+            {"image": out.image_fused, "text": out.text_fused},
+            {"image": out.image_encoded, "text": out.text_encoded},
+        )
 
 
 class TwoTowerReader(PairReader):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pair_models import make, make_target, make_tokenizer, match_rows
+from sidelight.coalitions import FLOOR
 from sidelight.data.images import ImageTransform
 from sidelight.errors import UnknownNameError
 from sidelight.explainer import Explainer, new_scorer
@@ -66,6 +67,60 @@ def test_each_modality_is_masked_alone_and_together() -> None:
 
         torch.testing.assert_close(terms.task, masked(("image", "text")))
         torch.testing.assert_close(terms.solo, masked(("image",)) + masked(("text",)))
+
+
+def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, draws, unit = make_target("fusion-resnet"), 6, 0.5
+    rows = [(r["image"], r["text"]) for r in match_rows(4)]
+    scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
+    config = ObjectiveConfig(
+        label="prediction",
+        fills=("noise",),
+        coalition_weight=1.0,
+        coalition_draws=draws,
+        coalition_unit=unit,
+        coalition_modalities=["image"],
+        coalition_focus=True,
+    )
+    objective, inputs = ScorerObjective(scorer, target, config).eval(), target.prepare(rows)
+    classify, asked = target.classify, []
+
+    def spy(given: Any, scores: Any, fill: Any = "zero", seeds: Any = None) -> torch.Tensor:
+        hard = all(bool(((s == 0) | (s == 1)).all()) for s in scores.values())
+        if hard:
+            asked.append((given["pixel_values"], scores))
+        return classify(given, scores, fill, seeds)
+
+    monkeypatch.setattr(target, "classify", spy)
+    with torch.no_grad():
+        terms, _, encoding = objective.terms(inputs, None)
+        raw = scorer.raw(encoding)["image"]
+        own = target.fill_values(inputs, "noise", range(4))
+
+        def probability(sample: int, mask: torch.Tensor) -> torch.Tensor:
+            one = {k: v[sample : sample + 1] for k, v in inputs.items()}
+            logits = classify(one, {"image": mask[None]}, {m: v[sample : sample + 1] for m, v in own.items()})
+            return logits.softmax(-1)[0, encoding.prediction[sample]]
+
+        assert all(set(masks) == {"image"} for _, masks in asked)
+        hidden, *coalitions = asked  # all of the picture hidden first, to see where it decides
+        assert bool((hidden[1]["image"] == 0).all())
+        error, counts = torch.zeros(4), torch.zeros(4)
+        for pixels, masks in coalitions:
+            half = len(pixels) // 2
+            for kept, rest, shown in zip(*masks["image"].split(half), pixels[:half], strict=True):
+                (sample,) = [i for i in range(4) if torch.equal(shown, inputs["pixel_values"][i])]
+                assert torch.equal(kept + rest, torch.ones_like(kept))
+                effect = probability(sample, kept) - probability(sample, rest)
+                error[sample] += (effect - (raw[sample] * (2 * kept - 1)).mean() / unit) ** 2
+                counts[sample] += 1
+        torch.testing.assert_close(terms.coalition, error / draws, rtol=1e-4, atol=1e-6)
+        change = torch.stack(
+            [encoding.probabilities[i].max() - probability(i, torch.zeros_like(raw[i])) for i in range(4)]
+        ).abs()
+        share = (change + FLOOR) / (change + FLOOR).sum() * 4 * draws
+        assert counts.sum() == 4 * draws
+        assert (counts - share).abs().max() < 1.001
 
 
 def test_a_sample_is_without_map_only_where_no_modality_has_one() -> None:

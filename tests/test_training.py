@@ -252,6 +252,22 @@ def test_extra_terms_train_and_validate_repeatably(objective: dict[str, Any], tm
     assert np.isfinite(losses.pop())
 
 
+@pytest.mark.parametrize("focus", [False, True])
+def test_coalitions_in_half_precision(focus: bool, tmp_path: Path) -> None:
+    """What the Trainer does on a GPU that has bfloat16."""
+    config = ObjectiveConfig(coalition_weight=1.0, coalition_focus=focus)
+    explainer = fit(tmp_path)
+    module = ScorerObjective(explainer.scorer.requires_grad_(True), explainer.target, config).eval()
+    batch = {"pixel_values": corner_tensor(8), "labels": torch.tensor(corner_images(8)[1])}
+    exact = module(**batch)["coalition"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module(**batch)
+    found["loss"].backward()
+    assert found["coalition"].dtype == torch.float32
+    torch.testing.assert_close(found["coalition"], exact, rtol=0.02, atol=1e-4)
+    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in module.scorer.parameters())
+
+
 def test_unknown_fill_is_told_before_training(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'noise'"):
         fit(tmp_path, objective=ObjectiveConfig(fills=["niose"]))

@@ -65,17 +65,22 @@ def coalition_loss(
     else:
         changes = torch.stack([(whole - _without(p, feature_mask, probability)).abs() for p in parts])
         plan = [(parts[i], index) for i, index in share_out(changes, draws * size, generator)]
-    total = raw[taught[0]].new_zeros(size)
+    # under autocast raw scores come in half precision, too coarse for sums over an image
+    raw = {m: raw[m].to(torch.promote_types(raw[m].dtype, torch.float32)) for m in taught}
+    errors = []
     for part, places in plan:
-        index = places.to(total.device)
+        index = places.to(raw[taught[0]].device)
         real = {m: feature_mask[m][index] for m in part}
         kept = {m: random_part(real[m], generator).to(raw[m].dtype) for m in part}
         both = {m: torch.cat([k, complement(k, real[m])]) for m, k in kept.items()}
         with torch.no_grad():
             with_kept, with_rest = probability(both, index.repeat(2)).chunk(2)
         predicted = [predicted_effect(raw[m][index], k, real[m], unit) for m, k in kept.items()]
-        total = total.index_add(0, index, (with_kept - with_rest - torch.stack(predicted).sum(0)) ** 2)
-    return total / draws
+        errors.append((with_kept - with_rest - torch.stack(predicted).sum(0)) ** 2)
+    asked = torch.cat([index for _, index in plan])
+    # index_add would sum in another order every time on a GPU
+    owner = (asked[:, None] == torch.arange(size)).to(errors[0].device)
+    return (owner * torch.cat(errors)[:, None]).sum(0) / draws
 
 
 def _without(part: Sequence[str], feature_mask: Mapping[str, Tensor], probability: Probability) -> Tensor:

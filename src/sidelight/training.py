@@ -96,11 +96,11 @@ class ScorerObjective(nn.Module):
         """Objective per sample, the scores, and the clean pass."""
         target, config = self.target, self.settings
         encoding = target.encode(inputs)
-        inputs = {**inputs, **encoding.encoded}
         raw = self.scorer.raw(encoding)
         scores = self.scorer.score(raw, encoding.feature_mask)
         goal = label_distribution(encoding.logits, labels, config.label)
         values = self._fill_values(inputs)
+        inputs = {**inputs, **encoding.encoded}  # from here on they are masked only
 
         def masked_loss(masks: Scores) -> Tensor:
             return task_loss(target.classify(inputs, masks, values), goal)
@@ -144,7 +144,7 @@ class ScorerObjective(nn.Module):
         config, target = self.settings, self.target
 
         def probability(masks: Scores, index: Tensor) -> Tensor:
-            rows = {k: v[index] for k, v in inputs.items()}
+            rows = {k: v[index] if v.ndim and len(v) == len(goal) else v for k, v in inputs.items()}
             fill = {k: v.expand(len(goal), *v.shape[1:])[index] for k, v in values.items()}
             return (target.classify(rows, masks, fill).float().softmax(-1) * goal[index]).sum(-1)
 

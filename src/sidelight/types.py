@@ -26,8 +26,7 @@ class Encoding:
         feature_mask: per modality a boolean tensor of the scores' shape, true where a
             feature is real (not padding, not a special token).
         fusion: ``[B, D]`` output of a fusion layer, where the target has one.
-        encoded: what :meth:`~sidelight.targets.base.TargetModel.classify` takes beside the inputs to spare passes of
-            encoders whose modality is not masked; nothing where the target has no such encoders.
+        encoded: as of :meth:`~sidelight.targets.base.TargetModel.encoded`.
     """
 
     logits: Tensor

@@ -27,6 +27,7 @@ from pair_models import (
     vilt,
     visual_bert,
 )
+from sidelight.baselines import make_rival
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 from sidelight.masking import fill_values
 from sidelight.metrics.probe import Probe
@@ -35,6 +36,7 @@ from sidelight.models.fusion import FusionClassifier
 from sidelight.models.visual_bert import VisualBertOnPixels
 from sidelight.targets import ImageTarget, ImageTextProcessor, ImageTextTarget, TextTarget, as_target
 from sidelight.targets.base import fingerprint
+from sidelight.targets.coordinates import ChannelView
 
 NAMES = sorted(BUILDERS)
 SIMILARITY = ("clip", "siglip", "dual", "vilt-retrieval")
@@ -124,7 +126,9 @@ class TestEveryArchitecture:
         target = make_target(name)
         inputs = target.prepare(pairs())
         encoding = target.encode(inputs)
-        more = {**inputs, **encoding.encoded}
+        known = target.encoded(inputs)
+        assert set(known) == ({"image_encoded", "text_encoded"} if name.startswith("fusion") else set())
+        more = {**inputs, **known}
         half = {m: torch.where(v, 0.5, 1.0) for m, v in encoding.feature_mask.items()}
         for asked in (["image"], ["text"], ["image", "text"]):
             masks = {m: half[m] for m in asked}
@@ -516,13 +520,12 @@ def test_folder_of_another_model_class(tmp_path: Any) -> None:
 def test_a_modality_left_whole_is_not_encoded_again() -> None:
     target = make_target("fusion-resnet")
     inputs = target.prepare(pairs())
-    encoding = target.encode(inputs)
-    more = {**inputs, **encoding.encoded}
+    more = {**inputs, **target.encoded(inputs)}
     ran: list[str] = []
     for name in ("image", "text"):
         part = getattr(target.model, f"{name}_encoder")
         part.register_forward_hook(lambda *_, name=name: ran.append(name))
-    masks = {m: torch.full(v.shape, 0.5) for m, v in encoding.feature_mask.items()}
+    masks = {m: torch.full(v.shape, 0.5) for m, v in target.feature_mask(inputs).items()}
     for asked in (["image"], ["text"], ["image", "text"]):
         target.classify(more, {m: masks[m] for m in asked})
         assert sorted(ran) == asked
@@ -531,16 +534,17 @@ def test_a_modality_left_whole_is_not_encoded_again() -> None:
     assert sorted(ran) == ["image", "text"]
 
 
-def test_exchanged_modalities_leave_behind_what_was_known_of_the_old() -> None:
+def test_only_masked_passes_look_at_what_is_encoded_already() -> None:
     target = make_target("fusion-resnet")
     inputs = target.prepare(pairs())
-    more = {**inputs, **target.encode(inputs).encoded}
+    more = {**inputs, **target.encoded(inputs)}
+    features = {k: torch.zeros_like(v) for k, v in target.features(inputs).items()}
+    wanted = target.forward(inputs, features)
+    assert (wanted - target.encode(inputs).logits).abs().max() > 1e-4
+    torch.testing.assert_close(target.forward(more, features), wanted)
+    # others' images: what was encoded of the own ones is left behind
     others = {k: v.flip(0) for k, v in inputs.items()}
-    exchanged = target.exchange(more, others, ["image"])
-    assert set(exchanged) == set(inputs)
-    torch.testing.assert_close(
-        target.encode(exchanged).logits, target.encode(target.exchange(inputs, others, ["image"])).logits
-    )
+    assert set(target.exchange(more, others, ["image"])) == set(inputs)
 
 
 @pytest.mark.parametrize("name", ["fusion-vit", "vilt-vqa"])
@@ -554,4 +558,23 @@ def test_metrics_of_one_modality_are_those_of_whole_passes(name: str) -> None:
     logits = target.classify(taken, {"text": masks["text"][rows]}, "mean")
     wanted = logits.softmax(-1).gather(1, probe.classes[rows, None]).squeeze(1)
     found = probe.confidence("mean", rows, lambda part: {"text": masks["text"][rows][part]})
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+    # rivals work on the same inputs: features of their own must reach the model
+    assert set(probe.inputs) == set(inputs)
+    for method in ("saliency", "integrated_gradients"):
+        theirs = make_rival(method)(target, probe.inputs, probe.classes)
+        own = make_rival(method)(target, inputs, probe.classes)
+        assert all(torch.equal(theirs[m], own[m]) and bool((own[m] != 0).any()) for m in own)
+
+
+def test_metrics_by_coordinate_of_a_pair_are_those_of_whole_passes() -> None:
+    target = make_target("fusion-resnet")
+    view = ChannelView(target, ["text"])
+    inputs = target.prepare(pairs())
+    probe = Probe(view, inputs, seeds=[0, 1, 2])
+    words = torch.where(target.feature_mask(inputs)["text"], 0.0, 1.0)
+    every_channel = view.spread({"text": words}, inputs)
+    found = probe.confidence("zero", torch.arange(3), lambda part: {"text": every_channel["text"][part]})
+    wanted = target.classify(inputs, {"text": words}).softmax(-1).gather(1, probe.classes[:, None]).squeeze(1)
+    assert (wanted - probe.clean).abs().max() > 1e-4
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)

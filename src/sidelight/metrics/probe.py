@@ -70,10 +70,9 @@ class Probe:
             logits = [
                 target.forward(self._take(self.inputs, r), self._take(self._features, r)) for r in chunks
             ]
-            if len(target.modalities) > 1:
-                # where one modality is masked alone, the encoders of the others are not run again
-                clean = [target.encode(self._take(self.inputs, r)).encoded for r in chunks]
-                self.inputs = {**self.inputs, **{k: torch.cat([c[k] for c in clean]) for k in clean[0]}}
+            encoded = [target.encoded(self._take(self.inputs, r)) for r in chunks]
+        # apart from the inputs, which rivals get to see and to change
+        self._encoded = {k: torch.cat([e[k] for e in encoded]) for k in encoded[0]}
         self.clean, self.classes = self._sure(torch.cat(logits).float()).max(-1)
 
     def _take(self, tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
@@ -101,14 +100,14 @@ class Probe:
         Returns:
             ``[R]`` float32, in [0, 1] where it is a probability.
         """
-        values = self.fill(fill)
+        values, inputs = self.fill(fill), {**self.inputs, **self._encoded}
         out = torch.empty(len(rows), device=self.clean.device)
         with self.target.borrowed():
             for start in range(0, len(rows), self.forward_batch):
                 part = slice(start, start + self.forward_batch)
                 chunk = rows[part]
                 logits = self.target.classify(
-                    self._take(self.inputs, chunk), masks(part), self._take(values, chunk)
+                    self._take(inputs, chunk), masks(part), self._take(values, chunk)
                 )
                 out[part] = self._sure(logits.float()).gather(1, self.classes[chunk, None]).squeeze(1)
         return out

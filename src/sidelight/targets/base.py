@@ -229,6 +229,14 @@ class TargetModel(ABC):
         with self.borrowed(), torch.no_grad():
             return self._encode(inputs)
 
+    def encoded(self, inputs: Inputs) -> dict[str, Tensor]:
+        """What :meth:`classify` may be given among its inputs to spare encoders whose modality is not masked.
+
+        By default nothing. It is true of these inputs only: rows may be picked and repeated with them, but
+        inputs that are changed need their own.
+        """
+        return {}
+
     def fill_values(
         self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
     ) -> dict[str, Tensor]:
@@ -277,7 +285,11 @@ class TargetModel(ABC):
                 name: apply_mask(x, scores[name], fill[name], self.modalities[name]) if name in scores else x
                 for name, x in features.items()
             }
-            return self.forward(inputs, masked)
+            return self._forward_masked(inputs, masked)
+
+    def _forward_masked(self, inputs: Inputs, features: Features) -> Tensor:
+        """What :meth:`classify` ends in: :meth:`forward`, which may use :meth:`encoded` here."""
+        return self.forward(inputs, features)
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:

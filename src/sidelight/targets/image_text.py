@@ -25,8 +25,8 @@ from sidelight.text.embedding import replaced_output
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
 PIXELS = "pixel_values"
-NOT_WORDS = (PIXELS, "pixel_mask")
-#: beside the inputs: what each encoder says of them, per modality; for :meth:`ImageTextTarget.classify`
+IMAGE_INPUTS = (PIXELS, "pixel_mask")
+#: names of what :meth:`ImageTextTarget.encoded` gives, by modality
 ENCODED = {"image": "image_encoded", "text": "text_encoded"}
 #: classes of a model that gives one similarity a pair
 MATCHING = ("no match", "match")
@@ -278,16 +278,24 @@ class ImageTextTarget(TargetModel):
         return {**self.image.feature_mask(inputs), **self.text.feature_mask(_words(inputs))}
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
-        """Logits of ``features``, except those of modalities whose :data:`ENCODED` are among ``inputs``."""
+        return self._forward(inputs, features, {})
+
+    def _forward_masked(self, inputs: Inputs, features: Features) -> Tensor:
         encoded = {m: inputs[key] for m, key in ENCODED.items() if key in inputs}
-        # words that are encoded already are not looked up
-        look_up = (
-            nullcontext() if "text" in encoded else replaced_output(self.text.embedding, features["text"])
-        )
+        return self._forward(inputs, features, encoded)
+
+    def _forward(self, inputs: Inputs, features: Features, encoded: Mapping[str, Tensor]) -> Tensor:
+        """Logits of ``features``, or of what is ``encoded`` in place of a modality's features."""
         with self.borrowed():
             self.reader.prepare()
-            with look_up:
+            # an encoder that is spared looks up no words that could be replaced
+            with (
+                nullcontext() if "text" in encoded else replaced_output(self.text.embedding, features["text"])
+            ):
                 return self._logits(self._run(inputs, features["image"], encoded=encoded))
+
+    def encoded(self, inputs: Inputs) -> dict[str, Tensor]:
+        return dict(self.encode(inputs).encoded) if self.reader.resumes else {}
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         self.reader.prepare()
@@ -324,8 +332,8 @@ class ImageTextTarget(TargetModel):
     ) -> Tensor:
         """As :meth:`TargetModel.classify`; special tokens stay in, and fill ``drop`` does what it does for texts.
 
-        Where ``inputs`` hold :attr:`Encoding.encoded` of the clean pass too, the encoder of a modality without
-        scores is not run again.
+        Where ``inputs`` hold what :meth:`encoded` gave for them, the encoder of a modality without scores is not
+        run again.
 
         Raises:
             InputError: scores of a modality that the target has not, or ``drop`` where the model cannot.
@@ -384,7 +392,7 @@ class ImageTextTarget(TargetModel):
     def exchange(self, inputs: Inputs, others: Inputs, modalities: Sequence[str]) -> Inputs:
         """The images, the texts, or both of ``inputs`` replaced by those of ``others`` (as many samples)."""
         image, text = (others if m in modalities else inputs for m in self.modalities)
-        return {**{k: v for k, v in image.items() if k in NOT_WORDS}, **_words(text)}
+        return {**{k: v for k, v in image.items() if k in IMAGE_INPUTS}, **_words(text)}
 
     # -- fills ----------------------------------------------------------------------
 
@@ -411,4 +419,4 @@ def masked_tokens_mean(tokens: Tensor, attended: Tensor) -> Tensor:
 
 def _words(inputs: Inputs) -> dict[str, Tensor]:
     """The part of ``inputs`` that belongs to the text."""
-    return {k: v for k, v in inputs.items() if k not in NOT_WORDS and k not in ENCODED.values()}
+    return {k: v for k, v in inputs.items() if k not in IMAGE_INPUTS and k not in ENCODED.values()}

@@ -29,7 +29,7 @@ class PairPass:
         image: states of the image, ``[B, C, h, w]`` or ``[B, L, D]`` each, shallow to deep; none unless asked for.
         text: states of the text ``[B, T, D]``.
         fused: per modality its tokens after layers that saw both, where those are not among the states.
-        encoded: per modality what its encoder says of it, where :meth:`PairReader.run` can go on from that.
+        encoded: per modality what its encoder says of it, where :meth:`PairReader.resume` can go on from that.
     """
 
     logits: Tensor
@@ -49,9 +49,11 @@ class PairReader(ABC):
         pads_fully: whether texts must always be padded to the longest the model takes.
         can_drop: whether taking a token out of attention does what it says.
         gives_similarity: whether the model gives one similarity a pair instead of classes.
+        resumes: whether :meth:`resume` is there, and :attr:`PairPass.encoded` what it takes.
     """
 
     pads_fully: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
     can_drop: bool = True
     gives_similarity: bool = False
     image_part: nn.Module
@@ -66,7 +68,7 @@ class PairReader(ABC):
 
     def resume(self, pixels: Tensor, words: Inputs, encoded: Mapping[str, Tensor]) -> PairPass:
         """One pass from what an earlier one left in :attr:`PairPass.encoded`, of modalities unchanged since."""
-        return self.run(pixels, words, states=False)
+        raise NotImplementedError(f"{type(self).__name__} always runs both encoders.")
 
     def compare_with(self, candidates: Inputs) -> None:
         """Other texts that every pair's own text competes with.
@@ -91,6 +93,8 @@ READERS: Registry[type[PairReader]] = Registry("image-text architecture")
 @READERS.register("sidelight-fusion")
 class FusionReader(PairReader):
     """Our :class:`~sidelight.models.fusion.FusionClassifier`."""
+
+    resumes = True
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)

@@ -183,7 +183,7 @@ def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
     inputs = Collator(explainer.target)([rows[i] for i in range(len(rows))])
     inputs.pop("labels", None)
     rivals = [r for r in rivals_of(run.config.evaluation) if supports(r, explainer.target)]
-    measured = measure_speed(explainer, inputs, rivals, batches=(1, 8), repeats=5)
+    measured = measure_speed(explainer, inputs, rivals, batches=(1, 8), repeats=3)
     found = [r.to_dict() for r in measured]
     write_json(path, found)
     return found

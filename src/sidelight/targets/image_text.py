@@ -53,8 +53,8 @@ class ImageTextTarget(TargetModel):
         max_length, columns: as in :class:`TextTarget`.
         fused: read each modality's tokens after the fusion layers too, where the model has such.
         context: let scorers know the mean of each modality's last state beside the fusion output. A fusion's
-            class token is trained to hold the verdict and may forget what was asked; without the words in
-            mind an image scorer finds the right one of three objects less often (``docs/results.md``, scenes).
+            class token is trained to hold the verdict and may forget what was asked. Measured on the scenes
+            (``docs/results.md``): it helps words a little; pictures taught by coalitions choose better without.
         candidates: texts that every sample's own text competes with.
         threshold: similarity at which match and no match are equally probable.
 

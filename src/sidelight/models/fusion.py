@@ -262,24 +262,19 @@ class FusionClassifier(PreTrainedModel):
         """
         words = input_ids if input_ids is not None else inputs_embeds
         if words is None or len(words) != len(pixel_values):
-            given = "none" if words is None else str(len(words))
+            count = "none" if words is None else len(words)
             raise InputError(
-                f"expected one text per image: got {len(pixel_values)} image(s), {given} text(s)."
+                f"expected one text per image: got {len(pixel_values)} image(s), {count} text(s)."
             )
         if attention_mask is None:
             attention_mask = torch.ones(words.shape[:2], dtype=torch.long, device=words.device)
-        hidden = bool(
-            self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        )
-        optional = {"token_type_ids": token_type_ids, "position_ids": position_ids, "use_cache": False}
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        hidden = bool(wanted)
         text = image = None
         if text_encoded is None:
-            text = self.text_encoder(
-                **({"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}),
-                attention_mask=attention_mask,
-                output_hidden_states=hidden,
-                **{k: v for k, v in optional.items() if v is not None and k in self._text_accepts},
-            )
+            read = {"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}
+            optional = {"token_type_ids": token_type_ids, "position_ids": position_ids, "use_cache": False}
+            text = self._read({**read, "attention_mask": attention_mask}, optional, hidden)
             text_encoded = text.last_hidden_state
         if image_encoded is None:
             image = self.image_encoder(pixel_values=pixel_values, output_hidden_states=hidden)
@@ -298,6 +293,11 @@ class FusionClassifier(PreTrainedModel):
             image_encoded=image_encoded,
         )
         return output if return_dict is not False else output.to_tuple()
+
+    def _read(self, given: dict[str, Any], optional: dict[str, Any], hidden: bool) -> Any:
+        """The text encoder's pass, with what of the ``optional`` it takes."""
+        taken = {k: v for k, v in optional.items() if v is not None and k in self._text_accepts}
+        return self.text_encoder(output_hidden_states=hidden, **given, **taken)
 
     def _fuse(self, text: Tensor, image: Tensor, attended: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Class token ``[B, W]``, text tokens and image tokens (or map) after the fusion layers."""

@@ -18,16 +18,13 @@ from sidelight.masking import pair_fills
 from sidelight.modality import IMAGE, TEXT, Modality
 from sidelight.targets.base import TargetModel, head_options
 from sidelight.targets.image import ImageTarget
+from sidelight.targets.pair_inputs import ENCODED, PIXELS, check_kinds, image_inputs, text_inputs, tokens_mean
 from sidelight.targets.pair_readers import WORDS, PairPass, open_reader
 from sidelight.targets.pairs import ImageTextProcessor, Pair, is_pair, read_pairs
 from sidelight.targets.text import TextTarget
 from sidelight.text.embedding import replaced_output
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
-PIXELS = "pixel_values"
-IMAGE_INPUTS = (PIXELS, "pixel_mask")
-#: names of what :meth:`ImageTextTarget.encoded` gives, by modality
-ENCODED = {"image": "image_encoded", "text": "text_encoded"}
 #: classes of a model that gives one similarity a pair
 MATCHING = ("no match", "match")
 
@@ -137,20 +134,9 @@ class ImageTextTarget(TargetModel):
             raise type(error)(f"the image of sample {number}: {error}") from error
 
     def check(self, inputs: Inputs) -> None:
-        if not isinstance(inputs, Mapping) or PIXELS not in inputs or "input_ids" not in inputs:
-            given = sorted(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
-            raise InputTypeError(
-                f"expected a mapping with 'pixel_values' [B, C, H, W] and 'input_ids' [B, T]; got {given}."
-            )
-        for name, wanted in ((PIXELS, True), ("input_ids", False)):
-            value = inputs[name]
-            if isinstance(value, Tensor) and value.is_floating_point() is not wanted:
-                raise InputTypeError(
-                    f"{name} must hold {'floating point numbers' if wanted else 'integers'}; got {value.dtype}. "
-                    "Are pixel_values and input_ids swapped?"
-                )
+        check_kinds(inputs)
         self.image.check({PIXELS: inputs[PIXELS]})
-        self.text.check(_words(inputs))
+        self.text.check(text_inputs(inputs))
         counts = len(inputs[PIXELS]), len(inputs["input_ids"])
         if counts[0] != counts[1]:
             raise InputError(f"{counts[0]} image(s) but {counts[1]} text(s); give one text per image.")
@@ -232,7 +218,7 @@ class ImageTextTarget(TargetModel):
 
     def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """``{"image": [H, W, C], "text": list of strings}`` per sample."""
-        shown = self.text.display(_words(inputs), self._texts(samples))
+        shown = self.text.display(text_inputs(inputs), self._texts(samples))
         return [i | t for i, t in zip(self.image.display(inputs), shown, strict=True)]
 
     def display_scores(
@@ -244,7 +230,7 @@ class ImageTextTarget(TargetModel):
             found = self.image.display_scores(inputs, scores)
             shown = [s | f for s, f in zip(shown, found, strict=True)]
         if "text" in scores:
-            found = self.text.display_scores(_words(inputs), scores, self._texts(samples))
+            found = self.text.display_scores(text_inputs(inputs), scores, self._texts(samples))
             shown = [s | f for s, f in zip(shown, found, strict=True)]
         return shown
 
@@ -263,7 +249,7 @@ class ImageTextTarget(TargetModel):
         if all(e.get("image") is not None for e in evidence):
             found |= self.image.truth(evidence, inputs)
         if all(e.get("text") is not None for e in evidence):
-            found |= self.text.truth(evidence, _words(inputs), self._texts(samples))
+            found |= self.text.truth(evidence, text_inputs(inputs), self._texts(samples))
         return found
 
     def _texts(self, samples: Sequence[Any] | None) -> list[Any] | None:
@@ -272,10 +258,10 @@ class ImageTextTarget(TargetModel):
     # -- passes ---------------------------------------------------------------------
 
     def features(self, inputs: Inputs) -> Features:
-        return {**self.image.features(inputs), **self.text.features(_words(inputs))}
+        return {**self.image.features(inputs), **self.text.features(text_inputs(inputs))}
 
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
-        return {**self.image.feature_mask(inputs), **self.text.feature_mask(_words(inputs))}
+        return {**self.image.feature_mask(inputs), **self.text.feature_mask(text_inputs(inputs))}
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         return self._forward(inputs, features, {})
@@ -308,7 +294,7 @@ class ImageTextTarget(TargetModel):
         states: bool = False,
         encoded: Mapping[str, Tensor] | None = None,
     ) -> PairPass:
-        words = {k: v for k, v in self.text.arguments(_words(inputs)).items() if k in WORDS}
+        words = {k: v for k, v in self.text.arguments(text_inputs(inputs)).items() if k in WORDS}
         if encoded:
             return self.reader.resume(pixels, words, encoded)
         return self.reader.run(pixels, words, states)
@@ -352,13 +338,13 @@ class ImageTextTarget(TargetModel):
                 "choose another fill: zero, mean, random."
             )
         kept, values["text"], attention = self.text.keep_special(
-            _words(inputs), scores["text"], values["text"]
+            text_inputs(inputs), scores["text"], values["text"]
         )
         return super().classify({**inputs, "attention_mask": attention}, {**scores, "text": kept}, values)
 
     def _encode(self, inputs: Inputs) -> Encoding:
         self.reader.prepare()
-        pixels, words = inputs[PIXELS], _words(inputs)
+        pixels, words = inputs[PIXELS], text_inputs(inputs)
         with self.image.stem() as stem:
             out = self._run(inputs, pixels, states=True)
         image = self.image.read_states(out.image, stem, pixels)
@@ -370,7 +356,7 @@ class ImageTextTarget(TargetModel):
             text += (torch.where(attended, out.fused["text"], torch.zeros_like(out.fused["text"])),)
         fusion = out.fusion
         if self.context:
-            means = (image[-1].flatten(2).mean(2), masked_tokens_mean(text[-1], attended))
+            means = (image[-1].flatten(2).mean(2), tokens_mean(text[-1], attended))
             # states of different models differ in scale by orders of magnitude
             fusion = torch.cat([fusion, *(F.layer_norm(m, m.shape[1:]) for m in means)], 1)
         return Encoding(
@@ -392,7 +378,7 @@ class ImageTextTarget(TargetModel):
     def exchange(self, inputs: Inputs, others: Inputs, modalities: Sequence[str]) -> Inputs:
         """The images, the texts, or both of ``inputs`` replaced by those of ``others`` (as many samples)."""
         image, text = (others if m in modalities else inputs for m in self.modalities)
-        return {**{k: v for k, v in image.items() if k in IMAGE_INPUTS}, **_words(text)}
+        return {**image_inputs(image), **text_inputs(text)}
 
     # -- fills ----------------------------------------------------------------------
 
@@ -408,15 +394,5 @@ class ImageTextTarget(TargetModel):
         chosen = pair_fills(fill, self.modalities)
         return {
             **self.image.fill_values(inputs, chosen["image"], seeds, features),
-            **self.text.fill_values(_words(inputs), chosen["text"], seeds, features),
+            **self.text.fill_values(text_inputs(inputs), chosen["text"], seeds, features),
         }
-
-
-def masked_tokens_mean(tokens: Tensor, attended: Tensor) -> Tensor:
-    """``[B, D]`` mean of ``tokens`` ``[B, T, D]`` where ``attended`` ``[B, T, 1]``."""
-    return (tokens * attended).sum(1) / attended.sum(1).clamp(min=1)
-
-
-def _words(inputs: Inputs) -> dict[str, Tensor]:
-    """The part of ``inputs`` that belongs to the text."""
-    return {k: v for k, v in inputs.items() if k not in IMAGE_INPUTS and k not in ENCODED.values()}

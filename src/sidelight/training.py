@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sidelight.batch import take_rows
 from sidelight.coalitions import coalition_loss
 from sidelight.data.collate import Collator
 from sidelight.errors import CollapseError, ConfigError, InputError
@@ -144,11 +145,10 @@ class ScorerObjective(nn.Module):
         config, target = self.settings, self.target
 
         def probability(masks: Scores, index: Tensor) -> Tensor:
-            rows = {k: v[index] if v.ndim and len(v) == len(goal) else v for k, v in inputs.items()}
-            fill = {k: v.expand(len(goal), *v.shape[1:])[index] for k, v in values.items()}
+            rows, fill = (take_rows(part, index, len(goal)) for part in (inputs, values))
             return (target.classify(rows, masks, fill).float().softmax(-1) * goal[index]).sum(-1)
 
-        whole = (encoding.logits.float().softmax(-1) * goal).sum(-1)
+        whole = (encoding.probabilities * goal).sum(-1)
         return coalition_loss(
             raw,
             encoding.feature_mask,

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from sidelight.baselines.hooks import pristine
+from sidelight.batch import is_batched
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.registry import Registry, nearest
 from sidelight.targets.base import TargetModel
@@ -58,7 +59,7 @@ class Job:
         row = slice(index, index + 1)
         return Job(
             self.target,
-            {k: v[row] if _is_batched(v, self.size) else v for k, v in self.inputs.items()},
+            {k: v[row] if is_batched(v, self.size) else v for k, v in self.inputs.items()},
             {k: v[row] for k, v in self.features.items()},
             self.classes[row],
             self.ids[row],
@@ -67,7 +68,7 @@ class Job:
     def repeated(self, times: int) -> dict[str, Tensor]:
         """Inputs with every sample repeated ``times`` in a row."""
         return {
-            k: v.repeat_interleave(times, 0) if _is_batched(v, self.size) else v
+            k: v.repeat_interleave(times, 0) if is_batched(v, self.size) else v
             for k, v in self.inputs.items()
         }
 
@@ -182,7 +183,7 @@ class Rival(ABC):
         jobs = []
         for start in range(0, size, step):
             rows = slice(start, start + step)
-            part = {k: (v[rows] if _is_batched(v, size) else v).clone() for k, v in inputs.items()}
+            part = {k: (v[rows] if is_batched(v, size) else v).clone() for k, v in inputs.items()}
             with torch.no_grad():
                 features = {k: v.detach().clone().contiguous() for k, v in target.features(part).items()}
             device = next(iter(features.values())).device
@@ -249,10 +250,6 @@ def stream(seed: int, sample: int, salt: int = 0) -> torch.Generator:
     words = [seed % 2**64, sample % 2**64, salt]
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
-
-
-def _is_batched(value: Tensor, size: int) -> bool:
-    return value.ndim > 0 and len(value) == size
 
 
 def _presentable(value: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from sidelight.baselines.base import Job, Rival, check_range, reduce_channels, r
 from sidelight.baselines.gradients import Gradient, InputXGradient, MeanReferenceXGradient
 from sidelight.baselines.hooks import unshared
 from sidelight.baselines.reference import reference_inputs
+from sidelight.batch import is_batched
 
 
 class FeatureModule(nn.Module):
@@ -32,7 +33,7 @@ class FeatureModule(nn.Module):
         self.model = job.target.model
         self._job = job
         self._names = list(job.features)
-        self._extra = [k for k, v in job.inputs.items() if v.ndim and len(v) == job.size]
+        self._extra = [k for k, v in job.inputs.items() if is_batched(v, job.size)]
 
     def features(self) -> tuple[Tensor, ...]:
         """The job's features, fresh leaves in the order of :meth:`forward`."""

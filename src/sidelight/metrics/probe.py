@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from sidelight.batch import take_rows
 from sidelight.errors import ConfigError, InputError
 from sidelight.metrics.layout import Layout
 from sidelight.registry import Registry
@@ -76,10 +77,7 @@ class Probe:
         self.clean, self.classes = self._sure(torch.cat(logits).float()).max(-1)
 
     def _take(self, tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-        # an input without a batch axis belongs to every copy
-        return {
-            k: v.index_select(0, rows) if v.ndim and len(v) == self.size else v for k, v in tensors.items()
-        }
+        return take_rows(tensors, rows, self.size)
 
     def fill(self, name: str) -> dict[str, Tensor]:
         """Values of the fill ``name``, computed on first use."""

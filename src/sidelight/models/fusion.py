@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,18 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
+from sidelight.errors import ConfigError, InputError
+from sidelight.models.encoders import (
+    check_encoder,
+    encoder_options,
+    image_channels,
+    new_encoder,
+    text_channels,
+)
 
 PARTS = ("text", "image")
 #: rows of the type embedding
 CLS, IMAGE, TEXT = range(3)
-#: side in pixels of the picture that an encoder without a fixed size is tried on
-TRIAL_SIZE = 64
 
 
 class FusionConfig(PreTrainedConfig):
@@ -143,8 +148,8 @@ class FusionClassifier(PreTrainedModel):
         image_encoder: PreTrainedModel | None = None,
     ) -> None:
         super().__init__(config)
-        text_encoder = _new_encoder(config.text_config) if text_encoder is None else text_encoder
-        image_encoder = _new_encoder(config.image_config) if image_encoder is None else image_encoder
+        text_encoder = new_encoder(config.text_config) if text_encoder is None else text_encoder
+        image_encoder = new_encoder(config.image_config) if image_encoder is None else image_encoder
         check_encoder(text_encoder, "input_ids")
         check_encoder(image_encoder, "pixel_values")
         for encoder in (text_encoder, image_encoder):
@@ -152,9 +157,9 @@ class FusionClassifier(PreTrainedModel):
                 encoder.pooler = None  # as it would be made anew
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         if config.text_channels is None:
-            config.text_channels = _text_channels(text_encoder)
+            config.text_channels = text_channels(text_encoder)
         if config.image_channels is None:
-            config.image_channels = _image_channels(image_encoder)
+            config.image_channels = image_channels(image_encoder)
         self.text_projection = _projection(config.text_channels, config.width)
         self.image_projection = _projection(config.image_channels, config.width)
         self.type_embedding = nn.Embedding(3, config.width)
@@ -261,13 +266,7 @@ class FusionClassifier(PreTrainedModel):
             InputError: images and texts differ in number, or there are no texts.
         """
         words = input_ids if input_ids is not None else inputs_embeds
-        if words is None or len(words) != len(pixel_values):
-            count = "none" if words is None else len(words)
-            raise InputError(
-                f"expected one text per image: got {len(pixel_values)} image(s), {count} text(s)."
-            )
-        if attention_mask is None:
-            attention_mask = torch.ones(words.shape[:2], dtype=torch.long, device=words.device)
+        attention_mask = _attended(words, attention_mask, len(pixel_values))
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         hidden = bool(wanted)
         text = image = None
@@ -318,6 +317,16 @@ class FusionClassifier(PreTrainedModel):
         return x[:, 0], x[:, count:], seen.transpose(1, 2).unflatten(2, grid) if grid else seen
 
 
+def _attended(words: Tensor | None, attention_mask: Tensor | None, images: int) -> Tensor:
+    """The attention mask, by default of ones; raises :class:`InputError` unless there is a text for each image."""
+    if words is None or len(words) != images:
+        count = "none" if words is None else len(words)
+        raise InputError(f"expected one text per image: got {images} image(s), {count} text(s).")
+    if attention_mask is None:
+        return torch.ones(words.shape[:2], dtype=torch.long, device=words.device)
+    return attention_mask
+
+
 def _projection(channels: int, width: int) -> nn.Module:
     # encoders' outputs differ in scale by orders of magnitude
     return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
@@ -335,66 +344,6 @@ def sine_positions(rows: int, columns: int, width: int) -> Tensor:
     row, column = (torch.cat([w.sin(), w.cos()], 1) for w in waves)
     row, column = row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)
     return torch.cat([row, column], -1).flatten(0, 1)
-
-
-def encoder_options(config: PreTrainedConfig) -> dict[str, Any]:
-    """Arguments for ``AutoModel`` that leave out a pooling layer nobody would read."""
-    try:
-        kind = AutoModel._model_mapping[type(config)]
-    except KeyError as error:
-        raise UnsupportedTargetError(
-            f"transformers has no plain model of type {config.model_type!r} to take as an encoder."
-        ) from error
-    kind = kind[0] if isinstance(kind, tuple) else kind
-    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
-
-
-def _new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    return AutoModel.from_config(config, **encoder_options(config))
-
-
-def check_encoder(model: Any, reads: str) -> None:
-    """Raise :class:`UnsupportedTargetError` unless ``model`` is an encoder of ``"input_ids"`` or ``"pixel_values"``."""
-    parameters: Mapping[str, Any] = inspect.signature(model.forward).parameters
-    other = {"input_ids": "pixel_values", "pixel_values": "input_ids"}[reads]
-    config = getattr(model, "config", None)
-    what = {"input_ids": "a text encoder", "pixel_values": "an image encoder"}[reads]
-    if reads not in parameters or other in parameters or getattr(config, "is_encoder_decoder", False):
-        raise UnsupportedTargetError(
-            f"{type(model).__name__} is not {what}: it must take {reads} alone and be no encoder-decoder. "
-            "Give e.g. BERT or RoBERTa for text, ViT, DeiT, ResNet or MobileNetV2 for images."
-        )
-
-
-def _text_channels(encoder: PreTrainedModel) -> int:
-    # the word embeddings tell where it is; ids of a word that every vocabulary has
-    device = encoder.get_input_embeddings().weight.device
-    return _try(encoder, {"input_ids": torch.zeros(1, 2, dtype=torch.long, device=device)}).shape[-1]
-
-
-def _image_channels(encoder: PreTrainedModel) -> int:
-    size = getattr(encoder.config, "image_size", None) or TRIAL_SIZE
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    first = next(encoder.parameters())
-    shape = (1, getattr(encoder.config, "num_channels", 3), *sides)
-    state = _try(encoder, {"pixel_values": torch.zeros(shape, dtype=first.dtype, device=first.device)})
-    return state.shape[1] if state.ndim == 4 else state.shape[-1]
-
-
-@torch.no_grad()
-def _try(encoder: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
-    modes = [m for m in encoder.modules() if m.training]
-    encoder.eval()
-    try:
-        state = getattr(encoder(**inputs), "last_hidden_state", None)
-    finally:
-        for module in modes:
-            module.training = True
-    if not isinstance(state, Tensor) or state.ndim not in (3, 4):
-        raise UnsupportedTargetError(
-            f"{type(encoder).__name__} gives no last_hidden_state [B, L, D] or [B, C, h, w] to fuse."
-        )
-    return state
 
 
 AutoConfig.register(FusionConfig.model_type, FusionConfig, exist_ok=True)

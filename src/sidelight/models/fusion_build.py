@@ -24,7 +24,8 @@ from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import ConfigError
 from sidelight.files import find_pretrained, recover_folder
 from sidelight.models.classifier import AUTO_CLASSES, architecture_config, new_classifier, train_classifier
-from sidelight.models.fusion import FusionClassifier, encoder_options
+from sidelight.models.encoders import encoder_options, new_encoder
+from sidelight.models.fusion import FusionClassifier
 from sidelight.targets import TARGETS, as_target
 from sidelight.targets.pairs import ImageTextProcessor
 from sidelight.targets.text import TextTarget
@@ -175,4 +176,4 @@ def _pretrained(place: str | None, revision: str | None) -> PreTrainedModel:
 
 def _new(values: dict[str, Any], where: str, fitting: Mapping[str, Any] | None = None) -> PreTrainedModel:
     config = architecture_config(values, AutoModel, where, fitting or {})
-    return AutoModel.from_config(config, **encoder_options(config))
+    return new_encoder(config)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from sidelight.errors import UnsupportedTargetError
-from sidelight.models.fusion import FusionOutput, check_encoder
+from sidelight.models.encoders import check_encoder
+from sidelight.models.fusion import FusionOutput
 
 
 class VisualBertOnPixels(nn.Module):

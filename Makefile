@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo-out
 
-.PHONY: help demo test test-fast lint format publish clean
+.PHONY: help demo test test-fast test-soak lint format publish clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -26,7 +26,10 @@ test: lint  ## lint, types, then the whole suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-fast: $(STAMP)  ## the suite without the slow tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not realdata"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not realdata and not soak"
+
+test-soak: $(STAMP)  ## what takes minutes: stress, kills, thousands of calls
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -19,7 +19,8 @@ HERE = Path(__file__).parent / "fixtures" / "saved_by_0_1"
 
 def _models() -> Any:
     spec = importlib.util.spec_from_file_location("models_of_0_1", HERE / "models.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sidelight.errors import ConfigError
+from sidelight.field_checks import LARGEST_SEED
 from sidelight.models.settings import ClassifierTraining
 from sidelight.overrides import apply_overrides
 from sidelight.registry import nearest
@@ -30,10 +31,10 @@ class DataSection(Section):
 
     name: str
     data_dir: str | None = None
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
-    seed: int = 0
+    train: int | None = Field(default=None, ge=1)
+    validation: int | None = Field(default=None, ge=1)
+    test: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 
 class ConvertSection(Section):
@@ -168,18 +169,18 @@ class EvaluationSection(Section):
     count: int = Field(default=500, ge=1)
     curve_count: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=50, ge=1)
-    forward_batch: int = 128
+    forward_batch: int = Field(default=128, ge=1)
     fills: list[str] | None = None
     metrics: list[str] | None = None
     granularities: list[str] = Field(default_factory=list)
     groups: list[list[str]] | None = None
-    steps: int = 20
-    tie_draws: int = 1
+    steps: int = Field(default=20, ge=1)
+    tie_draws: int = Field(default=1, ge=1)
     rivals: list[str | dict[str, dict[str, Any]]] | None = None
     few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
     few_count: int | None = Field(default=None, ge=1)
     imported: list[ImportedSection] = Field(default_factory=list)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 
 class AblationSection(Section):
@@ -241,14 +242,14 @@ class AuditSection(Section):
     classifier: TargetSection | None = None
     noise: float = Field(default=0.05, gt=0, le=1)
     draws: int = Field(default=5, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 
 class ReportSettings(Section):
     """What the page shows: samples in its gallery, and which methods beside ours."""
 
-    samples: int = 8
-    failures: int = 4
+    samples: int = Field(default=8, ge=0)
+    failures: int = Field(default=4, ge=0)
     methods: list[str] = Field(
         default_factory=lambda: ["integrated_gradients", "grad_cam", "occlusion", "saliency"]
     )
@@ -259,7 +260,9 @@ class RunConfig(Section):
     """One run: a target, its scorers (one per seed) and their evaluation."""
 
     name: str = "run"
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field(
+        default_factory=lambda: [0], min_length=1
+    )
     data: DataSection
     target: TargetSection
     scorer: ScorerSection = ScorerSection()

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 from sidelight.errors import ConfigError
+from sidelight.field_checks import (
+    Count,
+    CountOrNone,
+    Flag,
+    Names,
+    NotNegative,
+    Options,
+    Positive,
+    Seed,
+    Share,
+    check_fields,
+)
 
 #: What the task loss compares with: the data set's label, the target's own prediction,
 #: or its whole output distribution (Eq. 3.1).
@@ -41,40 +52,34 @@ class ObjectiveConfig:
 
     calibration: str = "bounded"
     label: str = "data"
-    fills: Sequence[str] = ("zero",)
-    magnitude_weight: float = 1.0
-    binary_weight: float = 1.0
-    complement_weight: float = 0.0
-    order_weight: float = 0.0
-    solo: bool = True
-    coalition_weight: float = 0.0
-    coalition_draws: int = 4
-    coalition_unit: float = 0.125
-    coalition_modalities: Sequence[str] = ()
-    coalition_focus: bool = False
+    fills: Names = ("zero",)
+    magnitude_weight: NotNegative = 1.0
+    binary_weight: NotNegative = 1.0
+    complement_weight: NotNegative = 0.0
+    order_weight: NotNegative = 0.0
+    solo: Flag = True
+    coalition_weight: NotNegative = 0.0
+    coalition_draws: Count = 4
+    coalition_unit: Positive = 0.125
+    coalition_modalities: Names = ()
+    coalition_focus: Flag = False
 
     def __post_init__(self) -> None:
-        if self.calibration not in CALIBRATION_NAMES:
-            raise ConfigError(
-                f"objective.calibration must be one of {', '.join(CALIBRATION_NAMES)}; got {self.calibration!r}."
-            )
-        if self.label not in LABELS:
-            raise ConfigError(f"objective.label must be one of {', '.join(LABELS)}; got {self.label!r}.")
-        if self.coalition_draws < 1:
-            raise ConfigError(f"objective.coalition_draws must be at least 1; got {self.coalition_draws}.")
-        if not self.coalition_unit > 0:
-            raise ConfigError(f"objective.coalition_unit must be above 0; got {self.coalition_unit}.")
-        if isinstance(self.coalition_modalities, str):
-            raise ConfigError(
-                f"objective.coalition_modalities must be a list of names; got {self.coalition_modalities!r}."
-            )
-        if isinstance(self.fills, str):
-            raise ConfigError(f"objective.fills must be a list of names; got {self.fills!r}.")
-        # one type, so that what YAML or JSON gives equals what Python gives
-        object.__setattr__(self, "fills", tuple(self.fills))
-        object.__setattr__(self, "coalition_modalities", tuple(self.coalition_modalities))
+        for name, known in (("calibration", CALIBRATION_NAMES), ("label", LABELS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}. "
+                    f"(In a configuration file: objective.{name}.)"
+                )
+        for name in ("fills", "coalition_modalities"):
+            if isinstance(getattr(self, name), str):
+                raise ConfigError(
+                    f"{name} must be a list of names; got {getattr(self, name)!r}. Write {name}=[{getattr(self, name)!r}]. "
+                    f"(In a configuration file: objective.{name}.)"
+                )
+        check_fields(self, "objective")
         if not self.fills:
-            raise ConfigError("objective.fills needs at least one fill, e.g. ['zero'].")
+            raise ConfigError("fills needs at least one fill, e.g. fills=['zero'].")
 
 
 @dataclass(frozen=True)
@@ -92,32 +97,20 @@ class TrainingConfig:
         checkpoints: how many checkpoints to keep beside the best.
     """
 
-    epochs: float = 3
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warmup_ratio: float = 0.05
-    gradient_accumulation: int = 1
-    evals_per_epoch: int = 2
-    patience: int = 3
-    seed: int = 0
-    on_collapse: str = "stop"
-    resume: bool = True
-    checkpoints: int = 2
-    max_grad_norm: float = 1.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    epochs: Positive = 3
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.01
+    warmup_ratio: Share = 0.05
+    gradient_accumulation: Count = 1
+    evals_per_epoch: Count = 2
+    patience: CountOrNone = 3
+    seed: Seed = 0
+    on_collapse: Literal["stop", "warn"] = "stop"
+    resume: Flag = True
+    checkpoints: Count = 2
+    max_grad_norm: NotNegative = 1.0
+    extra: Options = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"training.{name} must be positive; got {getattr(self, name)}.")
-        for name in ("batch_size", "gradient_accumulation", "evals_per_epoch", "checkpoints"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name} must be at least 1; got {getattr(self, name)}.")
-        for name in ("patience", "weight_decay", "max_grad_norm"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"training.{name} must not be negative; got {getattr(self, name)}.")
-        if not 0 <= self.warmup_ratio <= 1:
-            raise ConfigError(f"training.warmup_ratio must lie in [0, 1]; got {self.warmup_ratio}.")
-        if self.on_collapse not in ("stop", "warn"):
-            raise ConfigError(f"training.on_collapse must be 'stop' or 'warn'; got {self.on_collapse!r}.")
+        check_fields(self, "training")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,12 +213,24 @@ def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> Trai
     return TrainingArguments(**{**arguments, **checked_arguments(config.extra)})
 
 
-def checked_arguments(extra: Any) -> dict[str, Any]:
-    """``training.extra``; raises :class:`ConfigError` for what ``TrainingArguments`` does not know."""
+def checked_arguments(extra: Mapping[str, Any], place: str = "training.extra") -> dict[str, Any]:
+    """Further arguments of transformers' ``TrainingArguments``, as they were given.
+
+    Args:
+        extra: names and values.
+        place: where they stand in a configuration, for messages.
+
+    Raises:
+        ConfigError: ``TrainingArguments`` does not know a name, or refuses a value.
+    """
     known = [f.name for f in dataclasses.fields(TrainingArguments)]
     for name in extra:
         if name not in known:
             raise ConfigError(
-                f"training.extra: transformers' TrainingArguments has no {name!r}.{nearest(name, known)}"
+                f"{place}: transformers' TrainingArguments has no {name!r}.{nearest(name, known)}"
             )
+    try:
+        TrainingArguments(**{"output_dir": "unused", "report_to": [], **extra})
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(f"{place} is not what transformers' TrainingArguments takes: {error}") from error
     return dict(extra)

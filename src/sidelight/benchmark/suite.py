@@ -11,8 +11,9 @@ from pathlib import Path
 from sidelight.benchmark.batches import boundaries
 from sidelight.benchmark.clock import Clock, duration
 from sidelight.benchmark.plan import Benchmark
+from sidelight.benchmark.preflight import check_run
 from sidelight.benchmark.publication import Publication, write_publication
-from sidelight.benchmark.run import check_evaluation, evaluate_share
+from sidelight.benchmark.run import evaluate_share
 from sidelight.config import RunConfig, load_config
 from sidelight.errors import CheckpointError, SidelightError
 from sidelight.experiment import Run
@@ -139,7 +140,7 @@ def _finish(run: Run, title: str, share: Share | None, clock: Clock, say: Say) -
     """Fit and evaluate one run; whatever goes wrong is its outcome."""
     name, start = run.config.name, time.perf_counter()
     try:
-        check_evaluation(run.config.evaluation)
+        check_run(run.config, run.folder)
         before = _claim(run)
         _fit(run, title, share, clock, say)
         _announce(say, f"{title}: evaluating", clock)

@@ -30,6 +30,7 @@ def run(
     from sidelight.benchmark.ablation import run_ablation
     from sidelight.benchmark.ablation_table import terminal, write_tables
     from sidelight.benchmark.cells import FOLDER, cells_of
+    from sidelight.benchmark.preflight import check_run
     from sidelight.config import load_config
     from sidelight.experiment import Run
 
@@ -39,6 +40,7 @@ def run(
     if table_only:
         tables = write_tables(Run(folder, settings))
     else:
+        check_run(settings, folder)
         tables = run_ablation(Run.create(folder, settings), only or [])
     for table in tables:
         Console().print(terminal(table))

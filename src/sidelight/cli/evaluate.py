@@ -40,6 +40,7 @@ def run(
     """
     quiet_libraries()
     from sidelight.benchmark.imported import with_maps
+    from sidelight.benchmark.preflight import check_run
     from sidelight.benchmark.run import evaluate_share
     from sidelight.config import dump_config, parse_config
     from sidelight.errors import SidelightError
@@ -53,6 +54,7 @@ def run(
         import yaml
 
         config = parse_config(yaml.safe_load(dump_config(before.config)), set_)
+        check_run(config, folder)
         current = Run.create(folder, config)
     if maps:
         current = Run.create(folder, with_maps(current.config, maps))

@@ -19,11 +19,14 @@ def run(
 ) -> None:
     """Train the scorers of CONFIG beside its target; a killed run continues where it was."""
     quiet_libraries()
+    from sidelight.benchmark.preflight import check_run
     from sidelight.config import load_config
     from sidelight.experiment import Run
 
     settings = load_config(config, set_ or [])
-    current = Run.create(out or Path("runs") / settings.name, settings)
+    folder = out or Path("runs") / settings.name
+    check_run(settings, folder)  # what comes after the training is refused before it
+    current = Run.create(folder, settings)
     facts = current.fit()
     target = facts["target"]
     say(f"target: {target['name']}, accuracy {target['accuracy']:.4f} on {target['accuracy_n']} test samples")

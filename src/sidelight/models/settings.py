@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
+
+from sidelight.field_checks import Count, NotNegative, Options, Positive, Seed, Share, check_fields
 
 
 @dataclass(frozen=True)
@@ -17,11 +20,14 @@ class ClassifierTraining:
         seed: of initialisation and order.
     """
 
-    epochs: float = 3
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    warmup_ratio: float = 0.1
-    label_smoothing: float = 0.0
-    seed: int = 0
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    epochs: Positive = 3
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.05
+    warmup_ratio: Share = 0.1
+    label_smoothing: Annotated[NotNegative, Field(lt=1)] = 0.0
+    seed: Seed = 0
+    extra: Options = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "target.training")

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sidelight.errors import ConfigError, InputError
+from sidelight.field_checks import Flag, Options, check_fields
 from sidelight.registry import Registry, nearest
 from sidelight.scorers.head import ScoreHead
 from sidelight.types import Encoding, StateSpec, TargetSpec
@@ -31,11 +32,14 @@ class ScorerConfig:
         conditioned: whether decoders read the target's fusion output, where it has one (§3.3.3).
     """
 
-    relu: bool = True
-    sigmoid: bool = True
-    rescale: bool = True
-    decoder: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    conditioned: bool = True
+    relu: Flag = True
+    sigmoid: Flag = True
+    rescale: Flag = True
+    decoder: Mapping[str, Options] = field(default_factory=dict)
+    conditioned: Flag = True
+
+    def __post_init__(self) -> None:
+        check_fields(self, "scorer")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

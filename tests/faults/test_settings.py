@@ -1,0 +1,150 @@
+"""Settings hold what they may hold, and what a run needs later is checked before it trains."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sidelight import ObjectiveConfig, ScorerConfig, SidelightError, TrainingConfig
+from sidelight.benchmark.preflight import bytes_needed, check_run
+from sidelight.config import parse_config
+from sidelight.errors import ConfigError
+from sidelight.models.settings import ClassifierTraining
+from tiny_runs import IMAGE
+
+NAN, INF = math.nan, math.inf
+BAD_TRAINING: list[tuple[str, Any]] = [
+    *[("seed", v) for v in (-1, 2**32, 2**64, 1.5, "a", None, True, NAN)],
+    *[("epochs", v) for v in (NAN, INF, -INF, 0, -1, "1", None, True, [1])],
+    *[("batch_size", v) for v in (2.5, 0, -3, "8", NAN, None, 10**30)],
+    *[("learning_rate", v) for v in (INF, NAN, 0, -1e-3, "1e-3")],
+    *[("weight_decay", v) for v in (NAN, INF, -0.1, "0")],
+    *[("max_grad_norm", v) for v in (NAN, INF, -1)],
+    *[("warmup_ratio", v) for v in (NAN, -0.1, 1.1)],
+    *[("patience", v) for v in (-1, 0.5, NAN)],
+    *[("resume", v) for v in ("no", "false", 2, None)],
+    ("extra", [1]),
+    ("on_collapse", "ignore"),
+    ("checkpoints", 0),
+]
+WEIGHTS = ["magnitude_weight", "binary_weight", "complement_weight", "order_weight", "coalition_weight"]
+BAD_OBJECTIVE: list[tuple[str, Any]] = [
+    *[(name, v) for name in WEIGHTS for v in (NAN, INF, -5, "1", None)],
+    *[("solo", v) for v in ("no", 1, None)],
+    *[("fills", v) for v in ("zero", [], [1], None, [None])],
+    *[("coalition_draws", v) for v in (0, 1.5, -1)],
+    *[("coalition_unit", v) for v in (0.0, NAN, -1, INF)],
+    *[("coalition_modalities", v) for v in ("image", [1])],
+    ("calibration", "tight"),
+    ("calibration", None),
+    ("label", "truth"),
+    ("label", ["data"]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_TRAINING)
+def test_kind_raw_exceptions_training_settings_are_checked(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name}.*{'training.' + name if name != 'extra' else ''}"):
+        TrainingConfig(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_OBJECTIVE)
+def test_kind_refused_only_after_training_objective_settings_are_checked(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}"):
+        ObjectiveConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("relu", "no"),
+        ("sigmoid", 1),
+        ("conditioned", None),
+        ("decoder", [1]),
+        ("decoder", {"image": 3}),
+        ("rescale", ""),
+    ],
+)
+def test_kind_values_nobody_checks_flags_of_the_scorer_are_flags(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}"):
+        ScorerConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", NAN), ("label_smoothing", 1.0), ("label_smoothing", NAN), ("seed", -1)]
+)
+def test_kind_raw_exceptions_classifier_settings_are_checked(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}"):
+        ClassifierTraining(**{name: value})
+
+
+def test_numbers_of_numpy_and_lists_of_names_are_taken() -> None:
+    config = TrainingConfig(seed=np.int64(3), epochs=np.float32(0.5), resume=np.bool_(False))
+    assert (config.seed, config.epochs, config.resume) == (3, 0.5, False)
+    assert type(config.seed) is int
+    assert ObjectiveConfig(fills=["zero", "mean"]).fills == ("zero", "mean")
+    # file names are made of hashes of settings, so that an int may not become a float
+    assert type(TrainingConfig(epochs=3).epochs) is int
+
+
+def test_a_message_names_what_the_caller_wrote() -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainingConfig(batch_size=2.5)
+    assert str(caught.value) == (
+        "batch_size must be a whole number; got 2.5. (In a configuration file: training.batch_size.)"
+    )
+
+
+LATER: list[tuple[str, dict[str, Any]]] = [
+    ("rival", {"evaluation": {"rivals": ["salience"]}}),
+    ("rival", {"evaluation": {"few_samples": ["nothing"]}}),
+    ("option", {"evaluation": {"rivals": [{"integrated_gradients": {"stepz": 3}}]}}),
+    ("n_steps", {"evaluation": {"rivals": [{"integrated_gradients": {"n_steps": 0}}]}}),
+    ("metric", {"evaluation": {"metrics": ["average_dorp"]}}),
+    ("fill", {"evaluation": {"fills": ["zeros"]}}),
+    ("steps", {"evaluation": {"steps": 0}}),
+    ("forward_batch", {"evaluation": {"forward_batch": 0}}),
+    ("granularity", {"evaluation": {"granularities": ["pixels"]}}),
+    ("groups", {"evaluation": {"groups": [["text"]]}}),
+    ("protocol", {"evaluation": {"protocol": "other"}}),
+    ("none.npz", {"evaluation": {"imported": [{"name": "x", "path": "none.npz"}]}}),
+    ("report.methods", {"report": {"methods": ["salience"]}}),
+    ("ablation.fills", {"ablation": {"fills": ["zeros"]}}),
+    ("audit.fills", {"audit": {"fills": ["zeros"]}}),
+    ("objective.fills", {"objective": {"fills": ["zeros"]}}),
+    ("coalition_modalities", {"objective": {"coalition_modalities": ["text"]}}),
+    ("training.extra", {"training": {"extra": {"no_such": 1}}}),
+    ("training.extra", {"training": {"extra": {"lr_scheduler_type": "never"}}}),
+    ("no model folder|not installed", {"target": {"pretrained": "nowhere_at_all:model"}}),
+    ("seeds", {"seeds": [-1]}),
+    ("data set", {"data": {"name": "digitz"}}),
+]
+
+
+@pytest.mark.parametrize(("word", "changes"), LATER, ids=[f"{w}-{i}" for i, (w, _) in enumerate(LATER)])
+def test_kind_refused_only_after_training_is_refused_before(
+    word: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    values = {
+        **IMAGE,
+        **{k: {**IMAGE.get(k, {}), **v} if isinstance(v, dict) else v for k, v in changes.items()},
+    }
+    with pytest.raises(SidelightError, match=word):
+        check_run(parse_config(values), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_said_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = parse_config(IMAGE)
+    check_run(config, tmp_path / "run")  # enough space: nothing is said
+    usage = namedtuple("usage", "total used free")
+    needed = bytes_needed(config)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2 * needed, needed, needed - 1))
+    with pytest.raises(SidelightError, match=r"MB are free.*--out"):
+        check_run(config, tmp_path / "run")

@@ -114,7 +114,7 @@ def test_wrong_values_are_named_with_their_place(override: str, where: str) -> N
 
 
 def test_missing_sections_and_bad_files(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="config data: Field required"):
+    with pytest.raises(ConfigError, match="config data is required"):
         parse_config({"target": {}})
     with pytest.raises(ConfigError, match="no config file at"):
         load_config(tmp_path / "none.yaml")

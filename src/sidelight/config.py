@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sidelight.errors import ConfigError
-from sidelight.field_checks import LARGEST_SEED
+from sidelight.field_checks import LARGEST_SEED, plain_words
 from sidelight.models.settings import ClassifierTraining
 from sidelight.overrides import apply_overrides
 from sidelight.registry import nearest
@@ -323,7 +323,7 @@ def parse_section(values: Mapping[str, Any], kind: type[S]) -> S:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
         given = first.get("input")
-        raise ConfigError(f"config {where or 'file'}: {first['msg']}; got {given!r}.") from error
+        raise ConfigError(f"config {where or 'file'} {plain_words(first['msg'])}; got {given!r}.") from error
 
 
 def dump_config(config: RunConfig) -> str:

@@ -67,6 +67,7 @@ _PLAINER = (
     ("a valid dictionary", "a mapping of names to values"),
     ("a valid tuple", "a list of names"),
     ("a valid string", "a text"),
+    ("Field required", "is required"),
 )
 
 
@@ -101,10 +102,15 @@ def check_fields(settings: Any, section: str) -> None:
 def _message(name: str, section: str, value: Any, error: ValidationError) -> str:
     found = error.errors()[0]
     place = "".join(f"[{p!r}]" for p in found["loc"])
-    expected = found["msg"]
-    for theirs, ours in _PLAINER:
-        expected = expected.replace(theirs, ours)
+    expected = plain_words(found["msg"])
     return f"{name}{place} {expected}; got {_shown(found['input'])}. (In a configuration file: {section}.{name}.)"
+
+
+def plain_words(message: str) -> str:
+    """pydantic's ``message`` in plainer words, to stand behind the name of a field."""
+    for theirs, ours in _PLAINER:
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ import pytest
 from sidelight.benchmark.plan import Benchmark, TablesSection
 from sidelight.benchmark.suite import BenchmarkResult, run_benchmark
 from sidelight.config import RunConfig, parse_config
+from sidelight.errors import ConfigError
 from sidelight.experiment import Run
 from tiny_runs import IMAGE, tiny_run
 
@@ -50,7 +51,7 @@ def test_tables_are_those_of_the_protocol_and_refused_settings_change_nothing(tm
         ({"few_samples": [{"lime": {"samples": 2}, "random": {}}]}, "one name to its options"),
         ({"metrics": ["sparsityy"]}, "Did you mean 'sparsity'"),
         ({"granularities": ["pixell"]}, "Did you mean 'pixel'"),
-        ({"steps": 0}, "steps must be at least 1"),
+        ({"fills": ["zeros"]}, "Did you mean 'zero'"),
     ],
 )
 def test_an_evaluation_that_cannot_be_made_is_refused_before_training(
@@ -59,6 +60,11 @@ def test_an_evaluation_that_cannot_be_made_is_refused_before_training(
     found = benchmark(tmp_path, config("tiny", **evaluation))
     assert message in str(found.outcomes[0].error)
     assert not (tmp_path / "tiny" / "target").exists()
+
+
+def test_a_value_out_of_range_is_refused_when_the_configuration_is_read() -> None:
+    with pytest.raises(ConfigError, match=r"config evaluation\.steps must be at least 1; got 0"):
+        config("tiny", steps=0)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"target": {}, "scorers": 3}', "{"])

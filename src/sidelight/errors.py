@@ -48,3 +48,7 @@ class CollapseError(SidelightError, RuntimeError):
 
 class PeerError(SidelightError, RuntimeError):
     """Another of several processes failed at a step that all of them take."""
+
+
+class UnexpectedError(SidelightError):
+    """Something failed that no check foresaw. The original error is its cause (:mod:`sidelight.guard`)."""

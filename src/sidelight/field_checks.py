@@ -84,7 +84,7 @@ def check_fields(settings: Any, section: str) -> None:
     Raises:
         ConfigError: a value is of the wrong type, not finite, or out of range.
     """
-    for name, adapter in _adapters(type(settings)).items():
+    for name, adapter in _adapters(settings.__class__).items():
         value = getattr(settings, name)
         try:
             checked = adapter.validate_python(value)

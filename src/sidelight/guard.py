@@ -1,0 +1,99 @@
+"""The last line before the user: no builtin error leaves a public function without our word.
+
+Arguments are checked where they are used, and say what is wrong with them. What slips through those checks, or
+comes out of the user's own model, is passed on as an :class:`~sidelight.errors.UnexpectedError` that is also an
+error of the original type. The original stands in the traceback as its cause.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from sidelight.errors import SidelightError, UnexpectedError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator of public functions: only errors of our family come out.
+
+    Running out of memory is no fault of the arguments. Such errors pass as they are, and so does an interrupt.
+
+    Example:
+        >>> @public
+        ... def half(x):
+        ...     return x / 2
+        >>> half("a")
+        Traceback (most recent call last):
+        sidelight.errors.UnexpectedError: half() failed with TypeError: unsupported operand ...
+    """
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (SidelightError, Warning, MemoryError, StopIteration):
+            raise
+        except Exception as error:
+            if _is_out_of_memory(error) or _is_wrong_call(error, function):
+                raise
+            raise _unexpected(function, error) from error
+
+    return guarded
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return type(error).__name__ == "OutOfMemoryError"
+
+
+def _is_wrong_call(error: Exception, function: Callable[..., Any]) -> bool:
+    """Whether Python itself refused the call, for an argument that is missing or unknown."""
+    trace = error.__traceback__
+    return isinstance(error, TypeError) and trace is not None and trace.tb_next is None
+
+
+def _unexpected(function: Callable[..., Any], error: Exception) -> UnexpectedError:
+    words = " ".join(str(error).split())[:500]
+    return unexpected_kind(type(error))(
+        f"{function.__qualname__}() failed with {type(error).__name__}: {words or 'no words'}. An argument may be of "
+        "a kind that it does not take, or the model itself may have failed. If neither is so, this is a fault of "
+        "sidelight: please report it with the lines above."
+    )
+
+
+def _builtin(kind: type[Exception]) -> type[Exception]:
+    """The nearest ancestor of ``kind`` that Python itself brings, which can be combined with our class."""
+    return next(k for k in kind.__mro__ if k.__module__ == "builtins")
+
+
+@functools.cache
+def unexpected_kind(kind: type[Exception]) -> type[UnexpectedError]:
+    """A class of our family that ``except`` clauses for the builtin error ``kind`` catch too."""
+    names = {
+        "__init__": _plain_init,
+        "__str__": _plain_str,
+        "__reduce__": _plain_reduce,
+        "builtin": _builtin(kind),
+    }
+    return type("UnexpectedError", (UnexpectedError, _builtin(kind)), names)
+
+
+def _rebuild(kind: type[Exception], message: str) -> UnexpectedError:
+    return unexpected_kind(kind)(message)
+
+
+def _plain_init(self: Exception, message: str) -> None:
+    # kinds such as UnicodeDecodeError want arguments of their own
+    Exception.__init__(self, message)
+
+
+def _plain_str(self: Exception) -> str:
+    return str(self.args[0])
+
+
+def _plain_reduce(self: Any) -> Any:
+    # pickle finds no class that was made on the way, and errors must pass from worker processes
+    return _rebuild, (self.builtin, str(self))

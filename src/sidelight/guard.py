@@ -69,7 +69,6 @@ def _builtin(kind: type[Exception]) -> type[Exception]:
     return next(k for k in kind.__mro__ if k.__module__ == "builtins")
 
 
-@functools.cache
 def unexpected_kind(kind: type[Exception]) -> type[UnexpectedError]:
     """A class of our family that ``except`` clauses for the builtin error ``kind`` catch too."""
     names = {

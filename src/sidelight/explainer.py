@@ -14,6 +14,7 @@ from sidelight.checkpoint import load_scorer, save_scorer
 from sidelight.data.collate import Collator
 from sidelight.errors import ConfigError, InputError, TargetMismatchError
 from sidelight.explanation import Explanation
+from sidelight.folders import folder_path
 from sidelight.modality_share import modality_shares
 from sidelight.processes import is_main
 from sidelight.registry import nearest
@@ -204,13 +205,18 @@ class Explainer:
             )
         return out
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+    def save_pretrained(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write scorer weights (safetensors) and config, with the target's id, revision and weight hash.
+
+        Args:
+            folder: made where it is missing. Files of others in it stay.
+            overwrite: replace files of others that have the names of ours: ``config.json``, ``scorer.safetensors``.
 
         Raises:
             CheckpointError: the disk refused; an older checkpoint in ``folder`` is left as it was.
+            ForeignFileError: ``folder`` is a file or a link, or such a file stands in it.
         """
-        return save_scorer(Path(folder), self.scorer, self.target)
+        return save_scorer(folder_path(folder), self.scorer, self.target, overwrite)
 
     @classmethod
     def from_pretrained(

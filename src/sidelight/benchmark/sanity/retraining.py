@@ -32,7 +32,8 @@ from sidelight.benchmark.sanity.tables import Table, Tally, by_metric, choose, m
 from sidelight.benchmark.settings import EvalBatch, Method
 from sidelight.data.collate import split_row
 from sidelight.explainer import Explainer
-from sidelight.files import read_json, recover_folder, write_json
+from sidelight.files import read_json, write_json
+from sidelight.folders import recover_folder
 from sidelight.models.classifier import accuracy, train_classifier
 from sidelight.targets import TargetModel
 

@@ -134,6 +134,13 @@ def in_main(step: Callable[[], object]) -> None:
         raise failure
 
 
+def from_main(make: Callable[[], str]) -> str:
+    """What ``make`` gives in the main process, in every process."""
+    if process_count() == 1:
+        return make()
+    return str(_tell(make() if is_main() else None)[0])
+
+
 def _exchange(failure: str | None) -> None:
     found = [(number, text) for number, text in enumerate(_tell(failure)) if text is not None]
     if found:

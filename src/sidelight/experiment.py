@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from sidelight.config import RunConfig, TargetSection, load_config
+from sidelight.data.content import content_of
 from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
@@ -178,6 +179,7 @@ class Run:
     def _fit(self) -> dict[str, Any]:
         target = self.open_target()
         facts = self._facts()
+        self._check_data(facts)
         if "accuracy" not in facts["target"]:
             test = self.rows("test")
             facts["target"] = {
@@ -197,6 +199,22 @@ class Run:
             self._keep(facts)
         wait()  # for the files of the last scorer
         return facts
+
+    def _check_data(self, facts: dict[str, Any]) -> None:
+        """Note what the rows of the run hold, or refuse where scorers were trained on others.
+
+        Raises:
+            ConfigError: the rows are not those that scorers in this folder were trained on.
+        """
+        found = {split: content_of(self.rows(split)).to_dict() for split in ("train", "validation")}
+        changed = [split for split in found if facts.get("data", found)[split] != found[split]]
+        if changed and facts["scorers"]:
+            raise ConfigError(
+                f"{self.folder} holds scorers that were trained on other data: the rows of {' and '.join(changed)} have "
+                "changed since. Choose another --out, or remove the folder."
+            )
+        if "data" in facts or not facts["scorers"]:  # an earlier version kept no record
+            facts["data"] = found
 
     def unfitted(self) -> list[int]:
         """Seeds whose scorer is not trained yet."""

@@ -197,6 +197,11 @@ def adopt(folder: Path, files: Iterable[Path]) -> None:
         _append(manifest, {"file": _name_in(manifest, file), "digest": file_digest(file)})
 
 
+def is_named(file: Path) -> bool:
+    """Whether a manifest lists ``file``, whatever its content is now: for logs, which grow after they are begun."""
+    return file.is_file() and not file.is_symlink() and bool(_listed_digests(file))
+
+
 def foreign_entries(folder: Path) -> list[Path]:
     """Files below ``folder`` that are not ours, manifests left out. Links count as foreign."""
     listed: dict[Path, dict[str, set[str]]] = {}

@@ -79,7 +79,7 @@ def _require_same(
     changed = differences(found, about)
     way = "Give another output_dir, or start over in this one with resume=False."
     if changed:
-        raise ConfigError(f"{folder} holds another training. Different: {'; '.join(changed)}. {way}")
+        raise ConfigError(f"{folder} holds another training (different: {'; '.join(changed)}). {way}")
     if is_known(found):
         return
     if last is not None and is_finished(last):

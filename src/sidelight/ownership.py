@@ -146,7 +146,7 @@ def own_folder(folder: str | os.PathLike[str]) -> Path:
         if not is_manifest(manifest):
             _append(manifest, {"format": MANIFEST_FORMAT, "version": 1})
     except OSError as error:
-        raise CheckpointError(f"cannot use {place} as a folder for results: {reason(error)}") from error
+        raise CheckpointError(f"could not write {place}: {reason(error)}") from error
     return place
 
 

@@ -237,7 +237,7 @@ class ImageTarget(TargetModel):
         return {"image": torch.ones(len(x), 1, *x.shape[-2:], dtype=torch.bool, device=x.device)}
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
-        with self.borrowed():
+        with self.one_pass():
             out = self.model(pixel_values=features["image"]) if self._is_hf else self.model(features["image"])
             return _logits(out)
 
@@ -298,7 +298,7 @@ class ImageTarget(TargetModel):
         """
         pixels = inputs["pixel_values"].detach().requires_grad_()  # a frozen model has no other leaf
         image_size = (pixels.shape[-2], pixels.shape[-1])
-        with self.borrowed(), torch.enable_grad():
+        with self.one_pass(), torch.enable_grad():
             out, captured = self._pass(pixels)
         # reshaped states are copies beside the path, which no gradient reaches
         raw = captured or getattr(out, "hidden_states", None)
@@ -319,7 +319,7 @@ class ImageTarget(TargetModel):
             grid = tokens_to_grid(values.unsqueeze(-1), (height, width), self._config("patch_size"))
             return {"image": nn.functional.interpolate(grid, (height, width), mode="bilinear")}
 
-        with self.borrowed():
+        with self.one_pass():
             return attention_pass(self.model, {"pixel_values": pixels}, layout)
 
     def trial_inputs(self) -> Inputs | None:

@@ -272,7 +272,7 @@ class ImageTextTarget(TargetModel):
 
     def _forward(self, inputs: Inputs, features: Features, encoded: Mapping[str, Tensor]) -> Tensor:
         """Logits of ``features``, or of what is ``encoded`` in place of a modality's features."""
-        with self.borrowed():
+        with self.one_pass():
             self.reader.prepare()
             # an encoder that is spared looks up no words that could be replaced
             with (

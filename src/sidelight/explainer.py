@@ -20,6 +20,7 @@ from sidelight.registry import nearest
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.head import is_constant
 from sidelight.settings import ObjectiveConfig, TrainingConfig
+from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.targets import TargetModel, as_target
 from sidelight.training import train_scorer
 from sidelight.types import Encoding, Inputs
@@ -44,6 +45,7 @@ class Explainer:
         self.training_metrics: dict[str, float] = {}
 
     @classmethod
+    @training_surroundings()
     def fit(
         cls,
         model: nn.Module | TargetModel,
@@ -84,13 +86,15 @@ class Explainer:
         train, eval = _with_eval(train, eval)
         torch.manual_seed(training_config.seed)
         network = new_scorer(target, train, scorer_config)
-        metrics = train_scorer(network, target, train, eval, output_dir, objective_config, training_config)
+        with kept_place(target.model):
+            metrics = train_scorer(network, target, train, eval, output_dir, objective_config, training_config)
         explainer = cls(target, network)
         explainer.training_metrics = metrics
         if is_main():
             explainer.save_pretrained(Path(output_dir) / "scorer")
         return explainer
 
+    @plain_passes()
     def explain(
         self, samples: Any, *, batch_size: int = 32, progress: bool = False, others: Any = None
     ) -> Any:
@@ -133,6 +137,7 @@ class Explainer:
             found += self._explain_samples(part, start, lent)
         return found
 
+    @plain_passes()
     def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
         """The bare tensors: the clean encoding and the scores of each modality, without a graph.
 
@@ -213,6 +218,8 @@ class Explainer:
         return save_scorer(Path(folder), self.scorer, self.target)
 
     @classmethod
+    @kept_random_state()
+    @plain_passes()
     def from_pretrained(
         cls,
         folder: str | os.PathLike[str],

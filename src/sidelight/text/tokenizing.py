@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
 from sidelight.text.samples import encodable, read_texts
+from sidelight.text.tokenizer_state import lent_tokenizer
 from sidelight.text.view import TextView, TruncationWarning, build_view
 
 #: tokenizers without a limit report a huge number
@@ -66,15 +67,16 @@ class Tokenizing:
                 "model.config.pad_token_id = tokenizer.pad_token_id."
             )
         parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
-        batch = self.tokenizer(
-            *parts,
-            padding="max_length" if self.pads_fully else len(texts) > 1,
-            padding_side=self.padding_side,
-            truncation=self.max_length is not None,
-            max_length=self.max_length,
-            return_special_tokens_mask=True,
-            return_attention_mask=True,
-        )
+        with lent_tokenizer(self.tokenizer):
+            batch = self.tokenizer(
+                *parts,
+                padding="max_length" if self.pads_fully else len(texts) > 1,
+                padding_side=self.padding_side,
+                truncation=self.max_length is not None,
+                max_length=self.max_length,
+                return_special_tokens_mask=True,
+                return_attention_mask=True,
+            )
         cut = [i for i in range(len(texts)) if self._truncated(batch, i)]
         if cut:
             warnings.warn(

@@ -22,6 +22,7 @@ from sidelight.scorers.head import is_constant
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.targets import TargetModel, as_target
+from sidelight.targets.lending import check_gradients_pass
 from sidelight.training import train_scorer
 from sidelight.types import Encoding, Inputs
 
@@ -40,7 +41,8 @@ class Explainer:
 
     def __init__(self, target: TargetModel, scorer: Scorer) -> None:
         self.target = target
-        self.scorer = scorer.to(target.device).eval()
+        # float32 whatever the caller's default dtype was when it was made
+        self.scorer = scorer.to(target.device, torch.float32).eval()
         #: metrics of the training that made the scorer, where it was trained here
         self.training_metrics: dict[str, float] = {}
 
@@ -83,11 +85,14 @@ class Explainer:
         )
         scorer_config, objective_config, training_config = settings
         target = as_target(model, processor, **rest)
+        check_gradients_pass(target.model)
         train, eval = _with_eval(train, eval)
         torch.manual_seed(training_config.seed)
         network = new_scorer(target, train, scorer_config)
         with kept_place(target.model):
-            metrics = train_scorer(network, target, train, eval, output_dir, objective_config, training_config)
+            metrics = train_scorer(
+                network, target, train, eval, output_dir, objective_config, training_config
+            )
         explainer = cls(target, network)
         explainer.training_metrics = metrics
         if is_main():

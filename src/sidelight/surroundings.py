@@ -42,7 +42,7 @@ def plain_passes() -> Iterator[None]:
     An explanation is of the model as it stands: in half precision where its weights are, else in float32.
     """
     with ExitStack() as inside:
-        for kind in ("cpu", torch.get_default_device().type, *_accelerators()):
+        for kind in ("cpu", *_accelerators()):
             if torch.is_autocast_enabled(kind):
                 inside.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":

@@ -100,7 +100,9 @@ def assert_process_unchanged(model: nn.Module | None = None, tokenizer: Any = No
     def look() -> dict[str, Any]:
         found = process_state()
         found |= {} if model is None else {f"model {k}": v for k, v in model_state(model).items()}
-        return found | ({} if tokenizer is None else {f"tokenizer {k}": v for k, v in tokenizer_state(tokenizer).items()})
+        return found | (
+            {} if tokenizer is None else {f"tokenizer {k}": v for k, v in tokenizer_state(tokenizer).items()}
+        )
 
     before = look()
     try:

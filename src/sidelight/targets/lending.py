@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from itertools import count
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
+
+from sidelight.errors import UnsupportedTargetError
 
 #: transformers marks a model that it has hooked for hidden states, and its hooks come from this module
 _MARK, _CAPTURING = "_output_capturing_hooks_installed", "transformers.utils.output_capturing"
@@ -71,7 +74,10 @@ class _Loan:
             if before.training:
                 module.training = True
             for parameter in before.trainable:
-                parameter.requires_grad_(True)
+                with torch.inference_mode(
+                    parameter.is_inference()
+                ):  # the only mode that may change such a flag
+                    parameter.requires_grad_(True)
             # left on, they keep the model from being pickled; hooks and mark go together
             for key in _captures(module) - before.captures:
                 del module._forward_hooks[key]
@@ -174,6 +180,16 @@ def _give_back(loans: Sequence[_Loan]) -> None:
 def _captures(module: nn.Module) -> set[int]:
     """Keys of the hooks that transformers put on ``module`` to collect hidden states."""
     return {k for k, h in module._forward_hooks.items() if getattr(h, "__module__", "") == _CAPTURING}
+
+
+def check_gradients_pass(model: nn.Module) -> None:
+    """Raise :class:`UnsupportedTargetError` for weights made in inference mode, which gradients cannot pass."""
+    name = next((n for n, p in model.named_parameters() if p.is_inference()), None)
+    if name is not None:
+        raise UnsupportedTargetError(
+            f"the weights of {type(model).__name__} ({name}, ...) were made inside torch.inference_mode(), so no gradient "
+            "can pass through them. Load the model outside of it; fit() itself may be called inside."
+        )
 
 
 # -- forks: a child must not inherit a pass, or a lock, of a thread that it does not have ----------

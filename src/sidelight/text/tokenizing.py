@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
+from sidelight.quiet import told_once, warn
 from sidelight.text.samples import encodable, read_texts
 from sidelight.text.tokenizer_state import lent_tokenizer
 from sidelight.text.view import TextView, TruncationWarning, build_view
@@ -79,7 +79,7 @@ class Tokenizing:
             )
         cut = [i for i in range(len(texts)) if self._truncated(batch, i)]
         if cut:
-            warnings.warn(
+            warn(
                 f"{len(cut)} of {len(texts)} texts are longer than {self.max_length} tokens and were cut "
                 f"(first: sample {cut[0]}); words beyond that get no score.",
                 TruncationWarning,
@@ -103,9 +103,7 @@ class Tokenizing:
             InputError: the tokenizer is written in Python and keeps no offsets.
         """
         texts = read_texts(samples, self.columns)
-        with warnings.catch_warnings():
-            # The views say it themselves, text by text.
-            warnings.simplefilter("ignore", TruncationWarning)
+        with told_once({TruncationWarning}):  # the views say it themselves, text by text
             batch = self._encode(texts)
         if not batch.encodings:
             raise InputError(

@@ -291,7 +291,7 @@ def _split_options(options: dict[str, Any], *settings: Any) -> tuple[tuple[Any, 
         own = {f.name: rest.pop(f.name) for f in dataclasses.fields(setting) if f.name in rest}
         filled.append(dataclasses.replace(setting, **own))
     known = [f.name for s in settings for f in dataclasses.fields(s)]
-    family = {"layers", "max_states", "max_length", "columns", "fused", "candidates", "threshold"}
+    family = {"layers", "max_states", "max_length", "columns", "fused", "layouts", "candidates", "threshold"}
     for name in rest:
         if name not in family:
             raise ConfigError(f"fit() has no option {name!r}.{nearest(name, [*known, *family])}")

@@ -23,13 +23,13 @@ _training = threading.RLock()
 @contextmanager
 def kept_random_state() -> Iterator[None]:
     """Whatever is seeded or drawn inside, the generators of random, numpy and torch go on as if it had not been."""
-    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
         yield
     finally:
         random.setstate(state[0])
-        np.random.set_state(state[1])
+        np.random.set_state(state[1])  # noqa: NPY002
         torch.set_rng_state(state[2])
         if on_gpu:
             torch.cuda.set_rng_state_all(on_gpu)
@@ -56,10 +56,12 @@ def training_surroundings() -> Iterator[None]:
 
     Works within ``no_grad``, ``inference_mode`` and autocast. Trainings of several threads take turns.
     """
-    with _training, kept_random_state(), _kept_flags(), plain_passes():
-        # in this order: leaving inference mode brings back the gradient mode from before it
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
+    with ExitStack() as inside:
+        for part in (_training, kept_random_state(), _kept_flags(), plain_passes()):
+            inside.enter_context(part)
+        inside.enter_context(torch.inference_mode(False))  # before the gradient mode, which it brings back
+        inside.enter_context(torch.enable_grad())
+        yield
 
 
 def _accelerators() -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def process_state() -> dict[str, Any]:
 
     return {
         "torch seed": torch.get_rng_state().tolist(),
-        "numpy seed": str(np.random.get_state()),
+        "numpy seed": str(np.random.get_state()),  # noqa: NPY002
         "random seed": random.getstate(),
         "environment": dict(os.environ),
         "folder": os.getcwd(),

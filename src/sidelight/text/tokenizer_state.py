@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 _guard = threading.Lock()
-_locks: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()  # type: ignore[valid-type]
+_locks: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
 
 
 @contextmanager

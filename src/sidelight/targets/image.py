@@ -315,10 +315,10 @@ class ImageTarget(TargetModel):
             raise self._no_states()
         return self._layouts.maps(raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
 
-    def tokens_map(self, tokens: Tensor, pixels: Tensor) -> Tensor:
-        """``[B, D, h, w]`` of other ``tokens`` ``[B, L, D]`` of ``pixels``, in the order in which the states' tokens are."""
-        size = (pixels.shape[-2], pixels.shape[-1])
-        return lay_out(tokens, self._layouts.of_tokens(), size, self._config("patch_size"))
+    def fused_map(self, fused: Tensor, pixels: Tensor) -> Tensor:
+        """``[B, D, h, w]`` of a map ``[B, D, h, w]``, or of tokens ``[B, L, D]`` in the order of the states' own."""
+        layout = self._layouts.of_tokens() if fused.ndim == 3 else ""
+        return lay_out(fused, layout, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
 
     def _picked(self, maps: Sequence[Tensor]) -> list[Tensor]:
         assert self._chosen is not None

@@ -357,7 +357,7 @@ class ImageTextTarget(TargetModel):
         image = self.image.read_states(out.image, stem, pixels)
         text = self.text.read_states(out.text, words)
         if self.fused and "image" in out.fused:
-            image += (self.image.tokens_map(out.fused["image"], pixels),)
+            image += (self.image.fused_map(out.fused["image"], pixels),)
         attended = self.text.attention(words).bool().unsqueeze(-1)
         if self.fused and "text" in out.fused:
             text += (torch.where(attended, out.fused["text"], torch.zeros_like(out.fused["text"])),)

@@ -87,7 +87,7 @@ def lay_out(state: Tensor, layout: str, image_size: tuple[int, int], patch_size:
 def find_layouts(
     states_of: States, pixels: Tensor, patch_size: Any = None, channels: frozenset[int] = frozenset()
 ) -> list[str | None]:
-    """How each state lies, ``None`` for one that is no map of the picture.
+    """How each state lies: ``None`` where that cannot be told, ``""`` for what has too few or many axes to be a map.
 
     Args:
         states_of: one pass.
@@ -97,27 +97,28 @@ def find_layouts(
     """
     size = (pixels.shape[-2], pixels.shape[-1])
     answers, places = _answers(states_of, pixels[:1])
-    scores = [_scores(a, places, size, patch_size) if a is not None else {} for a in answers]
+    scores = [_scores(a, places, size, patch_size) for a in answers]
     best = [max(s, key=s.__getitem__, default=None) for s in scores]
     sure = [b if b is not None and s[b] >= FOUND else None for b, s in zip(best, scores, strict=True)]
     found = []
     for answer, own, layout in zip(answers, scores, sure, strict=True):
-        believed = (
-            [layout] if layout or answer is None else _believed(answer, own, sure, channels, patch_size)
-        )
-        found.append(next((b for b in believed if b), None))
+        believed = [layout] if layout else _believed(answer, own, sure, channels, patch_size)
+        found.append(next(iter(believed), None if answer.shape else ""))
     return found
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """How strongly a state answers at each place; per axis taken for channels, ``[N, ...]`` of the other axes."""
+    """How strongly a state answers at each place; per axis taken for channels, ``[N, ...]`` of the other axes.
+
+    The shape is empty for what can be no map.
+    """
 
     shape: tuple[int, ...]
     by_channels: dict[int, Tensor]
 
 
-def _answers(states_of: States, pixels: Tensor) -> tuple[list[_Answer | None], Tensor]:
+def _answers(states_of: States, pixels: Tensor) -> tuple[list[_Answer], Tensor]:
     """The answer of each state to a block at each of ``N`` places, and ``[N, 2]`` row and column of the places."""
     blocks, places = _probes(pixels)
     base, probes = blocks[:1], blocks[1:]
@@ -128,14 +129,21 @@ def _answers(states_of: States, pixels: Tensor) -> tuple[list[_Answer | None], T
         moved = [tensor_of(s) for s in states_of(chunk)]
         for kept, a, b in zip(parts, moved, still, strict=True):
             if a is not None and b is not None and a.shape[1:] == b.shape[1:] and len(a) == len(chunk):
-                change = a.float() - b.float()
+                change = _change(a, b)
                 kept.append({c: change.norm(dim=c) for c in range(1, a.ndim)})
-    found: list[_Answer | None] = []
+    found = []
     for kept, b in zip(parts, still, strict=True):
-        whole = b is not None and sum(len(k[1]) for k in kept) == len(probes)
-        joined = {c: torch.cat([k[c] for k in kept]).cpu() for c in kept[0]} if whole and kept else {}
-        found.append(_Answer(tuple(b.shape), joined) if b is not None and joined else None)
+        whole = kept and sum(len(k[1]) for k in kept) == len(probes)
+        joined = {c: torch.cat([k[c] for k in kept]).cpu() for c in kept[0]} if whole else {}
+        found.append(_Answer(() if b is None else tuple(b.shape), joined))
     return found, places
+
+
+def _change(moved: Tensor, still: Tensor) -> Tensor:
+    """What the block changed, zero where that is no more than rounding."""
+    change = moved.float() - still.float()
+    rounding = 8 * torch.finfo(still.dtype).eps * still.float().abs().amax()
+    return torch.where(change.abs() > rounding, change, torch.zeros_like(change))
 
 
 def _probes(pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,7 +166,9 @@ def _scores(
     answer: _Answer, places: Tensor, image_size: tuple[int, int], patch_size: Any
 ) -> dict[str, float]:
     """How well each layout that the state may have agrees with where the block was."""
-    found = {}
+    found: dict[str, float] = {}
+    if not answer.by_channels:
+        return found
     for layout in MAPS if len(answer.shape) == 4 else TOKENS:
         axes = layout.split("+")[0]
         strength = answer.by_channels[axes.index("C")].unsqueeze(-1)
@@ -218,6 +228,8 @@ def _believed(
     patch_size: Any,
 ) -> list[str]:
     """Layouts that something else than the answers speaks for, best first, and the answers not against."""
+    if not scores:
+        return []
     if len(answer.shape) == 3:
         alike = [o for o in others if o is not None and "N" in o]
         known = ["BNC"] if patch_size is not None else []
@@ -233,7 +245,7 @@ def _believed(
 
 def _not_against(scores: dict[str, float], layout: str) -> bool:
     """Whether the answers leave room for ``layout``: none other agrees better, or nothing answers at all."""
-    if not any(scores.values()):
+    if all(score in (0.0, -1.0) for score in scores.values()):
         return True
     return layout in scores and scores[layout] >= max(BELIEVED, max(scores.values()) - 0.1)
 
@@ -267,7 +279,7 @@ class StateLayouts:
         each = [given] if isinstance(given, str) else given
         if each is not None and not all(layout is None or isinstance(layout, str) for layout in each):
             raise ConfigError(f"layouts must be texts such as {LAYOUTS[0]!r}; got {given!r}.")
-        self._each = None if each is None else [check_layout(e) if e is not None else None for e in each]
+        self._each = None if each is None else [check_layout(e) if e else e for e in each]
         self._same = self._each[0] if self._each is not None and isinstance(given, str) else None
         self._assumed = assumed
 
@@ -291,7 +303,7 @@ class StateLayouts:
         """
         found = find_layouts(states_of, pixels, patch_size, configured_channels(config))
         lost = [i for i, layout in enumerate(found) if layout is None]
-        if found and len(lost) == len(found) or (names and lost):
+        if lost and (names or not any(found)):
             what = f"layer {names[lost[0]]!r}" if names and lost else "any hidden state"
             raise UnsupportedTargetError(
                 f"it cannot be told which axes of {what} are height and width: a block that was moved over a picture moved "

@@ -129,7 +129,7 @@ def load_scorer(source: str | os.PathLike[str], revision: str | None = None) -> 
         raise CheckpointError(f"{folder / CONFIG} is not a sidelight scorer (format {found!r}).")
     try:
         known = {k: v for k, v in config["scorer"].items() if k in ScorerConfig.__dataclass_fields__}
-        scorer = Scorer(spec_from_dict(config["spec"]), ScorerConfig(**known))
+        scorer = Scorer(spec_from_dict(config["spec"]), ScorerConfig(**known)).float()  # any default dtype
         target = {k: config["target"][k] for k in ("family", "name", "fingerprint", "processor", "options")}
         TARGETS[target["family"]]
     except (KeyError, TypeError, ValueError, AttributeError, SidelightError) as error:

@@ -42,6 +42,7 @@ from sidelight.models.classifier import (
 from sidelight.processes import is_main, process_count, wait
 from sidelight.run_folder import claim_run, load_run_config
 from sidelight.scorers import ScorerConfig
+from sidelight.surroundings import kept_random_state
 from sidelight.targets import TARGETS, TargetModel, as_target
 
 log = logging.getLogger(__name__)
@@ -153,6 +154,7 @@ class Run:
         options = (section or self.config.target).options
         return as_target(model, processor, family=self._family(), **options)
 
+    @kept_random_state()
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
         torch.manual_seed(section.training.seed if section.training else 0)
         if section.pretrained is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidelight.errors import CheckpointError
-from sidelight.files import read_json, recover_folder, replace_file, replace_folder, write_json, write_text
+from sidelight.files import read_json, replace_file, write_json, write_text
+from sidelight.folders import recover_folder, replace_folder
+from sidelight.ownership import MANIFEST, own_folder
 
 
 class Killed(BaseException):
@@ -19,10 +20,12 @@ class Killed(BaseException):
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir())
+    """Names in ``folder``, the manifest left out."""
+    return sorted(p.name for p in folder.iterdir() if p.name != MANIFEST)
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    own_folder(tmp_path / "deep")
     write_text(tmp_path / "deep" / "a.txt", "old")
     write_text(tmp_path / "deep" / "a.txt", "новый")
     assert (tmp_path / "deep" / "a.txt").read_text(encoding="utf-8") == "новый"
@@ -104,21 +107,27 @@ def test_a_failure_of_either_rename_keeps_one_whole_folder(
     assert names(tmp_path) == ["run"]
 
 
-def test_a_hard_kill_between_the_renames_is_recovered(tmp_path: Path) -> None:
+def left_by_a_kill(folder: Path) -> Path:
     """What lies there when the process is gone after the first rename: no clean-up ran."""
-    (tmp_path / "run.old").mkdir()
-    (tmp_path / "run.old" / "a.txt").write_text("old")
-    (tmp_path / ".run.12345678.tmp").mkdir()
-    (tmp_path / ".run.12345678.tmp" / "a.txt").write_text("new, but nobody said it was whole")
+    with replace_folder(folder / "run") as tmp:
+        (tmp / "a.txt").write_text("old")
+    (folder / "run").rename(folder / ".run.0123abcd.old")
+    (folder / ".run.12345678.tmp").mkdir()
+    (folder / ".run.12345678.tmp" / "a.txt").write_text("new, but nobody said it was whole")
+    return folder / "run"
 
-    recover_folder(tmp_path / "run")
-    recover_folder(tmp_path / "run")  # once more does no harm
 
-    assert (tmp_path / "run" / "a.txt").read_text() == "old"
-    with replace_folder(tmp_path / "run") as tmp:
+def test_a_hard_kill_between_the_renames_is_recovered(tmp_path: Path) -> None:
+    run = left_by_a_kill(tmp_path)
+    recover_folder(run)
+    recover_folder(run)  # once more does no harm
+
+    assert (run / "a.txt").read_text() == "old"
+    with replace_folder(run) as tmp:
         (tmp / "a.txt").write_text("newer")
-    assert (tmp_path / "run" / "a.txt").read_text() == "newer"
-    assert not (tmp_path / "run.old").exists()
+    assert (run / "a.txt").read_text() == "newer"
+    assert not list(tmp_path.glob("*.old"))
+    assert not list(tmp_path.glob(".run.*.old"))
 
 
 def test_an_old_copy_never_replaces_a_folder_that_is_there(tmp_path: Path) -> None:
@@ -131,24 +140,17 @@ def test_an_old_copy_never_replaces_a_folder_that_is_there(tmp_path: Path) -> No
     assert not (tmp_path / "never").exists()
 
 
-def test_saving_after_an_unrecovered_kill_does_not_lose_the_old_copy_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "run.old").mkdir()
-    (tmp_path / "run.old" / "a.txt").write_text("old")
-    removed: list[str] = []
-    remove = shutil.rmtree
-    monkeypatch.setattr(shutil, "rmtree", lambda p, **k: (removed.append(Path(p).name), remove(p, **k)))
-    with pytest.raises(ValueError, match="stop"), replace_folder(tmp_path / "run"):
+def test_saving_after_an_unrecovered_kill_does_not_lose_the_old_copy_first(tmp_path: Path) -> None:
+    run = left_by_a_kill(tmp_path)
+    with pytest.raises(ValueError, match="stop"), replace_folder(run):
         raise ValueError("stop")
-    assert "run.old" not in removed
-    recover_folder(tmp_path / "run")
-    assert (tmp_path / "run" / "a.txt").read_text() == "old"
+    assert (run / "a.txt").read_text() == "old"
 
 
 def test_json_round_trip_and_its_errors(tmp_path: Path) -> None:
     value = {"a": [1, 2.5, None, "ö"], "b": {"c": True}}
     write_json(tmp_path / "a.json", value)
+    write_json(tmp_path / "a.json", value)  # the same content is no loss
     assert read_json(tmp_path / "a.json") == value
     with pytest.raises(CheckpointError, match="no file"):
         read_json(tmp_path / "b.json")

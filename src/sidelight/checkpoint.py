@@ -11,7 +11,9 @@ from typing import Any
 from torch import nn
 
 from sidelight.errors import CheckpointError, SidelightError
-from sidelight.files import read_json, recover_folder, replace_folder, write_json
+from sidelight.files import read_json, write_json
+from sidelight.folders import recover_folder, replace_folder
+from sidelight.ownership import MARK, overwriting
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
 from sidelight.targets import TARGETS, TargetModel, as_target
@@ -75,8 +77,15 @@ class SavedScorer:
             ) from error
 
 
-def save_scorer(folder: Path, scorer: Scorer, target: TargetModel) -> Path:
-    """Write ``folder`` at once; an older checkpoint stays until the new one is complete."""
+def save_scorer(folder: Path, scorer: Scorer, target: TargetModel, overwrite: bool = False) -> Path:
+    """Write ``folder`` at once; an older checkpoint stays until the new one is complete.
+
+    Files of others in the folder stay. Where they have the names of ours they are replaced with ``overwrite`` only.
+
+    Raises:
+        CheckpointError: the disk refused.
+        ForeignFileError: ``folder`` is a file or link, or holds a file of somebody else with the name of one of ours.
+    """
     from safetensors.torch import save_file
 
     import sidelight
@@ -88,10 +97,15 @@ def save_scorer(folder: Path, scorer: Scorer, target: TargetModel) -> Path:
         "spec": spec_to_dict(scorer.spec),
         "target": target.identity(),
     }
-    with replace_folder(folder) as tmp:
+    advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."
+    # the configuration comes last: where it stands, the weights are there
+    with (
+        overwriting(overwrite),
+        replace_folder(folder, last=[CONFIG], listed=False, advice=advice) as tmp,
+    ):
         state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
         try:
-            save_file(state, str(tmp / WEIGHTS))
+            save_file(state, str(tmp / WEIGHTS), metadata={MARK: FORMAT})
         except SidelightError:
             raise
         except Exception as error:  # safetensors has an error of its own for a full disk

@@ -42,6 +42,14 @@ class CheckpointError(SidelightError, OSError):
     """A saved file is missing, truncated, corrupt, or could not be written."""
 
 
+class ForeignFileError(CheckpointError, FileExistsError):
+    """A file, folder or link that sidelight did not write stands where something would be written."""
+
+
+class BusyFolderError(CheckpointError):
+    """Another process or thread works in the folder."""
+
+
 class CollapseError(SidelightError, RuntimeError):
     """Training produced maps that carry no information (all scores equal)."""
 

@@ -23,11 +23,13 @@ from typing import Any
 
 import torch
 
-from sidelight.config import RunConfig, TargetSection, dump_config, load_config
+from sidelight.config import RunConfig, TargetSection, load_config
 from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
-from sidelight.files import find_pretrained, find_weights, read_json, recover_folder, write_json, write_text
+from sidelight.files import find_pretrained, find_weights, read_json, write_json
+from sidelight.folders import is_target_folder, recover_folder
+from sidelight.locks import hold
 from sidelight.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.models.classifier import (
     AUTO_CLASSES,
@@ -37,6 +39,7 @@ from sidelight.models.classifier import (
     train_classifier,
 )
 from sidelight.processes import is_main, process_count, wait
+from sidelight.run_folder import claim_run, load_run_config
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TARGETS, TargetModel, as_target
 
@@ -56,11 +59,11 @@ class Run:
 
         Raises:
             ConfigError: ``folder`` was made with another data set, target or scorer.
+            ForeignFileError: files of somebody else have the names of the run's; nothing is written.
         """
         path = folder / "config.yaml"
-        text = dump_config(config)
-        if path.is_file():
-            found = load_config(path)
+        found = load_run_config(path)
+        if found is not None:
             changed = [
                 part
                 for part in ("data", "target", "scorer", "objective", "training")
@@ -71,7 +74,7 @@ class Run:
                     f"{folder} holds a run whose {', '.join(changed)} differ(s) from this configuration; "
                     "choose another --out, or remove the folder."
                 )
-        write_text(path, text)
+        claim_run(folder, config)
         return cls(folder, config)
 
     @classmethod
@@ -123,7 +126,7 @@ class Run:
     def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
         """The classifier that a finished training or conversion left in ``folder``; ``None`` where there is none."""
         recover_folder(folder)
-        if not (folder / "metrics.json").is_file():
+        if not is_target_folder(folder):
             return None
         family = TARGETS[self._family()]
         return self._wrap(family.load_model(str(folder)), family.load_processor(str(folder), {}), section)
@@ -169,6 +172,10 @@ class Run:
 
     def fit(self) -> dict[str, Any]:
         """Train what is not trained yet; returns the facts that ``fit.json`` keeps."""
+        with hold(self.folder, "fit"):
+            return self._fit()
+
+    def _fit(self) -> dict[str, Any]:
         target = self.open_target()
         facts = self._facts()
         if "accuracy" not in facts["target"]:

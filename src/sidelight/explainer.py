@@ -14,8 +14,10 @@ from sidelight.checkpoint import load_scorer, save_scorer
 from sidelight.data.collate import Collator
 from sidelight.errors import ConfigError, InputError, TargetMismatchError
 from sidelight.explanation import Explanation
+from sidelight.folders import folder_path
 from sidelight.modality_share import modality_shares
-from sidelight.processes import is_main
+from sidelight.output_folder import training_place
+from sidelight.processes import in_main
 from sidelight.registry import nearest
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.head import is_constant
@@ -42,6 +44,8 @@ class Explainer:
         self.scorer = scorer.to(target.device).eval()
         #: metrics of the training that made the scorer, where it was trained here
         self.training_metrics: dict[str, float] = {}
+        #: folder of the training that made the scorer, where it was trained here
+        self.output_dir: Path | None = None
 
     @classmethod
     def fit(
@@ -54,7 +58,7 @@ class Explainer:
         scorer: ScorerConfig | None = None,
         objective: ObjectiveConfig | None = None,
         training: TrainingConfig | None = None,
-        output_dir: str | os.PathLike[str] = "sidelight-run",
+        output_dir: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Explainer:
         """Train a scorer beside ``model``, which is left exactly as it was.
@@ -68,13 +72,19 @@ class Explainer:
             processor: the model's image processor, tokenizer, or :class:`ImageTransform`.
             scorer, objective, training: settings; defaults follow the thesis. Fields may also be
                 given directly, e.g. ``epochs=1, label="prediction"``.
-            output_dir: checkpoints, ``log.csv`` and the fitted scorer; a killed run continues from it.
+            output_dir: checkpoints, ``log.csv`` and the fitted scorer. A killed training of the same model, rows and
+                settings continues from it, a finished one is taken up again, any other is refused. Default: a fresh
+                ``sidelight-runs/<date>-<time>-<random>``; ``Explainer.output_dir`` tells it.
             options: fields of the three settings, or of the target family (``layers=...``).
 
         Raises:
             InputError: no data, or data the model cannot take.
             CollapseError: training produced constant maps.
             UnsupportedTargetError: the model gives no hidden states.
+            ConfigError: ``output_dir`` holds another training.
+            ForeignFileError: it holds files of somebody else that have the names of ours; they stay.
+            BusyFolderError: another process or thread trains there.
+            CheckpointError: the disk refused.
         """
         settings, rest = _split_options(
             options, scorer or ScorerConfig(), objective or ObjectiveConfig(), training or TrainingConfig()
@@ -84,11 +94,11 @@ class Explainer:
         train, eval = _with_eval(train, eval)
         torch.manual_seed(training_config.seed)
         network = new_scorer(target, train, scorer_config)
-        metrics = train_scorer(network, target, train, eval, output_dir, objective_config, training_config)
-        explainer = cls(target, network)
-        explainer.training_metrics = metrics
-        if is_main():
-            explainer.save_pretrained(Path(output_dir) / "scorer")
+        with training_place(output_dir) as place:
+            metrics = train_scorer(network, target, train, eval, place, objective_config, training_config)
+            explainer = cls(target, network)
+            explainer.training_metrics, explainer.output_dir = metrics, place
+            in_main(lambda: explainer.save_pretrained(place / "scorer"))
         return explainer
 
     def explain(
@@ -204,13 +214,18 @@ class Explainer:
             )
         return out
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+    def save_pretrained(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write scorer weights (safetensors) and config, with the target's id, revision and weight hash.
+
+        Args:
+            folder: made where it is missing. Files of others in it stay.
+            overwrite: replace files of others that have the names of ours: ``config.json``, ``scorer.safetensors``.
 
         Raises:
             CheckpointError: the disk refused; an older checkpoint in ``folder`` is left as it was.
+            ForeignFileError: ``folder`` is a file or a link, or such a file stands in it.
         """
-        return save_scorer(Path(folder), self.scorer, self.target)
+        return save_scorer(folder_path(folder), self.scorer, self.target, overwrite)
 
     @classmethod
     def from_pretrained(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidelight.errors import CheckpointError, InputError
+from sidelight.files import file_path
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
     from matplotlib.axes import Axes
@@ -122,6 +123,7 @@ class Explanation:
 
         Raises:
             CheckpointError: the disk refused; an earlier file is left as it was.
+            ForeignFileError: a file that sidelight did not write has this name.
         """
         from sidelight.viz.explanation import explanation_page
         from sidelight.viz.export import write_atomic
@@ -184,7 +186,8 @@ class Explanation:
             The paths of the picture and of the data.
 
         Raises:
-            CheckpointError: the disk refused; earlier files are left as they were.
+            CheckpointError: the disk refused, or ``path`` names no file; earlier files are left as they were.
+            ForeignFileError: a file that sidelight did not write has one of these names; nothing is written.
         """
         from sidelight.viz.export import to_png, write_atomic
 
@@ -250,7 +253,7 @@ def _plain(value: Any) -> Any:
 
 
 def _paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    stem = Path(path)
+    stem = file_path(path)
     if stem.suffix.lower() in (".png", ".json"):
         stem = stem.with_suffix("")
     return stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".json")

@@ -1,17 +1,22 @@
-"""Atomic writes: a reader sees the old content or the new, never half of it. Places of weights and models."""
+"""Atomic writes: a reader sees the old content or the new, never half of it. Places of weights and models.
+
+No writer here replaces what sidelight did not write (:mod:`sidelight.ownership`).
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sidelight.errors import CheckpointError
+from sidelight.errors import CheckpointError, SidelightError
+from sidelight.folders import recover_folder as recover_folder
+from sidelight.folders import replace_folder as replace_folder
+from sidelight.ownership import file_digest, foreign, may_replace, record
 
 
 @contextmanager
@@ -20,61 +25,55 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         CheckpointError: the file could not be written; what stood at ``path`` is untouched.
+        ForeignFileError: at ``path`` is something that sidelight did not write; it is untouched.
     """
-    final = Path(path)
-    tmp = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp")
+    final = file_path(path)
+    tmp = _beside(final, "tmp")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield tmp
+        _require_replaceable(final, tmp)
+        record(final, tmp)  # first, because a kill may come between the two
         os.replace(tmp, final)
+    except SidelightError:
+        raise
     except OSError as error:
-        raise CheckpointError(
-            f"could not write {final}: {error}. What was there before is untouched; "
-            "free some space or choose another folder."
-        ) from error
+        raise _not_written(final, error) from error
     finally:
         with suppress(OSError):  # e.g. the folder is a file; that error is on its way already
             tmp.unlink(missing_ok=True)
 
 
-@contextmanager
-def replace_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of ``path`` when the block succeeds.
-
-    A kill between the two renames leaves the old content in ``<name>.old``, from which
-    :func:`recover_folder` restores it.
+def file_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` as a :class:`Path` that names a file.
 
     Raises:
-        CheckpointError: something could not be written; what stood at ``path`` is untouched.
+        CheckpointError: it is empty, a root or a folder's ``..``, or holds a null character.
     """
-    final = Path(path)
-    tmp = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp")
-    old = final.with_name(final.name + ".old")
-    try:
-        tmp.mkdir(parents=True)
-        yield tmp
-        if final.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(final, old)
-        os.replace(tmp, final)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"could not write {final}: {error}. What was there before is untouched; "
-            "free some space or choose another folder."
-        ) from error
-    finally:
-        with suppress(OSError):
-            recover_folder(final)
-        shutil.rmtree(tmp, ignore_errors=True)
+    text = os.fspath(path)
+    if Path(text).name in ("", ".", "..") or "\0" in text:
+        raise CheckpointError(f"{text!r} names no file: give a name to write to, e.g. 'results/map'.")
+    return Path(text)
 
 
-def recover_folder(path: str | os.PathLike[str]) -> None:
-    """Put ``<name>.old`` back where a kill between two renames left no folder."""
-    final = Path(path)
-    old = final.with_name(final.name + ".old")
-    if not final.exists() and old.is_dir():
-        os.replace(old, final)
+def _require_replaceable(final: Path, tmp: Path) -> None:
+    if may_replace(final):
+        return
+    alike = final.is_file() and not final.is_symlink() and file_digest(final) == file_digest(tmp)
+    if not alike:  # nothing is lost where the same content takes its place
+        raise foreign(final)
+
+
+def _beside(final: Path, kind: str) -> Path:
+    """A name that nobody has: hidden, beside ``final``, ending in ``kind``."""
+    return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.{kind}")
+
+
+def _not_written(final: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"could not write {final}: {error}. What was there before is untouched; "
+        "free some space or choose another folder."
+    )
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -7,7 +7,7 @@ Without a launcher there is one process, and everything here costs nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -112,6 +112,33 @@ def agreed(training: bool = False) -> Iterator[None]:
         _tell(f"{type(error).__name__}: {error}")
         raise
     _exchange(None)
+
+
+def in_main(step: Callable[[], object]) -> None:
+    """Run ``step`` in the main process, while the others wait; where it fails there, it fails in all.
+
+    Raises:
+        PeerError: in the other processes, where it failed.
+    """
+    failure: SidelightError | None = None
+    if is_main():
+        try:
+            step()
+        except SidelightError as error:
+            failure = error
+    if process_count() > 1:
+        told = _tell(None if failure is None else str(failure))
+        if failure is None and told[0] is not None:
+            raise PeerError(f"process 0 of {process_count()} failed: {told[0]}")
+    if failure is not None:
+        raise failure
+
+
+def from_main(make: Callable[[], str]) -> str:
+    """What ``make`` gives in the main process, in every process."""
+    if process_count() == 1:
+        return make()
+    return str(_tell(make() if is_main() else None)[0])
 
 
 def _exchange(failure: str | None) -> None:

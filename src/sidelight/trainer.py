@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from sidelight.data.lengths import LengthSampler, row_lengths
-from sidelight.errors import ConfigError
+from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.processes import process_count
 from sidelight.registry import nearest
 from sidelight.training import TrainingConfig, check_collapse, steps_per_epoch
-from sidelight.training_folder import append_csv, read_csv
+from sidelight.training_folder import append_csv, drop_checkpoints, mark_checkpoint, read_csv
 
 
 class LengthTrainer(Trainer):
@@ -46,6 +46,8 @@ class ScorerTrainer(LengthTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # the Trainer removes old checkpoints by their names, whoever wrote them: that is done here instead
+        self.kept_checkpoints, self.args.save_total_limit = self.args.save_total_limit, None
         self.model_accepts_loss_kwargs = False
         self._sums: dict[str, Tensor] = {}
         self._samples = 0
@@ -87,6 +89,24 @@ class ScorerTrainer(LengthTrainer):
             logs = {**logs, **self._means()}
             self._sums, self._samples = {}, 0
         super().log(logs, *args, **kwargs)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        try:
+            if self.args.should_save:
+                mark_checkpoint(checkpoint)
+            super()._save_checkpoint(model, trial)
+        except SidelightError:
+            raise
+        except Exception as error:  # torch and safetensors have errors of their own for a full disk
+            raise CheckpointError(
+                f"could not write {checkpoint}: {error}. Checkpoints written before are whole: free some space and "
+                "call again, and the training goes on from the last one."
+            ) from error
+        if self.args.should_save:
+            drop_checkpoints(
+                checkpoint.parent, self.kept_checkpoints or None, self.state.best_model_checkpoint
+            )
 
     def _collect(self, outputs: dict[str, Tensor], inputs: dict[str, Tensor]) -> None:
         # Sums stay tensors until they are logged: a GPU need not wait for every step.
@@ -146,7 +166,6 @@ def build_trainer(
     world_size = process_count()
     per_epoch = steps_per_epoch(len(train), config, world_size)
     set_seed(config.seed)
-    output_dir.mkdir(parents=True, exist_ok=True)
     args = _arguments(output_dir, config, per_epoch)
     csv_log = CsvLog(output_dir / "log.csv")
     callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse)]

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,11 @@ from sidelight.scorers.head import is_constant, straight_through
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.targets import TargetModel
 from sidelight.targets.removal import blind_fills, granted_classes
-from sidelight.training_folder import best_checkpoint, claim_folder, is_finished
+from sidelight.training_folder import best_checkpoint, claim_folder, is_finished, require_own_training
+from sidelight.training_identity import training_identity
 from sidelight.types import Encoding, Inputs, Scores
 
 log = logging.getLogger(__name__)
-
-#: settings that change how a training goes on but not what comes out of it
-NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints")
 
 #: share of constant maps from which a scorer counts as collapsed: in all modalities, and in one of several
 COLLAPSED, ONE_COLLAPSED = 0.5, 0.9
@@ -228,7 +225,10 @@ def train_scorer(
 
     Raises:
         CollapseError: most validation maps are constant.
-        ConfigError: ``output_dir`` holds the checkpoints of another training.
+        ConfigError: ``output_dir`` holds another training.
+        ForeignFileError: it holds files of somebody else that have the names of ours.
+        BusyFolderError: another process or thread trains there.
+        CheckpointError: the disk refused; what was saved before is whole, and the same call goes on from it.
         InputError: a data set is empty.
     """
     from safetensors.torch import load_file
@@ -241,13 +241,8 @@ def train_scorer(
             raise InputError(f"the {name} data set is empty: give at least one row.")
     module = ScorerObjective(scorer, target, objective_config)
     folder = Path(output_dir)
-    about = {
-        "target": target.fingerprint(),
-        "scorer": scorer.config.to_dict(),
-        "objective": asdict(objective_config),
-        "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},
-        "rows": [len(train), len(evaluation)],
-    }
+    require_own_training(folder)  # said before the rows are read
+    about = training_identity(scorer, target, train, evaluation, objective_config, config)
     resume = claim_folder(folder, about, config.resume)
     trainer = build_trainer(module, Collator(target), train, evaluation, folder, config)
     bar = show_progress(trainer, "scorer")
@@ -255,6 +250,9 @@ def train_scorer(
         with target.borrowed():
             warn_of_removal(target, train, objective_config.fills)
             if resume is not None and is_finished(resume):
+                log.info(
+                    "%s holds this very training, finished: it is taken up again, nothing is trained", folder
+                )
                 module.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
                 seconds = trainer.csv_log.seconds
             else:

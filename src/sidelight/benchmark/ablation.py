@@ -36,7 +36,8 @@ from sidelight.benchmark.run import (
 from sidelight.errors import CollapseError, ConfigError
 from sidelight.experiment import Run
 from sidelight.explainer import Explainer, new_scorer
-from sidelight.files import read_json, recover_folder, replace_file, write_json
+from sidelight.files import read_json, replace_file, write_json
+from sidelight.folders import recover_folder
 from sidelight.objective import masked_mean
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from sidelight.experiment import Run
 from sidelight.files import read_json
 from sidelight.masking import default_fills
 from sidelight.metrics import METRICS
+from sidelight.run_folder import remove_file, remove_ours
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Cell:
         changed = self.changed
         parts = [p for p in changed if p in SECTIONS]
         if parts and not self.started:
-            (self.folder / "config.yaml").unlink()
+            remove_file(self.folder / "config.yaml")
         elif parts:
             raise ConfigError(
                 f"variant {self.variant.name!r} was trained with another {', '.join(parts)} before: give the "
@@ -116,12 +116,12 @@ class Cell:
     def drop_measurement(self) -> None:
         """Forget what was measured; the scorer stays."""
         for name in ("cell.json", "scores.parquet"):
-            (self.folder / name).unlink(missing_ok=True)
+            remove_file(self.folder / name)
         self.drop_parts()
 
     def drop_parts(self) -> None:
         """Remove the finished batches of an evaluation."""
-        shutil.rmtree(self.folder / "evaluation", ignore_errors=True)
+        remove_ours(self.folder / "evaluation")
 
     def scores(self) -> pd.DataFrame:
         """Stored rows (sample, modality, granularity, fill, metric, value) with ``variant`` and ``seed``."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sidelight.data.collate import Collator
 from sidelight.data.lengths import row_lengths
 from sidelight.errors import ConfigError
-from sidelight.files import replace_folder
+from sidelight.folders import replace_folder
 from sidelight.models.settings import ClassifierTraining
 from sidelight.processes import is_main
 from sidelight.registry import nearest

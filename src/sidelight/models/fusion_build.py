@@ -22,7 +22,8 @@ from sidelight.config import (
 )
 from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import ConfigError
-from sidelight.files import find_pretrained, recover_folder
+from sidelight.files import find_pretrained
+from sidelight.folders import recover_folder
 from sidelight.models.classifier import AUTO_CLASSES, architecture_config, new_classifier, train_classifier
 from sidelight.models.encoders import encoder_options, new_encoder
 from sidelight.models.fusion import FusionClassifier

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
 from sidelight.errors import InputError
+from sidelight.ownership import HTML_MARK
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
 
@@ -92,7 +93,7 @@ def explanation_page(explanation: Explanation) -> str:
     """:func:`explanation_html` as a page of its own."""
     title = html.escape(f"{explanation.label} {explanation.probability:.1%}")
     return (
-        f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
         f'<body style="margin:24px">{explanation_html(explanation)}</body></html>\n'
     )

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sidelight.files import replace_file
+from sidelight.files import file_path, replace_file
+from sidelight.ownership import MARK, require_free
 from sidelight.viz import style
 
 
@@ -21,7 +22,7 @@ def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:
     """The figure as PNG bytes."""
     buffer = io.BytesIO()
     with style.house_style():
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": MARK})
     return buffer.getvalue()
 
 
@@ -29,7 +30,7 @@ def to_pdf(figure: Figure) -> bytes:
     """The figure as PDF bytes, fonts embedded; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with style.house_style(pdf__fonttype=42):
-        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": MARK})
     return buffer.getvalue()
 
 
@@ -94,7 +95,9 @@ def write_atomic(files: Mapping[Path, bytes]) -> None:
 
     Raises:
         CheckpointError: a file could not be written; no temporary file is left behind.
+        ForeignFileError: something that sidelight did not write has the name of one of them; nothing is written.
     """
+    require_free(file_path(path) for path in files)
     with ExitStack() as stack:
         temporary = {path: stack.enter_context(replace_file(path)) for path in files}
         for path, content in files.items():

@@ -8,7 +8,6 @@ were shuffled (the data randomisation of Adebayo et al. 2018), and explained by 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -32,9 +31,11 @@ from sidelight.benchmark.sanity.tables import Table, Tally, by_metric, choose, m
 from sidelight.benchmark.settings import EvalBatch, Method
 from sidelight.data.collate import split_row
 from sidelight.explainer import Explainer
-from sidelight.files import read_json, recover_folder, write_json
+from sidelight.files import read_json, write_json
+from sidelight.folders import recover_folder
 from sidelight.models.classifier import accuracy, train_classifier
 from sidelight.targets import TargetModel
+from sidelight.training_folder import drop_checkpoints
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,8 +158,7 @@ def retrained(
     )
     metrics = {k: round(v, 6) for k, v in explainer.training_metrics.items() if v == v}
     write_json(folder / "metrics.json", metrics)
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
+    drop_checkpoints(folder)
     return explainer, metrics
 
 

@@ -27,6 +27,7 @@ from sidelight.targets.states import (
     select_states,
     tokens_to_grid,
 )
+from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
 #: how an :class:`ImageTransform` is kept beside a saved model
@@ -66,7 +67,10 @@ class ImageTarget(TargetModel):
         max_states: int = 4,
         states: Sequence[int] | None = None,
     ) -> None:
+        model = plain_model(model)
         super().__init__(model)
+        #: as it was given; the model by itself is called with it
+        self.processor = processor
         self.transform: ImageTransform | None = as_transform(processor)
         self.layers = tuple(layers)
         self.max_states = max_states
@@ -148,6 +152,8 @@ class ImageTarget(TargetModel):
         """The transform in ``state``, or what is kept beside the model ``name``; ``None`` where there is nothing."""
         if state:
             return ImageTransform.from_dict(state)
+        if not name:
+            return None
         kept = Path(name) / TRANSFORM_FILE
         if kept.is_file():
             return ImageTransform.from_dict(read_json(kept))
@@ -238,7 +244,8 @@ class ImageTarget(TargetModel):
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.borrowed():
-            out = self.model(pixel_values=features["image"]) if self._is_hf else self.model(features["image"])
+            pixels = features["image"].to(float_type(self.model))
+            out = self.model(pixel_values=pixels) if self._is_hf else self.model(pixels)
             return _logits(out)
 
     def _encode(self, inputs: Inputs) -> Encoding:
@@ -331,7 +338,17 @@ class ImageTarget(TargetModel):
         sides = (size, size) if isinstance(size, int) else tuple(size)
         return self.to_device({"pixel_values": torch.zeros(1, channels, *sides)})
 
+    @property
+    def is_huggingface(self) -> bool:
+        """Whether the model is of transformers' kind, which takes ``pixel_values`` by name."""
+        return self._is_hf
+
+    def read_logits(self, out: Any) -> Tensor:
+        """``[B, K]`` logits of what the model returned."""
+        return _logits(out)
+
     def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
+        pixels = pixels.to(float_type(self.model))
         if self._hooked is not None:
             with self._hooked.capture() as captured:
                 out = self.model(pixel_values=pixels) if self._is_hf else self._plain(pixels)

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from sidelight.errors import CheckpointError, SidelightError
+from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.files import read_json, write_json
 from sidelight.folders import recover_folder, replace_folder
 from sidelight.ownership import MARK, overwriting
@@ -78,7 +78,22 @@ class SavedScorer:
             model = self._load_model(family, model)
         if processor is None:
             processor = self._load_processor(family)
-        return as_target(model, processor, family=self.target["family"], **self.target["options"])
+        return self._wrap(model, processor)
+
+    def _wrap(self, model: nn.Module, processor: Any) -> TargetModel:
+        options = self.target["options"]
+        try:
+            return as_target(model, processor, family=self.target["family"], **options)
+        except ConfigError as error:
+            reason: Exception = error
+        except SidelightError:
+            raise
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            reason = error
+        raise CheckpointError(
+            f"the options that the scorer remembers of its classifier ({options!r}) do not fit: {reason}. Its {CONFIG} "
+            "is damaged, or the classifier is another one."
+        ) from reason
 
     def _load_model(self, family: type[TargetModel], given: str | os.PathLike[str] | None) -> nn.Module:
         place = self.place if given is None else known_place(os.fspath(given))

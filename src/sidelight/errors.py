@@ -38,6 +38,10 @@ class TargetMismatchError(SidelightError, ValueError):
     """A scorer was given a target other than the one it was trained beside."""
 
 
+class SelfCheckError(UnsupportedTargetError):
+    """A model gives other logits through sidelight than by itself, or no gradient reaches its input."""
+
+
 class CheckpointError(SidelightError, OSError):
     """A saved file is missing, truncated, corrupt, or could not be written."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sidelight.checkpoint import load_scorer, save_scorer
 from sidelight.data.collate import Collator
-from sidelight.errors import ConfigError, InputError, TargetMismatchError
+from sidelight.errors import ConfigError, InputError
 from sidelight.explanation import Explanation
 from sidelight.folders import folder_path
 from sidelight.modality_share import modality_shares
@@ -21,6 +21,15 @@ from sidelight.processes import in_main
 from sidelight.registry import nearest
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.head import is_constant
+from sidelight.selfcheck import (
+    Check,
+    WatchedWeights,
+    compare_weights,
+    few_samples,
+    made_up_samples,
+    require_check,
+    self_check,
+)
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.targets import TargetModel, as_target
@@ -35,14 +44,20 @@ class Explainer:
     Args:
         target: the classifier behind the target protocol (see :func:`sidelight.targets.as_target`).
         scorer: a scorer built for it.
+        check: what to do where the classifier's weights change later: ``"error"``, ``"warn"`` or ``"off"``.
+        fingerprint: hash of the classifier's weights, where it is known already.
 
     Example:
         >>> explainer = Explainer.fit(model, train_rows, eval=val_rows, processor=processor)  # doctest: +SKIP
         >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
     """
 
-    def __init__(self, target: TargetModel, scorer: Scorer) -> None:
+    def __init__(
+        self, target: TargetModel, scorer: Scorer, check: Check = "error", fingerprint: str | None = None
+    ) -> None:
         self.target = target
+        self.check = require_check(check)
+        self._weights = WatchedWeights(target, fingerprint)
         # float32 whatever the caller's default dtype was when it was made
         self.scorer = scorer.to(target.device, torch.float32).eval()
         #: metrics of the training that made the scorer, where it was trained here
@@ -63,6 +78,7 @@ class Explainer:
         objective: ObjectiveConfig | None = None,
         training: TrainingConfig | None = None,
         output_dir: str | os.PathLike[str] | None = None,
+        check: Check = "error",
         **options: Any,
     ) -> Explainer:
         """Train a scorer beside ``model``, which is left exactly as it was.
@@ -79,12 +95,15 @@ class Explainer:
             output_dir: checkpoints, ``log.csv`` and the fitted scorer. A killed training of the same model, rows and
                 settings continues from it, a finished one is taken up again, any other is refused. Default: a fresh
                 ``sidelight-runs/<date>-<time>-<random>``; ``Explainer.output_dir`` tells it.
+            check: before training, a few rows are shown to the model through sidelight and by itself with its own
+                processor. Where the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to leave the check out.
             options: fields of the three settings, or of the target family (``layers=...``).
 
         Raises:
             InputError: no data, or data the model cannot take.
             CollapseError: training produced constant maps.
             UnsupportedTargetError: the model gives no hidden states.
+            SelfCheckError: the model sees something else through sidelight than by itself.
             ConfigError: ``output_dir`` holds another training.
             ForeignFileError: it holds files of somebody else that have the names of ours; they stay.
             BusyFolderError: another process or thread trains there.
@@ -97,11 +116,14 @@ class Explainer:
         target = as_target(model, processor, **rest)
         check_gradients_pass(target.model)
         train, eval = _with_eval(train, eval)
+        require_check(check)
+        if check != "off":
+            self_check(target, few_samples(target, train), check, gradients=True)
         torch.manual_seed(training_config.seed)
         network = new_scorer(target, train, scorer_config)
         with training_place(output_dir) as place, kept_place(target.model):
             metrics = train_scorer(network, target, train, eval, place, objective_config, training_config)
-            explainer = cls(target, network)
+            explainer = cls(target, network, check)
             explainer.training_metrics, explainer.output_dir = metrics, place
             in_main(lambda: explainer.save_pretrained(place / "scorer"))
         return explainer
@@ -156,6 +178,7 @@ class Explainer:
         Args:
             inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``.
         """
+        self._weights.require(self.check)
         with torch.inference_mode():
             encoding = self.target.encode(inputs)
             return encoding, self.scorer(encoding)
@@ -240,33 +263,34 @@ class Explainer:
     def from_pretrained(
         cls,
         folder: str | os.PathLike[str],
-        model: nn.Module | TargetModel | None = None,
+        model: nn.Module | TargetModel | str | os.PathLike[str] | None = None,
         *,
         processor: Any = None,
         revision: str | None = None,
+        check: Check = "error",
     ) -> Explainer:
         """Load a scorer and put it beside its target.
 
         Args:
             folder: what :meth:`save_pretrained` wrote, or a hub id of such a folder.
-            model: the classifier; default: loaded from the id the scorer remembers.
+            model: the classifier, its folder or hub id; default: loaded from where the scorer remembers it.
             processor: default: the preprocessing the scorer remembers.
             revision: of the hub repository ``folder``.
+            check: what to do where ``model`` has other weights than the scorer was trained beside, or sees something
+                else through sidelight than by itself: ``"error"``, ``"warn"``, or ``"off"`` to look for neither.
 
         Raises:
             CheckpointError: files are missing, truncated or corrupt.
             TargetMismatchError: ``model`` is not the classifier the scorer was trained beside.
         """
+        require_check(check)
         saved = load_scorer(folder, revision)
         target = saved.open_target(model, processor)
         found = target.fingerprint()
-        if found != saved.fingerprint:
-            raise TargetMismatchError(
-                f"this scorer was trained beside {saved.target_name!r} (weights {saved.fingerprint}); "
-                f"the model given, {target.name!r}, has weights {found}. Its maps would mean nothing here: "
-                "load the original classifier, or fit a new scorer."
-            )
-        return cls(target, saved.scorer)
+        if check != "off":
+            compare_weights(target, saved, found, check)
+            self_check(target, made_up_samples(target), check)
+        return cls(target, saved.scorer, check, found)
 
 
 def new_scorer(target: TargetModel, rows: Any, config: ScorerConfig) -> Scorer:

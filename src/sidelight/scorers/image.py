@@ -196,4 +196,8 @@ class ImageScorer(nn.Module):
 
     def forward(self, encoding: Encoding, modality: str) -> Tensor:
         size = encoding.feature_mask[modality].shape[-2:]
-        return self.decoder(encoding.states[modality], (size[0], size[1]), encoding.fusion)
+        # a model in half precision gives states in half precision; the scorer has a precision of its own
+        dtype = self.decoder.readout.weight.dtype
+        states = [s.to(dtype) for s in encoding.states[modality]]
+        fusion = None if encoding.fusion is None else encoding.fusion.to(dtype)
+        return self.decoder(states, (size[0], size[1]), fusion)

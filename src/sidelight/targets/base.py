@@ -7,7 +7,6 @@ tensor do scores multiply (:meth:`features`). Scorers, rivals and metrics use no
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +22,7 @@ from sidelight.modality import Modality
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
 from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
+from sidelight.weights import fingerprint
 
 
 class TargetModel(ABC):
@@ -211,11 +211,18 @@ class TargetModel(ABC):
         return {
             "family": self.family,
             "name": self.name,
+            **self._place(),
             "revision": getattr(config, "_commit_hash", None),
             "fingerprint": self.fingerprint(),
             "processor": self.processor_state(),
             "options": self.options(),
         }
+
+    def _place(self) -> dict[str, Any]:
+        """Where the model came from, so that it is found from any working directory."""
+        given = str(getattr(getattr(self.model, "config", None), "name_or_path", "") or "")
+        local = bool(given) and Path(given).is_dir()
+        return {"place": str(Path(given).absolute()) if local else given or None, "local": local}
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         """Logits with gradients to the model's own parameters, for training the classifier itself."""
@@ -342,16 +349,6 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
         "label2id": {name: i for i, name in enumerate(classes)},
         "ignore_mismatched_sizes": True,
     }
-
-
-def fingerprint(model: nn.Module) -> str:
-    """BLAKE2 hash over names, shapes, dtypes and bytes of a model's state."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(model.state_dict().items()):
-        value = tensor.detach().cpu().contiguous()
-        digest.update(f"{name}|{tuple(value.shape)}|{value.dtype}".encode())
-        digest.update(memoryview(value.reshape(-1).view(torch.uint8).numpy()))
-    return digest.hexdigest()
 
 
 def require_finite(name: str, value: Tensor) -> None:

@@ -21,6 +21,7 @@ from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite
 from sidelight.targets.layouts import StateLayouts, States, lay_out, tensor_of
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
+from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
 #: how an :class:`ImageTransform` is kept beside a saved model
@@ -64,7 +65,10 @@ class ImageTarget(TargetModel):
         states: Sequence[int] | None = None,
         layouts: str | Sequence[str | None] | None = None,
     ) -> None:
+        model = plain_model(model)
         super().__init__(model)
+        #: as it was given; the model by itself is called with it
+        self.processor = processor
         self.transform: ImageTransform | None = as_transform(processor)
         self.layers = tuple(layers)
         self.max_states = max_states
@@ -147,6 +151,8 @@ class ImageTarget(TargetModel):
         """The transform in ``state``, or what is kept beside the model ``name``; ``None`` where there is nothing."""
         if state:
             return ImageTransform.from_dict(state)
+        if not name:
+            return None
         kept = Path(name) / TRANSFORM_FILE
         if kept.is_file():
             return ImageTransform.from_dict(read_json(kept))
@@ -242,7 +248,8 @@ class ImageTarget(TargetModel):
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass():
-            out = self.model(pixel_values=features["image"]) if self._is_hf else self.model(features["image"])
+            pixels = features["image"].to(float_type(self.model))
+            out = self.model(pixel_values=pixels) if self._is_hf else self.model(pixels)
             return _logits(out)
 
     def _encode(self, inputs: Inputs) -> Encoding:
@@ -387,7 +394,17 @@ class ImageTarget(TargetModel):
         sides = (size, size) if isinstance(size, int) else tuple(size)
         return self.to_device({"pixel_values": torch.zeros(1, channels, *sides)})
 
+    @property
+    def is_huggingface(self) -> bool:
+        """Whether the model is of transformers' kind, which takes ``pixel_values`` by name."""
+        return self._is_hf
+
+    def read_logits(self, out: Any) -> Tensor:
+        """``[B, K]`` logits of what the model returned."""
+        return _logits(out)
+
     def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
+        pixels = pixels.to(float_type(self.model))
         if self._hooked is not None:
             with self._hooked.capture() as captured:
                 out = self.model(pixel_values=pixels) if self._is_hf else self._plain(pixels)

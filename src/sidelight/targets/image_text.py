@@ -22,6 +22,7 @@ from sidelight.targets.pair_inputs import ENCODED, PIXELS, check_kinds, image_in
 from sidelight.targets.pair_readers import WORDS, PairPass, open_reader
 from sidelight.targets.pairs import ImageTextProcessor, Pair, is_pair, read_pairs
 from sidelight.targets.text import TextTarget
+from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.text.embedding import replaced_output
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
@@ -78,6 +79,7 @@ class ImageTextTarget(TargetModel):
         candidates: Sequence[str] = (),
         threshold: float = 0.0,
     ) -> None:
+        model = plain_model(model)
         super().__init__(model)
         self.processor = ImageTextProcessor.wrap(processor)
         self.reader = open_reader(model)
@@ -102,6 +104,11 @@ class ImageTextTarget(TargetModel):
         if self.candidates:
             return dict(enumerate(("this text", *self.candidates)))
         return dict(enumerate(MATCHING)) if self.reader.gives_similarity else super().id2label
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the text, or ``None``."""
+        return self.text.tokenizer
 
     # -- inputs ---------------------------------------------------------------------
 
@@ -301,6 +308,7 @@ class ImageTextTarget(TargetModel):
         encoded: Mapping[str, Tensor] | None = None,
     ) -> PairPass:
         words = {k: v for k, v in self.text.arguments(text_inputs(inputs)).items() if k in WORDS}
+        pixels = pixels.to(float_type(self.image.model))
         if encoded:
             return self.reader.resume(pixels, words, encoded)
         return self.reader.run(pixels, words, states)

@@ -18,6 +18,8 @@ from sidelight.masking import FillContext, fill_values
 from sidelight.modality import TEXT, Modality
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options
+from sidelight.targets.opening import known_place
+from sidelight.targets.wrappers import plain_model
 from sidelight.text.checks import check_features, check_ids, check_padding, check_shapes
 from sidelight.text.embedding import (
     input_embedding,
@@ -26,6 +28,7 @@ from sidelight.text.embedding import (
     positions_from_ids,
     replaced_output,
 )
+from sidelight.text.kept_tokenizer import KEPT, tokenizer_hash, tokenizer_settings
 from sidelight.text.samples import read_texts
 from sidelight.text.tokenizers import load_tokenizer, open_tokenizer
 from sidelight.text.tokenizing import Tokenizing
@@ -67,6 +70,7 @@ class TextTarget(TargetModel):
         max_length: int | None = None,
         columns: Sequence[str] = (),
     ) -> None:
+        model = plain_model(model)
         super().__init__(model)
         if not layers or not all(isinstance(i, int) for i in layers):
             raise ConfigError(
@@ -145,19 +149,25 @@ class TextTarget(TargetModel):
 
     @classmethod
     def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-        """The tokenizer kept beside the model ``name``, else the one ``state`` names.
+        """The tokenizer kept with the scorer, else the one beside the model ``name``, else the one ``state`` names.
 
-        ``None`` where there is neither (tensors still work).
+        ``None`` where there is none of them (tensors still work).
         """
-        return load_tokenizer(name, state.get("tokenizer"), revision=revision)
+        if state.get(KEPT) is not None:
+            return state[KEPT]
+        remembered = known_place(str(state.get("tokenizer") or ""))
+        return load_tokenizer(name or None, remembered, revision=revision)
 
     @classmethod
     def new_processor(cls, section: Any) -> Any:
         return open_tokenizer(section.tokenizer, section.pretrained, section.revision)
 
     def processor_state(self) -> dict[str, Any]:
+        if self.tokenizer is None:
+            return {}
         place = getattr(self.tokenizer, "name_or_path", "")
-        return {"tokenizer": place} if place else {}
+        about = {"hash": tokenizer_hash(self.tokenizer), "settings": tokenizer_settings(self.tokenizer)}
+        return {"tokenizer": place, **about} if place else about
 
     @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
@@ -333,6 +343,10 @@ class TextTarget(TargetModel):
         # Exact zeros at padding tell the scorer what to leave out, and hold no NaN.
         attended = self.attention(inputs).bool().unsqueeze(-1)
         return tuple(torch.where(attended, hidden[i], torch.zeros_like(hidden[i])) for i in self.layers)
+
+    def read_logits(self, out: Any) -> Tensor:
+        """``[B, K]`` logits of what the model returned."""
+        return self._logits(out)
 
     def _logits(self, out: Any) -> Tensor:
         logits = getattr(out, "logits", None)

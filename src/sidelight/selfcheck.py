@@ -1,0 +1,261 @@
+"""Does the model see through sidelight what it sees without it? A few samples tell, before anything rests on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sidelight.data.collate import Collator
+from sidelight.errors import ConfigError, SelfCheckError, TargetMismatchError
+from sidelight.targets.base import TargetModel
+from sidelight.targets.image_text import ImageTextTarget
+from sidelight.targets.reference import logits_alone
+from sidelight.targets.text import TextTarget
+from sidelight.types import Inputs
+from sidelight.weights import WeightWatch
+
+if TYPE_CHECKING:
+    from sidelight.checkpoint import SavedScorer
+
+log = logging.getLogger(__name__)
+
+#: what to do where a check fails
+Check = Literal["error", "warn", "off"]
+CHECKS: tuple[Check, ...] = ("error", "warn", "off")
+
+#: samples that are looked at
+SAMPLES = 3
+#: rows from which they are taken, so that short and long ones are among them
+LOOKED_AT = 16
+#: how far logits may lie apart, as a share of their spread, by the number of bytes of a weight
+TOLERANCE = {8: 1e-3, 4: 1e-3, 2: 5e-2, 1: 5e-2}
+#: sides of the made-up pictures, in pixels; no processor keeps them
+HEIGHT, WIDTH = 53, 71
+
+
+def require_check(check: Any) -> Check:
+    """``check`` if it is one; raises :class:`ConfigError` otherwise."""
+    if check not in CHECKS:
+        raise ConfigError(f"check must be one of {', '.join(map(repr, CHECKS))}; got {check!r}.")
+    return check
+
+
+def few_samples(target: TargetModel, rows: Any) -> Sequence[Any] | Inputs:
+    """A few raw samples of ``rows``, or the model's inputs where rows hold those; the shortest and longest texts."""
+    collate = Collator(target)
+    step = max(1, len(rows) // LOOKED_AT)
+    looked = [collate.split(rows[i])[0] for i in range(0, len(rows), step)][:LOOKED_AT]
+    raw = collate.samples(looked)
+    if raw is None:
+        return collate.inputs(looked[:SAMPLES])
+    if isinstance(target, TextTarget):
+        raw = sorted(raw, key=lambda s: len(s) if isinstance(s, str) else sum(map(len, s)))
+    return [raw[i] for i in sorted({0, len(raw) // 2, len(raw) - 1})]
+
+
+def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:
+    """Samples made of nothing but the target: pictures of an odd size, words of its vocabulary; or inputs of its own."""
+    if isinstance(target, ImageTextTarget):
+        if target.image.transform is None or target.text.text is None:
+            return {}
+        return list(zip(_pictures(), _texts(target.text), strict=True))
+    if isinstance(target, TextTarget):
+        return {} if target.text is None else _texts(target)
+    if getattr(target, "transform", None) is not None:
+        return _pictures()
+    found = target.trial_inputs()
+    return {} if found is None else found
+
+
+def _pictures() -> list[Image.Image]:
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    waves = [[np.sin(rows / (3 + c) + n) + np.cos(columns / (5 + n) + c) for c in range(3)] for n in range(2)]
+    return [Image.fromarray(np.uint8(63.75 * (np.stack(w, -1) + 2))) for w in waves]
+
+
+def _texts(target: TextTarget) -> list[str]:
+    ids = target.vocabulary.ordinary_ids()
+    chosen = ids[torch.linspace(0, len(ids) - 1, 12).long()].tolist()
+    words = [str(target.tokenizer.decode([i])).strip() for i in chosen]
+    known = [w for w in words if w and "\ufffd" not in w] or ["a"]
+    return [" ".join((known * 3)[:3]), " ".join((known * 9)[:9])]
+
+
+def self_check(
+    target: TargetModel, samples: Sequence[Any] | Inputs, check: Check = "error", gradients: bool = False
+) -> None:
+    """Compare logits through sidelight with those of the model by itself, alone and in a batch.
+
+    Args:
+        target: the model behind the protocol.
+        samples: raw samples, or the model's inputs; nothing is checked where there are none.
+        check: ``"error"`` or ``"warn"``.
+        gradients: whether scores must be able to learn from the model.
+
+    Raises:
+        SelfCheckError: the logits differ by more than :data:`TOLERANCE` of their spread, or differ from one pass to
+            the next, or no gradient passes through the model.
+    """
+    if len(samples) == 0:
+        return
+    try:
+        if gradients:
+            _require_gradient(target, _prepared(target, samples))
+        _compare(target, samples)
+    except SelfCheckError as error:
+        if check == "error":
+            raise
+        log.warning("%s", error)
+
+
+def _prepared(target: TargetModel, samples: Sequence[Any] | Inputs) -> dict[str, Tensor]:
+    inputs = dict(samples) if isinstance(samples, Mapping) else target.prepare(samples)
+    target.check(inputs)
+    return target.to_device(inputs)
+
+
+def _ones(samples: Sequence[Any] | Inputs) -> list[Sequence[Any] | Inputs]:
+    """Each sample as a batch of one."""
+    if isinstance(samples, Mapping):
+        size = len(next(iter(samples.values())))
+        return [{k: v[i : i + 1] for k, v in samples.items()} for i in range(size)]
+    return [[s] for s in samples]
+
+
+def _compare(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:
+    own = [logits_alone(target, one) for one in _ones(samples)]
+    if any(o is None for o in own):
+        return
+    alone = torch.cat([o for o in own if o is not None])
+    with torch.no_grad():
+        inputs = _prepared(target, samples)
+        encoding = target.encode(inputs)
+        whole = {m: torch.ones_like(mask, dtype=torch.float) for m, mask in encoding.feature_mask.items()}
+        seen = {
+            "in a batch through sidelight": encoding.logits,
+            "with everything kept through sidelight": target.classify(inputs, whole),
+            "one at a time through sidelight": torch.cat(
+                [target.encode(_prepared(target, one)).logits for one in _ones(samples)]
+            ),
+        }
+    limit = tolerance(target, alone)
+    for how, logits in seen.items():
+        away = (logits.float() - alone.float()).abs().amax(1)
+        if not bool((away <= limit).all()):
+            raise _difference(target, samples, int(away.argmax()), alone, logits, how)
+
+
+def tolerance(target: TargetModel, logits: Tensor) -> float:
+    """How far two passes may lie apart: a share of the spread of ``logits``, more for coarse weights."""
+    from sidelight.targets.wrappers import float_type
+
+    values = logits.float()
+    spread = float(values.max() - values.min())
+    return TOLERANCE[float_type(target.model).itemsize] * max(spread, 1e-3) + 1e-6 * float(values.abs().max())
+
+
+def _difference(
+    target: TargetModel, samples: Sequence[Any] | Inputs, row: int, own: Tensor, seen: Tensor, how: str
+) -> SelfCheckError:
+    shown = [", ".join(f"{v:.3f}" for v in logits[row].float().tolist()[:6]) for logits in (own, seen)]
+    return SelfCheckError(
+        f"{target.name} sees something else through sidelight than by itself. Sample {row + 1} of {len(own)} checked: "
+        f"by itself with its own processor the logits are [{shown[0]}]; {how} they are [{shown[1]}]. "
+        f"{_advice(target, how)} If you know that the difference is right, pass check='warn'."
+    )
+
+
+def _advice(target: TargetModel, how: str) -> str:
+    if "text" in target.modalities and "batch" in how:
+        return (
+            "The model may not tell padding from words: compare model.config.pad_token_id with "
+            "tokenizer.pad_token_id. Or its outputs depend on the rest of a batch."
+        )
+    return "It may prepare its inputs in a way of its own, draw at random in evaluation mode, or heed the rest of a batch."
+
+
+def _require_gradient(target: TargetModel, inputs: Inputs) -> None:
+    """Raise where scores have no influence on the logits that a gradient could tell."""
+    with torch.enable_grad():
+        mask = target.feature_mask(inputs)
+        scores = {m: torch.full_like(v, 0.5, dtype=torch.float).requires_grad_() for m, v in mask.items()}
+        try:
+            logits = target.classify(inputs, scores)
+            found = torch.autograd.grad(logits.float().sum(), list(scores.values()), allow_unused=True)
+        except RuntimeError as error:
+            raise SelfCheckError(_without_gradient(target, str(error).split("\n")[0])) from error
+    if all(g is None for g in found):
+        raise SelfCheckError(_without_gradient(target, "none of the scores has one"))
+
+
+def _without_gradient(target: TargetModel, why: str) -> str:
+    return (
+        f"no gradient passes through {target.name} to its input ({why}), so a scorer cannot learn beside it. Weights "
+        "that were quantised for inference, or a forward under torch.no_grad(), are the usual causes. Fit beside the "
+        "original model; then load the scorer beside this one: Explainer.from_pretrained(folder, model, check='warn')."
+    )
+
+
+def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:
+    """Compare the weights of ``target``, whose hash is ``found``, with those that a saved scorer was trained beside.
+
+    Raises:
+        TargetMismatchError: they differ, and ``check`` is ``"error"``.
+    """
+    if found == saved.fingerprint:
+        return
+    message = (
+        f"this scorer was trained beside {saved.target_name!r} (weights {saved.fingerprint}); "
+        f"the model given, {target.name!r}, has weights {found}. Its maps may mean nothing here: "
+        "load the original classifier, or fit a new scorer. If they are the same weights in another form (another "
+        "precision, quantised), pass check='warn'."
+    )
+    if check == "error":
+        raise TargetMismatchError(message)
+    log.warning("%s", message)
+
+
+class WatchedWeights:
+    """The weights that a scorer belongs to, looked at again whenever they may have changed.
+
+    Args:
+        target: the classifier.
+        known: hash of its weights as they should be; default: as they are now.
+    """
+
+    def __init__(self, target: TargetModel, known: str | None = None) -> None:
+        self.target = target
+        self.watch = WeightWatch(target.model)
+        self.known = target.fingerprint() if known is None else known
+
+    def require(self, check: Check) -> None:
+        """Refuse other weights, or warn of them once. Costs a few microseconds a layer where nothing changed.
+
+        Raises:
+            TargetMismatchError: the weights have changed, and ``check`` is ``"error"``.
+        """
+        if check == "off" or not self.watch.changed():
+            return
+        watch = WeightWatch(
+            self.target.model
+        )  # before the hash: what changes meanwhile is noticed the next time
+        found = self.target.fingerprint()
+        if found != self.known:
+            self._tell(check)
+        self.watch, self.known = watch, found
+
+    def _tell(self, check: Check) -> None:
+        message = (
+            f"the weights of {self.target.name} have changed since its scorer was trained or loaded: trained further, "
+            "loaded anew, or moved to another precision. Its maps may mean nothing now: load the weights again, or fit "
+            "a new scorer. To go on all the same, load the scorer with check='warn', or set explainer.check = 'warn'."
+        )
+        if check == "error":
+            raise TargetMismatchError(message)
+        log.warning("%s", message)

@@ -1,0 +1,95 @@
+"""The classifier called by itself, with its own processor: what everything of ours is compared with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sidelight.data.images import ImageTransform, read_image
+from sidelight.targets.base import TargetModel
+from sidelight.targets.image import ImageTarget
+from sidelight.targets.text import TextTarget
+from sidelight.targets.wrappers import float_type
+from sidelight.text.samples import encodable, read_texts
+from sidelight.types import Inputs
+
+
+def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor | None:
+    """``[B, K]`` logits that the model gives without sidelight.
+
+    Args:
+        target: whose model is called; frozen and in evaluation mode meanwhile.
+        samples: raw samples, which the model's own processor prepares, or the model's inputs.
+
+    Returns:
+        ``None`` where there is nothing to compare with: models of pairs whose output is a similarity.
+    """
+    inputs = dict(samples) if isinstance(samples, Mapping) else own_inputs(target, samples)
+    with target.one_pass(), torch.no_grad():
+        return _call(target, _moved(target, inputs))
+
+
+def own_inputs(target: TargetModel, samples: Sequence[Any]) -> dict[str, Tensor]:
+    """What the model's own processor makes of raw samples, of one or in a batch."""
+    if isinstance(target, ImageTarget):
+        return _own_pixels(target, samples)
+    if isinstance(target, TextTarget):
+        return _own_tokens(target, samples)
+    return target.prepare(samples)
+
+
+def _own_pixels(target: ImageTarget, samples: Sequence[Any]) -> dict[str, Tensor]:
+    processor = getattr(target.processor, "image_processor", target.processor)
+    raw = [s for s in samples if not isinstance(s, Tensor)]
+    if processor is None or isinstance(processor, ImageTransform) or not callable(processor) or not raw:
+        return target.prepare(samples)
+    mode = "RGB" if target.transform is None else target.transform.mode
+    pictures = [read_image(s).convert(mode) for s in samples]
+    return {"pixel_values": processor(images=pictures, return_tensors="pt")["pixel_values"]}
+
+
+def _own_tokens(target: TextTarget, samples: Sequence[Any]) -> dict[str, Tensor]:
+    if target.text is None:
+        return target.prepare(samples)
+    texts = read_texts(list(samples), target.columns)
+    columns = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
+    longest = target.text.max_length
+    found = target.tokenizer(
+        *columns,
+        padding=len(texts) > 1,
+        truncation=longest is not None,
+        max_length=longest,
+        return_tensors="pt",
+    )
+    return dict(found)
+
+
+def _moved(target: TargetModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    dtype = float_type(target.model)
+    moved = target.to_device(inputs)
+    return {k: v.to(dtype) if v.is_floating_point() else v for k, v in moved.items()}
+
+
+def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:
+    if isinstance(target, ImageTarget):
+        pixels = inputs["pixel_values"]
+        out = target.model(pixel_values=pixels) if target.is_huggingface else target.model(pixels)
+        return target.read_logits(out)
+    taken = inspect.signature(target.model.forward).parameters
+    every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
+    known = {
+        k: v
+        for k, v in inputs.items()
+        if (every or k in taken) and k not in ("labels", "special_tokens_mask")
+    }
+    if isinstance(target, TextTarget):
+        return target.read_logits(target.model(**known))
+    logits = getattr(
+        target.model(**known), "logits", None
+    )  # models of pairs give similarities under other names
+    classes = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] > 1
+    return logits if classes else None

@@ -1,0 +1,93 @@
+"""The model that is really there, inside what people wrap around it.
+
+``torch.compile``, ``DataParallel`` and PEFT put a module of their own around a model. Its forward takes ``*args`` and
+``**kwargs``, its weights bear other names, and hooks on the parts may be passed by. sidelight works on the model
+inside. A PEFT adapter that sits within the layers (LoRA and its kin) stays part of the model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sidelight.errors import UnsupportedTargetError
+
+#: wrappers whose weights are spread over processes, so that no single one holds the model
+_SHARDED = ("FullyShardedDataParallel", "FSDPModule", "DeepSpeedEngine", "PipelineModule")
+
+
+def plain_model(model: nn.Module) -> nn.Module:
+    """``model`` without the wrappers around it.
+
+    Args:
+        model: a classifier, perhaps compiled, in ``DataParallel`` or ``DistributedDataParallel``, or with a PEFT
+            adapter.
+
+    Returns:
+        The module inside. It shares all weights with ``model``.
+
+    Raises:
+        UnsupportedTargetError: the model cannot be looked into (TorchScript), has no weights (meta tensors), or
+            changes its input before its layers see it (prompt tuning).
+    """
+    while True:
+        inside = _inside(model)
+        if inside is model:
+            break
+        model = inside
+    _require_usable(model)
+    return model
+
+
+def _inside(model: nn.Module) -> nn.Module:
+    kind, kinds = type(model), {k.__name__ for k in type(model).__mro__}
+    found: Any = model
+    if "OptimizedModule" in kinds:
+        found = model._orig_mod
+    elif isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        found = model.module
+    elif any(k.__module__.split(".")[0] == "peft" and k.__name__ == "PeftModel" for k in kind.__mro__):
+        found = _without_peft(model)
+    elif "AveragedModel" in kinds:  # weight averaging keeps a copy of the model inside
+        found = model.module
+    return found if isinstance(found, nn.Module) else model
+
+
+def _without_peft(model: Any) -> nn.Module:
+    prompts = [name for name, config in model.peft_config.items() if config.is_prompt_learning]
+    if prompts:
+        raise UnsupportedTargetError(
+            f"the PEFT adapter {prompts[0]!r} learns a prompt, which is put before the words where no mask reaches "
+            "it. Adapters inside the layers work (LoRA, IA3, ...)."
+        )
+    inside: nn.Module = model.get_base_model()
+    return inside
+
+
+def _require_usable(model: nn.Module) -> None:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UnsupportedTargetError(
+            "the model is a TorchScript module, whose layers cannot be read or masked. Give the plain nn.Module that "
+            "it was scripted or traced from."
+        )
+    names = {k.__name__ for k in type(model).__mro__}
+    sharded = next((name for name in _SHARDED if name in names), None)
+    if sharded is not None:
+        raise UnsupportedTargetError(
+            f"the weights of a {sharded} are spread over several processes. Give the whole model on one device."
+        )
+    values = [*model.named_parameters(), *model.named_buffers()]
+    hollow = next((name for name, value in values if value.is_meta), None)
+    if hollow is not None:
+        raise UnsupportedTargetError(
+            f"the model has no weights: {hollow!r} is on the meta device. Load them first, e.g. with "
+            "from_pretrained(...) and without device_map='meta'."
+        )
+
+
+def float_type(model: nn.Module) -> torch.dtype:
+    """The floating-point type in which ``model`` takes its inputs: that of its first such parameter (or float32)."""
+    values = (*model.parameters(), *model.buffers())
+    return next((v.dtype for v in values if v.is_floating_point()), torch.float32)

@@ -1,0 +1,128 @@
+"""A tokenizer kept whole beside a scorer, so that loading needs neither the model's folder nor the hub."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sidelight.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+#: where a remembered preprocessing holds the tokenizer that was kept
+KEPT = "kept"
+#: settings of a tokenizer that change what a model sees and that its own files may leave out
+SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input_names")
+
+
+def tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
+    """Plain values of the settings in :data:`SETTINGS` that ``tokenizer`` has."""
+    found = {name: getattr(tokenizer, name, None) for name in SETTINGS}
+    return {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in found.items() if v is not None}
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """32 hexadecimal digits that tell what a tokenizer does: vocabulary, steps, special tokens, settings.
+
+    How it pads and cuts at the moment plays no part, because every call sets that anew.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        inside = {k: v for k, v in json.loads(backend.to_str()).items() if k not in ("padding", "truncation")}
+    else:
+        inside = {"class": type(tokenizer).__name__, "vocabulary": _vocabulary(tokenizer)}
+    special = {k: str(v) for k, v in getattr(tokenizer, "special_tokens_map", {}).items()}
+    whole = [inside, special, tokenizer_settings(tokenizer)]
+    return hashlib.blake2b(
+        json.dumps(whole, sort_keys=True, default=str).encode(), digest_size=16
+    ).hexdigest()
+
+
+def _vocabulary(tokenizer: Any) -> Any:
+    try:
+        return tokenizer.get_vocab()
+    except (AttributeError, NotImplementedError):
+        return len(tokenizer)
+
+
+def pack_tokenizer(tokenizer: Any) -> dict[str, Any] | None:
+    """``tokenizer`` as plain values for JSON; ``None`` where it cannot save itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            tokenizer.save_pretrained(folder)
+        except Exception as error:  # noqa: BLE001  (tokenizers of users raise anything)
+            log.warning(
+                "%s cannot be saved (%s). Whoever loads the scorer must pass processor=...",
+                type(tokenizer).__name__,
+                error,
+            )
+            return None
+        files = {
+            p.relative_to(folder).as_posix(): _pack(p.read_bytes())
+            for p in sorted(Path(folder).rglob("*"))
+            if p.is_file()
+        }
+    place = str(getattr(tokenizer, "name_or_path", "") or "")
+    return {
+        "files": files,
+        "settings": tokenizer_settings(tokenizer),
+        "hash": tokenizer_hash(tokenizer),
+        "place": place,
+    }
+
+
+def _pack(content: bytes) -> dict[str, str]:
+    try:
+        return {"text": content.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(content).decode("ascii")}
+
+
+def unpack_tokenizer(values: Mapping[str, Any]) -> Any:
+    """Inverse of :func:`pack_tokenizer`.
+
+    Raises:
+        CheckpointError: the values are damaged, or give another tokenizer than was kept.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in values["files"].items():
+                _unpack(Path(folder), name, content)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        for name, value in values["settings"].items():
+            if name in SETTINGS:
+                setattr(tokenizer, name, value)
+        tokenizer.name_or_path = str(values.get("place", ""))
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"the tokenizer kept beside the scorer cannot be opened ({error}). Pass processor=..., the tokenizer "
+            "that the scorer was trained with."
+        ) from error
+    if tokenizer_hash(tokenizer) != values.get("hash"):
+        raise CheckpointError(
+            "the tokenizer kept beside the scorer is not the one that was saved: its files are damaged, or this "
+            "version of transformers reads them otherwise. Pass processor=..., the tokenizer of the training."
+        )
+    return tokenizer
+
+
+def _unpack(folder: Path, name: str, content: Mapping[str, str]) -> None:
+    place = (folder / name).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        raise CheckpointError(
+            f"the tokenizer kept beside the scorer names a file outside its folder: {name!r}."
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(
+        content["text"].encode("utf-8") if "text" in content else base64.b64decode(content["base64"])
+    )

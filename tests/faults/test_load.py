@@ -1,0 +1,433 @@
+"""Wrapped models, other precisions, what is kept of a tokenizer, hashes of weights, and the self-check."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fault_models import SQUARE, P, S, T, bert, eye, tok
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoModelForSequenceClassification, BertJapaneseTokenizer, ByT5Tokenizer
+
+from sidelight import Explainer, ScorerConfig, SidelightError
+from sidelight.errors import CheckpointError, SelfCheckError, TargetMismatchError, UnsupportedTargetError
+from sidelight.explainer import new_scorer
+from sidelight.selfcheck import made_up_samples, self_check
+from sidelight.targets import as_target
+from sidelight.targets.wrappers import plain_model
+from sidelight.text.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
+from sidelight.weights import WeightWatch, fingerprint
+
+
+def explainer_of(model: Any, processor: Any, row: Any) -> Explainer:
+    """An explainer whose scorer is random."""
+    target = as_target(model, processor)
+    torch.manual_seed(0)
+    return Explainer(target, new_scorer(target, [row], ScorerConfig()))
+
+
+def compiled(model: nn.Module) -> Any:
+    return torch.compile(model, backend="eager")
+
+
+# -- wrappers -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [compiled, nn.DataParallel, lambda m: compiled(nn.DataParallel(m))])
+def test_fault_16_a_wrapped_model_explains_as_the_plain_one(wrap: Callable[..., Any], tmp_path: Path) -> None:
+    own = explainer_of(bert(), tok(), T[0])
+    own.save_pretrained(tmp_path / "scorer")
+    beside = Explainer.from_pretrained(tmp_path / "scorer", wrap(bert()), processor=tok())
+    back = explainer_of(wrap(bert()), tok(), T[0])
+    back.save_pretrained(tmp_path / "back")
+    again = Explainer.from_pretrained(tmp_path / "back", bert(), processor=tok())
+    for text in T[:3]:
+        expected = own.explain(text)
+        for other in (beside, back, again):
+            np.testing.assert_array_equal(other.explain(text).map, expected.map)
+
+
+def test_fault_16_fit_takes_a_compiled_model(tmp_path: Path) -> None:
+    explainer = Explainer.fit(compiled(bert()), T, processor=tok(), output_dir=tmp_path, **S)
+    alone = bert()(**tok()(T[0], return_tensors="pt")).logits.softmax(-1)[0]
+    np.testing.assert_allclose(explainer.explain(T[0]).probabilities, alone.detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("model", "processor", "row"), [(bert, tok, T[0]), (eye, lambda: SQUARE, P[0])])
+def test_fault_17_data_parallel_reads_what_its_model_reads(model: Any, processor: Any, row: Any) -> None:
+    assert as_target(nn.DataParallel(model()), processor()).family == as_target(model(), processor()).family
+    own, wrapped = (explainer_of(m, processor(), row) for m in (model(), nn.DataParallel(model())))
+    np.testing.assert_array_equal(own.explain(row).map, wrapped.explain(row).map)
+
+
+def test_fault_16_an_adapter_inside_the_layers_counts() -> None:
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    config = peft.LoraConfig(target_modules=["query", "value"], r=2, modules_to_save=["classifier"])
+    model = peft.get_peft_model(bert(), config).eval()
+    for name, value in model.named_parameters():
+        if "lora_B" in name:
+            value.data.normal_()
+    explainer = explainer_of(model, tok(), T[0])
+    seen = np.stack([e.probabilities for e in explainer.explain(T[:4])])
+    with torch.no_grad():
+        own = torch.cat([model(**tok()(t, return_tensors="pt")).logits.softmax(-1) for t in T[:4]])
+        bare = torch.cat([bert()(**tok()(t, return_tensors="pt")).logits.softmax(-1) for t in T[:4]])
+    np.testing.assert_allclose(seen, own.numpy(), atol=1e-5)
+    assert np.abs(seen - bare.numpy()).max() > 1e-3
+
+
+def test_fault_16_a_learned_prompt_is_refused_by_name() -> None:
+    peft = pytest.importorskip("peft")
+    config = peft.PromptTuningConfig(
+        task_type="SEQ_CLS", num_virtual_tokens=2, num_layers=2, token_dim=32, num_attention_heads=2
+    )
+    with pytest.raises(UnsupportedTargetError, match="learns a prompt"):
+        as_target(peft.get_peft_model(bert(), config), tok())
+
+
+def test_kind_raw_exceptions_models_that_cannot_be_read_are_named() -> None:
+    for model, word in (
+        (torch.jit.script(nn.Linear(2, 2)), "TorchScript"),
+        (eye().to("meta"), "meta device"),
+    ):
+        with pytest.raises(UnsupportedTargetError, match=word):
+            as_target(model, SQUARE)
+
+
+# -- precision ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize(("model", "processor", "rows"), [(eye, lambda: SQUARE, P), (bert, tok, T)])
+def test_fault_15_other_precisions_fit_explain_save_and_load(
+    model: Any, processor: Any, rows: Any, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    explainer = Explainer.fit(
+        model().to(dtype), rows, processor=processor(), output_dir=tmp_path / "run", **S
+    )
+    explainer.save_pretrained(tmp_path / "scorer")
+    again = Explainer.from_pretrained(tmp_path / "scorer", model().to(dtype), processor=processor())
+    found = explainer.explain(rows[0])
+    np.testing.assert_array_equal(found.map, again.explain(rows[0]).map)
+    whole = explainer_of(model(), processor(), rows[0]).explain(rows[0])  # the same weights in float32
+    np.testing.assert_allclose(found.probabilities, whole.probabilities, atol=0.05)
+    assert next(explainer.scorer.parameters()).dtype == torch.float32
+
+
+# -- quantised ----------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fault_29_a_quantised_model_is_refused_by_fit_and_explained_beside_a_scorer(tmp_path: Path) -> None:
+    def quantised() -> Any:
+        return torch.ao.quantization.quantize_dynamic(bert(), {nn.Linear}, dtype=torch.qint8)
+
+    with pytest.raises(SelfCheckError, match=r"no gradient passes.*quantised.*check='warn'"):
+        Explainer.fit(quantised(), T, processor=tok(), output_dir=tmp_path / "run", **S)
+    explainer_of(bert(), tok(), T[0]).save_pretrained(tmp_path / "scorer")
+    with pytest.raises(TargetMismatchError, match="check='warn'"):
+        Explainer.from_pretrained(tmp_path / "scorer", quantised(), processor=tok())
+    loaded = Explainer.from_pretrained(tmp_path / "scorer", quantised(), processor=tok(), check="warn")
+    own = quantised()(**tok()(T[0], return_tensors="pt")).logits.softmax(-1)[0]
+    np.testing.assert_allclose(loaded.explain(T[0]).probabilities, own.detach().numpy(), atol=1e-5)
+    assert fingerprint(quantised()) == fingerprint(quantised()) != fingerprint(bert())
+
+
+# -- tokenizers ---------------------------------------------------------------------
+
+
+def test_fault_27_the_tokenizer_of_the_training_is_there_after_loading(tmp_path: Path) -> None:
+    bert().save_pretrained(tmp_path / "saved")
+    tok().save_pretrained(tmp_path / "saved")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
+    short = tok(max_length=8)
+    explainer = explainer_of(model, short, T[0])
+    explainer.save_pretrained(tmp_path / "scorer")
+    text = " ".join(T[:3])
+    expected = explainer.explain(text)
+    assert len(expected.map) == 7  # six words between the first and the last token, and what was cut
+    for loaded in (
+        Explainer.from_pretrained(tmp_path / "scorer", model),
+        Explainer.from_pretrained(tmp_path / "scorer"),
+    ):
+        np.testing.assert_array_equal(loaded.explain(text).map, expected.map)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_fault_27_settings_of_a_tokenizer_are_kept(side: str) -> None:
+    given = tok(max_length=9)
+    given.padding_side = given.truncation_side = side
+    again = unpack_tokenizer(json.loads(json.dumps(pack_tokenizer(given))))
+    assert tokenizer_hash(again) == tokenizer_hash(given) != tokenizer_hash(tok())
+    options = {"padding": True, "truncation": True}
+    assert dict(again(T[:4], **options)) == dict(given(T[:4], **options))
+
+
+def test_fault_27_tokenizers_written_in_python_are_kept_too(tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys("この映画は最高つまらない話だ")]
+    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    japanese = BertJapaneseTokenizer(
+        str(tmp_path / "vocab.txt"), word_tokenizer_type="basic", subword_tokenizer_type="character"
+    )
+    for given in (japanese, ByT5Tokenizer()):
+        again = unpack_tokenizer(json.loads(json.dumps(pack_tokenizer(given))))
+        assert again("この映画は最高") == given("この映画は最高")
+
+
+def test_a_damaged_tokenizer_is_told() -> None:
+    packed: dict[str, Any] = json.loads(json.dumps(pack_tokenizer(tok())))
+    text = packed["files"]["tokenizer.json"]["text"]
+    packed["files"]["tokenizer.json"]["text"] = text.replace('"film"', '"flim"')
+    with pytest.raises(CheckpointError, match="damaged"):
+        unpack_tokenizer(packed)
+    packed["files"]["../outside.json"] = {"text": "{}"}
+    with pytest.raises(CheckpointError, match="outside its folder"):
+        unpack_tokenizer(packed)
+
+
+def test_kind_loading_a_model_from_nowhere_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:
+    explainer_of(bert(), tok(), T[0]).save_pretrained(tmp_path / "scorer")
+    start = time.perf_counter()
+    with pytest.raises(CheckpointError, match=r"BertForSequenceClassification.*model="):
+        Explainer.from_pretrained(tmp_path / "scorer")
+    assert time.perf_counter() - start < 5
+
+
+def test_kind_loading_a_relative_folder_is_found_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bert().save_pretrained(tmp_path / "models" / "mine")
+    tok().save_pretrained(tmp_path / "models" / "mine")
+    monkeypatch.chdir(tmp_path)
+    explainer = explainer_of("models/mine", None, T[0])
+    explainer.save_pretrained("scorer")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(
+        Explainer.from_pretrained("../scorer").explain(T[0]).map, explainer.explain(T[0]).map
+    )
+    given = Explainer.from_pretrained("../scorer", "../models/mine")
+    np.testing.assert_array_equal(given.explain(T[0]).map, explainer.explain(T[0]).map)
+    shutil.move(tmp_path / "models", tmp_path / "moved")
+    with pytest.raises(CheckpointError, match=r"models/mine.*no folder"):
+        Explainer.from_pretrained("../scorer")
+    with pytest.raises(CheckpointError, match="no model folder at 'none/at/all'"):
+        as_target("none/at/all")
+
+
+# -- weights ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scorer(tmp_path: Path) -> Path:
+    return explainer_of(bert(), tok(), T[0]).save_pretrained(tmp_path / "scorer")
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_kind_nan_and_damage_one_flipped_bit_of_the_scorer_is_noticed(scorer: Path) -> None:
+    raw = bytearray((scorer / "scorer.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (scorer / "scorer.safetensors").write_bytes(raw)
+    with pytest.raises(CheckpointError, match="not what was saved"):
+        Explainer.from_pretrained(scorer, bert(), processor=tok())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_kind_nan_and_damage_weights_that_are_no_numbers_are_refused(scorer: Path, value: float) -> None:
+    state = load_file(scorer / "scorer.safetensors")
+    next(iter(state.values())).view(-1)[0] = value
+    save_file(state, scorer / "scorer.safetensors")
+    rewrite(scorer, lambda c: c.pop("weights_hash"))  # as an earlier version saved it
+    with pytest.raises(CheckpointError, match="NaN or infinite"):
+        Explainer.from_pretrained(scorer, bert(), processor=tok())
+
+
+def test_scorers_without_a_hash_load(scorer: Path) -> None:
+    rewrite(scorer, lambda c: c.pop("weights_hash"))
+    assert Explainer.from_pretrained(scorer, bert(), processor=tok()).explain(T[0]).map.shape == (9,)
+
+
+SIZES: list[Callable[[dict[str, Any]], Any]] = [
+    lambda c: c["spec"]["states"]["text"][0].update(channels=10**9),
+    lambda c: c["spec"]["states"]["text"][0].update(channels=10**13),
+    lambda c: c["scorer"]["decoder"].update(text={"width": 2**20, "heads": 2}),
+    lambda c: c["scorer"]["decoder"].update(text={"layers": 10**7}),
+    lambda c: c["scorer"]["decoder"].update(text={"width": 10**400}),
+    lambda c: c["spec"]["states"].update(text=c["spec"]["states"]["text"] * 10**5),
+    lambda c: c["spec"].update(fusion_dim=10**12),
+]
+
+
+@pytest.mark.parametrize("number", range(len(SIZES)))
+def test_kind_sizes_taken_on_trust_are_compared_before_memory_is_taken(scorer: Path, number: int) -> None:
+    rewrite(scorer, SIZES[number])
+    start = time.perf_counter()
+    with pytest.raises(CheckpointError):
+        Explainer.from_pretrained(scorer, bert(), processor=tok())
+    assert time.perf_counter() - start < 5
+
+
+DAMAGE: list[Callable[[dict[str, Any]], Any]] = [
+    lambda c: c["target"].update(family="smell"),
+    lambda c: c["target"].update(options={"no_such": 1}),
+    lambda c: c["target"].update(options=[1]),
+    lambda c: c["target"].update(processor=3),
+    lambda c: c.update(spec={"states": 3}),
+    lambda c: c["spec"]["states"]["text"][0].update(channels="many"),
+    lambda c: c["spec"]["states"]["text"][0].update(grid=[1]),
+    lambda c: c["spec"]["states"]["text"][0].update(channels=-1),
+    lambda c: c["scorer"].update(relu="no"),
+    lambda c: c["scorer"].update(decoder={"smell": {}}),
+    lambda c: c["scorer"].update(decoder={"text": {"no_such": 1}}),
+    lambda c: c["scorer"].update(decoder={"text": {"width": "wide"}}),
+    lambda c: c["scorer"].update(decoder={"text": {"heads": 3}}),
+    lambda c: c.update(scorer=None),
+    lambda c: c.update(target=None),
+    lambda c: c.update(format="other"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(DAMAGE)))
+def test_kind_raw_exceptions_a_damaged_configuration_is_a_checkpoint_error(scorer: Path, number: int) -> None:
+    rewrite(scorer, DAMAGE[number])
+    with pytest.raises(CheckpointError):
+        Explainer.from_pretrained(scorer, bert(), processor=tok())
+
+
+def test_keys_of_a_newer_version_are_passed_over(scorer: Path) -> None:
+    rewrite(scorer, lambda c: (c.update(new=1), c["scorer"].update(newer=2), c["target"].update(newest=3)))
+    assert Explainer.from_pretrained(scorer, bert(), processor=tok()).explain(T[0]).map.shape == (9,)
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "in place": lambda m: m.classifier.weight.detach().mul_(2),
+    "past autograd": lambda m: m.classifier.weight.data.mul_(2),
+    "replaced": lambda m: setattr(m.classifier, "bias", nn.Parameter(m.classifier.bias + 1)),
+    "loaded": lambda m: m.load_state_dict(bert(seed=1).state_dict()),
+    "precision": lambda m: m.half(),
+}
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_kind_nan_and_damage_weights_changed_after_fit_are_noticed(how: str) -> None:
+    model = bert()
+    explainer = explainer_of(model, tok(), T[0])
+    explainer.explain(T[0])
+    with torch.no_grad():
+        CHANGES[how](model)
+    for _ in range(2):  # not only the first time
+        with pytest.raises(TargetMismatchError, match="have changed"):
+            explainer.explain(T[0])
+    explainer.check = "warn"
+    explainer.explain(T[0])
+
+
+def test_weights_that_only_moved_are_the_same() -> None:
+    model = bert()
+    explainer = explainer_of(model, tok(), T[0])
+    before = explainer.explain(T[0])
+    for value in model.parameters():
+        value.data = value.data.clone()
+    np.testing.assert_array_equal(explainer.explain(T[0]).map, before.map)
+
+
+def test_watching_weights_costs_little() -> None:
+    explainer = explainer_of(eye(), SQUARE, P[0])
+    watch, count = WeightWatch(explainer.target.model), 50
+    start = time.perf_counter()
+    for _ in range(count):
+        watch.changed()
+    watched = time.perf_counter() - start
+    start = time.perf_counter()
+    for _ in range(count):
+        explainer.explain(P[0])
+    assert watched < 0.2 * (time.perf_counter() - start)  # of a model of two layers, the smallest there is
+
+
+# -- self-check ---------------------------------------------------------------------
+
+
+class Drifting(nn.Module):
+    """Draws at random, in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 4, 3, 2), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(nn.functional.dropout(self.stem(x), 0.5, training=True).mean((2, 3))) * 9
+
+
+class Together(Drifting):
+    """A sample's logits depend on the rest of its batch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.stem(x).mean((2, 3))
+        return self.head(y - y.mean(0) * (len(y) > 1)) * 9
+
+
+class Detached(Drifting):
+    """No gradient reaches the input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stem(x).mean((2, 3)).detach()) * 9
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [(Drifting, "by itself"), (Together, "batch"), (Detached, "no gradient")]
+)
+def test_the_self_check_finds_models_that_cannot_be_trusted(kind: Any, word: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(SelfCheckError, match=word):
+        Explainer.fit(kind().eval(), P, processor=SQUARE, layers=["stem"], output_dir=tmp_path / "a", **S)
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_self_check_shows_both_and_can_be_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    model = Together().eval()
+    with pytest.raises(
+        SelfCheckError, match=r"by itself with its own processor the logits are \[.*\]; in a batch"
+    ):
+        Explainer.fit(model, P, processor=SQUARE, layers=["stem"], output_dir=tmp_path, **S)
+    for check, said in (("warn", True), ("off", False)):
+        caplog.clear()
+        options = {**S, "check": check, "output_dir": tmp_path / check}
+        Explainer.fit(model, P, processor=SQUARE, layers=["stem"], **options)
+        assert any("sees something else" in r.getMessage() for r in caplog.records) == said
+
+
+def test_the_self_check_at_loading_needs_no_data(tmp_path: Path) -> None:
+    for model, processor, row in ((bert(), tok(), T[0]), (eye(), SQUARE, P[0])):
+        target = as_target(model, processor)
+        assert len(made_up_samples(target)) == 2
+        self_check(target, made_up_samples(target))
+        explainer_of(model, processor, row).save_pretrained(tmp_path / target.family)
+        Explainer.from_pretrained(tmp_path / target.family, model, processor=processor)
+
+
+def test_a_check_of_another_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SidelightError, match="check must be one of 'error', 'warn', 'off'; got 'maybe'"):
+        Explainer.fit(bert(), T, processor=tok(), output_dir=tmp_path, check="maybe", **S)  # type: ignore[arg-type]
+
+
+def test_plain_model_takes_off_every_wrapper() -> None:
+    model = bert()
+    assert plain_model(compiled(nn.DataParallel(model))) is model
+    assert plain_model(model) is model

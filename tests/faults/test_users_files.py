@@ -214,6 +214,7 @@ def test_fault_02_checkpoints_of_other_programs_stay(tmp_path: Path, parts: list
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_fault_02_checkpoints_that_appear_while_training_are_not_rotated_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "bit": {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1], "num_groups": 4},
     "convnext": {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1], "image_size": 64},
     "convnextv2": {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1], "image_size": 64},
-    "cvt": {"embed_dim": [16, 24, 32], "num_heads": [1, 1, 2], "depth": [1, 1, 2]},
+    "cvt": {"embed_dim": [16, 24, 32], "num_heads": [1, 1, 2], "depth": [1, 2, 3]},
     "dinat": {"embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 2]},
     "donut-swin": {"embed_dim": 16, "depths": [1, 1, 2], "num_heads": [1, 2, 4], "image_size": 64, "patch_size": 4, "window_size": 4},
     "swin": {"embed_dim": 16, "depths": [1, 1, 2], "num_heads": [1, 2, 4], "image_size": 64, "patch_size": 4, "window_size": 4},

@@ -83,4 +83,8 @@ def build(kind: str, name: str, **more: Any) -> Any:
     config = transformers.AutoConfig.for_model(kind, num_labels=3, **{**SMALL.get(kind, {}), **more})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return getattr(transformers, name)(config).eval()
+        model = getattr(transformers, name)(config).eval()
+        for module in model.modules():  # small random weights let the picture fade away layer by layer
+            if isinstance(module, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(module.weight)
+        return model

@@ -175,8 +175,9 @@ def test_kind_no_mode_of_the_callers_changes_a_training_or_a_map(
     explainer: Explainer = fitted["image"]
     explainer.save_pretrained(tmp_path / "scorer")
     alone = np.stack([e.map for e in explainer.explain(P[:3])])
+    model = eye()
     with MODES[mode](), assert_process_unchanged():
-        other = Explainer.fit(eye(), P, processor=SQUARE, output_dir=tmp_path / "run", **S)
+        other = Explainer.fit(model, P, processor=SQUARE, output_dir=tmp_path / "run", **S)
         again = Explainer.from_pretrained(tmp_path / "scorer", explainer.target.model, processor=SQUARE)
         found = [np.stack([e.map for e in x.explain(P[:3])]) for x in (explainer, other, again)]
     for maps in found:

@@ -20,7 +20,7 @@ from process_state import assert_process_unchanged, model_state
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from sidelight import Explainer
+from sidelight import Explainer, SidelightError
 from sidelight.scorers import Scorer
 from sidelight.targets import ImageTarget, as_target
 
@@ -128,7 +128,7 @@ def test_fault_06_an_error_in_a_pass_leaves_nothing_held() -> None:
     def ask(sample: Any) -> bool:
         try:
             explain.explain(sample)
-        except Exception:
+        except SidelightError:
             return False
         return True
 

@@ -137,7 +137,8 @@ def test_kind_hooks_that_were_there_before_stay() -> None:
 
         ImageTarget(model).encode({"pixel_values": pixels})
     again = model(pixel_values=pixels, output_hidden_states=True).hidden_states
-    assert len(again) == len(own) > 0 and all(torch.equal(a, b) for a, b in zip(own, again, strict=True))
+    assert len(again) == len(own) > 0
+    assert all(torch.equal(a, b) for a, b in zip(own, again, strict=True))
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from sidelight.errors import ConfigError, SidelightError, UnsupportedTargetError
 from sidelight.targets import ImageTarget
 from sidelight.targets.layouts import MAPS
 
-#: families that cannot be right, by what they read: latents, patches cut outside, colour clusters, and words too
-REFUSED = {"perceiver", "siglip2", "imagegpt", "shieldgemma2"}
+#: families that cannot be right: latents, patches cut outside, colour clusters, words too, an output without logits
+REFUSED = {"perceiver", "siglip2", "imagegpt", "shieldgemma2", "pp_lcnet"}
 #: what needs a package that is no dependency
 MISSING = {"dinat", "timm_wrapper"}
 
@@ -46,7 +46,9 @@ def _own_quarter(found: Tensor) -> bool:
     """Of ``[place, quarter]``: no other order of the quarters agrees better with the places."""
     centred = found - found.mean(0) - found.mean(1, keepdim=True) + found.mean()
     own = float(centred.trace())
-    return own > 0 and all(own >= float(centred[range(4), list(p)].sum()) for p in permutations(range(4)))
+    return own > 0 and all(
+        1.0001 * own >= float(centred[range(4), list(p)].sum()) for p in permutations(range(4))
+    )
 
 
 def test_fault_05_every_image_family_is_right_or_refused() -> None:

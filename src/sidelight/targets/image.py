@@ -19,6 +19,7 @@ from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite
+from sidelight.targets.image_models import check_takes_pixels
 from sidelight.targets.layouts import StateLayouts, States, lay_out, tensor_of
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
 from sidelight.targets.wrappers import float_type, plain_model
@@ -411,7 +412,10 @@ class ImageTarget(TargetModel):
             return out, captured
         try:
             return self.model(pixel_values=pixels, output_hidden_states=True), None
-        except TypeError as error:
+        except (TypeError, ValueError, RuntimeError) as error:
+            check_takes_pixels(self.model)  # said where it fails: parts of pair models are asked for no pass
+            if not isinstance(error, TypeError):
+                raise
             raise self._no_states() from error
 
     def _plain(self, pixels: Tensor) -> Any:

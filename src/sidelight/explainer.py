@@ -12,18 +12,21 @@ from torch import Tensor, nn
 
 from sidelight.checkpoint import load_scorer, save_scorer
 from sidelight.data.collate import Collator
+from sidelight.data.fit_data import fit_data
+from sidelight.data.rows import NumberedRows
+from sidelight.data.sources import rows_of
 from sidelight.errors import ConfigError, InputError, TargetMismatchError
 from sidelight.explanation import Explanation
+from sidelight.fit_options import one_of, open_target, split_options
 from sidelight.folders import folder_path
 from sidelight.modality_share import modality_shares
 from sidelight.output_folder import training_place
 from sidelight.processes import in_main
-from sidelight.registry import nearest
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.head import is_constant
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
-from sidelight.targets import TargetModel, as_target
+from sidelight.targets import TargetModel
 from sidelight.targets.lending import check_gradients_pass
 from sidelight.training import train_scorer
 from sidelight.types import Encoding, Inputs
@@ -58,10 +61,11 @@ class Explainer:
         train: Any,
         *,
         eval: Any = None,
+        validation: Any = None,
         processor: Any = None,
-        scorer: ScorerConfig | None = None,
-        objective: ObjectiveConfig | None = None,
-        training: TrainingConfig | None = None,
+        scorer: ScorerConfig | Mapping[str, Any] | None = None,
+        objective: ObjectiveConfig | Mapping[str, Any] | None = None,
+        training: TrainingConfig | Mapping[str, Any] | None = None,
         output_dir: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Explainer:
@@ -70,19 +74,27 @@ class Explainer:
         Args:
             model: a Hugging Face classifier, or a plain module with ``layers=[...]``.
             train: rows ``{"image": ..., "label": ...}`` (for pairs ``{"image": ..., "text": ..., "label": ...}``),
-                pairs ``(sample, label)`` or samples; any
-                sequence, e.g. a ``datasets.Dataset``. Labels are needed for ``objective.label="data"`` only.
-            eval: rows for early stopping; default: the last tenth of ``train``.
+                pairs ``(sample, label)`` or samples. They may come as a list, a ``datasets.Dataset`` (of a
+                ``DatasetDict`` the training split), a data frame, a dictionary of columns, a ``DataLoader`` or torch
+                data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``, a stream or generator (kept in memory, up to
+                :data:`sidelight.data.sources.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
+                or of a folder of pictures, one folder a class. Labels are class numbers or names; they are read for
+                ``label="data"`` only.
+            eval: rows for early stopping, given likewise; default: the validation split of ``train``, else a tenth of
+                it, drawn by ``seed`` from each class in proportion.
+            validation: another name for ``eval``.
             processor: the model's image processor, tokenizer, or :class:`ImageTransform`.
-            scorer, objective, training: settings; defaults follow the thesis. Fields may also be
-                given directly, e.g. ``epochs=1, label="prediction"``.
+            scorer, objective, training: settings, or mappings of their fields; defaults follow the thesis. Fields may
+                also be given directly, e.g. ``epochs=1, label="prediction"``.
             output_dir: checkpoints, ``log.csv`` and the fitted scorer. A killed training of the same model, rows and
                 settings continues from it, a finished one is taken up again, any other is refused. Default: a fresh
                 ``sidelight-runs/<date>-<time>-<random>``; ``Explainer.output_dir`` tells it.
-            options: fields of the three settings, or of the target family (``layers=...``).
+            options: fields of the three settings, or options of the target family (``layers=...``, and
+                ``class_names=[...]`` for a model that does not name its classes).
 
         Raises:
-            InputError: no data, or data the model cannot take.
+            InputError: no data, or data the model cannot take; the message says which row.
+            ConfigError: an option is unknown, of another type or out of range.
             CollapseError: training produced constant maps.
             UnsupportedTargetError: the model gives no hidden states.
             ConfigError: ``output_dir`` holds another training.
@@ -90,17 +102,26 @@ class Explainer:
             BusyFolderError: another process or thread trains there.
             CheckpointError: the disk refused.
         """
-        settings, rest = _split_options(
-            options, scorer or ScorerConfig(), objective or ObjectiveConfig(), training or TrainingConfig()
-        )
+        given = {"scorer": scorer, "objective": objective, "training": training}
+        settings, rest = split_options(options, given)
         scorer_config, objective_config, training_config = settings
-        target = as_target(model, processor, **rest)
+        target = open_target(model, processor, rest)
         check_gradients_pass(target.model)
-        train, eval = _with_eval(train, eval)
+        held = one_of(eval=eval, validation=validation)
+        data = fit_data(target, train, held, objective_config.label, training_config.seed)
         torch.manual_seed(training_config.seed)
-        network = new_scorer(target, train, scorer_config)
+        network = new_scorer(target, NumberedRows(data.train), scorer_config, Collator(target, data.readers))
         with training_place(output_dir) as place, kept_place(target.model):
-            metrics = train_scorer(network, target, train, eval, place, objective_config, training_config)
+            metrics = train_scorer(
+                network,
+                target,
+                data.train,
+                data.evaluation,
+                place,
+                objective_config,
+                training_config,
+                data.readers,
+            )
             explainer = cls(target, network)
             explainer.training_metrics, explainer.output_dir = metrics, place
             in_main(lambda: explainer.save_pretrained(place / "scorer"))
@@ -165,9 +186,10 @@ class Explainer:
             raise ConfigError(
                 f"others measure what each modality is worth; {self.target.name} reads one only. Leave them out."
             )
-        if len(others) == 0:
+        rows = rows_of(others, "others")
+        if len(rows) == 0:
             raise InputError("others is empty: give at least one row to exchange modalities with.")
-        batch = Collator(self.target)([others[i] for i in range(len(others))])
+        batch = Collator(self.target)(list(NumberedRows(rows)))
         batch.pop("labels", None)
         return batch
 
@@ -269,45 +291,16 @@ class Explainer:
         return cls(target, saved.scorer)
 
 
-def new_scorer(target: TargetModel, rows: Any, config: ScorerConfig) -> Scorer:
+def new_scorer(
+    target: TargetModel, rows: Any, config: ScorerConfig, collate: Collator | None = None
+) -> Scorer:
     """An untrained scorer of the right shape, found by one probing pass over the first row."""
     if len(rows) == 0:
         raise InputError("the train data set is empty: give at least one row.")
-    batch = Collator(target)([rows[0]])
+    batch = (Collator(target, labelled=False) if collate is None else collate)([rows[0]])
     batch.pop("labels", None)
     target.check(batch)
     return Scorer(target.spec(target.to_device(batch)), config)
-
-
-def _with_eval(train: Any, evaluation: Any) -> tuple[Any, Any]:
-    if evaluation is not None:
-        return train, evaluation
-    held = max(1, len(train) // 10)
-    if len(train) <= held:
-        raise InputError("too few rows to hold some out for validation: give eval=... or more rows.")
-    cut = len(train) - held
-    if hasattr(train, "select"):
-        return train.select(range(cut)), train.select(range(cut, len(train)))
-    if isinstance(train, Tensor) or (isinstance(train, Sequence) and not isinstance(train, str)):
-        return train[:cut], train[cut:]
-    subset = torch.utils.data.Subset
-    return subset(train, range(cut)), subset(train, range(cut, len(train)))
-
-
-def _split_options(options: dict[str, Any], *settings: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Fields of the settings out of ``options``; what is left goes to the target family."""
-    import dataclasses
-
-    rest, filled = dict(options), []
-    for setting in settings:
-        own = {f.name: rest.pop(f.name) for f in dataclasses.fields(setting) if f.name in rest}
-        filled.append(dataclasses.replace(setting, **own))
-    known = [f.name for s in settings for f in dataclasses.fields(s)]
-    family = {"layers", "max_states", "max_length", "columns", "fused", "layouts", "candidates", "threshold"}
-    for name in rest:
-        if name not in family:
-            raise ConfigError(f"fit() has no option {name!r}.{nearest(name, [*known, *family])}")
-    return tuple(filled), rest
 
 
 def _is_batch(samples: Any) -> bool:

@@ -36,6 +36,8 @@ class TargetModel(ABC):
     family: str
     #: Modalities by name, in the order scores are reported.
     modalities: Mapping[str, Modality]
+    #: Names of the classes in the order of the logits, where the user gave them.
+    class_names: tuple[str, ...] = ()
     #: Whether inputs differ in length, so that batching like with like saves work.
     varying_length: ClassVar[bool] = False
 
@@ -205,6 +207,11 @@ class TargetModel(ABC):
         """Keyword arguments that rebuild this target around the same model."""
         return {}
 
+    def all_options(self) -> dict[str, Any]:
+        """:meth:`options` and those of every family, as :func:`sidelight.targets.as_target` takes them."""
+        shared = {"class_names": list(self.class_names)} if self.class_names else {}
+        return {**self.options(), **shared}
+
     def identity(self) -> dict[str, Any]:
         """What a scorer remembers of its target: id, revision, weight hash, how to prepare inputs."""
         config = getattr(self.model, "config", None)
@@ -214,7 +221,7 @@ class TargetModel(ABC):
             "revision": getattr(config, "_commit_hash", None),
             "fingerprint": self.fingerprint(),
             "processor": self.processor_state(),
-            "options": self.options(),
+            "options": self.all_options(),
         }
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
@@ -315,7 +322,9 @@ class TargetModel(ABC):
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Class names where the model's config tells them, else empty."""
+        """Class names: those that the user gave, else those of the model's config, else empty."""
+        if self.class_names:
+            return dict(enumerate(self.class_names))
         return dict(getattr(getattr(self.model, "config", None), "id2label", None) or {})
 
     @property

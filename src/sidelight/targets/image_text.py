@@ -99,9 +99,10 @@ class ImageTextTarget(TargetModel):
     @property
     def id2label(self) -> dict[int, str]:
         """Class names; of a model that gives a similarity, those of the matching or the candidates."""
-        if self.candidates:
+        if self.candidates and not self.class_names:
             return dict(enumerate(("this text", *self.candidates)))
-        return dict(enumerate(MATCHING)) if self.reader.gives_similarity else super().id2label
+        similarity = self.reader.gives_similarity and not self.class_names
+        return dict(enumerate(MATCHING)) if similarity else super().id2label
 
     # -- inputs ---------------------------------------------------------------------
 

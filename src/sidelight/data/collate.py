@@ -136,6 +136,13 @@ class Collator:
             numbers = ", ".join(str(row.number) for row in rows[:8]) + (", ..." if len(rows) > 8 else "")
             raise type(error)(f"rows {numbers} of {rows[0].name} do not fit together: {error}") from error
 
+    def read(self, rows: Sequence[Any]) -> Sequence[Any] | None:
+        """Raw samples of rows, as :meth:`samples` gives them; a message about a numbered row names it."""
+        samples = [self.split(row)[0] for row in rows]
+        if isinstance(rows[0], Numbered):
+            return self.checking(rows, samples, self.samples)
+        return self.samples(samples)
+
     def split(self, row: Any) -> tuple[Any, Any]:
         """``(sample, label or None)`` of a row; a pair that is a sample itself has no label."""
         if isinstance(row, Numbered):

@@ -15,7 +15,7 @@ from sidelight.data.collate import Collator, RowReader, place
 from sidelight.data.holdout import hold_out, spread
 from sidelight.data.images import read_image
 from sidelight.data.labels import Classes, check_labels, is_missing, label_reader
-from sidelight.data.rows import Numbered, NumberedRows, Rows
+from sidelight.data.rows import NumberedRows, Rows
 from sidelight.data.sources import VALIDATION, rows_of, split_named
 from sidelight.errors import ConfigError, InputError
 from sidelight.targets.base import TargetModel
@@ -141,7 +141,7 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
     Raises:
         InputError: rows may be either.
     """
-    if set(target.modalities) != {"text"}:
+    if set(target.modalities) != {"text"} or hasattr(rows.base, "column_names"):
         return False
     picked = range(len(rows)) if rows.cheap else spread(len(rows), SOME)
     read = [rows[i] for i in picked]
@@ -189,7 +189,7 @@ def check_rows(target: TargetModel, rows: Rows, reader: RowReader, chunk: int = 
     collate = Collator(target)
     numbered = NumberedRows(rows)
     for start in range(0, len(rows), chunk):
-        part: Sequence[Numbered] = [numbered[i] for i in range(start, min(start + chunk, len(rows)))]
+        part = numbered.__getitems__(range(start, min(start + chunk, len(rows))))
         samples = [reader.split(target, row.row)[0] for row in part]
         collate.checking(part, samples, lambda values: _check_samples(collate, values))
 

@@ -13,6 +13,8 @@ from sidelight.targets.base import TargetModel
 
 #: how many batches' worth of rows are drawn at random before they are sorted
 POOL = 50
+#: rows that are read at once
+CHUNK = 1000
 
 
 def row_lengths(target: TargetModel, rows: Any, collate: Collator | None = None) -> list[int] | None:
@@ -23,7 +25,15 @@ def row_lengths(target: TargetModel, rows: Any, collate: Collator | None = None)
     if not target.varying_length or len(rows) == 0:
         return None
     collate = Collator(target) if collate is None else collate
-    samples = collate.samples([collate.split(rows[i])[0] for i in range(len(rows))])
+    fetch = getattr(
+        rows, "__getitems__", lambda indices: [rows[i] for i in indices]
+    )  # many at once are read faster
+    found = [
+        row
+        for start in range(0, len(rows), CHUNK)
+        for row in fetch(range(start, min(start + CHUNK, len(rows))))
+    ]
+    samples = collate.read(found)
     if samples is None:
         return None
     return [len(s) if isinstance(s, str) else sum(map(len, s)) for s in samples]

@@ -77,7 +77,7 @@ class Rows(Sequence[Any]):
         """The labels of all rows, where they can be read without the rows, else ``None``."""
         if self._labels is None:
             return None
-        values = list(self._labels)
+        values = list(self._labels[:])  # a column of a data set reads a slice at once
         return values if self._numbers is None else [values[n] for n in self._numbers]
 
     def _read(self, number: int) -> Any:

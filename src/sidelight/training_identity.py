@@ -47,7 +47,7 @@ def training_identity(
         "target": target.fingerprint(),
         "model": value_digest(_structure(target)),
         "preprocessing": value_digest(_preprocessing(target)),
-        "options": target.options(),
+        "options": target.all_options(),
         "scorer": scorer.config.to_dict(),
         "objective": asdict(objective),
         "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},

@@ -143,7 +143,8 @@ def test_what_is_no_processor_is_refused() -> None:
         as_transform({"size": 3})
     # one that does not resize is taken, and gives each picture its own size
     kept_size = as_transform(ViTImageProcessorPil(do_resize=False))
-    assert kept_size is not None and kept_size.size is None
+    assert kept_size is not None
+    assert kept_size.size is None
     assert kept_size(picture(9, 7)).shape == (3, 7, 9)
 
 

@@ -204,9 +204,7 @@ class ProcessorTransform:
             return self._pixels(picture_of(width, height).convert(self.mode))
         except SidelightError:
             raise
-        except (
-            Exception
-        ):  # it may be too small or too long for this processor; then it is, when such a one comes
+        except Exception:  # noqa: BLE001 - too small or too long for it, perhaps
             return None
 
     def _pixels(self, picture: Image.Image) -> Tensor:

@@ -55,7 +55,7 @@ def stacked(pixels: Sequence[Tensor], transform: PictureTransform | None = None)
     shapes = sorted({tuple(p.shape) for p in pixels})
     if len(shapes) == 1:
         return torch.stack(list(pixels))
-    found = ", ".join("×".join(map(str, s)) for s in shapes[:4]) + (", ..." if len(shapes) > 4 else "")
+    found = f"[{', '.join(map(str, shapes[:4]))}{', ...' if len(shapes) > 4 else ''}]"
     if isinstance(transform, ProcessorTransform) and transform.size is None:
         raise InputError(
             f"images of one batch must share one shape; got {found}. {transform.name} gives each picture a size of its "

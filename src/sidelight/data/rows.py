@@ -73,6 +73,14 @@ class Rows(Sequence[Any]):
         numbers = [self.number(i) for i in indices]
         return Rows(self.base, self.name, self.label_names, self._labels, self.cheap, numbers)
 
+    def whole(self) -> Any:
+        """These rows as what they were given as, where that is a tensor, a list or a ``datasets.Dataset``, else as they are."""
+        if self._numbers is None and isinstance(self.base, (Tensor, np.ndarray, list, tuple)):
+            return self.base
+        if hasattr(self.base, "with_format") and hasattr(self.base, "select"):
+            return self.base if self._numbers is None else self.base.select(self._numbers)
+        return self
+
     def labels(self) -> list[Any] | None:
         """The labels of all rows, where they can be read without the rows, else ``None``."""
         if self._labels is None:

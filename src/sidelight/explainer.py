@@ -15,7 +15,7 @@ from sidelight.data.collate import Collator
 from sidelight.data.fit_data import fit_data
 from sidelight.data.rows import NumberedRows
 from sidelight.data.sources import rows_of
-from sidelight.errors import ConfigError, InputError
+from sidelight.errors import ConfigError, InputError, NotFiniteError
 from sidelight.explanation import Explanation
 from sidelight.fit_options import one_of, open_target, split_options
 from sidelight.folders import folder_path
@@ -108,13 +108,15 @@ class Explainer:
             check: before training, a few rows are shown to the model through sidelight and by itself with its own
                 processor. Where the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to leave the check out.
             options: fields of the three settings, or options of the target family (``layers=...``, and
-                ``class_names=[...]`` for a model that does not name its classes).
+                ``class_names=[...]`` for a model that does not name its classes). ``output="sigmoid"`` or
+                ``"probabilities"`` says what the model's output means (:mod:`sidelight.verdict`).
 
         Raises:
             InputError: no data, or data the model cannot take; the message says which row.
             ConfigError: an option is unknown, of another type or out of range.
             CollapseError: training produced constant maps.
-            UnsupportedTargetError: the model gives no hidden states.
+            UnsupportedTargetError: the model gives no hidden states, or does not choose one of several classes.
+            NotFiniteError: the model's output, or the loss, holds NaN or infinity.
             SelfCheckError: the model sees something else through sidelight than by itself.
             ConfigError: ``output_dir`` holds another training.
             ForeignFileError: it holds files of somebody else that have the names of ours; they stay.
@@ -232,7 +234,10 @@ class Explainer:
                 raise
             # the message counts within the batch
             raise InputError(f"in the batch that begins with sample {first}: {error}") from error
-        return self._explain_inputs(inputs, raw, lent)
+        try:
+            return self._explain_inputs(inputs, raw, lent)
+        except NotFiniteError as error:
+            raise error.numbered(range(first, first + len(samples))) from None
 
     def _explain_inputs(
         self, inputs: Inputs, raw: Sequence[Any] | None = None, lent: Inputs | None = None

@@ -17,12 +17,14 @@ from sidelight.errors import ConfigError, InputError, InputTypeError, Unsupporte
 from sidelight.files import find_pretrained, read_json, write_json
 from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
+from sidelight.outputs import named_outputs
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite
 from sidelight.targets.layouts import StateLayouts, States, lay_out, tensor_of
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
 from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+from sidelight.verdict import Verdict
 
 #: how an :class:`ImageTransform` is kept beside a saved model
 TRANSFORM_FILE = "sidelight_transform.json"
@@ -48,6 +50,7 @@ class ImageTarget(TargetModel):
         layouts: how the states lie, e.g. ``"BHWC"`` where channels come last, one for all states or one for each
             (:data:`sidelight.targets.layouts.LAYOUTS`); default: found out at the first pass. Where ``states`` are
             given without layouts, maps are taken for ``"BCHW"`` and tokens for ``"BNC"``.
+        output: what the model's output means (:mod:`sidelight.verdict`).
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.
@@ -64,9 +67,12 @@ class ImageTarget(TargetModel):
         max_states: int = 4,
         states: Sequence[int] | None = None,
         layouts: str | Sequence[str | None] | None = None,
+        output: str = "auto",
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
+        self.verdict = Verdict(model, output, loader="AutoModelForImageClassification")
+        self._named = named_outputs(model)
         #: as it was given; the model by itself is called with it
         self.processor = processor
         self.transform: ImageTransform | None = as_transform(processor)
@@ -190,6 +196,7 @@ class ImageTarget(TargetModel):
             "max_states": self.max_states,
             "states": chosen,
             "layouts": self._layouts.to_option(),
+            **self.verdict.options(),
         }
 
     def truth(
@@ -249,8 +256,8 @@ class ImageTarget(TargetModel):
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass():
             pixels = features["image"].to(float_type(self.model))
-            out = self.model(pixel_values=pixels) if self._is_hf else self.model(pixels)
-            return _logits(out)
+            out = self.model(pixel_values=pixels, **self._named) if self._is_hf else self.model(pixels)
+            return self.verdict.read(out, len(pixels))
 
     def _encode(self, inputs: Inputs) -> Encoding:
         pixels = inputs["pixel_values"]
@@ -259,7 +266,7 @@ class ImageTarget(TargetModel):
         raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
         self.settle_layouts(self._states_of, pixels)
         return Encoding(
-            logits=_logits(out),
+            logits=self.verdict.read(out, len(pixels)),
             states={"image": self.read_states(raw, stem, pixels)},
             feature_mask=self.feature_mask(inputs),
         )
@@ -359,7 +366,7 @@ class ImageTarget(TargetModel):
         def place(t: Tensor, index: int = -1) -> Tensor:
             return lay_out(t, used[index][1], image_size, patch)
 
-        return _logits(out), [state for state, _ in used], place
+        return self.verdict.read(out, len(pixels)), [state for state, _ in used], place
 
     def _path_layouts(self, copies: Any, pixels: Tensor) -> StateLayouts:
         """How the states on the path to the logits lie, where those that are read are copies beside it."""
@@ -383,7 +390,8 @@ class ImageTarget(TargetModel):
             return {"image": nn.functional.interpolate(grid, (height, width), mode="bilinear")}
 
         with self.one_pass():
-            return attention_pass(self.model, {"pixel_values": pixels}, layout)
+            found = attention_pass(self.model, {"pixel_values": pixels, **self._named}, layout)
+        return found.read_by(self.verdict)
 
     def trial_inputs(self) -> Inputs | None:
         """One black image of the size that the model's config names."""
@@ -399,18 +407,14 @@ class ImageTarget(TargetModel):
         """Whether the model is of transformers' kind, which takes ``pixel_values`` by name."""
         return self._is_hf
 
-    def read_logits(self, out: Any) -> Tensor:
-        """``[B, K]`` logits of what the model returned."""
-        return _logits(out)
-
     def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
         pixels = pixels.to(float_type(self.model))
         if self._hooked is not None:
             with self._hooked.capture() as captured:
-                out = self.model(pixel_values=pixels) if self._is_hf else self._plain(pixels)
+                out = self.model(pixel_values=pixels, **self._named) if self._is_hf else self._plain(pixels)
             return out, captured
         try:
-            return self.model(pixel_values=pixels, output_hidden_states=True), None
+            return self.model(pixel_values=pixels, output_hidden_states=True, **self._named), None
         except TypeError as error:
             raise self._no_states() from error
 
@@ -442,15 +446,3 @@ class ImageTarget(TargetModel):
     def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
         bounds = self.transform.bounds() if self.transform is not None else (None, None)
         return FillContext(seeds, bounds[0], bounds[1], self.reference.get(modality))
-
-
-def _logits(out: Any) -> Tensor:
-    if isinstance(out, Tensor):
-        return out
-    logits = getattr(out, "logits", None)
-    if logits is None:
-        raise UnsupportedTargetError(
-            f"the model returned {type(out).__name__} without logits; sidelight explains classifiers "
-            "(load it with AutoModelForImageClassification)."
-        )
-    return logits

@@ -73,7 +73,9 @@ class Explanation:
             )
         self.scores = {name: unit_scores(name, values) for name, values in self.scores.items()}
         self.inputs = {
-            name: [str(token) for token in value] if _is_text(value) else real_numbers(f"the {name} shown", value)
+            name: [str(token) for token in value]
+            if _is_text(value)
+            else real_numbers(f"the {name} shown", value)
             for name, value in self.inputs.items()
         }
         if self.probabilities is not None:

@@ -115,7 +115,7 @@ def _named(out: Any) -> dict[str, Any]:
 
 def _by_name(named: Mapping[str, Any]) -> Tensor | None:
     if isinstance(named.get("logits"), Tensor):
-        return named["logits"]  # type: ignore[no-any-return]
+        return named["logits"]
     return _only(v for k, v in named.items() if k.lower() in NAMES)
 
 

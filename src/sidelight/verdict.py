@@ -18,7 +18,6 @@ Independent labels and regression values are no classes; their maps are not ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch

@@ -91,5 +91,6 @@ def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:
     logits = getattr(
         target.model(**known), "logits", None
     )  # models of pairs give similarities under other names
-    classes = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] > 1
-    return target.verdict.read(logits, len(logits)) if classes else None
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+        return None
+    return target.verdict.read(logits, len(logits))

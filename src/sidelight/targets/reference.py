@@ -80,7 +80,7 @@ def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:
     if isinstance(target, ImageTarget):
         pixels = inputs["pixel_values"]
         out = target.model(pixel_values=pixels) if target.is_huggingface else target.model(pixels)
-        return target.read_logits(out)
+        return target.verdict.read(out, len(pixels))
     taken = inspect.signature(target.model.forward).parameters
     every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
     known = {
@@ -89,9 +89,10 @@ def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:
         if (every or k in taken) and k not in ("labels", "special_tokens_mask")
     }
     if isinstance(target, TextTarget):
-        return target.read_logits(target.model(**known))
+        return target.verdict.read(target.model(**known), len(inputs["input_ids"]))
     logits = getattr(
         target.model(**known), "logits", None
     )  # models of pairs give similarities under other names
-    classes = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] > 1
-    return logits if classes else None
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+        return None
+    return target.verdict.read(logits, len(logits))

@@ -22,8 +22,10 @@ from sidelight.outputs import named_outputs
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite
 from sidelight.targets.image_models import check_takes_pixels
-from sidelight.targets.layouts import StateLayouts, States, lay_out, tensor_of
+from sidelight.targets.layouts import lay_out, tensor_of
 from sidelight.targets.pixels import blamed, picture_batch, require_plain, require_range
+from sidelight.targets.probing import States
+from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
 from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec

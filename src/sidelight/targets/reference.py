@@ -15,6 +15,7 @@ from sidelight.targets.image import ImageTarget
 from sidelight.targets.text import TextTarget
 from sidelight.targets.wrappers import float_type
 from sidelight.text.samples import encodable, read_texts
+from sidelight.text.tokenizer_state import lent_tokenizer
 from sidelight.types import Inputs
 
 
@@ -60,13 +61,14 @@ def _own_tokens(target: TextTarget, samples: Sequence[Any]) -> dict[str, Tensor]
     texts = read_texts(list(samples), target.columns)
     columns = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
     longest = target.text.max_length
-    found = target.tokenizer(
-        *columns,
-        padding=len(texts) > 1,
-        truncation=longest is not None,
-        max_length=longest,
-        return_tensors="pt",
-    )
+    with lent_tokenizer(target.tokenizer):
+        found = target.tokenizer(
+            *columns,
+            padding=len(texts) > 1,
+            truncation=longest is not None,
+            max_length=longest,
+            return_tensors="pt",
+        )
     return dict(found)
 
 

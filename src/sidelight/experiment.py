@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from sidelight.config import RunConfig, TargetSection, load_config
+from sidelight.data.content import content_of
 from sidelight.data.sets import DATASETS, DataSet, load_rows
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
@@ -41,6 +42,7 @@ from sidelight.models.classifier import (
 from sidelight.processes import is_main, process_count, wait
 from sidelight.run_folder import claim_run, load_run_config
 from sidelight.scorers import ScorerConfig
+from sidelight.surroundings import kept_random_state
 from sidelight.targets import TARGETS, TargetModel, as_target
 
 log = logging.getLogger(__name__)
@@ -152,6 +154,7 @@ class Run:
         options = (section or self.config.target).options
         return as_target(model, processor, family=self._family(), **options)
 
+    @kept_random_state()
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
         torch.manual_seed(section.training.seed if section.training else 0)
         if section.pretrained is not None:
@@ -178,6 +181,7 @@ class Run:
     def _fit(self) -> dict[str, Any]:
         target = self.open_target()
         facts = self._facts()
+        self._check_data(facts)
         if "accuracy" not in facts["target"]:
             test = self.rows("test")
             facts["target"] = {
@@ -197,6 +201,22 @@ class Run:
             self._keep(facts)
         wait()  # for the files of the last scorer
         return facts
+
+    def _check_data(self, facts: dict[str, Any]) -> None:
+        """Note what the rows of the run hold, or refuse where scorers were trained on others.
+
+        Raises:
+            ConfigError: the rows are not those that scorers in this folder were trained on.
+        """
+        found = {split: content_of(self.rows(split)).to_dict() for split in ("train", "validation")}
+        changed = [split for split in found if facts.get("data", found)[split] != found[split]]
+        if changed and facts["scorers"]:
+            raise ConfigError(
+                f"{self.folder} holds scorers that were trained on other data: the rows of {' and '.join(changed)} have "
+                "changed since. Choose another --out, or remove the folder."
+            )
+        if "data" in facts or not facts["scorers"]:  # an earlier version kept no record
+            facts["data"] = found
 
     def unfitted(self) -> list[int]:
         """Seeds whose scorer is not trained yet."""

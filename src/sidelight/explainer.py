@@ -31,7 +31,9 @@ from sidelight.selfcheck import (
     self_check,
 )
 from sidelight.settings import ObjectiveConfig, TrainingConfig
+from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.targets import TargetModel, as_target
+from sidelight.targets.lending import check_gradients_pass
 from sidelight.training import train_scorer
 from sidelight.types import Encoding, Inputs
 
@@ -56,13 +58,15 @@ class Explainer:
         self.target = target
         self.check = require_check(check)
         self._weights = WatchedWeights(target, fingerprint)
-        self.scorer = scorer.to(target.device).eval()
+        # float32 whatever the caller's default dtype was when it was made
+        self.scorer = scorer.to(target.device, torch.float32).eval()
         #: metrics of the training that made the scorer, where it was trained here
         self.training_metrics: dict[str, float] = {}
         #: folder of the training that made the scorer, where it was trained here
         self.output_dir: Path | None = None
 
     @classmethod
+    @training_surroundings()
     def fit(
         cls,
         model: nn.Module | TargetModel,
@@ -110,19 +114,21 @@ class Explainer:
         )
         scorer_config, objective_config, training_config = settings
         target = as_target(model, processor, **rest)
+        check_gradients_pass(target.model)
         train, eval = _with_eval(train, eval)
         require_check(check)
         if check != "off":
             self_check(target, few_samples(target, train), check, gradients=True)
         torch.manual_seed(training_config.seed)
         network = new_scorer(target, train, scorer_config)
-        with training_place(output_dir) as place:
+        with training_place(output_dir) as place, kept_place(target.model):
             metrics = train_scorer(network, target, train, eval, place, objective_config, training_config)
             explainer = cls(target, network, check)
             explainer.training_metrics, explainer.output_dir = metrics, place
             in_main(lambda: explainer.save_pretrained(place / "scorer"))
         return explainer
 
+    @plain_passes()
     def explain(
         self, samples: Any, *, batch_size: int = 32, progress: bool = False, others: Any = None
     ) -> Any:
@@ -165,6 +171,7 @@ class Explainer:
             found += self._explain_samples(part, start, lent)
         return found
 
+    @plain_passes()
     def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
         """The bare tensors: the clean encoding and the scores of each modality, without a graph.
 
@@ -251,6 +258,8 @@ class Explainer:
         return save_scorer(folder_path(folder), self.scorer, self.target, overwrite)
 
     @classmethod
+    @kept_random_state()
+    @plain_passes()
     def from_pretrained(
         cls,
         folder: str | os.PathLike[str],
@@ -318,7 +327,7 @@ def _split_options(options: dict[str, Any], *settings: Any) -> tuple[tuple[Any, 
         own = {f.name: rest.pop(f.name) for f in dataclasses.fields(setting) if f.name in rest}
         filled.append(dataclasses.replace(setting, **own))
     known = [f.name for s in settings for f in dataclasses.fields(s)]
-    family = {"layers", "max_states", "max_length", "columns", "fused", "candidates", "threshold"}
+    family = {"layers", "max_states", "max_length", "columns", "fused", "layouts", "candidates", "threshold"}
     for name in rest:
         if name not in family:
             raise ConfigError(f"fit() has no option {name!r}.{nearest(name, [*known, *family])}")

@@ -3,7 +3,8 @@
 Two signs tell a file of ours. Its content says so (pictures, pages, JSON objects and weights that sidelight
 writes carry a mark), or the folder's manifest lists it: ``.sidelight`` is a hidden file in folders that sidelight
 made its own, with a line for each file written below it. A line holds a digest, so a file that
-somebody changed since is no longer ours. Whatever has neither sign belongs to somebody else and stays.
+somebody changed since is no longer ours. A process also remembers what it wrote itself. Whatever has none of these
+signs belongs to somebody else and stays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,6 +42,10 @@ _CONTENT_MARKS = (
     (b"<", f"<!-- {MARK} -->".encode()),
     (b"<", f"<dc:title>{MARK}</dc:title>".encode()),
 )
+
+#: so many files that this process wrote are remembered, where no manifest lists them
+REMEMBERED = 4096
+_written: OrderedDict[str, str] = OrderedDict()
 
 _overwrite: ContextVar[bool] = ContextVar("sidelight_overwrite", default=False)
 
@@ -146,7 +152,7 @@ def own_folder(folder: str | os.PathLike[str]) -> Path:
         if not is_manifest(manifest):
             _append(manifest, {"format": MANIFEST_FORMAT, "version": 1})
     except OSError as error:
-        raise CheckpointError(f"cannot use {place} as a folder for results: {reason(error)}") from error
+        raise CheckpointError(f"could not write {place}: {reason(error)}") from error
     return place
 
 
@@ -175,7 +181,7 @@ def manifest_above(path: Path) -> Path | None:
 
 
 def record(path: Path, content: Path | None = None) -> None:
-    """Note in the nearest manifest that ``path`` is ours; without a manifest above it nothing happens.
+    """Note in the nearest manifest that ``path`` is ours; without a manifest above it this process remembers it.
 
     Args:
         path: the file's final place.
@@ -183,10 +189,13 @@ def record(path: Path, content: Path | None = None) -> None:
     """
     if any(part.startswith(".") and part.endswith(".tmp") for part in path.parts[:-1]):
         return  # below a temporary folder that will have another name
-    manifest = manifest_above(path)
+    manifest, digest = manifest_above(path), file_digest(content or path)
     if manifest is not None:
-        name = _name_in(manifest, path)
-        _append(manifest, {"file": name, "digest": file_digest(content or path)})
+        _append(manifest, {"file": _name_in(manifest, path), "digest": digest})
+        return
+    _written[os.path.abspath(path)] = digest
+    while len(_written) > REMEMBERED:
+        _written.popitem(last=False)
 
 
 def adopt(folder: Path, files: Iterable[Path]) -> None:
@@ -195,6 +204,11 @@ def adopt(folder: Path, files: Iterable[Path]) -> None:
     manifest = folder / MANIFEST
     for file in files:
         _append(manifest, {"file": _name_in(manifest, file), "digest": file_digest(file)})
+
+
+def is_named(file: Path) -> bool:
+    """Whether a manifest lists ``file``, whatever its content is now: for logs, which grow after they are begun."""
+    return file.is_file() and not file.is_symlink() and bool(_listed_digests(file))
 
 
 def foreign_entries(folder: Path) -> list[Path]:
@@ -228,7 +242,8 @@ def _is_weights_of_old_scorer(file: Path) -> bool:
 def _listed_digests(file: Path) -> set[str]:
     manifest = manifest_above(file)
     if manifest is None:
-        return set()
+        remembered = _written.get(os.path.abspath(file))
+        return set() if remembered is None else {remembered}
     name = _name_in(manifest, file)
     return {digest for listed, digest in _entries(manifest) if listed == name}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
@@ -25,7 +26,8 @@ class ProgressBar(TrainerCallback):
         if not state.is_world_process_zero:
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns)
+        # a console of our own: the caller may be showing a bar on the shared one
+        self._bar = Progress(*columns, console=Console())
         self._task = self._bar.add_task(self.title, total=state.max_steps, completed=state.global_step)
         self._bar.start()
 

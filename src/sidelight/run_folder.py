@@ -92,6 +92,17 @@ def is_written(path: Path) -> bool:
         return False
 
 
+def continue_run(folder: Path) -> None:
+    """Begin the list of files of a run that an earlier version made, so that its results can be made again.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    place = folder_path(folder)
+    if not is_manifest(place / MANIFEST) and is_written(place / CONFIG):
+        adopt(place, [place / CONFIG, *_written_before(place)])
+
+
 def _says(path: Path, config: RunConfig) -> bool:
     with suppress(ConfigError, OSError):
         return load_config(path) == config

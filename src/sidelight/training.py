@@ -29,6 +29,7 @@ from sidelight.objective import (
 from sidelight.scorers import Scorer
 from sidelight.scorers.head import is_constant, straight_through
 from sidelight.settings import ObjectiveConfig, TrainingConfig
+from sidelight.surroundings import training_surroundings
 from sidelight.targets import TargetModel
 from sidelight.targets.removal import blind_fills, granted_classes
 from sidelight.training_folder import best_checkpoint, claim_folder, is_finished, require_own_training
@@ -205,6 +206,7 @@ def random_top_share(scores: Tensor, feature_mask: Tensor, seed: int | None = No
     return torch.where(real, mask, torch.ones_like(mask)).reshape(scores.shape)
 
 
+@training_surroundings()
 def train_scorer(
     scorer: Scorer,
     target: TargetModel,

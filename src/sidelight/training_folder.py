@@ -62,12 +62,14 @@ def _claim(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
     require_own_training(folder)
     checkpoint, known = newest_checkpoint(folder), folder / IDENTITY
     found = _identity(folder)
-    if resume and (checkpoint is not None or (folder / "scorer").is_dir()):
+    if resume and (checkpoint is not None or (folder / "scorer" / "config.json").is_file()):
         _require_same(folder, found, about, checkpoint)
     keep = checkpoint if resume else None
     for path in own_checkpoints(folder):
         if keep is None or not is_complete(path):
             shutil.rmtree(path)
+    for path in own_checkpoints(folder):  # those of an earlier version have no mark yet
+        mark_checkpoint(path, early=True)
     trim_csv(folder / "log.csv", step_of(keep) if keep else -1)
     with overwriting():  # require_own_training has looked
         write_json(known, about)
@@ -76,10 +78,10 @@ def _claim(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
 def _require_same(
     folder: Path, found: Mapping[str, Any], about: Mapping[str, Any], last: Path | None
 ) -> None:
-    changed = differences(found, about)
+    changed = differences(found, about) if found else [f"{IDENTITY} is missing, so nothing tells"]
     way = "Give another output_dir, or start over in this one with resume=False."
     if changed:
-        raise ConfigError(f"{folder} holds another training. Different: {'; '.join(changed)}. {way}")
+        raise ConfigError(f"{folder} holds another training (different: {'; '.join(changed)}). {way}")
     if is_known(found):
         return
     if last is not None and is_finished(last):
@@ -146,13 +148,13 @@ def _is_log(path: Path) -> bool:
         return handle.readline().startswith(",".join(LOG_COLUMNS))
 
 
-def mark_checkpoint(checkpoint: Path) -> None:
+def mark_checkpoint(checkpoint: Path, early: bool = False) -> None:
     """Begin a checkpoint: its folder, and the file that says whose it is.
 
     Raises:
         ForeignFileError: somebody else put something there meanwhile.
     """
-    if checkpoint.exists() and not is_own_checkpoint(checkpoint):
+    if checkpoint.exists() and not is_own_checkpoint(checkpoint, early):
         raise foreign(checkpoint)
     checkpoint.mkdir(parents=True, exist_ok=True)
     write_json(checkpoint / CHECKPOINT_MARK, {"format": "sidelight.checkpoint"})

@@ -40,7 +40,7 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
         for i, part in enumerate(value):
             yield from _tensors(f"{name}.{i}", part)
     else:  # settings beside the weights, such as the type of quantised layers
-        yield f"{name}={value}", torch.zeros(0)
+        yield f"{name}={value}", torch.zeros(0, device="cpu")
 
 
 def _strided(value: Tensor) -> Tensor:

@@ -177,7 +177,8 @@ def test_a_plain_module_gives_the_named_layers_in_the_order_named() -> None:
         expected = (stem, model.deep(stem))
     assert [tuple(s.shape[1:]) for s in states] == [(6, 16, 24), (12, 8, 12)]
     assert all(torch.equal(a, b) for a, b in zip(states, expected, strict=True))
-    assert target.options() == {"layers": ["stem", "deep"], "max_states": 4, "states": [0, 1]}
+    expected = {"layers": ["stem", "deep"], "max_states": 4, "states": [0, 1], "layouts": "BCHW"}
+    assert target.options() == expected
     assert target.name == "PlainNet"
     assert target.id2label == {}
 

@@ -165,7 +165,7 @@ class Rival(ABC):
             UnsupportedTargetError: the method cannot work on this target.
         """
         # autograd must work whatever mode the caller is in, and the caller's tensors stay untouched
-        with torch.inference_mode(False), torch.enable_grad(), target.borrowed(), pristine(target.model):
+        with torch.inference_mode(False), torch.enable_grad(), target.one_pass(), pristine(target.model):
             target.check(inputs)
             parts = [self._maps(job) for job in self._jobs(target, inputs, classes, ids)]
         return {name: torch.cat([_presentable(p[name]) for p in parts]) for name in target.modalities}

@@ -51,10 +51,11 @@ class GradCam(Rival):
         ((name, shape),) = shapes.items()
         cam = torch.zeros(shape, device=total.device, dtype=total.dtype)
         waiting = torch.ones(job.size, dtype=torch.bool, device=total.device)
-        for state, grad in zip(reversed(states), reversed(grads), strict=True):
+        for index in reversed(range(len(states))):
+            grad = grads[index]
             if grad is None:
                 continue
-            values, slopes = layout(state.detach()), layout(grad)
+            values, slopes = layout(states[index].detach(), index), layout(grad, index)
             live = waiting & slopes.flatten(1).any(1)
             if values.shape[-2:].numel() > 1 and bool(live.any()):
                 cam[live] = class_activation(values[live], slopes[live], shape[-2:])

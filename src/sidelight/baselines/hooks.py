@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from sidelight.quiet import ignored_warnings
 
 _HOOKS = (
     "_forward_hooks",
@@ -40,10 +41,10 @@ def pristine(model: nn.Module) -> Iterator[None]:
         for module in model.modules()
     ]
     try:
-        with warnings.catch_warnings():
-            # Captum announces that it sets hooks and needs gradients: both are seen to here
-            warnings.filterwarnings("ignore", message=r"\s*Setting (forward, )?backward hooks")
-            warnings.filterwarnings("ignore", message="Input Tensor .* did not already require gradients")
+        # Captum announces that it sets hooks and needs gradients: both are seen to here
+        with ignored_warnings(
+            r"\s*Setting (forward, )?backward hooks", "Input Tensor .* did not already require gradients"
+        ):
             yield
     finally:
         for module, hooks, attributes in before:

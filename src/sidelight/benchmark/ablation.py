@@ -38,6 +38,7 @@ from sidelight.experiment import Run
 from sidelight.explainer import Explainer, new_scorer
 from sidelight.files import read_json, replace_file, write_json
 from sidelight.folders import recover_folder
+from sidelight.locks import hold
 from sidelight.objective import masked_mean
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
@@ -81,7 +82,11 @@ def run_ablation(run: Run, only: Sequence[str] = ()) -> list[AblationTable]:
         ConfigError: a variant is malformed or cannot be built, was trained otherwise before, or
             beside another target.
     """
-    cells = cells_of(run, only)
+    with hold(run.folder, "ablate"):
+        return _ablate(run, cells_of(run, only))
+
+
+def _ablate(run: Run, cells: Sequence[Cell]) -> list[AblationTable]:
     for cell in cells:
         cell.claim()
     targets = Readings(run)

@@ -15,6 +15,7 @@ from sidelight.explainer import Explainer
 from sidelight.files import read_json
 from sidelight.registry import Registry
 from sidelight.scorers import Scorer
+from sidelight.surroundings import kept_random_state
 from sidelight.targets import TARGETS, TargetModel, as_target
 from sidelight.targets.pair_readers import READERS
 from sidelight.targets.pairs import ImageTextProcessor
@@ -60,6 +61,7 @@ def training_seconds(model: str) -> float | None:
     return sum(found) / len(found) if found else None
 
 
+@kept_random_state()
 def _open_target(name: str) -> TargetModel:
     torch.manual_seed(0)
     if name in SHAPES:

@@ -24,7 +24,9 @@ from sidelight.errors import CheckpointError
 from sidelight.experiment import Run
 from sidelight.explainer import Explainer
 from sidelight.files import read_json, write_json
+from sidelight.ownership import require_free
 from sidelight.report import ReportData, ReportSection, write_report
+from sidelight.run_folder import continue_run
 from sidelight.targets import TargetModel
 from sidelight.viz.grid import GridSample
 
@@ -35,6 +37,9 @@ def report_runs(runs: Sequence[Run], path: Path, title: str, subtitle: str = "")
     """Write one self-contained page for one or several evaluated runs; returns its path."""
     import sidelight
 
+    for run in runs:
+        continue_run(run.folder)
+    require_free([path])  # said before a model is opened
     data = ReportData(
         title=title,
         subtitle=subtitle,

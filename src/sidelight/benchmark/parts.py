@@ -35,6 +35,8 @@ class PartStore:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             known = json.loads(manifest.read_text()) if manifest.exists() else None
+            if known is not None and not isinstance(known, dict):
+                raise ValueError(f"{manifest} is not what an evaluation keeps there")
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"cannot use {str(self.directory)!r} for results: {error}. Remove its evaluation.json and "

@@ -15,8 +15,10 @@ from sidelight.benchmark.run import OURS, plain_rows
 from sidelight.benchmark.statistics import better_reduction, paired_tests, select_reductions, summarise
 from sidelight.benchmark.stored import StoredRun, read_runs
 from sidelight.errors import InputError
+from sidelight.folders import folder_path, require_folder_place
 from sidelight.metrics.base import METRICS
 from sidelight.metrics.protocols import PROTOCOLS
+from sidelight.ownership import own_folder, require_free
 from sidelight.report.comparison import LEGEND, Comparison, build_comparisons, csv_text, markdown, slug
 from sidelight.report.figures import Picture, radar_of, tradeoff_of
 from sidelight.report.latex import latex_document, latex_figures, latex_table
@@ -30,6 +32,12 @@ from sidelight.viz.export import to_pdf, to_png, write_atomic
 
 #: folder of the pictures inside the output folder
 FIGURES = "figures"
+#: files that may be written beside them
+TEXTS = (
+    *(f"tables.{kind}" for kind in ("md", "csv", "tex")),
+    *(f"{name}.csv" for name in ("statistics", "ranks", "cases", "published")),
+    *("document.tex", "figures.tex", "published.md"),
+)
 TESTS = (
     "Paired tests are in statistics.csv: Wilcoxon's signed-rank test of ours against every other method on the "
     "samples both were measured on, Holm-corrected over the methods of one data set, fill, granularity and "
@@ -97,12 +105,17 @@ def write_publication(
 
     Raises:
         CheckpointError: a run is not evaluated, a file is corrupt or could not be written.
+        ForeignFileError: a file in ``out`` that sidelight did not write has the name of one of ours.
         InputError: no run, two of one name, none of ``metrics`` stored, ``alpha`` outside (0, 1), or a
             published file that cannot be read.
         UnknownNameError: a metric is unknown.
     """
     _check([*metrics, *ranked], alpha)
-    runs, out = read_runs(folders), Path(out)
+    runs, out = read_runs(folders), folder_path(out)
+    require_folder_place(out)
+    require_free(
+        (out / name for name in TEXTS), "Choose another --out, or replace these files with --overwrite."
+    )
     summaries = [summarise(run.rows, dataset=run.dataset) for run in runs]
     comparisons, tables = build_comparisons([r for s in summaries for r in plain_rows(s)], metrics, OURS)
     if not comparisons:
@@ -128,6 +141,7 @@ def write_publication(
     files = {out / name: text.encode("utf-8") for name, text in texts.items()}
     for name, picture in pictures.items():
         files |= {out / FIGURES / f"{name}.{kind}": draw(picture.figure) for kind, draw in FORMATS.items()}
+    own_folder(out)
     write_atomic(files)
     return Publication(tuple(files), tuple(rankings), tuple(notes))
 

@@ -36,11 +36,13 @@ from sidelight.errors import ConfigError, InputError
 from sidelight.experiment import Run
 from sidelight.explainer import Explainer
 from sidelight.files import replace_file, write_json, write_text
+from sidelight.locks import hold
 from sidelight.masking import default_fills
 from sidelight.metrics import METRICS
 from sidelight.metrics.protocols import DEFAULT, PROTOCOLS
-from sidelight.processes import Share, agreed, device, is_main
+from sidelight.processes import Share, agreed, device, in_main, is_main
 from sidelight.report.table import markdown_table
+from sidelight.run_folder import continue_run
 from sidelight.targets import TargetModel
 from sidelight.types import Inputs, Scores
 
@@ -180,14 +182,26 @@ def evaluate_share(
 
     Returns:
         The content of ``results.json``; ``None`` where other shares are not finished yet.
+
+    Raises:
+        BusyFolderError: another process works in the run's folder, or on this share of it.
     """
+    own = share or Share.launched()
+    name = "" if share is None else f"shard-{share.index + 1}-of-{share.count}"
+    with hold(run.folder, "evaluate", name):
+        in_main(lambda: continue_run(run.folder))
+        return _evaluate_share(run, share, own, on_batch)
+
+
+def _evaluate_share(
+    run: Run, share: Share | None, own: Share, on_batch: Callable[[str, float | None], str] | None
+) -> dict[str, Any] | None:
     with agreed():
         evaluation = plan_evaluation(run)
         stores = []
         for m in evaluation.measurements:
             note = None if on_batch is None else partial(on_batch, m.folder.name)
             stores.append(m.store)
-            own = share or Share.launched()
             finish_parts(m.target, m.batches, m.methods, m.settings, stores[-1], share=own, on_batch=note)
     counts = [len(m.batches) for m in evaluation.measurements]
     if share is not None and any(s.missing(n) for s, n in zip(stores, counts, strict=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -13,8 +14,52 @@ import typer
 
 from sidelight.processes import is_main
 
+#: columns of the rows that ``--json`` files hold, by command: they tell such a file from another
+ROW_COLUMNS = (
+    {"method", "metric", "mean", "n"},
+    {"check"},
+    {"name", "input", "label", "probability"},
+    {"row", "label", "probability"},
+    {"method", "batch", "classify_ms", "explain_ms"},
+)
+
+
+def free_for_rows(path: Path | None) -> Path | None:
+    """``path``, where nothing stands there or rows that an earlier ``--json`` wrote.
+
+    Raises:
+        ForeignFileError: it is another file, a folder or a link.
+    """
+    from sidelight.files import file_path
+    from sidelight.ownership import foreign, may_replace
+
+    if path is None or may_replace(file_path(path)) or is_rows_file(path):
+        return path
+    raise foreign(path, "Choose another name for --json.")
+
+
+def is_rows_file(path: Path) -> bool:
+    """Whether ``path`` holds a JSON list of rows as ``--json`` writes it."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not isinstance(rows, list):
+        return False
+    return all(isinstance(r, dict) and any(known <= set(r) for known in ROW_COLUMNS) for r in rows)
+
+
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", help="Also write the table's rows to this file.", dir_okay=False)
+    Path | None,
+    typer.Option(
+        "--json", help="Also write the table's rows to this file.", dir_okay=False, callback=free_for_rows
+    ),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files of others that have the names of those written here."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -71,8 +116,11 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
     if path is None:
         return
     from sidelight.files import write_json
+    from sidelight.ownership import overwriting
 
-    write_json(path, [dict(r) for r in rows])
+    free_for_rows(path)
+    with overwriting():
+        write_json(path, [dict(r) for r in rows])
     say(f"rows: {path}")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from sidelight.cli.common import (
     JsonOption,
+    OverwriteOption,
     SetOption,
     evaluation_rows,
     print_summary,
@@ -30,13 +31,16 @@ def run(
         typer.Option(min=1, help="Parts at a time, in processes of their own (default: one a core)."),
     ] = None,
     set_: SetOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = None,
 ) -> None:
     """Train a classifier and its scorer on embedded data, explain, evaluate, report: minutes on two cores."""
     quiet_libraries()
     from sidelight.demo import run_demo
+    from sidelight.ownership import overwriting
 
-    results, page = run_demo(out, set_ or [], part or [], jobs)
+    with overwriting(overwrite):
+        results, page = run_demo(out, set_ or [], part or [], jobs)
     print_summary([row for r in results for row in r["rows"]], brief=True)
     for result in results:
         for note in result["notes"]:

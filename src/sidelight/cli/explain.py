@@ -149,7 +149,9 @@ def _explain_table(explainer: Explainer, samples: Any, out: Path, batch_size: in
     import pandas as pd
 
     from sidelight.files import replace_file, write_json
+    from sidelight.ownership import own_folder
 
+    own_folder(out)
     found = explainer.explain(samples, batch_size=batch_size, progress=True)
     write_json(out / "explanations.json", [e.to_dict() for e in found])
     rows = [_table_row(number, e) for number, e in enumerate(found)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli.common import RunArgument, quiet_libraries, say
+from sidelight.cli.common import OverwriteOption, RunArgument, quiet_libraries, say
 
 NAME = "export-maps"
 
@@ -20,10 +20,15 @@ def run(
     count: Annotated[
         int | None, typer.Option(min=1, help="Test samples (default: as the evaluation).")
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write the raw maps of a method on RUN's test split; `sidelight evaluate --maps` reads such files."""
     quiet_libraries()
     from sidelight.benchmark.export import export_maps
     from sidelight.experiment import Run
+    from sidelight.files import file_path
+    from sidelight.ownership import overwriting, require_free
 
-    say(f"maps: {export_maps(Run.open(folder), out, method, seed, count)}")
+    with overwriting(overwrite):
+        require_free([file_path(out)], "Choose another --out, or replace this file with --overwrite.")
+        say(f"maps: {export_maps(Run.open(folder), out, method, seed, count)}")

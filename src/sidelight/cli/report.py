@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from sidelight.cli.common import RunArgument, quiet_libraries, say
+from sidelight.cli.common import OverwriteOption, RunArgument, quiet_libraries, say
 
 NAME = "report"
 
 
-def run(folder: RunArgument) -> None:
+def run(folder: RunArgument, overwrite: OverwriteOption = False) -> None:
     """Write RUN/report.html from the stored results (after `sidelight evaluate`)."""
     quiet_libraries()
     from sidelight.benchmark.page import report_runs
     from sidelight.experiment import Run
+    from sidelight.ownership import overwriting
 
     current = Run.open(folder)
-    path = report_runs([current], current.folder / "report.html", title=current.config.name)
+    with overwriting(overwrite):
+        path = report_runs([current], current.folder / "report.html", title=current.config.name)
     say(f"report: {path}")

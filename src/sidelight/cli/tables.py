@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli.common import quiet_libraries, say
+from sidelight.cli.common import OverwriteOption, quiet_libraries, say
 
 NAME = "tables"
 
@@ -28,6 +28,7 @@ def run(
         ),
     ] = None,
     alpha: Annotated[float, typer.Option(help="Level of the critical difference.")] = 0.05,
+    overwrite: OverwriteOption = False,
     figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
     thesis: Annotated[
         list[Path] | None,
@@ -37,16 +38,18 @@ def run(
     """Tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs; runs no model."""
     quiet_libraries()
     from sidelight.benchmark.publication import FIGURES, write_publication
+    from sidelight.ownership import overwriting
 
-    found = write_publication(
-        folders,
-        out,
-        metrics=metric or [],
-        ranked=rank_by or [],
-        alpha=alpha,
-        figures=figures,
-        published=thesis or [],
-    )
+    with overwriting(overwrite):
+        found = write_publication(
+            folders,
+            out,
+            metrics=metric or [],
+            ranked=rank_by or [],
+            alpha=alpha,
+            figures=figures,
+            published=thesis or [],
+        )
     for ranking in found.rankings[:1]:
         say(f"average ranks over {ranking.sentence}")
     for note in found.notes:

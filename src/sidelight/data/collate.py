@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import InputError
+from sidelight.quiet import told_once
 
 LABEL_COLUMNS = ("label", "labels")
 
@@ -53,14 +53,8 @@ class Collator:
         if raw is None:
             ready = [k for k, v in samples[0].items() if isinstance(v, Tensor)]
             return {k: torch.stack([s[k] for s in samples]) for k in ready}
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            inputs = self.target.prepare(raw)
-        for warning in caught:  # thousands of batches may each have texts that were cut: once is enough
-            if warning.category not in self._told:
-                self._told.add(warning.category)
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        return inputs
+        with told_once(self._told):  # thousands of batches may each have texts that were cut
+            return dict(self.target.prepare(raw))
 
     def samples(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any] | None:
         """Raw samples as the target prepares them; ``None`` where rows hold model inputs already.

@@ -43,6 +43,7 @@ def run_demo(
     from sidelight.benchmark.page import report_runs
     from sidelight.demo.parallel import default_jobs, run_parts
     from sidelight.experiment import Run
+    from sidelight.ownership import own_folder, require_free
 
     chosen = [p for p in PARTS if p in parts] if parts else list(PARTS)
     for part in parts:
@@ -50,6 +51,8 @@ def run_demo(
             raise UnknownNameError(
                 f"the demo has no part {part!r}.{nearest(part, PARTS)} Parts: {', '.join(PARTS)}."
             )
+    own_folder(out)
+    require_free([out / "report.html"], "Choose another --out, or replace it with --overwrite.")
     jobs = default_jobs(len(chosen)) if jobs is None else jobs
     if jobs > 1 and len(chosen) > 1:
         run_parts(chosen, out, overrides, jobs)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sidelight.errors import SidelightError
 from sidelight.files import write_text
+from sidelight.ownership import is_named, overwriting, own_folder, require_free
 
 #: how often the parts' logs are looked at, in seconds
 INTERVAL = 0.5
@@ -47,8 +48,12 @@ def run_parts(parts: Sequence[str], out: Path, overrides: Sequence[str], jobs: i
         CheckpointError: nothing can be written in ``out``.
     """
     logs = {part: out / f"{part}.log" for part in parts}
+    own_folder(out)
     for log in logs.values():
-        write_text(log, "")  # lines of an earlier run would count as this one's
+        if not is_named(log):  # lines were added to it since it was listed
+            require_free([log])
+        with overwriting():
+            write_text(log, "")  # lines of an earlier run would count as this one's
     jobs = min(jobs, len(parts))
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with worker_pool(jobs) as pool:

@@ -23,6 +23,7 @@ from sidelight.folders import replace_folder
 from sidelight.models.settings import ClassifierTraining
 from sidelight.processes import is_main
 from sidelight.registry import nearest
+from sidelight.surroundings import training_surroundings
 from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ def _reads(auto: Any, config: Any, option: str) -> bool:
     return f'"{option}"' in source or re.search(rf"config\.{re.escape(option)}\b", source) is not None
 
 
+@training_surroundings()
 def train_classifier(
     target: TargetModel, train: Any, evaluation: Any, output_dir: Path, config: ClassifierTraining
 ) -> dict[str, float]:

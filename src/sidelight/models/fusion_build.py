@@ -27,12 +27,14 @@ from sidelight.folders import recover_folder
 from sidelight.models.classifier import AUTO_CLASSES, architecture_config, new_classifier, train_classifier
 from sidelight.models.encoders import encoder_options, new_encoder
 from sidelight.models.fusion import FusionClassifier
+from sidelight.surroundings import kept_random_state
 from sidelight.targets import TARGETS, as_target
 from sidelight.targets.pairs import ImageTextProcessor
 from sidelight.targets.text import TextTarget
 from sidelight.text.embedding import POSITION_NAMES
 
 
+@kept_random_state()
 def new_fusion(
     section: FusionSection,
     processor: ImageTextProcessor,

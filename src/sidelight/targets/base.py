@@ -8,8 +8,8 @@ tensor do scores multiply (:meth:`features`). Scorers, rivals and metrics use no
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from sidelight.errors import InputError, UnsupportedTargetError
 from sidelight.masking import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.modality import Modality
 from sidelight.targets.attention import AttentionPass
+from sidelight.targets.lending import lent, one_pass, training_pass
 from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
 from sidelight.weights import fingerprint
 
@@ -40,7 +41,6 @@ class TargetModel(ABC):
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self._borrow_depth = 0
         #: per modality, inputs of the same shape from which fills may draw
         self.reference: dict[str, Tensor] = {}
 
@@ -233,7 +233,7 @@ class TargetModel(ABC):
 
     def encode(self, inputs: Inputs) -> Encoding:
         """One clean pass without a graph: logits, states, feature masks."""
-        with self.borrowed(), torch.no_grad():
+        with self.one_pass(), torch.no_grad():
             return self._encode(inputs)
 
     def encoded(self, inputs: Inputs) -> dict[str, Tensor]:
@@ -283,7 +283,7 @@ class TargetModel(ABC):
             fill: a fill's name, or values from :meth:`fill_values`.
             seeds: one integer per sample for a named random fill (default: 0, 1, ...).
         """
-        with self.borrowed():
+        with self.one_pass():
             features = {k: v.detach() for k, v in self.features(inputs).items()}
             if isinstance(fill, str):
                 size = len(next(iter(features.values())))
@@ -298,38 +298,22 @@ class TargetModel(ABC):
         """What :meth:`classify` ends in: :meth:`forward`, which may use :meth:`encoded` here."""
         return self.forward(inputs, features)
 
-    @contextmanager
-    def borrowed(self) -> Iterator[None]:
-        """Freeze the model and put it in eval mode; restore every flag on exit, also after an error."""
-        if self._borrow_depth:
-            yield
-            return
-        training = [m for m in self.model.modules() if m.training]
-        trainable = [p for p in self.model.parameters() if p.requires_grad]
-        self._borrow_depth += 1
-        try:
-            for module in training:
-                module.training = False
-            for parameter in trainable:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            self._borrow_depth -= 1
-            for module in training:
-                module.training = True
-            for parameter in trainable:
-                parameter.requires_grad_(True)
+    def borrowed(self) -> AbstractContextManager[None]:
+        """Freeze the model and put it in eval mode; restore every flag on exit, also after an error.
 
-    @contextmanager
-    def in_training(self) -> Iterator[None]:
+        May be nested and open in several threads at once: the last one to leave restores.
+        """
+        return lent(self.model)
+
+    def one_pass(self) -> AbstractContextManager[None]:
+        """As :meth:`borrowed`, and no other thread makes a pass through the model meanwhile."""
+        return one_pass(self.model)
+
+    def in_training(self) -> AbstractContextManager[None]:
         """Within the context passes neither freeze the model nor change its mode: :meth:`forward` and
         :meth:`classify` then train it, on masked inputs too (word embeddings, which are inputs there, excepted).
         """
-        self._borrow_depth += 1  # borrowed() takes the model for frozen already
-        try:
-            yield
-        finally:
-            self._borrow_depth -= 1
+        return training_pass(self.model)
 
     @property
     def device(self) -> torch.device:

@@ -62,7 +62,7 @@ class ChannelView(TargetModel):
     def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
         return self.target.fill_context(modality, seeds)
 
-    def borrowed(self) -> AbstractContextManager[None]:  # type: ignore[override]
+    def borrowed(self) -> AbstractContextManager[None]:
         return self.target.borrowed()
 
     def fingerprint(self) -> str:

@@ -19,14 +19,8 @@ from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite
-from sidelight.targets.states import (
-    HookedStates,
-    feature_maps,
-    finer_than,
-    first_convolution,
-    select_states,
-    tokens_to_grid,
-)
+from sidelight.targets.layouts import StateLayouts, States, lay_out, tensor_of
+from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
 from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 
@@ -51,6 +45,9 @@ class ImageTarget(TargetModel):
         max_states: at most so many states are read (of a pyramid the deepest, and the finest besides).
         states: indices of the states to read; default: chosen at the first pass. A saved scorer
             remembers them, so that another input size does not change what it reads.
+        layouts: how the states lie, e.g. ``"BHWC"`` where channels come last, one for all states or one for each
+            (:data:`sidelight.targets.layouts.LAYOUTS`); default: found out at the first pass. Where ``states`` are
+            given without layouts, maps are taken for ``"BCHW"`` and tokens for ``"BNC"``.
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.
@@ -66,6 +63,7 @@ class ImageTarget(TargetModel):
         layers: Sequence[str] = (),
         max_states: int = 4,
         states: Sequence[int] | None = None,
+        layouts: str | Sequence[str | None] | None = None,
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
@@ -75,6 +73,7 @@ class ImageTarget(TargetModel):
         self.layers = tuple(layers)
         self.max_states = max_states
         self._chosen: tuple[int, ...] | None = tuple(states) if states else None
+        self._layouts = StateLayouts(layouts, assumed=bool(states) and layouts is None)
         self._hooked = HookedStates(model, self.layers) if self.layers else None
         self._stem = None if self.layers else first_convolution(model)
         self._is_hf = hasattr(model, "config") and hasattr(model.config, "to_dict")
@@ -186,7 +185,12 @@ class ImageTarget(TargetModel):
 
     def options(self) -> dict[str, Any]:
         chosen = list(self._chosen) if self._chosen else None
-        return {"layers": list(self.layers), "max_states": self.max_states, "states": chosen}
+        return {
+            "layers": list(self.layers),
+            "max_states": self.max_states,
+            "states": chosen,
+            "layouts": self._layouts.to_option(),
+        }
 
     def truth(
         self,
@@ -243,7 +247,7 @@ class ImageTarget(TargetModel):
         return {"image": torch.ones(len(x), 1, *x.shape[-2:], dtype=torch.bool, device=x.device)}
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
-        with self.borrowed():
+        with self.one_pass():
             pixels = features["image"].to(float_type(self.model))
             out = self.model(pixel_values=pixels) if self._is_hf else self.model(pixels)
             return _logits(out)
@@ -253,6 +257,7 @@ class ImageTarget(TargetModel):
         with self.stem() as stem:
             out, captured = self._pass(pixels)
         raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
+        self.settle_layouts(self._states_of, pixels)
         return Encoding(
             logits=_logits(out),
             states={"image": self.read_states(raw, stem, pixels)},
@@ -262,6 +267,35 @@ class ImageTarget(TargetModel):
     def stem(self) -> AbstractContextManager[list[Any]]:
         """Within the context, the list that the outputs of the model's first convolution are put in."""
         return self._stem.capture() if self._stem is not None else nullcontext([])
+
+    def settle_layouts(self, states_of: States, pixels: Tensor) -> None:
+        """Find out how the states lie, unless that is known: some passes with a block moved over a picture.
+
+        Args:
+            states_of: gives the states of pixels ``[N, C, H, W]``.
+            pixels: ``[B, C, H, W]`` of the size that the model takes.
+        """
+        if not self._layouts.known:
+            self._layouts.settle(
+                states_of, pixels, self._config("patch_size"), self._configuration(), self.layers
+            )
+
+    def _states_of(self, pixels: Tensor) -> Sequence[Any]:
+        out, captured = self._pass(pixels)
+        return (
+            captured
+            or getattr(out, "reshaped_hidden_states", None)
+            or getattr(out, "hidden_states", None)
+            or ()
+        )
+
+    def _path_states_of(self, pixels: Tensor) -> Sequence[Any]:
+        """As :meth:`_states_of`, without the copies beside the path to the logits."""
+        out, captured = self._pass(pixels)
+        return captured or getattr(out, "hidden_states", None) or ()
+
+    def _configuration(self) -> Any:
+        return self._config("vision_config") or getattr(self.model, "config", None)
 
     def read_states(
         self, raw: Sequence[Any] | None, stem: Sequence[Any], pixels: Tensor
@@ -286,7 +320,12 @@ class ImageTarget(TargetModel):
         """``raw`` states of ``pixels`` ``[B, C, H, W]``, each laid out as ``[B, C, h, w]``."""
         if not raw:
             raise self._no_states()
-        return feature_maps(raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
+        return self._layouts.maps(raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
+
+    def fused_map(self, fused: Tensor, pixels: Tensor) -> Tensor:
+        """``[B, D, h, w]`` of a map ``[B, D, h, w]``, or of tokens ``[B, L, D]`` in the order of the states' own."""
+        layout = self._layouts.of_tokens() if fused.ndim == 3 else ""
+        return lay_out(fused, layout, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
 
     def _picked(self, maps: Sequence[Tensor]) -> list[Tensor]:
         assert self._chosen is not None
@@ -296,25 +335,41 @@ class ImageTarget(TargetModel):
             )
         return [maps[i] for i in self._chosen]
 
-    def states_with_grad(self, inputs: Inputs) -> tuple[Tensor, list[Tensor], Callable[[Tensor], Tensor]]:
+    def states_with_grad(self, inputs: Inputs) -> tuple[Tensor, list[Tensor], Callable[..., Tensor]]:
         """A pass that keeps its graph, for methods that need gradients of the states.
 
         Returns:
             Logits ``[B, K]``; the states on the path to them, shallow to deep, in the model's
-            own shape; and a function that lays such a tensor out as ``[B, C, h, w]``.
+            own shape; and a function of a tensor and the number of its state (default: the last) that lays the tensor
+            out as ``[B, C, h, w]``.
         """
         pixels = inputs["pixel_values"].detach().requires_grad_()  # a frozen model has no other leaf
         image_size = (pixels.shape[-2], pixels.shape[-1])
-        with self.borrowed(), torch.enable_grad():
+        with self.one_pass(), torch.enable_grad():
             out, captured = self._pass(pixels)
         # reshaped states are copies beside the path, which no gradient reaches
         raw = captured or getattr(out, "hidden_states", None)
         if not raw:
             raise self._no_states()
-        firsts = [s[0] if isinstance(s, (tuple, list)) else s for s in raw]
-        states = [s for s in firsts if isinstance(s, Tensor) and s.ndim in (3, 4)]
         patch = self._config("patch_size")
-        return _logits(out), states, lambda t: feature_maps([t], image_size, patch)[0]
+        layouts = self._path_layouts(getattr(out, "reshaped_hidden_states", None), pixels)
+        found = [(tensor_of(state), layouts.of(i)) for i, state in enumerate(raw)]
+        used = [(state, layout) for state, layout in found if state is not None and layout is not None]
+
+        def place(t: Tensor, index: int = -1) -> Tensor:
+            return lay_out(t, used[index][1], image_size, patch)
+
+        return _logits(out), [state for state, _ in used], place
+
+    def _path_layouts(self, copies: Any, pixels: Tensor) -> StateLayouts:
+        """How the states on the path to the logits lie, where those that are read are copies beside it."""
+        own = StateLayouts(None) if copies and not self.layers else self._layouts
+        if not own.known:
+            with self.one_pass(), torch.no_grad():
+                own.settle(
+                    self._path_states_of, pixels.detach(), self._config("patch_size"), self._configuration()
+                )
+        return own
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         if not self._is_hf:
@@ -323,10 +378,11 @@ class ImageTarget(TargetModel):
         height, width = pixels.shape[-2:]
 
         def layout(values: Tensor) -> Scores:
-            grid = tokens_to_grid(values.unsqueeze(-1), (height, width), self._config("patch_size"))
+            order = self._layouts.of_tokens()
+            grid = lay_out(values.unsqueeze(-1), order, (height, width), self._config("patch_size"))
             return {"image": nn.functional.interpolate(grid, (height, width), mode="bilinear")}
 
-        with self.borrowed():
+        with self.one_pass():
             return attention_pass(self.model, {"pixel_values": pixels}, layout)
 
     def trial_inputs(self) -> Inputs | None:

@@ -47,7 +47,7 @@ class ImageTextTarget(TargetModel):
         model: a :class:`~sidelight.models.fusion.FusionClassifier`, CLIP-like two-tower model, ViLT, ...
         processor: an :class:`ImageTextProcessor`, or a Hugging Face processor of both.
         layers: which hidden states of the text are read, as in :class:`TextTarget`.
-        max_states, states: which states of the image are read, as in :class:`ImageTarget`.
+        max_states, states, layouts: which states of the image are read and how they lie, as in :class:`ImageTarget`.
         max_length, columns: as in :class:`TextTarget`.
         fused: read each modality's tokens after the fusion layers too, where the model has such.
         context: let scorers know the mean of each modality's last state beside the fusion output. A fusion's
@@ -71,6 +71,7 @@ class ImageTextTarget(TargetModel):
         layers: Sequence[int] = (-1,),
         max_states: int = 4,
         states: Sequence[int] | None = None,
+        layouts: str | Sequence[str | None] | None = None,
         max_length: int | None = None,
         columns: Sequence[str] = (),
         fused: bool = True,
@@ -83,7 +84,11 @@ class ImageTextTarget(TargetModel):
         self.processor = ImageTextProcessor.wrap(processor)
         self.reader = open_reader(model)
         self.image = ImageTarget(
-            self.reader.image_part, self.processor.image_processor, max_states=max_states, states=states
+            self.reader.image_part,
+            self.processor.image_processor,
+            max_states=max_states,
+            states=states,
+            layouts=layouts,
         )
         self.text = TextTarget(self.reader.text_part, self.processor.tokenizer, layers, max_length)
         if self.text.text is not None:
@@ -213,6 +218,7 @@ class ImageTextTarget(TargetModel):
             "layers": text["layers"],
             "max_states": image["max_states"],
             "states": image["states"],
+            "layouts": image["layouts"],
             "max_length": text["max_length"],
             "columns": list(self.columns),
             "fused": self.fused,
@@ -279,7 +285,7 @@ class ImageTextTarget(TargetModel):
 
     def _forward(self, inputs: Inputs, features: Features, encoded: Mapping[str, Tensor]) -> Tensor:
         """Logits of ``features``, or of what is ``encoded`` in place of a modality's features."""
-        with self.borrowed():
+        with self.one_pass():
             self.reader.prepare()
             # an encoder that is spared looks up no words that could be replaced
             with (
@@ -355,10 +361,11 @@ class ImageTextTarget(TargetModel):
         pixels, words = inputs[PIXELS], text_inputs(inputs)
         with self.image.stem() as stem:
             out = self._run(inputs, pixels, states=True)
+        self.image.settle_layouts(lambda p: self._image_states(inputs, p), pixels)
         image = self.image.read_states(out.image, stem, pixels)
         text = self.text.read_states(out.text, words)
         if self.fused and "image" in out.fused:
-            image += tuple(self.image.maps([out.fused["image"]], pixels))
+            image += (self.image.fused_map(out.fused["image"], pixels),)
         attended = self.text.attention(words).bool().unsqueeze(-1)
         if self.fused and "text" in out.fused:
             text += (torch.where(attended, out.fused["text"], torch.zeros_like(out.fused["text"])),)
@@ -374,6 +381,11 @@ class ImageTextTarget(TargetModel):
             fusion,
             {ENCODED[m]: e for m, e in out.encoded.items()},
         )
+
+    def _image_states(self, inputs: Inputs, pixels: Tensor) -> Sequence[Any]:
+        """States of other ``pixels`` beside the first text of ``inputs``."""
+        words = {k: v[:1].repeat(len(pixels), *[1] * (v.ndim - 1)) for k, v in text_inputs(inputs).items()}
+        return self._run(words, pixels, states=True).image or ()
 
     def spec(self, inputs: Inputs) -> TargetSpec:
         encoding = self.encode({k: v[:1] for k, v in inputs.items()})

@@ -29,7 +29,7 @@ def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor
         ``None`` where there is nothing to compare with: models of pairs whose output is a similarity.
     """
     inputs = dict(samples) if isinstance(samples, Mapping) else own_inputs(target, samples)
-    with target.borrowed(), torch.no_grad():
+    with target.one_pass(), torch.no_grad():
         return _call(target, _moved(target, inputs))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -107,12 +108,15 @@ class HookedStates:
 
     @contextmanager
     def capture(self) -> Iterator[list[Any]]:
-        """Collect the outputs of one pass, in the order in which the layers were named."""
+        """Collect the outputs of this thread's pass, in the order in which the layers were named."""
         outputs: list[Any] = [None] * len(self._modules)
+        mine = threading.get_ident()
 
         def keep(index: int) -> Any:
             def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-                outputs[index] = output
+                # another thread may call the model past us: its outputs are not what was asked for
+                if threading.get_ident() == mine:
+                    outputs[index] = output
 
             return hook
 

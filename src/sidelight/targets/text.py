@@ -287,7 +287,7 @@ class TextTarget(TargetModel):
         return self._logits(self.model(**self.arguments(inputs)))
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
-        with self.borrowed(), replaced_output(self.embedding, features["text"]):
+        with self.one_pass(), replaced_output(self.embedding, features["text"]):
             return self._logits(self.model(**self.arguments(inputs)))
 
     def classify(
@@ -359,7 +359,7 @@ class TextTarget(TargetModel):
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         embedded = self.features(inputs)["text"].detach().requires_grad_()
-        with self.borrowed(), replaced_output(self.embedding, embedded):
+        with self.one_pass(), replaced_output(self.embedding, embedded):
             attended = self.attention(inputs).bool()
             return attention_pass(self.model, self.arguments(inputs), lambda r: {"text": r}, attended)
 

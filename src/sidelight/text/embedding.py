@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +42,7 @@ def input_embedding(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def replaced_output(embedding: nn.Module, values: Tensor) -> Iterator[None]:
-    """Within the context, the first call of ``embedding`` returns ``values`` ``[B, T, D]``.
+    """Within the context, this thread's first call of ``embedding`` returns ``values`` ``[B, T, D]``.
 
     The model still gets its ``input_ids``, so whatever else it derives from them
     (RoBERTa's positions, the last real token a decoder-only classifier pools) is its own,
@@ -52,10 +53,12 @@ def replaced_output(embedding: nn.Module, values: Tensor) -> Iterator[None]:
         InputError: ``values`` do not fit the ids the model looks up.
         UnsupportedTargetError: the model finished without calling ``embedding``.
     """
-    calls = 0
+    calls, mine = 0, threading.get_ident()
 
     def hook(_module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
         nonlocal calls
+        if threading.get_ident() != mine:  # another thread looks up words of its own
+            return None
         calls += 1
         if calls > 1:
             return None

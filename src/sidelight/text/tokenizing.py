@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,9 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
+from sidelight.quiet import told_once, warn
 from sidelight.text.samples import encodable, read_texts
+from sidelight.text.tokenizer_state import lent_tokenizer
 from sidelight.text.view import TextView, TruncationWarning, build_view
 
 #: tokenizers without a limit report a huge number
@@ -66,18 +67,19 @@ class Tokenizing:
                 "model.config.pad_token_id = tokenizer.pad_token_id."
             )
         parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
-        batch = self.tokenizer(
-            *parts,
-            padding="max_length" if self.pads_fully else len(texts) > 1,
-            padding_side=self.padding_side,
-            truncation=self.max_length is not None,
-            max_length=self.max_length,
-            return_special_tokens_mask=True,
-            return_attention_mask=True,
-        )
+        with lent_tokenizer(self.tokenizer):
+            batch = self.tokenizer(
+                *parts,
+                padding="max_length" if self.pads_fully else len(texts) > 1,
+                padding_side=self.padding_side,
+                truncation=self.max_length is not None,
+                max_length=self.max_length,
+                return_special_tokens_mask=True,
+                return_attention_mask=True,
+            )
         cut = [i for i in range(len(texts)) if self._truncated(batch, i)]
         if cut:
-            warnings.warn(
+            warn(
                 f"{len(cut)} of {len(texts)} texts are longer than {self.max_length} tokens and were cut "
                 f"(first: sample {cut[0]}); words beyond that get no score.",
                 TruncationWarning,
@@ -101,9 +103,7 @@ class Tokenizing:
             InputError: the tokenizer is written in Python and keeps no offsets.
         """
         texts = read_texts(samples, self.columns)
-        with warnings.catch_warnings():
-            # The views say it themselves, text by text.
-            warnings.simplefilter("ignore", TruncationWarning)
+        with told_once({TruncationWarning}):  # the views say it themselves, text by text
             batch = self._encode(texts)
         if not batch.encodings:
             raise InputError(

@@ -77,9 +77,11 @@ class Vocabulary:
     def mean(self) -> Tensor:
         """``[D]`` mean embedding of the ordinary ids, computed once until the table changes."""
         key = (self.weight.data_ptr(), self.weight._version)
-        if key not in self._means:
+        known = self._means
+        if key not in known:
             ids = self.ordinary_ids().to(self.weight.device)
             with torch.no_grad():
                 sums = [self.embedding(part).float().sum(0) for part in ids.split(_CHUNK)]
-            self._means = {key: torch.stack(sums).sum(0) / len(ids)}
-        return self._means[key]
+            known = {key: torch.stack(sums).sum(0) / len(ids)}
+            self._means = known  # in one step: other threads ask too
+        return known[key]

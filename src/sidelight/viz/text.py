@@ -7,7 +7,6 @@ the browser does the typesetting.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -23,6 +22,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 
 from sidelight.errors import InputError
+from sidelight.quiet import ignored_warnings
 from sidelight.text.display import visible
 from sidelight.text.highlight import EVIDENCE, HIGHLIGHT, to_html
 from sidelight.viz import style as look
@@ -199,6 +199,10 @@ def _cut(text: str, width: float) -> list[str]:
     return [*parts, text] if text else parts
 
 
+#: what matplotlib says of glyphs that the font lacks; they are drawn as boxes
+_MISSING = (r"Glyph ", r"Matplotlib currently does not support")
+
+
 def _font() -> FontProperties:
     return FontProperties(family=look.RC["font.family"], size=1.0)
 
@@ -206,15 +210,13 @@ def _font() -> FontProperties:
 @lru_cache(maxsize=16384)
 def glyph_width(text: str) -> float:
     """Advance width of ``text`` in ems."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # glyphs the font lacks are drawn as boxes
+    with ignored_warnings(*_MISSING):
         return float(text_to_path.get_text_width_height_descent(text, _font(), ismath=False)[0])
 
 
 def glyphs(text: str, x: float, base: float) -> Path:
     """Outlines of ``text`` in ems, ``y`` pointing down; a dollar sign is a dollar sign."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with ignored_warnings(*_MISSING):
         vertices, codes = text_to_path.get_text_path(_font(), text, ismath=False)
     if not len(vertices):
         return Path(np.zeros((0, 2)))

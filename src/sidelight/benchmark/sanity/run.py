@@ -20,6 +20,8 @@ from sidelight.benchmark.sanity.base import CHECKS, Check, Findings, Subject, di
 from sidelight.errors import ConfigError
 from sidelight.experiment import Run
 from sidelight.files import read_json, write_json, write_text
+from sidelight.locks import hold
+from sidelight.run_folder import continue_run
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,12 @@ def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> d
         UnknownNameError: there is no such check.
         ConfigError: a check asked for by name cannot be answered; the message says why.
     """
+    with hold(run.folder, "audit"):
+        continue_run(run.folder)
+        return _audit(run, only, other)
+
+
+def _audit(run: Run, only: Sequence[str], other: Run | None) -> dict[str, Findings]:
     checks = [CHECKS[name] for name in only or CHECKS]
     subject = Subject(run, other)
     reasons = {c.name: c.refusal(subject) for c in checks}

@@ -1,0 +1,55 @@
+"""Saying a warning once, or not at all, without touching what other threads hear.
+
+``warnings.catch_warnings`` swaps the filters of the whole process. Two threads inside it may leave the wrong ones.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import count
+
+_told: ContextVar[set[type[Warning]] | None] = ContextVar("told", default=None)
+_filters = threading.Lock()
+_numbers = count()
+
+
+@contextmanager
+def told_once(told: set[type[Warning]]) -> Iterator[None]:
+    """Within the context :func:`warn` leaves out the kinds in ``told``, and adds those it says."""
+    token = _told.set(told)
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def warn(message: str, category: type[Warning], stacklevel: int = 2) -> None:
+    """As ``warnings.warn``, unless this thread was told of ``category`` already (:func:`told_once`)."""
+    told = _told.get()
+    if told is not None:
+        if category in told:
+            return
+        told.add(category)
+    warnings.warn(message, category, stacklevel=stacklevel + 1)
+
+
+@contextmanager
+def ignored_warnings(*messages: str) -> Iterator[None]:
+    """Within the context warnings whose text begins with one of the expressions ``messages`` are not shown.
+
+    Filters are added and exactly these are taken away again, in whichever order threads leave.
+    """
+    own = [f"(?:{message})(?#{next(_numbers)})" for message in messages]  # equal to no filter of the caller's
+    with _filters:
+        for pattern in own:
+            warnings.filterwarnings("ignore", message=pattern)
+    try:
+        yield
+    finally:
+        with _filters:
+            for entry in [f for f in warnings.filters if getattr(f[1], "pattern", None) in own]:
+                warnings.filters.remove(entry)  # type: ignore[attr-defined]

@@ -1,0 +1,127 @@
+"""The caller's process, as a call finds it and must leave it: random numbers, modes, flags of libraries.
+
+What torch, numpy and accelerate keep for the whole process is put back when a call ends, also after an error.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+#: random numbers are the process's, so trainings of two threads take turns; each then gives what it gives alone
+_training = threading.RLock()
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Whatever is seeded or drawn inside, the generators of random, numpy and torch go on as if it had not been."""
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        yield
+    finally:
+        random.setstate(state[0])
+        np.random.set_state(state[1])  # noqa: NPY002
+        torch.set_rng_state(state[2])
+        if on_gpu:
+            torch.cuda.set_rng_state_all(on_gpu)
+
+
+@contextmanager
+def plain_passes() -> Iterator[None]:
+    """Neither autocast nor a default device of the caller's changes what is computed inside.
+
+    An explanation is of the model as it stands: in half precision where its weights are, else in float32.
+    """
+    with ExitStack() as inside:
+        for kind in ("cpu", *_accelerators()):
+            if torch.is_autocast_enabled(kind):
+                inside.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            inside.enter_context(torch.device("cpu"))  # tensors are made here and moved to the model
+        yield
+
+
+@contextmanager
+def training_surroundings() -> Iterator[None]:
+    """A training inside has gradients, float32 and random numbers of its own; then all is as it was.
+
+    Works within ``no_grad``, ``inference_mode`` and autocast. Trainings of several threads take turns.
+    """
+    with ExitStack() as inside:
+        for part in (_training, kept_random_state(), _kept_flags(), plain_passes()):
+            inside.enter_context(part)
+        inside.enter_context(torch.inference_mode(False))  # before the gradient mode, which it brings back
+        inside.enter_context(torch.enable_grad())
+        yield
+
+
+def _accelerators() -> tuple[str, ...]:
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return () if found is None else (found.type,)
+
+
+@contextmanager
+def _kept_flags() -> Iterator[None]:
+    """Default dtype, TF32, log level of transformers, and what accelerate remembers of a single process."""
+    from transformers.utils import logging
+
+    dtype, level = torch.get_default_dtype(), logging.get_verbosity()
+    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    remembered = _accelerate_states()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if logging.get_verbosity() != level:
+            logging.set_verbosity(level)
+        if (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) != tf32:
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+        _restore_accelerate(remembered)
+
+
+def _accelerate_states() -> list[tuple[dict[str, Any], Mapping[str, Any]]]:
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    kept = [s._shared_state for s in (PartialState, AcceleratorState, GradientState)]
+    return [(live, dict(live)) for live in kept]
+
+
+def _restore_accelerate(remembered: list[tuple[dict[str, Any], Mapping[str, Any]]]) -> None:
+    # A caller's own Accelerator(mixed_precision=...) is refused where another setting is remembered. A process
+    # group stays: the processes go on together.
+    if remembered[0][0].get("num_processes", 1) > 1:
+        return
+    for live, before in remembered:
+        live.clear()
+        live.update(before)
+
+
+@contextmanager
+def kept_place(model: nn.Module) -> Iterator[None]:
+    """Bring ``model`` back to the one device that it was on, if it is moved inside."""
+    places = {p.device for p in model.parameters()}
+    try:
+        yield
+    finally:
+        if len(places) == 1 and {p.device for p in model.parameters()} != places:
+            model.to(places.pop())
+
+
+def _in_child() -> None:
+    # a training of a thread that the child does not have would never end
+    global _training
+    _training = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,210 @@
+"""Commands and run folders: what somebody else wrote stays, what an earlier version wrote is ours."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from torch.utils.data import Subset
+
+from tiny_runs import IMAGE, tiny_run
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
+from cli_tools import sidelight
+
+from sidelight.benchmark.run import evaluate_run
+from sidelight.config import dump_config, load_config, parse_config
+from sidelight.errors import ConfigError, ForeignFileError
+from sidelight.experiment import Run
+from sidelight.files import write_json
+from sidelight.ownership import MANIFEST, own_folder
+from sidelight.run_folder import FILES, remove_ours
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below ``folder`` and its content."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def put(path: Path, content: str = "mine") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return put(tmp_path / "tiny.yaml", yaml.safe_dump(IMAGE))
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tiny_run(tmp_path_factory.mktemp("evaluated") / "run")
+    evaluate_run(run)
+    return run.folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "target/notes.txt",
+        "target/config.json",
+        "target-training/checkpoint-3/model.bin",
+        "warmup/a.txt",
+        "scorer-0/mine.txt",
+        "evaluation/a.csv",
+        "audit/a.md",
+        "ablation/a.md",
+        *FILES,
+        "config.yaml",
+    ],
+)
+def test_fault_01_fit_leaves_a_project_as_it_is(tmp_path: Path, config: Path, name: str) -> None:
+    put(tmp_path / "project" / name)
+    before = tree(tmp_path)
+    result = sidelight("fit", config, "--out", tmp_path / "project")
+    assert result.code != 0
+    assert "sidelight did not write" in result.err.replace("\n", " ")
+    assert "--out" in result.err
+    assert tree(tmp_path) == before
+
+
+def test_kind_a_run_folder_that_is_a_file_or_link(tmp_path: Path, config: Path) -> None:
+    put(tmp_path / "file")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for place in ("file", "link", "file/below"):
+        result = sidelight("fit", config, "--out", tmp_path / place)
+        assert result.code != 0
+        assert "could not write" in result.err
+    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_kind_a_configuration_that_is_the_input_is_never_rewritten(tmp_path: Path) -> None:
+    text = "# my notes\n" + yaml.safe_dump(IMAGE)
+    path = put(tmp_path / "project" / "config.yaml", text)
+    run = Run.create(tmp_path / "project", load_config(path))
+    assert path.read_text() == text
+    assert Run.open(run.folder).config == run.config
+    other = parse_config({**IMAGE, "evaluation": {**IMAGE["evaluation"], "count": 4}})
+    with pytest.raises(ForeignFileError, match=r"config\.yaml.*--out"):
+        Run.create(tmp_path / "project", other)
+    assert path.read_text() == text
+
+
+def test_kind_our_own_configuration_is_rewritten(tmp_path: Path) -> None:
+    Run.create(tmp_path / "run", parse_config(IMAGE))
+    other = parse_config({**IMAGE, "evaluation": {**IMAGE["evaluation"], "count": 4}})
+    Run.create(tmp_path / "run", other)
+    assert load_config(tmp_path / "run" / "config.yaml") == other
+
+
+def test_kind_a_run_of_an_earlier_version_is_evaluated_again(tmp_path: Path, evaluated: Path) -> None:
+    """It has no manifest; its files are told by their names beside a configuration that sidelight wrote."""
+    import shutil
+
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    for manifest in run.rglob(MANIFEST):
+        manifest.unlink()
+    put(run / "notes.md")
+    before = json.loads((run / "results.json").read_text())
+    page = sidelight("evaluate", run, "--set", "evaluation.steps=3")
+    assert page.code != 0  # other settings than its batches were measured with
+    assert "another evaluation" in page.err.replace("\n", " ")
+    assert sidelight("evaluate", run).code == 0
+    assert json.loads((run / "results.json").read_text()) == before
+    remove_ours(run / "evaluation")
+    assert not (run / "evaluation").exists()
+    assert (run / "notes.md").read_text() == "mine"
+
+
+def test_kind_results_that_somebody_changed_are_kept(tmp_path: Path, evaluated: Path) -> None:
+    import shutil
+
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    put(run / "table.md", "edited for the paper")
+    result = sidelight("evaluate", run)
+    assert result.code != 0
+    assert "table.md" in result.err
+    assert (run / "table.md").read_text() == "edited for the paper"
+
+
+@pytest.mark.parametrize("name", ["tables.md", "statistics.csv", "published.md"])
+def test_kind_tables_keep_files_of_others(tmp_path: Path, evaluated: Path, name: str) -> None:
+    mine = put(tmp_path / "out" / name)
+    words = ("tables", evaluated, "--out", tmp_path / "out", "--no-figures")
+    result = sidelight(*words)
+    assert result.code != 0
+    assert "--overwrite" in result.err
+    assert tree(tmp_path) == {f"out/{name}": b"mine"}
+    other = put(tmp_path / "out" / "notes.md")
+    for _ in range(2):
+        result = sidelight(*words, "--overwrite")
+        assert result.code == 0, result.err
+    assert other.read_text() == "mine"
+    assert (mine.read_text() == "mine") == (name == "published.md")
+    if name != "published.md":
+        assert sidelight(*words).code == 0  # it is ours now
+
+
+def test_kind_a_page_of_somebody_else_is_kept(tmp_path: Path, evaluated: Path) -> None:
+    import shutil
+
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    put(run / "report.html", "<html>mine</html>")
+    result = sidelight("report", run)
+    assert result.code != 0
+    assert (run / "report.html").read_text() == "<html>mine</html>"
+
+
+@pytest.mark.parametrize("content", ["mine", "{}", '[{"a": 1}]', "[1]"])
+def test_kind_json_rows_keep_files_of_others(tmp_path: Path, evaluated: Path, content: str) -> None:
+    path = put(tmp_path / "rows.json", content)
+    result = sidelight("evaluate", evaluated, "--json", path)
+    assert result.code != 0
+    assert "--json" in result.err
+    assert path.read_text() == content
+
+
+def test_kind_json_rows_are_written_again(tmp_path: Path, evaluated: Path) -> None:
+    for _ in range(2):
+        result = sidelight("evaluate", evaluated, "--json", tmp_path / "rows.json")
+        assert result.code == 0, result.err
+    assert json.loads((tmp_path / "rows.json").read_text())
+
+
+def test_kind_exported_maps_keep_files_of_others(tmp_path: Path, evaluated: Path) -> None:
+    path = put(tmp_path / "maps.npz")
+    result = sidelight("export-maps", evaluated, "--out", path)
+    assert result.code != 0
+    assert "--overwrite" in result.err
+    assert path.read_text() == "mine"
+    result = sidelight("export-maps", evaluated, "--out", path, "--overwrite")
+    assert result.code == 0, result.err
+    assert path.read_bytes()[:2] == b"PK"
+
+
+def test_kind_a_runs_changed_data_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run(tmp_path / "run")
+    facts: dict[str, Any] = {"target": {}, "scorers": {}}
+    run._check_data(facts)
+    facts["scorers"]["0"] = {}
+    run._check_data(facts)
+    rows = Run.rows
+    fewer = lambda self, split, count=None: Subset(rows(self, split, count), range(7))  # noqa: E731
+    monkeypatch.setattr(Run, "rows", fewer)
+    with pytest.raises(ConfigError, match="train and validation have changed"):
+        run._check_data(facts)
+
+
+def test_kind_only_what_is_listed_is_removed(tmp_path: Path) -> None:
+    own_folder(tmp_path)
+    write_json(tmp_path / "parts" / "a.json", {})
+    put(tmp_path / "parts" / "theirs.json")
+    remove_ours(tmp_path / "parts")
+    assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == ["theirs.json"]
+    assert dump_config(parse_config(IMAGE))

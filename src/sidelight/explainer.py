@@ -33,6 +33,7 @@ from sidelight.selfcheck import (
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.targets import TargetModel, as_target
+from sidelight.targets.base import require_plain
 from sidelight.targets.lending import check_gradients_pass
 from sidelight.training import train_scorer
 from sidelight.types import Encoding, Inputs
@@ -154,6 +155,8 @@ class Explainer:
         """
         lent = None if others is None else self._lent(others)
         if _is_batch(samples):
+            for name, value in samples.items():
+                require_plain(name, value)
             size = len(next(iter(samples.values())))
             batches = (
                 {k: v[i : i + batch_size] for k, v in samples.items()} for i in _starts(size, batch_size)
@@ -181,7 +184,13 @@ class Explainer:
         self._weights.require(self.check)
         with torch.inference_mode():
             encoding = self.target.encode(inputs)
-            return encoding, self.scorer(encoding)
+            return encoding, self._beside_target()(encoding)
+
+    def _beside_target(self) -> Scorer:
+        """The scorer, on the device that the target is on now."""
+        if next(self.scorer.parameters()).device != self.target.device:
+            self.scorer.to(self.target.device)
+        return self.scorer
 
     def _lent(self, others: Any) -> dict[str, Tensor]:
         if len(self.target.modalities) < 2:

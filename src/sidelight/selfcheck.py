@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sidelight.data.collate import Collator
-from sidelight.errors import ConfigError, SelfCheckError, TargetMismatchError
+from sidelight.errors import ConfigError, SelfCheckError, SidelightError, TargetMismatchError
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.reference import logits_alone
@@ -105,13 +105,34 @@ def self_check(
     if len(samples) == 0:
         return
     try:
-        if gradients:
-            _require_gradient(target, _prepared(target, samples))
-        _compare(target, samples)
+        _check(target, samples, gradients)
     except SelfCheckError as error:
         if check == "error":
             raise
         log.warning("%s", error)
+
+
+def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool) -> None:
+    own = _alone(target, samples)
+    if gradients:
+        _require_gradient(target, _prepared(target, samples))
+    if own is not None:
+        _compare(target, samples, own)
+
+
+def _alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor | None:
+    """Logits of the model called by itself, one sample at a time."""
+    try:
+        own = [logits_alone(target, one) for one in _ones(samples)]
+    except (SidelightError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # models raise anything
+        reason = str(error).strip().split("\n")[0]
+        raise SelfCheckError(
+            f"{target.name} fails by itself, without sidelight, on a sample that its own processor prepared: "
+            f"{type(error).__name__}: {reason}. Mend the model or its processor first, or give the one that belongs to it."
+        ) from error
+    return None if any(o is None for o in own) else torch.cat([o for o in own if o is not None])
 
 
 def _prepared(target: TargetModel, samples: Sequence[Any] | Inputs) -> dict[str, Tensor]:
@@ -128,11 +149,7 @@ def _ones(samples: Sequence[Any] | Inputs) -> list[Sequence[Any] | Inputs]:
     return [[s] for s in samples]
 
 
-def _compare(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:
-    own = [logits_alone(target, one) for one in _ones(samples)]
-    if any(o is None for o in own):
-        return
-    alone = torch.cat([o for o in own if o is not None])
+def _compare(target: TargetModel, samples: Sequence[Any] | Inputs, alone: Tensor) -> None:
     with torch.no_grad():
         inputs = _prepared(target, samples)
         encoding = target.encode(inputs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,11 @@ def hash_of(state: Mapping[str, Any]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(state.items()):
         for part, tensor in _tensors(name, value):
+            digest.update(f"{part}|{tuple(tensor.shape)}|{tensor.dtype}".encode())
+            if tensor.is_meta:  # has a shape and no values
+                digest.update(b"meta")
+                continue
             plain = _strided(tensor).detach().cpu().contiguous()
-            digest.update(f"{part}|{tuple(plain.shape)}|{plain.dtype}".encode())
             digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
@@ -65,20 +69,28 @@ class WeightWatch:
 
     def settle(self) -> None:
         """Take the weights as they are now for unchanged."""
-        self._tensors = [*self.model.parameters(), *self.model.buffers()]
-        self._seen = self._signs()
-        self._windows = [_window(t) for t in self._tensors]
+        modules = list(self.model.modules())
+        # the modules' own tables, because to walk through a model takes longer than a small model's pass
+        self._children = [m._modules for m in modules]
+        self._tables = [table for m in modules for table in (m._parameters, m._buffers)]
+        self._below = self._parts(self._children)
+        self._tensors = self._parts(self._tables)
+        self._seen = [_sign(t) for t in self._tensors]
+        self._windows = [_window(t) for t in self._tensors if t is not None]
         self._values = self._samples()
 
     def changed(self) -> bool:
-        """Whether anything changed since :meth:`settle`; a few microseconds a layer."""
-        if self._signs() != self._seen:
-            return True
-        return self._samples() != self._values
+        """Whether anything changed since :meth:`settle`; below a microsecond a tensor."""
+        return (
+            _differ(self._parts(self._children), self._below)
+            or _differ(self._parts(self._tables), self._tensors)
+            or [_sign(t) for t in self._tensors] != self._seen
+            or self._samples() != self._values
+        )
 
-    def _signs(self) -> list[tuple[int, int]]:
-        values = [*self.model.parameters(), *self.model.buffers()]
-        return [(t.data_ptr() if t.layout == torch.strided else id(t), _version(t)) for t in values]
+    @staticmethod
+    def _parts(tables: Sequence[Mapping[str, Any]]) -> list[Any]:
+        return [part for table in tables for part in table.values()]
 
     def _samples(self) -> bytes:
         return b"".join(w.tobytes() for w in self._windows if w is not None)
@@ -92,8 +104,18 @@ class WeightWatch:
         return WeightWatch, (self.model,)
 
 
-def _version(value: Tensor) -> int:
-    return 0 if value.is_inference() else value._version
+def _differ(now: Sequence[Any], before: Sequence[Any]) -> bool:
+    return len(now) != len(before) or not all(map(operator.is_, now, before))
+
+
+def _sign(value: Tensor | None) -> tuple[int, int]:
+    """Where a tensor lies, and how often torch changed it in place; zeros where it does not tell."""
+    if value is None:
+        return 0, 0
+    try:
+        return value.data_ptr(), value._version
+    except (RuntimeError, NotImplementedError):  # made in inference mode, or of a layout without a place
+        return (value.data_ptr() if value.layout == torch.strided else 0), 0
 
 
 def _window(value: Tensor) -> np.ndarray | None:

@@ -351,8 +351,17 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def require_plain(name: str, value: Tensor) -> None:
+    """Raise :class:`InputError` for a tensor that is sparse or has no values."""
+    if value.is_meta:
+        raise InputError(f"{name} is on the meta device: it has a shape and no values. Give a tensor with values.")
+    if value.layout != torch.strided:
+        raise InputError(f"{name} is a sparse tensor. Give a dense one: tensor.to_dense().")
+
+
 def require_finite(name: str, value: Tensor) -> None:
-    """Raise :class:`InputError` where ``value`` holds NaN or infinity."""
+    """Raise :class:`InputError` where ``value`` holds NaN or infinity, or is no plain tensor."""
+    require_plain(name, value)
     if value.is_floating_point() and not bool(torch.isfinite(value).all()):
         bad = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()
         raise InputError(

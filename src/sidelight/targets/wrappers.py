@@ -29,7 +29,8 @@ def plain_model(model: nn.Module) -> nn.Module:
         The module inside. It shares all weights with ``model``.
 
     Raises:
-        UnsupportedTargetError: the model cannot be looked into (TorchScript), has no weights (meta tensors), or
+        UnsupportedTargetError: the model cannot be looked into (TorchScript), has no weights (meta tensors) or sparse
+            ones, or
             changes its input before its layers see it (prompt tuning).
     """
     while True:
@@ -79,6 +80,12 @@ def _require_usable(model: nn.Module) -> None:
             f"the weights of a {sharded} are spread over several processes. Give the whole model on one device."
         )
     values = [*model.named_parameters(), *model.named_buffers()]
+    sparse = next((name for name, value in values if value.layout != torch.strided), None)
+    if sparse is not None:
+        raise UnsupportedTargetError(
+            f"{sparse!r} is a sparse tensor, which neither gradients nor masks pass reliably. Give the model with "
+            "dense weights (tensor.to_dense())."
+        )
     hollow = next((name for name, value in values if value.is_meta), None)
     if hollow is not None:
         raise UnsupportedTargetError(

@@ -230,7 +230,7 @@ def build_scorer(settings: Mapping[str, Any], spec: Mapping[str, Any], weights: 
             f"{weights} does not fit its {CONFIG}: {name} has shape {shapes.get(name, 'none')}, and should have "
             f"{declared.get(name, 'none')}. One of the two is corrupt or of another scorer; copy both again."
         )
-    return Scorer(spec_from_dict(spec), config).float()  # whatever the default dtype is
+    return Scorer(spec_from_dict(spec), config).float()  # whatever the default type of the process is
 
 
 def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:

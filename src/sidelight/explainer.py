@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sidelight.checkpoint import load_scorer, save_scorer
 from sidelight.data.collate import Collator
+from sidelight.data.fit_data import fit_data
+from sidelight.data.rows import NumberedRows, Rows
+from sidelight.data.sources import Stream, is_source, open_data, rows_of
 from sidelight.errors import ConfigError, InputError
+from sidelight.explaining import Answer, Errors, answers, require_errors, total_of, with_columns
 from sidelight.explanation import Explanation
+from sidelight.fit_options import one_of, open_target, split_options
 from sidelight.folders import folder_path
 from sidelight.modality_share import modality_shares
 from sidelight.output_folder import training_place
 from sidelight.processes import in_main
-from sidelight.registry import nearest
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.head import is_constant
 from sidelight.selfcheck import (
@@ -32,7 +37,7 @@ from sidelight.selfcheck import (
 )
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
-from sidelight.targets import TargetModel, as_target
+from sidelight.targets import TargetModel
 from sidelight.targets.base import require_plain
 from sidelight.targets.lending import check_gradients_pass
 from sidelight.training import train_scorer
@@ -74,10 +79,11 @@ class Explainer:
         train: Any,
         *,
         eval: Any = None,
+        validation: Any = None,
         processor: Any = None,
-        scorer: ScorerConfig | None = None,
-        objective: ObjectiveConfig | None = None,
-        training: TrainingConfig | None = None,
+        scorer: ScorerConfig | Mapping[str, Any] | None = None,
+        objective: ObjectiveConfig | Mapping[str, Any] | None = None,
+        training: TrainingConfig | Mapping[str, Any] | None = None,
         output_dir: str | os.PathLike[str] | None = None,
         check: Check = "error",
         **options: Any,
@@ -87,21 +93,29 @@ class Explainer:
         Args:
             model: a Hugging Face classifier, or a plain module with ``layers=[...]``.
             train: rows ``{"image": ..., "label": ...}`` (for pairs ``{"image": ..., "text": ..., "label": ...}``),
-                pairs ``(sample, label)`` or samples; any
-                sequence, e.g. a ``datasets.Dataset``. Labels are needed for ``objective.label="data"`` only.
-            eval: rows for early stopping; default: the last tenth of ``train``.
+                pairs ``(sample, label)`` or samples. They may come as a list, a ``datasets.Dataset`` (of a
+                ``DatasetDict`` the training split), a data frame, a dictionary of columns, a ``DataLoader`` or torch
+                data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``, a stream or generator (kept in memory, up to
+                :data:`sidelight.data.sources.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
+                or of a folder of pictures, one folder a class. Labels are class numbers or names; they are read for
+                ``label="data"`` only.
+            eval: rows for early stopping, given likewise; default: the validation split of ``train``, else a tenth of
+                it, drawn by ``seed`` from each class in proportion.
+            validation: another name for ``eval``.
             processor: the model's image processor, tokenizer, or :class:`ImageTransform`.
-            scorer, objective, training: settings; defaults follow the thesis. Fields may also be
-                given directly, e.g. ``epochs=1, label="prediction"``.
+            scorer, objective, training: settings, or mappings of their fields; defaults follow the thesis. Fields may
+                also be given directly, e.g. ``epochs=1, label="prediction"``.
             output_dir: checkpoints, ``log.csv`` and the fitted scorer. A killed training of the same model, rows and
                 settings continues from it, a finished one is taken up again, any other is refused. Default: a fresh
                 ``sidelight-runs/<date>-<time>-<random>``; ``Explainer.output_dir`` tells it.
             check: before training, a few rows are shown to the model through sidelight and by itself with its own
                 processor. Where the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to leave the check out.
-            options: fields of the three settings, or of the target family (``layers=...``).
+            options: fields of the three settings, or options of the target family (``layers=...``, and
+                ``class_names=[...]`` for a model that does not name its classes).
 
         Raises:
-            InputError: no data, or data the model cannot take.
+            InputError: no data, or data the model cannot take; the message says which row.
+            ConfigError: an option is unknown, of another type or out of range.
             CollapseError: training produced constant maps.
             UnsupportedTargetError: the model gives no hidden states.
             SelfCheckError: the model sees something else through sidelight than by itself.
@@ -110,69 +124,153 @@ class Explainer:
             BusyFolderError: another process or thread trains there.
             CheckpointError: the disk refused.
         """
-        settings, rest = _split_options(
-            options, scorer or ScorerConfig(), objective or ObjectiveConfig(), training or TrainingConfig()
-        )
+        given = {"scorer": scorer, "objective": objective, "training": training}
+        settings, rest = split_options(options, given)
         scorer_config, objective_config, training_config = settings
-        target = as_target(model, processor, **rest)
+        target = open_target(model, processor, rest)
         check_gradients_pass(target.model)
-        train, eval = _with_eval(train, eval)
+        held = one_of(eval=eval, validation=validation)
+        data = fit_data(target, train, held, objective_config.label, training_config.seed)
+        collate = Collator(target, data.readers)
         require_check(check)
         if check != "off":
-            self_check(target, few_samples(target, train), check, gradients=True)
+            self_check(target, few_samples(target, NumberedRows(data.train), collate), check, gradients=True)
         torch.manual_seed(training_config.seed)
-        network = new_scorer(target, train, scorer_config)
+        network = new_scorer(target, NumberedRows(data.train), scorer_config, collate)
         with training_place(output_dir) as place, kept_place(target.model):
-            metrics = train_scorer(network, target, train, eval, place, objective_config, training_config)
+            metrics = train_scorer(
+                network,
+                target,
+                data.train,
+                data.evaluation,
+                place,
+                objective_config,
+                training_config,
+                data.readers,
+            )
             explainer = cls(target, network, check)
             explainer.training_metrics, explainer.output_dir = metrics, place
             in_main(lambda: explainer.save_pretrained(place / "scorer"))
         return explainer
 
-    @plain_passes()
     def explain(
-        self, samples: Any, *, batch_size: int = 32, progress: bool = False, others: Any = None
+        self,
+        samples: Any,
+        *,
+        batch_size: int = 32,
+        progress: bool = False,
+        others: Any = None,
+        errors: Errors = "raise",
+        target: Any = None,
     ) -> Any:
         """What in each sample made the model decide as it did: one clean pass plus one scorer pass.
 
         Args:
-            samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text, pair of
-                texts, ``(image, text)``) or several (a list, a ``datasets.Dataset`` or one of its columns, a pandas
-                column, a ``[B, C, H, W]`` tensor, a mapping of model inputs).
-            batch_size: samples a pass.
+            samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text, pair of texts as a tuple,
+                ``(image, text)``, a row of a data set), or several: whatever :meth:`fit` takes as ``train``, or a
+                mapping of the model's own inputs. A folder or table is given as a ``Path``; a string is one too, if
+                the model reads no texts.
+            batch_size: samples a pass, at least 1.
             progress: show a bar.
             others: rows or samples, 16 are enough, to exchange modalities with; then ``meta["modality_share"]``
                 says what each modality is worth (:mod:`sidelight.modality_share`), at three passes a row for
                 image and text.
+            errors: what to do about a sample that cannot be explained. ``"raise"`` names it; ``"skip"`` puts an
+                :class:`~sidelight.explaining.ExplainFailure` in its place and goes on.
+            target: kept for maps of a chosen class. There are none yet: the map is of the class predicted.
 
         Returns:
             An :class:`Explanation` for one sample, a list for several. ``meta`` says what a reader
-            must know: ``truncated`` (not read to its end), ``constant_map``.
+            must know: ``truncated`` (not read to its end), ``constant_map``, and for rows of a data set ``columns``,
+            their own plain values.
 
         Raises:
             InputError: a sample is empty, unreadable, of the wrong size, or not finite; the
                 message says which one.
+            ConfigError: an argument is of another kind, or ``target`` asks for a class.
         """
-        lent = None if others is None else self._lent(others)
-        if _is_batch(samples):
-            for name, value in samples.items():
-                require_plain(name, value)
-            size = len(next(iter(samples.values())))
-            batches = (
-                {k: v[i : i + batch_size] for k, v in samples.items()} for i in _starts(size, batch_size)
+        if target is not None:
+            raise ConfigError(
+                f"explain() cannot make the map of a chosen class yet (target={target!r}): the map is of the class that "
+                "the model predicts. Leave target out, or use a baseline method that takes classes, e.g. Captum's."
             )
-            return [e for batch in batches for e in self._explain_inputs(batch, lent=lent)]
-        if self.target.is_sample(samples):
-            return self._explain_samples([samples], 0, lent)[0]
-        if hasattr(samples, "to_list"):  # a pandas column is indexed by its labels
-            samples = samples.to_list()
+        lent = None if others is None else self._lent(others)
+        require_errors(errors)
+        if self._is_one(samples):
+            if errors == "raise":  # there is no other sample that it could be mistaken for
+                return with_columns(self._explain_rows([samples], lent)[0], samples)
+            return next(self._answers(Rows([samples], "samples"), 1, errors, lent))
+        if _is_batch(samples):
+            return list(self._answers_of_inputs(samples, require_size(batch_size), lent))
+        source = open_data(samples, "samples")
+        total = total_of(source)
+        if total == 0:
+            raise InputError("the batch is empty: give at least one sample.")
+        found = self._answers(source, require_size(batch_size), errors, lent)
+        if not progress:
+            return list(found)
         from rich.progress import track
 
-        found: list[Explanation] = []
-        for start in track(_starts(len(samples), batch_size), "explaining", disable=not progress):
-            part = [samples[i] for i in range(start, min(start + batch_size, len(samples)))]
-            found += self._explain_samples(part, start, lent)
-        return found
+        return list(track(found, "explaining", total=total))
+
+    def explain_stream(
+        self,
+        samples: Any,
+        *,
+        batch_size: int = 32,
+        errors: Errors = "raise",
+        others: Any = None,
+        first: int = 0,
+    ) -> Iterator[Answer]:
+        """As :meth:`explain`, one answer after another, with no more than ``batch_size`` rows in memory.
+
+        Args:
+            samples: several samples, as :meth:`explain` takes them.
+            batch_size, errors, others: see :meth:`explain`.
+            first: number of the row to begin with; those before it are passed over.
+
+        Yields:
+            For each row from ``first`` on an :class:`Explanation`, or an
+            :class:`~sidelight.explaining.ExplainFailure`.
+
+        Raises:
+            InputError: as :meth:`explain`.
+        """
+        lent = None if others is None else self._lent(others)
+        return self._answers(
+            open_data(samples, "samples"), require_size(batch_size), require_errors(errors), lent, first
+        )
+
+    def _is_one(self, samples: Any) -> bool:
+        """Whether ``samples`` is a single sample; a string names a folder or table where the model reads no texts."""
+        if _is_batch(samples) or is_source(samples):
+            return False
+        named = isinstance(samples, str) and "text" not in self.target.modalities and is_source(Path(samples))
+        return not named and self.target.is_sample(samples)
+
+    def _answers(
+        self, source: Rows | Stream, size: int, errors: Errors, lent: Inputs | None, first: int = 0
+    ) -> Iterator[Answer]:
+        return answers(source, lambda rows: self._explain_rows(rows, lent), size, errors, first)
+
+    @plain_passes()
+    def _explain_rows(self, rows: Sequence[Any], lent: Inputs | None = None) -> list[Explanation]:
+        """Explanations of rows or samples that go through the model together."""
+        collate = Collator(self.target, labelled=False)
+        samples = [collate.split(row)[0] for row in rows]
+        raw = collate.samples(samples)
+        inputs = collate.inputs(samples) if raw is None else self.target.prepare(raw)
+        return self._explain_inputs(inputs, raw, lent)
+
+    def _answers_of_inputs(self, inputs: Inputs, size: int, lent: Inputs | None) -> Iterator[Explanation]:
+        for name, value in inputs.items():
+            require_plain(name, value)
+        count = len(next(iter(inputs.values()))) if next(iter(inputs.values())).ndim else 0
+        if count == 0:
+            raise InputError("the batch is empty: give at least one sample.")
+        for start in range(0, count, size):
+            part = {k: v[start : start + size] if v.ndim else v for k, v in inputs.items()}
+            yield from self._explain_inputs(part, lent=lent)
 
     @plain_passes()
     def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
@@ -197,28 +295,12 @@ class Explainer:
             raise ConfigError(
                 f"others measure what each modality is worth; {self.target.name} reads one only. Leave them out."
             )
-        if len(others) == 0:
+        rows = rows_of(others, "others")
+        if len(rows) == 0:
             raise InputError("others is empty: give at least one row to exchange modalities with.")
-        batch = Collator(self.target)([others[i] for i in range(len(others))])
+        batch = Collator(self.target)(list(NumberedRows(rows)))
         batch.pop("labels", None)
         return batch
-
-    def _explain_samples(
-        self, samples: Sequence[Any], first: int, lent: Inputs | None = None
-    ) -> list[Explanation]:
-        collate = Collator(self.target)
-        raw = collate.samples(samples, first)
-        if raw is None:
-            return self._explain_inputs(collate.inputs(samples), lent=lent)
-        try:
-            inputs = self.target.prepare(raw)
-            self.target.check(inputs)
-        except InputError as error:
-            if first == 0:
-                raise
-            # the message counts within the batch
-            raise InputError(f"in the batch that begins with sample {first}: {error}") from error
-        return self._explain_inputs(inputs, raw, lent)
 
     def _explain_inputs(
         self, inputs: Inputs, raw: Sequence[Any] | None = None, lent: Inputs | None = None
@@ -302,45 +384,16 @@ class Explainer:
         return cls(target, saved.scorer, check, found)
 
 
-def new_scorer(target: TargetModel, rows: Any, config: ScorerConfig) -> Scorer:
+def new_scorer(
+    target: TargetModel, rows: Any, config: ScorerConfig, collate: Collator | None = None
+) -> Scorer:
     """An untrained scorer of the right shape, found by one probing pass over the first row."""
     if len(rows) == 0:
         raise InputError("the train data set is empty: give at least one row.")
-    batch = Collator(target)([rows[0]])
+    batch = (Collator(target, labelled=False) if collate is None else collate)([rows[0]])
     batch.pop("labels", None)
     target.check(batch)
     return Scorer(target.spec(target.to_device(batch)), config)
-
-
-def _with_eval(train: Any, evaluation: Any) -> tuple[Any, Any]:
-    if evaluation is not None:
-        return train, evaluation
-    held = max(1, len(train) // 10)
-    if len(train) <= held:
-        raise InputError("too few rows to hold some out for validation: give eval=... or more rows.")
-    cut = len(train) - held
-    if hasattr(train, "select"):
-        return train.select(range(cut)), train.select(range(cut, len(train)))
-    if isinstance(train, Tensor) or (isinstance(train, Sequence) and not isinstance(train, str)):
-        return train[:cut], train[cut:]
-    subset = torch.utils.data.Subset
-    return subset(train, range(cut)), subset(train, range(cut, len(train)))
-
-
-def _split_options(options: dict[str, Any], *settings: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Fields of the settings out of ``options``; what is left goes to the target family."""
-    import dataclasses
-
-    rest, filled = dict(options), []
-    for setting in settings:
-        own = {f.name: rest.pop(f.name) for f in dataclasses.fields(setting) if f.name in rest}
-        filled.append(dataclasses.replace(setting, **own))
-    known = [f.name for s in settings for f in dataclasses.fields(s)]
-    family = {"layers", "max_states", "max_length", "columns", "fused", "layouts", "candidates", "threshold"}
-    for name in rest:
-        if name not in family:
-            raise ConfigError(f"fit() has no option {name!r}.{nearest(name, [*known, *family])}")
-    return tuple(filled), rest
 
 
 def _is_batch(samples: Any) -> bool:
@@ -352,9 +405,8 @@ def _is_batch(samples: Any) -> bool:
     )
 
 
-def _starts(total: int, size: int) -> range:
-    if size < 1:
-        raise InputError(f"batch_size must be at least 1; got {size}.")
-    if total == 0:
-        raise InputError("the batch is empty: give at least one sample.")
-    return range(0, total, size)
+def require_size(size: Any) -> int:
+    """``size`` if it is a whole number of at least 1; raises :class:`ConfigError` otherwise."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise ConfigError(f"batch_size must be a whole number of at least 1; got {size!r}.")
+    return int(size)

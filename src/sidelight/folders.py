@@ -176,7 +176,7 @@ def _recover_from_earlier_version(final: Path) -> None:
 
 def is_scorer_folder(folder: Path) -> bool:
     """Whether ``folder`` holds a saved scorer and nothing else."""
-    names = {p.name for p in folder.iterdir()}
+    names = {p.name for p in folder.iterdir()} - {"processor.json"}
     return names == {"config.json", "scorer.safetensors"} and not foreign_entries(folder)
 
 

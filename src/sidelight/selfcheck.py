@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sidelight.data.collate import Collator
+from sidelight.data.holdout import spread
 from sidelight.errors import ConfigError, SelfCheckError, SidelightError, TargetMismatchError
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image_text import ImageTextTarget
@@ -46,17 +47,22 @@ def require_check(check: Any) -> Check:
     return check
 
 
-def few_samples(target: TargetModel, rows: Any) -> Sequence[Any] | Inputs:
+def few_samples(target: TargetModel, rows: Any, collate: Collator | None = None) -> Sequence[Any] | Inputs:
     """A few raw samples of ``rows``, or the model's inputs where rows hold those; the shortest and longest texts."""
-    collate = Collator(target)
-    step = max(1, len(rows) // LOOKED_AT)
-    looked = [collate.split(rows[i])[0] for i in range(0, len(rows), step)][:LOOKED_AT]
-    raw = collate.samples(looked)
-    if raw is None:
-        return collate.inputs(looked[:SAMPLES])
-    if isinstance(target, TextTarget):
-        raw = sorted(raw, key=lambda s: len(s) if isinstance(s, str) else sum(map(len, s)))
-    return [raw[i] for i in sorted({0, len(raw) // 2, len(raw) - 1})]
+    collate = Collator(target, labelled=False) if collate is None else collate
+    count = LOOKED_AT if isinstance(target, TextTarget) else SAMPLES
+    looked = [rows[i] for i in spread(len(rows), count)]
+    raw = collate.read(looked)
+    if isinstance(target, TextTarget) and raw is not None:
+        looked = sorted(looked, key=lambda row: _length(collate.split(row)[0]))
+    chosen = [looked[i] for i in sorted({0, len(looked) // 2, len(looked) - 1})]
+    inputs = collate(chosen)  # an error of the data names its row here
+    inputs.pop("labels", None)
+    return inputs if raw is None else collate.read(chosen) or inputs
+
+
+def _length(sample: Any) -> int:
+    return len(str(sample))
 
 
 def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:

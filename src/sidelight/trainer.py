@@ -183,7 +183,7 @@ def build_trainer(
         callbacks=callbacks,
     )
     trainer.csv_log = csv_log
-    trainer.lengths = row_lengths(module.target, train)  # type: ignore[arg-type]
+    trainer.lengths = row_lengths(module.target, train, collator)  # type: ignore[arg-type]
     if world_size > 1:  # each process draws fills of its own; the Trainer gave all of them one seed
         torch.manual_seed(config.seed + args.process_index)
     return trainer

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from sidelight.batch import take_rows
 from sidelight.coalitions import coalition_loss
-from sidelight.data.collate import Collator
+from sidelight.data.collate import Collator, RowReader
+from sidelight.data.holdout import spread
+from sidelight.data.rows import NumberedRows, Rows
+from sidelight.data.workers import words_of_workers
 from sidelight.errors import CollapseError, ConfigError, InputError
 from sidelight.masking import complement, pair_fills
 from sidelight.objective import (
@@ -31,6 +34,7 @@ from sidelight.scorers.head import is_constant, straight_through
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.surroundings import training_surroundings
 from sidelight.targets import TargetModel
+from sidelight.targets.chance import SOME, chance_doubt, labelled_logits
 from sidelight.targets.removal import blind_fills, granted_classes
 from sidelight.training_folder import best_checkpoint, claim_folder, is_finished, require_own_training
 from sidelight.training_identity import training_identity
@@ -215,12 +219,14 @@ def train_scorer(
     output_dir: str | os.PathLike[str],
     objective_config: ObjectiveConfig,
     config: TrainingConfig,
+    readers: Mapping[str, RowReader] | None = None,
 ) -> dict[str, float]:
     """Train ``scorer`` beside the frozen ``target``; the best weights by validation objective are kept.
 
     Args:
         train, evaluation: sequences of rows (see :class:`sidelight.data.collate.Collator`).
         output_dir: checkpoints and ``log.csv`` go here; a killed run continues from it.
+        readers: how rows are read, by the name of the data (see :mod:`sidelight.data.fit_data`).
 
     Returns:
         Final validation metrics and ``train_runtime`` in seconds.
@@ -246,11 +252,15 @@ def train_scorer(
     require_own_training(folder)  # said before the rows are read
     about = training_identity(scorer, target, train, evaluation, objective_config, config)
     resume = claim_folder(folder, about, config.resume)
-    trainer = build_trainer(module, Collator(target), train, evaluation, folder, config)
+    train, evaluation = (NumberedRows(r) if isinstance(r, Rows) else r for r in (train, evaluation))
+    collate = Collator(target) if readers is None else Collator(target, readers)
+    trainer = build_trainer(module, collate, train, evaluation, folder, config)
     bar = show_progress(trainer, "scorer")
     try:
-        with target.borrowed():
-            warn_of_removal(target, train, objective_config.fills)
+        with target.borrowed(), words_of_workers():
+            warn_of_removal(target, train, objective_config.fills, collate=collate)
+            if objective_config.label == "data":
+                warn_of_numbering(target, evaluation, collate)
             if resume is not None and is_finished(resume):
                 log.info(
                     "%s holds this very training, finished: it is taken up again, nothing is trained", folder
@@ -267,9 +277,26 @@ def train_scorer(
     return {**{k: float(v) for k, v in metrics.items()}, "train_runtime": round(seconds, 3)}
 
 
-def warn_of_removal(target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64) -> None:
+def warn_of_numbering(target: TargetModel, rows: Any, collate: Collator) -> None:
+    """Warn where the target does no better than chance on the labels of some hundred ``rows``."""
+    picked = spread(len(rows), SOME)
+    batches = [collate([rows[i] for i in picked[start : start + 32]]) for start in range(0, len(picked), 32)]
+    if any("labels" not in batch for batch in batches):
+        return
+    logits, labels = labelled_logits(target, batches)
+    if bool(((labels < 0) | (labels >= logits.shape[-1])).any()):
+        return  # refused by the objective, with a message of its own
+    doubt = chance_doubt(logits, labels, list(target.id2label.values()))
+    if doubt is not None:
+        log.warning(doubt)
+
+
+def warn_of_removal(
+    target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64, collate: Collator | None = None
+) -> None:
     """Warn where the fills teach a scorer little: small scores remove nothing, or a class needs no evidence."""
-    batch = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
+    collate = Collator(target, labelled=False) if collate is None else collate
+    batch = collate([rows[i] for i in spread(len(rows), count)])
     batch.pop("labels", None)
     inputs = target.to_device(batch)
     for fill in blind_fills(target, inputs, fills):

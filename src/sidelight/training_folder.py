@@ -124,7 +124,7 @@ def require_own_training(folder: Path) -> None:
     if csv_log.exists() and not (known.is_file() and _is_log(csv_log)):
         raise foreign(csv_log, advice)
     require_folder_place(scorer, advice)
-    require_free((scorer / name for name in ("config.json", "scorer.safetensors")), advice)
+    require_free((scorer / name for name in ("config.json", "scorer.safetensors", "processor.json")), advice)
     others = [p.name for p in sorted(place.glob("checkpoint-*")) if not is_own_checkpoint(p, early)]
     if others:
         raise ForeignFileError(

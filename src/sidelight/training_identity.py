@@ -47,7 +47,7 @@ def training_identity(
         "target": target.fingerprint(),
         "model": value_digest(_structure(target)),
         "preprocessing": value_digest(_preprocessing(target)),
-        "options": target.options(),
+        "options": target.all_options(),
         "scorer": scorer.config.to_dict(),
         "objective": asdict(objective),
         "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},
@@ -122,12 +122,18 @@ def _structure(target: TargetModel) -> Any:
 
 def _preprocessing(target: TargetModel) -> Any:
     """What the target says of it, and of tokenizers the whole of their vocabulary and settings."""
-    state = json.loads(json.dumps(target.processor_state(), default=str))
-    if set(state) == {"tokenizer"}:  # the place that a tokenizer came from says nothing of what it does
-        state = {}
+    state = _without_places(json.loads(json.dumps(target.processor_state(), default=str)))
     parts = [target, getattr(target, "text", None), getattr(target, "image", None)]
     tokenizers = [t for p in parts if (t := getattr(p, "tokenizer", None)) is not None]
     return [state, [_tokenizer(t) for t in tokenizers]]
+
+
+def _without_places(state: Any) -> Any:
+    """``state`` without names and folders that parts came from: they say nothing of what the parts do."""
+    if not isinstance(state, dict):
+        return state
+    places = ("tokenizer", "name_or_path")
+    return {k: _without_places(v) for k, v in state.items() if not (k in places and isinstance(v, str))}
 
 
 def _tokenizer(tokenizer: Any) -> Any:

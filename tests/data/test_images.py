@@ -141,8 +141,11 @@ def test_what_is_no_processor_is_refused() -> None:
     assert as_transform(kept) is kept
     with pytest.raises(InputTypeError, match="got dict"):
         as_transform({"size": 3})
-    with pytest.raises(InputTypeError, match="does not resize"):
-        as_transform(ViTImageProcessorPil(do_resize=False))
+    # one that does not resize is taken, and gives each picture its own size
+    kept_size = as_transform(ViTImageProcessorPil(do_resize=False))
+    assert kept_size is not None
+    assert kept_size.size is None
+    assert kept_size(picture(9, 7)).shape == (3, 7, 9)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

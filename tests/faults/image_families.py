@@ -36,7 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "bit": {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1], "num_groups": 4},
     "convnext": {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1], "image_size": 64},
     "convnextv2": {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1], "image_size": 64},
-    "cvt": {"embed_dim": [16, 24, 32], "num_heads": [1, 1, 2], "depth": [1, 1, 2]},
+    "cvt": {"embed_dim": [16, 24, 32], "num_heads": [1, 1, 2], "depth": [1, 2, 3]},
     "dinat": {"embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 2]},
     "donut-swin": {"embed_dim": 16, "depths": [1, 1, 2], "num_heads": [1, 2, 4], "image_size": 64, "patch_size": 4, "window_size": 4},
     "swin": {"embed_dim": 16, "depths": [1, 1, 2], "num_heads": [1, 2, 4], "image_size": 64, "patch_size": 4, "window_size": 4},
@@ -83,4 +83,8 @@ def build(kind: str, name: str, **more: Any) -> Any:
     config = transformers.AutoConfig.for_model(kind, num_labels=3, **{**SMALL.get(kind, {}), **more})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return getattr(transformers, name)(config).eval()
+        model = getattr(transformers, name)(config).eval()
+        for module in model.modules():  # small random weights let the picture fade away layer by layer
+            if isinstance(module, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(module.weight)
+        return model

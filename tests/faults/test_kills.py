@@ -110,17 +110,19 @@ def test_kind_a_training_killed_at_ten_moments_ends_with_the_same_weights(
     pause = ("--pause", 0.05)
     code, seconds = runner.run("fit", tmp_path / "whole", *pause)
     assert code == 0
-    draw, died, checkpoints = random.Random(14), 0, []
-    for number in range(MOMENTS):
-        folder = tmp_path / f"killed-{number}"
-        died += runner.run("fit", folder, *pause, kill=draw.uniform(0.05, 0.98) * seconds)[0] == -9
+    draw, checkpoints = random.Random(14), []
+    while len(checkpoints) < MOMENTS:
+        folder = tmp_path / f"killed-{len(checkpoints)}-{seconds}"
+        code, taken = runner.run("fit", folder, *pause, kill=draw.uniform(0.05, 0.98) * seconds)
+        if code != -9:  # the machine was faster than before: it had ended
+            seconds = taken
+            continue
         checkpoints.append(len(list(folder.glob("checkpoint-*"))))
         assert runner.run("fit", folder)[0] == 0
         whole, resumed = (saved_state(f / "scorer") for f in (tmp_path / "whole", folder))
         assert largest_difference(whole, resumed) == 0
         assert not [p for p in folder.rglob("*") if p.name.endswith((".tmp", ".lock", ".old"))]
-    print(f"fit: {died} of {MOMENTS} killed within {seconds:.1f} s, checkpoints then: {checkpoints}")
-    assert died >= 8  # some may have ended before
+    print(f"fit: {MOMENTS} times killed within {seconds:.1f} s, checkpoints then: {checkpoints}")
 
 
 @pytest.mark.soak
@@ -132,16 +134,18 @@ def test_kind_an_evaluation_killed_at_ten_moments_ends_with_the_same_bytes(
     tiny_run(tmp_path / "whole")
     code, seconds = runner.run("sidelight", "evaluate", tmp_path / "whole")
     assert code == 0
-    draw, died, parts = random.Random(41), 0, []
-    for number in range(MOMENTS):
-        run = tiny_run(tmp_path / str(number) / "whole").folder
-        died += runner.run("sidelight", "evaluate", run, kill=draw.uniform(0.05, 0.98) * seconds)[0] == -9
+    draw, parts = random.Random(41), []
+    while len(parts) < MOMENTS:
+        run = tiny_run(tmp_path / f"{len(parts)}-{seconds}" / "whole").folder
+        code, taken = runner.run("sidelight", "evaluate", run, kill=draw.uniform(0.05, 0.98) * seconds)
+        if code != -9:  # the machine was faster than before: it had ended
+            seconds = taken
+            continue
         parts.append(len(list(run.glob("evaluation/*/part-*.parquet"))))
         assert runner.run("sidelight", "evaluate", run)[0] == 0
         for name in names:
             assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    print(f"evaluate: {died} of {MOMENTS} killed within {seconds:.1f} s, files of batches then: {parts}")
-    assert died >= 8
+    print(f"evaluate: {MOMENTS} times killed within {seconds:.1f} s, files of batches then: {parts}")
 
 
 @pytest.mark.soak

@@ -129,6 +129,7 @@ def test_fault_04_the_default_folder_is_never_that_of_another_training(
     assert not same(a, b)
 
 
+@pytest.mark.slow
 def test_fault_04_starting_over_trains_on_what_is_given(first: Explainer, tmp_path: Path) -> None:
     texts(tmp_path / "run")
     over = texts(tmp_path / "run", ROWS[::-1], resume=False)
@@ -150,6 +151,7 @@ def test_fault_04_pictures_and_their_transform(tmp_path: Path) -> None:
         fit([*P[:7], Image.fromarray(pixels), *P[8:]])
 
 
+@pytest.mark.slow
 def test_fault_04_an_unfinished_training_of_other_data_is_not_continued(tmp_path: Path) -> None:
     texts(tmp_path / "run", epochs=2)
     steps = sorted((tmp_path / "run").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
@@ -180,6 +182,7 @@ def test_fault_04_a_finished_training_of_an_earlier_version_is_refused_with_the_
     assert same(texts(tmp_path / "run", resume=False), found)
 
 
+@pytest.mark.slow
 def test_fault_04_an_unfinished_training_of_an_earlier_version_goes_on_with_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -87,6 +87,7 @@ def test_fault_01_with_overwrite_only_the_files_of_the_same_name_are_replaced(
     after = tree(tmp_path)
     assert {k: v for k, v in after.items() if before.get(k) != v}.keys() == {
         "mine/config.json",
+        "mine/processor.json",
         "mine/scorer.safetensors",
     }
     assert before.keys() <= after.keys()
@@ -102,6 +103,7 @@ def test_fault_01_a_scorer_is_added_among_files_of_other_names(fitted: Explainer
         assert sorted(p.name for p in (tmp_path / "data").iterdir()) == [
             "a.csv",
             "config.json",
+            "processor.json",
             "scorer.safetensors",
             "sub",
         ]
@@ -118,7 +120,7 @@ def test_fault_01_weights_come_before_the_configuration(
     rename = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(Path(b).name), rename(a, b)))
     fitted.save_pretrained(tmp_path / "data")
-    assert moved[-2:] == ["scorer.safetensors", "config.json"]
+    assert moved[-3:] == ["processor.json", "scorer.safetensors", "config.json"]
 
 
 @pytest.mark.parametrize("what", ["file", "link", "link to nothing"])
@@ -147,7 +149,11 @@ def test_kind_old_and_temporary_names_of_others_are_never_touched(fitted: Explai
         fitted.save_pretrained(tmp_path / "sc")
     after = tree(tmp_path)
     assert {k: after[k] for k in before} == before
-    assert sorted(set(after) - set(before)) == ["sc/config.json", "sc/scorer.safetensors"]
+    assert sorted(set(after) - set(before)) == [
+        "sc/config.json",
+        "sc/processor.json",
+        "sc/scorer.safetensors",
+    ]
 
 
 def test_kind_loading_renames_nothing_of_others(tmp_path: Path) -> None:
@@ -214,6 +220,7 @@ def test_fault_02_checkpoints_of_other_programs_stay(tmp_path: Path, parts: list
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_fault_02_checkpoints_that_appear_while_training_are_not_rotated_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

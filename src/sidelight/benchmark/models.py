@@ -119,7 +119,7 @@ def _pair() -> TargetModel:
 @RANDOM_INPUTS.register("image")
 def _pixels(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
     transform = target.transform
-    shape = (3, 224, 224) if transform is None else (len(transform.mean), *transform.size)
+    shape = (3, 224, 224) if transform is None else (transform.channels, *(transform.size or (224, 224)))
     return {"pixel_values": torch.randn(batch, *shape)}
 
 

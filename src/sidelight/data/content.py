@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sidelight.data.rows import Rows
 from sidelight.ownership import feed_file
 
 #: rows of a sequence that computes them one by one (reads, decodes) are taken up to so many, evenly spaced
@@ -57,12 +58,14 @@ def content_of(rows: Any) -> Content:
     that many evenly spaced ones are.
     """
     count = len(rows)
+    cheap = isinstance(rows, Rows) and rows.cheap
+    rows = rows.whole() if isinstance(rows, Rows) else rows
     table = _table_of(rows)
     if table is not None:
         return Content(count, table, count)
     if isinstance(rows, (Tensor, np.ndarray)):
         return Content(count, _digest([rows]), count)
-    stored = isinstance(rows, (list, tuple))
+    stored = cheap or isinstance(rows, (list, tuple))
     picks: Sequence[int] = range(count)
     if not stored and count > MOST_COMPUTED_ROWS:
         picks = [round(i * (count - 1) / (MOST_COMPUTED_ROWS - 1)) for i in range(MOST_COMPUTED_ROWS)]
@@ -70,6 +73,8 @@ def content_of(rows: Any) -> Content:
         return Content(count, None, 0)
     every = max(1, -(-count // MOST_PICTURES))
     hasher = _Hasher()
+    if getattr(rows, "label_names", ()):  # what the numbers of labels mean
+        hasher.feed(rows.label_names)
     for index in picks:
         hasher.light = bool(index % every)
         hasher.feed(rows[index])

@@ -8,21 +8,32 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
-from sidelight.data.collate import Collator, split_row
+from sidelight.data.collate import Collator
 from sidelight.targets.base import TargetModel
 
 #: how many batches' worth of rows are drawn at random before they are sorted
 POOL = 50
+#: rows that are read at once
+CHUNK = 1000
 
 
-def row_lengths(target: TargetModel, rows: Any) -> list[int] | None:
+def row_lengths(target: TargetModel, rows: Any, collate: Collator | None = None) -> list[int] | None:
     """About how long each row's input is; ``None`` where all inputs of ``target`` are alike.
 
     Characters tell it well enough, at no cost; rows that hold a model's own inputs are alike already.
     """
     if not target.varying_length or len(rows) == 0:
         return None
-    samples = Collator(target).samples([split_row(rows[i])[0] for i in range(len(rows))])
+    collate = Collator(target) if collate is None else collate
+    fetch = getattr(
+        rows, "__getitems__", lambda indices: [rows[i] for i in indices]
+    )  # many at once are read faster
+    found = [
+        row
+        for start in range(0, len(rows), CHUNK)
+        for row in fetch(range(start, min(start + CHUNK, len(rows))))
+    ]
+    samples = collate.read(found)
     if samples is None:
         return None
     return [len(s) if isinstance(s, str) else sum(map(len, s)) for s in samples]

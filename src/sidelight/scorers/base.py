@@ -14,7 +14,7 @@ from sidelight.errors import ConfigError, InputError
 from sidelight.field_checks import Flag, Options, check_fields
 from sidelight.registry import Registry, nearest
 from sidelight.scorers.head import ScoreHead
-from sidelight.types import Encoding, StateSpec, TargetSpec
+from sidelight.types import Encoding, TargetSpec
 
 #: ``(states, feature_shape, options, cond_dim) -> decoder``; a decoder is called as
 #: ``decoder(encoding, modality_name) -> raw`` of the scores' shape.

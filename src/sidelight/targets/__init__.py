@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
-from sidelight.errors import UnsupportedTargetError
+from sidelight.errors import ConfigError, UnsupportedTargetError
 from sidelight.registry import Registry
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.opening import open_model
+from sidelight.targets.options import checked_names, checked_options
 from sidelight.targets.pair_readers import reads_pairs
 from sidelight.targets.pairs import ImageTextProcessor
 from sidelight.targets.text import TextTarget
@@ -34,6 +35,7 @@ __all__ = [
     "TargetModel",
     "TextTarget",
     "as_target",
+    "family_of",
     "fingerprint",
 ]
 
@@ -51,24 +53,50 @@ def as_target(
             it is taken off (:func:`~sidelight.targets.wrappers.plain_model`).
         processor: what turns raw samples into the model's inputs.
         family: a name in :data:`TARGETS`; default: told by what the model reads.
-        options: passed on to the family, e.g. ``layers=[...]``.
+        options: of the family, e.g. ``layers=[...]``, and ``class_names=[...]`` for a model that names none.
 
     Raises:
         UnsupportedTargetError: ``model`` is no ``nn.Module``, or not a classifier sidelight can read.
+        ConfigError: an option is unknown or of another type, or ``model`` is a target and options are given with it.
     """
     if isinstance(model, TargetModel):
-        return model
+        return _as_it_is(model, processor, options)
     if isinstance(model, (str, os.PathLike)):
         model, beside = open_model(model)
         processor = beside if processor is None else processor
+    model = plain_model(model) if isinstance(model, nn.Module) else model
+    found = family_of(model)
+    family = found if family is None else family
+    build: Callable[..., TargetModel] = TARGETS[family]
+    checked = checked_options(TARGETS[family], model, options)
+    class_names = checked.pop("class_names", ())
+    target = build(model, processor, **checked)
+    target.class_names = checked_names(class_names)
+    return target
+
+
+def family_of(model: Any) -> str:
+    """The name in :data:`TARGETS` of the family that fits ``model``, told by what it reads.
+
+    Raises:
+        UnsupportedTargetError: ``model`` is no ``nn.Module``.
+    """
+    if isinstance(model, TargetModel):
+        return model.family
     if not isinstance(model, nn.Module):
         raise UnsupportedTargetError(
             f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
         )
-    model = plain_model(model)
-    if family is None:
-        # Hugging Face models say what they read; a plain module is taken to read images.
-        words = getattr(model, "main_input_name", "pixel_values") == "input_ids"
-        family = "image+text" if reads_pairs(model) else "text" if words else "image"
-    build: Callable[..., TargetModel] = TARGETS[family]
-    return build(model, processor, **options)
+    # Hugging Face models say what they read; a plain module is taken to read images.
+    words = getattr(model, "main_input_name", "pixel_values") == "input_ids"
+    return "image+text" if reads_pairs(model) else "text" if words else "image"
+
+
+def _as_it_is(target: TargetModel, processor: Any, options: Mapping[str, Any]) -> TargetModel:
+    given = [*(["processor"] if processor is not None else []), *options]
+    if given:
+        raise ConfigError(
+            f"the model given is a target already ({type(target).__name__}), built with what it needs: leave out "
+            f"{', '.join(given)}, or give the plain model, target.model."
+        )
+    return target

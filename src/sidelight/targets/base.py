@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sidelight.errors import InputError, UnsupportedTargetError
+from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.masking import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.modality import Modality
 from sidelight.targets.attention import AttentionPass
@@ -36,6 +36,8 @@ class TargetModel(ABC):
     family: str
     #: Modalities by name, in the order scores are reported.
     modalities: Mapping[str, Modality]
+    #: Names of the classes in the order of the logits, where the user gave them.
+    class_names: tuple[str, ...] = ()
     #: Whether inputs differ in length, so that batching like with like saves work.
     varying_length: ClassVar[bool] = False
 
@@ -205,6 +207,11 @@ class TargetModel(ABC):
         """Keyword arguments that rebuild this target around the same model."""
         return {}
 
+    def all_options(self) -> dict[str, Any]:
+        """:meth:`options` and those of every family, as :func:`sidelight.targets.as_target` takes them."""
+        shared = {"class_names": list(self.class_names)} if self.class_names else {}
+        return {**self.options(), **shared}
+
     def identity(self) -> dict[str, Any]:
         """What a scorer remembers of its target: id, revision, weight hash, how to prepare inputs."""
         config = getattr(self.model, "config", None)
@@ -215,7 +222,7 @@ class TargetModel(ABC):
             "revision": getattr(config, "_commit_hash", None),
             "fingerprint": self.fingerprint(),
             "processor": self.processor_state(),
-            "options": self.options(),
+            "options": self.all_options(),
         }
 
     def _place(self) -> dict[str, Any]:
@@ -322,7 +329,9 @@ class TargetModel(ABC):
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Class names where the model's config tells them, else empty."""
+        """Class names: those that the user gave, else those of the model's config, else empty."""
+        if self.class_names:
+            return dict(enumerate(self.class_names))
         return dict(getattr(getattr(self.model, "config", None), "id2label", None) or {})
 
     @property
@@ -352,11 +361,10 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
 
 
 def require_plain(name: str, value: Tensor) -> None:
-    """Raise :class:`InputError` for a tensor that is sparse or has no values."""
-    if value.is_meta:
-        raise InputError(f"{name} is on the meta device: it has a shape and no values. Give a tensor with values.")
-    if value.layout != torch.strided:
-        raise InputError(f"{name} is a sparse tensor. Give a dense one: tensor.to_dense().")
+    """Raise :class:`InputTypeError` for tensors without ordinary memory: sparse, nested, on the meta device."""
+    if value.layout is not torch.strided or value.is_nested or value.is_meta:
+        kind = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout)
+        raise InputTypeError(f"{name} must be an ordinary dense tensor; got a {kind} one.")
 
 
 def require_finite(name: str, value: Tensor) -> None:

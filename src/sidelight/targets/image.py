@@ -12,14 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sidelight.data.images import ImageTransform, as_transform
-from sidelight.errors import ConfigError, InputError, InputTypeError, UnsupportedTargetError
+from sidelight.data.images import PictureTransform, as_transform, transform_from_dict
+from sidelight.data.processors import stretched
+from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, UnsupportedTargetError
 from sidelight.files import find_pretrained, read_json, write_json
 from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
 from sidelight.targets.attention import AttentionPass, attention_pass
-from sidelight.targets.base import TargetModel, head_options, require_finite
+from sidelight.targets.base import TargetModel, head_options, require_finite, require_plain
+from sidelight.targets.image_models import check_takes_pixels
 from sidelight.targets.layouts import StateLayouts, States, lay_out, tensor_of
+from sidelight.targets.pixels import blamed, picture_batch, require_range
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
 from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
@@ -69,7 +72,7 @@ class ImageTarget(TargetModel):
         super().__init__(model)
         #: as it was given; the model by itself is called with it
         self.processor = processor
-        self.transform: ImageTransform | None = as_transform(processor)
+        self.transform: PictureTransform | None = as_transform(processor, self._config("num_channels"))
         self.layers = tuple(layers)
         self.max_states = max_states
         self._chosen: tuple[int, ...] | None = tuple(states) if states else None
@@ -97,6 +100,7 @@ class ImageTarget(TargetModel):
                 f"expected a 'pixel_values' tensor [B, C, H, W]; got {sorted(inputs)} "
                 f"with {type(pixels).__name__}."
             )
+        require_plain("pixel_values", pixels)
         if pixels.ndim != 4:
             raise InputError(
                 f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. "
@@ -121,23 +125,14 @@ class ImageTarget(TargetModel):
                 "Resize the image, or pass raw images together with the model's processor."
             )
         require_finite("pixel_values", pixels)
+        require_range(pixels, self.transform)
 
     def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         if isinstance(samples, Tensor):
             return {"pixel_values": samples}
         if len(samples) == 0:
             raise InputError("the batch is empty: give at least one image.")
-        if all(isinstance(s, Tensor) for s in samples):
-            shapes = {tuple(s.shape) for s in samples}
-            if len(shapes) > 1:
-                raise InputError(f"tensors of one batch must share one shape; got {sorted(shapes)}.")
-            return {"pixel_values": torch.stack(list(samples))}
-        if self.transform is None:
-            raise InputError(
-                "raw images need the model's image processor: pass processor=AutoImageProcessor.from_pretrained(...) "
-                "or a sidelight ImageTransform, or give normalised [B, C, H, W] tensors."
-            )
-        return {"pixel_values": torch.stack([self.transform(s) for s in samples])}
+        return {"pixel_values": picture_batch(samples, self.transform)}
 
     def save_processor(self, folder: Path) -> None:
         if self.transform is not None:
@@ -150,12 +145,12 @@ class ImageTarget(TargetModel):
     def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
         """The transform in ``state``, or what is kept beside the model ``name``; ``None`` where there is nothing."""
         if state:
-            return ImageTransform.from_dict(state)
+            return transform_from_dict(state)
         if not name:
             return None
         kept = Path(name) / TRANSFORM_FILE
         if kept.is_file():
-            return ImageTransform.from_dict(read_json(kept))
+            return transform_from_dict(read_json(kept))
         from transformers import AutoImageProcessor
 
         try:
@@ -166,7 +161,7 @@ class ImageTarget(TargetModel):
     @classmethod
     def new_processor(cls, section: Any) -> Any:
         if section.transform is not None:
-            return ImageTransform.from_dict(section.transform)
+            return transform_from_dict(section.transform)
         place = section.pretrained
         found = cls.load_processor(find_pretrained(place), {}, section.revision) if place else None
         if found is None:
@@ -208,14 +203,8 @@ class ImageTarget(TargetModel):
 
     def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """``{"image": [H, W, C] in [0, 1]}`` per sample, the picture as the model saw it."""
-        pixels = inputs["pixel_values"].detach().cpu().float()
-        if self.transform is not None:
-            return [{"image": self.transform.to_display(p)} for p in pixels]
-        low, high = pixels.amin((1, 2, 3), keepdim=True), pixels.amax((1, 2, 3), keepdim=True)
-        shown = ((pixels - low) / (high - low).clamp(min=1e-8)).permute(0, 2, 3, 1)
-        # A picture has one or three channels; of anything else the mean is shown.
-        shown = shown if shown.shape[-1] in (1, 3) else shown.mean(-1, keepdim=True)
-        return [{"image": p.numpy()} for p in shown]
+        show = stretched if self.transform is None else self.transform.to_display
+        return [{"image": show(p)} for p in inputs["pixel_values"]]
 
     def display_scores(
         self, inputs: Inputs, scores: Scores, samples: Sequence[Any] | None = None
@@ -249,8 +238,7 @@ class ImageTarget(TargetModel):
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass():
             pixels = features["image"].to(float_type(self.model))
-            out = self.model(pixel_values=pixels) if self._is_hf else self.model(pixels)
-            return _logits(out)
+            return _logits(self._run(pixels))
 
     def _encode(self, inputs: Inputs) -> Encoding:
         pixels = inputs["pixel_values"]
@@ -407,25 +395,40 @@ class ImageTarget(TargetModel):
         pixels = pixels.to(float_type(self.model))
         if self._hooked is not None:
             with self._hooked.capture() as captured:
-                out = self.model(pixel_values=pixels) if self._is_hf else self._plain(pixels)
+                out = self._run(pixels)
             return out, captured
         try:
-            return self.model(pixel_values=pixels, output_hidden_states=True), None
-        except TypeError as error:
+            return self._run(pixels, output_hidden_states=True), None
+        except (TypeError, ValueError, RuntimeError) as error:
+            check_takes_pixels(self.model)  # said where it fails: parts of pair models are asked for no pass
+            if isinstance(error, SidelightError) or not isinstance(error, TypeError):
+                raise
             raise self._no_states() from error
 
-    def _plain(self, pixels: Tensor) -> Any:
-        # No config tells what a plain module takes, so its own complaint is passed on.
+    def _run(self, pixels: Tensor, **options: Any) -> Any:
+        """The model's own pass; where the pixels are why it fails, that is said, with its words."""
         try:
-            return self.model(pixels)
-        except torch.cuda.OutOfMemoryError:
+            return self._plain(pixels, **options)
+        except TypeError:
             raise
-        except RuntimeError as error:
-            if not any(word in str(error) for word in ("channels", "shape", "size")):
+        except Exception as error:
+            good, name = self._fitting(pixels), type(self.model).__name__
+            found = blamed(error, lambda p: self._plain(p, **options), pixels, good, name)
+            if found is None:
                 raise
-            raise InputError(
-                f"{type(self.model).__name__} cannot take pixels of shape {tuple(pixels.shape)}: {error}"
-            ) from error
+            raise found from error
+
+    def _plain(self, pixels: Tensor, **options: Any) -> Any:
+        return self.model(pixel_values=pixels, **options) if self._is_hf else self.model(pixels)
+
+    def _fitting(self, like: Tensor) -> Tensor | None:
+        """Pixels that the model surely takes, of the type and on the device of ``like``; ``None`` where none are known."""
+        trial = self.trial_inputs()
+        if trial is not None:
+            return trial["pixel_values"].to(like)
+        if self.transform is None or self.transform.size is None:
+            return None
+        return torch.zeros(1, self.transform.channels, *self.transform.size).to(like)
 
     def _no_states(self) -> UnsupportedTargetError:
         return UnsupportedTargetError(

@@ -21,6 +21,7 @@ from sidelight.targets.image import ImageTarget
 from sidelight.targets.pair_inputs import ENCODED, PIXELS, check_kinds, image_inputs, text_inputs, tokens_mean
 from sidelight.targets.pair_readers import WORDS, PairPass, open_reader
 from sidelight.targets.pairs import ImageTextProcessor, Pair, is_pair, read_pairs
+from sidelight.targets.pixels import stacked
 from sidelight.targets.text import TextTarget
 from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.text.embedding import replaced_output
@@ -101,9 +102,10 @@ class ImageTextTarget(TargetModel):
     @property
     def id2label(self) -> dict[int, str]:
         """Class names; of a model that gives a similarity, those of the matching or the candidates."""
-        if self.candidates:
+        if self.candidates and not self.class_names:
             return dict(enumerate(("this text", *self.candidates)))
-        return dict(enumerate(MATCHING)) if self.reader.gives_similarity else super().id2label
+        similarity = self.reader.gives_similarity and not self.class_names
+        return dict(enumerate(MATCHING)) if similarity else super().id2label
 
     @property
     def tokenizer(self) -> Any:
@@ -134,10 +136,10 @@ class ImageTextTarget(TargetModel):
             return dict(samples)
         pairs = self.read_rows(samples)
         pixels = [self._pixels(image, number) for number, (image, _) in enumerate(pairs)]
-        shapes = {tuple(p.shape) for p in pixels}
-        if len(shapes) > 1:
-            raise InputError(f"images of one batch must share one shape; got {sorted(shapes)}.")
-        return {PIXELS: torch.stack(pixels), **self.text.prepare([text for _, text in pairs])}
+        return {
+            PIXELS: stacked(pixels, self.image.transform),
+            **self.text.prepare([text for _, text in pairs]),
+        }
 
     def _pixels(self, image: Any, number: int) -> Tensor:
         try:
@@ -156,7 +158,7 @@ class ImageTextTarget(TargetModel):
         if mask is not None and not bool(mask.bool().all()):
             raise InputError(
                 "images padded to a common size (pixel_mask with zeros) are not supported: resize or crop them "
-                "to one size, or pass raw images, which are cropped."
+                "to one size, or pass raw images with a processor that gives all of them one size."
             )
 
     # -- saving and loading ---------------------------------------------------------

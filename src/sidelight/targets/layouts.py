@@ -142,7 +142,7 @@ def _answers(states_of: States, pixels: Tensor) -> tuple[list[_Answer], Tensor]:
 def _change(moved: Tensor, still: Tensor) -> Tensor:
     """What the block changed, zero where that is no more than rounding."""
     change = moved.float() - still.float()
-    rounding = 8 * torch.finfo(still.dtype).eps * still.float().abs().amax()
+    rounding = 8 * torch.finfo(still.dtype).eps * still.float().abs()
     return torch.where(change.abs() > rounding, change, torch.zeros_like(change))
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sidelight.data.images import ImageTransform, as_transform
+from sidelight.data.images import PictureTransform, as_transform
 from sidelight.errors import InputError, InputTypeError
 from sidelight.files import write_json
 from sidelight.targets.image import TRANSFORM_FILE, ImageTarget
+from sidelight.targets.pixels import picture_batch
 from sidelight.targets.text import TextTarget
 from sidelight.text.samples import KNOWN_COLUMNS, read_texts
 
@@ -28,8 +29,8 @@ class ImageTextProcessor:
     """What prepares pairs for a model: an image transform and a tokenizer, saved in one folder.
 
     Args:
-        image_processor: an :class:`ImageTransform`, or a Hugging Face image processor, which is
-            taken over as one; ``None`` where pixels come prepared.
+        image_processor: an :class:`ImageTransform`, or a Hugging Face image processor, whose own pixels are
+            given; ``None`` where pixels come prepared.
         tokenizer: a Hugging Face tokenizer; ``None`` where ids come prepared.
 
     Raises:
@@ -37,7 +38,7 @@ class ImageTextProcessor:
     """
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None) -> None:
-        self.image_processor: ImageTransform | None = as_transform(image_processor)
+        self.image_processor: PictureTransform | None = as_transform(image_processor)
         self.tokenizer = tokenizer
 
     @classmethod
@@ -70,8 +71,6 @@ class ImageTextProcessor:
         Raises:
             InputError: they differ in number, or a part of the processor is missing.
         """
-        import torch
-
         if self.image_processor is None or self.tokenizer is None:
             raise InputError("this processor lacks its image transform or its tokenizer; give both.")
         if isinstance(images, (str, Image.Image)) or isinstance(text, str):
@@ -82,7 +81,7 @@ class ImageTextProcessor:
             raise InputError(f"{len(images)} image(s) but {len(text)} text(s); give one text per image.")
         texts = [parts[0] for parts in read_texts(list(text))]
         words = self.tokenizer(texts, **{"padding": True, "return_tensors": "pt", **options})
-        return {"pixel_values": torch.stack([self.image_processor(i) for i in images]), **words}
+        return {"pixel_values": picture_batch(list(images), self.image_processor), **words}
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write both parts into ``folder``, where they may lie beside a model."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sidelight.data.images import ImageTransform, read_image
+from sidelight.data.images import ImageTransform, ProcessorTransform, read_picture
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.text import TextTarget
@@ -44,11 +44,13 @@ def own_inputs(target: TargetModel, samples: Sequence[Any]) -> dict[str, Tensor]
 
 def _own_pixels(target: ImageTarget, samples: Sequence[Any]) -> dict[str, Tensor]:
     processor = getattr(target.processor, "image_processor", target.processor)
+    if isinstance(processor, ProcessorTransform):
+        processor = processor.processor
     raw = [s for s in samples if not isinstance(s, Tensor)]
     if processor is None or isinstance(processor, ImageTransform) or not callable(processor) or not raw:
         return target.prepare(samples)
     mode = "RGB" if target.transform is None else target.transform.mode
-    pictures = [read_image(s).convert(mode) for s in samples]
+    pictures = [read_picture(s, mode) for s in samples]
     return {"pixel_values": processor(images=pictures, return_tensors="pt")["pixel_values"]}
 
 

@@ -1,0 +1,296 @@
+"""Opening pictures: from a path, bytes, an open file, an array or a PIL image to an upright PIL image.
+
+Only formats that Pillow decodes in this process are opened, after a look at size and kind: a file that would start an
+external program (EPS starts Ghostscript), or that would fill the memory, is refused before anything is decoded.
+Of an animation the first frame alone is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import stat
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError
+
+log = logging.getLogger(__name__)
+
+#: EXIF tag that tells how a camera was held
+ORIENTATION = 0x0112
+#: formats that are opened, by Pillow's names; all are decoded in process
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "ICO", "AVIF", "JPEG2000")
+#: environment variables that set the limits
+PIXELS_VARIABLE = "SIDELIGHT_MAX_PIXELS"
+BYTES_VARIABLE = "SIDELIGHT_MAX_BYTES"
+#: width times height of a picture, unless the environment says otherwise
+MAX_PIXELS = 50_000_000
+#: bytes of a picture's file, unless the environment says otherwise
+MAX_BYTES = 256 * 2**20
+
+#: how files begin that are not opened, and what they are
+_OTHERS = {
+    b"%!PS": "PostScript (EPS), which only an external program draws",
+    b"\xc5\xd0\xd3\xc6": "EPS, which only an external program draws",
+    b"%PDF": "a PDF, which may hold many pictures",
+    b"\xd7\xcd\xc6\x9a": "a Windows metafile (WMF)",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
+    b"version https://git-lfs": "a Git LFS pointer, not the picture itself",
+    b"<svg": "an SVG drawing, which has no pixels",
+    b"<?xml": "XML, perhaps an SVG drawing, which has no pixels",
+    b"8BPS": "a Photoshop document",
+}
+_URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]+://|(?:https?|ftp|s3|gs|hf|file):/|data:[a-z]+/)")
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def read_image(source: Any) -> Image.Image:
+    """Open a picture as an upright PIL image: turned by its EXIF orientation, the first frame of an animation.
+
+    Args:
+        source: a path, bytes, an open binary file, a PIL image, a row ``{"bytes": ..., "path": ...}``, or a uint8
+            array ``[H, W]`` or ``[H, W, C]`` of 1, 3 or 4 channels.
+
+    Raises:
+        InputError: the file is missing, is no picture, is of a format that is not opened, or is larger than the limits
+            (:data:`MAX_PIXELS`, :data:`MAX_BYTES`; set by :data:`PIXELS_VARIABLE` and :data:`BYTES_VARIABLE`).
+        InputTypeError: ``source`` is none of the above.
+    """
+    if isinstance(source, Mapping) and ("bytes" in source or "path" in source):
+        source = _of_row(source)
+    if isinstance(source, Image.Image):
+        return _from_pillow(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _from_bytes(bytes(source))
+    if isinstance(source, (str, os.PathLike)):
+        return _from_path(os.fspath(source))
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        return _from_file(source)
+    raise InputTypeError(
+        "an image may be a path, a PIL image, bytes, an open binary file or a uint8 array; "
+        f"got {type(source).__name__}."
+    )
+
+
+def max_pixels() -> int:
+    """Width times height that a picture may have."""
+    return _limit(PIXELS_VARIABLE, MAX_PIXELS)
+
+
+def require_pixels(width: int, height: int, what: str) -> None:
+    """Raise :class:`InputError` where ``what`` has more pixels than :func:`max_pixels`."""
+    if width * height > max_pixels():
+        raise InputError(
+            f"{what} has {width}×{height} pixels, more than the limit of {max_pixels():,} in all. "
+            f"Make it smaller, or set the environment variable {PIXELS_VARIABLE} to a larger number."
+        )
+
+
+def _limit(variable: str, default: int) -> int:
+    given = os.environ.get(variable, "").strip()
+    if not given:
+        return default
+    if not given.isdecimal() or int(given) < 1:
+        raise ConfigError(
+            f"the environment variable {variable} must be a whole number of at least 1; got {given!r}."
+        )
+    return int(given)
+
+
+def _of_row(row: Mapping[Any, Any]) -> Any:
+    held = row.get("bytes") if row.get("bytes") is not None else row.get("path")
+    if held is None:
+        raise InputError("the image's row holds neither 'bytes' nor a 'path'; give one of them.")
+    return held
+
+
+def _from_path(given: Any) -> Image.Image:
+    path = os.fsdecode(given)
+    if not path:
+        raise InputError("the path of an image is empty ('').")
+    shown = repr(path if len(path) <= 300 else f"{path[:200]}...{path[-60:]}")
+    if _URL.match(path):
+        raise InputError(
+            f"{shown} is a URL, and pictures are read from this machine only. Download it and give its path, "
+            "or give its bytes."
+        )
+    try:
+        found = os.stat(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{shown} does not exist; give the path of an image.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{shown} cannot be opened ({reason}); give the path of an image.") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{shown} is a folder, not an image file; give the path of an image.")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{shown} is no regular file (a pipe, socket or device); give the path of an image.")
+    _require_bytes(found.st_size, shown)
+    try:
+        with Path(path).open("rb") as file:
+            return _decode(file, shown)
+    except OSError as error:
+        raise InputError(f"{shown} cannot be opened ({error.strerror or error}).") from error
+
+
+def _from_bytes(data: bytes) -> Image.Image:
+    what = f"{len(data)} bytes"
+    _require_bytes(len(data), what)
+    return _decode(io.BytesIO(data), what)
+
+
+def _from_file(file: Any) -> Image.Image:
+    name = getattr(file, "name", None)
+    what = f"the open file {name!r}" if isinstance(name, str) else f"the open {type(file).__name__}"
+    most = _limit(BYTES_VARIABLE, MAX_BYTES)
+    try:
+        place = file.tell()
+        file.seek(0)
+        data = file.read(most + 1)
+        file.seek(place)
+    except Exception as error:
+        raise InputError(f"{what} cannot be read ({error}); give a file opened for reading bytes.") from error
+    if not isinstance(data, bytes):
+        raise InputTypeError(f"{what} gives {type(data).__name__}, not bytes: open it with mode 'rb'.")
+    _require_bytes(len(data), what)
+    return _decode(io.BytesIO(data), what)
+
+
+def _require_bytes(count: int, what: str) -> None:
+    most = _limit(BYTES_VARIABLE, MAX_BYTES)
+    if count > most:
+        raise InputError(
+            f"{what}: the file is larger than the limit of {most:,} bytes. Store the picture smaller, or set the "
+            f"environment variable {BYTES_VARIABLE} to a larger number."
+        )
+
+
+def _decode(file: IO[bytes], what: str) -> Image.Image:
+    try:
+        image: Image.Image = Image.open(file, formats=[f for f in FORMATS if _known(f)])
+    except UnidentifiedImageError as error:
+        raise _unreadable(what, _kind_of(file)) from error
+    except Image.DecompressionBombError as error:
+        raise _unreadable(
+            what, f"{error}: more than Pillow's own limit, PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
+    except Exception as error:  # damaged files raise whatever they like
+        raise _unreadable(what, _said(error)) from error
+    return _loaded(image, what)
+
+
+def _known(name: str) -> bool:
+    Image.init()  # once: registers what Pillow was built with
+    return name in Image.OPEN
+
+
+def _from_pillow(image: Image.Image) -> Image.Image:
+    what = f"a {type(image).__name__}"
+    # an image that was opened and not decoded yet would be so by our first look at it
+    pending = isinstance(image, ImageFile.ImageFile) and bool(
+        image.tile or getattr(image, "_im", None) is None
+    )
+    if pending and image.format not in FORMATS:
+        raise InputError(
+            f"{what} was opened but not decoded yet, and {image.format} is none of the formats that are "
+            f"({', '.join(FORMATS)}). If you trust the file, decode it yourself: image.convert('RGB')."
+        )
+    return _loaded(image, what) if pending else _upright(_not_empty(image, what), what)
+
+
+def _loaded(image: Image.Image, what: str) -> Image.Image:
+    try:
+        for width, height in _declared(image):
+            require_pixels(width, height, what)
+        _not_empty(image, what).load()
+    except SidelightError:
+        raise
+    except Exception as error:
+        raise _unreadable(what, _said(error)) from error
+    return _upright(image, what)
+
+
+def _declared(image: Image.Image) -> list[tuple[int, int]]:
+    """Sizes that the header promises: of the picture, and of what is decoded on the way to it."""
+    sizes = [image.size]
+    tags = getattr(image, "tag_v2", None)
+    if image.format == "TIFF" and tags is not None:
+        sizes.append((int(tags.get(322, 0)), int(tags.get(323, 0))))  # tile width and length
+    if image.format == "ICO":
+        sizes += _icon_sizes(image)
+    return sizes
+
+
+def _icon_sizes(image: Any) -> list[tuple[int, int]]:
+    # An icon's directory says at most 256×256; what counts is the header of each picture in it.
+    sizes = []
+    file = image.ico.buf
+    for entry in image.ico.entry:
+        file.seek(entry.offset)
+        head = file.read(24)
+        if head.startswith(_PNG):
+            sizes.append(struct.unpack(">II", head[16:24]))
+        elif len(head) >= 12:
+            width, height = struct.unpack("<ii", head[4:12])
+            sizes.append((abs(width), abs(height)))
+    return sizes
+
+
+def _not_empty(image: Image.Image, what: str) -> Image.Image:
+    if 0 in image.size:
+        raise InputError(f"{what} is an empty image of {image.width}×{image.height} pixels.")
+    return image
+
+
+def _upright(image: Image.Image, what: str) -> Image.Image:
+    try:
+        turned = image.getexif().get(ORIENTATION, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
+    except Exception as error:  # noqa: BLE001 - of a damaged EXIF block, in as many ways
+        log.warning("the EXIF data of %s are damaged (%s); it is taken as it is stored.", what, _said(error))
+        return image
+
+
+def _kind_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    head = file.read(64)
+    if not head:
+        return "it is empty"
+    found = next((name for start, name in _OTHERS.items() if head.lstrip().startswith(start)), None)
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"hevc"):
+        found = "HEIC"
+    return f"it is {found}" if found else "it is of no known format"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if not isinstance(error, (OSError, ValueError)) else str(error)
+
+
+def _unreadable(what: str, reason: str) -> InputError:
+    return InputError(
+        f"cannot read {what} as an image ({reason}); it may be truncated or of another type. "
+        f"Formats that are read: {', '.join(FORMATS)}."
+    )
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
+        raise InputTypeError(
+            "an image array must be uint8, [H, W] or [H, W, C] with 1, 3 or 4 channels; "
+            f"got {array.dtype} {array.shape}. Give normalised pixels as a torch tensor instead."
+        )
+    return Image.fromarray(
+        np.ascontiguousarray(array[..., 0] if array.ndim == 3 and channels == 1 else array)
+    )

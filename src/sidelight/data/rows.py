@@ -1,0 +1,177 @@
+"""Rows by number, whatever they were given as, and where each of them stands in the user's data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sidelight.errors import InputError, SidelightError
+
+#: columns that hold a label, in the order they are looked for
+LABEL_COLUMNS = ("label", "labels")
+
+
+class Rows(Sequence[Any]):
+    """A data set by row number.
+
+    Args:
+        base: has a length and takes whole numbers.
+        name: of the argument that the user gave it as, for messages.
+        label_names: class names by the label's number, where the data say them.
+        labels: the labels, where they can be read without the rows.
+        cheap: whether reading a row opens no file and computes nothing.
+        numbers: the rows of ``base`` to show; default: all, in their order.
+    """
+
+    def __init__(
+        self,
+        base: Any,
+        name: str = "train",
+        label_names: Sequence[str] = (),
+        labels: Any = None,
+        cheap: bool = False,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
+        self.base, self.name, self.cheap = base, name, cheap
+        self.label_names = tuple(str(n) for n in label_names)
+        self._labels = labels
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.base) if self._numbers is None else len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.pick(range(len(self))[index])
+        return self._read(self.number(index))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Several rows at once, which a ``datasets.Dataset`` reads in one go."""
+        numbers = [self.number(i) for i in indices]
+        fetch = getattr(self.base, "__getitems__", None)
+        if fetch is not None:
+            try:
+                return list(fetch(numbers))
+            except Exception:  # noqa: BLE001  read one by one, the row to blame is found
+                pass
+        return [self._read(number) for number in numbers]
+
+    def number(self, index: int) -> int:
+        """Which row of the user's data the row ``index`` is, counted from 0."""
+        position = range(len(self))[index]
+        return position if self._numbers is None else int(self._numbers[position])
+
+    def pick(self, indices: Sequence[int]) -> Rows:
+        """The rows ``indices`` of these; each keeps its number."""
+        numbers = [self.number(i) for i in indices]
+        return Rows(self.base, self.name, self.label_names, self._labels, self.cheap, numbers)
+
+    def whole(self) -> Any:
+        """These rows as what they were given as, where that is a tensor, a list or a ``datasets.Dataset``, else as they are."""
+        if self._numbers is None and isinstance(self.base, (Tensor, np.ndarray, list, tuple)):
+            return self.base
+        if hasattr(self.base, "with_format") and hasattr(self.base, "select"):
+            return self.base if self._numbers is None else self.base.select(self._numbers)
+        return self
+
+    def labels(self) -> list[Any] | None:
+        """The labels of all rows, where they can be read without the rows, else ``None``."""
+        if self._labels is None:
+            return None
+        values = list(self._labels[:])  # a column of a data set reads a slice at once
+        return values if self._numbers is None else [values[n] for n in self._numbers]
+
+    def _read(self, number: int) -> Any:
+        try:
+            return self.base[number]
+        except SidelightError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"row {number} of {self.name} cannot be read ({type(error).__name__}: {first_line(error)})."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A row on its way to the model, which remembers where it stands in the user's data."""
+
+    row: Any
+    number: int
+    name: str
+
+
+class NumberedRows(Sequence[Numbered]):
+    """``rows`` as :class:`Numbered`, for a loader that shuffles them."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return Numbered(self.rows[index], self.rows.number(index), self.rows.name)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Numbered]:
+        found = self.rows.__getitems__(indices)
+        return [
+            Numbered(row, self.rows.number(i), self.rows.name) for row, i in zip(found, indices, strict=True)
+        ]
+
+
+class Columns(Sequence[Any]):
+    """Columns of one length as rows: of names mappings, without names tuples.
+
+    Args:
+        columns: sequences by name, or in a list.
+    """
+
+    def __init__(self, columns: Mapping[Any, Any] | Sequence[Any]) -> None:
+        named = columns.items() if isinstance(columns, Mapping) else enumerate(columns)
+        self.columns = {key: positional(column) for key, column in named}
+        self.named = isinstance(columns, Mapping)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __getitem__(self, index: Any) -> Any:
+        row = {key: plain(column[index]) for key, column in self.columns.items()}
+        return row if self.named else tuple(row.values())
+
+
+def positional(column: Any) -> Any:
+    """``column`` so that whole numbers count places (a column of pandas looks them up among its labels)."""
+    return column.array if hasattr(column, "iloc") else column
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy as a number of Python; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's words, cut to what a message can hold."""
+    return (str(error).strip().split("\n") or [""])[0][:200]
+
+
+def size_in_memory(row: Any) -> int:
+    """About how many bytes ``row`` takes: its texts, bytes, arrays, tensors and pictures."""
+    if isinstance(row, Mapping):
+        return sum(size_in_memory(v) for v in row.values())
+    if isinstance(row, (tuple, list)):
+        return sum(size_in_memory(v) for v in row)
+    if isinstance(row, (str, bytes)):
+        return len(row)
+    if isinstance(row, (np.ndarray, Tensor)):
+        return int(row.nbytes)
+    if hasattr(row, "getbands"):
+        return int(row.width * row.height * len(row.getbands()))
+    return 8

@@ -1,0 +1,24 @@
+"""Whether a Hugging Face model takes pictures as pixels."""
+
+from __future__ import annotations
+
+import inspect
+
+from torch import nn
+
+from sidelight.errors import UnsupportedTargetError
+
+
+def check_takes_pixels(model: nn.Module) -> None:
+    """Raise :class:`UnsupportedTargetError` for a model that takes something else than pixels ``[B, C, H, W]``."""
+    name, parameters = type(model).__name__, inspect.signature(model.forward).parameters
+    if "spatial_shapes" in parameters:
+        raise UnsupportedTargetError(
+            f"{name} takes patches that its processor cuts out of pictures of any shape, not pixels [B, C, H, W]. "
+            "Use a model of fixed size, e.g. SigLIP."
+        )
+    if "input_ids" in parameters:
+        raise UnsupportedTargetError(
+            f"{name} reads ids of tokens (of colours, or of words beside the picture), not pixels [B, C, H, W] alone. "
+            "Use an image classifier that takes pixel_values."
+        )

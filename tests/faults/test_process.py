@@ -1,0 +1,216 @@
+"""The caller's process is the caller's: whatever is called, nothing of it is changed and left so."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import random
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from fault_models import SQUARE, P, S, T, bert, eye, tok
+from process_state import assert_process_unchanged
+
+from sidelight import Explainer
+from sidelight.baselines import RIVALS
+from sidelight.errors import SidelightError
+from sidelight.quiet import ignored_warnings
+
+matplotlib.use("agg")
+
+
+def warm() -> None:
+    """Import what configures itself when it is imported."""
+    import accelerate  # noqa: F401
+    import datasets  # noqa: F401
+    import matplotlib.pyplot as plt  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One training of texts and one of pictures, each inside the comparison."""
+    warm()
+    folder = tmp_path_factory.mktemp("process")
+    text, image, tokenizer = bert(), eye(), tok()
+    with assert_process_unchanged(text, tokenizer):
+        words = Explainer.fit(text, T, processor=tokenizer, output_dir=folder / "text", **S)
+    with assert_process_unchanged(image):
+        pictures = Explainer.fit(image, P, processor=SQUARE, output_dir=folder / "image", **S)
+    return {"text": words, "image": pictures, "tokenizer": tokenizer, "folder": folder}
+
+
+def test_kind_every_call_leaves_the_process_alone(fitted: dict[str, Any], tmp_path: Path) -> None:
+    for kind, samples in (("text", T[:4]), ("image", P[:4])):
+        explainer: Explainer = fitted[kind]
+        processor = fitted["tokenizer"] if kind == "text" else SQUARE
+        folder = tmp_path / kind
+        calls: list[Callable[[], Any]] = [
+            lambda e=explainer, s=samples: e.explain(s),
+            lambda e=explainer, s=samples: e.explain(s[0]).plot(),
+            lambda e=explainer, s=samples: e.explain(s[0]).to_html(),
+            lambda e=explainer, s=samples, f=folder: e.explain(s[0]).save(f / "answer"),
+            lambda e=explainer, s=samples: e.attribute(e.target.prepare(s)),
+            lambda e=explainer, f=folder: e.save_pretrained(f / "scorer"),
+            lambda e=explainer, f=folder, p=processor: Explainer.from_pretrained(
+                f / "scorer", e.target.model, processor=p
+            ),
+        ]
+        folder.mkdir()
+        calls[1]()  # fonts are found once
+        for call in calls:
+            with assert_process_unchanged(explainer.target.model, fitted["tokenizer"]):
+                call()
+
+
+def test_kind_calls_that_fail_leave_the_process_alone(fitted: dict[str, Any], tmp_path: Path) -> None:
+    explainer, tokenizer = fitted["text"], fitted["tokenizer"]
+    calls: list[Callable[[], Any]] = [
+        lambda: explainer.explain(""),
+        lambda: Explainer.fit(bert(), [""] * 40, processor=tokenizer, output_dir=tmp_path / "a", **S),
+        lambda: Explainer.fit(eye(), [], processor=SQUARE, output_dir=tmp_path / "b", **S),
+        lambda: Explainer.from_pretrained(tmp_path / "nowhere", explainer.target.model, processor=tokenizer),
+        lambda: fitted["image"].explain(b"not a picture"),
+    ]
+    for call in calls:
+        with assert_process_unchanged(explainer.target.model, tokenizer), pytest.raises(SidelightError):
+            call()
+
+
+@pytest.mark.parametrize("name", ["grad_cam", "integrated_gradients", "lime", "attention_rollout", "random"])
+def test_kind_rivals_leave_the_process_alone(fitted: dict[str, Any], name: str) -> None:
+    target = fitted["image"].target
+    inputs = target.prepare(P[:2])
+    with assert_process_unchanged(target.model):
+        RIVALS[name]()(target, inputs, torch.tensor([0, 1]))
+
+
+def test_kind_random_numbers_go_on_as_without_us(fitted: dict[str, Any], tmp_path: Path) -> None:
+    def draws() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
+
+    def seed() -> None:
+        random.seed(5)
+        np.random.seed(5)  # noqa: NPY002
+        torch.manual_seed(5)
+
+    seed()
+    alone = draws()
+    seed()
+    Explainer.fit(eye(), P, processor=SQUARE, output_dir=tmp_path, **S)
+    assert draws() == alone
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_kind_the_model_saves_as_before(fitted: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    model = fitted[kind].target.model
+    inputs = fitted[kind].target.prepare((T if kind == "text" else P)[:2])
+    inputs.pop("special_tokens_mask", None)
+    own = model(**inputs).logits
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    model.save_pretrained(tmp_path)
+    for other in (
+        torch.load(buffer, weights_only=False),
+        pickle.loads(pickle.dumps(model)),
+        copy.deepcopy(model),
+        type(model).from_pretrained(tmp_path).eval(),
+    ):
+        assert torch.equal(other(**inputs).logits, own)
+
+
+def test_kind_hooks_that_were_there_before_stay() -> None:
+    model, pixels = eye(), torch.randn(2, 3, 32, 32)
+    own = model(pixel_values=pixels, output_hidden_states=True).hidden_states
+    with assert_process_unchanged(model):
+        from sidelight.targets import ImageTarget
+
+        ImageTarget(model).encode({"pixel_values": pixels})
+    again = model(pixel_values=pixels, output_hidden_states=True).hidden_states
+    assert len(again) == len(own) > 0
+    assert all(torch.equal(a, b) for a, b in zip(own, again, strict=True))
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Any:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def _default_device(name: str) -> Any:
+    torch.set_default_device(name)
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+MODES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "float64": lambda: _default_dtype(torch.float64),
+    "bfloat16": lambda: _default_dtype(torch.bfloat16),
+    "meta": lambda: _default_device("meta"),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_kind_no_mode_of_the_callers_changes_a_training_or_a_map(
+    fitted: dict[str, Any], mode: str, tmp_path: Path
+) -> None:
+    explainer: Explainer = fitted["image"]
+    explainer.save_pretrained(tmp_path / "scorer")
+    alone = np.stack([e.map for e in explainer.explain(P[:3])])
+    model = eye()
+    with MODES[mode](), assert_process_unchanged():
+        other = Explainer.fit(model, P, processor=SQUARE, output_dir=tmp_path / "run", **S)
+        again = Explainer.from_pretrained(tmp_path / "scorer", explainer.target.model, processor=SQUARE)
+        found = [np.stack([e.map for e in x.explain(P[:3])]) for x in (explainer, other, again)]
+    for maps in found:
+        assert abs(maps - alone).max() <= 1e-6
+
+
+def test_kind_weights_made_in_inference_mode_are_refused(tmp_path: Path) -> None:
+    with torch.inference_mode():
+        model = eye()
+    with pytest.raises(SidelightError, match="inference_mode"):
+        Explainer.fit(model, P, processor=SQUARE, output_dir=tmp_path, **S)
+
+
+def test_kind_filters_are_whole_whichever_thread_leaves_first() -> None:
+    before = list(warnings.filters)
+    first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with ignored_warnings("ours"):
+            first_in.set()
+            second_in.wait(5)
+        first_out.set()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    first_in.wait(5)
+    with ignored_warnings("ours"):
+        second_in.set()
+        first_out.wait(5)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.warn("ours is not said", stacklevel=1)
+            warnings.warn("theirs is", stacklevel=1)
+    thread.join()
+    assert [str(w.message) for w in caught] == ["theirs is"]
+    assert warnings.filters == before

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sidelight.module_names import plain_name, wrapped_parts
+
 #: elements of each tensor that a watch looks at
 WATCHED = 4
 
@@ -18,9 +20,30 @@ WATCHED = 4
 def fingerprint(model: nn.Module) -> str:
     """BLAKE2 hash over names, shapes, types and bytes of a model's state.
 
-    Quantised and sparse tensors count by their values. What is no tensor counts by its parts.
+    Quantised and sparse tensors count by their values. What is no tensor counts by its parts. Wrappers leave no trace
+    in the names, and PEFT's adapters count by which of them are active.
     """
-    return hash_of(model.state_dict())
+    wrapped = wrapped_parts(model)
+    state = {plain_name(name, wrapped): value for name, value in model.state_dict().items()}
+    adapters = {name: str(switches) for name, switches in _adapters(model).items()}
+    return hash_of({**state, **adapters})
+
+
+def _adapters(model: nn.Module) -> dict[str, Any]:
+    """What is switched on in each layer that PEFT has changed; nothing in other models."""
+    return {f"{n}|adapters": _switches(m) for n, m in model.named_modules() if _is_adapted(m)}
+
+
+def _is_adapted(module: nn.Module) -> bool:
+    # transformers' own models have methods of these names, PEFT's layers have properties
+    return all(
+        isinstance(getattr(type(module), n, None), property) for n in ("active_adapters", "disable_adapters")
+    )
+
+
+def _switches(layer: Any) -> tuple[Any, ...]:
+    active = layer.active_adapters
+    return tuple([active] if isinstance(active, str) else active), bool(layer.disable_adapters)
 
 
 def hash_of(state: Mapping[str, Any]) -> str:
@@ -74,6 +97,8 @@ class WeightWatch:
         self._children = [m._modules for m in modules]
         self._tables = [table for m in modules for table in (m._parameters, m._buffers)]
         self._below = self._parts(self._children)
+        self._adapted = [m for m in modules if _is_adapted(m)]
+        self._switched = [_switches(m) for m in self._adapted]
         self._tensors = self._parts(self._tables)
         self._seen = [_sign(t) for t in self._tensors]
         self._windows = [_window(t) for t in self._tensors if t is not None]
@@ -86,6 +111,7 @@ class WeightWatch:
             or _differ(self._parts(self._tables), self._tensors)
             or [_sign(t) for t in self._tensors] != self._seen
             or self._samples() != self._values
+            or [_switches(m) for m in self._adapted] != self._switched
         )
 
     @staticmethod

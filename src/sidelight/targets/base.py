@@ -8,8 +8,8 @@ tensor do scores multiply (:meth:`features`). Scorers, rivals and metrics use no
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from sidelight.masking import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.modality import Modality
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
+from sidelight.targets.wrappers import uncompiled
 from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
 from sidelight.weights import fingerprint
 
@@ -312,15 +313,19 @@ class TargetModel(ABC):
         """
         return lent(self.model)
 
-    def one_pass(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def one_pass(self) -> Iterator[None]:
         """As :meth:`borrowed`, and no other thread makes a pass through the model meanwhile."""
-        return one_pass(self.model)
+        with one_pass(self.model), uncompiled(self.model):
+            yield
 
-    def in_training(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def in_training(self) -> Iterator[None]:
         """Within the context passes neither freeze the model nor change its mode: :meth:`forward` and
         :meth:`classify` then train it, on masked inputs too (word embeddings, which are inputs there, excepted).
         """
-        return training_pass(self.model)
+        with training_pass(self.model), uncompiled(self.model):
+            yield
 
     @property
     def device(self) -> torch.device:

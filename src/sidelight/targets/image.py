@@ -396,6 +396,11 @@ class ImageTarget(TargetModel):
         if self._hooked is not None:
             with self._hooked.capture() as captured:
                 out = self._run(pixels)
+            if all(state is None for state in captured):
+                raise UnsupportedTargetError(
+                    f"none of the layers {list(self.layers)} ran in a pass of {type(self.model).__name__}. Name layers "
+                    "that its forward calls, and give the plain model where functions of it are compiled."
+                )
             return out, captured
         try:
             return self._run(pixels, output_hidden_states=True), None

@@ -38,6 +38,7 @@ from sidelight.selfcheck import (
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.targets import TargetModel
+from sidelight.targets.base import require_plain
 from sidelight.targets.lending import check_gradients_pass
 from sidelight.training import train_scorer
 from sidelight.types import Encoding, Inputs
@@ -264,6 +265,8 @@ class Explainer:
         return self._explain_inputs(inputs, raw, lent)
 
     def _answers_of_inputs(self, inputs: Inputs, size: int, lent: Inputs | None) -> Iterator[Explanation]:
+        for name, value in inputs.items():
+            require_plain(name, value)
         count = len(next(iter(inputs.values()))) if next(iter(inputs.values())).ndim else 0
         if count == 0:
             raise InputError("the batch is empty: give at least one sample.")
@@ -281,7 +284,13 @@ class Explainer:
         self._weights.require(self.check)
         with torch.inference_mode():
             encoding = self.target.encode(inputs)
-            return encoding, self.scorer(encoding)
+            return encoding, self._beside_target()(encoding)
+
+    def _beside_target(self) -> Scorer:
+        """The scorer, on the device that the target is on now."""
+        if next(self.scorer.parameters()).device != self.target.device:
+            self.scorer.to(self.target.device)
+        return self.scorer
 
     def _lent(self, others: Any) -> dict[str, Tensor]:
         if len(self.target.modalities) < 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from sidelight.data.collate import Collator
 from sidelight.data.holdout import spread
-from sidelight.errors import ConfigError, SelfCheckError, TargetMismatchError
+from sidelight.errors import ConfigError, SelfCheckError, SidelightError, TargetMismatchError
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image_text import ImageTextTarget
-from sidelight.targets.reference import logits_alone
+from sidelight.targets.reference import coarsest, logits_alone
 from sidelight.targets.text import TextTarget
+from sidelight.targets.wrappers import float_type
 from sidelight.types import Inputs
 from sidelight.weights import WeightWatch
 
@@ -36,6 +37,10 @@ SAMPLES = 3
 LOOKED_AT = 16
 #: how far logits may lie apart, as a share of their spread, by the number of bytes of a weight
 TOLERANCE = {8: 1e-3, 4: 1e-3, 2: 5e-2, 1: 5e-2}
+#: the same for float32 on a GPU, where products may be made of numbers with 10 bits
+TF32 = 1e-2
+#: last digits of the largest logit that may be off besides
+ROUNDINGS = 8
 #: sides of the made-up pictures, in pixels; no processor keeps them
 HEIGHT, WIDTH = 53, 71
 
@@ -111,13 +116,38 @@ def self_check(
     if len(samples) == 0:
         return
     try:
-        if gradients:
-            _require_gradient(target, _prepared(target, samples))
-        _compare(target, samples)
+        _check(target, samples, gradients)
     except SelfCheckError as error:
         if check == "error":
             raise
         log.warning("%s", error)
+
+
+def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool) -> None:
+    own = _alone(target, samples)
+    if gradients:
+        _require_gradient(target, _prepared(target, samples))
+    if own is not None:
+        _compare(target, samples, *own)
+
+
+def _alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> tuple[Tensor, float] | None:
+    """Logits of the model called by itself, one sample at a time, and how far they may be off."""
+    try:
+        with coarsest(target.model) as types:
+            own = [logits_alone(target, one) for one in _ones(samples)]
+    except (SidelightError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # models raise anything
+        reason = str(error).strip().split("\n")[0]
+        raise SelfCheckError(
+            f"{target.name} fails by itself, without sidelight, on a sample that its own processor prepared: "
+            f"{type(error).__name__}: {reason}. Mend the model or its processor first, or give the one that belongs to it."
+        ) from error
+    if any(o is None for o in own):
+        return None
+    logits = torch.cat([o for o in own if o is not None])
+    return logits, tolerance(logits, {*types, float_type(target.model), logits.dtype})
 
 
 def _prepared(target: TargetModel, samples: Sequence[Any] | Inputs) -> dict[str, Tensor]:
@@ -134,11 +164,7 @@ def _ones(samples: Sequence[Any] | Inputs) -> list[Sequence[Any] | Inputs]:
     return [[s] for s in samples]
 
 
-def _compare(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:
-    own = [logits_alone(target, one) for one in _ones(samples)]
-    if any(o is None for o in own):
-        return
-    alone = torch.cat([o for o in own if o is not None])
+def _compare(target: TargetModel, samples: Sequence[Any] | Inputs, alone: Tensor, limit: float) -> None:
     with torch.no_grad():
         inputs = _prepared(target, samples)
         encoding = target.encode(inputs)
@@ -150,20 +176,26 @@ def _compare(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:
                 [target.encode(_prepared(target, one)).logits for one in _ones(samples)]
             ),
         }
-    limit = tolerance(target, alone)
     for how, logits in seen.items():
         away = (logits.float() - alone.float()).abs().amax(1)
         if not bool((away <= limit).all()):
             raise _difference(target, samples, int(away.argmax()), alone, logits, how)
 
 
-def tolerance(target: TargetModel, logits: Tensor) -> float:
-    """How far two passes may lie apart: a share of the spread of ``logits``, more for coarse weights."""
-    from sidelight.targets.wrappers import float_type
+def tolerance(logits: Tensor, types: Iterable[torch.dtype]) -> float:
+    """How far two passes may lie apart: a share of the spread of ``logits``, more where a pass is coarse.
 
+    Args:
+        logits: ``[B, K]`` of a few samples.
+        types: floating-point types that the pass computes in.
+    """
     values = logits.float()
-    spread = float(values.max() - values.min())
-    return TOLERANCE[float_type(target.model).itemsize] * max(spread, 1e-3) + 1e-6 * float(values.abs().max())
+    spread, largest = float(values.max() - values.min()), float(values.abs().max())
+    share = max(TOLERANCE[t.itemsize] for t in types)
+    if logits.device.type != "cpu":
+        share = max(share, TF32)
+    rounding = max(torch.finfo(t).eps for t in types)
+    return share * max(spread, 1e-3) + ROUNDINGS * rounding * largest
 
 
 def _difference(

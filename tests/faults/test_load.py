@@ -18,7 +18,13 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, BertJapaneseTokenizer, ByT5Tokenizer
 
 from sidelight import Explainer, ScorerConfig, SidelightError
-from sidelight.errors import CheckpointError, SelfCheckError, TargetMismatchError, UnsupportedTargetError
+from sidelight.errors import (
+    CheckpointError,
+    InputTypeError,
+    SelfCheckError,
+    TargetMismatchError,
+    UnsupportedTargetError,
+)
 from sidelight.explainer import new_scorer
 from sidelight.selfcheck import made_up_samples, self_check
 from sidelight.targets import as_target
@@ -68,6 +74,75 @@ def test_fault_17_data_parallel_reads_what_its_model_reads(model: Any, processor
     np.testing.assert_array_equal(own.explain(row).map, wrapped.explain(row).map)
 
 
+def _in_place(model: Any) -> Any:
+    model.compile(backend="eager")
+    return model
+
+
+def _parts_compiled(model: Any) -> Any:
+    model.bert = torch.compile(model.bert, backend="eager")
+    return model
+
+
+def _forward_compiled(model: Any) -> Any:
+    model.forward = torch.compile(model.forward, backend="eager")
+    return model
+
+
+class HandsOn(nn.Module):
+    """What people write around a model: a forward that names no argument."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner, self.config, self.main_input_name = inner, inner.config, "input_ids"
+        self.get_input_embeddings = inner.get_input_embeddings
+
+    def forward(self, **inputs: Any) -> Any:
+        return self.inner(**inputs)
+
+
+@pytest.mark.parametrize("wrap", [_in_place, _parts_compiled, _forward_compiled, HandsOn])
+def test_fault_16_masks_reach_models_that_are_compiled_in_part(wrap: Callable[[Any], Any]) -> None:
+    plain, model = bert(), wrap(bert())
+    model(**tok()(T[0], return_tensors="pt"))  # compiled now, before our hooks are there
+    own, other = as_target(plain, tok()), as_target(model, tok())
+    inputs = own.prepare(T[:2])
+    torch.manual_seed(0)
+    scores = {"text": torch.rand(own.feature_mask(inputs)["text"].shape)}
+    masked = own.classify(inputs, scores)
+    assert float((masked - own.encode(inputs).logits).abs().max()) > 0.1
+    torch.testing.assert_close(other.classify(inputs, scores), masked)
+    torch.testing.assert_close(other.encode(inputs).states["text"], own.encode(inputs).states["text"])
+
+
+@pytest.mark.parametrize("wrap", [compiled, nn.DataParallel])
+def test_fault_16_wrappers_within_a_model_leave_no_trace_in_names(
+    wrap: Callable[..., Any], tmp_path: Path
+) -> None:
+    def network() -> Any:
+        torch.manual_seed(0)
+        stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU())
+        return nn.Sequential(stem, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)).eval()
+
+    inside = network()
+    inside[0] = wrap(inside[0])
+    assert fingerprint(inside) == fingerprint(network())
+    target = as_target(network(), SQUARE, layers=["0.1"])
+    Explainer(target, new_scorer(target, [P[0]], ScorerConfig())).save_pretrained(tmp_path / "scorer")
+    pair = [Explainer.from_pretrained(tmp_path / "scorer", m) for m in (network(), inside)]
+    np.testing.assert_array_equal(*(e.explain(P[0]).map for e in pair))
+
+
+def test_fault_16_an_adapter_that_is_switched_off_is_another_model() -> None:
+    peft = pytest.importorskip("peft")
+    model = peft.get_peft_model(bert(), peft.LoraConfig(target_modules=["query"], r=2)).eval()
+    explainer = explainer_of(model, tok(), T[0])
+    explainer.explain(T[0])
+    with model.disable_adapter(), pytest.raises(TargetMismatchError):
+        explainer.explain(T[0])
+    explainer.explain(T[0])
+
+
 def test_fault_16_an_adapter_inside_the_layers_counts() -> None:
     peft = pytest.importorskip("peft")
     torch.manual_seed(0)
@@ -94,10 +169,22 @@ def test_fault_16_a_learned_prompt_is_refused_by_name() -> None:
         as_target(peft.get_peft_model(bert(), config), tok())
 
 
+def _sparse(model: Any) -> Any:
+    model.classifier.weight = nn.Parameter(model.classifier.weight.detach().to_sparse())
+    return model
+
+
+def _offloaded(model: Any) -> Any:
+    accelerate = pytest.importorskip("accelerate")
+    return accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+
+
 def test_kind_raw_exceptions_models_that_cannot_be_read_are_named() -> None:
     for model, word in (
         (torch.jit.script(nn.Linear(2, 2)), "TorchScript"),
         (eye().to("meta"), "meta device"),
+        (_sparse(eye()), "sparse"),
+        (_offloaded(eye()), "offloaded"),
     ):
         with pytest.raises(UnsupportedTargetError, match=word):
             as_target(model, SQUARE)
@@ -121,6 +208,26 @@ def test_fault_15_other_precisions_fit_explain_save_and_load(
     whole = explainer_of(model(), processor(), rows[0]).explain(rows[0])  # the same weights in float32
     np.testing.assert_allclose(found.probabilities, whole.probabilities, atol=0.05)
     assert next(explainer.scorer.parameters()).dtype == torch.float32
+
+
+def test_fault_15_half_precision_of_accelerate_passes_the_self_check() -> None:
+    model = eye()
+    model.forward = torch.autocast("cpu", torch.bfloat16)(model.forward)  # as Accelerator.prepare does
+    target = as_target(model, SQUARE)
+    self_check(target, P[:3], gradients=True)
+    own = model(pixel_values=target.prepare(P[:1])["pixel_values"]).logits
+    torch.testing.assert_close(target.encode(target.prepare(P[:1])).logits, own.detach())
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta"])
+def test_kind_raw_exceptions_inputs_without_ordinary_memory_are_named(kind: str) -> None:
+    def hollow(value: torch.Tensor) -> torch.Tensor:
+        return value.to_sparse() if kind == "sparse" else value.to("meta")
+
+    with pytest.raises(InputTypeError, match="dense tensor"):
+        explainer_of(eye(), SQUARE, P[0]).explain({"pixel_values": hollow(torch.rand(2, 3, 32, 32))})
+    with pytest.raises(InputTypeError, match="dense tensor"):
+        explainer_of(bert(), tok(), T[0]).explain({"input_ids": hollow(torch.ones(2, 5).long())})
 
 
 # -- quantised ----------------------------------------------------------------------
@@ -319,6 +426,8 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "replaced": lambda m: setattr(m.classifier, "bias", nn.Parameter(m.classifier.bias + 1)),
     "loaded": lambda m: m.load_state_dict(bert(seed=1).state_dict()),
     "precision": lambda m: m.half(),
+    "a part": lambda m: setattr(m, "classifier", bert(seed=1).classifier),
+    "emptied": lambda m: m.to("meta"),
 }
 
 
@@ -332,8 +441,9 @@ def test_kind_nan_and_damage_weights_changed_after_fit_are_noticed(how: str) -> 
     for _ in range(2):  # not only the first time
         with pytest.raises(TargetMismatchError, match="have changed"):
             explainer.explain(T[0])
-    explainer.check = "warn"
-    explainer.explain(T[0])
+    if how != "emptied":
+        explainer.check = "warn"
+        explainer.explain(T[0])
 
 
 def test_weights_that_only_moved_are_the_same() -> None:
@@ -348,6 +458,7 @@ def test_weights_that_only_moved_are_the_same() -> None:
 def test_watching_weights_costs_little() -> None:
     explainer = explainer_of(eye(), SQUARE, P[0])
     watch, count = WeightWatch(explainer.target.model), 50
+    watch.changed()
     start = time.perf_counter()
     for _ in range(count):
         watch.changed()
@@ -355,7 +466,7 @@ def test_watching_weights_costs_little() -> None:
     start = time.perf_counter()
     for _ in range(count):
         explainer.explain(P[0])
-    assert watched < 0.2 * (time.perf_counter() - start)  # of a model of two layers, the smallest there is
+    assert watched < 0.05 * (time.perf_counter() - start)  # of a model of two layers, the smallest there is
 
 
 # -- self-check ---------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from sidelight.errors import ConfigError, InputError
@@ -13,7 +15,7 @@ from sidelight.field_checks import Flag, Options, check_fields
 from sidelight.finite import require_finite_scores
 from sidelight.registry import Registry, nearest
 from sidelight.scorers.head import ScoreHead
-from sidelight.types import Encoding, StateSpec, TargetSpec
+from sidelight.types import Encoding, TargetSpec
 
 #: ``(states, feature_shape, options, cond_dim) -> decoder``; a decoder is called as
 #: ``decoder(encoding, modality_name) -> raw`` of the scores' shape.
@@ -109,12 +111,15 @@ def spec_to_dict(spec: TargetSpec) -> dict[str, Any]:
 
 
 def spec_from_dict(values: Mapping[str, Any]) -> TargetSpec:
-    """Inverse of :func:`spec_to_dict`."""
-    return TargetSpec(
-        states={
-            m: tuple(StateSpec(s["channels"], tuple(s["grid"]) if s["grid"] else None) for s in states)
-            for m, states in values["states"].items()
-        },
-        feature_shape={m: tuple(v) for m, v in values["feature_shape"].items()},
-        fusion_dim=values["fusion_dim"],
-    )
+    """Inverse of :func:`spec_to_dict`, of plain values as JSON gives them.
+
+    Raises:
+        ValueError: a value is missing or of the wrong type.
+    """
+    spec = TypeAdapter(TargetSpec).validate_json(json.dumps(values), strict=True)  # lists are tuples in JSON
+    numbers = [s.channels for states in spec.states.values() for s in states]
+    numbers += [n for states in spec.states.values() for s in states for n in s.grid or ()]
+    numbers += [n for shape in spec.feature_shape.values() for n in shape]
+    if min(numbers, default=1) < 1 or (spec.fusion_dim is not None and spec.fusion_dim < 1):
+        raise ValueError("sizes must be 1 or more")
+    return spec

@@ -8,20 +8,21 @@ tensor do scores multiply (:meth:`features`). Scorers, rivals and metrics use no
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from sidelight.errors import InputError, UnsupportedTargetError
+from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.finite import require_finite_logits
 from sidelight.masking import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.modality import Modality
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
+from sidelight.targets.wrappers import uncompiled
 from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
 from sidelight.verdict import Verdict
 from sidelight.weights import fingerprint
@@ -321,15 +322,19 @@ class TargetModel(ABC):
         """
         return lent(self.model)
 
-    def one_pass(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def one_pass(self) -> Iterator[None]:
         """As :meth:`borrowed`, and no other thread makes a pass through the model meanwhile."""
-        return one_pass(self.model)
+        with one_pass(self.model), uncompiled(self.model):
+            yield
 
-    def in_training(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def in_training(self) -> Iterator[None]:
         """Within the context passes neither freeze the model nor change its mode: :meth:`forward` and
         :meth:`classify` then train it, on masked inputs too (word embeddings, which are inputs there, excepted).
         """
-        return training_pass(self.model)
+        with training_pass(self.model), uncompiled(self.model):
+            yield
 
     @property
     def device(self) -> torch.device:
@@ -369,8 +374,16 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def require_plain(name: str, value: Tensor) -> None:
+    """Raise :class:`InputTypeError` for tensors without ordinary memory: sparse, nested, on the meta device."""
+    if value.layout is not torch.strided or value.is_nested or value.is_meta:
+        kind = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout)
+        raise InputTypeError(f"{name} must be an ordinary dense tensor; got a {kind} one.")
+
+
 def require_finite(name: str, value: Tensor) -> None:
-    """Raise :class:`InputError` where ``value`` holds NaN or infinity."""
+    """Raise :class:`InputError` where ``value`` holds NaN or infinity, or is no plain tensor."""
+    require_plain(name, value)
     if value.is_floating_point() and not bool(torch.isfinite(value).all()):
         bad = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()
         raise InputError(

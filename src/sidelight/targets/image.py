@@ -20,10 +20,10 @@ from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
 from sidelight.outputs import named_outputs
 from sidelight.targets.attention import AttentionPass, attention_pass
-from sidelight.targets.base import TargetModel, head_options, require_finite
+from sidelight.targets.base import TargetModel, head_options, require_finite, require_plain
 from sidelight.targets.image_models import check_takes_pixels
 from sidelight.targets.layouts import lay_out, tensor_of
-from sidelight.targets.pixels import blamed, picture_batch, require_plain, require_range
+from sidelight.targets.pixels import blamed, picture_batch, require_range
 from sidelight.targets.probing import States
 from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
@@ -108,7 +108,7 @@ class ImageTarget(TargetModel):
                 f"expected a 'pixel_values' tensor [B, C, H, W]; got {sorted(inputs)} "
                 f"with {type(pixels).__name__}."
             )
-        require_plain(pixels)
+        require_plain("pixel_values", pixels)
         if pixels.ndim != 4:
             raise InputError(
                 f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. "
@@ -402,6 +402,11 @@ class ImageTarget(TargetModel):
         if self._hooked is not None:
             with self._hooked.capture() as captured:
                 out = self._run(pixels)
+            if all(state is None for state in captured):
+                raise UnsupportedTargetError(
+                    f"none of the layers {list(self.layers)} ran in a pass of {type(self.model).__name__}. Name layers "
+                    "that its forward calls, and give the plain model where functions of it are compiled."
+                )
             return out, captured
         try:
             return self._run(pixels, output_hidden_states=True), None

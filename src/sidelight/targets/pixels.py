@@ -80,13 +80,6 @@ def require_range(pixels: Tensor, transform: PictureTransform | None) -> None:
         )
 
 
-def require_plain(pixels: Tensor) -> None:
-    """Raise :class:`InputTypeError` for tensors without ordinary memory: sparse, nested, on the meta device."""
-    if pixels.layout is not torch.strided or pixels.is_nested or pixels.is_meta:
-        kind = "meta" if pixels.is_meta else "nested" if pixels.is_nested else str(pixels.layout)
-        raise InputTypeError(f"pixel_values must be an ordinary dense tensor; got a {kind} one.")
-
-
 def blamed(
     error: Exception, run: Callable[[Tensor], Any], pixels: Tensor, good: Tensor | None, name: str
 ) -> InputError | None:

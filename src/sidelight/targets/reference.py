@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sidelight.data.images import ImageTransform, ProcessorTransform, read_picture
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
-from sidelight.targets.text import TextTarget
-from sidelight.targets.wrappers import float_type
+from sidelight.targets.text import NOT_FOR_THE_MODEL, TextTarget
+from sidelight.targets.wrappers import arguments_of, float_type
 from sidelight.text.samples import encodable, read_texts
 from sidelight.text.tokenizer_state import lent_tokenizer
 from sidelight.types import Inputs
@@ -32,6 +32,26 @@ def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor
     inputs = dict(samples) if isinstance(samples, Mapping) else own_inputs(target, samples)
     with target.one_pass(), torch.no_grad():
         return _call(target, _moved(target, inputs))
+
+
+@contextmanager
+def coarsest(model: nn.Module) -> Iterator[list[torch.dtype]]:
+    """Collects the floating-point types that the parts of ``model`` compute in during a pass.
+
+    They may be others than those of its weights, such as half precision under autocast.
+    """
+    found: list[torch.dtype] = []
+
+    def look(_module: nn.Module, _args: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.is_floating_point():
+            found.append(output.dtype)
+
+    handles = [m.register_forward_hook(look) for m in model.modules()]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def own_inputs(target: TargetModel, samples: Sequence[Any]) -> dict[str, Tensor]:
@@ -83,13 +103,8 @@ def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:
         pixels = inputs["pixel_values"]
         out = target.model(pixel_values=pixels) if target.is_huggingface else target.model(pixels)
         return target.verdict.read(out, len(pixels))
-    taken = inspect.signature(target.model.forward).parameters
-    every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
-    known = {
-        k: v
-        for k, v in inputs.items()
-        if (every or k in taken) and k not in ("labels", "special_tokens_mask")
-    }
+    taken = arguments_of(target.model, "input_ids")
+    known = {k: v for k, v in inputs.items() if (taken is None or k in taken) and k not in NOT_FOR_THE_MODEL}
     if isinstance(target, TextTarget):
         return target.verdict.read(target.model(**known), len(inputs["input_ids"]))
     logits = getattr(

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sidelight.errors import UnsupportedTargetError
+from sidelight.module_names import named_parts
 from sidelight.registry import nearest
 
 #: class, distillation and register tokens together are never more than this
@@ -96,7 +97,7 @@ class HookedStates:
     """Outputs of named submodules, read by forward hooks that are always removed."""
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
-        modules = dict(model.named_modules())
+        modules = {**named_parts(model), **dict(model.named_modules())}
         missing = [name for name in layers if name not in modules]
         if missing:
             known = ", ".join(list(modules)[1:9])

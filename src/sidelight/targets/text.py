@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +19,7 @@ from sidelight.outputs import named_outputs
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options
 from sidelight.targets.opening import known_place
-from sidelight.targets.wrappers import plain_model
+from sidelight.targets.wrappers import arguments_of, plain_model
 from sidelight.text.checks import check_features, check_ids, check_padding, check_shapes
 from sidelight.text.embedding import (
     input_embedding,
@@ -38,7 +37,7 @@ from sidelight.text.vocabulary import Vocabulary
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 from sidelight.verdict import Verdict
 
-_NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask"}
+NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask"}
 
 
 class TextTarget(TargetModel):
@@ -96,7 +95,15 @@ class TextTarget(TargetModel):
         # Encoders pool the first token, which must not be padding.
         side = None if pools_last_token(model) else "right"
         self.text = Tokenizing(tokenizer, cut, columns, side) if tokenizer is not None else None
-        self._accepts = set(inspect.signature(model.forward).parameters) - _NOT_FOR_THE_MODEL
+        self._accepts = arguments_of(model, "input_ids")
+
+    def _takes(self, name: str) -> bool:
+        """Whether the model's forward is known to take the argument ``name``."""
+        return self._accepts is not None and name in self._accepts
+
+    def _passes(self, name: str) -> bool:
+        """Whether the input ``name`` is handed to the model."""
+        return name not in NOT_FOR_THE_MODEL and (self._accepts is None or name in self._accepts)
 
     @property
     def tokenizer(self) -> Any:
@@ -124,7 +131,7 @@ class TextTarget(TargetModel):
         tensors = self._tokenizing().tensors(samples)
         attended = tensors["attention_mask"]
         left_padded = bool((attended[:, 0] == 0).any())
-        if left_padded and "position_ids" in self._accepts and not positions_from_ids(self.model):
+        if left_padded and self._takes("position_ids") and not positions_from_ids(self.model):
             tensors["position_ids"] = (attended.cumsum(1) - 1).clamp(min=0)
         return tensors
 
@@ -283,9 +290,9 @@ class TextTarget(TargetModel):
 
     def arguments(self, inputs: Inputs) -> dict[str, Any]:
         """What of ``inputs`` the model's ``forward`` takes."""
-        arguments: dict[str, Any] = {k: v for k, v in inputs.items() if k in self._accepts}
+        arguments: dict[str, Any] = {k: v for k, v in inputs.items() if self._passes(k)}
         arguments["attention_mask"] = self.attention(inputs)
-        if "use_cache" in self._accepts:
+        if self._takes("use_cache"):
             arguments["use_cache"] = False
         return {**arguments, **self._named}
 

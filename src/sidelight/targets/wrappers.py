@@ -7,6 +7,10 @@ inside. A PEFT adapter that sits within the layers (LoRA and its kin) stays part
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 
 import torch
@@ -29,7 +33,8 @@ def plain_model(model: nn.Module) -> nn.Module:
         The module inside. It shares all weights with ``model``.
 
     Raises:
-        UnsupportedTargetError: the model cannot be looked into (TorchScript), has no weights (meta tensors), or
+        UnsupportedTargetError: the model cannot be looked into (TorchScript), has no weights (meta tensors) or sparse
+            ones, or
             changes its input before its layers see it (prompt tuning).
     """
     while True:
@@ -79,7 +84,18 @@ def _require_usable(model: nn.Module) -> None:
             f"the weights of a {sharded} are spread over several processes. Give the whole model on one device."
         )
     values = [*model.named_parameters(), *model.named_buffers()]
+    sparse = next((name for name, value in values if value.layout != torch.strided), None)
+    if sparse is not None:
+        raise UnsupportedTargetError(
+            f"{sparse!r} is a sparse tensor, which neither gradients nor masks pass reliably. Give the model with "
+            "dense weights (tensor.to_dense())."
+        )
     hollow = next((name for name, value in values if value.is_meta), None)
+    if hollow is not None and any(hasattr(m, "_hf_hook") for m in model.modules()):
+        raise UnsupportedTargetError(
+            f"the weights of {hollow!r} are kept elsewhere and fetched for each pass (offloaded by accelerate), so they "
+            "cannot be told from others. Load the whole model on one device, without device_map or cpu_offload."
+        )
     if hollow is not None:
         raise UnsupportedTargetError(
             f"the model has no weights: {hollow!r} is on the meta device. Load them first, e.g. with "
@@ -91,3 +107,41 @@ def float_type(model: nn.Module) -> torch.dtype:
     """The floating-point type in which ``model`` takes its inputs: that of its first such parameter (or float32)."""
     values = (*model.parameters(), *model.buffers())
     return next((v.dtype for v in values if v.is_floating_point()), torch.float32)
+
+
+def arguments_of(model: nn.Module, given: str) -> set[str] | None:
+    """Names of the arguments that ``model.forward`` takes; ``None`` where it passes on whatever it is given.
+
+    Args:
+        model: the classifier.
+        given: an argument that is always given. A forward that does not name it hands it on by ``**kwargs``.
+    """
+    parameters = inspect.signature(model.forward).parameters
+    passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return None if passes_on and given not in parameters else set(parameters)
+
+
+@contextmanager
+def uncompiled(model: nn.Module) -> Iterator[None]:
+    """Within the context parts of ``model`` that ``torch.compile`` made run as they were written.
+
+    A compiled part may pass by hooks that were put on its modules later, and masks and states are such hooks.
+    """
+    changed: list[tuple[dict[str, Any], str, Any]] = []
+    for module in list(model.modules()):
+        own, forward = vars(module), module.forward
+        plain = getattr(forward, "_torchdynamo_orig_callable", None)
+        if plain is not None:
+            changed.append((own, "forward", own.get("forward")))
+            own["forward"] = MethodType(plain, module) if isinstance(forward, MethodType) else plain
+        if own.get("_compiled_call_impl") is not None:
+            changed.append((own, "_compiled_call_impl", own["_compiled_call_impl"]))
+            own["_compiled_call_impl"] = None
+    try:
+        yield
+    finally:
+        for own, name, before in reversed(changed):
+            if before is None:
+                del own[name]
+            else:
+                own[name] = before

@@ -274,7 +274,13 @@ class TextTarget(TargetModel):
 
     def features(self, inputs: Inputs) -> Features:
         with torch.no_grad():
-            return {"text": self.embedding(inputs["input_ids"])}
+            embedded = self.embedding(inputs["input_ids"])
+        if not isinstance(embedded, Tensor):
+            raise UnsupportedTargetError(
+                f"the word embeddings of {type(self.model).__name__} give {type(embedded).__name__} and no tensor, so "
+                "words cannot be masked there (I-BERT carries a scale beside them). Use another classifier."
+            )
+        return {"text": embedded}
 
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
         """``{"text": [B, T]}``: attended to, and not a special token.

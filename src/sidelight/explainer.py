@@ -21,6 +21,7 @@ from sidelight.explaining import Answer, Errors, answers, require_errors, total_
 from sidelight.explanation import Explanation
 from sidelight.fit_options import one_of, open_target, split_options
 from sidelight.folders import folder_path
+from sidelight.guard import public
 from sidelight.modality_share import modality_shares
 from sidelight.output_folder import training_place
 from sidelight.processes import in_main
@@ -72,6 +73,7 @@ class Explainer:
         self.output_dir: Path | None = None
 
     @classmethod
+    @public
     @training_surroundings()
     def fit(
         cls,
@@ -155,6 +157,7 @@ class Explainer:
             in_main(lambda: explainer.save_pretrained(place / "scorer"))
         return explainer
 
+    @public
     def explain(
         self,
         samples: Any,
@@ -215,6 +218,7 @@ class Explainer:
 
         return list(track(found, "explaining", total=total))
 
+    @public
     def explain_stream(
         self,
         samples: Any,
@@ -274,6 +278,7 @@ class Explainer:
             part = {k: v[start : start + size] if v.ndim else v for k, v in inputs.items()}
             yield from self._explain_inputs(part, lent=lent)
 
+    @public
     @plain_passes()
     def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
         """The bare tensors: the clean encoding and the scores of each modality, without a graph.
@@ -337,6 +342,7 @@ class Explainer:
             )
         return out
 
+    @public
     def save_pretrained(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write scorer weights (safetensors) and config, with the target's id, revision and weight hash.
 
@@ -351,6 +357,7 @@ class Explainer:
         return save_scorer(folder_path(folder), self.scorer, self.target, overwrite)
 
     @classmethod
+    @public
     @kept_random_state()
     @plain_passes()
     def from_pretrained(

@@ -23,6 +23,7 @@ from sidelight.explanation_checks import (
     words,
 )
 from sidelight.files import as_utf8, no_number
+from sidelight.guard import public
 from sidelight.saving import data_to_read, places, write
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
@@ -64,6 +65,7 @@ class Explanation:
     target: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
 
+    @public
     def __post_init__(self) -> None:
         if not self.scores:
             raise InputError("an explanation needs scores of at least one modality; got none.")
@@ -106,6 +108,7 @@ class Explanation:
             )
         return next(iter(self.scores.values()))
 
+    @public
     def plot(
         self, ax: Axes | None = None, *, figure: FigureBase | None = None, style: str | None = None
     ) -> Figure:
@@ -128,6 +131,7 @@ class Explanation:
             return plot_panel(self, ax, style)
         return plot_explanation(self, figure)
 
+    @public
     def to_html(self) -> str:
         """A self-contained HTML fragment: every text escaped, pictures inline."""
         from sidelight.viz.explanation import explanation_html
@@ -136,6 +140,7 @@ class Explanation:
 
     _repr_html_ = to_html
 
+    @public
     def save_html(self, path: str | os.PathLike[str]) -> Path:
         """Write a small page with :meth:`to_html`, complete or not at all; returns its path.
 
@@ -149,6 +154,7 @@ class Explanation:
         write_atomic({Path(path): as_utf8(explanation_page(self))})
         return Path(path)
 
+    @public
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; arrays become nested lists (scores to 6 digits, inputs to 4).
 
@@ -172,6 +178,7 @@ class Explanation:
         }
 
     @classmethod
+    @public
     def from_dict(cls, values: Mapping[str, Any]) -> Explanation:
         """Inverse of :meth:`to_dict`; unknown keys are ignored.
 
@@ -194,6 +201,7 @@ class Explanation:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"the saved explanation is damaged: {error!r:.300}.") from error
 
+    @public
     def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
         """Write ``<path>.png`` and ``<path>.json``, each complete or not at all.
 
@@ -213,6 +221,7 @@ class Explanation:
         return write(self, *places(path))
 
     @classmethod
+    @public
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
         """Read what :meth:`save` wrote (either file name, the stem, or the folder).
 

@@ -7,8 +7,11 @@ error of the original type. The original stands in the traceback as its cause.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import GeneratorType
 from typing import Any, ParamSpec, TypeVar
 
 from sidelight.errors import SidelightError, UnexpectedError
@@ -33,26 +36,49 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except (SidelightError, Warning, MemoryError, StopIteration):
-            raise
-        except Exception as error:
-            if _is_out_of_memory(error) or _is_wrong_call(error, function):
-                raise
-            raise _unexpected(function, error) from error
+        with _guarding(function):
+            result = function(*args, **kwargs)
+        return _guarded_items(function, result) if isinstance(result, GeneratorType) else result  # type: ignore[return-value]
 
     return guarded
+
+
+@contextmanager
+def _guarding(function: Callable[..., Any]) -> Iterator[None]:
+    try:
+        yield
+    except (SidelightError, Warning, MemoryError, StopIteration):
+        raise
+    except Exception as error:
+        if _is_out_of_memory(error) or _is_wrong_call(error):
+            raise
+        raise _unexpected(function, error) from error
+
+
+def _guarded_items(function: Callable[..., Any], items: Iterator[Any]) -> Iterator[Any]:
+    """A generator fails when it is asked for an item, long after the call."""
+    while True:
+        with _guarding(function):
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     return type(error).__name__ == "OutOfMemoryError"
 
 
-def _is_wrong_call(error: Exception, function: Callable[..., Any]) -> bool:
+def _is_wrong_call(error: Exception) -> bool:
     """Whether Python itself refused the call, for an argument that is missing or unknown."""
+    frames = []
     trace = error.__traceback__
-    return isinstance(error, TypeError) and trace is not None and trace.tb_next is None
+    while trace is not None:
+        frames.append(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+    # decorators stand between the caller and the function, which was never entered
+    return isinstance(error, TypeError) and all(f in (__file__, contextlib.__file__) for f in frames)
 
 
 def _unexpected(function: Callable[..., Any], error: Exception) -> UnexpectedError:

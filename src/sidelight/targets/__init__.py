@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from sidelight.errors import ConfigError, UnsupportedTargetError
+from sidelight.guard import public
 from sidelight.registry import Registry
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 
+@public
 def as_target(
     model: nn.Module | TargetModel | str | os.PathLike[str],
     processor: Any = None,

@@ -15,6 +15,7 @@ from sidelight.data.collate import Collator
 from sidelight.data.holdout import spread
 from sidelight.errors import ConfigError, SelfCheckError, SidelightError, TargetMismatchError
 from sidelight.targets.base import TargetModel
+from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.reference import coarsest, logits_alone
 from sidelight.targets.text import TextTarget
@@ -75,17 +76,21 @@ def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:
     if isinstance(target, ImageTextTarget):
         if target.image.transform is None or target.text.text is None:
             return {}
-        return list(zip(_pictures(), _texts(target.text), strict=True))
+        return list(zip(_pictures(target.image), _texts(target.text), strict=True))
     if isinstance(target, TextTarget):
         return {} if target.text is None else _texts(target)
-    if getattr(target, "transform", None) is not None:
-        return _pictures()
+    if isinstance(target, ImageTarget) and target.transform is not None:
+        return _pictures(target)
     found = target.trial_inputs()
     return {} if found is None else found
 
 
-def _pictures() -> list[Image.Image]:
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+def _pictures(target: ImageTarget) -> list[Image.Image]:
+    height, width = HEIGHT, WIDTH
+    trial = target.trial_inputs()
+    if target.transform is not None and target.transform.size is None and trial is not None:
+        height, width = trial["pixel_values"].shape[-2:]  # what keeps its shape must have the model's
+    rows, columns = np.mgrid[:height, :width]
     waves = [[np.sin(rows / (3 + c) + n) + np.cos(columns / (5 + n) + c) for c in range(3)] for n in range(2)]
     return [Image.fromarray(np.uint8(63.75 * (np.stack(w, -1) + 2))) for w in waves]
 

@@ -53,16 +53,23 @@ def require_same(processor: Any, transform: Any, picture: Image.Image) -> None:
     assert float((got - expected).abs().max()) <= 1e-5 * span
 
 
+def taken(processor: Any) -> Any:
+    """What is made of a processor; the message, where it is refused."""
+    try:
+        return as_transform(processor)
+    except InputTypeError as error:
+        return str(error)
+
+
 def compare(name: str, pictures: list[Image.Image]) -> str:
     """``"equal"``, ``"refused"`` or ``"not made"``; fails where pixels differ."""
     try:
         processor = own.made(name)
     except (TypeError, ImportError):
         return "not made"
-    try:
-        transform = as_transform(processor)
-    except InputTypeError as error:
-        assert name in str(error)
+    transform = taken(processor)
+    if isinstance(transform, str):
+        assert name in transform
         return "refused"
     for picture in pictures:
         require_same(processor, transform, picture)
@@ -140,13 +147,12 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "settings"), CHANGED)
 def test_fault_07_settings_other_than_the_defaults(name: str, settings: dict[str, Any]) -> None:
     processor = own.made(f"{name}ImageProcessorPil", **settings)
-    try:
-        transform = as_transform(processor)
-    except InputTypeError as error:
-        assert "ImageProcessorPil" in str(error)
-        assert alone(processor, own.photo(61, 43)) is None or "pixel_mask" in str(error)
+    transform = taken(processor)
+    if isinstance(transform, str):
+        assert f"{name}ImageProcessorPil" in transform
+        assert alone(processor, own.photo(61, 43)) is None or "pixel_mask" in transform
         return
-    again = transform_from_dict(json.loads(json.dumps(transform.to_dict())))  # type: ignore[union-attr]
+    again = transform_from_dict(json.loads(json.dumps(transform.to_dict())))
     for picture in own.photos()[:3]:
         require_same(processor, transform, picture)
         require_same(processor, again, picture)
@@ -276,6 +282,47 @@ def test_fault_07_grey_models() -> None:
         32,
         32,
     )
+
+
+@pytest.mark.parametrize(
+    "settings", [{"do_resize": False}, {"size": {"shortest_edge": 32}, "default_to_square": False}]
+)
+def test_fault_07_processors_without_one_size_fit_and_load(settings: dict[str, Any], tmp_path: Path) -> None:
+    processor = own.made("ViTImageProcessorPil", **settings)
+    model = eye()
+    explainer = fit(model, P, processor=processor, output_dir=tmp_path / "run", **S)
+    explainer.save_pretrained(tmp_path / "scorer")
+    again = Explainer.from_pretrained(tmp_path / "scorer", model)
+    np.testing.assert_allclose(again.explain(P[0]).map, explainer.explain(P[0]).map, atol=1e-6)
+    with pytest.raises(InputError, match="32×32"):
+        again.explain(own.photo(64, 40))
+
+
+def test_fault_07_a_model_of_any_size_explains_each_picture_in_its_own_shape(tmp_path: Path) -> None:
+    processor = own.made("ViTImageProcessorPil", size={"shortest_edge": 32}, default_to_square=False)
+    config = ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=3
+    )
+    model = ResNetForImageClassification(config).eval()
+    explainer = fit(model, P, processor=processor, output_dir=tmp_path, **S)
+    wide = explainer.explain(own.photo(64, 40))
+    expected = model(**processor(images=own.photo(64, 40), return_tensors="pt")).logits.softmax(-1)
+    assert wide.map.shape == (32, 51)
+    np.testing.assert_allclose(wide.probabilities, expected[0].detach().numpy(), atol=1e-5)
+    for one, alone_too in zip(
+        explainer.explain([own.photo(64, 40), own.photo(40, 64)]),
+        [wide, explainer.explain(own.photo(40, 64))],
+        strict=True,
+    ):
+        np.testing.assert_allclose(one.map, alone_too.map, atol=1e-6)
+    with pytest.raises(InputError, match="ViTImageProcessorPil gives each picture a size of its own"):
+        fit(
+            model,
+            [own.photo(64, 40), own.photo(40, 64)] * 10,
+            processor=processor,
+            output_dir=tmp_path / "b",
+            **S,
+        )
 
 
 # -- files ------------------------------------------------------------------------------

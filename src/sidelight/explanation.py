@@ -22,7 +22,8 @@ from sidelight.explanation_checks import (
     unit_scores,
     words,
 )
-from sidelight.files import as_utf8, file_path, no_number
+from sidelight.files import as_utf8, no_number
+from sidelight.saving import data_to_read, places, write
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
     from matplotlib.axes import Axes
@@ -197,30 +198,28 @@ class Explanation:
         """Write ``<path>.png`` and ``<path>.json``, each complete or not at all.
 
         Args:
-            path: a stem, or a name ending in ``.png`` or ``.json``; folders are made.
+            path: a stem, or a name ending in ``.json`` or in the kind of picture wanted: ``.png`` (default), ``.svg``,
+                ``.pdf`` or ``.html``. In a folder, or with a slash at the end, the files are called ``explanation``.
+                Folders are made.
 
         Returns:
-            The paths of the picture and of the data.
+            The paths of the picture and of the data, which is JSON in any case.
 
         Raises:
+            InputError: ``path`` ends like a kind of file that is not written here, e.g. ``.jpg``.
             CheckpointError: the disk refused, or ``path`` names no file; earlier files are left as they were.
             ForeignFileError: a file that sidelight did not write has one of these names; nothing is written.
         """
-        from sidelight.viz.export import to_png, write_atomic
-
-        picture, data = _paths(path)
-        content = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        write_atomic({picture: to_png(self.plot()), data: as_utf8(content)})
-        return picture, data
+        return write(self, *places(path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
-        """Read what :meth:`save` wrote (either file name, or the stem).
+        """Read what :meth:`save` wrote (either file name, the stem, or the folder).
 
         Raises:
             CheckpointError: the file is missing, truncated or not an explanation.
         """
-        data = _paths(path)[1]
+        data = data_to_read(path)
         try:
             values = json.loads(data.read_text(encoding="utf-8"), parse_constant=no_number)
         except OSError as error:
@@ -256,10 +255,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON has no such number
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
-
-
-def _paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    stem = file_path(path)
-    if stem.suffix.lower() in (".png", ".json"):
-        stem = stem.with_suffix("")
-    return stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".json")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
+from sidelight.viz.figure import ShownFigure
 from sidelight.viz.grid import GridSample
 
 #: inches for the names, and between rows
@@ -48,7 +49,7 @@ def plot_variants(
     widths = [LABEL_WIDTH, *(sizes[:, 0] + GAP)]
     rows = 1 + len(variants)
     with look.house_style():
-        figure = Figure(
+        figure = ShownFigure(
             figsize=(float(sum(widths)), rows * height + 0.45), dpi=look.DPI, layout="constrained"
         )
         axes = figure.subplots(rows, 1 + len(samples), squeeze=False, gridspec_kw={"width_ratios": widths})

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
+from sidelight.viz.figure import ShownFigure
 
 MARKS = ("o", "D", "s", "^", "v")
 
@@ -50,7 +51,7 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
     slanted = any(p.ticks for p in panels)
     with look.house_style():
         height = 3.2 + 0.2 * -(-len(methods) // 4) + (1.0 if slanted else 0.0)
-        figure = Figure(figsize=(max(4.6, 3.6 * len(panels)), height), dpi=look.DPI, layout="constrained")
+        figure = ShownFigure(figsize=(max(4.6, 3.6 * len(panels)), height), dpi=look.DPI, layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for ax, panel in zip(axes, panels, strict=True):
             for method in look.ordered(panel.lines, ours):
@@ -85,7 +86,7 @@ def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = look.OURS) 
     marks = list(dict.fromkeys(name for p in panels for found in p.points.values() for name in found))
     with look.house_style():
         height = 1.3 + 0.3 * len(methods) + (0.3 if any(marks) else 0.0)
-        figure = Figure(figsize=(1.6 + 3.2 * len(panels), height), dpi=look.DPI, layout="constrained")
+        figure = ShownFigure(figsize=(1.6 + 3.2 * len(panels), height), dpi=look.DPI, layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for ax, panel in zip(axes, panels, strict=True):
             _draw_points(ax, panel, methods, marks, ours)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
+from sidelight.viz.figure import ShownFigure
 
 #: inches: height of a method's line, of a bar, and what axis and critical difference need
 LINE, BAR, HEAD = 0.23, 0.11, 0.75
@@ -49,7 +50,7 @@ def plot_critical_difference(
     bars = len(groups) * BAR + 0.12
     height = HEAD + bars + LINE * len(left)
     with look.house_style():
-        figure = Figure(figsize=(7.2, height + (0.3 if title else 0.0)), dpi=look.DPI, layout="constrained")
+        figure = ShownFigure(figsize=(7.2, height + (0.3 if title else 0.0)), dpi=look.DPI, layout="constrained")
         ax = figure.add_subplot()
         ax.set_axis_off()
         ends = (1, max(len(names), critical_difference + 1))

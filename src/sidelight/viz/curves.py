@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
+from sidelight.viz.figure import ShownFigure
 
 #: kind -> (title, sign that makes a larger area better, label of the x axis)
 KINDS = {
@@ -81,7 +82,7 @@ def plot_curves(
     methods = look.ordered(data["method"], ours)
     with look.house_style():
         height = 3.0 + 0.2 * -(-len(methods) // 4)
-        figure = Figure(figsize=(4.4 * len(kinds), height), dpi=look.DPI, layout="constrained")
+        figure = ShownFigure(figsize=(4.4 * len(kinds), height), dpi=look.DPI, layout="constrained")
         axes = figure.subplots(1, len(kinds), squeeze=False)[0]
         for ax, kind in zip(axes, kinds, strict=True):
             _draw_kind(ax, data[data["kind"] == kind], kind, methods, ours)

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure, FigureBase
 
 from sidelight.errors import InputError
 from sidelight.ownership import HTML_MARK
+from sidelight.text.display import visible
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
+from sidelight.viz.figure import ShownFigure
 
 if TYPE_CHECKING:
     from sidelight.explanation import Explanation
@@ -40,7 +42,7 @@ def plot_explanation(explanation: Explanation, figure: FigureBase | None = None)
     ]
     sizes = np.array([renderer.size(display) for renderer, _, display in parts])
     with look.house_style():
-        canvas = figure or Figure(
+        canvas = figure or ShownFigure(
             figsize=(float(sizes[:, 0].max()), float(sizes[:, 1].sum() + 0.45)),
             dpi=look.DPI,
             layout="constrained",
@@ -70,9 +72,9 @@ def explanation_html(explanation: Explanation) -> str:
     return (
         '<figure style="margin:0;font:14px/1.45 system-ui,sans-serif">'
         f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(panels)}</div>'
-        f'<figcaption style="margin-top:6px"><strong>{html.escape(explanation.label)}</strong> '
+        f'<figcaption style="margin-top:6px"><strong>{html.escape(visible(explanation.label))}</strong> '
         f"{explanation.probability:.1%} {html.escape(share_note(explanation))} "
-        f'<span style="opacity:.65">{html.escape(made_by)}{_cut_note(explanation)}</span></figcaption></figure>'
+        f'<span style="opacity:.65">{html.escape(visible(made_by))}{_cut_note(explanation)}</span></figcaption></figure>'
     )
 
 
@@ -91,7 +93,7 @@ def share_note(explanation: Explanation) -> str:
 
 def explanation_page(explanation: Explanation) -> str:
     """:func:`explanation_html` as a page of its own."""
-    title = html.escape(f"{explanation.label} {explanation.probability:.1%}")
+    title = html.escape(f"{visible(explanation.label)} {explanation.probability:.1%}")
     return (
         f'<!doctype html><html><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
@@ -102,5 +104,5 @@ def explanation_page(explanation: Explanation) -> str:
 def _title(explanation: Explanation) -> str:
     # A dollar sign in a label would start mathematics, and can fail to parse.
     note = share_note(explanation)
-    title = f"{explanation.label}  {explanation.probability:.1%}" + (f"   {note}" if note else "")
+    title = f"{visible(explanation.label)}  {explanation.probability:.1%}" + (f"   {note}" if note else "")
     return title.replace("$", r"\$")

@@ -39,7 +39,7 @@ def to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     # Text stays text, so that a page can restyle it and a reader can search it.
     with style.house_style(svg__fonttype="none", svg__hashsalt="sidelight"):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Title": MARK})
     return buffer.getvalue()
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, unit_range
+from sidelight.viz.figure import ShownFigure
 
 
 @dataclass
@@ -92,7 +93,7 @@ def plot_grid(
     sizes = np.array([RENDERERS[s.modality].cell_size(s.display) for s in samples])
     width, heights = float(sizes[:, 0].max()), sizes[:, 1] + 0.28
     with look.house_style():
-        figure = Figure(
+        figure = ShownFigure(
             figsize=((width + 0.08) * (1 + len(columns)) + 0.2, float(heights.sum()) + 0.45),
             dpi=look.DPI,
             layout="constrained",

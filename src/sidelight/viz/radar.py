@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
+from sidelight.viz.figure import ShownFigure
 
 _ARROWS = {"lower": "↓", "higher": "↑"}
 
@@ -69,7 +70,7 @@ def plot_radar(
     closed = np.append(angles, angles[:1])
     styles = look.method_styles(values, ours)
     with look.house_style():
-        figure = Figure(figsize=(5.4, 4.1 + 0.2 * -(-len(names) // 3)), dpi=look.DPI)
+        figure = ShownFigure(figsize=(5.4, 4.1 + 0.2 * -(-len(names) // 3)), dpi=look.DPI)
         # a circle leaves its labels less room than the layout engine believes
         figure.set_layout_engine("constrained", w_pad=0.2)
         ax = figure.add_subplot(projection="polar")

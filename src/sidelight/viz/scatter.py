@@ -11,6 +11,7 @@ from matplotlib.text import Annotation
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
+from sidelight.viz.figure import ShownFigure
 from sidelight.viz.labels import place_labels
 
 _ARROWS = {"lower": "↓ better", "higher": "↑ better"}
@@ -58,7 +59,7 @@ def plot_tradeoff(
     front[real] = pareto_front((values * signs)[real])
     styles = look.method_styles(points, ours)
     with look.house_style():
-        figure = Figure(figsize=(5.4, 4.0), dpi=look.DPI, layout="constrained")
+        figure = ShownFigure(figsize=(5.4, 4.0), dpi=look.DPI, layout="constrained")
         ax = figure.add_subplot()
         edge = values[front][np.argsort(values[front][:, 0])]
         ax.plot(edge[:, 0], edge[:, 1], color=look.INK_SOFT, linewidth=1, linestyle=(0, (4, 2)), zorder=1)

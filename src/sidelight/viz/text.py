@@ -27,6 +27,7 @@ from sidelight.text.display import visible
 from sidelight.text.highlight import EVIDENCE, HIGHLIGHT, to_html
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, Renderer
+from sidelight.viz.figure import MISSING_GLYPHS
 
 #: inches of the full view and of a grid cell
 WIDTH, CELL_WIDTH = 6.4, 2.6
@@ -199,10 +200,6 @@ def _cut(text: str, width: float) -> list[str]:
     return [*parts, text] if text else parts
 
 
-#: what matplotlib says of glyphs that the font lacks; they are drawn as boxes
-_MISSING = (r"Glyph ", r"Matplotlib currently does not support")
-
-
 def _font() -> FontProperties:
     return FontProperties(family=look.RC["font.family"], size=1.0)
 
@@ -210,13 +207,13 @@ def _font() -> FontProperties:
 @lru_cache(maxsize=16384)
 def glyph_width(text: str) -> float:
     """Advance width of ``text`` in ems."""
-    with ignored_warnings(*_MISSING):
+    with ignored_warnings(*MISSING_GLYPHS):
         return float(text_to_path.get_text_width_height_descent(text, _font(), ismath=False)[0])
 
 
 def glyphs(text: str, x: float, base: float) -> Path:
     """Outlines of ``text`` in ems, ``y`` pointing down; a dollar sign is a dollar sign."""
-    with ignored_warnings(*_MISSING):
+    with ignored_warnings(*MISSING_GLYPHS):
         vertices, codes = text_to_path.get_text_path(_font(), text, ismath=False)
     if not len(vertices):
         return Path(np.zeros((0, 2)))

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sidelight.safe_output import for_lines
+
 
 class SidelightError(Exception):
-    """Base of every error that sidelight raises on purpose."""
+    """Base of every error that sidelight raises on purpose.
+
+    Messages quote what users gave. Whatever a terminal would act on is written out in them.
+    """
+
+    def __str__(self) -> str:
+        return for_lines(super().__str__())
 
 
 class InputError(SidelightError, ValueError):
@@ -51,7 +59,7 @@ class UnknownNameError(ConfigError, KeyError):
     """A name is not in its registry; the message lists the nearest ones."""
 
     def __str__(self) -> str:  # KeyError would show the repr of the message
-        return str(self.args[0]) if self.args else ""
+        return for_lines(self.args[0]) if self.args else ""
 
 
 class UnsupportedTargetError(SidelightError, TypeError):

@@ -211,7 +211,7 @@ class Explainer:
         found = self._answers(source, require_size(batch_size), errors, lent)
         if not progress:
             return list(found)
-        from rich.progress import track
+        from sidelight.terminal import track
 
         return list(track(found, "explaining", total=total))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+
+from sidelight.terminal import counting_bar
 
 
 class ProgressBar(TrainerCallback):
@@ -25,9 +26,8 @@ class ProgressBar(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not state.is_world_process_zero:
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        # a console of our own: the caller may be showing a bar on the shared one
-        self._bar = Progress(*columns, console=Console())
+        # on a console of its own: the caller may be showing a bar on the shared one
+        self._bar = counting_bar()
         self._task = self._bar.add_task(self.title, total=state.max_steps, completed=state.global_step)
         self._bar.start()
 

@@ -34,7 +34,10 @@ def for_terminal(text: Any) -> str:
 
 def for_lines(text: Any) -> str:
     """As :func:`for_terminal`, but line breaks and tabs of our own layout stay."""
-    return "".join(c if c in "\n\t" or _is_harmless(c) else _written_out(c) for c in str(text))
+    told = str(text)
+    if told.isprintable():  # the usual case, quickly
+        return told
+    return "".join(c if c in "\n\t" or _is_harmless(c) else _written_out(c) for c in told)
 
 
 def _is_harmless(character: str) -> bool:

@@ -20,7 +20,37 @@ DATA, PICTURE = ".json", ".png"
 IN_FOLDER = "explanation"
 #: endings of files that look like what is wanted and are not written here
 _NOT_WRITTEN = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".eps", ".ps", ".svgz", ".pgf", ".txt", ".md", ".csv", ".tsv", ".xlsx", ".parquet", ".npy", ".npz", ".pt", ".pkl", ".pickle", ".safetensors", ".yaml", ".yml", ".jsonl", ".docx", ".tex"]
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".gif",
+        ".webp",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".eps",
+        ".ps",
+        ".svgz",
+        ".pgf",
+        ".txt",
+        ".md",
+        ".csv",
+        ".tsv",
+        ".xlsx",
+        ".parquet",
+        ".npy",
+        ".npz",
+        ".pt",
+        ".pkl",
+        ".pickle",
+        ".safetensors",
+        ".yaml",
+        ".yml",
+        ".jsonl",
+        ".docx",
+        ".tex",
+    ]
 )
 
 
@@ -91,9 +121,7 @@ def write(explanation: Explanation, picture: Path, data: Path) -> tuple[Path, Pa
     """
     from sidelight.viz.export import write_atomic
 
-    content = json.dumps(
-        explanation.to_dict(), ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
+    content = json.dumps(explanation.to_dict(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     write_atomic({picture: PICTURES[picture.suffix.lower()](explanation), data: as_utf8(content)})
     return picture, data
 

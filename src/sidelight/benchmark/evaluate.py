@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import pandas as pd
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sidelight.benchmark.engine import Views, evaluate_batch, make_probe
 from sidelight.benchmark.parts import PartStore
@@ -24,6 +23,7 @@ from sidelight.metrics.protocols import DEFAULT
 from sidelight.metrics.ranking import sample_seed
 from sidelight.processes import Share
 from sidelight.targets.base import TargetModel
+from sidelight.terminal import counting_bar
 from sidelight.types import Scores
 
 __all__ = [
@@ -213,8 +213,7 @@ def _version(method: Method) -> str:
 def _bar(batches: object, methods: int, progress: bool) -> Iterator[Callable[[str], None]]:
     """A bar over the batches; what is called after each of them takes words to stand beside it."""
     total = len(batches) if isinstance(batches, Sized) else None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     about = f"evaluating {methods} method(s)"
-    with Progress(*columns, disable=not progress) as bar:
+    with counting_bar(disable=not progress) as bar:
         task = bar.add_task(about, total=total)
         yield lambda beside: bar.update(task, advance=1, description=f"{about} {beside}".rstrip())

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from sidelight.baselines import make_rival
@@ -19,6 +18,7 @@ from sidelight.benchmark.settings import EvalBatch, Method
 from sidelight.data.maps import MapFile, write_maps
 from sidelight.experiment import Run
 from sidelight.targets import TargetModel
+from sidelight.terminal import track
 from sidelight.types import Scores
 
 

@@ -13,11 +13,7 @@ def main() -> None:
     try:
         app()
     except SidelightError as error:
-        from rich.console import Console
+        from sidelight.terminal import SafeConsole
 
-        from sidelight.safe_output import for_lines
-
-        Console(stderr=True, soft_wrap=True).print(
-            "error:", for_lines(error), style="bold red", markup=False, highlight=False
-        )
+        SafeConsole(stderr=True, soft_wrap=True).print("error:", str(error), style="bold red")
         sys.exit(2)

@@ -25,14 +25,13 @@ def run(
 ) -> None:
     """Train and measure variants of CONFIG's scorer beside one target; a killed ablation continues."""
     quiet_libraries()
-    from rich.console import Console
-
     from sidelight.benchmark.ablation import run_ablation
     from sidelight.benchmark.ablation_table import terminal, write_tables
     from sidelight.benchmark.cells import FOLDER, cells_of
     from sidelight.benchmark.preflight import check_run
     from sidelight.config import load_config
     from sidelight.experiment import Run
+    from sidelight.terminal import print_table
 
     settings = load_config(config, set_ or [])
     folder = out or Path("runs") / settings.name
@@ -43,5 +42,5 @@ def run(
         check_run(settings, folder)
         tables = run_ablation(Run.create(folder, settings), only or [])
     for table in tables:
-        Console().print(terminal(table))
+        print_table(terminal(table))
     say(f"tables: {folder / FOLDER}/table.md, .csv, .json   rows: scores.parquet   picture: maps.png")

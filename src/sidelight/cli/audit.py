@@ -35,12 +35,12 @@ def run(
     under small changes, and how much of a map its class alone explains. Answers go to RUN/audit/.
     """
     quiet_libraries()
-    from rich.console import Console
     from rich.table import Table
 
     from sidelight.benchmark.sanity import CHECKS, run_audit
     from sidelight.config import dump_config, parse_config
     from sidelight.experiment import Run
+    from sidelight.terminal import print_table
 
     current = Run.open(folder)
     if set_:
@@ -54,6 +54,6 @@ def run(
             shown = Table(*table.columns, title=table.title, title_justify="left", min_width=len(table.title))
             for cells in table.cells:
                 shown.add_row(*cells)
-            Console().print(shown)
+            print_table(shown)
     write_rows([{"check": name, **row} for name, f in found.items() for row in f["rows"]], json)
     say(f"audit: {folder}/audit/audit.md, a JSON file and pictures for each check")

@@ -96,7 +96,11 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    from sidelight.terminal import SafeFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("sidelight").setLevel(logging.INFO)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     if not is_main():  # of several processes one speaks
@@ -106,11 +110,10 @@ def quiet_libraries() -> None:
 
 def say(text: str) -> None:
     """Print to the terminal; characters that it would act on are written out."""
-    from rich.console import Console
-
     from sidelight.safe_output import for_lines
+    from sidelight.terminal import SafeConsole
 
-    Console().print(for_lines(text), markup=False, highlight=False, soft_wrap=True)
+    SafeConsole().print(for_lines(text), soft_wrap=True)
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
@@ -133,15 +136,14 @@ def evaluation_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> None:
     """The headline tables of an evaluation; ``brief``: the first setting of each data set only."""
-    from rich.console import Console
-
     from sidelight.report import terminal_tables
+    from sidelight.terminal import print_table
 
-    console, tables = Console(), []
+    tables = []
     for dataset in dict.fromkeys(r.get("dataset", "") for r in rows):
         found = terminal_tables([r for r in rows if r.get("dataset", "") == dataset])
         tables += found[:1] if brief else found
     for table in tables:
-        console.print(table)
+        print_table(table)
     if brief:
         say("Other fills and granularities are in the report.")

@@ -161,12 +161,12 @@ def _samples(rows: Rows, columns: Sequence[str]) -> Any:
 def _explain_rest(
     explainer: Explainer, rows: Rows, stored: StoredExplanations, batch_size: int, strict: bool
 ) -> None:
-    from rich.progress import Progress
+    from sidelight.terminal import counting_bar
 
     errors: Any = "raise" if strict else "skip"
     found = _answers(explainer, rows, stored.finished, batch_size, errors)
     size, first, written = BATCHES * batch_size, stored.finished, stored.finished
-    with Progress(transient=False) as bar:
+    with counting_bar() as bar:
         task = bar.add_task("explaining", total=len(rows), completed=first)
         while part := list(islice(found, size)):
             stored.add(first, part)

@@ -87,8 +87,9 @@ def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -
 
 
 def _print_table(rows: Sequence[SpeedRow], paid: Mapping[tuple[str, int], BreakEven]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from sidelight.terminal import print_table
 
     headings = ["method", "batch", "classify ms", "explain ms", "explain ÷ classify", "peak MB"]
     table = Table(*headings, *(["paid for after"] if paid else []))
@@ -102,7 +103,7 @@ def _print_table(rows: Sequence[SpeedRow], paid: Mapping[tuple[str, int], BreakE
             f"{r.peak_mb:.0f}",
             *([_paid_for(paid.get((r.method, r.batch)))] if paid else []),
         )
-    Console().print(table)
+    print_table(table)
 
 
 def _paid_for(found: BreakEven | None) -> str:

@@ -135,15 +135,17 @@ def _run_logged(part: str, out: Path, overrides: list[str], threads: int, log: P
 
 def _watch(futures: dict[str, Future[None]], logs: dict[str, Path]) -> None:
     """One bar a part, moving from stage to stage, with the newest line of its log."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TimeElapsedColumn
+
+    from sidelight.terminal import SafeConsole, text_column
 
     columns = (
-        TextColumn("{task.description:14}"),
+        text_column("{task.description:14}"),
         BarColumn(20),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[line]}"),
+        text_column("{task.fields[line]}"),
     )
-    with Progress(*columns) as bars:
+    with Progress(*columns, console=SafeConsole()) as bars:
         tasks = {p: bars.add_task(p, total=len(STAGES), start=False, line="waiting") for p in futures}
         while True:
             ended = all(f.done() for f in futures.values())

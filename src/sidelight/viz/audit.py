@@ -51,7 +51,9 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
     slanted = any(p.ticks for p in panels)
     with look.house_style():
         height = 3.2 + 0.2 * -(-len(methods) // 4) + (1.0 if slanted else 0.0)
-        figure = ShownFigure(figsize=(max(4.6, 3.6 * len(panels)), height), dpi=look.DPI, layout="constrained")
+        figure = ShownFigure(
+            figsize=(max(4.6, 3.6 * len(panels)), height), dpi=look.DPI, layout="constrained"
+        )
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for ax, panel in zip(axes, panels, strict=True):
             for method in look.ordered(panel.lines, ours):

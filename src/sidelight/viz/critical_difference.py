@@ -50,7 +50,9 @@ def plot_critical_difference(
     bars = len(groups) * BAR + 0.12
     height = HEAD + bars + LINE * len(left)
     with look.house_style():
-        figure = ShownFigure(figsize=(7.2, height + (0.3 if title else 0.0)), dpi=look.DPI, layout="constrained")
+        figure = ShownFigure(
+            figsize=(7.2, height + (0.3 if title else 0.0)), dpi=look.DPI, layout="constrained"
+        )
         ax = figure.add_subplot()
         ax.set_axis_off()
         ends = (1, max(len(names), critical_difference + 1))

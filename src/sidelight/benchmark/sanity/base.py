@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from sidelight.baselines import make_rival
@@ -37,6 +36,7 @@ from sidelight.metrics.similarity import spearman, ssim, top_overlap
 from sidelight.registry import Registry
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
+from sidelight.terminal import track
 from sidelight.types import Scores
 
 if TYPE_CHECKING:

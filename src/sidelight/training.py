@@ -54,8 +54,8 @@ COLLAPSED, ONE_COLLAPSED = 0.5, 0.9
 LOST = 0.25
 
 COLLAPSE_ADVICE = (
-    "Try, in this order: a lower training.learning_rate; objective.magnitude_weight below 1; "
-    "objective.calibration 'bounded'; the head's relu or rescale switched on again if an ablation removed it; "
+    "Try, in this order: a lower learning_rate (in a config: training.learning_rate); magnitude_weight below 1 "
+    "(objective.magnitude_weight); calibration='bounded' (objective.calibration); the head's relu or rescale switched on again if an ablation removed it; "
     "more data or epochs."
 )
 
@@ -73,8 +73,8 @@ class ScorerObjective(nn.Module):
         unknown = sorted(set(config.coalition_modalities) - set(target.modalities))
         if unknown:
             raise ConfigError(
-                f"objective.coalition_modalities names {', '.join(unknown)}; this target has "
-                f"{', '.join(target.modalities)}."
+                f"coalition_modalities (in a config: objective.coalition_modalities) names {', '.join(unknown)}; this "
+                f"target has {', '.join(target.modalities)}."
             )
         # not named "config": the Trainer takes that for a model config and writes to it
         self.scorer, self.target, self.settings = scorer, target, config
@@ -311,7 +311,8 @@ def warn_of_removal(
     for fill in blind_fills(target, inputs, fills):
         log.warning(
             "under fill %s this target hardly notices a score of 0.1: it normalises its input, so only exact zeros "
-            "remove anything and the scorer learns from little else. Consider another of objective.fills, e.g. [mean].",
+            "remove anything and the scorer learns from little else. Consider another fill, e.g. fills=['mean'] "
+            "(in a config: objective.fills).",
             fill,
         )
     granted = granted_classes(target, inputs, fills)
@@ -319,8 +320,8 @@ def warn_of_removal(
         for found in granted:
             log.warning(
                 "with everything removed under fill %s this target says %r (p = %.2f): any map keeps samples of that "
-                "class, and their maps will be arbitrary. Add a fill to objective.fills that leaves it undecided, e.g. "
-                "random.",
+                "class, and their maps will be arbitrary. Add a fill that leaves it undecided, e.g. fills=['random'] "
+                "(in a config: objective.fills).",
                 found.fill,
                 found.label,
                 found.probability,
@@ -360,8 +361,8 @@ def warn_if_lost(metrics: Mapping[str, float]) -> None:
     if share >= LOST and metrics.get("eval_constant", 0.0) < COLLAPSED:
         log.warning(
             "for %.0f%% of the validation samples the prediction is lost: shown what its map keeps, the classifier does "
-            "worse than a uniform guess. These maps say little. Try, in this order: objective.coalition_weight 3; "
-            "more data or epochs; another seed; objective.magnitude_weight below 1.",
+            "worse than a uniform guess. These maps say little. Try, in this order: coalition_weight=3; "
+            "more data or epochs; another seed; magnitude_weight below 1 (in a config both stand under objective).",
             100 * share,
         )
 

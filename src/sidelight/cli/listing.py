@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
 
 NAME = "list"
+#: what :func:`entries` gives, made by ``python -m sidelight.cli.listing``
+FILE = Path(__file__).with_name("names.json")
 
 
-def run(json: JsonOption = None) -> None:
+def run(json_: JsonOption = None) -> None:
     """Every registered target family, rival, metric, protocol, fill, calibration, check and data set."""
     quiet_libraries()
-    rows = entries()
+    rows = known()
     kind = None
     for row in rows:
         if row["kind"] != kind:
             kind = row["kind"]
             say(f"\n{kind}")
         say(f"  {row['name']:<24} {row['about']}")
-    write_rows(rows, json)
+    write_rows(rows, json_)
+
+
+def known() -> list[dict[str, str]]:
+    """As :func:`entries`, from the file that comes with the package: importing everything takes seconds."""
+    return [dict(row) for row in json.loads(FILE.read_text(encoding="utf-8"))]
 
 
 def entries() -> list[dict[str, str]]:
@@ -51,3 +61,13 @@ def _row(kind: str, name: str, about: str) -> dict[str, str]:
 
 def _first_line(thing: object) -> str:
     return (thing.__doc__ or "").strip().split("\n")[0].replace("``", "")
+
+
+def main() -> None:
+    """Write the file anew."""
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in entries())
+    FILE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

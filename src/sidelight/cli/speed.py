@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from sidelight.benchmark.speed import BreakEven, SpeedRow
 
 NAME = "speed"
+#: timed if nothing is named
+DEFAULT = "vit-b16"
 
 
 def run(
+    folder: Annotated[str | None, typer.Argument(metavar="[RUN]", help="As --model.")] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16, roberta-base-shape, "
-            "vit-roberta-shape."
+            help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16 (default), "
+            "roberta-base-shape, vit-roberta-shape."
         ),
-    ] = "vit-b16",
+    ] = None,
     batch: Annotated[
         list[int] | None, typer.Option(min=1, help="Batch size; repeatable (default 1 and 8).")
     ] = None,
@@ -53,7 +56,8 @@ def run(
     if threads:
         torch.set_num_threads(threads)
     sizes = batch or [1, 8]
-    explainer, inputs = speed_subject(model, max(sizes), tokens)
+    subject = chosen(folder, model)
+    explainer, inputs = speed_subject(subject, max(sizes), tokens)
     names = list(DEFAULT_RIVALS) if not rival else [r for r in rival if r != "none"]
     rivals = [r for r in map(make_rival, names) if supports(r, explainer.target)]
     say(
@@ -68,7 +72,20 @@ def run(
         repeats,
         on_row=lambda r: say(f"  {r.method:<22} batch {r.batch:<3} ×{r.ratio:.3f}"),
     )
-    _tell(rows, training_seconds(model), json)
+    _tell(rows, training_seconds(subject), json)
+
+
+def chosen(folder: str | None, model: str | None) -> str:
+    """What is timed: the argument, the option, or the default.
+
+    Raises:
+        ConfigError: both are given and differ.
+    """
+    from sidelight.errors import ConfigError
+
+    if folder is not None and model is not None and folder != model:
+        raise ConfigError(f"give either {folder!r} or --model {model!r}: one classifier is timed in a call.")
+    return folder or model or DEFAULT
 
 
 def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -> None:

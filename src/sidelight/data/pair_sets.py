@@ -117,8 +117,8 @@ def _local(name: str, split: str, data_dir: str | None, columns: Sequence[str], 
     folder = find_folder(name, data_dir, *others)
     if folder is None:
         raise InputError(
-            f"data set {name!r} is read from a local folder, and there is none. Set {DATA_VARIABLE} or --data-dir "
-            f"to a folder that holds {name}/{split}.parquet with the columns {', '.join(columns)}."
+            f"data set {name!r} is read from a local folder, and there is none. Set the environment "
+            f"variable {DATA_VARIABLE}, or data.data_dir in the config, to a folder that holds {name}/{split}.parquet with the columns {', '.join(columns)}."
         )
     path: Path = split_file(folder, split)
     rows = from_file(path)

@@ -48,8 +48,8 @@ def local_loader(name: str, read: Callable[[Path, str], PairRows], layout: str) 
         folder = find_folder(name, data_dir)
         if folder is None:
             raise InputError(
-                f"data set {name!r} is read from a local copy, and there is none. Set {DATA_VARIABLE} or "
-                f"--data-dir to a folder that holds {name}/ with {layout}."
+                f"data set {name!r} is read from a local copy, and there is none. Set the environment "
+                f"variable {DATA_VARIABLE}, or data.data_dir in the config, to a folder that holds {name}/ with {layout}."
             )
         return sample_rows(read(folder, split), count, seed)
 

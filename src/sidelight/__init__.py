@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from sidelight.data.images import ImageTransform
     from sidelight.errors import SidelightError
     from sidelight.explainer import Explainer
+    from sidelight.explaining import ExplainFailure
     from sidelight.explanation import Explanation
     from sidelight.scorers import ScorerConfig
     from sidelight.settings import ObjectiveConfig, TrainingConfig
+    from sidelight.stored import read_explanations
 
 #: public name -> module; resolved on first use, so that `import sidelight` takes milliseconds
 _PUBLIC = {
+    "ExplainFailure": "sidelight.explaining",
     "Explainer": "sidelight.explainer",
     "Explanation": "sidelight.explanation",
     "ImageTransform": "sidelight.data.images",
@@ -28,9 +31,11 @@ _PUBLIC = {
     "ScorerConfig": "sidelight.scorers",
     "SidelightError": "sidelight.errors",
     "TrainingConfig": "sidelight.settings",
+    "read_explanations": "sidelight.stored",
 }
 
 __all__ = [
+    "ExplainFailure",
     "Explainer",
     "Explanation",
     "ImageTransform",
@@ -40,6 +45,7 @@ __all__ = [
     "TrainingConfig",
     "fit",
     "load",
+    "read_explanations",
 ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidelight.errors import CheckpointError, InputError
-from sidelight.files import file_path
+from sidelight.files import as_utf8, file_path
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
     from matplotlib.axes import Axes
@@ -128,7 +128,7 @@ class Explanation:
         from sidelight.viz.explanation import explanation_page
         from sidelight.viz.export import write_atomic
 
-        write_atomic({Path(path): explanation_page(self).encode("utf-8")})
+        write_atomic({Path(path): as_utf8(explanation_page(self))})
         return Path(path)
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class Explanation:
 
         picture, data = _paths(path)
         content = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
-        write_atomic({picture: to_png(self.plot()), data: content.encode("utf-8")})
+        write_atomic({picture: to_png(self.plot()), data: as_utf8(content)})
         return picture, data
 
     @classmethod

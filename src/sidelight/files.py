@@ -77,9 +77,14 @@ def _not_written(final: Path, error: OSError) -> CheckpointError:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` atomically, UTF-8."""
+    """Write ``text`` atomically, UTF-8 (see :func:`as_utf8`)."""
     with replace_file(path) as tmp:
-        tmp.write_text(text, encoding="utf-8")
+        tmp.write_bytes(as_utf8(text))
+
+
+def as_utf8(text: str) -> bytes:
+    """``text`` in UTF-8. A lone surrogate, which UTF-8 has not, is written as ``\\udXXX``, as JSON does."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -1,7 +1,7 @@
 """Many explanations on disk: finished parts, one after another, that a killed call goes on from.
 
 A folder holds ``manifest.json``, which says what is explained by what, and ``parts/part-00000.parquet`` and so on. A
-part is written whole or not at all. Scores are kept as 16-bit floats, pictures as PNG.
+part is written whole or not at all. Scores of pixels are kept as 16-bit floats, pictures as PNG.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read_explanations(folder: str | Path) -> Iterator[Answer]:
 
     Yields:
         An :class:`Explanation` for each row, or an :class:`~sidelight.explaining.ExplainFailure`, in the order of the
-        rows. Scores are exact to three digits.
+        rows. Scores of pixels are exact to three digits.
 
     Raises:
         CheckpointError: there are none, or a file is damaged.
@@ -200,7 +200,7 @@ def _packed_map(name: str, scores: np.ndarray, shown: Any) -> dict[str, Any]:
     return {
         "modality": name,
         "shape": list(scores.shape),
-        "scores": scores.astype(np.float16).tobytes(),
+        "scores": scores.astype(_score_type(words)).tobytes(),
         "words": words,
         "picture": None if words is not None else _png(shown),
     }
@@ -230,7 +230,7 @@ def _unpacked(row: Mapping[str, Any]) -> Answer:
         return ExplainFailure(row["row"], _text(row["error"]), meta["columns"])
     maps = {m["modality"]: m for m in row["maps"]}
     return Explanation(
-        scores={n: np.frombuffer(m["scores"], np.float16).reshape(m["shape"]) for n, m in maps.items()},
+        scores={n: _scores(m) for n, m in maps.items()},
         inputs={n: _shown(m) for n, m in maps.items()},
         prediction=row["prediction"],
         label=_text(row["label"]),
@@ -240,6 +240,15 @@ def _unpacked(row: Mapping[str, Any]) -> Answer:
         target=row["target"],
         meta=meta,
     )
+
+
+def _score_type(words: Any) -> Any:
+    """Words are few and keep all digits; of pixels there are many."""
+    return np.float32 if words is not None else np.float16
+
+
+def _scores(stored: Mapping[str, Any]) -> np.ndarray:
+    return np.frombuffer(stored["scores"], _score_type(stored["words"])).reshape(stored["shape"])
 
 
 def _shown(stored: Mapping[str, Any]) -> Any:

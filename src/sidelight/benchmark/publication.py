@@ -15,6 +15,7 @@ from sidelight.benchmark.run import OURS, plain_rows
 from sidelight.benchmark.statistics import better_reduction, paired_tests, select_reductions, summarise
 from sidelight.benchmark.stored import StoredRun, read_runs
 from sidelight.errors import InputError
+from sidelight.files import as_utf8
 from sidelight.folders import folder_path, require_folder_place
 from sidelight.metrics.base import METRICS
 from sidelight.metrics.protocols import PROTOCOLS
@@ -138,7 +139,7 @@ def write_publication(
     texts |= side_by_side
     if pictures:
         texts["figures.tex"] = latex_figures(captions, FIGURES)
-    files = {out / name: text.encode("utf-8") for name, text in texts.items()}
+    files = {out / name: as_utf8(text) for name, text in texts.items()}
     for name, picture in pictures.items():
         files |= {out / FIGURES / f"{name}.{kind}": draw(picture.figure) for kind, draw in FORMATS.items()}
     own_folder(out)

@@ -15,5 +15,9 @@ def main() -> None:
     except SidelightError as error:
         from rich.console import Console
 
-        Console(stderr=True).print("error:", str(error), style="bold red", markup=False, highlight=False)
+        from sidelight.safe_output import for_lines
+
+        Console(stderr=True, soft_wrap=True).print(
+            "error:", for_lines(error), style="bold red", markup=False, highlight=False
+        )
         sys.exit(2)

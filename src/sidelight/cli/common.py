@@ -105,10 +105,12 @@ def quiet_libraries() -> None:
 
 
 def say(text: str) -> None:
-    """Print one line to the terminal."""
+    """Print to the terminal; characters that it would act on are written out."""
     from rich.console import Console
 
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    from sidelight.safe_output import for_lines
+
+    Console().print(for_lines(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:

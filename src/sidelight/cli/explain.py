@@ -1,4 +1,4 @@
-"""``sidelight explain``: maps for a few files or texts, or for a column of a CSV."""
+"""``sidelight explain``: maps for a few files or texts, or for every row of a table or picture of a folder."""
 
 from __future__ import annotations
 
@@ -21,42 +21,64 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Image files, texts, or, for a classifier of both, an image file and a text in turn."
+            help="Image files, texts or text files, or, for a classifier of both, an image file and a text in turn."
         ),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="Explain every row of this CSV instead.", dir_okay=False)
+        Path | None, typer.Option(help="Explain every row of this CSV or TSV instead.", dir_okay=False)
+    ] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Of this Parquet file.", dir_okay=False)] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="Of this file of JSON lines.", dir_okay=False)] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--folder", help="Every picture in this folder.", file_okay=False)
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(help="Column of the CSV (default: image, text, or both); twice for pairs of texts."),
+        typer.Option(help="Column of the table (default: image, text, or both); twice for pairs of texts."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("explanations"),
-    batch_size: Annotated[int, typer.Option(help="Rows a pass, with --csv.", min=1)] = 32,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or hub id of the classifier, if a scorer folder does not find it by itself."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows a pass, for tables and folders.", min=1)] = 32,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
+    ] = False,
+    as_text: Annotated[
+        bool, typer.Option("--as-text", help="Take inputs as texts, even if files have such names.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Explain what the classifier says of each INPUT: a PNG, a JSON and an HTML file for each.
 
-    With --csv the answers go to two tables in --out, explanations.csv and explanations.json.
+    For a table or folder the answers go to --out: explanations.csv, for texts explanations.json, and finished parts,
+    from which a killed call goes on. Rows that cannot be explained go to errors.csv, and the rest goes on.
     """
     quiet_libraries()
     from sidelight.errors import InputError
 
-    if bool(inputs) == (csv is not None):
-        raise InputError("give either inputs or --csv with a file.")
-    samples = _read_csv(csv, column) if csv is not None and column else None
-    explainer, others = _open(folder)
-    if csv is not None:
-        samples = _read_csv(csv, list(explainer.target.modalities)) if samples is None else samples
-        rows = _explain_table(explainer, samples, out, batch_size)
-    else:
-        rows = []
-        for index, source in enumerate(in_turn(inputs or [], tuple(explainer.target.modalities))):
-            rows.append(_explain_one(explainer, source, index, out, [str(r["name"]) for r in rows], others))
+    sources = [s for s in (csv, parquet, jsonl, pictures) if s is not None]
+    if len(sources) + bool(inputs) != 1:
+        raise InputError("give either inputs, or one of --csv, --parquet, --jsonl and --folder.")
+    if sources:
+        from sidelight.cli.explain_table import explain_table
+
+        rows = explain_table(
+            lambda: open_explainer(folder, model)[0], sources[0], column or [], out, batch_size, strict
+        )
+        write_rows(rows, json)
+        return
+    explainer, others = open_explainer(folder, model)
+    rows = []
+    for index, source in enumerate(in_turn(inputs or [], tuple(explainer.target.modalities))):
+        rows.append(_explain_one(explainer, source, index, out, others, as_text))
     write_rows(rows, json)
 
 
-def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[Any]:
+def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Inputs as samples: each alone, or for several modalities in groups of one each, in their order.
 
     Raises:
@@ -65,8 +87,6 @@ def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[Any]:
     from sidelight.errors import InputError
 
     size = len(modalities)
-    if size == 1:
-        return list(inputs)
     if len(inputs) % size:
         raise InputError(
             f'this classifier reads {" and ".join(modalities)}: give them in turn, e.g. photo.png "a caption"; '
@@ -75,13 +95,22 @@ def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[Any]:
     return [tuple(inputs[i : i + size]) for i in range(0, len(inputs), size)]
 
 
-def _open(folder: Path) -> tuple[Explainer, Any]:
-    """The explainer, and rows to exchange modalities with where there are several and the run has data."""
+def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
+    """The explainer, and rows to exchange modalities with if there are several and the run has data.
+
+    Raises:
+        ConfigError: a model is named for a run folder, which knows its own.
+    """
+    from sidelight.errors import ConfigError
     from sidelight.experiment import Run
     from sidelight.explainer import Explainer
 
     if not (folder / "config.yaml").is_file():
-        return Explainer.from_pretrained(folder), None
+        return Explainer.from_pretrained(folder, model), None
+    if model is not None:
+        raise ConfigError(
+            "--model goes with a scorer folder; a run folder knows its classifier. Leave it out."
+        )
     run = Run.open(folder)
     explainer = run.explainer()
     several = len(explainer.target.modalities) > 1
@@ -89,27 +118,45 @@ def _open(folder: Path) -> tuple[Explainer, Any]:
 
 
 def _explain_one(
-    explainer: Explainer, source: Any, index: int, out: Path, taken: list[str], others: Any
+    explainer: Explainer, source: tuple[str, ...], index: int, out: Path, others: Any, as_text: bool
 ) -> dict[str, Any]:
-    explanation = explainer.explain(source, others=others)
-    file = next((s for s in ([source] if isinstance(source, str) else source) if _is_file(s)), None)
-    stem = Path(file).stem if file else f"input-{index}"
-    picture, data = explanation.save(out / unused(stem, taken))
-    page = picture.with_suffix(".html")
-    explanation.save_html(page)
-    shown = source if isinstance(source, str) else " + ".join(source)
-    say(f"{shown}: {explanation.label} ({explanation.probability:.1%})   {picture}, {data.name}, {page.name}")
+    from sidelight.cli.outputs import free_stem
+
+    parts = [
+        _content(part, modality, as_text)
+        for part, modality in zip(source, explainer.target.modalities, strict=True)
+    ]
+    explanation = explainer.explain(parts[0] if len(parts) == 1 else tuple(parts), others=others)
+    explanation.meta["source"] = list(source)
+    file = None if as_text else next((part for part in source if is_file(part)), None)
+    stem = free_stem(out, Path(file).stem if file else f"input-{index}", list(source))
+    picture, data = explanation.save(stem)
+    page = explanation.save_html(Path(f"{stem}.html"))
+    say(
+        f"{' + '.join(source)}: {explanation.label} ({explanation.probability:.1%})   "
+        f"{picture}, {data.name}, {page.name}"
+    )
     for remark in _remarks(explanation):
         say(f"  {remark}")
     return {
         "name": picture.stem,
-        "input": source,
+        "input": source[0] if len(source) == 1 else list(source),
         "label": explanation.label,
         "probability": explanation.probability,
         "picture": str(picture),
         "data": str(data),
         "page": str(page),
     }
+
+
+def _content(part: str, modality: str, as_text: bool) -> str:
+    """What of an argument is explained: of a file with a text its content, else the argument itself."""
+    if modality != "text" or as_text or not is_file(part):
+        return part
+    from sidelight.cli.outputs import read_text_file
+
+    say(f"{part}: a file, read as text (--as-text takes the words themselves)")
+    return read_text_file(Path(part))
 
 
 def _remarks(explanation: Explanation) -> list[str]:
@@ -125,72 +172,9 @@ def _remarks(explanation: Explanation) -> list[str]:
     return found
 
 
-def _read_csv(path: Path, columns: list[str]) -> list[Any]:
-    import pandas as pd
-
-    from sidelight.errors import InputError
-    from sidelight.registry import nearest
-
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path} as a CSV with a header line: {error}") from error
-    for name in columns:
-        if name not in frame:
-            raise InputError(
-                f"{path} has no column {name!r}; it has {', '.join(map(str, frame))}."
-                f"{nearest(name, map(str, frame))} Name it: --column ..."
-            )
-    values = frame[columns].to_numpy().tolist()
-    return [tuple(row) if len(row) > 1 else row[0] for row in values]
-
-
-def _explain_table(explainer: Explainer, samples: Any, out: Path, batch_size: int) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    from sidelight.files import replace_file, write_json
-    from sidelight.ownership import own_folder
-
-    own_folder(out)
-    found = explainer.explain(samples, batch_size=batch_size, progress=True)
-    write_json(out / "explanations.json", [e.to_dict() for e in found])
-    rows = [_table_row(number, e) for number, e in enumerate(found)]
-    with replace_file(out / "explanations.csv") as tmp:
-        pd.DataFrame(rows).to_csv(tmp, index=False)
-    say(f"{len(rows)} rows explained: {out}/explanations.csv, explanations.json")
-    return rows
-
-
-def _table_row(number: int, explanation: Explanation) -> dict[str, Any]:
-    """One line of the CSV: the decision, and for texts the words that counted most."""
-    row: dict[str, Any] = {
-        "row": number,
-        "label": explanation.label,
-        "probability": round(explanation.probability, 6),
-        "truncated": bool(explanation.meta.get("truncated")),
-    }
-    for name, scores in explanation.scores.items():
-        shown = explanation.inputs[name]
-        if isinstance(shown, list):
-            best = sorted(zip(scores.tolist(), shown, strict=True), key=lambda pair: -pair[0])[:5]
-            row[f"{name}_top"] = " | ".join(
-                f"{word.strip()} {score:.2f}" for score, word in best if score > 0
-            )
-        row[f"{name}_mean_score"] = round(float(scores.mean()), 6)
-    return row
-
-
-def _is_file(source: str) -> bool:
+def is_file(source: str) -> bool:
+    """Whether ``source`` names a regular file; a text may be too long for a name, or hold a null character."""
     try:
         return Path(source).is_file()
-    except (OSError, ValueError):  # a text can be too long for a name, or hold a null character
+    except (OSError, ValueError):
         return False
-
-
-def unused(stem: str, taken: list[str]) -> str:
-    """``stem``, or ``stem-2``, ... where an earlier input of the same name took it."""
-    name, count = stem, 1
-    while name in taken:
-        count += 1
-        name = f"{stem}-{count}"
-    return name

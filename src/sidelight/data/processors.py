@@ -320,7 +320,7 @@ def _class_of(module: str, name: str) -> Any:
     return known
 
 
-def _defined(base: type, module: str, name: str) -> type | None:
+def _defined(base: type[Any], module: str, name: str) -> type[Any] | None:
     for cls in base.__subclasses__():
         if (cls.__module__, cls.__qualname__) == (module, name):
             return cls

@@ -1,0 +1,87 @@
+"""Names of what a command writes: never those of its inputs, nor of what somebody else wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from sidelight.errors import CheckpointError, InputError
+from sidelight.safe_output import for_file_name
+
+#: endings of the files that one explanation becomes
+ENDINGS = (".png", ".json", ".html")
+#: bytes of a file that is read as one text
+LARGEST_TEXT = 16 * 2**20
+#: endings of tables, which are no single text
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+
+
+def free_stem(out: Path, wanted: str, source: list[str]) -> Path:
+    """A path without ending in ``out``, under which an explanation of ``source`` may be written.
+
+    A name that is taken by something else gets a number: by a file of somebody else, by the explanation of another
+    input, or by the input itself. An earlier explanation of the same input is replaced.
+
+    Args:
+        out: folder; it need not exist.
+        wanted: made harmless as the name of a file.
+        source: the input, as it is kept in the explanation's ``meta["source"]``.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise CheckpointError(f"--out {str(out)!r} is a file or a link; name a folder.")
+    name = for_file_name(wanted)
+    taken = {p.name.lower() for p in out.iterdir()} if out.is_dir() else set()
+    for number in count(1):
+        stem = out / (name if number == 1 else f"{name}-{number}")
+        files = [Path(f"{stem}{ending}") for ending in ENDINGS]
+        if not any(f.name.lower() in taken for f in files) or _is_of(files, source):
+            return stem
+    raise AssertionError("numbers never end")
+
+
+def _is_of(files: list[Path], source: list[str]) -> bool:
+    """Whether ``files`` are an explanation of ours of the same input, and none of them is the input."""
+    from sidelight.ownership import may_replace
+
+    if any(_same(file, part) for file in files for part in source):
+        return False
+    return all(may_replace(file) for file in files) and _source_of(files[1]) == source
+
+
+def _same(file: Path, part: str) -> bool:
+    try:
+        return os.path.samefile(file, part)
+    except (OSError, ValueError):
+        return False
+
+
+def _source_of(data: Path) -> Any:
+    try:
+        return json.loads(data.read_text(encoding="utf-8"))["meta"]["source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_text_file(path: Path) -> str:
+    """The text in a file.
+
+    Raises:
+        InputError: it is a table, too large, or no UTF-8.
+    """
+    if path.suffix.lower() in _TABLES:
+        raise InputError(
+            f"{path} is a table; explain its rows with --{path.suffix[1:].lower().replace('tsv', 'csv')}."
+        )
+    if path.stat().st_size > LARGEST_TEXT:
+        raise InputError(
+            f"{path} has {path.stat().st_size / 2**20:.0f} MB; a text may have {LARGEST_TEXT // 2**20}."
+        )
+    try:
+        return path.read_text(encoding="utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}).") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}.") from error

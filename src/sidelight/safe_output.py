@@ -1,0 +1,83 @@
+"""Texts of others made harmless where they are shown: on a terminal, in a table, in the name of a file.
+
+Labels, file names, column names and texts come from users, data sets and hubs. Printed raw they may move the cursor,
+change the title of a window, start a formula in a spreadsheet, or leave the folder.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+#: the longest name of a file that we make, in bytes, so that endings still fit
+LONGEST_NAME = 120
+#: names that Windows keeps for devices
+_DEVICES = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
+#: endings that writers of ours would take for the kind of file
+_ENDINGS = re.compile(r"\.(png|svg|pdf|html?|json)$", re.IGNORECASE)
+#: what a spreadsheet takes for the beginning of a formula
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def for_terminal(text: Any) -> str:
+    """``text`` with everything that a terminal would act on written out, e.g. ``\\x1b`` for an escape character.
+
+    Line breaks and tabs within it are written out too. Letters of all scripts stay.
+
+    Example:
+        >>> for_terminal("a\\x1b[31mb")
+        'a\\\\x1b[31mb'
+    """
+    return "".join(c if _is_harmless(c) else _written_out(c) for c in str(text))
+
+
+def for_lines(text: Any) -> str:
+    """As :func:`for_terminal`, but line breaks and tabs of our own layout stay."""
+    return "".join(c if c in "\n\t" or _is_harmless(c) else _written_out(c) for c in str(text))
+
+
+def _is_harmless(character: str) -> bool:
+    # Cc: control, Cf: format (bidirectional marks, zero width), Cs: lone surrogates, Co and Cn: no letters, Zl, Zp: breaks
+    return (
+        unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        or character in "\u200d\u200c"
+    )
+
+
+def _written_out(character: str) -> str:
+    code = ord(character)
+    if character in "\n\t\r":
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[character]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def for_csv(value: Any) -> Any:
+    """A cell of a table that no spreadsheet takes for a formula: a text that begins like one gets an apostrophe.
+
+    Numbers, flags and ``None`` stay as they are. Lone surrogates, which UTF-8 cannot hold, become U+FFFD.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    text = "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in str(value)).replace(
+        "\x00", "\ufffd"
+    )
+    return "'" + text if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", text) is not None
+
+
+def for_file_name(text: Any, instead: str = "input") -> str:
+    """A name for a file, without an ending, made of ``text``: no separators, no control characters, not too long.
+
+    Args:
+        text: any text, e.g. the stem of another file.
+        instead: where nothing is left of it.
+    """
+    plain = re.sub(r"[^\w .()\[\]-]", "_", unicodedata.normalize("NFC", str(text)))
+    plain = _ENDINGS.sub(r"_\1", plain).strip(" .")
+    while len(plain.encode("utf-8")) > LONGEST_NAME:
+        plain = plain[:-1]
+    return f"_{plain}" if _DEVICES.match(plain) else plain or instead

@@ -18,9 +18,9 @@ from sidelight.targets.base import TargetModel
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.reference import coarsest, logits_alone
 from sidelight.targets.text import TextTarget
-from sidelight.targets.wrappers import float_type
+from sidelight.targets.wrappers import float_type, precision_of
 from sidelight.types import Inputs
-from sidelight.weights import WeightWatch
+from sidelight.weights import WeightWatch, shapes_hash
 
 if TYPE_CHECKING:
     from sidelight.checkpoint import SavedScorer
@@ -251,12 +251,22 @@ def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: 
     message = (
         f"this scorer was trained beside {saved.target_name!r} (weights {saved.fingerprint}); "
         f"the model given, {target.name!r}, has weights {found}. Its maps may mean nothing here: "
-        "load the original classifier, or fit a new scorer. If they are the same weights in another form (another "
-        "precision, quantised), pass check='warn'."
+        f"load the original classifier, or fit a new scorer. {_likeness(target, saved)}"
     )
     if check == "error":
         raise TargetMismatchError(message)
     log.warning("%s", message)
+
+
+def _likeness(target: TargetModel, saved: SavedScorer) -> str:
+    """What the layers of both models tell, and how to go on if their weights are the same after all."""
+    there, now = saved.target.get("precision"), precision_of(target.model)
+    if saved.target.get("shapes") == shapes_hash(target.model) and there != now:
+        return (
+            f"Both have the same architecture, trained beside {there} and given in {now}. If they are the same weights "
+            "in another precision, pass check='warn'."
+        )
+    return "If they are the same weights in another form (another precision, quantised), pass check='warn'."
 
 
 class WatchedWeights:

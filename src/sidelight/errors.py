@@ -6,6 +6,8 @@ would naturally catch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class SidelightError(Exception):
     """Base of every error that sidelight raises on purpose."""
@@ -13,6 +15,28 @@ class SidelightError(Exception):
 
 class InputError(SidelightError, ValueError):
     """Data given to a public function cannot be used as it is."""
+
+
+class NotFiniteError(InputError):
+    """A model or a scorer gave NaN or infinity where a number is needed.
+
+    Args:
+        what: what is not finite, e.g. "the model's output".
+        samples: numbers of the samples, counted from 0.
+        advice: what to do.
+
+    Attributes:
+        samples: as given.
+    """
+
+    def __init__(self, what: str, samples: Sequence[int] = (), advice: str = "") -> None:
+        self.what, self.samples, self.advice = what, tuple(samples), advice
+        where = f" for sample(s) {list(samples[:8])}" if samples else ""
+        super().__init__(f"{what} holds NaN or infinite values{where}. {advice}".rstrip())
+
+    def numbered(self, names: Sequence[int]) -> NotFiniteError:
+        """The same error, where the i-th sample is known to its reader as ``names[i]``."""
+        return NotFiniteError(self.what, [names[i] for i in self.samples], self.advice)
 
 
 class InputTypeError(SidelightError, TypeError):

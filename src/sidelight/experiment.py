@@ -233,7 +233,7 @@ class Run:
 
     def _facts(self) -> dict[str, Any]:
         path = self.folder / "fit.json"
-        found = read_json(path) if path.is_file() else {"target": {}, "scorers": {}}
+        found = read_json(path, finite=True) if path.is_file() else {"target": {}, "scorers": {}}
         if not (
             isinstance(found, dict) and all(isinstance(found.get(k), dict) for k in ("target", "scorers"))
         ):
@@ -292,11 +292,11 @@ class Run:
     @property
     def facts(self) -> dict[str, Any]:
         """Facts of target and scorers; raises :class:`CheckpointError` before ``fit``."""
-        return dict(read_json(self.folder / "fit.json"))
+        return dict(read_json(self.folder / "fit.json", finite=True))
 
     def results(self) -> dict[str, Any]:
         """What ``evaluate`` wrote; raises :class:`CheckpointError` before it."""
-        return dict(read_json(self.results_folder / "results.json"))
+        return dict(read_json(self.results_folder / "results.json", finite=True))
 
 
 def as_json(value: Any) -> str:

@@ -111,13 +111,15 @@ class Explainer:
             check: before training, a few rows are shown to the model through sidelight and by itself with its own
                 processor. Where the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to leave the check out.
             options: fields of the three settings, or options of the target family (``layers=...``, and
-                ``class_names=[...]`` for a model that does not name its classes).
+                ``class_names=[...]`` for a model that does not name its classes). ``output="sigmoid"`` or
+                ``"probabilities"`` says what the model's output means (:mod:`sidelight.verdict`).
 
         Raises:
             InputError: no data, or data the model cannot take; the message says which row.
             ConfigError: an option is unknown, of another type or out of range.
             CollapseError: training produced constant maps.
-            UnsupportedTargetError: the model gives no hidden states.
+            UnsupportedTargetError: the model gives no hidden states, or does not choose one of several classes.
+            NotFiniteError: the model's output, or the loss, holds NaN or infinity.
             SelfCheckError: the model sees something else through sidelight than by itself.
             ConfigError: ``output_dir`` holds another training.
             ForeignFileError: it holds files of somebody else that have the names of ours; they stay.

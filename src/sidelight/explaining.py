@@ -10,7 +10,14 @@ from typing import Any, Literal
 from sidelight.data.collate import alone
 from sidelight.data.rows import Rows
 from sidelight.data.sources import Stream
-from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, TargetMismatchError
+from sidelight.errors import (
+    ConfigError,
+    InputError,
+    InputTypeError,
+    NotFiniteError,
+    SidelightError,
+    TargetMismatchError,
+)
 from sidelight.explanation import Explanation
 
 #: what happens to a row that cannot be explained
@@ -133,8 +140,15 @@ def _alone(number: int, row: Any, explain: ExplainBlock, errors: Errors) -> Answ
         if not _is_of_a_row(error, errors):
             raise
         if errors == "raise":
-            raise type(error)(_numbered_words(number, str(error))) from error
+            raise _numbered_error(number, error) from error
         return _failure(number, error, row)
+
+
+def _numbered_error(number: int, error: Exception) -> Exception:
+    """An error about a batch of one sample, as one about the sample ``number`` of the data."""
+    if isinstance(error, NotFiniteError):
+        return error.numbered([number])
+    return type(error)(_numbered_words(number, str(error)))
 
 
 def _numbered_words(number: int, message: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidelight.errors import CheckpointError, InputError
-from sidelight.files import as_utf8, file_path
+from sidelight.explanation_checks import (
+    class_of,
+    probabilities_of,
+    probability_of,
+    real_numbers,
+    require_known,
+    unit_scores,
+    words,
+)
+from sidelight.files import as_utf8, file_path, no_number
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
     from matplotlib.axes import Axes
@@ -39,7 +49,8 @@ class Explanation:
         meta: anything else that is plain data; saved along.
 
     Raises:
-        InputError: scores are not finite or outside [0, 1], or do not fit their input.
+        InputError: scores are not finite or outside [0, 1]; probabilities are no probabilities; the prediction
+            is no class; a name is no string.
     """
 
     scores: Mapping[str, np.ndarray]
@@ -60,14 +71,20 @@ class Explanation:
             raise InputError(
                 f"no display input for {', '.join(missing)}; give inputs={{{missing[0]!r}: ...}}."
             )
-        self.scores = {name: _unit_scores(name, values) for name, values in self.scores.items()}
+        self.scores = {name: unit_scores(name, values) for name, values in self.scores.items()}
         self.inputs = {
-            name: [str(token) for token in value] if _is_text(value) else np.asarray(value, dtype=np.float32)
+            name: [str(token) for token in value]
+            if _is_text(value)
+            else real_numbers(f"the {name} shown", value)
             for name, value in self.inputs.items()
         }
-        self.prediction, self.probability = int(self.prediction), float(self.probability)
         if self.probabilities is not None:
-            self.probabilities = np.asarray(self.probabilities, dtype=np.float32)
+            self.probabilities = probabilities_of(self.probabilities)
+        self.prediction = class_of(self.prediction, self.probabilities)
+        self.probability = probability_of(self.probability)
+        self.label, self.method, self.target = (
+            words(name, getattr(self, name)) for name in ("label", "method", "target")
+        )
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -132,7 +149,10 @@ class Explanation:
         return Path(path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; arrays become nested lists (scores to 6 digits, inputs to 4)."""
+        """Plain values for JSON; arrays become nested lists (scores to 6 digits, inputs to 4).
+
+        A number in ``meta`` that is NaN or infinite becomes ``None``, as JSON has no such numbers.
+        """
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -155,12 +175,9 @@ class Explanation:
         """Inverse of :meth:`to_dict`; unknown keys are ignored.
 
         Raises:
-            CheckpointError: keys are missing or of the wrong kind.
+            CheckpointError: keys are missing or of the wrong kind, values are impossible, or a newer sidelight wrote it.
         """
-        if values.get("format") != FORMAT:
-            raise CheckpointError(
-                f"this is not a saved explanation: expected format {FORMAT!r}, got {values.get('format')!r}."
-            )
+        require_known(values, FORMAT, VERSION)
         names = (
             "scores",
             "inputs",
@@ -173,8 +190,8 @@ class Explanation:
         )
         try:
             return cls(**{name: values[name] for name in names}, meta=dict(values.get("meta") or {}))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"the saved explanation is damaged: {error!r}.") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise CheckpointError(f"the saved explanation is damaged: {error!r:.300}.") from error
 
     def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
         """Write ``<path>.png`` and ``<path>.json``, each complete or not at all.
@@ -192,7 +209,7 @@ class Explanation:
         from sidelight.viz.export import to_png, write_atomic
 
         picture, data = _paths(path)
-        content = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        content = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         write_atomic({picture: to_png(self.plot()), data: as_utf8(content)})
         return picture, data
 
@@ -205,7 +222,7 @@ class Explanation:
         """
         data = _paths(path)[1]
         try:
-            values = json.loads(data.read_text(encoding="utf-8"))
+            values = json.loads(data.read_text(encoding="utf-8"), parse_constant=no_number)
         except OSError as error:
             raise CheckpointError(f"cannot read {data}: {error.strerror or error}.") from error
         except ValueError as error:
@@ -218,19 +235,6 @@ class Explanation:
         maps = ", ".join(f"{name} {'×'.join(map(str, v.shape))}" for name, v in self.scores.items())
         by = f"{self.method} on {self.target}" if self.target else self.method
         return f"Explanation({self.label!r} {self.probability:.1%}, {maps}, by {by})"
-
-
-def _unit_scores(name: str, values: Any) -> np.ndarray:
-    scores = np.asarray(values, dtype=np.float32)
-    if scores.size == 0 or not np.isfinite(scores).all():
-        raise InputError(f"{name} scores must be finite and not empty; got shape {scores.shape}.")
-    low, high = float(scores.min()), float(scores.max())
-    if low < -1e-5 or high > 1 + 1e-5:
-        raise InputError(
-            f"{name} scores must lie in [0, 1]; got {low:.4g} to {high:.4g}. "
-            "Min-max a signed attribution first (sidelight.viz.base.unit_range)."
-        )
-    return scores.clip(0.0, 1.0)
 
 
 def _is_text(value: Any) -> bool:
@@ -248,7 +252,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set)):
         return [_plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
-        return value.tolist()
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such number
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 

@@ -6,6 +6,7 @@ No writer here replaces what sidelight did not write (:mod:`sidelight.ownership`
 from __future__ import annotations
 
 import json
+import math
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -88,14 +89,36 @@ def as_utf8(text: str) -> bytes:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as indented JSON atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write ``value`` as indented JSON atomically; NaN and infinity, which JSON has not, become ``null``."""
+    text = json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read JSON; raises :class:`CheckpointError` where it is missing or corrupt."""
+def without_nan(value: Any) -> Any:
+    """Plain values with ``None`` in place of numbers that are NaN or infinite."""
+    if isinstance(value, dict):
+        return {k: without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def no_number(word: str) -> Any:
+    """For ``json.loads(..., parse_constant=no_number)``: refuse ``NaN`` and ``Infinity``, which are no JSON."""
+    raise ValueError(f"it holds {word}, which is no number")
+
+
+def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
+    """Read JSON; raises :class:`CheckpointError` where it is missing or corrupt.
+
+    Args:
+        path: of the file.
+        finite: whether ``NaN`` and ``Infinity``, which are no JSON, are refused. Earlier versions wrote them where
+            a number is not defined.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=no_number) if finite else json.loads(text)
     except FileNotFoundError as error:
         raise CheckpointError(f"no file {path}.") from error
     except (OSError, ValueError) as error:

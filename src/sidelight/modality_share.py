@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import ConfigError, InputError
+from sidelight.finite import require_finite_logits
 from sidelight.targets.base import TargetModel
 from sidelight.types import Inputs
+from sidelight.verdict import probabilities
 
 #: a modality counts as needed where losing it costs at least so much confidence on average
 NEEDED = 0.1
@@ -106,7 +108,9 @@ def modality_shares(
         for draw in picks.T:
             lent = {k: v[draw.to(v.device)] for k, v in others.items()}
             mixed = target.exchange(inputs, lent, gone)
-            p = target.forward(mixed, target.features(mixed)).float().softmax(-1)
+            logits = target.forward(mixed, target.features(mixed))
+            require_finite_logits(logits, f"with another sample's {', '.join(gone)}")
+            p = probabilities(logits)
             total += p.gather(1, classes[:, None]).squeeze(1).double().cpu()
         worth[kept] = total / draws
     return [_share(names, {k: float(v[i]) for k, v in worth.items()}, draws) for i in range(size)]

@@ -18,7 +18,8 @@ from sidelight.data.collate import Collator, RowReader
 from sidelight.data.holdout import spread
 from sidelight.data.rows import NumberedRows, Rows
 from sidelight.data.workers import words_of_workers
-from sidelight.errors import CollapseError, ConfigError, InputError
+from sidelight.errors import CollapseError, ConfigError, InputError, NotFiniteError
+from sidelight.finite import require_finite_loss
 from sidelight.masking import complement, pair_fills
 from sidelight.objective import (
     ObjectiveTerms,
@@ -36,9 +37,11 @@ from sidelight.surroundings import training_surroundings
 from sidelight.targets import TargetModel
 from sidelight.targets.chance import SOME, chance_doubt, labelled_logits
 from sidelight.targets.removal import blind_fills, granted_classes
+from sidelight.targets.verdict_check import name_bad_rows
 from sidelight.training_folder import best_checkpoint, claim_folder, is_finished, require_own_training
 from sidelight.training_identity import training_identity
 from sidelight.types import Encoding, Inputs, Scores
+from sidelight.verdict import probabilities
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +82,7 @@ class ScorerObjective(nn.Module):
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
         """``{"loss": scalar, ...}`` plus detached batch means of every term."""
         terms, scores, encoding = self.terms(inputs, labels)
+        require_finite_loss(vars(terms))
         mask = encoding.feature_mask
         constant = {m: is_constant(s, mask[m]).float() for m, s in scores.items()}
         mean = torch.stack([masked_mean(s, mask[m]) for m, s in scores.items()]).mean(0)
@@ -148,7 +152,7 @@ class ScorerObjective(nn.Module):
 
         def probability(masks: Scores, index: Tensor) -> Tensor:
             rows, fill = (take_rows(part, index, len(goal)) for part in (inputs, values))
-            return (target.classify(rows, masks, fill).float().softmax(-1) * goal[index]).sum(-1)
+            return (probabilities(target.classify(rows, masks, fill)) * goal[index]).sum(-1)
 
         whole = (encoding.probabilities * goal).sum(-1)
         return coalition_loss(
@@ -238,6 +242,7 @@ def train_scorer(
         BusyFolderError: another process or thread trains there.
         CheckpointError: the disk refused; what was saved before is whole, and the same call goes on from it.
         InputError: a data set is empty.
+        NotFiniteError: the model's output or the loss holds NaN or infinity.
     """
     from safetensors.torch import load_file
 
@@ -271,6 +276,10 @@ def train_scorer(
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
                 seconds = trainer.csv_log.seconds
             metrics = trainer.evaluate()
+    except NotFiniteError as error:
+        if error.samples:  # they are numbered within a shuffled batch
+            name_bad_rows(target, {"train": train, "eval": evaluation}, collate, config.batch_size)
+        raise
     finally:
         bar.stop()
     warn_if_lost(metrics)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from sidelight.verdict import probabilities
+
 #: What the model itself takes, e.g. ``{"pixel_values": [B,C,H,W]}``.
 Inputs = Mapping[str, Tensor]
 #: Modality name -> the differentiable input: image ``[B,C,H,W]``, text ``[B,T,D]``.
@@ -20,7 +22,7 @@ class Encoding:
     """What one clean pass of the target leaves behind.
 
     Attributes:
-        logits: ``[B, K]``.
+        logits: ``[B, K]`` of classes of which one is true (:mod:`sidelight.verdict`).
         states: per modality the intermediate activations a scorer reads, shallow to deep;
             image ``[B, C_i, h_i, w_i]``, text ``[B, T, D]``.
         feature_mask: per modality a boolean tensor of the scores' shape, true where a
@@ -38,7 +40,7 @@ class Encoding:
     @property
     def probabilities(self) -> Tensor:
         """``[B, K]`` softmax of the logits, in float32."""
-        return self.logits.float().softmax(-1)
+        return probabilities(self.logits)
 
     @property
     def prediction(self) -> Tensor:

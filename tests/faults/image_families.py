@@ -32,6 +32,19 @@ _VISION = {
 SMALL: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("beit", "data2vec-vision", "deit", "dinov2", "dinov2_with_registers", "ijepa", "vit", "vit_msn"), _TRANSFORMER),
     **dict.fromkeys(("clip", "metaclip_2", "siglip"), _VISION),
+    "shieldgemma2": {
+        "vision_config": {**_TRANSFORMER},
+        "text_config": {
+            "hidden_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "intermediate_size": 32,
+            "vocab_size": 64,
+        },
+        "mm_tokens_per_image": 16,
+    },
     "siglip2": {**_VISION, "vision_config": {**_TRANSFORMER, "num_patches": 64}},
     "bit": {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1], "num_groups": 4},
     "convnext": {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1], "image_size": 64},
@@ -84,7 +97,16 @@ def build(kind: str, name: str, **more: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = getattr(transformers, name)(config).eval()
-        for module in model.modules():  # small random weights let the picture fade away layer by layer
-            if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight)
-        return model
+        return _lively(model)
+
+
+def _lively(model: Any) -> Any:
+    """``model`` with statistics of its own: with small random weights the picture fades away layer by layer."""
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the mean of what it saw
+        norm.train()
+    if norms:
+        with torch.no_grad():
+            model(pixel_values=torch.randn(8, 3, 64, 64))
+    return model.eval()

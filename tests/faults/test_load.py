@@ -408,7 +408,6 @@ DAMAGE: list[Callable[[dict[str, Any]], Any]] = [
     lambda c: c["target"].update(processor=3),
     lambda c: c.update(spec={"states": 3}),
     lambda c: c["spec"]["states"]["text"][0].update(channels="many"),
-    lambda c: c["spec"]["states"]["text"][0].update(grid=[1]),
     lambda c: c["spec"]["states"]["text"][0].update(channels=-1),
     lambda c: c["scorer"].update(relu="no"),
     lambda c: c["scorer"].update(decoder={"smell": {}}),

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sidelight.baselines.base import Job, Rival, class_output, register, stream
 from sidelight.errors import ConfigError
+from sidelight.verdict import probabilities
 
 #: default window on a grid: each side holds so many
 WINDOWS_PER_SIDE = 7
@@ -49,7 +50,7 @@ class Perturbation(Rival):
         return self._read(logits, job.classes.repeat_interleave(count)).view(job.size, count)
 
     def _read(self, logits: Tensor, classes: Tensor) -> Tensor:
-        return class_output(logits.float().softmax(-1) if self.output == "probability" else logits, classes)
+        return class_output(probabilities(logits) if self.output == "probability" else logits, classes)
 
     def _masks_per_batch(self, job: Job) -> int:
         return max(1, self.internal_batch // job.size)

@@ -32,7 +32,7 @@ def make_probe(target: TargetModel, batch: EvalBatch, settings: EvalSettings) ->
         raise InputError(f"sample ids must be distinct, they seed every draw; got {list(batch.ids)[:8]}...")
     seeds = [sample_seed(settings.seed, i) for i in batch.ids]
     confidence = PROTOCOLS[settings.protocol].confidence_of(target.modalities)
-    return Probe(target, batch.inputs, seeds, settings.forward_batch, confidence)
+    return Probe(target, batch.inputs, seeds, settings.forward_batch, confidence, batch.ids)
 
 
 class View(NamedTuple):
@@ -99,6 +99,8 @@ def evaluate_batch(
     settings = settings or EvalSettings()
     protocol = PROTOCOLS[settings.protocol]
     probe = probe or make_probe(target, batch, settings)
+    if any(s.is_complex() for s in scores.values()):
+        raise InputError(f"{method!r} gives complex scores; give real ones, e.g. scores.abs().")
     scores = {name: s.detach().to(probe.clean.device).float() for name, s in scores.items()}
     result = BatchResult([], [])
     for group in settings.groups or [tuple(target.modalities)]:

@@ -57,7 +57,9 @@ def training_seconds(model: str) -> float | None:
     facts = Path(model) / "fit.json"
     if not facts.is_file():
         return None
-    found = [s["train_runtime"] for s in read_json(facts)["scorers"].values() if "train_runtime" in s]
+    found = [
+        s["train_runtime"] for s in read_json(facts, finite=True)["scorers"].values() if "train_runtime" in s
+    ]
     return sum(found) / len(found) if found else None
 
 

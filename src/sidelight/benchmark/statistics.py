@@ -63,11 +63,16 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
     ``ci95`` speak of samples; ``seed_sd`` is the standard deviation of the seeds' means.
     Undefined (NaN) values are left out and ``n`` counts the rest. A column ``protocol`` is kept.
 
+    Raises:
+        InputError: columns are missing, or a value is infinite.
+
     Returns:
         Columns dataset, modality, method, reduction, fill, granularity, metric, mean, sd,
         ci95 (``[lo, hi]``), n, seeds (how many), seed_sd (NaN for fewer than two).
     """
     _require(rows, (*KEYS, "sample", "value"))
+    if np.isinf(rows["value"].to_numpy(np.float64)).any():
+        raise InputError("rows hold infinite values, which no metric gives; measure them again.")
     lines = []
     for key, group in rows.dropna(subset=["value"]).groupby(list(KEYS), sort=False):
         values = group.groupby("sample")["value"].mean().to_numpy()

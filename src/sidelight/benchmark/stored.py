@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sidelight.benchmark.statistics import KEYS
 from sidelight.errors import CheckpointError, InputError
 from sidelight.files import read_json
 from sidelight.metrics.protocols import DEFAULT
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,12 @@ def read_run(folder: str | Path) -> StoredRun:
     for name in ("scores.parquet", "results.json"):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} has no {name}: run `sidelight evaluate {folder}` first.")
-    facts = read_json(folder / "results.json")
+    facts = read_json(folder / "results.json", finite=True)
     rows = _table(folder / "scores.parquet", (*KEYS, "sample", "value"))
     path = folder / "curves.parquet"
     curves = _table(path, ()) if path.is_file() else pd.DataFrame()
     dataset = str(facts["dataset"])
+    require_defined(rows, folder / "scores.parquet")
     rows = rows.assign(dataset=dataset, value=rows["value"].astype(float))  # float32 on disk
     name, protocol = str(facts["name"]), str(facts.get("protocol", DEFAULT))
     name += "" if protocol == DEFAULT else f", {protocol}"  # one run may be measured under several
@@ -82,6 +87,29 @@ def read_runs(folders: Sequence[str | Path]) -> list[StoredRun]:
             f"two runs are named {doubled[0]!r}; a table needs names that differ. Was a folder given twice?"
         )
     return runs
+
+
+def require_defined(rows: pd.DataFrame, place: str | Path) -> None:
+    """Refuse stored values that are infinite, and say how many are not defined: those are left out of every mean.
+
+    Args:
+        rows: with the columns ``metric`` and ``value``.
+        place: where they lie, for messages.
+
+    Raises:
+        CheckpointError: a value is infinite.
+    """
+    values = rows["value"].astype(float)
+    bad = sorted(set(rows["metric"][np.isinf(values)].astype(str)))
+    if bad:
+        raise CheckpointError(
+            f"{place} holds infinite values of {', '.join(bad)}, which no metric gives: it is damaged. Restore it, or "
+            "run `sidelight evaluate` again."
+        )
+    undefined = rows["metric"][values.isna()].astype(str).value_counts()
+    if len(undefined):
+        told = ", ".join(f"{name} {count}" for name, count in undefined.items())
+        log.warning("%s: values that are not defined (NaN) are left out: %s of %d.", place, told, len(rows))
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from sidelight.data.rows import NumberedRows, Rows
 from sidelight.data.sources import VALIDATION, rows_of, split_named
 from sidelight.errors import ConfigError, InputError
 from sidelight.targets.base import TargetModel
+from sidelight.targets.verdict_check import check_verdict
 
 #: rows that are looked at where looking at all of them costs too much
 SOME = 200
@@ -99,14 +100,14 @@ def _readers(
 
 
 def class_count(target: TargetModel, rows: Rows, reader: RowReader) -> int:
-    """How many classes the model tells apart, by one pass over the first row.
+    """How many classes the model tells apart, by one pass over the first rows.
 
     Raises:
+        UnsupportedTargetError: it does not choose one of several classes (:mod:`sidelight.verdict`).
         ConfigError: other than the number of ``class_names``.
     """
-    batch = Collator(target, {rows.name: reader})(list(NumberedRows(rows.pick([0]))))
-    batch.pop("labels", None)
-    count = int(target.encode(target.to_device(batch)).logits.shape[-1])
+    collate = Collator(target, {rows.name: reader})
+    count = int(check_verdict(target, NumberedRows(rows), collate).shape[-1])
     if target.class_names and len(target.class_names) != count:
         raise ConfigError(
             f"class_names holds {len(target.class_names)} names, but the model tells {count} classes apart: give one "

@@ -254,6 +254,15 @@ def check_labels(
     return [reader(label, place) for label, place in zip(labels, where, strict=True)]
 
 
+def is_multi_hot(label: Any) -> bool:
+    """Whether ``label`` says of each of several labels whether it holds: zeros and ones, other than a single one."""
+    if not isinstance(label, (list, tuple, np.ndarray, Tensor)):
+        return False
+    values = label.tolist() if isinstance(label, (np.ndarray, Tensor)) else list(label)
+    flags = isinstance(values, list) and len(values) > 1 and all(v in (0, 1) for v in values)
+    return flags and sum(values) != 1
+
+
 def _instead(label: Any) -> str:
     if isinstance(label, (list, tuple, np.ndarray, Tensor)):
         values = (
@@ -262,6 +271,11 @@ def _instead(label: Any) -> str:
         numbers = [label_number(v) for v in values]
         if sorted(n if n is not None else -1 for n in numbers) == [0] * (len(numbers) - 1) + [1]:
             return f"a one-hot list. Give the number of the class, here {numbers.index(1)}."
+        if is_multi_hot(label):
+            return (
+                "a list of zeros and ones, as for independent labels. Maps for independent labels are not there yet: "
+                "give a classifier of which one class is true, and the integer index of that class."
+            )
         return "a list. A label must be the integer index of one class, or its name."
     return "a label must be the integer index of a class, or its name."
 

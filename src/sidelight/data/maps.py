@@ -198,6 +198,8 @@ def _list_values(file: Path, key: int, scalar: Any) -> np.ndarray:
 def _check(file: Path, modality: str, found: dict[int, np.ndarray]) -> None:
     """Make every map float32, and refuse what is no number."""
     for key, values in found.items():
+        if np.asarray(values).dtype.kind == "c":
+            raise InputError(f"{file}: the map of id {key} holds complex numbers; give real scores.")
         try:
             found[key] = np.asarray(values, dtype=np.float32)
         except (TypeError, ValueError) as error:

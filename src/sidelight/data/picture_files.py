@@ -178,7 +178,12 @@ def _require_bytes(count: int, what: str) -> None:
 
 def _decode(file: IO[bytes], what: str) -> Image.Image:
     try:
+        for width, height in _promised(file):
+            require_pixels(width, height, what)
+        file.seek(0)
         image: Image.Image = Image.open(file, formats=[f for f in FORMATS if _known(f)])
+    except SidelightError:
+        raise
     except UnidentifiedImageError as error:
         raise _unreadable(what, _kind_of(file)) from error
     except Image.DecompressionBombError as error:
@@ -223,23 +228,31 @@ def _loaded(image: Image.Image, what: str) -> Image.Image:
 
 def _declared(image: Image.Image) -> list[tuple[int, int]]:
     """Sizes that the header promises: of the picture, and of what is decoded on the way to it."""
-    sizes = [image.size]
     tags = getattr(image, "tag_v2", None)
     if image.format == "TIFF" and tags is not None:
-        sizes.append((int(tags.get(322, 0)), int(tags.get(323, 0))))  # tile width and length
-    if image.format == "ICO":
-        sizes += _icon_sizes(image)
-    return sizes
+        return [image.size, (int(tags.get(322, 0)), int(tags.get(323, 0)))]  # tile width and length
+    return [image.size]
 
 
-def _icon_sizes(image: Any) -> list[tuple[int, int]]:
+def _promised(file: IO[bytes]) -> list[tuple[int, int]]:
+    """Sizes of what Pillow decodes or makes room for as soon as it opens a file: icons, and the canvas of a WebP."""
+    head = file.read(30)
+    if head.startswith(b"\0\0\1\0"):
+        return _icon_sizes(file, struct.unpack("<H", head[4:6])[0])
+    if head[8:16] == b"WEBPVP8X" and len(head) == 30:
+        return [tuple(1 + int.from_bytes(head[i : i + 3], "little") for i in (24, 27))]  # type: ignore[list-item]
+    return []
+
+
+def _icon_sizes(file: IO[bytes], count: int) -> list[tuple[int, int]]:
     # An icon's directory says at most 256×256; what counts is the header of each picture in it.
+    file.seek(6)
+    directory = file.read(16 * count)
     sizes = []
-    file = image.ico.buf
-    for entry in image.ico.entry:
-        file.seek(entry.offset)
+    for (offset,) in struct.iter_unpack("<12xI", directory[: len(directory) // 16 * 16]):
+        file.seek(offset)
         head = file.read(24)
-        if head.startswith(_PNG):
+        if head.startswith(_PNG) and len(head) == 24:
             sizes.append(struct.unpack(">II", head[16:24]))
         elif len(head) >= 12:
             width, height = struct.unpack("<ii", head[4:12])

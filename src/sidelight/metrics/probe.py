@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from sidelight.batch import take_rows
-from sidelight.errors import ConfigError, InputError
+from sidelight.errors import ConfigError, InputError, NotFiniteError
+from sidelight.finite import require_finite_logits
 from sidelight.metrics.layout import Layout
 from sidelight.registry import Registry
 from sidelight.targets.base import TargetModel
 from sidelight.types import Inputs, Scores
+from sidelight.verdict import probabilities
 
 #: ``[B, K]`` float32 logits -> ``[B, K]``: how sure a model is of each class, by name.
 CONFIDENCES: Registry[Callable[[Tensor], Tensor]] = Registry("confidence")
-CONFIDENCES.add("probability", lambda logits: logits.softmax(-1))
+CONFIDENCES.add("probability", probabilities)
 CONFIDENCES.add("logit", lambda logits: logits)
 
 
@@ -32,6 +34,7 @@ class Probe:
         seeds: one integer per sample, for random fills.
         forward_batch: masked copies that go through the target together.
         confidence: a name in :data:`CONFIDENCES`.
+        ids: what the samples are called in messages; default: their place in the batch.
 
     Attributes:
         size: B.
@@ -40,6 +43,7 @@ class Probe:
 
     Raises:
         InputError: ``inputs`` are not what the target takes, or seeds do not fit them.
+        NotFiniteError: the model's output holds NaN or infinity, here or under a mask later.
         ConfigError: ``forward_batch`` below 1.
     """
 
@@ -50,6 +54,7 @@ class Probe:
         seeds: Sequence[int],
         forward_batch: int = 128,
         confidence: str = "probability",
+        ids: Sequence[int] | None = None,
     ) -> None:
         if forward_batch < 1:
             raise ConfigError(f"forward_batch must be at least 1; got {forward_batch}.")
@@ -74,7 +79,16 @@ class Probe:
             encoded = [target.encoded(self._take(self.inputs, r)) for r in chunks]
         # apart from the inputs, which rivals get to see and to change
         self._encoded = {k: torch.cat([e[k] for e in encoded]) for k in encoded[0]}
-        self.clean, self.classes = self._sure(torch.cat(logits).float()).max(-1)
+        self._ids = list(range(self.size) if ids is None else ids)
+        clean = torch.cat(logits).float()
+        self._require_finite(clean, range(self.size))
+        self.clean, self.classes = self._sure(clean).max(-1)
+
+    def _require_finite(self, logits: Tensor, samples: Sequence[int], where: str = "") -> None:
+        try:
+            require_finite_logits(logits, where)
+        except NotFiniteError as error:
+            raise error.numbered([self._ids[i] for i in samples]) from None
 
     def _take(self, tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
         return take_rows(tensors, rows, self.size)
@@ -107,6 +121,7 @@ class Probe:
                 logits = self.target.classify(
                     self._take(inputs, chunk), masks(part), self._take(values, chunk)
                 )
+                self._require_finite(logits, chunk.tolist(), f"of an input masked under fill {fill!r}")
                 out[part] = self._sure(logits.float()).gather(1, self.classes[chunk, None]).squeeze(1)
         return out
 

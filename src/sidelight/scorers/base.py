@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sidelight.errors import ConfigError, InputError
 from sidelight.field_checks import Flag, Options, check_fields
+from sidelight.finite import require_finite_scores
 from sidelight.registry import Registry, nearest
 from sidelight.scorers.head import ScoreHead
 from sidelight.types import Encoding, TargetSpec
@@ -83,7 +84,12 @@ class Scorer(nn.Module):
         return self.score(self.raw(encoding), encoding.feature_mask)
 
     def score(self, raw: Mapping[str, Tensor], feature_mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Scores in [0, 1] of raw scores, by the score heads."""
+        """Scores in [0, 1] of raw scores, by the score heads.
+
+        Raises:
+            NotFiniteError: raw scores hold NaN or infinity.
+        """
+        require_finite_scores(raw, feature_mask)
         return {name: self.heads[name](values, feature_mask[name]) for name, values in raw.items()}
 
     def raw(self, encoding: Encoding) -> dict[str, Tensor]:

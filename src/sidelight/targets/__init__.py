@@ -53,7 +53,8 @@ def as_target(
             it is taken off (:func:`~sidelight.targets.wrappers.plain_model`).
         processor: what turns raw samples into the model's inputs.
         family: a name in :data:`TARGETS`; default: told by what the model reads.
-        options: of the family, e.g. ``layers=[...]``, and ``class_names=[...]`` for a model that names none.
+        options: of the family, e.g. ``layers=[...]``, and ``class_names=[...]`` for a model that names none. ``output``
+            says what the model's output means (:mod:`sidelight.verdict`).
 
     Raises:
         UnsupportedTargetError: ``model`` is no ``nn.Module``, or not a classifier sidelight can read.
@@ -71,7 +72,8 @@ def as_target(
     checked = checked_options(TARGETS[family], model, options)
     class_names = checked.pop("class_names", ())
     target = build(model, processor, **checked)
-    target.class_names = checked_names(class_names)
+    target.class_names = target.verdict.class_names = checked_names(class_names)
+    target.verdict.require_classes()
     return target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sidelight.errors import UnsupportedTargetError
 from sidelight.types import Scores
+from sidelight.verdict import Verdict
 
 _ADVICE = "Leave 'attention_rollout' out of the rivals of this target."
 
@@ -32,6 +33,10 @@ class AttentionPass:
     layers: tuple[Tensor, ...]
     last: Tensor
     layout: Callable[[Tensor], Scores]
+
+    def read_by(self, verdict: Verdict) -> AttentionPass:
+        """The same pass with logits of exclusive classes in place of the model's own output."""
+        return replace(self, logits=verdict.read(self.logits, len(self.logits)))
 
 
 def attention_pass(

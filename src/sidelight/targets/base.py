@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
+from sidelight.finite import require_finite_logits
 from sidelight.masking import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.modality import Modality
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
 from sidelight.targets.wrappers import precision_of, uncompiled
 from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
+from sidelight.verdict import Verdict
 from sidelight.weights import fingerprint, shapes_hash
 
 
@@ -44,6 +46,8 @@ class TargetModel(ABC):
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+        #: how the model's output becomes logits of exclusive classes
+        self.verdict = Verdict(model)
         #: per modality, inputs of the same shape from which fills may draw
         self.reference: dict[str, Tensor] = {}
 
@@ -225,7 +229,7 @@ class TargetModel(ABC):
             "shapes": shapes_hash(self.model),
             "precision": precision_of(self.model),
             "processor": self.processor_state(),
-            "options": self.all_options(),
+            "options": {**self.all_options(), **self.verdict.settled()},
         }
 
     def _place(self) -> dict[str, Any]:
@@ -236,15 +240,20 @@ class TargetModel(ABC):
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         """Logits with gradients to the model's own parameters, for training the classifier itself."""
-        out = self.model(**inputs)
-        return getattr(out, "logits", out)
+        return self.verdict.read(self.model(**inputs), len(next(iter(inputs.values()))))
 
     # -- what every family shares ---------------------------------------------------
 
     def encode(self, inputs: Inputs) -> Encoding:
-        """One clean pass without a graph: logits, states, feature masks."""
+        """One clean pass without a graph: logits, states, feature masks.
+
+        Raises:
+            NotFiniteError: the model's output holds NaN or infinity.
+        """
         with self.one_pass(), torch.no_grad():
-            return self._encode(inputs)
+            encoding = self._encode(inputs)
+        require_finite_logits(encoding.logits)
+        return encoding
 
     def encoded(self, inputs: Inputs) -> dict[str, Tensor]:
         """What :meth:`classify` may be given among its inputs to spare encoders whose modality is not masked.
@@ -339,7 +348,7 @@ class TargetModel(ABC):
         """Class names: those that the user gave, else those of the model's config, else empty."""
         if self.class_names:
             return dict(enumerate(self.class_names))
-        return dict(getattr(getattr(self.model, "config", None), "id2label", None) or {})
+        return self.verdict.names
 
     @property
     def name(self) -> str:

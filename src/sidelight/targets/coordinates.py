@@ -29,6 +29,7 @@ class ChannelView(TargetModel):
 
     def __init__(self, target: TargetModel, names: Iterable[str]) -> None:
         super().__init__(target.model)
+        self.verdict = target.verdict
         self.target, self.names = target, tuple(n for n in target.modalities if n in set(names))
         self.family, self.reference = target.family, target.reference
         self.modalities = {n: m.by_channel() if n in self.names else m for n, m in target.modalities.items()}

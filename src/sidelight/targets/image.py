@@ -18,14 +18,18 @@ from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightE
 from sidelight.files import find_pretrained, read_json, write_json
 from sidelight.masking import FillContext
 from sidelight.modality import IMAGE, Modality
+from sidelight.outputs import named_outputs
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite, require_plain
 from sidelight.targets.image_models import check_takes_pixels
-from sidelight.targets.layouts import StateLayouts, States, lay_out, tensor_of
+from sidelight.targets.layouts import lay_out, tensor_of
 from sidelight.targets.pixels import blamed, picture_batch, require_range
+from sidelight.targets.probing import States
+from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
 from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+from sidelight.verdict import Verdict
 
 #: how an :class:`ImageTransform` is kept beside a saved model
 TRANSFORM_FILE = "sidelight_transform.json"
@@ -51,6 +55,7 @@ class ImageTarget(TargetModel):
         layouts: how the states lie, e.g. ``"BHWC"`` where channels come last, one for all states or one for each
             (:data:`sidelight.targets.layouts.LAYOUTS`); default: found out at the first pass. Where ``states`` are
             given without layouts, maps are taken for ``"BCHW"`` and tokens for ``"BNC"``.
+        output: what the model's output means (:mod:`sidelight.verdict`).
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.
@@ -67,9 +72,12 @@ class ImageTarget(TargetModel):
         max_states: int = 4,
         states: Sequence[int] | None = None,
         layouts: str | Sequence[str | None] | None = None,
+        output: str = "auto",
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
+        self.verdict = Verdict(model, output, loader="AutoModelForImageClassification")
+        self._named = named_outputs(model)
         #: as it was given; the model by itself is called with it
         self.processor = processor
         self.transform: PictureTransform | None = as_transform(processor, self._config("num_channels"))
@@ -185,6 +193,7 @@ class ImageTarget(TargetModel):
             "max_states": self.max_states,
             "states": chosen,
             "layouts": self._layouts.to_option(),
+            **self.verdict.options(),
         }
 
     def truth(
@@ -238,7 +247,7 @@ class ImageTarget(TargetModel):
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass():
             pixels = features["image"].to(float_type(self.model))
-            return _logits(self._run(pixels))
+            return self.verdict.read(self._run(pixels), len(pixels))
 
     def _encode(self, inputs: Inputs) -> Encoding:
         pixels = inputs["pixel_values"]
@@ -247,7 +256,7 @@ class ImageTarget(TargetModel):
         raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
         self.settle_layouts(self._states_of, pixels)
         return Encoding(
-            logits=_logits(out),
+            logits=self.verdict.read(out, len(pixels)),
             states={"image": self.read_states(raw, stem, pixels)},
             feature_mask=self.feature_mask(inputs),
         )
@@ -347,7 +356,7 @@ class ImageTarget(TargetModel):
         def place(t: Tensor, index: int = -1) -> Tensor:
             return lay_out(t, used[index][1], image_size, patch)
 
-        return _logits(out), [state for state, _ in used], place
+        return self.verdict.read(out, len(pixels)), [state for state, _ in used], place
 
     def _path_layouts(self, copies: Any, pixels: Tensor) -> StateLayouts:
         """How the states on the path to the logits lie, where those that are read are copies beside it."""
@@ -371,7 +380,8 @@ class ImageTarget(TargetModel):
             return {"image": nn.functional.interpolate(grid, (height, width), mode="bilinear")}
 
         with self.one_pass():
-            return attention_pass(self.model, {"pixel_values": pixels}, layout)
+            found = attention_pass(self.model, {"pixel_values": pixels, **self._named}, layout)
+        return found.read_by(self.verdict)
 
     def trial_inputs(self) -> Inputs | None:
         """One black image of the size that the model's config names."""
@@ -386,10 +396,6 @@ class ImageTarget(TargetModel):
     def is_huggingface(self) -> bool:
         """Whether the model is of transformers' kind, which takes ``pixel_values`` by name."""
         return self._is_hf
-
-    def read_logits(self, out: Any) -> Tensor:
-        """``[B, K]`` logits of what the model returned."""
-        return _logits(out)
 
     def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
         pixels = pixels.to(float_type(self.model))
@@ -424,7 +430,10 @@ class ImageTarget(TargetModel):
             raise found from error
 
     def _plain(self, pixels: Tensor, **options: Any) -> Any:
-        return self.model(pixel_values=pixels, **options) if self._is_hf else self.model(pixels)
+        # a config may ask for tuples, whose parts have no names
+        return (
+            self.model(pixel_values=pixels, **options, **self._named) if self._is_hf else self.model(pixels)
+        )
 
     def _fitting(self, like: Tensor) -> Tensor | None:
         """Pixels that the model surely takes, of the type and on the device of ``like``; ``None`` where none are known."""
@@ -450,15 +459,3 @@ class ImageTarget(TargetModel):
     def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
         bounds = self.transform.bounds() if self.transform is not None else (None, None)
         return FillContext(seeds, bounds[0], bounds[1], self.reference.get(modality))
-
-
-def _logits(out: Any) -> Tensor:
-    if isinstance(out, Tensor):
-        return out
-    logits = getattr(out, "logits", None)
-    if logits is None:
-        raise UnsupportedTargetError(
-            f"the model returned {type(out).__name__} without logits; sidelight explains classifiers "
-            "(load it with AutoModelForImageClassification)."
-        )
-    return logits

@@ -16,6 +16,7 @@ from sidelight.errors import ConfigError, InputError, InputTypeError, Unsupporte
 from sidelight.fills_text import Dropped
 from sidelight.masking import pair_fills
 from sidelight.modality import IMAGE, TEXT, Modality
+from sidelight.outputs import named_outputs
 from sidelight.targets.base import TargetModel, head_options
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.pair_inputs import ENCODED, PIXELS, check_kinds, image_inputs, text_inputs, tokens_mean
@@ -26,6 +27,7 @@ from sidelight.targets.text import TextTarget
 from sidelight.targets.wrappers import float_type, plain_model
 from sidelight.text.embedding import replaced_output
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+from sidelight.verdict import Verdict
 
 #: classes of a model that gives one similarity a pair
 MATCHING = ("no match", "match")
@@ -56,6 +58,7 @@ class ImageTextTarget(TargetModel):
             (``docs/results.md``): it helps words a little; pictures taught by coalitions choose better without.
         candidates: texts that every sample's own text competes with.
         threshold: similarity at which match and no match are equally probable.
+        output: what the model's output means (:mod:`sidelight.verdict`).
 
     Raises:
         UnsupportedTargetError: sidelight does not know how to read this model.
@@ -79,11 +82,14 @@ class ImageTextTarget(TargetModel):
         context: bool = True,
         candidates: Sequence[str] = (),
         threshold: float = 0.0,
+        output: str = "auto",
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
         self.processor = ImageTextProcessor.wrap(processor)
         self.reader = open_reader(model)
+        self.verdict = Verdict(model, output, threshold if self.reader.gives_similarity else None)
+        self._named = named_outputs(model)
         self.image = ImageTarget(
             self.reader.image_part,
             self.processor.image_processor,
@@ -227,6 +233,7 @@ class ImageTextTarget(TargetModel):
             "context": self.context,
             "candidates": list(self.candidates),
             "threshold": self.threshold,
+            **self.verdict.options(),
         }
 
     # -- for people -----------------------------------------------------------------
@@ -310,20 +317,14 @@ class ImageTextTarget(TargetModel):
         encoded: Mapping[str, Tensor] | None = None,
     ) -> PairPass:
         words = {k: v for k, v in self.text.arguments(text_inputs(inputs)).items() if k in WORDS}
+        words |= self._named
         pixels = pixels.to(float_type(self.image.model))
         if encoded:
             return self.reader.resume(pixels, words, encoded)
         return self.reader.run(pixels, words, states)
 
     def _logits(self, out: PairPass) -> Tensor:
-        if out.logits.ndim != 2:
-            raise UnsupportedTargetError(
-                f"{type(self.model).__name__} gives logits of shape {tuple(out.logits.shape)}, not [B, K]; "
-                "sidelight explains classifiers of pairs."
-            )
-        if out.logits.shape[1] > 1:
-            return out.logits
-        return torch.cat([torch.zeros_like(out.logits), out.logits - self.threshold], 1)
+        return self.verdict.read(out.logits, len(out.logits))
 
     def classify(
         self,

@@ -18,6 +18,7 @@ from sidelight.targets.image import TRANSFORM_FILE, ImageTarget
 from sidelight.targets.pixels import picture_batch
 from sidelight.targets.text import TextTarget
 from sidelight.text.samples import KNOWN_COLUMNS, read_texts
+from sidelight.text.tokenizer_state import lent_tokenizer
 
 #: how a sample may be written, for messages
 FORMS = "give (image, text), in this order, or a row {'image': ..., 'text': ...}"
@@ -80,7 +81,8 @@ class ImageTextProcessor:
         if len(images) != len(text):
             raise InputError(f"{len(images)} image(s) but {len(text)} text(s); give one text per image.")
         texts = [parts[0] for parts in read_texts(list(text))]
-        words = self.tokenizer(texts, **{"padding": True, "return_tensors": "pt", **options})
+        with lent_tokenizer(self.tokenizer):
+            words = self.tokenizer(texts, **{"padding": True, "return_tensors": "pt", **options})
         return {"pixel_values": picture_batch(list(images), self.image_processor), **words}
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

@@ -15,6 +15,7 @@ from sidelight.targets.image import ImageTarget
 from sidelight.targets.text import NOT_FOR_THE_MODEL, TextTarget
 from sidelight.targets.wrappers import arguments_of, float_type
 from sidelight.text.samples import encodable, read_texts
+from sidelight.text.tokenizer_state import lent_tokenizer
 from sidelight.types import Inputs
 
 
@@ -80,13 +81,14 @@ def _own_tokens(target: TextTarget, samples: Sequence[Any]) -> dict[str, Tensor]
     texts = read_texts(list(samples), target.columns)
     columns = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
     longest = target.text.max_length
-    found = target.tokenizer(
-        *columns,
-        padding=len(texts) > 1,
-        truncation=longest is not None,
-        max_length=longest,
-        return_tensors="pt",
-    )
+    with lent_tokenizer(target.tokenizer):
+        found = target.tokenizer(
+            *columns,
+            padding=len(texts) > 1,
+            truncation=longest is not None,
+            max_length=longest,
+            return_tensors="pt",
+        )
     return dict(found)
 
 
@@ -100,13 +102,14 @@ def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:
     if isinstance(target, ImageTarget):
         pixels = inputs["pixel_values"]
         out = target.model(pixel_values=pixels) if target.is_huggingface else target.model(pixels)
-        return target.read_logits(out)
+        return target.verdict.read(out, len(pixels))
     taken = arguments_of(target.model, "input_ids")
     known = {k: v for k, v in inputs.items() if (taken is None or k in taken) and k not in NOT_FOR_THE_MODEL}
     if isinstance(target, TextTarget):
-        return target.read_logits(target.model(**known))
+        return target.verdict.read(target.model(**known), len(inputs["input_ids"]))
     logits = getattr(
         target.model(**known), "logits", None
     )  # models of pairs give similarities under other names
-    classes = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] > 1
-    return logits if classes else None
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+        return None
+    return target.verdict.read(logits, len(logits))

@@ -9,6 +9,7 @@ import torch
 
 from sidelight.targets.base import TargetModel
 from sidelight.types import Inputs
+from sidelight.verdict import probabilities
 
 #: a fill is blind where a score of FAINT everywhere costs less confidence than STAYS, but zeros more than GOES
 FAINT, STAYS, GOES = 0.1, 0.01, 0.1
@@ -48,7 +49,7 @@ def granted_classes(target: TargetModel, inputs: Inputs, fills: Sequence[str]) -
     found = []
     for fill in fills:
         scores = {m: torch.zeros_like(mask, dtype=torch.float) for m, mask in encoding.feature_mask.items()}
-        mean = target.classify(inputs, scores, fill).float().softmax(-1).mean(0)
+        mean = probabilities(target.classify(inputs, scores, fill)).mean(0)
         index = int(mean.argmax())
         share = float((encoding.prediction == index).float().mean())
         if float(mean[index]) >= SURE and share >= COMMON:
@@ -76,7 +77,7 @@ def blind_fills(target: TargetModel, inputs: Inputs, fills: Sequence[str]) -> li
         scores = {
             m: torch.full_like(mask, level, dtype=sure.dtype) for m, mask in encoding.feature_mask.items()
         }
-        p = target.classify(inputs, scores, fill).float().softmax(-1)
+        p = probabilities(target.classify(inputs, scores, fill))
         return float((sure - p.gather(1, classes[:, None]).squeeze(1)).clamp(min=0).mean())
 
     return [f for f in fills if drop(FAINT, f) < STAYS and drop(0.0, f) > GOES]

@@ -15,6 +15,7 @@ from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 from sidelight.fills_text import TokenContext, split_drop
 from sidelight.masking import FillContext, fill_values
 from sidelight.modality import TEXT, Modality
+from sidelight.outputs import named_outputs
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options
 from sidelight.targets.opening import known_place
@@ -34,6 +35,7 @@ from sidelight.text.tokenizing import Tokenizing
 from sidelight.text.view import TextView
 from sidelight.text.vocabulary import Vocabulary
 from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+from sidelight.verdict import Verdict
 
 NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask"}
 
@@ -51,6 +53,7 @@ class TextTarget(TargetModel):
             (0: embeddings, -1: last layer); ``[-1]`` by default.
         max_length: texts are cut to so many tokens; by default what model and tokenizer can take.
         columns: text column(s) of mapping samples, where their names are not the usual ones.
+        output: what the model's output means (:mod:`sidelight.verdict`).
 
     Raises:
         UnsupportedTargetError: the model has no word embeddings, or is an encoder-decoder.
@@ -68,9 +71,12 @@ class TextTarget(TargetModel):
         layers: Sequence[int] = (-1,),
         max_length: int | None = None,
         columns: Sequence[str] = (),
+        output: str = "auto",
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
+        self.verdict = Verdict(model, output, loader="AutoModelForSequenceClassification")
+        self._named = named_outputs(model)
         if not layers or not all(isinstance(i, int) for i in layers):
             raise ConfigError(
                 f"layers of a text target are hidden-state indices such as [6, -1]; got {list(layers)}."
@@ -193,7 +199,7 @@ class TextTarget(TargetModel):
         return {**values, "max_position_embeddings": longest} if longest and longest < 10**6 else values
 
     def options(self) -> dict[str, Any]:
-        return dict(self._options)
+        return {**self._options, **self.verdict.options()}
 
     # -- for people -----------------------------------------------------------------
 
@@ -268,7 +274,13 @@ class TextTarget(TargetModel):
 
     def features(self, inputs: Inputs) -> Features:
         with torch.no_grad():
-            return {"text": self.embedding(inputs["input_ids"])}
+            embedded = self.embedding(inputs["input_ids"])
+        if not isinstance(embedded, Tensor):
+            raise UnsupportedTargetError(
+                f"the word embeddings of {type(self.model).__name__} give {type(embedded).__name__} and no tensor, so "
+                "words cannot be masked there (I-BERT carries a scale beside them). Use another classifier."
+            )
+        return {"text": embedded}
 
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
         """``{"text": [B, T]}``: attended to, and not a special token.
@@ -288,14 +300,14 @@ class TextTarget(TargetModel):
         arguments["attention_mask"] = self.attention(inputs)
         if self._takes("use_cache"):
             arguments["use_cache"] = False
-        return arguments
+        return {**arguments, **self._named}
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
-        return self._logits(self.model(**self.arguments(inputs)))
+        return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass(), replaced_output(self.embedding, features["text"]):
-            return self._logits(self.model(**self.arguments(inputs)))
+            return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
 
     def classify(
         self,
@@ -329,8 +341,9 @@ class TextTarget(TargetModel):
 
     def _encode(self, inputs: Inputs) -> Encoding:
         out = self.model(**self.arguments(inputs), output_hidden_states=True)
+        logits = self.verdict.read(out, len(inputs["input_ids"]))
         states = self.read_states(getattr(out, "hidden_states", None), inputs)
-        return Encoding(self._logits(out), {"text": states}, self.feature_mask(inputs))
+        return Encoding(logits, {"text": states}, self.feature_mask(inputs))
 
     def read_states(self, hidden: Sequence[Tensor] | None, inputs: Inputs) -> tuple[Tensor, ...]:
         """The states that ``layers`` names, ``[B, T, D]`` each, zero at padding.
@@ -351,24 +364,12 @@ class TextTarget(TargetModel):
         attended = self.attention(inputs).bool().unsqueeze(-1)
         return tuple(torch.where(attended, hidden[i], torch.zeros_like(hidden[i])) for i in self.layers)
 
-    def read_logits(self, out: Any) -> Tensor:
-        """``[B, K]`` logits of what the model returned."""
-        return self._logits(out)
-
-    def _logits(self, out: Any) -> Tensor:
-        logits = getattr(out, "logits", None)
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise UnsupportedTargetError(
-                f"{type(self.model).__name__} returned {type(out).__name__} without logits [B, K]; "
-                "sidelight explains classifiers (load it with AutoModelForSequenceClassification)."
-            )
-        return logits
-
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         embedded = self.features(inputs)["text"].detach().requires_grad_()
         with self.one_pass(), replaced_output(self.embedding, embedded):
             attended = self.attention(inputs).bool()
-            return attention_pass(self.model, self.arguments(inputs), lambda r: {"text": r}, attended)
+            found = attention_pass(self.model, self.arguments(inputs), lambda r: {"text": r}, attended)
+        return found.read_by(self.verdict)
 
     def trial_inputs(self) -> Inputs:
         """One text of two ordinary tokens."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sidelight.errors import InputError, UnsupportedTargetError
@@ -62,12 +63,7 @@ def replaced_output(embedding: nn.Module, values: Tensor) -> Iterator[None]:
         calls += 1
         if calls > 1:
             return None
-        if output.shape != values.shape:
-            raise InputError(
-                f"features have shape {tuple(values.shape)}, but the token ids give {tuple(output.shape)}; "
-                "repeat the inputs as often as the features."
-            )
-        return values.to(output.dtype)
+        return _in_place_of(output, values)
 
     handle = embedding.register_forward_hook(hook)
     try:
@@ -79,6 +75,22 @@ def replaced_output(embedding: nn.Module, values: Tensor) -> Iterator[None]:
             )
     finally:
         handle.remove()
+
+
+def _in_place_of(output: Tensor, values: Tensor) -> Tensor:
+    """``values`` in the form in which the model looked its words up.
+
+    A model that reads blocks of tokens (Longformer) pads its ids to whole blocks first; its padding stays.
+    """
+    size, length, width = values.shape
+    if output.shape == values.shape:
+        return values.to(output.dtype)
+    if output.ndim == 3 and output.shape[::2] == (size, width) and output.shape[1] > length:
+        return torch.cat([values.to(output.dtype), output[:, length:]], 1)
+    raise InputError(
+        f"features have shape {tuple(values.shape)}, but the token ids give {tuple(output.shape)}; "
+        "repeat the inputs as often as the features."
+    )
 
 
 def position_limit(model: nn.Module) -> int | None:
@@ -100,4 +112,6 @@ def positions_from_ids(model: nn.Module) -> bool:
 
 def pools_last_token(model: nn.Module) -> bool:
     """Whether the classifier reads the last token that is not padding (decoder-only families)."""
-    return isinstance(getattr(model, "score", None), nn.Linear) and not hasattr(model, "classifier")
+    score = getattr(model, "score", None)
+    score = getattr(score, "original_module", score)  # a PEFT adapter keeps the head it trains in a wrapper
+    return isinstance(score, nn.Linear) and not hasattr(model, "classifier")

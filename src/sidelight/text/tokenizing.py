@@ -10,7 +10,9 @@ from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
 from sidelight.quiet import told_once, warn
+from sidelight.text.pieces import segments_of, view_of_pieces
 from sidelight.text.samples import encodable, read_texts
+from sidelight.text.shorten import shortened
 from sidelight.text.tokenizer_state import lent_tokenizer
 from sidelight.text.view import TextView, TruncationWarning, build_view
 
@@ -24,7 +26,7 @@ class Tokenizing:
     """Batches of texts as tensors, and as :class:`TextView`s for people.
 
     Args:
-        tokenizer: a Hugging Face tokenizer (a fast one where views are wanted).
+        tokenizer: a Hugging Face tokenizer; one that keeps no offsets shows its pieces where words are not found again.
         max_length: longer texts are cut, with a warning; ``None`` for no limit.
         columns: text column(s) of mapping samples.
         padding_side: ``"left"`` or ``"right"``; default: the tokenizer's own.
@@ -57,27 +59,23 @@ class Tokenizing:
 
     def encode(self, samples: Sequence[Any]) -> Any:
         """The tokenizer's own batch (``BatchEncoding``), padded, with ``special_tokens_mask``."""
-        return self._encode(read_texts(samples, self.columns))
+        return self._encode(read_texts(samples, self.columns))[1]
 
-    def _encode(self, texts: list[tuple[str, ...]]) -> Any:
+    def _encode(self, texts: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], Any]:
+        """The texts, far too long ones shortened, and the tokenizer's batch of them."""
         if len(texts) > 1 and getattr(self.tokenizer, "pad_token", None) is None:
             raise InputError(
                 "this tokenizer has no padding token, so texts cannot be batched. Set one: "
                 "tokenizer.pad_token = tokenizer.eos_token; "
                 "model.config.pad_token_id = tokenizer.pad_token_id."
             )
-        parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
-        with lent_tokenizer(self.tokenizer):
-            batch = self.tokenizer(
-                *parts,
-                padding="max_length" if self.pads_fully else len(texts) > 1,
-                padding_side=self.padding_side,
-                truncation=self.max_length is not None,
-                max_length=self.max_length,
-                return_special_tokens_mask=True,
-                return_attention_mask=True,
-            )
-        cut = [i for i in range(len(texts)) if self._truncated(batch, i)]
+        short = [shortened(parts, self.tokenizer, self.max_length) for parts in texts]
+        batch = self._call(short)
+        cut = [i for i in range(len(texts)) if self._truncated(batch, i, short[i])]
+        if any(short[i] != parts and i not in cut for i, parts in enumerate(texts)):
+            short = texts  # few tokens for so many characters: nothing may be left out
+            batch = self._call(short)
+            cut = [i for i in range(len(texts)) if self._truncated(batch, i, short[i])]
         if cut:
             warn(
                 f"{len(cut)} of {len(texts)} texts are longer than {self.max_length} tokens and were cut "
@@ -85,32 +83,40 @@ class Tokenizing:
                 TruncationWarning,
                 stacklevel=4,
             )
-        return batch
+        return short, batch
 
-    def _truncated(self, batch: Any, index: int) -> bool:
-        if not batch.encodings:  # a tokenizer written in Python keeps no record
-            return self.max_length is not None and len(batch["input_ids"][index]) >= self.max_length
-        return bool(batch.encodings[index].overflowing)
+    def _call(self, texts: list[tuple[str, ...]], truncate: bool = True) -> Any:
+        parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
+        with lent_tokenizer(self.tokenizer):
+            return self.tokenizer(
+                *parts,
+                padding="max_length" if self.pads_fully and truncate else len(texts) > 1,
+                padding_side=self.padding_side,
+                truncation=truncate and self.max_length is not None,
+                max_length=self.max_length if truncate else None,
+                return_special_tokens_mask=True,
+                return_attention_mask=True,
+            )
+
+    def _truncated(self, batch: Any, index: int, texts: tuple[str, ...]) -> bool:
+        if batch.encodings:
+            return bool(batch.encodings[index].overflowing)
+        # a tokenizer written in Python keeps no record
+        if self.max_length is None or sum(batch["attention_mask"][index]) < self.max_length:
+            return False
+        return len(self._call([texts], truncate=False)["input_ids"][0]) > self.max_length
 
     def tensors(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more; ``[B, T]``."""
         return {name: torch.tensor(rows, dtype=torch.long) for name, rows in self.encode(samples).items()}
 
     def views(self, samples: Sequence[Any]) -> list[TextView]:
-        """What the tokens of :meth:`tensors` stand for, padded alike.
-
-        Raises:
-            InputError: the tokenizer is written in Python and keeps no offsets.
-        """
+        """What the tokens of :meth:`tensors` stand for, padded alike."""
         texts = read_texts(samples, self.columns)
         with told_once({TruncationWarning}):  # the views say it themselves, text by text
-            batch = self._encode(texts)
-        if not batch.encodings:
-            raise InputError(
-                f"{type(self.tokenizer).__name__} keeps no character offsets, so words cannot be shown. "
-                "Load the fast tokenizer: AutoTokenizer.from_pretrained(..., use_fast=True)."
-            )
-        return [self._view(texts[i], batch, i) for i in range(len(texts))]
+            texts, batch = self._encode(texts)
+        view = self._view if batch.encodings else self._view_of_pieces
+        return [view(texts[i], batch, i) for i in range(len(texts))]
 
     def _view(self, texts: tuple[str, ...], batch: Any, index: int) -> TextView:
         encoding = batch.encodings[index]
@@ -120,7 +126,20 @@ class Tokenizing:
                 encoding.special_tokens_mask, encoding.attention_mask, encoding.sequence_ids, strict=True
             )
         ]
-        return build_view(texts, encoding.tokens, segments, encoding.offsets, self._truncated(batch, index))
+        truncated = self._truncated(batch, index, texts)
+        return build_view(texts, encoding.tokens, segments, encoding.offsets, truncated)
+
+    def _view_of_pieces(self, texts: tuple[str, ...], batch: Any, index: int) -> TextView:
+        ids = batch["input_ids"][index]
+        types = batch["token_type_ids"][index] if "token_type_ids" in batch else None
+        segments = segments_of(
+            batch["special_tokens_mask"][index], batch["attention_mask"][index], types, len(texts) > 1
+        )
+        real = [i for i, segment in enumerate(segments) if segment is not None]
+        read = dict(zip(real, self.spelled([ids[i] for i in real]), strict=True))
+        pieces = [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(ids))]
+        spelled = [read.get(i) for i in range(len(ids))]
+        return view_of_pieces(texts, pieces, spelled, segments, self._truncated(batch, index, texts))
 
     def spelled(self, ids: Sequence[int]) -> list[str]:
         """Token ids as readable pieces, with a space before those that begin a word.

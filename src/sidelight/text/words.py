@@ -9,15 +9,18 @@ White space belongs to no word.
 
 from __future__ import annotations
 
+import heapq
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
-_WHOLE = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'»”]"  # URL, without the sentence's own punctuation
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",  # e-mail address
+_URL = re.compile(
+    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'»”]",  # without the sentence's own punctuation
     re.IGNORECASE,
 )
+#: what stands before and after the sign of an e-mail address
+_BEFORE_AT, _AFTER_AT = re.compile(r"[\w.+-]"), re.compile(r"[\w-]+(?:\.[\w-]+)+")
 _CJK = (
     (0x3005, 0x3007),  # iteration mark, closing mark, zero
     (0x3040, 0x309F),  # Hiragana
@@ -65,11 +68,37 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     """
     spans: list[tuple[int, int]] = []
     position = 0
-    for match in _WHOLE.finditer(text):
-        spans += _scan(text, position, match.start())
-        spans.append(match.span())
-        position = match.end()
+    for start, end in _whole_spans(text):
+        spans += _scan(text, position, start)
+        spans.append((start, end))
+        position = end
     return spans + _scan(text, position, len(text))
+
+
+def _whole_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of URLs and e-mail addresses, in order; of two that overlap the one that begins first."""
+    urls = (match.span() for match in _URL.finditer(text))
+    last = 0
+    for start, end in heapq.merge(urls, _addresses(text), key=lambda span: span[0]):
+        if start >= last:
+            yield start, end
+            last = end
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of e-mail addresses, looked for from their sign: a search from the left takes quadratic time."""
+    last, sign = 0, text.find("@")
+    while sign >= 0:
+        start = sign
+        while start > last and _BEFORE_AT.match(text[start - 1]):
+            start -= 1
+        match = _AFTER_AT.match(text, sign + 1)
+        if match is not None and start < sign:
+            yield start, match.end()
+            last = match.end()
+        else:
+            last = sign + 1
+        sign = text.find("@", last)
 
 
 def _scan(text: str, start: int, stop: int) -> list[tuple[int, int]]:

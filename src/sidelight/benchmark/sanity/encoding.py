@@ -29,6 +29,7 @@ from sidelight.metrics.ranking import area_counts, ranks, sample_seed
 from sidelight.models.classifier import accuracy, train_classifier
 from sidelight.targets import TargetModel
 from sidelight.types import Inputs, Scores
+from sidelight.verdict import probabilities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,7 +103,7 @@ def _probabilities(sitting: Sitting, scores: Scores) -> dict[str, Tensor]:
     laid = {m: s.to(sitting.judge.device) for m, s in scores.items()}
     with torch.no_grad():
         return {
-            fill: sitting.judge.classify(sitting.inputs, laid, values).float().softmax(-1).cpu()
+            fill: probabilities(sitting.judge.classify(sitting.inputs, laid, values)).cpu()
             for fill, values in sitting.values.items()
         }
 

@@ -1,0 +1,129 @@
+"""What an explanation may hold: real numbers in their ranges, a class that exists, plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sidelight.errors import CheckpointError, InputError
+
+#: how far stored probabilities, rounded to six digits, may be from a sum of 1 beside 1e-6 for each class
+SUM = 1e-2
+#: rounding by which a probability may lie outside [0, 1]
+ROUNDING = 1e-4
+
+
+def real_numbers(name: str, values: Any) -> np.ndarray:
+    """``values`` as float32 numbers that are finite.
+
+    Raises:
+        InputError: they are complex, no numbers, NaN or infinite.
+    """
+    given = np.asarray(values)
+    if given.dtype.kind not in "bifu":
+        kind = "complex numbers" if given.dtype.kind == "c" else f"{given.dtype} values"
+        raise InputError(f"{name} must be real numbers; got {kind}.")
+    found = given.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise InputError(f"{name} must be finite; got NaN or infinity.")
+    return found
+
+
+def unit_scores(name: str, values: Any) -> np.ndarray:
+    """Scores in [0, 1] as float32.
+
+    Raises:
+        InputError: they are none, complex, not finite, or outside [0, 1].
+    """
+    scores = real_numbers(f"{name} scores", values)
+    if scores.size == 0:
+        raise InputError(f"{name} scores must be finite and not empty; got shape {scores.shape}.")
+    low, high = float(scores.min()), float(scores.max())
+    if low < -1e-5 or high > 1 + 1e-5:
+        raise InputError(
+            f"{name} scores must lie in [0, 1]; got {low:.4g} to {high:.4g}. "
+            "Min-max a signed attribution first (sidelight.viz.base.unit_range)."
+        )
+    return scores.clip(0.0, 1.0)
+
+
+def probability_of(value: Any) -> float:
+    """A probability in [0, 1].
+
+    Raises:
+        InputError: it is no number, or outside [0, 1].
+    """
+    number = math.nan
+    if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "ifu":
+        number = float(value)
+    if not -ROUNDING <= number <= 1 + ROUNDING:
+        raise InputError(f"probability must be a number in [0, 1]; got {value!r:.60}.")
+    return min(max(number, 0.0), 1.0)
+
+
+def probabilities_of(values: Any) -> np.ndarray:
+    """``[K]`` probabilities of classes of which one is true, as float32.
+
+    Raises:
+        InputError: they have another shape, lie outside [0, 1], or do not sum to 1.
+    """
+    found = real_numbers("probabilities", values)
+    if found.ndim != 1 or found.size == 0:
+        raise InputError(f"probabilities must be one number a class, [K]; got shape {found.shape}.")
+    total = float(found.sum(dtype=np.float64))
+    outside = found.min() < -ROUNDING or found.max() > 1 + ROUNDING
+    if outside or abs(total - 1) > SUM + 1e-6 * found.size:
+        raise InputError(
+            f"probabilities must lie in [0, 1] and sum to 1; got {float(found.min()):.4g} to "
+            f"{float(found.max()):.4g} with sum {total:.4g}."
+        )
+    return found
+
+
+def class_of(prediction: Any, probabilities: np.ndarray | None) -> int:
+    """The index of a class, one of those that have probabilities.
+
+    Raises:
+        InputError: it is no such index.
+    """
+    count = math.inf if probabilities is None else len(probabilities)
+    whole = np.ndim(prediction) == 0 and np.asarray(prediction).dtype.kind in "iu"
+    if not whole or not 0 <= int(prediction) < count:
+        known = "" if probabilities is None else f", 0 to {count - 1}"
+        raise InputError(f"prediction must be the index of a class{known}; got {prediction!r:.60}.")
+    return int(prediction)
+
+
+def words(name: str, value: Any) -> str:
+    """``value``, which must be a string; raises :class:`InputError` where it is none."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a string; got {type(value).__name__}.")
+    return value
+
+
+def require_known(values: Mapping[str, Any], form: str, version: int) -> None:
+    """Refuse what is no saved explanation, or one of a version that is not known here.
+
+    Args:
+        values: read from JSON.
+        form: the ``format`` it must have.
+        version: the newest that can be read.
+
+    Raises:
+        CheckpointError: see above.
+    """
+    if values.get("format") != form:
+        raise CheckpointError(
+            f"this is not a saved explanation: expected format {form!r}, got {values.get('format')!r:.60}."
+        )
+    found = values.get("version")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise CheckpointError(f"the saved explanation is damaged: its version is {found!r:.60}.")
+    if found > version:
+        raise CheckpointError(
+            f"the explanation was saved by a newer sidelight (version {found} of the format; this one reads up to "
+            f"{version}). Update sidelight to read it."
+        )

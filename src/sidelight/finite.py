@@ -1,0 +1,74 @@
+"""Numbers that are no numbers are an error, with the samples they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sidelight.errors import NotFiniteError
+
+
+def require_finite_logits(logits: Tensor, where: str = "") -> None:
+    """Refuse logits ``[B, K]`` that hold NaN or infinity: no class can be read off them.
+
+    Args:
+        logits: of a target.
+        where: what the model saw, where that was not the whole input, e.g. "of a masked input".
+
+    Raises:
+        NotFiniteError: with the numbers of the samples within the batch.
+    """
+    if not bool(torch.isfinite(logits.detach()).all()):
+        raise NotFiniteError(
+            f"the model's output{where and ' ' + where}",
+            _rows(~torch.isfinite(logits.detach())),
+            "Call the model by itself with these inputs. Usual causes are damaged weights, half precision that "
+            "overflows, and a division by zero inside the model.",
+        )
+
+
+def require_finite_scores(raw: Mapping[str, Tensor], feature_mask: Mapping[str, Tensor]) -> None:
+    """Refuse raw scores of a scorer that hold NaN or infinity at a real feature; the head would make zeros of them.
+
+    Args:
+        raw: per modality, raw scores ``[B, ...]``.
+        feature_mask: per modality, boolean of the same shape: features that count.
+
+    Raises:
+        NotFiniteError: with the numbers of the samples within the batch.
+    """
+    for name, values in raw.items():
+        bad = ~torch.isfinite(values.detach()) & feature_mask[name].reshape(values.shape)
+        if bool(bad.any()):
+            raise NotFiniteError(
+                f"what the scorer gives for the {name}",
+                _rows(bad),
+                "Its weights are damaged, or a training has failed: in training give a lower learning_rate, else load "
+                "the scorer again or fit a new one.",
+            )
+
+
+def require_finite_loss(terms: Mapping[str, Tensor]) -> None:
+    """Stop a training whose loss is no number.
+
+    Args:
+        terms: named terms of the loss, ``[B]`` each, the total among them as ``loss``.
+
+    Raises:
+        NotFiniteError: the loss of a sample is NaN or infinite; the message names the terms that are.
+    """
+    if bool(torch.isfinite(terms["loss"].detach()).all()):
+        return
+    bad = [name for name, value in terms.items() if not bool(torch.isfinite(value.detach()).all())]
+    raise NotFiniteError(
+        f"the training's loss ({', '.join(n for n in bad if n != 'loss') or 'its sum'})",
+        advice="The training stops here, because nothing can be learned from it. Where the term 'task' or 'solo' is "
+        "named, the model gives NaN for masked inputs: choose other fills, e.g. fills=['mean']. Otherwise give a "
+        "lower learning_rate and smaller weights of the terms.",
+    )
+
+
+def _rows(bad: Tensor) -> list[int]:
+    return [int(i) for i in bad.flatten(1).any(1).nonzero().flatten().tolist()]

@@ -1,0 +1,94 @@
+"""How the states of one model lie: given, found once, or assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from sidelight.errors import ConfigError, UnsupportedTargetError
+from sidelight.targets.layouts import LAYOUTS, check_layout, lay_out, tensor_of
+from sidelight.targets.probing import States, configured_channels, find_layouts
+
+
+class StateLayouts:
+    """How the states of one model lie: given, found once, or assumed.
+
+    Args:
+        given: one layout for all states, one for each (``None`` for a state that is none), or ``None``.
+        assumed: without any given, take maps for ``BCHW`` and tokens for ``BNC`` instead of finding out.
+
+    Raises:
+        ConfigError: a layout is not known.
+    """
+
+    def __init__(self, given: str | Sequence[str | None] | None, assumed: bool = False) -> None:
+        each = [given] if isinstance(given, str) else given
+        if each is not None and not all(layout is None or isinstance(layout, str) for layout in each):
+            raise ConfigError(f"layouts must be texts such as {LAYOUTS[0]!r}; got {given!r}.")
+        self._each = None if each is None else [check_layout(e) if e else e for e in each]
+        self._same = self._each[0] if self._each is not None and isinstance(given, str) else None
+        self._assumed = assumed
+
+    @property
+    def known(self) -> bool:
+        """Whether there is nothing to find out."""
+        return self._assumed or self._each is not None
+
+    def settle(
+        self, states_of: States, pixels: Tensor, patch_size: Any, config: Any, names: Sequence[str] = ()
+    ) -> None:
+        """Find out, and remember.
+
+        Args:
+            states_of, pixels, patch_size: see :func:`find_layouts`.
+            config: of the model, or ``None``.
+            names: of the layers that give the states, where the caller named them: each must be a map.
+
+        Raises:
+            UnsupportedTargetError: a layer that was named gives no map of the picture, or no state is one.
+        """
+        found = find_layouts(states_of, pixels, patch_size, configured_channels(config))
+        lost = [i for i, layout in enumerate(found) if layout is None]
+        if lost and (names or not any(found)):
+            what = f"layer {names[lost[0]]!r}" if names and lost else "any hidden state"
+            raise UnsupportedTargetError(
+                f"it cannot be told which axes of {what} are height and width: a block that was moved over a picture moved "
+                "nothing there. Name layers that give maps of the picture, layers=[...], or say how they lie, "
+                f"layouts=... (one of {', '.join(LAYOUTS)})."
+            )
+        self._each = found
+
+    def of(self, index: int) -> str | None:
+        """The layout of the state ``index``; ``None`` for one that is no map. What is only assumed is ``""``."""
+        if self._same is not None:
+            return self._same
+        return "" if self._each is None or index >= len(self._each) else self._each[index]
+
+    def of_tokens(self) -> str:
+        """The order of the tokens, where states are tokens."""
+        return next((e for e in self._each or () if e is not None and e.startswith("BN")), "BNC")
+
+    def maps(self, raw: Sequence[Any], image_size: tuple[int, int], patch_size: Any) -> list[Tensor]:
+        """The states that are maps, as ``[B, C, h, w]``, shallow to deep.
+
+        Raises:
+            UnsupportedTargetError: there is none, or tokens fit no grid.
+        """
+        found = [
+            lay_out(value, layout, image_size, patch_size)
+            for i, state in enumerate(raw)
+            if (value := tensor_of(state)) is not None and (layout := self.of(i)) is not None
+        ]
+        if not found:
+            raise UnsupportedTargetError(
+                "no state has the shape [B, C, h, w] or [B, L, D]; name other layers to read."
+            )
+        return found
+
+    def to_option(self) -> str | list[str | None] | None:
+        """What gives the same layouts again; ``None`` for what is not known or only assumed."""
+        if self._each is None:
+            return None
+        return self._each[0] if len(set(self._each)) == 1 else list(self._each)

@@ -1,0 +1,45 @@
+"""Texts are cut before the costly part, where what is cut off could not have been read anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+#: characters a token may stand for on average before a text counts as far too long
+CHARACTERS = 64
+#: a text is never looked at for cutting below so many characters
+LEAST = 4_096
+
+
+def shortened(texts: Sequence[str], tokenizer: Any, max_length: int | None) -> tuple[str, ...]:
+    """``texts`` of one sample without the ends that a tokenizer would read and then drop.
+
+    A text is cut only where its tokens stay exactly the same: at white space, behind far more characters than
+    ``max_length`` tokens need, by a tokenizer that keeps offsets and drops the end. The caller must see that tokens were
+    dropped, and take the whole text otherwise.
+
+    Args:
+        texts: one string, or two of a pair.
+        tokenizer: a Hugging Face tokenizer.
+        max_length: tokens that a sample is cut to; ``None``: nothing is cut.
+    """
+    if max_length is None or getattr(tokenizer, "truncation_side", "right") != "right":
+        return tuple(texts)
+    if not getattr(tokenizer, "is_fast", False):
+        return tuple(texts)
+    limit = max(LEAST, CHARACTERS * max_length)
+    long = [i for i, text in enumerate(texts) if len(text) > limit]
+    # of a pair the longer text gives way, so the other must be surely shorter
+    others = sum(len(text) for i, text in enumerate(texts) if i not in long)
+    if len(long) != 1 or 4 * others > max_length:
+        return tuple(texts)
+    cut = _place(texts[long[0]], limit)
+    return tuple(text[:cut] if i == long[0] else text for i, text in enumerate(texts))
+
+
+def _place(text: str, limit: int) -> int:
+    """Where to cut: at the last white space before ``limit``; nowhere if there is none for long."""
+    for place in range(limit, limit // 2, -1):
+        if text[place].isspace():
+            return place
+    return len(text)

@@ -1,0 +1,361 @@
+"""A text classifier sees through sidelight what it sees without it; and no text takes more than linear time."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from fault_models import S, T, bert, bt, tok
+from hypothesis import given, settings
+from sequence_families import NAMES, PATIENCE, build, within
+from transformers import (
+    BertForMaskedLM,
+    BertForQuestionAnswering,
+    BertForTokenClassification,
+    BertJapaneseTokenizer,
+    ByT5Tokenizer,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
+
+from sidelight import Explainer, SidelightError
+from sidelight.errors import InputError, UnsupportedTargetError
+from sidelight.targets import as_target
+from sidelight.text.shorten import LEAST, shortened
+from sidelight.text.tokenizing import Tokenizing
+from sidelight.text.words import word_spans
+
+TEXTS = [T[0], "film", f"{T[5]} and {T[9]}"]
+#: families of which the default suite looks at
+USUAL = [
+    "bert",
+    "roberta",
+    "distilbert",
+    "deberta-v2",
+    "electra",
+    "albert",
+    "xlnet",
+    "gpt2",
+    "llama",
+    "qwen2",
+    "longformer",
+]
+#: families whose verdict on a text depends on the padding beside it: they do not heed the attention mask
+UNMASKED = {"convbert", "fnet", "nystromformer", "yoso"}
+
+
+def own_logits(model: Any, texts: list[str]) -> torch.Tensor:
+    """The model called by itself, one text after another, with all that its tokenizer gives and it takes."""
+    found = []
+    for text in texts:
+        inputs = dict(tok()(text, return_tensors="pt"))
+        try:
+            found.append(model(**inputs).logits)
+        except TypeError:
+            inputs.pop("token_type_ids")
+            found.append(model(**inputs).logits)
+    return torch.cat(found)
+
+
+def compare(kind: str) -> str:
+    """``equal``, ``refused: ...``, ``unbuildable: ...`` or ``different``."""
+    try:
+        with within(PATIENCE):
+            model = build(kind)
+            with torch.no_grad():
+                own = own_logits(model, TEXTS)
+    except Exception as error:  # noqa: BLE001  (whatever a configuration of these sizes runs into)
+        return f"unbuildable: {type(error).__name__} {error}"
+    try:
+        seen = all_ways(as_target(model, tok()))
+    except SidelightError as error:
+        return f"refused: {error}"
+    spread = float(own.max() - own.min())
+    away = {how: float((logits - own).abs().max()) / spread for how, logits in seen.items()}
+    return "equal" if max(away.values()) < 1e-3 else f"different: {away}"
+
+
+def all_ways(target: Any) -> dict[str, torch.Tensor]:
+    with torch.no_grad():
+        inputs = target.prepare(TEXTS)
+        target.check(inputs)
+        encoding = target.encode(inputs)
+        ones = {"text": torch.ones(encoding.feature_mask["text"].shape)}
+        return {
+            "in a batch": encoding.logits,
+            "alone": torch.cat([target.encode(target.prepare([t])).logits for t in TEXTS]),
+            "all kept": target.classify(inputs, ones),
+        }
+
+
+@pytest.mark.parametrize("kind", USUAL)
+def test_usual_sequence_classifiers_see_what_they_see_without_us(kind: str) -> None:
+    assert compare(kind) == "equal"
+
+
+@pytest.mark.soak
+def test_every_sequence_classifier_is_equal_or_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {kind: compare(kind) for kind in NAMES}
+    counts = {
+        word: sum(v.startswith(word) for v in found.values()) for word in ("equal", "refused", "unbuildable")
+    }
+    with capsys.disabled():
+        print(counts, {k: v[:90] for k, v in found.items() if v != "equal"})
+    different = {k for k, v in found.items() if v.startswith("different")}
+    assert different <= UNMASKED
+    assert counts["equal"] >= 75
+
+
+@pytest.mark.parametrize("kind", sorted(UNMASKED & set(NAMES)))
+def test_models_that_do_not_heed_the_mask_are_refused_before_training(kind: str, tmp_path: Path) -> None:
+    verdict = compare(kind)
+    if verdict == "equal" or verdict.startswith("unbuildable"):
+        pytest.skip(f"{kind} of this size: {verdict[:60]}")
+    with pytest.raises(UnsupportedTargetError, match=r"through sidelight.*padding"):
+        Explainer.fit(build(kind), T, processor=tok(), output_dir=tmp_path / "run", **S)
+    assert not (tmp_path / "run").exists()
+
+
+# -- padding ------------------------------------------------------------------------
+
+
+def gpt2(tokenizer: Any, **options: Any) -> Any:
+    config = GPT2Config(
+        vocab_size=len(tokenizer) + 1, n_embd=32, n_layer=2, n_head=2, n_positions=64, **options
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2ForSequenceClassification(config).eval()
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.data.normal_(0, 0.5)
+    return model
+
+
+def padded(side: str = "right") -> Any:
+    tokenizer = bt()
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.padding_side = side
+    return tokenizer
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_fault_08_another_padding_token_is_told_before_training(wrapped: bool, tmp_path: Path) -> None:
+    tokenizer = padded()
+    model = gpt2(tokenizer, pad_token_id=tokenizer.eos_token_id)
+    if wrapped:
+        peft = pytest.importorskip("peft")
+        config = peft.LoraConfig(
+            target_modules=["c_attn"], r=2, modules_to_save=["score"], fan_in_fan_out=True
+        )
+        model = peft.get_peft_model(model, config).eval()
+    with pytest.raises(InputError, match=r"padded with token.*pad_token_id"):
+        Explainer.fit(model, T, processor=tokenizer, output_dir=tmp_path / "run", **S)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_fault_08_a_right_padding_token_is_taken_on_both_sides(side: str) -> None:
+    tokenizer = padded(side)
+    model = gpt2(tokenizer, pad_token_id=tokenizer.pad_token_id)
+    target = as_target(model, tokenizer)
+    with torch.no_grad():
+        seen = target.encode(target.prepare(T[:8])).logits
+        own = torch.cat([model(**tokenizer(t, return_tensors="pt")).logits for t in T[:8]])
+        batch = tokenizer(T[:8], padding=True, return_tensors="pt")
+    torch.testing.assert_close(seen, own, atol=1e-4, rtol=1e-4)
+    assert torch.equal(target.prepare(T[:8])["input_ids"], batch["input_ids"])
+    assert torch.equal(target.prepare(T[:8])["attention_mask"], batch["attention_mask"])
+
+
+def test_a_padding_token_in_the_tokenizer_alone_is_told_in_our_words(tmp_path: Path) -> None:
+    tokenizer = padded()
+    with pytest.raises(InputError, match=r"config has no pad_token_id"):
+        Explainer.fit(gpt2(tokenizer), T, processor=tokenizer, output_dir=tmp_path / "run", **S)
+    tokenizer = bt()
+    with pytest.raises(InputError, match=r"tokenizer has no padding token"):
+        Explainer.fit(gpt2(tokenizer), T, processor=tokenizer, output_dir=tmp_path / "run", **S)
+
+
+def test_roberta_that_counts_positions_by_another_padding_is_told(tmp_path: Path) -> None:
+    config = RobertaConfig(
+        vocab_size=len(tok()),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        pad_token_id=1,
+    )
+    model = RobertaForSequenceClassification(config).eval()
+    with pytest.raises(SidelightError, match="pad"):
+        Explainer.fit(model, T, processor=tok(), output_dir=tmp_path / "run", **S)
+
+
+@pytest.mark.parametrize("kind", [BertForQuestionAnswering, BertForTokenClassification, BertForMaskedLM])
+def test_models_that_are_no_sequence_classifiers_are_refused_by_name(kind: Any, tmp_path: Path) -> None:
+    with pytest.raises(SidelightError, match="classif"):
+        Explainer.fit(kind(bert().config).eval(), T, processor=tok(), output_dir=tmp_path / "run", **S)
+
+
+def test_tuples_asked_for_in_the_config_change_nothing() -> None:
+    model = bert()
+    own = [e.probabilities for e in explained(model)]
+    model.config.return_dict = False
+    for explanation, probabilities in zip(explained(model), own, strict=True):
+        np.testing.assert_allclose(explanation.probabilities, probabilities, atol=1e-6)
+
+
+def explained(model: Any) -> Any:
+    from sidelight import ScorerConfig
+    from sidelight.explainer import new_scorer
+
+    target = as_target(model, tok())
+    torch.manual_seed(0)
+    return Explainer(target, new_scorer(target, T[:1], ScorerConfig())).explain(T[:3])
+
+
+# -- tokenizers without offsets -----------------------------------------------------
+
+
+def japanese(folder: Path) -> Any:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys("この映画は最高つまらない話だ")]
+    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    return BertJapaneseTokenizer(
+        str(folder / "vocab.txt"), word_tokenizer_type="basic", subword_tokenizer_type="character"
+    )
+
+
+def test_fault_19_a_tokenizer_without_offsets_shows_the_text(tmp_path: Path) -> None:
+    tokenizer = japanese(tmp_path)
+    rows = ["この映画は最高", "つまらない話だ"] * 20
+    explainer = Explainer.fit(
+        bert(len(tokenizer)), rows, processor=tokenizer, output_dir=tmp_path / "run", **S
+    )
+    for text in ("この映画は最高", "つまらない 話だ", "最高"):
+        explanation = explainer.explain(text)
+        assert "".join(explanation.inputs["text"]) == text
+        assert len(explanation.map) == len(text.replace(" ", ""))
+        explanation.save(tmp_path / "x")
+    both = explainer.explain([("この映画", "最高")])[0]
+    assert "".join(both.inputs["text"]) == "この映画\n最高"
+
+
+def test_fault_19_pieces_that_are_not_in_the_text_are_shown_themselves() -> None:
+    tokenizer = ByT5Tokenizer()
+    views = Tokenizing(tokenizer, 12).views(["naïve", "a much longer text than that"])
+    assert [v.truncated for v in views] == [False, True]
+    assert len(views[0].words) == len(tokenizer("naïve")["input_ids"]) - 1
+    for view in views:
+        assert all(view.word_text(word) for word in view.words)
+
+
+def test_fault_19_a_text_that_just_fits_is_not_called_cut(tmp_path: Path) -> None:
+    tokenizer = japanese(tmp_path)
+    assert [v.truncated for v in Tokenizing(tokenizer, 5).views(["最高だ", "この映画"])] == [False, True]
+
+
+# -- length -------------------------------------------------------------------------
+
+ODD = {
+    "letters": "a",
+    "brackets": "(",
+    "emoji": "😀",
+    "combining": "e\u0301",
+    "urls": "http://a.b/) ",
+    "open urls": "www.)",
+    "apostrophes": "a'",
+    "spaces": " ",
+    "signs": "a@",
+    "addresses": "a@b.c ",
+    "dots": "a.",
+    "joiners": "\u200d",
+    "flags": "🇩",
+    "plus": "a+",
+    "NUL": "a\x00",
+    "surrogates": "\ud83d ",
+    "right to left": "שלום \u202e",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_kind_5000_brackets_words_take_linear_time(name: str) -> None:
+    def seconds(count: int) -> float:
+        text = (ODD[name] * count)[:count]
+        start = time.process_time()
+        word_spans(text)
+        return time.process_time() - start
+
+    short = max(min(seconds(5_000) for _ in range(3)), 2e-4)
+    assert seconds(50_000) < 40 * short  # quadratic time would take a hundred times as long
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_kind_a_text_of_a_megabyte_is_explained_in_seconds(name: str) -> None:
+    target = as_target(bert(), tok())
+    text = "film " + (ODD[name] * 1_000_000)[:1_000_000]
+    start = time.process_time()
+    inputs = target.prepare([text])
+    shown = target.display(inputs, [text])
+    assert inputs["input_ids"].shape[1] <= 64
+    assert len("".join(shown[0]["text"])) <= len(text) + 4
+    assert time.process_time() - start < 20
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(
+    st.lists(
+        st.sampled_from(["film", "great,", "don't", "naïve", "😀", "a@b.c", "(", "\n", "x" * 50, "  "]),
+        min_size=1,
+    ),
+    st.sampled_from([8, 16, 64]),
+    st.booleans(),
+)
+def test_cutting_first_gives_the_tokens_of_the_whole_text(
+    words: list[str], longest: int, bytes_: bool
+) -> None:
+    tokenizer = padded() if bytes_ else tok()
+    text = " ".join(words) * (1 + 3 * LEAST // max(1, len(" ".join(words))))
+    cut = shortened((text,), tokenizer, longest)[0]
+    options = {"truncation": True, "max_length": longest}
+    assert tokenizer(cut, **options)["input_ids"] == tokenizer(text, **options)["input_ids"]
+
+
+def test_texts_are_cut_first_only_where_nothing_can_change() -> None:
+    long = "film " * 5_000
+    assert len(shortened((long,), tok(), 16)[0]) <= LEAST
+    assert shortened((long,), tok(), None) == (long,)
+    assert shortened(("x" * 50_000,), tok(), 16) == ("x" * 50_000,)  # no white space to cut at
+    assert shortened((long, long), tok(), 16) == (long, long)  # which of the two gives way?
+    left = tok()
+    left.truncation_side = "left"
+    assert shortened((long,), left, 16) == (long,)
+    view = Tokenizing(tok(), 16).views([" " * 50_000 + "film"])[0]  # few tokens for many characters
+    assert not view.truncated
+    assert [view.word_text(w) for w in view.words] == ["film"]
+
+
+#: words as one expression finds them, from left to right; it takes quadratic time
+_REFERENCE = re.compile(
+    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'»”]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
+)
+
+
+@settings(max_examples=400, deadline=None, database=None)
+@given(
+    st.text(alphabet="aw.@:/)+- x,ht tps", max_size=40)
+    | st.lists(st.sampled_from(["www.", "a@b.c", "http://", "x", "@", ".", " ", ")", "b"]), max_size=12).map(
+        "".join
+    )
+)
+def test_addresses_are_those_that_one_expression_finds(text: str) -> None:
+    from sidelight.text.words import _whole_spans
+
+    assert list(_whole_spans(text)) == [m.span() for m in _REFERENCE.finditer(text)]

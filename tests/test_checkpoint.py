@@ -115,7 +115,7 @@ def test_hub_id(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     loaded = load("someone/scorer", revision="v2")
-    assert asked == [("someone/scorer", "v2", ["config.json", "scorer.safetensors"])]
+    assert asked == [("someone/scorer", "v2", ["config.json", "scorer.safetensors", "processor.json"])]
     np.testing.assert_array_equal(maps(loaded), maps(make()))
 
 

@@ -19,9 +19,9 @@ from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.reference import coarsest, logits_alone
 from sidelight.targets.text import TextTarget
-from sidelight.targets.wrappers import float_type
+from sidelight.targets.wrappers import float_type, precision_of
 from sidelight.types import Inputs
-from sidelight.weights import WeightWatch
+from sidelight.weights import WeightWatch, shapes_hash
 
 if TYPE_CHECKING:
     from sidelight.checkpoint import SavedScorer
@@ -33,7 +33,7 @@ Check = Literal["error", "warn", "off"]
 CHECKS: tuple[Check, ...] = ("error", "warn", "off")
 
 #: samples that are looked at
-SAMPLES = 3
+SAMPLES = 2
 #: rows from which they are taken, so that short and long ones are among them
 LOOKED_AT = 16
 #: how far logits may lie apart, as a share of their spread, by the number of bytes of a weight
@@ -131,7 +131,7 @@ def self_check(
 def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool) -> None:
     own = _alone(target, samples)
     if gradients:
-        _require_gradient(target, _prepared(target, samples))
+        _require_gradient(target, _prepared(target, _ones(samples)[-1]))
     if own is not None:
         _compare(target, samples, *own)
 
@@ -171,20 +171,19 @@ def _ones(samples: Sequence[Any] | Inputs) -> list[Sequence[Any] | Inputs]:
 
 def _compare(target: TargetModel, samples: Sequence[Any] | Inputs, alone: Tensor, limit: float) -> None:
     with torch.no_grad():
-        inputs = _prepared(target, samples)
-        encoding = target.encode(inputs)
-        whole = {m: torch.ones_like(mask, dtype=torch.float) for m, mask in encoding.feature_mask.items()}
+        one = _prepared(target, _ones(samples)[-1])
+        whole = {m: torch.ones_like(mask, dtype=torch.float) for m, mask in target.feature_mask(one).items()}
         seen = {
-            "in a batch through sidelight": encoding.logits,
-            "with everything kept through sidelight": target.classify(inputs, whole),
-            "one at a time through sidelight": torch.cat(
-                [target.encode(_prepared(target, one)).logits for one in _ones(samples)]
-            ),
+            "one at a time through sidelight": target.encode(one).logits,
+            "in a batch through sidelight": target.encode(_prepared(target, samples)).logits,
+            "with everything kept through sidelight": target.classify(one, whole),
         }
     for how, logits in seen.items():
-        away = (logits.float() - alone.float()).abs().amax(1)
+        first = len(alone) - len(logits)
+        away = (logits.float() - alone[first:].float()).abs().amax(1)
         if not bool((away <= limit).all()):
-            raise _difference(target, samples, int(away.argmax()), alone, logits, how)
+            row = int(away.argmax())
+            raise _difference(target, first + row, len(alone), (alone[first + row], logits[row]), how)
 
 
 def tolerance(logits: Tensor, types: Iterable[torch.dtype]) -> float:
@@ -204,12 +203,12 @@ def tolerance(logits: Tensor, types: Iterable[torch.dtype]) -> float:
 
 
 def _difference(
-    target: TargetModel, samples: Sequence[Any] | Inputs, row: int, own: Tensor, seen: Tensor, how: str
+    target: TargetModel, row: int, count: int, logits: tuple[Tensor, Tensor], how: str
 ) -> SelfCheckError:
-    shown = [", ".join(f"{v:.3f}" for v in logits[row].float().tolist()[:6]) for logits in (own, seen)]
+    own, seen = (", ".join(f"{v:.3f}" for v in values.float().tolist()[:6]) for values in logits)
     return SelfCheckError(
-        f"{target.name} sees something else through sidelight than by itself. Sample {row + 1} of {len(own)} checked: "
-        f"by itself with its own processor the logits are [{shown[0]}]; {how} they are [{shown[1]}]. "
+        f"{target.name} sees something else through sidelight than by itself. Sample {row + 1} of {count} checked: "
+        f"by itself with its own processor the logits are [{own}]; {how} they are [{seen}]. "
         f"{_advice(target, how)} If you know that the difference is right, pass check='warn'."
     )
 
@@ -256,12 +255,22 @@ def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: 
     message = (
         f"this scorer was trained beside {saved.target_name!r} (weights {saved.fingerprint}); "
         f"the model given, {target.name!r}, has weights {found}. Its maps may mean nothing here: "
-        "load the original classifier, or fit a new scorer. If they are the same weights in another form (another "
-        "precision, quantised), pass check='warn'."
+        f"load the original classifier, or fit a new scorer. {_likeness(target, saved)}"
     )
     if check == "error":
         raise TargetMismatchError(message)
     log.warning("%s", message)
+
+
+def _likeness(target: TargetModel, saved: SavedScorer) -> str:
+    """What the layers of both models tell, and how to go on if their weights are the same after all."""
+    there, now = saved.target.get("precision"), precision_of(target.model)
+    if saved.target.get("shapes") == shapes_hash(target.model) and there != now:
+        return (
+            f"Both have the same architecture, trained beside {there} and given in {now}. If they are the same weights "
+            "in another precision, pass check='warn'."
+        )
+    return "If they are the same weights in another form (another precision, quantised), pass check='warn'."
 
 
 class WatchedWeights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,14 @@ def fingerprint(model: nn.Module) -> str:
     state = {plain_name(name, wrapped): value for name, value in model.state_dict().items()}
     adapters = {name: str(switches) for name, switches in _adapters(model).items()}
     return hash_of({**state, **adapters})
+
+
+def shapes_hash(model: nn.Module) -> str:
+    """Hash over names and shapes of a model's state: the same for the same architecture in any precision."""
+    wrapped = wrapped_parts(model)
+    shapes = {plain_name(k, wrapped): getattr(v, "shape", ()) for k, v in model.state_dict().items()}
+    text = json.dumps([[name, list(shape)] for name, shape in sorted(shapes.items())])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _adapters(model: nn.Module) -> dict[str, Any]:

@@ -230,6 +230,19 @@ def test_kind_raw_exceptions_inputs_without_ordinary_memory_are_named(kind: str)
         explainer_of(bert(), tok(), T[0]).explain({"input_ids": hollow(torch.ones(2, 5).long())})
 
 
+def test_kind_loading_the_same_weights_in_another_precision_can_be_said_yes_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = explainer_of(eye(), SQUARE, P[0])
+    own.save_pretrained(tmp_path / "scorer")
+    half = eye().to(torch.bfloat16)
+    with pytest.raises(TargetMismatchError, match=r"same architecture.*float32.*bfloat16.*check='warn'"):
+        Explainer.from_pretrained(tmp_path / "scorer", half)
+    loaded = Explainer.from_pretrained(tmp_path / "scorer", half, check="warn")
+    assert "same architecture" in caplog.text
+    np.testing.assert_allclose(loaded.explain(P[0]).probabilities, own.explain(P[0]).probabilities, atol=0.05)
+
+
 # -- quantised ----------------------------------------------------------------------
 
 

@@ -58,6 +58,7 @@ class ImageTransform:
     resample: str = "bilinear"
 
     def __post_init__(self) -> None:
+        _require_types(self)
         channels = {"RGB": 3, "L": 1}.get(self.mode)
         if channels is None:
             raise InputError(f"mode must be 'RGB' or 'L'; got {self.mode!r}.")
@@ -133,6 +134,41 @@ class ImageTransform:
             return cls(**fields)
         except TypeError as error:
             raise InputError(f"not the settings of an image transform: {error}.") from error
+
+
+#: the longest side that a transform may make, in pixels
+_LONGEST_SIDE = 65_535
+
+
+def _require_types(transform: ImageTransform) -> None:
+    """Raise :class:`InputError` for settings of another type than is documented; they may come from a file."""
+    for name in ("mean", "std"):
+        values = getattr(transform, name)
+        if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):
+            raise InputError(f"{name} must be finite numbers, one a channel; got {values!r}.")
+    if any(v <= 0 for v in transform.std):
+        raise InputError(f"std must be above 0; got {transform.std!r}.")
+    if not isinstance(transform.size, (tuple, list)) or not all(map(_is_side, transform.size)):
+        raise InputError(f"size must be (height, width) in pixels; got {transform.size!r}.")
+    sides = transform.resize_to if isinstance(transform.resize_to, (tuple, list)) else (transform.resize_to,)
+    if transform.resize_to is not None and not all(map(_is_side, sides)):
+        raise InputError(
+            f"resize_to must be pixels, as a number or (height, width); got {transform.resize_to!r}."
+        )
+    if not isinstance(transform.crop, (bool, np.bool_)):
+        raise InputError(f"crop must be True or False; got {transform.crop!r}.")
+    if not isinstance(transform.mode, str) or not isinstance(transform.resample, str):
+        raise InputError(f"mode and resample are names; got {transform.mode!r} and {transform.resample!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return real and abs(value) < 1e30  # false for NaN too
+
+
+def _is_side(value: Any) -> bool:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return whole and 1 <= value <= _LONGEST_SIDE
 
 
 def _resize(image: Image.Image, width: int, height: int, resample: str) -> Image.Image:

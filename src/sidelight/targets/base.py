@@ -22,10 +22,10 @@ from sidelight.masking import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.modality import Modality
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
-from sidelight.targets.wrappers import uncompiled
+from sidelight.targets.wrappers import precision_of, uncompiled
 from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
 from sidelight.verdict import Verdict
-from sidelight.weights import fingerprint
+from sidelight.weights import fingerprint, shapes_hash
 
 
 class TargetModel(ABC):
@@ -226,6 +226,8 @@ class TargetModel(ABC):
             **self._place(),
             "revision": getattr(config, "_commit_hash", None),
             "fingerprint": self.fingerprint(),
+            "shapes": shapes_hash(self.model),
+            "precision": precision_of(self.model),
             "processor": self.processor_state(),
             "options": {**self.all_options(), **self.verdict.settled()},
         }

@@ -109,6 +109,11 @@ def float_type(model: nn.Module) -> torch.dtype:
     return next((v.dtype for v in values if v.is_floating_point()), torch.float32)
 
 
+def precision_of(model: nn.Module) -> str:
+    """Name of the type of ``model``'s weights, e.g. ``"float32"``."""
+    return str(float_type(model)).removeprefix("torch.")
+
+
 def arguments_of(model: nn.Module, given: str) -> set[str] | None:
     """Names of the arguments that ``model.forward`` takes; ``None`` where it passes on whatever it is given.
 

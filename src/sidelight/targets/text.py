@@ -90,7 +90,7 @@ class TextTarget(TargetModel):
         self.vocabulary = Vocabulary(self.embedding, tokenizer, getattr(model, "config", None))
         # Rotary positions have no hard limit, but the model was not trained beyond this one.
         soft = self.limit or getattr(self.vocabulary.config, "max_position_embeddings", None)
-        limits = [n for n in (max_length, soft) if n]
+        limits = [n for n in (max_length, soft) if n and n > 0]  # XLNet says -1 for no limit
         cut = min(limits) if limits else None
         # Encoders pool the first token, which must not be padding.
         side = None if pools_last_token(model) else "right"

@@ -87,6 +87,11 @@ def _in_place_of(output: Tensor, values: Tensor) -> Tensor:
         return values.to(output.dtype)
     if output.ndim == 3 and output.shape[::2] == (size, width) and output.shape[1] > length:
         return torch.cat([values.to(output.dtype), output[:, length:]], 1)
+    if output.shape == (length, size, width):
+        raise UnsupportedTargetError(
+            "the model looks its words up column by column (XLNet does), where a mask cannot be laid. "
+            "Use another classifier, e.g. BERT, RoBERTa or DeBERTa."
+        )
     raise InputError(
         f"features have shape {tuple(values.shape)}, but the token ids give {tuple(output.shape)}; "
         "repeat the inputs as often as the features."

@@ -9,14 +9,13 @@ White space belongs to no word.
 
 from __future__ import annotations
 
-import heapq
 import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
 _URL = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'»”]",  # without the sentence's own punctuation
+    r"(?:https?://|www\.)[^\s<>\"]{0,2048}[^\s<>\".,;:!?)\]}'»”]",  # without the sentence's own punctuation; no longer, so that none is read again and again
     re.IGNORECASE,
 )
 #: what stands before and after the sign of an e-mail address
@@ -77,10 +76,14 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 def _whole_spans(text: str) -> Iterator[tuple[int, int]]:
     """Spans of URLs and e-mail addresses, in order; of two that overlap the one that begins first."""
-    urls = (match.span() for match in _URL.finditer(text))
-    last = 0
-    for start, end in heapq.merge(urls, _addresses(text), key=lambda span: span[0]):
-        if start >= last:
+    last, url = 0, _URL.search(text)
+    for start, end in (*_addresses(text), (len(text), len(text))):
+        while url is not None and url.start() <= start:
+            if url.start() >= last:
+                yield url.span()
+                last = url.end()
+            url = _URL.search(text, last)
+        if last <= start < end:
             yield start, end
             last = end
 

@@ -232,7 +232,7 @@ def full(*_: Any, **__: Any) -> Any:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("call", ["safetensors.torch.save_file", "os.replace", "pathlib.Path.write_text"])
+@pytest.mark.parametrize("call", ["safetensors.torch.save_file", "os.replace", "pathlib.Path.write_bytes"])
 def test_full_disk_keeps_the_old_scorer(call: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(call, full)

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -425,6 +426,35 @@ def test_kind_raw_exceptions_a_damaged_configuration_is_a_checkpoint_error(score
     rewrite(scorer, DAMAGE[number])
     with pytest.raises(CheckpointError):
         Explainer.from_pretrained(scorer, bert(), processor=tok())
+
+
+def _paths(values: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inside = (
+        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    )
+    return [path, *(p for key, value in inside for p in _paths(value, (*path, key)))]
+
+
+@pytest.mark.parametrize(
+    "value", [None, "left out", *(pytest.param(v, marks=pytest.mark.soak) for v in ("x", 1.5, [], True))]
+)
+def test_kind_raw_exceptions_no_value_of_a_configuration_ends_in_a_builtin_error(
+    value: Any, tmp_path: Path
+) -> None:
+    folder = explainer_of(eye(), SQUARE, P[0]).save_pretrained(tmp_path / "scorer")
+    whole = json.loads((folder / "config.json").read_text())
+    for path in _paths(whole)[1:]:
+        config = json.loads(json.dumps(whole))
+        part = config
+        for key in path[:-1]:
+            part = part[key]
+        if value == "left out":
+            del part[path[-1]]
+        else:
+            part[path[-1]] = value
+        (folder / "config.json").write_text(json.dumps(config))
+        with suppress(SidelightError):  # it may load as well: not every value is needed
+            Explainer.from_pretrained(folder, eye(), check="off").explain(P[0])
 
 
 def test_keys_of_a_newer_version_are_passed_over(scorer: Path) -> None:

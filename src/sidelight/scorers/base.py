@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -97,7 +97,18 @@ class Scorer(nn.Module):
         missing = sorted(set(self.decoders) - set(encoding.states))
         if missing:
             raise InputError(f"the encoding has no states of {missing}; it holds {sorted(encoding.states)}.")
+        for name in self.decoders:
+            self._require_states(name, encoding.states[name])
         return {name: decoder(encoding, name) for name, decoder in self.decoders.items()}
+
+    def _require_states(self, name: str, states: Sequence[Tensor]) -> None:
+        found = [s.shape[1] if s.ndim == 4 else s.shape[-1] for s in states]
+        expected = [s.channels for s in self.spec.states[name]]
+        if found != expected:
+            raise InputError(
+                f"the target gives {name} states of {found} channels; this scorer was made for {expected}. Load it beside "
+                "the classifier that it was trained beside, with the same layers."
+            )
 
     @property
     def num_parameters(self) -> int:

@@ -415,7 +415,7 @@ def _is_batch(samples: Any) -> bool:
 
 
 def require_size(size: Any) -> int:
-    """``size`` if it is a whole number of at least 1; raises :class:`ConfigError` otherwise."""
+    """``size`` if it is a whole number of at least 1; raises :class:`InputError` otherwise."""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise ConfigError(f"batch_size must be a whole number of at least 1; got {size!r}.")
+        raise InputError(f"batch_size must be a whole number of at least 1; got {size!r}.")
     return int(size)

@@ -163,7 +163,7 @@ def test_errors_of_samples_name_them_and_keep_their_kind(texts: Explainer) -> No
         texts.explain([T[0]] * 40 + [7], batch_size=16)
     with pytest.raises(ConfigError, match="errors must be 'raise' or 'skip'; got 'ignore'"):
         texts.explain(T[:2], errors="ignore")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"batch_size must be"):
+    with pytest.raises(InputError, match=r"batch_size must be"):
         texts.explain(T[:2], batch_size=0)
 
 

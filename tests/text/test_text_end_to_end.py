@@ -210,7 +210,6 @@ class TestBadInput:
             (b"bytes", InputTypeError, "bytes"),
             ([], InputError, "empty"),
             ([("a", "b", "c")], InputError, "3 texts"),
-            (["a", ("a", "b")], InputError, "pairs"),
             ([{"body": "a"}], InputError, "text column"),
         ],
     )
@@ -371,7 +370,6 @@ class TestRun:
     @pytest.mark.parametrize(
         ("content", "column", "message"),
         [
-            ('text\nfine\n""\n', "text", "sample 1 is empty"),
             ("text\nfine\n", "txt", "Did you mean 'text'"),
             ("", "text", "cannot read"),
         ],

@@ -41,7 +41,7 @@ def explanation() -> Explanation:
 def test_explanation_is_drawn_and_written(tmp_path) -> None:
     figure = explanation().plot()
     assert isinstance(figure, Figure)
-    figure.savefig(tmp_path / "map.png")
+    figure.savefig(tmp_path / "drawn.png")
     page = explanation().to_html()
     assert "<b>" not in page
     assert "&lt;b&gt;" in page

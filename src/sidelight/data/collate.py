@@ -148,7 +148,10 @@ class Collator:
         if isinstance(row, Numbered):
             return self.readers.get(row.name, RowReader()).split(self.target, row.row)
         if isinstance(row, tuple) and len(row) == 3 and all(isinstance(part, str) for part in row):
-            return row, None  # three texts, or a pair and the name of a label: without a data set nobody can tell
+            return (
+                row,
+                None,
+            )  # three texts, or a pair and the name of a label: without a data set nobody can tell
         return RowReader().split(self.target, row)
 
     def inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,15 +68,16 @@ class StoredExplanations:
         """Rows that are explained already."""
         return self._ends[-1] if self._ends else 0
 
-    def add(self, first: int, part: Sequence[Answer]) -> None:
-        """Write the answers of the rows from ``first`` on as one more part."""
+    def add(self, part: Iterable[Answer]) -> None:
+        """Write the answers of the rows that follow as one more part; one of them is in memory as it was made."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.Table.from_pylist([_packed(first + i, answer) for i, answer in enumerate(part)], _schema())
+        packed = [_packed(number, answer) for number, answer in enumerate(part, start=self.finished)]
+        table = pa.Table.from_pylist(packed, _schema())
         with replace_file(_part(self.folder, len(self._ends))) as tmp:
             pq.write_table(table, tmp, compression="zstd")
-        self._ends.append(first + len(part))
+        self._ends.append(self.finished + len(packed))
         self._keep()  # last: what the manifest names is there
 
     def _keep(self) -> None:
@@ -136,14 +137,22 @@ def _read_parts(folder: Path, count: int) -> Iterator[Answer]:
         path = _part(folder, number)
         try:
             rows = pq.read_table(path).to_pylist()
-            found = [_unpacked(row) for row in rows]
-        except SidelightError:
-            raise
         except Exception as error:
-            raise CheckpointError(
-                f"{path} is missing or damaged ({error}); explain the rows again."
-            ) from error
-        yield from found
+            raise _damaged(path, error) from error
+        yield from (_checked(row, path) for row in rows)
+
+
+def _checked(row: Mapping[str, Any], path: Path) -> Answer:
+    try:
+        return _unpacked(row)
+    except SidelightError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is missing or damaged ({error}); explain the rows again.")
 
 
 def _schema() -> Any:

@@ -506,4 +506,4 @@ def test_names_for_files() -> None:
 
 
 def test_a_name_with_a_dot_keeps_it(tmp_path: Path) -> None:
-    assert free_stem(tmp_path, "photo.v2", ["x"]) == tmp_path / "photo.v2"
+    assert free_stem(tmp_path, "photo.v2", [["x"], None]) == tmp_path / "photo.v2"

@@ -209,7 +209,7 @@ def _packed_map(name: str, scores: np.ndarray, shown: Any) -> dict[str, Any]:
     return {
         "modality": name,
         "shape": list(scores.shape),
-        "scores": scores.astype(_score_type(words)).tobytes(),
+        "scores": scores.astype(score_type(words)).tobytes(),
         "words": words,
         "picture": None if words is not None else _png(shown),
     }
@@ -251,13 +251,13 @@ def _unpacked(row: Mapping[str, Any]) -> Answer:
     )
 
 
-def _score_type(words: Any) -> Any:
-    """Words are few and keep all digits; of pixels there are many."""
+def score_type(words: Any) -> Any:
+    """The numbers that scores are kept as: words are few and keep all digits; of pixels there are many."""
     return np.float32 if words is not None else np.float16
 
 
 def _scores(stored: Mapping[str, Any]) -> np.ndarray:
-    return np.frombuffer(stored["scores"], _score_type(stored["words"])).reshape(stored["shape"])
+    return np.frombuffer(stored["scores"], score_type(stored["words"])).reshape(stored["shape"])
 
 
 def _shown(stored: Mapping[str, Any]) -> Any:

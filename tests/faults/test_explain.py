@@ -339,7 +339,10 @@ import resource, sys
 sys.path.insert(0, {tests!r})
 from sidelight.cli import main
 sys.argv = ["sidelight", *{arguments!r}]
-main()
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

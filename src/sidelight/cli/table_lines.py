@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidelight.explaining import ExplainFailure
 from sidelight.safe_output import for_csv
+from sidelight.stored import score_type
 
 if TYPE_CHECKING:
     from sidelight.explaining import Answer
@@ -110,7 +111,9 @@ def _cells(number: int, answer: Any) -> dict[str, Any]:
         shown = answer.inputs[name]
         if isinstance(shown, list):
             cells[f"{name}_top"] = _top(shown, scores)
-        cells[f"{name}_mean_score"] = round(float(scores.astype(float).mean()), 6)
+        kept = scores.astype(score_type(shown if isinstance(shown, list) else None))
+        # of what is kept, so that a call that goes on writes what one that was not killed does
+        cells[f"{name}_mean_score"] = round(float(kept.astype(float).mean()), 6)
     return cells
 
 

@@ -19,6 +19,9 @@ from sidelight.overrides import apply_overrides
 from sidelight.registry import nearest
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 
+#: values of a configuration, with everything that anchors repeat; the largest shipped one has some hundred
+MOST_VALUES = 100_000
+
 
 class Section(BaseModel):
     """A part of the configuration; unknown keys are refused."""
@@ -296,10 +299,39 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file} is nested too deeply to be a configuration.") from error
+    require_few_values(values, str(file))
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{file} must hold a mapping of sections; got {type(values).__name__}.")
     return values
+
+
+def require_few_values(values: Any, name: str) -> None:
+    """Refuse what has more values than a configuration needs, each counted as often as an anchor repeats it.
+
+    A few lines of anchors that hold anchors stand for millions of values, which would all be checked and written.
+
+    Raises:
+        ConfigError: there are too many, or a value holds itself.
+    """
+    known: dict[int, int] = {}
+
+    def count(value: Any) -> int:
+        if not isinstance(value, (dict, list)):
+            return 1
+        if id(value) not in known:
+            known[id(value)] = MOST_VALUES + 1  # until it is counted: who comes here again holds itself
+            parts = value.values() if isinstance(value, dict) else value
+            known[id(value)] = 1 + sum(map(count, parts))
+        return known[id(value)]
+
+    if count(values) > MOST_VALUES:
+        raise ConfigError(
+            f"{name} stands for more than {MOST_VALUES:,} values, or for one that holds itself: too much for a "
+            "configuration. Are there anchors (&) that repeat anchors?"
+        )
 
 
 def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:

@@ -17,7 +17,7 @@ from sidelight.data.fit_data import fit_data
 from sidelight.data.rows import NumberedRows, Rows
 from sidelight.data.sources import Stream, is_source, open_data, rows_of
 from sidelight.errors import ConfigError, InputError
-from sidelight.explaining import Answer, Errors, answers, require_errors, total_of, with_columns
+from sidelight.explaining import Answer, Errors, InputRows, answers, require_errors, total_of, with_columns
 from sidelight.explanation import Explanation
 from sidelight.fit_options import one_of, open_target, split_options
 from sidelight.folders import folder_path
@@ -206,7 +206,7 @@ class Explainer:
                 return with_columns(self._explain_rows([samples], lent)[0], samples)
             return next(self._answers(Rows([samples], "samples"), 1, errors, lent))
         if _is_batch(samples):
-            return list(self._answers_of_inputs(samples, require_size(batch_size), lent))
+            return list(self._answers_of_inputs(samples, require_size(batch_size), errors, lent))
         source = open_data(samples, "samples")
         total = total_of(source)
         if total == 0:
@@ -268,15 +268,20 @@ class Explainer:
         inputs = collate.inputs(samples) if raw is None else self.target.prepare(raw)
         return self._explain_inputs(inputs, raw, lent)
 
-    def _answers_of_inputs(self, inputs: Inputs, size: int, lent: Inputs | None) -> Iterator[Explanation]:
+    def _answers_of_inputs(
+        self, inputs: Inputs, size: int, errors: Errors, lent: Inputs | None
+    ) -> Iterator[Answer]:
         for name, value in inputs.items():
             require_plain(name, value)
-        count = len(next(iter(inputs.values()))) if next(iter(inputs.values())).ndim else 0
-        if count == 0:
+        rows = InputRows(inputs)
+        if len(rows) == 0:
             raise InputError("the batch is empty: give at least one sample.")
-        for start in range(0, count, size):
-            part = {k: v[start : start + size] if v.ndim else v for k, v in inputs.items()}
-            yield from self._explain_inputs(part, lent=lent)
+        return answers(
+            Rows(rows, "samples"),
+            lambda block: self._explain_inputs(rows.together(block), lent=lent),
+            size,
+            errors,
+        )
 
     @public
     @plain_passes()

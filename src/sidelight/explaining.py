@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from sidelight.data.collate import alone
 from sidelight.data.rows import Rows
 from sidelight.data.sources import Stream
@@ -198,3 +201,31 @@ def _is_plain(value: Any) -> bool:
 def total_of(source: Iterable[Any]) -> int | None:
     """How many rows a source has, where it tells."""
     return len(source) if isinstance(source, Rows) else None
+
+
+class InputRows(Sequence[Mapping[str, Tensor]]):
+    """The model's own inputs as rows of one sample each.
+
+    Args:
+        inputs: tensors ``[B, ...]`` by name; those without an axis belong to every sample.
+    """
+
+    def __init__(self, inputs: Mapping[str, Tensor]) -> None:
+        self.shared = {k: v for k, v in inputs.items() if not v.ndim}
+        self.batched = {k: v for k, v in inputs.items() if v.ndim}
+        lengths = {k: len(v) for k, v in self.batched.items()}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{n} in {k!r}" for k, n in lengths.items())
+            raise InputError(
+                f"the inputs differ in their number of samples: {counts}. Give one row a sample."
+            )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.batched.values()), ()))
+
+    def __getitem__(self, number: Any) -> Any:
+        return {k: v[number : number + 1] for k, v in self.batched.items()}
+
+    def together(self, rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Inputs of some rows that go through the model at once."""
+        return {**self.shared, **{k: torch.cat([row[k] for row in rows]) for k in self.batched}}

@@ -68,6 +68,13 @@ def for_csv(value: Any) -> Any:
     return "'" + text if text.startswith(_FORMULA) and not _is_number(text) else text
 
 
+def csv_of(frame: Any) -> str:
+    """A data frame as CSV without its index, its texts and headings made harmless (:func:`for_csv`)."""
+    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biufc"]
+    safe = frame.assign(**{name: frame[name].map(for_csv, na_action="ignore") for name in texts})
+    return str(safe.rename(columns=for_csv).to_csv(index=False))
+
+
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", text) is not None
 

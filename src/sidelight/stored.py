@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,15 +68,16 @@ class StoredExplanations:
         """Rows that are explained already."""
         return self._ends[-1] if self._ends else 0
 
-    def add(self, first: int, part: Sequence[Answer]) -> None:
-        """Write the answers of the rows from ``first`` on as one more part."""
+    def add(self, part: Iterable[Answer]) -> None:
+        """Write the answers of the rows that follow as one more part; one of them is in memory as it was made."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.Table.from_pylist([_packed(first + i, answer) for i, answer in enumerate(part)], _schema())
+        packed = [_packed(number, answer) for number, answer in enumerate(part, start=self.finished)]
+        table = pa.Table.from_pylist(packed, _schema())
         with replace_file(_part(self.folder, len(self._ends))) as tmp:
             pq.write_table(table, tmp, compression="zstd")
-        self._ends.append(first + len(part))
+        self._ends.append(self.finished + len(packed))
         self._keep()  # last: what the manifest names is there
 
     def _keep(self) -> None:
@@ -136,14 +137,22 @@ def _read_parts(folder: Path, count: int) -> Iterator[Answer]:
         path = _part(folder, number)
         try:
             rows = pq.read_table(path).to_pylist()
-            found = [_unpacked(row) for row in rows]
-        except SidelightError:
-            raise
         except Exception as error:
-            raise CheckpointError(
-                f"{path} is missing or damaged ({error}); explain the rows again."
-            ) from error
-        yield from found
+            raise _damaged(path, error) from error
+        yield from (_checked(row, path) for row in rows)
+
+
+def _checked(row: Mapping[str, Any], path: Path) -> Answer:
+    try:
+        return _unpacked(row)
+    except SidelightError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is missing or damaged ({error}); explain the rows again.")
 
 
 def _schema() -> Any:
@@ -200,7 +209,7 @@ def _packed_map(name: str, scores: np.ndarray, shown: Any) -> dict[str, Any]:
     return {
         "modality": name,
         "shape": list(scores.shape),
-        "scores": scores.astype(_score_type(words)).tobytes(),
+        "scores": scores.astype(score_type(words)).tobytes(),
         "words": words,
         "picture": None if words is not None else _png(shown),
     }
@@ -242,13 +251,13 @@ def _unpacked(row: Mapping[str, Any]) -> Answer:
     )
 
 
-def _score_type(words: Any) -> Any:
-    """Words are few and keep all digits; of pixels there are many."""
+def score_type(words: Any) -> Any:
+    """The numbers that scores are kept as: words are few and keep all digits; of pixels there are many."""
     return np.float32 if words is not None else np.float16
 
 
 def _scores(stored: Mapping[str, Any]) -> np.ndarray:
-    return np.frombuffer(stored["scores"], _score_type(stored["words"])).reshape(stored["shape"])
+    return np.frombuffer(stored["scores"], score_type(stored["words"])).reshape(stored["shape"])
 
 
 def _shown(stored: Mapping[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -22,7 +23,7 @@ from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
-from sidelight.safe_output import for_lines
+from sidelight.safe_output import for_lines, for_terminal
 
 T = TypeVar("T")
 
@@ -53,20 +54,25 @@ class SafeFormatter(logging.Formatter):
         return for_lines(super().format(record))
 
 
-def text_column(words: str = "{task.description}") -> TextColumn:
-    """A column of a bar; brackets in it are brackets."""
-    return TextColumn(words, markup=False)
+class Words(TextColumn):
+    """A column of a bar, made harmless before it is measured; brackets in it are brackets."""
+
+    def __init__(self, words: str = "{task.description}") -> None:
+        super().__init__(words, markup=False)
+
+    def render(self, task: Task) -> Text:
+        return Text(for_terminal(self.text_format.format(task=task)))
 
 
 def counting_bar(**options: Any) -> Progress:
     """A bar that counts, for a ``with`` block; ``options`` as of ``rich.progress.Progress``."""
-    columns = (text_column(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (Words(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, **{"console": SafeConsole(), **options})
 
 
 def track(items: Iterable[T], what: str, total: float | None = None, disable: bool = False) -> Iterator[T]:
     """``items`` with a bar that says ``what`` is done to them."""
-    columns = (text_column(), BarColumn(), TaskProgressColumn(markup=False), TimeRemainingColumn())
+    columns = (Words(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=SafeConsole(), disable=disable) as bar:
         yield from bar.track(items, total=total, description=what)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from sidelight.cli.app import app
 from sidelight.cli.outputs import free_stem
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.explainer import new_scorer
+from sidelight.locks import hold
 from sidelight.safe_output import for_csv, for_file_name, for_terminal
 from sidelight.targets import as_target
 
@@ -63,9 +65,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def run(*arguments: Any) -> None:
-    """The command line, in this process."""
-    app([str(a) for a in arguments], standalone_mode=False)
+def run(*arguments: Any) -> Any:
+    """The command line, in this process; returns its exit code where it is not 0."""
+    return app([str(a) for a in arguments], standalone_mode=False)
 
 
 # -- many samples -------------------------------------------------------------------
@@ -95,12 +97,14 @@ def test_fault_18_explain_takes_the_usual_kinds_of_data(name: str, texts: Explai
         np.testing.assert_allclose(explanation.map, scores, atol=1e-5)
 
 
-def test_columns_of_the_user_are_kept(texts: Explainer) -> None:
+def test_kind_columns_of_the_user_are_kept(texts: Explainer) -> None:
     for explanation, row in zip(texts.explain(pd.DataFrame(ROWS)), ROWS, strict=True):
         assert explanation.meta["columns"] == row
 
 
-def test_a_folder_and_tables_explain_in_one_call(tmp_path: Path, texts: Explainer, images: Explainer) -> None:
+def test_kind_a_folder_and_tables_explain_in_one_call(
+    tmp_path: Path, texts: Explainer, images: Explainer
+) -> None:
     for number, picture in enumerate(P[:3]):
         picture.save(tmp_path / f"{number}.png")
     assert len(images.explain(str(tmp_path))) == len(images.explain(tmp_path)) == 3
@@ -158,7 +162,7 @@ def test_fault_42_a_broken_picture_is_named_by_its_row(images: Explainer) -> Non
     assert [bool(e) for e in found] == [True, False, True]
 
 
-def test_errors_of_samples_name_them_and_keep_their_kind(texts: Explainer) -> None:
+def test_kind_errors_of_samples_name_them_and_keep_their_kind(texts: Explainer) -> None:
     with pytest.raises(InputTypeError, match=r"^sample 40 is not text"):
         texts.explain([T[0]] * 40 + [7], batch_size=16)
     with pytest.raises(ConfigError, match="errors must be 'raise' or 'skip'; got 'ignore'"):
@@ -167,7 +171,7 @@ def test_errors_of_samples_name_them_and_keep_their_kind(texts: Explainer) -> No
         texts.explain(T[:2], batch_size=0)
 
 
-def test_a_stream_is_explained_one_block_at_a_time(texts: Explainer) -> None:
+def test_kind_a_stream_is_explained_one_block_at_a_time(texts: Explainer) -> None:
     taken: list[int] = []
 
     def rows() -> Any:
@@ -219,7 +223,9 @@ def test_fault_22_an_empty_cell_does_not_discard_a_table(tmp_path: Path, folders
         run("explain", folders["text"], "--csv", source, "--out", tmp_path / "strict", "--strict")
 
 
-def test_pictures_of_a_folder_are_explained_and_read_back(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_kind_pictures_of_a_folder_are_explained_and_read_back(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
     place = tmp_path / "pictures"
     place.mkdir()
     for number, picture in enumerate(P[:5]):
@@ -233,7 +239,7 @@ def test_pictures_of_a_folder_are_explained_and_read_back(tmp_path: Path, folder
     np.testing.assert_allclose(answers[4].inputs["image"], expected.inputs["image"], atol=1 / 254)
 
 
-def test_cells_that_begin_a_formula_are_made_harmless(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_kind_cells_that_begin_a_formula_are_made_harmless(tmp_path: Path, folders: dict[str, Path]) -> None:
     risky = ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\tx", "-5", "plain"]
     table(tmp_path / "t.csv", T[:7], **{"=name": risky})
     run("explain", folders["text"], "--csv", tmp_path / "t.csv", "--out", tmp_path / "out")
@@ -244,7 +250,7 @@ def test_cells_that_begin_a_formula_are_made_harmless(tmp_path: Path, folders: d
     assert column == ["'=1+1", "'+cmd", "'-2+3", "'@SUM(A1)", "'\tx", "-5", "plain"]
 
 
-def test_a_second_call_takes_up_the_first_and_other_rows_are_refused(
+def test_kind_a_second_call_takes_up_the_first_and_other_rows_are_refused(
     tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = table(tmp_path / "t.csv", T[:9]), tmp_path / "out"
@@ -259,7 +265,7 @@ def test_a_second_call_takes_up_the_first_and_other_rows_are_refused(
     assert (out / "explanations.csv").read_bytes() == before
 
 
-def test_inputs_are_never_outputs(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_kind_inputs_are_never_outputs(tmp_path: Path, folders: dict[str, Path]) -> None:
     source = table(tmp_path / "explanations.csv", T[:3])
     before = source.read_bytes()
     with pytest.raises(SidelightError, match=r"another --out|did not write"):
@@ -333,7 +339,10 @@ import resource, sys
 sys.path.insert(0, {tests!r})
 from sidelight.cli import main
 sys.argv = ["sidelight", *{arguments!r}]
-main()
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -370,10 +379,150 @@ def test_fault_12_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
     assert peaks[2] < 1.1 * peaks[1]
 
 
+def test_kind_columns_that_clash_keep_the_users_name(
+    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = table(tmp_path / "t.csv", T[:3], label=["a", "b", "c"], sidelight_row=[7, 8, 9])
+    run("explain", folders["text"], "--csv", source, "--out", tmp_path / "out", "--json", tmp_path / "r.json")
+    found = pd.read_csv(tmp_path / "out" / "explanations.csv")
+    explainer = Explainer.from_pretrained(folders["text"])
+    said = [explainer.explain(t).label for t in T[:3]]
+    assert found["label"].tolist() == ["a", "b", "c"]
+    assert found["sidelight_label"].tolist() == said
+    assert found["sidelight_row"].tolist() == [7, 8, 9]
+    assert "sidelight_label" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "r.json").read_text())
+    assert [r["label"] for r in rows] == said
+    assert [r["columns"]["label"] for r in rows] == ["a", "b", "c"]
+
+
+def test_kind_lines_that_are_no_rows_are_set_aside(tmp_path: Path, folders: dict[str, Path]) -> None:
+    (tmp_path / "t.csv").write_text(f"text,id\n{T[0]},0\n{T[1]},1,too,many\n{T[2]},2\n", encoding="utf-8")
+    (tmp_path / "t.jsonl").write_text(
+        json.dumps({"text": T[0], "id": 0}) + "\n{broken\n" + json.dumps({"text": T[2], "id": 2}) + "\n"
+    )
+    for option, name in (("--csv", "t.csv"), ("--jsonl", "t.jsonl")):
+        out = tmp_path / name.replace(".", "_")
+        run("explain", folders["text"], option, tmp_path / name, "--out", out)
+        assert pd.read_csv(out / "explanations.csv")["id"].tolist() == [0, 2]
+        assert pd.read_csv(out / "errors.csv")["row"].tolist() == [1]
+
+
+def test_kind_a_table_without_a_column_to_explain_is_refused_first(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    pd.DataFrame({"comment": T[:3], "id": [1, 2, 3]}).to_csv(tmp_path / "t.csv", index=False)
+    common = ("explain", folders["text"], "--csv", tmp_path / "t.csv", "--out", tmp_path / "out")
+    with pytest.raises(InputError, match=r"comment, id.*--column"):
+        run(*common)
+    run(*common, "--column", "comment")
+    assert pd.read_csv(tmp_path / "out" / "explanations.csv")["comment"].tolist() == T[:3]
+    with pytest.raises(InputError, match=r"no column 'coment'.*'comment'"):
+        run(*common[:-1], tmp_path / "o", "--column", "coment")
+    with pytest.raises(InputError, match="--csv: there is no file"):
+        run("explain", folders["text"], "--csv", tmp_path / "none.csv")
+
+
+def test_kind_a_table_of_which_no_row_is_explained_is_an_error(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    source = table(tmp_path / "t.csv", [" ", " "], id=[1, 2])
+    with pytest.raises(InputError, match="none of the 2 rows"):
+        run("explain", folders["text"], "--csv", source, "--out", tmp_path / "out")
+    assert pd.read_csv(tmp_path / "out" / "errors.csv")["id"].tolist() == [1, 2]
+
+
+def test_kind_a_folder_may_hold_the_output_and_folders_of_pictures(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    (tmp_path / "sub").mkdir()
+    P[0].save(tmp_path / "a.png")
+    P[1].save(tmp_path / "sub" / "a.png")
+    out = tmp_path / "explanations"
+    run("explain", folders["image"], tmp_path / "a.png", "--out", out)  # its pictures are no inputs
+    for _ in range(2):
+        run("explain", folders["image"], "--folder", tmp_path, "--out", out)
+        found = pd.read_csv(out / "explanations.csv")["image"].tolist()
+        assert found == [str(tmp_path / "a.png"), str(tmp_path / "sub" / "a.png")]
+    P[2].save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match="content of the source"):
+        run("explain", folders["image"], "--folder", tmp_path, "--out", out)
+
+
+def test_kind_one_bad_input_of_several_never_costs_the_rest(
+    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    P[0].save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"broken")
+    P[1].save(tmp_path / "c.png")
+    names = [tmp_path / f"{n}.png" for n in "abc"]
+    json_file = tmp_path / "r.json"
+    assert run("explain", folders["image"], *names, "--out", tmp_path / "out", "--json", json_file) == 2
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.json")) == ["a.json", "c.json"]
+    assert len(json.loads((tmp_path / "r.json").read_text())) == 2
+    assert "b.png" in capsys.readouterr().err
+    with pytest.raises(SidelightError):
+        run("explain", folders["image"], *names[1:], "--out", tmp_path / "strict", "--strict")
+    assert not (tmp_path / "strict" / "c.json").exists()
+
+
+def test_kind_answers_of_another_scorer_and_of_another_folder_stay(
+    tmp_path: Path, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folders["image"], tmp_path / "other")
+    out = tmp_path / "out"
+    for number, place in enumerate(("one", "two")):
+        (tmp_path / place).mkdir()
+        P[number].save(tmp_path / place / "a.png")
+        monkeypatch.chdir(tmp_path / place)  # the same name, and another picture
+        run("explain", folders["image"], "a.png", "--out", out)
+    run("explain", tmp_path / "other", "a.png", "--out", out)
+    assert sorted(p.name for p in out.glob("*.json")) == ["a-2.json", "a-3.json", "a.json"]
+
+
+def test_kind_a_name_of_no_file_is_said_to_be_explained_as_words(
+    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("explain", folders["text"], "reviw.txt", "a fine film.", "--out", tmp_path / "out")
+    assert capsys.readouterr().out.count("there is no such file") == 1
+    with pytest.raises(InputError, match="missing"):
+        run("explain", folders["image"], tmp_path / "missing.png", "--out", tmp_path / "out")
+
+
+def test_kind_inputs_of_the_model_are_skipped_row_by_row(images: Explainer) -> None:
+    pixels = torch.stack([SQUARE(p) for p in P[:5]])
+    expected = images.explain({"pixel_values": pixels.clone()})
+    pixels[3, 0, 0, 0] = float("nan")
+    with pytest.raises(InputError, match=r"sample 3\b"):
+        images.explain({"pixel_values": pixels}, batch_size=2)
+    found = images.explain({"pixel_values": pixels}, batch_size=2, errors="skip")
+    assert [bool(e) for e in found] == [True, True, True, False, True]
+    np.testing.assert_allclose(found[4].map, expected[4].map, atol=1e-5)
+    with pytest.raises(InputError, match="differ in their number"):
+        images.explain({"pixel_values": pixels, "labels": torch.zeros(4)})
+
+
+@pytest.mark.soak
+def test_kind_two_calls_at_once_in_one_folder(tmp_path: Path, folders: dict[str, Path]) -> None:
+    calls = [started("explain", folders["text"], t, "--out", tmp_path / "out") for t in T[:2]]
+    assert [c.wait() for c in calls] == [0, 0]
+    found = {"".join(Explanation.load(p).inputs["text"]) for p in (tmp_path / "out").glob("*.json")}
+    assert found == set(T[:2])
+    with hold(tmp_path / "out", "test"):
+        other = started(
+            "explain", folders["text"], "--csv", table(tmp_path / "t.csv", T[:2]), "--out", tmp_path / "out"
+        )
+        said = other.communicate()[1].decode()
+        assert other.returncode == 2
+        assert "is in use" in said
+
+
 # -- one input after another --------------------------------------------------------
 
 
-def test_results_of_other_inputs_and_files_of_others_stay(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_kind_results_of_other_inputs_and_files_of_others_stay(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
     out = tmp_path / "out"
     run("explain", folders["text"], T[0], "--out", out)
     first = (out / "input-0.json").read_bytes()
@@ -388,7 +537,7 @@ def test_results_of_other_inputs_and_files_of_others_stay(tmp_path: Path, folder
     assert (out / "input-1-2.png").is_file()
 
 
-def test_names_that_would_fall_together_are_kept_apart(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_kind_names_that_would_fall_together_are_kept_apart(tmp_path: Path, folders: dict[str, Path]) -> None:
     place, out = tmp_path / "in", tmp_path / "out"
     (place / "sub").mkdir(parents=True)
     P[0].save(place / "a.jpg")
@@ -402,7 +551,9 @@ def test_names_that_would_fall_together_are_kept_apart(tmp_path: Path, folders: 
     assert sources == {str(n) for n in names}
 
 
-def test_an_input_in_the_output_folder_is_not_overwritten(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_kind_an_input_in_the_output_folder_is_not_overwritten(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
     out = tmp_path / "explanations"
     out.mkdir()
     P[0].save(out / "a.png")
@@ -414,7 +565,7 @@ def test_an_input_in_the_output_folder_is_not_overwritten(tmp_path: Path, folder
     assert Explanation.load(out / "a-2.json").meta["source"] == [str(out / "a.png")]
 
 
-def test_a_text_file_is_read_as_text(
+def test_kind_a_text_file_is_read_as_text(
     tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "review.txt").write_text(T[0] + "\n", encoding="utf-8")
@@ -457,7 +608,7 @@ def test_fault_20_arguments_that_are_no_utf_8_are_explained(
     assert list((tmp_path / "pictures").glob("*.png"))
 
 
-def test_terminal_codes_are_written_out(
+def test_kind_terminal_codes_are_written_out(
     tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("explain", folders["text"], "good \x1b]0;title\x07 \x1b[2J film \u202e", "--out", tmp_path / "out")
@@ -470,13 +621,13 @@ def test_terminal_codes_are_written_out(
 # -- harmless texts -----------------------------------------------------------------
 
 
-def test_texts_for_a_terminal() -> None:
+def test_kind_texts_for_a_terminal() -> None:
     assert for_terminal("héllo 日本 😀") == "héllo 日本 😀"
     assert for_terminal("a\nb\tc\rd") == "a\\nb\\tc\\rd"
     assert for_terminal("\x9b31m \u202e \ud800 \x7f") == "\\x9b31m \\u202e \\ud800 \\x7f"
 
 
-def test_cells_for_a_table() -> None:
+def test_kind_cells_for_a_table() -> None:
     assert [for_csv(v) for v in (1, -2.5, None, True, "-2.5", "+1e3")] == [
         1,
         -2.5,
@@ -496,7 +647,7 @@ def test_cells_for_a_table() -> None:
     assert for_csv("a\ud800b\x00") == "a\ufffdb\ufffd"
 
 
-def test_names_for_files() -> None:
+def test_kind_names_for_files() -> None:
     assert for_file_name("../../etc/passwd") == "_.._etc_passwd"
     assert for_file_name("a.png") == "a_png"
     assert for_file_name("con") == "_con"
@@ -505,5 +656,5 @@ def test_names_for_files() -> None:
     assert "\x1b" not in for_file_name("a\x1b[31m/b")
 
 
-def test_a_name_with_a_dot_keeps_it(tmp_path: Path) -> None:
-    assert free_stem(tmp_path, "photo.v2", ["x"]) == tmp_path / "photo.v2"
+def test_kind_a_name_with_a_dot_keeps_it(tmp_path: Path) -> None:
+    assert free_stem(tmp_path, "photo.v2", [["x"], None]) == tmp_path / "photo.v2"

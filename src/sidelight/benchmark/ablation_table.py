@@ -21,6 +21,7 @@ from sidelight.experiment import Run
 from sidelight.files import replace_file, write_json, write_text
 from sidelight.report.summary import ANY, Column, columns_of, short
 from sidelight.report.table import SHORT
+from sidelight.safe_output import for_csv
 
 #: rows about a map as the scorer gives it: 1 where all its scores are equal; the mean of its scores
 CONSTANT, GIVEN_MEAN = "constant_map", "mean_as_given"
@@ -249,7 +250,7 @@ def csv_text(tables: Sequence[AblationTable]) -> str:
                 key = f"{column.name}.{fill}" if fill else column.name
                 if entry is not None:
                     row.update({f"{key}.mean": entry.mean, f"{key}.sd": entry.sd, f"{key}.n": entry.n})
-            writer.writerow(row)
+            writer.writerow({k: for_csv(v) for k, v in row.items()})
     return out.getvalue()
 
 

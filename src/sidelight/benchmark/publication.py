@@ -26,6 +26,7 @@ from sidelight.report.latex import latex_document, latex_figures, latex_table
 from sidelight.report.reading import setting_name
 from sidelight.report.summary import Table
 from sidelight.report.table import escape
+from sidelight.safe_output import csv_of
 from sidelight.viz import style
 from sidelight.viz.critical_difference import plot_critical_difference
 from sidelight.viz.curves import plot_curves
@@ -131,9 +132,9 @@ def write_publication(
         "tables.md": _markdown(comparisons, captions, rankings, [*_run_notes(runs), *notes]),
         "tables.csv": csv_text(comparisons),
         "tables.tex": "\n".join(latex_table(c) for c in comparisons),
-        "statistics.csv": _tests(runs, summaries).to_csv(index=False),
-        "ranks.csv": _rank_table(rankings).to_csv(index=False),
-        "cases.csv": _case_table(means).to_csv(index=False),
+        "statistics.csv": csv_of(_tests(runs, summaries)),
+        "ranks.csv": csv_of(_rank_table(rankings)),
+        "cases.csv": csv_of(_case_table(means)),
         "document.tex": latex_document(["tables", "figures"] if pictures else ["tables"]),
     }
     texts |= side_by_side
@@ -177,7 +178,7 @@ def _beside(
             *notes,
             "The runs and the published numbers have no cell in common.",
         ] if published else notes
-    return {"published.md": markdown_beside(lines), "published.csv": lines.to_csv(index=False)}, notes
+    return {"published.md": markdown_beside(lines), "published.csv": csv_of(lines)}, notes
 
 
 def _ranked_rows(run: StoredRun) -> pd.DataFrame:

@@ -13,7 +13,12 @@ def main() -> None:
     try:
         app()
     except SidelightError as error:
-        from sidelight.terminal import SafeConsole
-
-        SafeConsole(stderr=True, soft_wrap=True).print("error:", str(error), style="bold red")
+        tell_error(str(error))
         sys.exit(2)
+
+
+def tell_error(message: str) -> None:
+    """Print an error to the terminal's error stream."""
+    from sidelight.terminal import SafeConsole
+
+    SafeConsole(stderr=True, soft_wrap=True).print("error:", message, style="bold red")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from sidelight.explanation import Explanation
 
 NAME = "explain"
+#: a text that may be meant for the name of a file
+_LIKE_A_FILE = re.compile(r"^\S*(?:\.(?:txt|md|html?|json|csv|text)|/\S+)$", re.IGNORECASE)
 
 
 def run(
@@ -60,22 +63,27 @@ def run(
     quiet_libraries()
     from sidelight.errors import InputError
 
-    sources = [s for s in (csv, parquet, jsonl, pictures) if s is not None]
+    given = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures}
+    sources = {kind: place for kind, place in given.items() if place is not None}
     if len(sources) + bool(inputs) != 1:
         raise InputError("give either inputs, or one of --csv, --parquet, --jsonl and --folder.")
     if sources:
         from sidelight.cli.explain_table import explain_table
 
+        ((kind, place),) = sources.items()
         rows = explain_table(
-            lambda: open_explainer(folder, model)[0], sources[0], column or [], out, batch_size, strict
+            lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict
         )
         write_rows(rows, json)
         return
     explainer, others = open_explainer(folder, model)
-    rows = []
-    for index, source in enumerate(in_turn(inputs or [], tuple(explainer.target.modalities))):
-        rows.append(_explain_one(explainer, source, index, out, others, as_text))
+    given_inputs = in_turn(inputs or [], tuple(explainer.target.modalities))
+    about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text}
+    rows = _explain_each(explainer, given_inputs, out, about, strict or len(given_inputs) == 1)
     write_rows(rows, json)
+    if len(rows) < len(given_inputs):
+        say(f"{len(given_inputs) - len(rows)} of {len(given_inputs)} inputs could not be explained")
+        raise typer.Exit(2)
 
 
 def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -117,21 +125,39 @@ def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
     return explainer, run.rows("train", 16) if several else None
 
 
-def _explain_one(
-    explainer: Explainer, source: tuple[str, ...], index: int, out: Path, others: Any, as_text: bool
-) -> dict[str, Any]:
-    from sidelight.cli.outputs import free_stem
+def _explain_each(
+    explainer: Explainer, inputs: list[tuple[str, ...]], out: Path, about: dict[str, Any], strict: bool
+) -> list[dict[str, Any]]:
+    """A row for each input that can be explained; of another one the error is told, and with ``strict`` raised."""
+    from sidelight.cli import tell_error
+    from sidelight.errors import InputError, InputTypeError
 
+    rows = []
+    for index, source in enumerate(inputs):
+        try:
+            rows.append(_explain_one(explainer, source, index, out, about))
+        except (InputError, InputTypeError) as error:
+            if strict:
+                raise
+            tell_error(f"{' + '.join(source)}: {error}")
+    return rows
+
+
+def _explain_one(
+    explainer: Explainer, source: tuple[str, ...], index: int, out: Path, about: dict[str, Any]
+) -> dict[str, Any]:
+    from sidelight.cli.outputs import saved
+
+    as_text = about["as_text"]
     parts = [
         _content(part, modality, as_text)
         for part, modality in zip(source, explainer.target.modalities, strict=True)
     ]
-    explanation = explainer.explain(parts[0] if len(parts) == 1 else tuple(parts), others=others)
-    explanation.meta["source"] = list(source)
+    explanation = explainer.explain(parts[0] if len(parts) == 1 else tuple(parts), others=about["others"])
     file = None if as_text else next((part for part in source if is_file(part)), None)
-    stem = free_stem(out, Path(file).stem if file else f"input-{index}", list(source))
-    picture, data = explanation.save(stem)
-    page = explanation.save_html(Path(f"{stem}.html"))
+    explanation.meta["source"] = [_place(part) if not as_text else part for part in source]
+    explanation.meta["scorer"] = about["scorer"]
+    picture, data, page = saved(explanation, out, Path(file).stem if file else f"input-{index}")
     say(
         f"{' + '.join(source)}: {explanation.label} ({explanation.probability:.1%})   "
         f"{picture}, {data.name}, {page.name}"
@@ -151,12 +177,21 @@ def _explain_one(
 
 def _content(part: str, modality: str, as_text: bool) -> str:
     """What of an argument is explained: of a file with a text its content, else the argument itself."""
-    if modality != "text" or as_text or not is_file(part):
+    if modality != "text" or as_text:
+        return part
+    if not is_file(part):
+        if _LIKE_A_FILE.search(part):
+            say(f"{part}: there is no such file; the words themselves are explained")
         return part
     from sidelight.cli.outputs import read_text_file
 
     say(f"{part}: a file, read as text (--as-text takes the words themselves)")
     return read_text_file(Path(part))
+
+
+def _place(part: str) -> str:
+    """An input as it is remembered: of a file where it is, wherever the next call is made from."""
+    return str(Path(part).absolute()) if is_file(part) else part
 
 
 def _remarks(explanation: Explanation) -> list[str]:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sidelight.errors import CheckpointError, InputError
+from sidelight.errors import BusyFolderError, CheckpointError, InputError
 from sidelight.safe_output import for_file_name
 
+if TYPE_CHECKING:
+    from sidelight.explanation import Explanation
+
+#: how long a process waits for another one that writes to the same folder
+PATIENCE_SECONDS = 60.0
 #: endings of the files that one explanation becomes
 ENDINGS = (".png", ".json", ".html")
 #: bytes of a file that is read as one text
@@ -19,8 +27,46 @@ LARGEST_TEXT = 16 * 2**20
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 
-def free_stem(out: Path, wanted: str, source: list[str]) -> Path:
-    """A path without ending in ``out``, under which an explanation of ``source`` may be written.
+def saved(explanation: Explanation, out: Path, wanted: str) -> tuple[Path, Path, Path]:
+    """Write ``explanation`` as a picture, as data and as a page, under a name that is free (:func:`free_stem`)."""
+    from sidelight.saving import write
+
+    _require_folder(out)
+    with _in_turn(out):  # another process must not choose the same name
+        stem = free_stem(out, wanted, _origin(explanation.meta))
+        picture, data = write(explanation, Path(f"{stem}.png"), Path(f"{stem}.json"))
+        return picture, data, explanation.save_html(Path(f"{stem}.html"))
+
+
+@contextmanager
+def _in_turn(out: Path) -> Iterator[None]:
+    """Within the block no other process writes to ``out``; one that does is waited for."""
+    from sidelight.locks import hold
+
+    ends = time.monotonic() + PATIENCE_SECONDS
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(hold(out, "explain"))
+                break
+            except BusyFolderError:
+                if time.monotonic() > ends:
+                    raise
+        yield
+
+
+def _origin(meta: Mapping[str, Any]) -> list[Any]:
+    """What tells the explanation of one input by one scorer from another."""
+    return [meta.get("source"), meta.get("scorer")]
+
+
+def _require_folder(out: Path) -> None:
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise CheckpointError(f"--out {str(out)!r} is a file or a link; name a folder.")
+
+
+def free_stem(out: Path, wanted: str, origin: list[Any]) -> Path:
+    """A path without ending in ``out``, under which an explanation may be written.
 
     A name that is taken by something else gets a number: by a file of somebody else, by the explanation of another
     input, or by the input itself. An earlier explanation of the same input is replaced.
@@ -28,27 +74,25 @@ def free_stem(out: Path, wanted: str, source: list[str]) -> Path:
     Args:
         out: folder; it need not exist.
         wanted: made harmless as the name of a file.
-        source: the input, as it is kept in the explanation's ``meta["source"]``.
+        origin: the input and the scorer, as they are kept in the explanation's ``meta``.
     """
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise CheckpointError(f"--out {str(out)!r} is a file or a link; name a folder.")
     name = for_file_name(wanted)
     taken = {p.name.lower() for p in out.iterdir()} if out.is_dir() else set()
     for number in count(1):
         stem = out / (name if number == 1 else f"{name}-{number}")
         files = [Path(f"{stem}{ending}") for ending in ENDINGS]
-        if not any(f.name.lower() in taken for f in files) or _is_of(files, source):
+        if not any(f.name.lower() in taken for f in files) or _is_of(files, origin):
             return stem
     raise AssertionError("numbers never end")
 
 
-def _is_of(files: list[Path], source: list[str]) -> bool:
-    """Whether ``files`` are an explanation of ours of the same input, and none of them is the input."""
+def _is_of(files: list[Path], origin: list[Any]) -> bool:
+    """Whether ``files`` are an explanation of the same input by the same scorer, and none of them is the input."""
     from sidelight.ownership import may_replace
 
-    if any(_same(file, part) for file in files for part in source):
+    if any(_same(file, part) for file in files for part in origin[0] or []):
         return False
-    return all(may_replace(file) for file in files) and _source_of(files[1]) == source
+    return all(may_replace(file) for file in files) and _origin_of(files[1]) == origin
 
 
 def _same(file: Path, part: str) -> bool:
@@ -58,10 +102,10 @@ def _same(file: Path, part: str) -> bool:
         return False
 
 
-def _source_of(data: Path) -> Any:
+def _origin_of(data: Path) -> Any:
     try:
-        return json.loads(data.read_text(encoding="utf-8"))["meta"]["source"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return _origin(json.loads(data.read_text(encoding="utf-8"))["meta"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -64,7 +64,7 @@ def from_hub(name: str, hub_id: str, split: str | None) -> Any:
     except Exception as error:
         raise InputError(
             f"data set {name!r} is neither in a local folder nor on the hub as {hub_id!r} ({error}). "
-            f"Set {DATA_VARIABLE} or --data-dir to a folder that holds {name}/{split or 'train'}.parquet."
+            f"Set {DATA_VARIABLE} or data.data_dir to a folder that holds {name}/{split or 'train'}.parquet."
         ) from error
 
 

@@ -79,10 +79,10 @@ def _table(path: Path, name: str) -> Rows:
         raise InputError(
             f"{name}: cannot read {str(path)!r} as {suffix(str(path))[1:]} ({first_line(error)})."
         ) from error
-    return _beside(rows_of(found, name), path.parent)
+    return beside(rows_of(found, name), path.parent)
 
 
-def _beside(rows: Rows, folder: Path) -> Rows:
+def beside(rows: Rows, folder: Path) -> Rows:
     """``rows`` whose pictures' paths count from ``folder``, where they do not count from here."""
     head = rows[0] if len(rows) else None
     if not isinstance(head, dict) or not {"image", FILE_COLUMN} & set(head):
@@ -133,7 +133,7 @@ def _read_parquet(path: Path) -> Any:
 
 
 def _read_json(path: Path) -> Any:
-    text = _text(path)
+    text = read_text(path)
     try:
         found = json.loads(text)
     except ValueError:
@@ -147,7 +147,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _read_json_lines(path: Path) -> Any:
-    return _json_lines(_text(path), path)
+    return _json_lines(read_text(path), path)
 
 
 def _json_lines(text: str, path: Path) -> list[Any]:
@@ -160,7 +160,8 @@ def _json_lines(text: str, path: Path) -> list[Any]:
     return rows
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file, which may be compressed."""
     openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     with openers.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as file:
         return str(file.read())
@@ -190,6 +191,12 @@ def _pictures(folder: Path) -> list[Path]:
     """Pictures in ``folder`` and below, in the order of their paths."""
     found = [Path(top) / f for top, _, files in os.walk(folder) for f in files]
     return sorted(p for p in found if suffix(p.name) in PICTURES and not p.name.startswith("."))
+
+
+def tables_and_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Tables in ``folder``, and pictures in it and below."""
+    tables = [p for p in _visible(folder) if p.is_file() and suffix(p.name) in TABLES]
+    return tables, _pictures(folder)
 
 
 def split_places(path: str) -> dict[str, str]:

@@ -137,13 +137,13 @@ def _watch(futures: dict[str, Future[None]], logs: dict[str, Path]) -> None:
     """One bar a part, moving from stage to stage, with the newest line of its log."""
     from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
-    from sidelight.terminal import SafeConsole, text_column
+    from sidelight.terminal import SafeConsole, Words
 
     columns = (
-        text_column("{task.description:14}"),
+        Words("{task.description:14}"),
         BarColumn(20),
         TimeElapsedColumn(),
-        text_column("{task.fields[line]}"),
+        Words("{task.fields[line]}"),
     )
     with Progress(*columns, console=SafeConsole()) as bars:
         tasks = {p: bars.add_task(p, total=len(STAGES), start=False, line="waiting") for p in futures}

@@ -15,6 +15,7 @@ from typing import Any
 
 from sidelight.report.summary import Cell, Column, Line, Rows, Table, build_tables, short
 from sidelight.report.table import escape
+from sidelight.safe_output import for_csv
 from sidelight.viz import style
 
 #: columns where nothing else is asked for, in this order, where present
@@ -222,5 +223,5 @@ def csv_text(comparisons: Sequence[Comparison]) -> str:
                             *(cell.mean, cell.sd, lo, hi, cell.n, cell.seed_sd, cell.reduction, cell.rank),
                         )
                         row.update({f"{column.name}.{p}": v for p, v in zip(parts, values, strict=True)})
-                writer.writerow(row)
+                writer.writerow({k: for_csv(v) for k, v in row.items()})
     return out.getvalue()

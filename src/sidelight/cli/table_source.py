@@ -1,0 +1,245 @@
+"""What ``sidelight explain`` reads many samples from: a table or a folder, and what tells it from another one."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sidelight.data.rows import Rows, first_line
+from sidelight.data.table_files import FILE_COLUMN, TABLES, beside, suffix, tables_and_pictures
+from sidelight.errors import InputError
+from sidelight.registry import nearest
+
+if TYPE_CHECKING:
+    from sidelight.explainer import Explainer
+
+#: what a folder holds that is a data set, and no mere pictures
+_DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
+
+
+def open_source(source: Path, kind: str, out: Path) -> Rows:
+    """The rows of a table, or the pictures of a folder.
+
+    A line that is no row of the table is an error of that row only, raised when it is read.
+
+    Args:
+        source: where the table or folder is.
+        kind: "csv", "parquet", "jsonl" or "folder".
+        out: left out of a folder that holds it.
+
+    Raises:
+        InputError: it is not there, cannot be read, or has no rows.
+    """
+    wanted = source.is_dir() if kind == "folder" else source.is_file()
+    if not wanted:
+        raise InputError(f"--{kind}: there is no {'folder' if kind == 'folder' else 'file'} {str(source)!r}.")
+    rows = _FORMATS[kind](source) if kind != "folder" else _folder(source, out)
+    if len(rows) == 0:
+        raise InputError(f"{source} has no {'pictures' if kind == 'folder' else 'rows'}.")
+    return rows
+
+
+def _folder(source: Path, out: Path) -> Rows:
+    from sidelight.data.sources import rows_of
+
+    if any((source / name).is_file() for name in _DATA_SETS):
+        return rows_of(source, "the folder")
+    apart = os.path.realpath(out)
+    pictures = [p for p in tables_and_pictures(source)[1] if not _is_below(os.path.realpath(p), apart)]
+    return Rows([{"image": str(p)} for p in pictures], "the folder", cheap=True)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
+
+
+def _csv(source: Path) -> Rows:
+    from sidelight.data.sources import rows_of
+
+    read = TABLES[".tsv" if suffix(str(source)) == ".tsv" else ".csv"]
+    try:
+        found: Any = read(source)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source} is no text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
+    except Exception as error:
+        found = _uneven_lines(source)
+        if found is None:
+            raise InputError(f"cannot read {source} as a table ({first_line(error)}).") from error
+    return beside(rows_of(found, "the table"), source.parent)
+
+
+def _uneven_lines(source: Path) -> Any:
+    """Lines of a table of which some have too many cells; ``None`` where it cannot be read at all."""
+    try:
+        with source.open(newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.reader(file, delimiter="\t" if suffix(str(source)) == ".tsv" else ","))
+    except (OSError, ValueError, csv.Error):
+        return None
+    return Rows(_Lines(lines[1:], lines[0]), "the table", cheap=True) if len(lines) > 1 else None
+
+
+class _Lines(Sequence[Any]):
+    def __init__(self, lines: list[list[str]], names: list[str]) -> None:
+        self.lines, self.names = [line for line in lines if line], names
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, number: Any) -> Any:
+        line = self.lines[number]
+        if len(line) > len(self.names):
+            raise InputError(
+                f"row {number} of the table has {len(line)} cells, and there are {len(self.names)} columns. "
+                "Put cells with separators in quotes."
+            )
+        return dict(zip(self.names, line + [""] * (len(self.names) - len(line)), strict=True))
+
+
+class _JsonLines(Sequence[Any]):
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, number: Any) -> Any:
+        try:
+            return json.loads(self.lines[number])
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"row {number} of the table is no JSON ({first_line(error)}).") from error
+
+
+def _jsonl(source: Path) -> Rows:
+    from sidelight.data.table_files import read_text
+
+    try:
+        lines = [line for line in read_text(source).split("\n") if line.strip()]
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {source} as JSON lines ({first_line(error)}).") from error
+    return beside(Rows(_JsonLines(lines), "the table", cheap=True), source.parent)
+
+
+def _parquet(source: Path) -> Rows:
+    from sidelight.data.sources import rows_of
+
+    try:
+        found = TABLES[".parquet"](source)
+    except Exception as error:
+        raise InputError(f"cannot read {source} as Parquet ({first_line(error)}).") from error
+    return beside(rows_of(found, "the table"), source.parent)
+
+
+_FORMATS: dict[str, Callable[[Path], Rows]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
+
+
+# -- columns ------------------------------------------------------------------------------
+
+
+class Row(dict[str, Any]):
+    """A row of a table, and the sample in it."""
+
+    def __init__(self, row: Mapping[str, Any], sample: Any) -> None:
+        super().__init__(row)
+        self.sample = sample
+
+
+class _Chosen:
+    """Rows of which some columns are the sample."""
+
+    def __init__(self, rows: Rows, columns: Sequence[str]) -> None:
+        self.rows, self.columns = rows, list(columns)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> Row:
+        row = self.rows[number]
+        missing = [c for c in self.columns if c not in row]
+        if missing:
+            raise InputError(f"row {number} of {self.rows.name} has no column {missing[0]!r}.")
+        values = tuple(row[c] for c in self.columns)
+        return Row(row, values if len(values) > 1 else values[0])
+
+
+def with_columns_chosen(rows: Rows, columns: Sequence[str]) -> Rows:
+    """``rows`` as :class:`Row`, whose sample is what stands in ``columns``; without columns as they are."""
+    return Rows(_Chosen(rows, columns), rows.name) if columns else rows
+
+
+def first_row(rows: Rows) -> Mapping[str, Any] | None:
+    """The first row that can be read, if it has columns."""
+    for number in range(min(len(rows), 100)):
+        try:
+            row = rows[number]
+        except InputError:
+            continue
+        return row if isinstance(row, Mapping) else None
+    return None
+
+
+def require_columns(source: Path, head: Mapping[str, Any] | None, columns: Sequence[str]) -> None:
+    """Raise :class:`InputError` where a column that was named is not there."""
+    for name in columns if head is not None else ():
+        if name not in head:  # type: ignore[operator]
+            raise _missing(source, head, f"has no column {name!r}", nearest(name, map(str, head or ())))
+
+
+def require_sample(source: Path, head: Mapping[str, Any] | None, explainer: Explainer) -> None:
+    """Raise :class:`InputError` where no column has a name that the classifier's samples go by."""
+    if head is None:
+        return
+    filled = {k: "x" if v is None or (isinstance(v, str) and not v.strip()) else v for k, v in head.items()}
+    try:
+        explainer.target.read_rows([filled])
+    except InputError as error:
+        wanted = " and ".join(explainer.target.modalities)
+        raise _missing(source, head, f"has no column that is known to hold the {wanted}") from error
+
+
+def _missing(source: Path, head: Mapping[str, Any] | None, what: str, hint: str = "") -> InputError:
+    return InputError(
+        f"{source} {what}; it has {', '.join(map(str, head or ()))}.{hint} Name it: --column NAME (twice for two)."
+    )
+
+
+# -- what tells one source from another ------------------------------------------------------
+
+
+def content_of(source: Path, rows: Rows, column: str) -> dict[str, Any]:
+    """What changes when the rows do: a hash of the table, and names, sizes and times of the pictures that it names.
+
+    Args:
+        column: that names pictures.
+    """
+    from sidelight.ownership import feed_file
+
+    digest = hashlib.blake2b(digest_size=16)
+    if source.is_file():
+        feed_file(digest.update, source)
+    return {"rows": len(rows), "table": digest.hexdigest(), "pictures": _pictures(rows, column)}
+
+
+def _pictures(rows: Rows, column: str) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    head = first_row(rows)
+    named = head is not None and isinstance(head.get(column, head.get(FILE_COLUMN)), str)
+    for number in range(len(rows)) if named else ():
+        digest.update(_about(rows, number, column))
+    return digest.hexdigest()
+
+
+def _about(rows: Rows, number: int, column: str) -> bytes:
+    try:
+        row = rows[number]
+        name = row.get(column, row.get(FILE_COLUMN))
+        found = os.stat(name)
+        return f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode()
+    except (InputError, OSError, ValueError, TypeError, AttributeError):
+        return f"{number} is not there\n".encode()

@@ -20,6 +20,7 @@ from sidelight.targets.pair_readers import reads_pairs
 from sidelight.targets.pairs import ImageTextProcessor
 from sidelight.targets.text import TextTarget
 from sidelight.targets.wrappers import plain_model
+from sidelight.text.tokenizers import is_tokenizer
 from sidelight.weights import fingerprint
 
 #: Target families by modality name; adding a family is one file and one line here.
@@ -69,6 +70,8 @@ def as_target(
         processor = beside if processor is None else processor
     model = plain_model(model) if isinstance(model, nn.Module) else model
     found = family_of(model)
+    if found == "image" and not _is_of_images(model) and is_tokenizer(processor):
+        found = "text"  # a plain module says nothing of what it reads, but what prepares its inputs does
     family = found if family is None else family
     build: Callable[..., TargetModel] = TARGETS[family]
     checked = checked_options(TARGETS[family], model, options)
@@ -94,6 +97,10 @@ def family_of(model: Any) -> str:
     # Hugging Face models say what they read; a plain module is taken to read images.
     words = getattr(model, "main_input_name", "pixel_values") == "input_ids"
     return "image+text" if reads_pairs(model) else "text" if words else "image"
+
+
+def _is_of_images(model: Any) -> bool:
+    return getattr(model, "main_input_name", None) == "pixel_values"
 
 
 def _as_it_is(target: TargetModel, processor: Any, options: Mapping[str, Any]) -> TargetModel:

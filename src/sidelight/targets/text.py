@@ -19,11 +19,19 @@ from sidelight.outputs import named_outputs
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options
 from sidelight.targets.opening import known_place
+from sidelight.targets.signatures import (
+    IDS,
+    MASK,
+    STATES,
+    require_classifier,
+    require_states,
+    taken_arguments,
+)
 from sidelight.targets.wrappers import arguments_of, plain_model
 from sidelight.text.checks import check_features, check_ids, check_padding, check_shapes
 from sidelight.text.embedding import (
     input_embedding,
-    pools_last_token,
+    padding_side,
     position_limit,
     positions_from_ids,
     replaced_output,
@@ -81,6 +89,7 @@ class TextTarget(TargetModel):
             raise ConfigError(
                 f"layers of a text target are hidden-state indices such as [6, -1]; got {list(layers)}."
             )
+        require_classifier(model)
         self.embedding = input_embedding(model)
         self.layers = tuple(layers)
         self.columns = tuple(columns)
@@ -92,10 +101,10 @@ class TextTarget(TargetModel):
         soft = self.limit or getattr(self.vocabulary.config, "max_position_embeddings", None)
         limits = [n for n in (max_length, soft) if n and n > 0]  # XLNet says -1 for no limit
         cut = min(limits) if limits else None
-        # Encoders pool the first token, which must not be padding.
-        side = None if pools_last_token(model) else "right"
-        self.text = Tokenizing(tokenizer, cut, columns, side) if tokenizer is not None else None
-        self._accepts = arguments_of(model, "input_ids")
+        self.text = (
+            Tokenizing(tokenizer, cut, columns, padding_side(model)) if tokenizer is not None else None
+        )
+        self._accepts = _taken(model)
 
     def _takes(self, name: str) -> bool:
         """Whether the model's forward is known to take the argument ``name``."""
@@ -117,7 +126,7 @@ class TextTarget(TargetModel):
 
         Beside what the tokenizer gives there is ``special_tokens_mask``. A result does not
         depend on the rest of its batch: encoders, which pool the first token, are padded on
-        the right whatever the tokenizer's setting; where decoder-only models are padded on
+        the right whatever the tokenizer's setting (XLNet, which pools the last place, on the left); where decoder-only models are padded on
         the left, ``position_ids`` count real tokens only.
 
         Raises:
@@ -297,7 +306,8 @@ class TextTarget(TargetModel):
     def arguments(self, inputs: Inputs) -> dict[str, Any]:
         """What of ``inputs`` the model's ``forward`` takes."""
         arguments: dict[str, Any] = {k: v for k, v in inputs.items() if self._passes(k)}
-        arguments["attention_mask"] = self.attention(inputs)
+        if self._accepts is None or MASK in self._accepts:
+            arguments[MASK] = self.attention(inputs)
         if self._takes("use_cache"):
             arguments["use_cache"] = False
         return {**arguments, **self._named}
@@ -340,7 +350,8 @@ class TextTarget(TargetModel):
         return kept, *split_drop(values, kept, self.attention(inputs), real)
 
     def _encode(self, inputs: Inputs) -> Encoding:
-        out = self.model(**self.arguments(inputs), output_hidden_states=True)
+        require_states(self.model, self._accepts or set())
+        out = self.model(**self.arguments(inputs), **{STATES: True})
         logits = self.verdict.read(out, len(inputs["input_ids"]))
         states = self.read_states(getattr(out, "hidden_states", None), inputs)
         return Encoding(logits, {"text": states}, self.feature_mask(inputs))
@@ -360,9 +371,20 @@ class TextTarget(TargetModel):
             raise ConfigError(
                 f"layers {list(self.layers)}: {self.name} has hidden states 0 to {len(hidden) - 1}."
             )
+        self._require_one_state_a_token(hidden, inputs["input_ids"].shape[1])
         # Exact zeros at padding tell the scorer what to leave out, and hold no NaN.
         attended = self.attention(inputs).bool().unsqueeze(-1)
         return tuple(torch.where(attended, hidden[i], torch.zeros_like(hidden[i])) for i in self.layers)
+
+    def _require_one_state_a_token(self, hidden: Sequence[Tensor], length: int) -> None:
+        fitting = [i for i, state in enumerate(hidden) if state.ndim == 3 and state.shape[1] == length]
+        wrong = [i for i in self.layers if i % len(hidden) not in fitting]
+        if wrong:
+            raise UnsupportedTargetError(
+                f"layer {wrong[0]} of {self.name} has states of shape {tuple(hidden[wrong[0]].shape)} for {length} tokens, "
+                "so it does not say what belongs to which token. "
+                + (f"Choose among layers={fitting}." if fitting else "No layer does.")
+            )
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         embedded = self.features(inputs)["text"].detach().requires_grad_()
@@ -406,6 +428,16 @@ class TextTarget(TargetModel):
             mask_id=words.mask_id,
             pad_id=words.pad_id,
         )
+
+
+def _taken(model: nn.Module) -> set[str] | None:
+    """Names of the arguments that the model takes; ``None`` where it hands on whatever it is given, to nobody we know."""
+    try:
+        return taken_arguments(model)
+    except UnsupportedTargetError:
+        if arguments_of(model, IDS) is None:
+            return None
+        raise
 
 
 def _touched(view: TextView, spans: Sequence[Sequence[int]]) -> list[bool]:

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from sidelight.errors import InputError, UnsupportedTargetError
 
 #: what tables of absolute positions are called
-POSITION_NAMES = {"position_embeddings", "position_embedding", "wpe", "embed_positions", "pos_emb"}
+POSITION_NAMES = {
+    "position_embeddings",
+    "position_embedding",
+    "wpe",
+    "embed_positions",
+    "pos_emb",
+    "positions_embed",
+}
+#: what tables are called that are tensors and no modules
+POSITION_TABLES = {"pos_encoding", "embed_positions"}
 
 
 def input_embedding(model: nn.Module) -> nn.Module:
@@ -99,15 +108,25 @@ def _in_place_of(output: Tensor, values: Tensor) -> Tensor:
 
 
 def position_limit(model: nn.Module) -> int | None:
-    """Longest input that learned absolute positions allow; ``None`` where there are none.
+    """Longest input that a table of positions allows; ``None`` where there is none.
 
-    RoBERTa-like tables keep the rows up to their padding index for padding.
+    RoBERTa-like tables keep the rows up to their padding index for padding. Tables that are computed rather than
+    learned (CTRL, GPT-J) end too, and so does MPT's.
     """
     for name, module in model.named_modules():
         if name.rsplit(".", 1)[-1] in POSITION_NAMES and isinstance(module, nn.Embedding):
             reserved = module.padding_idx + 1 if module.padding_idx is not None else 0
             return module.num_embeddings - max(reserved, int(getattr(module, "offset", 0)))
-    return None
+    tables = [t for m in model.modules() for n, t in _tensors(m) if n in POSITION_TABLES and t.ndim == 2]
+    computed = [len(t) for t in tables]
+    longest = getattr(getattr(model, "config", None), "max_seq_len", None)
+    return min([*computed, *([longest] if isinstance(longest, int) else [])], default=None)
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """Tensors that ``module`` itself holds, registered or not."""
+    plain = [(n, t) for n, t in vars(module).items() if isinstance(t, Tensor)]
+    return [*plain, *module.named_buffers(recurse=False)]
 
 
 def positions_from_ids(model: nn.Module) -> bool:
@@ -120,3 +139,11 @@ def pools_last_token(model: nn.Module) -> bool:
     score = getattr(model, "score", None)
     score = getattr(score, "original_module", score)  # a PEFT adapter keeps the head it trains in a wrapper
     return isinstance(score, nn.Linear) and not hasattr(model, "classifier")
+
+
+def padding_side(model: nn.Module) -> str | None:
+    """``"left"`` or ``"right"``: where padding does not get into the place that ``model`` pools; ``None`` for either."""
+    if pools_last_token(model):
+        return None
+    # Encoders pool the first token. XLNet pools the last place, whatever stands there.
+    return "left" if getattr(getattr(model, "config", None), "summary_type", None) == "last" else "right"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sidelight.text.view import TextView, Word, build_view
@@ -14,6 +15,7 @@ def view_of_pieces(
     spelled: Sequence[str | None],
     segments: Sequence[int | None],
     truncated: bool,
+    cut_side: str = "right",
 ) -> TextView:
     """What the tokens of one sample stand for, by the spelling of its pieces.
 
@@ -26,11 +28,13 @@ def view_of_pieces(
         spelled: ``T`` pieces as people read them; ``None`` for special tokens and padding.
         segments: ``T`` indices into ``texts``; ``None`` for special tokens and padding.
         truncated: whether the model could not read the whole text.
+        cut_side: which side of a text that is too long the tokenizer drops, ``"right"`` or ``"left"``.
     """
     found = _places(texts, spelled, segments, truncated)
     if found is not None:
-        return build_view(texts, pieces, segments, found, truncated)
-    return _joined(len(texts), pieces, spelled, segments, truncated)
+        return build_view(texts, pieces, segments, found, truncated, cut_side)
+    joined = _joined(len(texts), pieces, spelled, segments, truncated)
+    return replace(joined, cut_side=cut_side)
 
 
 def _places(

@@ -20,6 +20,11 @@ TOKENIZERS.add("planted_wordpiece", partial(planted_tokenizer, kind="wordpiece")
 TOKENIZERS.add("scenes", scene_tokenizer)
 
 
+def is_tokenizer(value: Any) -> bool:
+    """Whether ``value`` is a Hugging Face tokenizer, by what it can do."""
+    return callable(value) and hasattr(value, "convert_ids_to_tokens") and hasattr(value, "decode")
+
+
 def load_tokenizer(*places: str | None, revision: str | None = None) -> Any:
     """The tokenizer at the first of ``places`` (folders or hub ids) that has one, else ``None``."""
     from transformers import AutoTokenizer

@@ -127,7 +127,7 @@ class Tokenizing:
             )
         ]
         truncated = self._truncated(batch, index, texts)
-        return build_view(texts, encoding.tokens, segments, encoding.offsets, truncated)
+        return build_view(texts, encoding.tokens, segments, encoding.offsets, truncated, self._cut_side)
 
     def _view_of_pieces(self, texts: tuple[str, ...], batch: Any, index: int) -> TextView:
         ids = batch["input_ids"][index]
@@ -139,7 +139,12 @@ class Tokenizing:
         read = dict(zip(real, self.spelled([ids[i] for i in real]), strict=True))
         pieces = [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(ids))]
         spelled = [read.get(i) for i in range(len(ids))]
-        return view_of_pieces(texts, pieces, spelled, segments, self._truncated(batch, index, texts))
+        truncated = self._truncated(batch, index, texts)
+        return view_of_pieces(texts, pieces, spelled, segments, truncated, self._cut_side)
+
+    @property
+    def _cut_side(self) -> str:
+        return str(getattr(self.tokenizer, "truncation_side", "right"))
 
     def spelled(self, ids: Sequence[int]) -> list[str]:
         """Token ids as readable pieces, with a space before those that begin a word.

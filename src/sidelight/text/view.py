@@ -17,8 +17,11 @@ from sidelight.errors import InputError
 from sidelight.text.words import word_spans
 
 Span = tuple[int, int]
-#: stands for what the model did not read
-CUT = " […]"
+#: stands for what the model did not read, at the end of a text and at its beginning
+CUT, CUT_BEFORE = " […]", "[…] "
+
+#: characters beyond what the model read that are still told apart as words
+MARGIN = 4_096
 
 
 class TruncationWarning(UserWarning):
@@ -50,6 +53,7 @@ class TextView:
         offsets: ``T`` character spans in the token's own segment; ``(0, 0)`` for special tokens.
         words: words of all segments in reading order.
         truncated: whether the model could not read the whole text.
+        cut_side: ``"right"``, or ``"left"`` where the tokenizer drops the beginning of what is too long.
     """
 
     texts: tuple[str, ...]
@@ -58,6 +62,7 @@ class TextView:
     offsets: tuple[Span, ...]
     words: tuple[Word, ...]
     truncated: bool = False
+    cut_side: str = "right"
 
     def word_text(self, word: Word) -> str:
         """The characters of ``word``."""
@@ -106,30 +111,45 @@ class TextView:
     def shown(self) -> list[str]:
         """The words, each with the white space around it: joined they are the original text.
 
-        The texts of a pair are kept apart by a line break; a cut-off end is shown as
-        :data:`CUT`.
+        The texts of a pair are kept apart by a line break; an end that was cut off is shown as
+        :data:`CUT`, a beginning as :data:`CUT_BEFORE`.
         """
         out: list[str] = []
-        for segment, text in enumerate(self.texts):
+        for segment in range(len(self.texts)):
             words = [w for w in self._shown_words() if w.segment == segment]
-            borders = [0, *(w.start for w in words[1:]), words[-1].end if self.truncated else len(text)]
-            parts = [text[a:b] for a, b in pairwise(borders)] if words else []
+            borders = self._borders(words, segment)
+            parts = [self.texts[segment][a:b] for a, b in pairwise(borders)] if words else []
             if parts and segment < len(self.texts) - 1:
                 parts[-1] += "\n"
             out += parts
-        return [*out, CUT] if self.truncated else out
+        return self._with_mark(out, CUT_BEFORE, CUT)
+
+    def _borders(self, words: Sequence[Word], segment: int) -> list[int]:
+        if not words:
+            return []
+        first = words[0].start if self.truncated and self.cut_side == "left" else 0
+        last = words[-1].end if self.truncated and self.cut_side == "right" else len(self.texts[segment])
+        return [first, *(w.start for w in words[1:]), last]
 
     def shown_scores(self, scores: Any) -> list[float]:
         """A score for each string of :meth:`shown`; 0 where the model saw nothing of a word."""
         known = dict(zip(self.words, self.word_scores(scores), strict=True))
-        values = [known[word] or 0.0 for word in self._shown_words()]
-        return [*values, 0.0] if self.truncated else values
+        return self._with_mark([known[word] or 0.0 for word in self._shown_words()], 0.0, 0.0)
+
+    def _with_mark(self, values: list[Any], before: Any, after: Any) -> list[Any]:
+        if not self.truncated:
+            return values
+        return [before, *values] if self.cut_side == "left" else [*values, after]
 
     def _shown_words(self) -> list[Word]:
         # A cut text is shown as far as the model read it.
         if not self.truncated:
             return list(self.words)
-        last = {w.segment: i for i, w in enumerate(self.words) if w.tokens}
+        read = [(i, w.segment) for i, w in enumerate(self.words) if w.tokens]
+        if self.cut_side == "left":
+            first = {segment: i for i, segment in reversed(read)}
+            return [w for i, w in enumerate(self.words) if i >= first.get(w.segment, len(self.words))]
+        last = {segment: i for i, segment in read}
         return [w for i, w in enumerate(self.words) if i <= last.get(w.segment, -1)]
 
     def _values(self, scores: Any) -> list[float]:
@@ -148,6 +168,7 @@ def build_view(
     segments: Sequence[int | None],
     offsets: Sequence[Span],
     truncated: bool = False,
+    cut_side: str = "right",
 ) -> TextView:
     """A :class:`TextView` from what a fast tokenizer reports of one sample.
 
@@ -160,8 +181,18 @@ def build_view(
     words: list[Word] = []
     for index, text in enumerate(texts):
         tokens = [t for t, s in enumerate(segments) if s == index]
-        words += merge_words(text, index, tokens, [trimmed[t] for t in tokens])
-    return TextView(tuple(texts), tuple(pieces), tuple(segments), trimmed, tuple(words), truncated)
+        words += merge_words(text, index, tokens, [trimmed[t] for t in tokens], truncated)
+    return TextView(tuple(texts), tuple(pieces), tuple(segments), trimmed, tuple(words), truncated, cut_side)
+
+
+def _words_near(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Words of a cut text as far as the model read, and :data:`MARGIN` characters on; what is beyond is one word."""
+    read = [span for span in spans if span[0] < span[1]]
+    start = max(0, min((a for a, _ in read), default=0) - MARGIN)
+    stop = min(len(text), max((b for _, b in read), default=0) + MARGIN)
+    found = [(a + start, b + start) for a, b in word_spans(text[start:stop])]
+    beyond = trim(text, 0, start), trim(text, stop, len(text))
+    return [span for span in (beyond[0], *found, beyond[1]) if span[0] < span[1]]
 
 
 def trim(text: str, start: int, end: int) -> Span:
@@ -173,7 +204,9 @@ def trim(text: str, start: int, end: int) -> Span:
     return start, end
 
 
-def merge_words(text: str, segment: int, tokens: Sequence[int], spans: Sequence[Span]) -> list[Word]:
+def merge_words(
+    text: str, segment: int, tokens: Sequence[int], spans: Sequence[Span], truncated: bool = False
+) -> list[Word]:
     """Assign tokens to the words of ``text``.
 
     Words that share a token (one piece for two CJK characters) become one word: their
@@ -185,8 +218,9 @@ def merge_words(text: str, segment: int, tokens: Sequence[int], spans: Sequence[
         segment: index of ``text`` in its sample.
         tokens: token positions.
         spans: their trimmed character spans, in the same order.
+        truncated: whether the tokens may be far from all of the text.
     """
-    words = word_spans(text)
+    words = _words_near(text, spans) if truncated else word_spans(text)
     if not words:
         return []
     starts, ends = [a for a, _ in words], [b for _, b in words]

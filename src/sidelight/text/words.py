@@ -18,6 +18,7 @@ _URL = re.compile(
     r"(?:https?://|www\.)[^\s<>\"]{0,2048}[^\s<>\".,;:!?)\]}'»”]",  # without the sentence's own punctuation; no longer, so that none is read again and again
     re.IGNORECASE,
 )
+_URL_START = re.compile(r"https?://|www\.", re.IGNORECASE)
 #: what stands before and after the sign of an e-mail address
 _BEFORE_AT, _AFTER_AT = re.compile(r"[\w.+-]"), re.compile(r"[\w-]+(?:\.[\w-]+)+")
 _CJK = (
@@ -75,33 +76,43 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _whole_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of URLs and e-mail addresses, in order; of two that overlap the one that begins first."""
-    last, url = 0, _URL.search(text)
-    for start, end in (*_addresses(text), (len(text), len(text))):
-        while url is not None and url.start() <= start:
-            if url.start() >= last:
-                yield url.span()
-                last = url.end()
-            url = _URL.search(text, last)
-        if last <= start < end:
-            yield start, end
-            last = end
+    """Spans of URLs and e-mail addresses, in order; of two that overlap the one that begins first.
+
+    The end of a URL is looked for only once it is the next, so that no character is read more than a few times.
+    """
+    url, address = _url_start(text, 0), _next_address(text, 0)
+    while url >= 0 or address is not None:
+        is_url = url >= 0 and (address is None or url <= address[0])
+        match = _URL.match(text, url) if is_url else None
+        span = match.span() if match is not None else address
+        if is_url and match is None:
+            url = _url_start(text, url + 1)
+            continue
+        assert span is not None  # the loop goes on only while there is one of the two
+        yield span
+        url = _url_start(text, span[1]) if 0 <= url < span[1] else url
+        overlaps = address is not None and address[0] < span[1]
+        address = _next_address(text, span[1]) if overlaps else address
 
 
-def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of e-mail addresses, looked for from their sign: a search from the left takes quadratic time."""
-    last, sign = 0, text.find("@")
+def _url_start(text: str, start: int) -> int:
+    match = _URL_START.search(text, start)
+    return -1 if match is None else match.start()
+
+
+def _next_address(text: str, first: int) -> tuple[int, int] | None:
+    """The next e-mail address from ``first`` on, found by its sign: a search from the left takes quadratic time."""
+    sign = text.find("@", first)
     while sign >= 0:
         start = sign
-        while start > last and _BEFORE_AT.match(text[start - 1]):
+        while start > first and _BEFORE_AT.match(text[start - 1]):
             start -= 1
-        match = _AFTER_AT.match(text, sign + 1)
-        if match is not None and start < sign:
-            yield start, match.end()
-            last = match.end()
-        else:
-            last = sign + 1
-        sign = text.find("@", last)
+        match = _AFTER_AT.match(text, sign + 1) if start < sign else None
+        if match is not None:
+            return start, match.end()
+        first = sign + 1
+        sign = text.find("@", first)
+    return None
 
 
 def _scan(text: str, start: int, stop: int) -> list[tuple[int, int]]:

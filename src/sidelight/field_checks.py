@@ -41,6 +41,10 @@ Seed = Annotated[Whole, Field(ge=0, le=LARGEST_SEED)]
 Flag = Annotated[bool, BeforeValidator(_plain_number)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Options = Mapping[str, Any]
+#: a size that a person may ask for; more would not fit into any memory
+Size = Annotated[Whole, Field(le=2**20)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(_names), Field(max_length=64)]
+Layers = Annotated[Whole, Field(le=256)]
 
 
 @cache
@@ -97,6 +101,29 @@ def check_fields(settings: Any, section: str) -> None:
             str,
         ):  # an int stays an int: files are named after hashes of settings
             object.__setattr__(settings, name, checked)
+
+
+def check_values(values: Mapping[str, Any], kinds: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """``values`` with those that ``kinds`` has a type for checked; the others as they are.
+
+    Args:
+        values: by name.
+        kinds: types by name, such as :data:`Count`.
+        where: what the values belong to, for messages.
+
+    Raises:
+        ConfigError: a value is of another type, or out of range.
+    """
+    strict = ConfigDict(strict=True, arbitrary_types_allowed=True)
+    checked = dict(values)
+    for name, value in values.items():
+        if name not in kinds:
+            continue
+        try:
+            checked[name] = TypeAdapter(kinds[name], config=strict).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(_message(name, where, value, error)) from error
+    return checked
 
 
 def _message(name: str, section: str, value: Any, error: ValidationError) -> str:

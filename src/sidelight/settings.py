@@ -66,7 +66,7 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         for name, known in (("calibration", CALIBRATION_NAMES), ("label", LABELS)):
-            if getattr(self, name) not in known:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 raise ConfigError(
                     f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}. "
                     f"(In a configuration file: objective.{name}.)"

@@ -250,7 +250,12 @@ def _saved(folder: Path) -> Path:
 
 def _load(arguments: dict[str, Any], folder: Path) -> Any:
     place = _saved(folder)
-    given = {**arguments, "folder": place if arguments["folder"] == "saved" else arguments["folder"]}
+    given = {
+        **arguments,
+        "folder": place
+        if isinstance(arguments["folder"], str) and arguments["folder"] == "saved"
+        else arguments["folder"],
+    }
     return Explainer.from_pretrained(given.pop("folder"), given.pop("model"), **given)
 
 
@@ -279,8 +284,10 @@ CALLS: dict[str, Call] = {
         },
     ),
     "save_pretrained": Call(
-        lambda a, folder: _explainer("text").save_pretrained(a["folder"] or folder / "s"),
-        lambda: {"folder": None},
+        lambda a, folder: _explainer("text").save_pretrained(
+            folder / "s" if a["folder"] is Ellipsis else a["folder"]
+        ),
+        lambda: {"folder": Ellipsis},
     ),
     "from_pretrained": Call(
         _load,

@@ -128,7 +128,11 @@ class ImageTransform:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageTransform:
-        """Inverse of :meth:`to_dict`."""
+        """Inverse of :meth:`to_dict`; raises :class:`InputError` for anything else."""
+        if not isinstance(values, Mapping):
+            raise InputError(
+                f"the settings of an image transform are a mapping; got {type(values).__name__}."
+            )
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
             return cls(**fields)

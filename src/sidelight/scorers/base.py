@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from sidelight.errors import ConfigError, InputError
-from sidelight.field_checks import Flag, Options, check_fields
+from sidelight.field_checks import Flag, Options, check_fields, check_values
 from sidelight.finite import require_finite_scores
 from sidelight.registry import Registry, nearest
 from sidelight.scorers.head import ScoreHead
@@ -72,7 +72,8 @@ class Scorer(nn.Module):
         self.decoders = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         for name, states in spec.states.items():
-            options = dict(self.config.decoder.get(name, {}))
+            given, kinds = self.config.decoder.get(name, {}), getattr(DECODERS[name], "OPTIONS", {})
+            options = check_values(given, kinds, "scorer")
             try:
                 self.decoders[name] = DECODERS[name](states, spec.feature_shape.get(name), cond, **options)
             except TypeError as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sidelight.errors import ConfigError
+from sidelight.field_checks import Size, Sizes
 from sidelight.scorers.base import DECODERS
 from sidelight.types import Encoding, StateSpec
 
@@ -180,6 +181,8 @@ def unfold_factor(grid: tuple[int, int] | None, size: tuple[int, int]) -> int:
 @DECODERS.register("image")
 class ImageScorer(nn.Module):
     """:class:`ImageDecoder` behind the decoder protocol of :mod:`sidelight.scorers.base`."""
+
+    OPTIONS: ClassVar[dict[str, Any]] = {"channels": Sizes, "stride": Size | None, "padding": str}
 
     def __init__(
         self,

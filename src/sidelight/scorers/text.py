@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from sidelight.errors import ConfigError, InputError
+from sidelight.field_checks import Layers, Share, Size
 from sidelight.scorers.base import DECODERS
 from sidelight.types import Encoding, StateSpec
 
@@ -113,6 +115,12 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 @DECODERS.register("text")
 class TextScorer(nn.Module):
     """:class:`TextDecoder` behind the decoder protocol of :mod:`sidelight.scorers.base`."""
+
+    OPTIONS: ClassVar[dict[str, Any]] = {
+        **dict.fromkeys(("width", "heads", "expand"), Size),
+        "layers": Layers,
+        "dropout": Share,
+    }
 
     def __init__(
         self,

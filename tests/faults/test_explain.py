@@ -231,7 +231,11 @@ def test_kind_pictures_of_a_folder_are_explained_and_read_back(
     for number, picture in enumerate(P[:5]):
         picture.save(place / f"{number}.png")
     (place / "3.png").write_bytes(b"broken")
-    run("explain", folders["image"], "--folder", place, "--out", tmp_path / "out", "--batch-size", 2)
+    call = ("explain", folders["image"], "--folder", place, "--out", tmp_path / "out", "--batch-size", 2)
+    run(*call)
+    tables = [(tmp_path / "out" / name).read_bytes() for name in ("explanations.csv", "errors.csv")]
+    run(*call)  # from what is stored, to the same digits
+    assert [(tmp_path / "out" / n).read_bytes() for n in ("explanations.csv", "errors.csv")] == tables
     answers = list(read_explanations(tmp_path / "out"))
     assert [bool(a) for a in answers] == [True, True, True, False, True]
     expected = Explainer.from_pretrained(folders["image"]).explain(P[4])

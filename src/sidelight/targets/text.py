@@ -92,7 +92,7 @@ class TextTarget(TargetModel):
         self.vocabulary = Vocabulary(self.embedding, tokenizer, getattr(model, "config", None))
         # Rotary positions have no hard limit, but the model was not trained beyond this one.
         soft = self.limit or getattr(self.vocabulary.config, "max_position_embeddings", None)
-        limits = [n for n in (max_length, soft) if n]
+        limits = [n for n in (max_length, soft) if n and n > 0]  # XLNet's config says -1 for no limit
         cut = min(limits) if limits else None
         self.text = (
             Tokenizing(tokenizer, cut, columns, padding_side(model)) if tokenizer is not None else None
@@ -301,7 +301,7 @@ class TextTarget(TargetModel):
         return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
-        with self.one_pass(), replaced_output(self.embedding, features["text"]):
+        with self.one_pass(), replaced_output(self.embedding, features["text"], inputs["input_ids"]):
             return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
 
     def classify(
@@ -373,7 +373,7 @@ class TextTarget(TargetModel):
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         embedded = self.features(inputs)["text"].detach().requires_grad_()
-        with self.one_pass(), replaced_output(self.embedding, embedded):
+        with self.one_pass(), replaced_output(self.embedding, embedded, inputs["input_ids"]):
             attended = self.attention(inputs).bool()
             found = attention_pass(self.model, self.arguments(inputs), lambda r: {"text": r}, attended)
         return found.read_by(self.verdict)

@@ -23,6 +23,8 @@ POSITION_NAMES = {
 }
 #: what tables are called that are tensors and no modules
 POSITION_TABLES = {"pos_encoding", "embed_positions"}
+#: parts of names of modules that read no words, in models that read pictures or sound too
+OTHER_SENSES = ("vision", "visual", "image", "audio", "video")
 
 
 def input_embedding(model: nn.Module) -> nn.Module:
@@ -51,13 +53,14 @@ def input_embedding(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def replaced_output(embedding: nn.Module, values: Tensor) -> Iterator[None]:
+def replaced_output(embedding: nn.Module, values: Tensor, ids: Tensor | None = None) -> Iterator[None]:
     """Within the context, this thread's first call of ``embedding`` returns ``values`` ``[B, T, D]``.
 
     The model still gets its ``input_ids``, so whatever else it derives from them
     (RoBERTa's positions, the last real token a decoder-only classifier pools) is its own,
     on either padding side. Passing ``inputs_embeds`` would take that knowledge away. Later
-    calls are left alone: GPT-2 looks token types up in the same table.
+    calls are left alone: GPT-2 looks token types up in the same table. With the ``ids`` ``[B, T]`` that the model
+    is given, a model that looks them up as ``[T, B]`` (XLNet) is understood too.
 
     Raises:
         InputError: ``values`` do not fit the ids the model looks up.
@@ -65,13 +68,15 @@ def replaced_output(embedding: nn.Module, values: Tensor) -> Iterator[None]:
     """
     calls, mine = 0, threading.get_ident()
 
-    def hook(_module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
+    def hook(_module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
         nonlocal calls
         if threading.get_ident() != mine:  # another thread looks up words of its own
             return None
         calls += 1
         if calls > 1:
             return None
+        if ids is not None and args and _is_turned(args[0], ids):
+            return _in_place_of(output.transpose(0, 1), values).transpose(0, 1)
         return _in_place_of(output, values)
 
     handle = embedding.register_forward_hook(hook)
@@ -84,6 +89,13 @@ def replaced_output(embedding: nn.Module, values: Tensor) -> Iterator[None]:
             )
     finally:
         handle.remove()
+
+
+def _is_turned(found: Any, ids: Tensor) -> bool:
+    """Whether a model looks up the ids ``[B, T]`` as ``[T, B]``."""
+    if not isinstance(found, Tensor) or found.shape != ids.T.shape:
+        return False
+    return ids.shape[0] != ids.shape[1] or (torch.equal(found, ids.T) and not torch.equal(found, ids))
 
 
 def _in_place_of(output: Tensor, values: Tensor) -> Tensor:
@@ -113,14 +125,22 @@ def position_limit(model: nn.Module) -> int | None:
     RoBERTa-like tables keep the rows up to their padding index for padding. Tables that are computed rather than
     learned (CTRL, GPT-J) end too, and so does MPT's.
     """
-    for name, module in model.named_modules():
+    parts = list(_reading_words(model))
+    for name, module in parts:
         if name.rsplit(".", 1)[-1] in POSITION_NAMES and isinstance(module, nn.Embedding):
             reserved = module.padding_idx + 1 if module.padding_idx is not None else 0
             return module.num_embeddings - max(reserved, int(getattr(module, "offset", 0)))
-    tables = [t for m in model.modules() for n, t in _tensors(m) if n in POSITION_TABLES and t.ndim == 2]
+    tables = [t for _, module in parts for n, t in _tensors(module) if n in POSITION_TABLES and t.ndim == 2]
     computed = [len(t) for t in tables]
     longest = getattr(getattr(model, "config", None), "max_seq_len", None)
     return min([*computed, *([longest] if isinstance(longest, int) else [])], default=None)
+
+
+def _reading_words(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Names and modules of ``model`` but those that read pictures or sound, whose positions are no words."""
+    for name, module in model.named_modules():
+        if not any(other in part for part in name.split(".") for other in OTHER_SENSES):
+            yield name, module
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:

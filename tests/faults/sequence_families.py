@@ -76,7 +76,12 @@ OWN: dict[str, dict[str, Any]] = {
     "xlnet": {"max_position_embeddings": None},
     "t5": {"decoder_start_token_id": 0},
     "umt5": {"decoder_start_token_id": 0},
-    "jamba": {"num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "jamba": {
+        "num_hidden_layers": 4,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "use_mamba_kernels": False,
+    },
     "zamba": {
         "num_hidden_layers": 6,
         "attn_layer_period": 3,
@@ -84,7 +89,11 @@ OWN: dict[str, dict[str, Any]] = {
         "layers_block_type": None,
         "use_mamba_kernels": False,
     },
-    "zamba2": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2, "hybrid_layer_ids": [1, 3]},
+    "zamba2": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "hybrid_layer_ids": [1, 3],
+    },
     "xmod": {"default_language": "en_XX"},
     "qwen3_next": {"num_hidden_layers": 4},
     "qwen3_5_text": {"num_hidden_layers": 4},
@@ -134,7 +143,9 @@ def _small(base: Any) -> dict[str, Any]:
     sizes = {k: v for k, v in SIZES.items() if type(getattr(base, k, None)) is int}
     special = {k: 3 for k in ("bos_token_id", "eos_token_id") if getattr(base, k, None) is not None}
     inside = {
-        k: {**_small(v), "model_type": v.model_type} for k, v in vars(base).items() if isinstance(v, PreTrainedConfig)
+        k: {**_small(v), "model_type": v.model_type}
+        for k, v in vars(base).items()
+        if isinstance(v, PreTrainedConfig)
     }
     vocabulary = {"vocab_size": len(tok()), "pad_token_id": 0} if hasattr(base, "vocab_size") else {}
     return {**sizes, **special, **inside, **vocabulary}

@@ -54,7 +54,6 @@ SIZES: dict[str, int] = {
 }
 #: sizes of families that have rules of their own; ``None``: as the configuration has it
 OWN: dict[str, dict[str, Any]] = {
-    "xlnet": {"max_position_embeddings": None},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "funnel": {"num_hidden_layers": None, "block_sizes": [1, 1]},
     "gptj": {"rotary_dim": 4},

@@ -34,21 +34,13 @@ from sidelight.text.tokenizing import Tokenizing
 from sidelight.text.words import word_spans
 
 TEXTS = [T[0], "film", f"{T[5]} and {T[9]}"]
-#: families of which the default suite looks at
-USUAL = [
-    "bert",
-    "roberta",
-    "distilbert",
-    "deberta-v2",
-    "electra",
-    "albert",
-    "gpt2",
-    "llama",
-    "qwen2",
-    "longformer",
-]
 #: families whose verdict on a text depends on the padding beside it: they do not heed the attention mask
 UNMASKED = {"convbert", "fnet", "nystromformer", "yoso"}
+#: families of which no model can be made, or none that reads its text, and why
+NOT_MADE = {
+    "layoutlmv2",  # needs detectron2
+    "mra",  # its attention gives zeros without a graphics card
+}
 
 
 def own_logits(model: Any, texts: list[str]) -> torch.Tensor:
@@ -64,53 +56,67 @@ def own_logits(model: Any, texts: list[str]) -> torch.Tensor:
     return torch.cat(found)
 
 
-def compare(kind: str) -> str:
-    """``equal``, ``refused: ...``, ``unbuildable: ...`` or ``different``."""
+def compare(kind: str, sides: tuple[str, ...] = ("right", "left")) -> str:
+    """``equal``, ``refused: ...``, ``unbuildable: ...`` or ``different``; for either padding side of the tokenizer."""
     try:
         with within(PATIENCE):
             model = build(kind)
-            with torch.no_grad():
-                own = own_logits(model, TEXTS)
-    except Exception as error:  # noqa: BLE001  (whatever a configuration of these sizes runs into)
+    except Exception as error:  # noqa: BLE001 - whatever a configuration of these sizes runs into
         return f"unbuildable: {type(error).__name__} {error}"
     try:
-        seen = all_ways(as_target(model, tok()))
+        as_target(model, tok())
+        with torch.no_grad():
+            own = own_logits(model, TEXTS)
+        seen = {f"{how}, {side}": v for side in sides for how, v in all_ways(model, side).items()}
     except SidelightError as error:
         return f"refused: {error}"
     spread = float(own.max() - own.min())
+    if not float(own.std(0).max()) > 1e-3 * spread:
+        return "unbuildable: the model of this size gives every text the same logits"
     away = {how: float((logits - own).abs().max()) / spread for how, logits in seen.items()}
     return "equal" if max(away.values()) < 1e-3 else f"different: {away}"
 
 
-def all_ways(target: Any) -> dict[str, torch.Tensor]:
+def all_ways(model: Any, side: str) -> dict[str, torch.Tensor]:
+    """Logits through sidelight; what is masked in a batch must be what is masked alone."""
+    tokenizer = tok()
+    tokenizer.padding_side = side
+    target = as_target(model, tokenizer)
     with torch.no_grad():
         inputs = target.prepare(TEXTS)
         target.check(inputs)
         encoding = target.encode(inputs)
+        alone = [target.prepare([t]) for t in TEXTS]
         ones = {"text": torch.ones(encoding.feature_mask["text"].shape)}
         return {
             "in a batch": encoding.logits,
-            "alone": torch.cat([target.encode(target.prepare([t])).logits for t in TEXTS]),
+            "alone": torch.cat([target.encode(one).logits for one in alone]),
             "all kept": target.classify(inputs, ones),
         }
 
 
-@pytest.mark.parametrize("kind", USUAL)
-def test_usual_sequence_classifiers_see_what_they_see_without_us(kind: str) -> None:
-    assert compare(kind) == "equal"
-
-
-@pytest.mark.soak
 def test_every_sequence_classifier_is_equal_or_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     found = {kind: compare(kind) for kind in NAMES}
-    counts = {
-        word: sum(v.startswith(word) for v in found.values()) for word in ("equal", "refused", "unbuildable")
-    }
+    words = ("equal", "refused", "unbuildable", "different")
+    kinds = {word: {k for k, v in found.items() if v.startswith(word)} for word in words}
     with capsys.disabled():
-        print(counts, {k: v[:90] for k, v in found.items() if v != "equal"})
-    different = {k for k, v in found.items() if v.startswith("different")}
-    assert different <= UNMASKED
-    assert counts["equal"] >= 75
+        print({w: len(k) for w, k in kinds.items()}, {k: v[:120] for k, v in found.items() if v != "equal"})
+    assert kinds["different"] == UNMASKED & set(NAMES)  # refused by the check in fit, see below
+    assert kinds["unbuildable"] == NOT_MADE & set(NAMES)
+    assert len(kinds["equal"]) >= 100
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "xlnet", "longformer", "zamba2"])
+def test_what_is_masked_in_a_padded_batch_is_what_is_masked_alone(kind: str) -> None:
+    target = as_target(build(kind), tok())
+    inputs = target.prepare(TEXTS)
+    scores = torch.rand(inputs["input_ids"].shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        together = target.classify(inputs, {"text": scores})
+        for i, text in enumerate(TEXTS):
+            own = scores[i][inputs["attention_mask"][i].bool()][None]
+            alone = target.classify(target.prepare([text]), {"text": own})
+            torch.testing.assert_close(together[i], alone[0], atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", sorted(UNMASKED & set(NAMES)))
@@ -201,9 +207,7 @@ def test_roberta_that_counts_positions_by_another_padding_is_told(tmp_path: Path
 @pytest.mark.parametrize("kind", [BertForQuestionAnswering, BertForTokenClassification, BertForMaskedLM])
 def test_models_that_are_no_sequence_classifiers_are_refused_by_name(kind: Any, tmp_path: Path) -> None:
     with pytest.raises(SidelightError, match="classif"):
-        Explainer.fit(
-            kind(bert(labels=2).config).eval(), T, processor=tok(), output_dir=tmp_path / "run", **S
-        )
+        Explainer.fit(kind(bert().config).eval(), T, processor=tok(), output_dir=tmp_path / "run", **S)
 
 
 def test_tuples_asked_for_in_the_config_change_nothing() -> None:
@@ -298,16 +302,17 @@ def test_kind_5000_brackets_words_take_linear_time(name: str) -> None:
     assert seconds(50_000) < 40 * short  # quadratic time would take a hundred times as long
 
 
+@pytest.mark.parametrize("size", [100_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("name", ODD)
-def test_kind_a_long_text_is_explained_in_seconds(name: str) -> None:
+def test_kind_a_text_of_a_megabyte_is_explained_in_seconds(name: str, size: int) -> None:
     target = as_target(bert(), tok())
-    text = "film " + (ODD[name] * 200_000)[:200_000]
+    text = "film " + (ODD[name] * size)[:size]
     start = time.process_time()
     inputs = target.prepare([text])
     shown = target.display(inputs, [text])
     assert inputs["input_ids"].shape[1] <= 64
     assert len("".join(shown[0]["text"])) <= len(text) + 4
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 20 * size / 1_000_000
 
 
 @settings(max_examples=60, deadline=None, database=None)
@@ -333,7 +338,8 @@ def test_texts_are_cut_first_only_where_nothing_can_change() -> None:
     long = "film " * 5_000
     assert len(shortened((long,), tok(), 16)[0]) <= LEAST
     assert shortened((long,), tok(), None) == (long,)
-    assert shortened(("x" * 50_000,), tok(), 16) == ("x" * 50_000,)  # no white space to cut at
+    assert shortened(("x" * 50_000,), tok(), 16) == ("x" * 50_000,)  # one unknown word, so nothing is dropped
+    assert len(shortened(("(" * 50_000,), tok(), 16)[0]) == LEAST  # no white space, but the same tokens
     assert shortened((long, long), tok(), 16) == (long, long)  # which of the two gives way?
     left = tok()
     left.truncation_side = "left"

@@ -316,7 +316,7 @@ class TextTarget(TargetModel):
         return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
-        with self.one_pass(), replaced_output(self.embedding, features["text"]):
+        with self.one_pass(), replaced_output(self.embedding, features["text"], inputs["input_ids"]):
             return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
 
     def classify(
@@ -388,7 +388,7 @@ class TextTarget(TargetModel):
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         embedded = self.features(inputs)["text"].detach().requires_grad_()
-        with self.one_pass(), replaced_output(self.embedding, embedded):
+        with self.one_pass(), replaced_output(self.embedding, embedded, inputs["input_ids"]):
             attended = self.attention(inputs).bool()
             found = attention_pass(self.model, self.arguments(inputs), lambda r: {"text": r}, attended)
         return found.read_by(self.verdict)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 _URL = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"]{0,2048}[^\s<>\".,;:!?)\]}'»”]",  # without the sentence's own punctuation; no longer, so that none is read again and again
+    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'»”]",  # without the sentence's own punctuation
     re.IGNORECASE,
 )
 _URL_START = re.compile(r"https?://|www\.", re.IGNORECASE)

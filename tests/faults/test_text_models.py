@@ -1,0 +1,219 @@
+"""What a text model takes and tells: forwards of all kinds, models for other tasks, ends of tables, sides that are cut."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fault_models import S, T, bert, eye, tok
+from sequence_families import build
+from torch import Tensor, nn
+from transformers import (
+    BertForMultipleChoice,
+    BertForNextSentencePrediction,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+    GPT2LMHeadModel,
+)
+
+from sidelight import Explainer, SidelightError
+from sidelight.errors import InputError, UnsupportedTargetError
+from sidelight.targets import as_target
+from sidelight.text.embedding import replaced_output
+from sidelight.text.tokenizing import Tokenizing
+from sidelight.text.view import CUT, CUT_BEFORE, MARGIN
+
+
+def own_logits(model: Any, texts: list[str]) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([model(**tok()(t, return_tensors="pt")).logits for t in texts])
+
+
+def ours(model: Any, texts: list[str]) -> Tensor:
+    target = as_target(model, tok())
+    with torch.no_grad():
+        return target.encode(target.prepare(texts)).logits
+
+
+class Starred(BertForSequenceClassification):
+    """As many write it who add a loss of their own."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(*args, **kwargs)
+
+
+class Around(nn.Module):
+    """A module of one's own around a Hugging Face classifier."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner, self.config = inner, inner.config
+
+    def get_input_embeddings(self) -> nn.Module:
+        found: nn.Module = self.inner.get_input_embeddings()
+        return found
+
+    def forward(self, **kwargs: Any) -> Any:
+        return self.inner(**kwargs)
+
+
+class OnlyLogits(Around):
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:  # type: ignore[override]
+        return self.inner(input_ids, attention_mask).logits
+
+
+class OtherNames(Around):
+    def forward(self, ids: Tensor, mask: Tensor) -> Any:  # type: ignore[override]
+        return self.inner(ids, mask)
+
+
+def starred() -> Any:
+    model = Starred(bert().config).eval()
+    model.load_state_dict(bert().state_dict())
+    return model
+
+
+@pytest.mark.parametrize("make", [starred, lambda: Around(bert())])
+def test_kind_forwards_that_hand_everything_on_see_the_words(make: Any) -> None:
+    texts = [T[0], "film", f"{T[5]} and {T[9]}"]
+    torch.testing.assert_close(ours(make(), texts), own_logits(bert(), texts), atol=1e-4, rtol=1e-4)
+
+
+def test_kind_a_forward_of_stars_trains_and_explains(tmp_path: Path) -> None:
+    explainer = Explainer.fit(starred(), T, processor=tok(), output_dir=tmp_path / "run", **S)
+    found = explainer.explain(T[0])
+    own = own_logits(bert(), [T[0]]).softmax(-1)[0]
+    torch.testing.assert_close(torch.as_tensor(found.probabilities), own, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [(OnlyLogits(bert()), "output_hidden_states"), (OtherNames(bert()), "'ids', 'mask', and no 'input_ids'")],
+)
+def test_kind_forwards_that_cannot_be_asked_are_refused_by_what_they_lack(
+    model: nn.Module, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UnsupportedTargetError, match=re.escape(words)):
+        Explainer.fit(model, T, processor=tok(), output_dir=tmp_path / "run", **S)
+    assert not (tmp_path / "run").exists()
+
+
+def test_kind_a_tokenizer_beside_a_model_of_pictures_is_told() -> None:
+    with pytest.raises(SidelightError, match="image processor"):
+        as_target(eye(), tok())
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+@pytest.mark.parametrize(
+    "kind", [BertForQuestionAnswering, BertForMultipleChoice, BertForTokenClassification, GPT2LMHeadModel]
+)
+def test_kind_models_for_other_tasks_are_refused_before_a_pass(kind: Any, labels: int) -> None:
+    config = kind.config_class(
+        vocab_size=len(tok()),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=labels,
+    )
+    with pytest.raises(UnsupportedTargetError, match=rf"{kind.__name__}.*AutoModelForSequenceClassification"):
+        as_target(kind(config).eval(), tok())
+
+
+def test_kind_a_model_without_a_head_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedTargetError, match="AutoModelForSequenceClassification"):
+        Explainer.fit(BertModel(bert().config).eval(), T, processor=tok(), output_dir=tmp_path / "run", **S)
+
+
+def test_next_sentence_models_decide_on_a_whole_text() -> None:
+    model = BertForNextSentencePrediction(bert(labels=2).config).eval()
+    torch.testing.assert_close(ours(model, T[:2]), own_logits(model, T[:2]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "openai-gpt", "gpt2", "ctrl", "gptj", "mpt", "opt"])
+def test_kind_tensors_beyond_the_last_position_are_refused(kind: str) -> None:
+    target = as_target(build(kind), tok())
+    ids = torch.full((1, 200), 7)
+    with pytest.raises(InputError, match=r"200 tokens; the model has positions for \d+"):
+        target.check({"input_ids": ids})
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "modernvbert"])
+def test_kind_places_of_a_picture_do_not_limit_a_text(kind: str) -> None:
+    text = " ".join(T[:3])
+    inputs = as_target(build(kind), tok()).prepare([text])
+    assert inputs["input_ids"].tolist() == tok()([text])["input_ids"]
+
+
+def test_kind_layers_that_shorten_the_text_are_refused_with_those_that_do_not() -> None:
+    model = build("funnel")
+    with pytest.raises(UnsupportedTargetError, match=r"states of shape .* layers=\[0, 1"):
+        ours(model, T[:2])
+    target = as_target(model, tok(), layers=[1])
+    with torch.no_grad():
+        states = target.encode(target.prepare(T[:2])).states["text"]
+    assert states[0].shape[:2] == target.prepare(T[:2])["input_ids"].shape
+
+
+def test_kind_a_batch_as_large_as_its_texts_are_long_is_not_turned_twice() -> None:
+    target = as_target(build("xlnet"), tok())
+    texts = ["film " * 3] * 2 + ["story was the"] * 2 + ["plot is a"]
+    inputs = target.prepare(texts)
+    assert inputs["input_ids"].shape[0] == inputs["input_ids"].shape[1]
+    scores = torch.rand(5, 5, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        together = target.classify(inputs, {"text": scores})
+        alone = [
+            target.classify(target.prepare([t]), {"text": scores[i : i + 1]}) for i, t in enumerate(texts)
+        ]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
+def test_replaced_words_still_have_to_fit() -> None:
+    embedding, ids = nn.Embedding(9, 4), torch.ones(2, 3, dtype=torch.long)
+    with (
+        pytest.raises(InputError, match="repeat the inputs"),
+        replaced_output(embedding, torch.ones(4, 3, 4), ids),
+    ):
+        embedding(ids)
+
+
+# -- ends and beginnings that were cut ----------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_kind_the_mark_of_what_was_cut_stands_where_it_was_cut(side: str) -> None:
+    tokenizer = tok()
+    tokenizer.truncation_side = side
+    text = " ".join(T[:3])
+    view = Tokenizing(tokenizer, 8).views([text])[0]
+    ids = tokenizer([text], truncation=True, max_length=8)["input_ids"][0]
+    shown, scores = view.shown(), view.shown_scores(range(len(ids)))
+    kept = "".join(s for s in shown if s not in (CUT, CUT_BEFORE))
+    assert len(shown) == len(scores) == 7
+    if side == "right":
+        assert (shown[-1], scores[-1]) == (CUT, 0.0)
+        assert text.startswith(kept)
+    else:
+        assert (shown[0], scores[0]) == (CUT_BEFORE, 0.0)
+        assert text.endswith(kept)
+    assert tokenizer(kept)["input_ids"] == ids
+    assert [s for s in scores if s] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_kind_words_far_from_what_was_read_are_not_told_apart(side: str) -> None:
+    tokenizer = tok()
+    tokenizer.truncation_side = side
+    text = "(film) " * 50_000
+    view = Tokenizing(tokenizer, 16).views([text])[0]
+    assert len(view.words) < 2 * MARGIN
+    marked = view.tokens_in([(len(view.texts[0]) - 7, len(view.texts[0]))] if side == "left" else [(0, 6)])
+    assert sum(marked) == 3  # evidence is found by its characters still
+    for word, before in zip(view.words[1:], view.words, strict=False):
+        assert before.end <= word.start

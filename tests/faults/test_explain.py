@@ -166,6 +166,11 @@ def test_fault_42_a_broken_picture_is_named_by_its_row(images: Explainer) -> Non
 def test_kind_errors_of_samples_name_them_and_keep_their_kind(texts: Explainer) -> None:
     with pytest.raises(InputTypeError, match=r"^sample 40 is not text"):
         texts.explain([T[0]] * 40 + [7], batch_size=16)
+    with pytest.raises(InputTypeError, match=r"^sample 0 is not text"):
+        texts.explain([7, T[0]])
+    for nothing in ([], iter([]), datasets.Dataset.from_list([{"text": "a"}]).select([])):
+        with pytest.raises(InputError, match="the batch is empty"):
+            texts.explain(nothing)
     with pytest.raises(ConfigError, match="errors must be 'raise' or 'skip'; got 'ignore'"):
         texts.explain(T[:2], errors="ignore")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"batch_size must be"):

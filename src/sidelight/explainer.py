@@ -212,11 +212,14 @@ class Explainer:
         if total == 0:
             raise InputError("the batch is empty: give at least one sample.")
         found = self._answers(source, require_size(batch_size), errors, lent)
-        if not progress:
-            return list(found)
-        from sidelight.terminal import track
+        if progress:
+            from sidelight.terminal import track
 
-        return list(track(found, "explaining", total=total))
+            found = track(found, "explaining", total=total)
+        explanations = list(found)
+        if not explanations:  # a stream says only at its end how long it is
+            raise InputError("the batch is empty: give at least one sample.")
+        return explanations
 
     @public
     def explain_stream(

@@ -156,9 +156,8 @@ def _numbered_error(number: int, error: Exception) -> Exception:
 
 def _numbered_words(number: int, message: str) -> str:
     """A message about a batch of one sample, with the sample's number in the data instead."""
-    told = re.sub(r"\b(?:sample|row) 0\b", f"sample {number}", message)
-    told = re.sub(r"\bsample\(s\) \[0\]", f"sample {number}", told)
-    return told if told != message else f"sample {number}: {message}"
+    told, found = re.subn(r"\b(?:sample|row) 0\b|\bsample\(s\) \[0\]", f"sample {number}", message)
+    return told if found else f"sample {number}: {message}"
 
 
 def _is_of_a_row(error: Exception, errors: Errors) -> bool:

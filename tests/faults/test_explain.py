@@ -166,6 +166,11 @@ def test_fault_42_a_broken_picture_is_named_by_its_row(images: Explainer) -> Non
 def test_kind_errors_of_samples_name_them_and_keep_their_kind(texts: Explainer) -> None:
     with pytest.raises(InputTypeError, match=r"^sample 40 is not text"):
         texts.explain([T[0]] * 40 + [7], batch_size=16)
+    with pytest.raises(InputTypeError, match=r"^sample 0 is not text"):
+        texts.explain([7, T[0]])
+    for nothing in ([], iter([]), datasets.Dataset.from_list([{"text": "a"}]).select([])):
+        with pytest.raises(InputError, match="the batch is empty"):
+            texts.explain(nothing)
     with pytest.raises(ConfigError, match="errors must be 'raise' or 'skip'; got 'ignore'"):
         texts.explain(T[:2], errors="ignore")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"batch_size must be"):
@@ -436,6 +441,17 @@ def test_kind_a_table_of_which_no_row_is_explained_is_an_error(
     with pytest.raises(InputError, match="none of the 2 rows"):
         run("explain", folders["text"], "--csv", source, "--out", tmp_path / "out")
     assert pd.read_csv(tmp_path / "out" / "errors.csv")["id"].tolist() == [1, 2]
+
+
+def test_kind_a_column_of_pictures_beside_the_table(tmp_path: Path, folders: dict[str, Path]) -> None:
+    P[0].save(tmp_path / "a.png")
+    pd.DataFrame({"photo": ["a.png", "gone.png"], "id": [1, 2]}).to_parquet(tmp_path / "t.parquet")
+    call = ("explain", folders["image"], "--parquet", tmp_path / "t.parquet", "--out", tmp_path / "out")
+    with pytest.raises(InputError, match="--column"):
+        run(*call)
+    run(*call, "--column", "photo")
+    assert pd.read_csv(tmp_path / "out" / "explanations.csv")["id"].tolist() == [1]
+    assert "gone.png" in pd.read_csv(tmp_path / "out" / "errors.csv")["error"][0]
 
 
 def test_kind_a_folder_may_hold_the_output_and_folders_of_pictures(

@@ -73,7 +73,9 @@ def explain_table(
         stored = StoredExplanations.open(out, _about(explainer, source, rows, columns))
         if stored.finished:
             say(f"{out}: {stored.finished} of {len(rows)} rows are explained already")
-        tables = _explain_rest(explainer, with_columns_chosen(rows, columns), stored, batch_size, strict)
+        pictures = source.parent if "image" in explainer.target.modalities else None
+        chosen = with_columns_chosen(rows, columns, pictures)
+        tables = _explain_rest(explainer, chosen, stored, batch_size, strict)
         return _finish(explainer, stored, tables)
 
 

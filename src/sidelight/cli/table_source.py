@@ -153,8 +153,8 @@ class Row(dict[str, Any]):
 class _Chosen:
     """Rows of which some columns are the sample."""
 
-    def __init__(self, rows: Rows, columns: Sequence[str]) -> None:
-        self.rows, self.columns = rows, list(columns)
+    def __init__(self, rows: Rows, columns: Sequence[str], folder: Path | None) -> None:
+        self.rows, self.columns, self.folder = rows, list(columns), folder
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -164,13 +164,26 @@ class _Chosen:
         missing = [c for c in self.columns if c not in row]
         if missing:
             raise InputError(f"row {number} of {self.rows.name} has no column {missing[0]!r}.")
-        values = tuple(row[c] for c in self.columns)
+        first, *others = (row[c] for c in self.columns)
+        values = (first if self.folder is None else _found(first, self.folder), *others)
         return Row(row, values if len(values) > 1 else values[0])
 
 
-def with_columns_chosen(rows: Rows, columns: Sequence[str]) -> Rows:
-    """``rows`` as :class:`Row`, whose sample is what stands in ``columns``; without columns as they are."""
-    return Rows(_Chosen(rows, columns), rows.name) if columns else rows
+def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None) -> Rows:
+    """``rows`` as :class:`Row`, whose sample is what stands in ``columns``; without columns as they are.
+
+    Args:
+        rows: of the table.
+        columns: the picture first, where the classifier reads pictures.
+        folder: where pictures lie whose paths do not count from here; ``None`` if there are none.
+    """
+    return Rows(_Chosen(rows, columns, folder), rows.name) if columns else rows
+
+
+def _found(name: Any, folder: Path) -> Any:
+    """The path of a picture: as it is, or beside the table."""
+    beside = isinstance(name, str) and name and not os.path.isfile(name) and (folder / name).is_file()
+    return str(folder / name) if beside else name
 
 
 def first_row(rows: Rows) -> Mapping[str, Any] | None:
@@ -223,23 +236,27 @@ def content_of(source: Path, rows: Rows, column: str) -> dict[str, Any]:
     digest = hashlib.blake2b(digest_size=16)
     if source.is_file():
         feed_file(digest.update, source)
-    return {"rows": len(rows), "table": digest.hexdigest(), "pictures": _pictures(rows, column)}
+    return {
+        "rows": len(rows),
+        "table": digest.hexdigest(),
+        "pictures": _pictures(rows, column, source.parent),
+    }
 
 
-def _pictures(rows: Rows, column: str) -> str:
+def _pictures(rows: Rows, column: str, folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     head = first_row(rows)
     named = head is not None and isinstance(head.get(column, head.get(FILE_COLUMN)), str)
     for number in range(len(rows)) if named else ():
-        digest.update(_about(rows, number, column))
+        digest.update(_about(rows, number, column, folder))
     return digest.hexdigest()
 
 
-def _about(rows: Rows, number: int, column: str) -> bytes:
+def _about(rows: Rows, number: int, column: str, folder: Path) -> bytes:
     try:
         row = rows[number]
         name = row.get(column, row.get(FILE_COLUMN))
-        found = os.stat(name)
+        found = os.stat(_found(name, folder))
         return f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode()
     except (InputError, OSError, ValueError, TypeError, AttributeError):
         return f"{number} is not there\n".encode()

@@ -324,6 +324,7 @@ def check_kill(source: Path, option: str, rows: int, scorer: Path, tmp_path: Pat
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.soak
 def test_fault_12_a_killed_table_goes_on(tmp_path: Path, folders: dict[str, Path]) -> None:
     source = table(tmp_path / "t.csv", [f"{t} {i}" for i in range(5) for t in T])
     check_kill(source, "--csv", 300, folders["text"], tmp_path, 2)
@@ -588,13 +589,17 @@ def test_kind_an_input_in_the_output_folder_is_not_overwritten(
 
 
 def test_kind_a_text_file_is_read_as_text(
-    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    folders: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # the words of a long path would be cut
     (tmp_path / "review.txt").write_text(T[0] + "\n", encoding="utf-8")
     run("explain", folders["text"], tmp_path / "review.txt", "--out", tmp_path / "out")
     assert "read as text" in capsys.readouterr().out
     assert "".join(Explanation.load(tmp_path / "out" / "review.json").inputs["text"]) == T[0]
-    run("explain", folders["text"], tmp_path / "review.txt", "--as-text", "--out", tmp_path / "out")
+    run("explain", folders["text"], "review.txt", "--as-text", "--out", tmp_path / "out")
     assert "".join(Explanation.load(tmp_path / "out" / "input-0.json").inputs["text"]).endswith("review.txt")
 
 

@@ -463,6 +463,7 @@ def test_fuzzing_thoroughly_finds_no_error_outside_our_family(place: Path) -> No
     fuzz(6_000, place)()
 
 
+@pytest.mark.soak
 def test_every_odd_value_alone_for_cheap_calls(place: Path) -> None:
     cheap = [
         "Explanation",

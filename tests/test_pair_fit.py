@@ -72,6 +72,7 @@ def test_each_modality_is_masked_alone_and_together() -> None:
 def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pytest.MonkeyPatch) -> None:
     target, draws, unit = make_target("fusion-resnet"), 6, 0.5
     rows = [(r["image"], r["text"]) for r in match_rows(4)]
+    torch.manual_seed(0)  # by chance the scores of a short text may be hard too
     scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
     config = ObjectiveConfig(
         label="prediction",

@@ -274,7 +274,7 @@ def test_unknown_fill_is_told_before_training(tmp_path: Path) -> None:
 
 
 def test_unknown_modality_of_coalitions_is_told_before_training(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="coalition_modalities names text; this target has image"):
+    with pytest.raises(ConfigError, match=r"coalition_modalities .*names text; this target has image"):
         fit(tmp_path, objective=ObjectiveConfig(coalition_weight=1.0, coalition_modalities=["text"]))
 
 

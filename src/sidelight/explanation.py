@@ -24,6 +24,7 @@ from sidelight.explanation_checks import (
 )
 from sidelight.files import as_utf8, no_number
 from sidelight.guard import public
+from sidelight.safe_output import for_terminal
 from sidelight.saving import data_to_read, places, write
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
@@ -242,7 +243,7 @@ class Explanation:
     def __repr__(self) -> str:
         maps = ", ".join(f"{name} {'×'.join(map(str, v.shape))}" for name, v in self.scores.items())
         by = f"{self.method} on {self.target}" if self.target else self.method
-        return f"Explanation({self.label!r} {self.probability:.1%}, {maps}, by {by})"
+        return f"Explanation({self.label!r} {self.probability:.1%}, {maps}, by {for_terminal(by)})"
 
 
 def _is_text(value: Any) -> bool:

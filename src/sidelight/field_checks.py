@@ -70,6 +70,7 @@ _PLAINER = (
     ("a valid boolean", "True or False"),
     ("a valid dictionary", "a mapping of names to values"),
     ("a valid tuple", "a list of names"),
+    ("a valid list", "a list"),
     ("a valid string", "a text"),
     ("Field required", "is required"),
 )

@@ -17,7 +17,8 @@ _DEVICES = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
 #: endings that writers of ours would take for the kind of file
 _ENDINGS = re.compile(r"\.(png|svg|pdf|html?|json)$", re.IGNORECASE)
 #: what a spreadsheet takes for the beginning of a formula
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: full-width signs are taken for the plain ones in some countries
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def for_terminal(text: Any) -> str:

@@ -198,8 +198,8 @@ def _packed(row: int, answer: Answer) -> dict[str, Any]:
         "probability": answer.probability,
         "probabilities": None if probabilities is None else probabilities.tolist(),
         "maps": [_packed_map(name, scores, answer.inputs[name]) for name, scores in answer.scores.items()],
-        "method": answer.method,
-        "target": answer.target,
+        "method": _whole(answer.method),
+        "target": _whole(answer.target),
         "meta": json.dumps(answer.to_dict()["meta"]),
     }
 
@@ -245,8 +245,8 @@ def _unpacked(row: Mapping[str, Any]) -> Answer:
         label=_text(row["label"]),
         probability=row["probability"],
         probabilities=None if row["probabilities"] is None else np.array(row["probabilities"]),
-        method=row["method"],
-        target=row["target"],
+        method=_text(row["method"]),
+        target=_text(row["target"]),
         meta=meta,
     )
 

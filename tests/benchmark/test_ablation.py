@@ -342,6 +342,7 @@ def test_variants_differ_in_what_they_change_only(finished: Run) -> None:
     full, other = scorers["full", 0], scorers["no ReLU", 0]
     assert other["scorer"].pop("relu") is False
     assert full["scorer"].pop("relu") is True
+    assert full.pop("weights_hash") != other.pop("weights_hash")
     assert full == other  # the same target too
 
 

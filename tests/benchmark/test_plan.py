@@ -75,8 +75,8 @@ RUN = "runs/image.yaml"
     ("values", "message"),
     [
         ({"runs": []}, "no runs"),
-        ({"name": "x"}, "runs: Field required"),
-        ({"runs": RUN}, "runs: Input should be a valid list"),
+        ({"name": "x"}, "config runs is required"),
+        ({"runs": RUN}, "config runs must be a list"),
         ({"runs": ["runs/none.yaml"]}, r"no config file at .*runs/none\.yaml.*relative to the benchmark"),
         ({"runs": [RUN, RUN]}, r"2 runs are named 'tiny' .*image\.yaml.*set: \{name"),
         ({"runs": [RUN], "name": "tiny"}, "benchmark and a run are both named 'tiny'"),
@@ -90,7 +90,7 @@ RUN = "runs/image.yaml"
         ({"runs": [RUN], "tables": {"metric": []}}, "'tables.metric'. Did you mean 'metrics'"),
         ({"runs": [RUN], "tables": {"alpha": 2}}, "tables.alpha"),
         ({"runs": [{"config": RUN, "sets": {}}]}, "unknown config key 'sets'. Did you mean 'set'"),
-        ({"runs": [{"set": {}}]}, "config: Field required"),
+        ({"runs": [{"set": {}}]}, "config config is required"),
         ({"runs": [3]}, "an entry of runs is a path or a mapping"),
         (
             {"runs": [{"config": RUN, "set": {"scorer.chanels": [8]}}]},
@@ -116,5 +116,5 @@ def test_files_that_do_not_go_together(folder: Path) -> None:
     with pytest.raises(ConfigError, match="2 runs are named 'tiny'"):
         load_benchmark([folder / RUN, folder / RUN])
     (folder / "empty.yaml").write_text("")
-    with pytest.raises(ConfigError, match=r"empty\.yaml: .*runs: Field required"):
+    with pytest.raises(ConfigError, match=r"empty\.yaml: .*runs is required"):
         load_benchmark([folder / "empty.yaml"])

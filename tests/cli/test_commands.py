@@ -321,7 +321,7 @@ def test_speed_of_a_model_folder(fitted_run: Path, tmp_path: Path) -> None:
 
 def test_speed_of_a_run_with_a_rival(fitted_run: Path, tmp_path: Path) -> None:
     result = sidelight(
-        *("speed", "--model", fitted_run, "--rival", "saliency", "--batch", 1, "--repeats", 1),
+        *("speed", fitted_run, "--rival", "saliency", "--batch", 1, "--repeats", 1),
         *("--json", tmp_path / "speed.json"),
     )
     assert result.code == 0, result.err

@@ -29,6 +29,7 @@ from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.explainer import new_scorer
 from sidelight.locks import hold
 from sidelight.safe_output import for_csv, for_file_name, for_terminal
+from sidelight.stored import StoredExplanations
 from sidelight.targets import as_target
 
 
@@ -231,7 +232,11 @@ def test_kind_pictures_of_a_folder_are_explained_and_read_back(
     for number, picture in enumerate(P[:5]):
         picture.save(place / f"{number}.png")
     (place / "3.png").write_bytes(b"broken")
-    run("explain", folders["image"], "--folder", place, "--out", tmp_path / "out", "--batch-size", 2)
+    call = ("explain", folders["image"], "--folder", place, "--out", tmp_path / "out", "--batch-size", 2)
+    run(*call)
+    tables = [(tmp_path / "out" / name).read_bytes() for name in ("explanations.csv", "errors.csv")]
+    run(*call)  # from what is stored, to the same digits
+    assert [(tmp_path / "out" / n).read_bytes() for n in ("explanations.csv", "errors.csv")] == tables
     answers = list(read_explanations(tmp_path / "out"))
     assert [bool(a) for a in answers] == [True, True, True, False, True]
     expected = Explainer.from_pretrained(folders["image"]).explain(P[4])
@@ -348,6 +353,7 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_fault_12_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
     from transformers import ResNetConfig, ResNetForImageClassification
 
@@ -608,6 +614,41 @@ def test_fault_20_arguments_that_are_no_utf_8_are_explained(
     assert list((tmp_path / "pictures").glob("*.png"))
 
 
+def test_fault_20_pictures_whose_names_are_no_utf_8_are_explained_from_a_folder(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    P[0].save(tmp_path / "plain.png")
+    place = tmp_path / os.fsdecode(b"pictures-\xe9")
+    place.mkdir()
+    os.rename(tmp_path / "plain.png", place / os.fsdecode(b"caf\xe9.png"))
+    for _ in range(2):
+        run("explain", folders["image"], "--folder", place, "--out", tmp_path / "out")
+    (answer,) = read_explanations(tmp_path / "out")
+    assert answer.meta["columns"]["image"] == str(place / os.fsdecode(b"caf\xe9.png"))
+    assert "caf\ufffd" in (tmp_path / "out" / "explanations.csv").read_text(encoding="utf-8")
+
+
+def test_kind_what_is_stored_is_read_back_whatever_it_holds(tmp_path: Path) -> None:
+    hostile = "\x1b[2J\ud800\x00=1"
+    given = Explanation(
+        {"text": [0.1, 1.0]},
+        {"text": [hostile, "b"]},
+        0,
+        hostile,
+        0.5,
+        None,
+        hostile,
+        hostile,
+        {"columns": {"a": hostile}},
+    )
+    stored = StoredExplanations.open(tmp_path / "out", {"source": hostile})
+    stored.add([given, ExplainFailure(1, hostile, {"a": hostile})])
+    (again, failure) = StoredExplanations.open(tmp_path / "out", {"source": hostile})
+    assert again.to_dict() == given.to_dict()
+    assert failure == ExplainFailure(1, hostile, {"a": hostile})
+    assert not set("\x1b\x00\ud800") & set(repr(again))
+
+
 def test_kind_terminal_codes_are_written_out(
     tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -636,13 +677,14 @@ def test_kind_cells_for_a_table() -> None:
         "-2.5",
         "+1e3",
     ]
-    assert [for_csv(v) for v in ("=a", "+a", "-a", "@a", "\ta", "\ra")] == [
+    assert [for_csv(v) for v in ("=a", "+a", "-a", "@a", "\ta", "\ra", "＝a")] == [
         "'=a",
         "'+a",
         "'-a",
         "'@a",
         "'\ta",
         "'\ra",
+        "'＝a",
     ]
     assert for_csv("a\ud800b\x00") == "a\ufffdb\ufffd"
 

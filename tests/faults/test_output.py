@@ -90,6 +90,14 @@ def test_kind_a_figure_is_shown_at_the_end_of_a_cell() -> None:
     assert not plt.get_fignums()
 
 
+@pytest.mark.parametrize("name", ["x.png", "x.svg", "x.pdf"])
+def test_kind_a_figure_that_was_saved_by_itself_may_be_replaced(name: str, tmp_path: Path) -> None:
+    explanation().plot().savefig(tmp_path / name)
+    ownership._written.clear()
+    explanation("new").save(tmp_path / name)
+    assert Explanation.load(tmp_path / name).label == "new"
+
+
 def test_kind_letters_without_a_glyph_do_not_warn(tmp_path: Path) -> None:
     hostile = Explanation({"text": [0.1, 1.0]}, {"text": ["映画 ", HOSTILE]}, 0, HOSTILE, 0.5)
     with warnings.catch_warnings():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer,
     if explainer is not None:
         shape = explainer.scorer.spec.feature_shape.get("image")
         if shape is not None:
-            inputs["pixel_values"] = torch.randn(batch, *shape)
+            inputs["pixel_values"] = _random_pixels(target, batch, shape)
     target.check(inputs)
     return explainer or Explainer(target, Scorer(target.spec(target.to_device(inputs)))), inputs
 
@@ -118,11 +118,23 @@ def _pair() -> TargetModel:
     return as_target(model.eval(), ImageTextProcessor(ImageTransform((224, 224))))
 
 
+def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:
+    """``[B, C, H, W]`` within what the processor makes of black and white; others would be refused."""
+    transform = getattr(target, "transform", None) or getattr(
+        getattr(target, "image", None), "transform", None
+    )
+    black, white = transform.bounds() if transform is not None else (None, None)
+    if black is None or white is None:
+        return torch.randn(batch, *shape)
+    black, white = black.view(-1, 1, 1), white.view(-1, 1, 1)
+    return black + (white - black) * torch.rand(batch, *shape)
+
+
 @RANDOM_INPUTS.register("image")
 def _pixels(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
     transform = target.transform
     shape = (3, 224, 224) if transform is None else (transform.channels, *(transform.size or (224, 224)))
-    return {"pixel_values": torch.randn(batch, *shape)}
+    return {"pixel_values": _random_pixels(target, batch, shape)}
 
 
 @RANDOM_INPUTS.register("text")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from sidelight.ownership import MARK
 from sidelight.quiet import ignored_warnings
 
 #: what matplotlib says of glyphs that the font lacks; they are drawn as boxes
 MISSING_GLYPHS = (r"Glyph ", r"Matplotlib currently does not support")
+#: where files of a kind hold the mark of who made them
+MARKS = {"png": "Software", "pdf": "Creator", "svg": "Title"}
 
 
 class ShownFigure(Figure):
@@ -27,6 +31,10 @@ class ShownFigure(Figure):
         with ignored_warnings(*MISSING_GLYPHS):
             super().draw(renderer)
 
-    def savefig(self, *args: Any, **kwargs: Any) -> None:
+    def savefig(self, fname: Any, **kwargs: Any) -> None:
+        """As of matplotlib; the file says that sidelight made it, so that a later call may replace it."""
+        kind = str(kwargs.get("format") or Path(str(fname)).suffix[1:] or "png").lower()
+        if kind in MARKS and "metadata" not in kwargs:
+            kwargs["metadata"] = {MARKS[kind]: MARK}
         with ignored_warnings(*MISSING_GLYPHS):
-            super().savefig(*args, **kwargs)
+            super().savefig(fname, **kwargs)

@@ -134,6 +134,22 @@ def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool
         _require_gradient(target, _prepared(target, _ones(samples)[-1]))
     if own is not None:
         _compare(target, samples, *own)
+        _tell_of_padding(target, samples)
+
+
+def _tell_of_padding(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:
+    """Warn where texts of one length were checked, and texts of two lengths would be told apart by their padding."""
+    if not isinstance(target, TextTarget) or target.text is None or len(samples) < 2:
+        return
+    if isinstance(samples, Mapping) or bool((target.prepare(samples)["attention_mask"] == 0).any()):
+        return  # padding was there, and changed nothing
+    texts = _texts(target)
+    own = _alone(target, texts)
+    try:
+        if own is not None:
+            _compare(target, texts, *own)
+    except SelfCheckError as error:
+        log.warning("all texts looked at are of one length; with others in one batch: %s", error)
 
 
 def _alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> tuple[Tensor, float] | None:

@@ -129,6 +129,18 @@ def test_models_that_do_not_heed_the_mask_are_refused_before_training(kind: str,
     assert not (tmp_path / "run").exists()
 
 
+def test_kind_texts_of_one_length_do_not_hide_that_padding_is_heeded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [" ".join(["film", word, "story"]) for word in ("great", "dull", "funny", "weak") * 5]
+    assert len({len(ids) for ids in tok()(rows)["input_ids"]}) == 1
+    Explainer.fit(build("fnet"), rows, processor=tok(), output_dir=tmp_path / "run", **S)
+    assert "all texts looked at are of one length" in caplog.text
+    caplog.clear()
+    Explainer.fit(build("bert"), rows, processor=tok(), output_dir=tmp_path / "other", **S)
+    assert "of one length" not in caplog.text
+
+
 # -- padding ------------------------------------------------------------------------
 
 

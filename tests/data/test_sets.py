@@ -109,7 +109,7 @@ def test_a_hub_out_of_reach_says_where_to_put_the_files(
         raise ConnectionError("offline")
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
-    with pytest.raises(InputError, match=rf"offline.*{DATA_VARIABLE} or --data-dir.*mnist/test\.parquet"):
+    with pytest.raises(InputError, match=rf"offline.*{DATA_VARIABLE} or data\.data_dir.*mnist/test\.parquet"):
         load_rows("mnist", "test")
 
 

@@ -23,7 +23,7 @@ FAILURES: dict[str, tuple[Callable[[], Any], type[Exception]]] = {
     "type": (lambda: "a" / 2, TypeError),  # type: ignore[operator]
     "decoding": (lambda: b"\xff".decode(), UnicodeDecodeError),
     "key": (lambda: {}["x"], KeyError),
-    "file": (lambda: open("/nowhere/at/all"), FileNotFoundError),  # noqa: SIM115
+    "file": (lambda: open("/no-such-folder/at/all"), FileNotFoundError),  # noqa: SIM115
     "json": (lambda: json.loads("{"), ValueError),
     "attribute": (lambda: [].x, AttributeError),  # type: ignore[attr-defined]
     "recursion": (recurse, RecursionError),

@@ -601,7 +601,8 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     difference = largest_difference(
         saved_state(tmp_path / "one" / "scorer"), saved_state(tmp_path / "two" / "scorer")
     )
-    assert difference < 1e-5, difference
+    # sums of float32 in another order; 2.6e-5 on some processors, and one step of Adam moves a weight by 1e-3
+    assert difference < 1e-4, difference
 
 
 # -- the log -----------------------------------------------------------------------------

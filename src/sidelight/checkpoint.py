@@ -242,9 +242,11 @@ def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:
     except FileNotFoundError as error:
         raise CheckpointError(f"no {WEIGHTS} in {weights.parent}.") from error
     except Exception as error:
-        raise CheckpointError(
-            f"{weights} is corrupt or truncated ({error}); copy it again or fit anew."
-        ) from error
+        raise _corrupt(weights, error) from error
+
+
+def _corrupt(weights: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{weights} is corrupt or truncated ({error}); copy it again or fit anew.")
 
 
 def _check_sizes(values: Any, shapes: Mapping[str, tuple[int, ...]], weights: Path) -> None:
@@ -287,9 +289,7 @@ def _load_weights(scorer: Scorer, weights: Path, expected: str | None) -> None:
         state = load_file(str(weights))
         scorer.load_state_dict(state)
     except Exception as error:
-        raise CheckpointError(
-            f"{weights} is corrupt or truncated ({error}); copy it again or fit anew."
-        ) from error
+        raise _corrupt(weights, error) from error
     broken = sorted(k for k, v in state.items() if not bool(v.isfinite().all()))
     if broken:
         raise CheckpointError(

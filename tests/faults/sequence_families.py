@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -103,20 +100,6 @@ OWN: dict[str, dict[str, Any]] = {
 }
 #: seconds that building one may take; the rest has defaults too large to be shrunk like this
 PATIENCE = 40
-
-
-@contextmanager
-def within(seconds: int) -> Iterator[None]:
-    def stop(*_: Any) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def build(kind: str) -> Any:

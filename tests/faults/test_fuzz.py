@@ -10,11 +10,9 @@ import datetime
 import io
 import math
 import os
-import signal
 import types
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +26,7 @@ import torch
 from fault_models import SQUARE, P, S, T, bert, eye, tok
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
+from time_limits import within
 
 import sidelight
 from sidelight import (
@@ -365,22 +364,6 @@ CALLS: dict[str, Call] = {
     "ObjectiveConfig": Call(lambda a, _: ObjectiveConfig(**a), lambda: vars(ObjectiveConfig())),
     "TrainingConfig": Call(lambda a, _: TrainingConfig(**a), lambda: vars(TrainingConfig())),
 }
-
-
-@contextmanager
-def within(seconds: int) -> Iterator[None]:
-    """Within the context, what takes longer is an error."""
-
-    def stop(*_: Any) -> None:
-        raise TimeoutError(f"took longer than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def everything(folder: Path) -> set[str]:

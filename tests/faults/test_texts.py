@@ -13,7 +13,8 @@ import pytest
 import torch
 from fault_models import S, T, bert, bt, tok
 from hypothesis import given, settings
-from sequence_families import NAMES, PATIENCE, build, within
+from sequence_families import NAMES, PATIENCE, build
+from time_limits import within
 from transformers import (
     BertForMaskedLM,
     BertForQuestionAnswering,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sidelight.baselines import make_rival
 from sidelight.benchmark.imported import imported_of
-from sidelight.benchmark.run import OURS, check_evaluation, rivals_of
+from sidelight.benchmark.run import OURS, check_evaluation, groups_of, rivals_of
 from sidelight.config import ConvertSection, ModelSection, RunConfig
 from sidelight.data.sets import DATASETS, load_rows
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
@@ -77,12 +77,7 @@ def _check_fills(config: RunConfig, modalities: Iterable[str]) -> None:
 
 def _check_groups(config: RunConfig, modalities: Iterable[str]) -> None:
     known = list(modalities)
-    for group in config.evaluation.groups or ():
-        if not group or not set(group) <= set(known):
-            raise ConfigError(
-                f"evaluation.groups: {group!r} must name modalities among {', '.join(known)}, "
-                f"e.g. [[{', '.join(known)}]]."
-            )
+    groups_of(config.evaluation, known)
     unknown = sorted(set(config.objective.coalition_modalities) - set(known))
     if unknown:
         raise ConfigError(

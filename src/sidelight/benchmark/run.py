@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -92,7 +92,7 @@ def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
     return fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
 
 
-def groups_of(section: EvaluationSection, target: TargetModel) -> list[tuple[str, ...]]:
+def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tuple[str, ...]]:
     """The modalities that are masked and ranked together: all of them, then each alone where there are several.
 
     Empty where there is one and nothing else was asked for.
@@ -100,7 +100,7 @@ def groups_of(section: EvaluationSection, target: TargetModel) -> list[tuple[str
     Raises:
         ConfigError: a group is empty or names a modality that the target does not read.
     """
-    names = tuple(target.modalities)
+    names = tuple(modalities)
     if section.groups is None:
         return [names, *((n,) for n in names)] if len(names) > 1 else []
     for group in section.groups:
@@ -309,7 +309,7 @@ def measurements(
 ) -> list[Measurement]:
     """What ``run.config.evaluation`` asks of ``methods``; see :func:`measure`."""
     section = run.config.evaluation
-    settings = _settings(section, fills_of(section, target), groups_of(section, target))
+    settings = _settings(section, fills_of(section, target), groups_of(section, target.modalities))
     folder = run.results_folder / "evaluation" if folder is None else folder
     split = split_batches(target, rows, section)
     found = [Measurement(target, split.whole, methods, settings, folder / "full")]

@@ -94,9 +94,12 @@ class Rows(Sequence[Any]):
         except SidelightError:
             raise
         except Exception as error:
-            raise InputError(
-                f"row {number} of {self.name} cannot be read ({type(error).__name__}: {first_line(error)})."
-            ) from error
+            raise unreadable(number, self.name, error) from error
+
+
+def unreadable(number: int, name: str, error: Exception) -> InputError:
+    """The error for row ``number`` of the argument ``name``, which could not be read."""
+    return InputError(f"row {number} of {name} cannot be read ({type(error).__name__}: {first_line(error)}).")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sidelight.data.rows import LABEL_COLUMNS, Columns, Rows, first_line, size_in_memory
+from sidelight.data.rows import LABEL_COLUMNS, Columns, Rows, size_in_memory, unreadable
 from sidelight.errors import InputError, InputTypeError, SidelightError
 
 log = logging.getLogger(__name__)
@@ -59,9 +59,7 @@ class Stream:
         except SidelightError:
             raise
         except Exception as error:
-            raise InputError(
-                f"row {count} of {self.name} cannot be read ({type(error).__name__}: {first_line(error)})."
-            ) from error
+            raise unreadable(count, self.name, error) from error
 
 
 def rows_of(data: Any, name: str = "train", most: int = MOST_ROWS, most_bytes: int = MOST_BYTES) -> Rows:

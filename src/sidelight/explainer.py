@@ -208,16 +208,13 @@ class Explainer:
         if _is_batch(samples):
             return list(self._answers_of_inputs(samples, require_size(batch_size), errors, lent))
         source = open_data(samples, "samples")
-        total = total_of(source)
-        if total == 0:
-            raise InputError("the batch is empty: give at least one sample.")
         found = self._answers(source, require_size(batch_size), errors, lent)
         if progress:
             from sidelight.terminal import track
 
-            found = track(found, "explaining", total=total)
+            found = track(found, "explaining", total=total_of(source))
         explanations = list(found)
-        if not explanations:  # a stream says only at its end how long it is
+        if not explanations:
             raise InputError("the batch is empty: give at least one sample.")
         return explanations
 

@@ -22,6 +22,7 @@ from sidelight.errors import (
     TargetMismatchError,
 )
 from sidelight.explanation import Explanation
+from sidelight.guard import is_out_of_memory
 
 #: what happens to a row that cannot be explained
 Errors = Literal["raise", "skip"]
@@ -116,12 +117,11 @@ def _block(block: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Erro
     if unread is not None and errors == "raise":
         raise unread
     good = [(number, row) for number, row in block if not isinstance(row, SidelightError)]
-    found = {number: _failure(number, row, None) for number, row in block if isinstance(row, SidelightError)}
-    yield from _in_order(block, {**found, **_explained(good, explain, errors)})
-
-
-def _in_order(block: Sequence[tuple[int, Any]], found: Mapping[int, Answer]) -> Iterator[Answer]:
-    return (found[number] for number, _ in block)
+    found: dict[int, Answer] = {
+        number: _failure(number, row, None) for number, row in block if isinstance(row, SidelightError)
+    }
+    found.update(_explained(good, explain, errors))
+    yield from (found[number] for number, _ in block)
 
 
 def _explained(good: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Errors) -> dict[int, Answer]:
@@ -164,8 +164,7 @@ def _is_of_a_row(error: Exception, errors: Errors) -> bool:
     """Whether an error may be the fault of one row; with "skip" whatever a model raises may be."""
     if isinstance(error, (InputError, InputTypeError)):
         return True
-    lasting = (TargetMismatchError, MemoryError)
-    return errors == "skip" and not isinstance(error, lasting) and type(error).__name__ != "OutOfMemoryError"
+    return errors == "skip" and not isinstance(error, TargetMismatchError) and not is_out_of_memory(error)
 
 
 def _failure(number: int, error: Exception, row: Any) -> ExplainFailure:

@@ -47,12 +47,15 @@ Sizes = Annotated[tuple[Size, ...], BeforeValidator(_names), Field(max_length=64
 Layers = Annotated[Whole, Field(le=256)]
 
 
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+
+
 @cache
 def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
-    strict = ConfigDict(strict=True, arbitrary_types_allowed=True)
     hints = typing.get_type_hints(kind, include_extras=True)
     return {
-        name: TypeAdapter(hint, config=strict)
+        name: _adapter(hint)
         for name, hint in hints.items()
         if name in kind.__dataclass_fields__  # type: ignore[attr-defined]
     }
@@ -91,16 +94,9 @@ def check_fields(settings: Any, section: str) -> None:
     """
     for name, adapter in _adapters(settings.__class__).items():
         value = getattr(settings, name)
-        try:
-            checked = adapter.validate_python(value)
-        except ValidationError as error:
-            raise ConfigError(_message(name, section, value, error)) from error
-        if type(value) not in (
-            bool,
-            int,
-            float,
-            str,
-        ):  # an int stays an int: files are named after hashes of settings
+        checked = _checked(adapter, name, section, value)
+        # an int stays an int: files are named after hashes of settings
+        if type(value) not in (bool, int, float, str):
             object.__setattr__(settings, name, checked)
 
 
@@ -115,19 +111,20 @@ def check_values(values: Mapping[str, Any], kinds: Mapping[str, Any], where: str
     Raises:
         ConfigError: a value is of another type, or out of range.
     """
-    strict = ConfigDict(strict=True, arbitrary_types_allowed=True)
-    checked = dict(values)
-    for name, value in values.items():
-        if name not in kinds:
-            continue
-        try:
-            checked[name] = TypeAdapter(kinds[name], config=strict).validate_python(value)
-        except ValidationError as error:
-            raise ConfigError(_message(name, where, value, error)) from error
-    return checked
+    return {
+        name: _checked(_adapter(kinds[name]), name, where, value) if name in kinds else value
+        for name, value in values.items()
+    }
 
 
-def _message(name: str, section: str, value: Any, error: ValidationError) -> str:
+def _checked(adapter: TypeAdapter[Any], name: str, section: str, value: Any) -> Any:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(_message(name, section, error)) from error
+
+
+def _message(name: str, section: str, error: ValidationError) -> str:
     found = error.errors()[0]
     place = "".join(f"[{p!r}]" for p in found["loc"])
     expected = plain_words(found["msg"])

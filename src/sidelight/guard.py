@@ -47,10 +47,10 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 def _guarding(function: Callable[..., Any]) -> Iterator[None]:
     try:
         yield
-    except (SidelightError, Warning, MemoryError, StopIteration):
+    except (SidelightError, Warning, StopIteration):
         raise
     except Exception as error:
-        if _is_out_of_memory(error) or _is_wrong_call(error):
+        if is_out_of_memory(error) or _is_wrong_call(error):
             raise
         raise _unexpected(function, error) from error
 
@@ -66,8 +66,9 @@ def _guarded_items(function: Callable[..., Any], items: Iterator[Any]) -> Iterat
         yield item
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return type(error).__name__ == "OutOfMemoryError"
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, on whichever device; no other input would change that."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _is_wrong_call(error: Exception) -> bool:

@@ -97,11 +97,7 @@ class WeightWatch:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.settle()
-
-    def settle(self) -> None:
-        """Take the weights as they are now for unchanged."""
-        modules = list(self.model.modules())
+        modules = list(model.modules())
         # the modules' own tables, because to walk through a model takes longer than a small model's pass
         self._children = [m._modules for m in modules]
         self._tables = [table for m in modules for table in (m._parameters, m._buffers)]
@@ -114,7 +110,7 @@ class WeightWatch:
         self._values = self._samples()
 
     def changed(self) -> bool:
-        """Whether anything changed since :meth:`settle`; below a microsecond a tensor."""
+        """Whether anything changed since this watch was made; below a microsecond a tensor."""
         return (
             _differ(self._parts(self._children), self._below)
             or _differ(self._parts(self._tables), self._tensors)

@@ -101,14 +101,15 @@ def bt() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=own, model_max_length=64, eos_token="<|end|>")
 
 
+#: sizes of both models below
+_SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+
+
 def bert(vocabulary: int | None = None, labels: int = 3, seed: int = 0, **options: Any) -> Any:
     """A random BERT classifier of two layers, in evaluation mode, whose verdicts differ from text to text."""
     config = BertConfig(
         vocab_size=len(tok()) if vocabulary is None else vocabulary,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=48,
+        **_SMALL,
         max_position_embeddings=64,
         num_labels=labels,
         initializer_range=0.5,
@@ -124,10 +125,7 @@ def eye(labels: int = 3, seed: int = 0, **options: Any) -> Any:
     config = ViTConfig(
         image_size=SIDE,
         patch_size=8,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=48,
+        **_SMALL,
         num_labels=labels,
         initializer_range=0.3,
         **options,

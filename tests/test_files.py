@@ -12,7 +12,7 @@ import pytest
 from sidelight.errors import CheckpointError
 from sidelight.files import read_json, replace_file, write_json, write_text
 from sidelight.folders import recover_folder, replace_folder
-from sidelight.ownership import MANIFEST, own_folder
+from sidelight.ownership import MANIFEST, foreign_entries, own_folder
 
 
 class Killed(BaseException):
@@ -22,6 +22,29 @@ class Killed(BaseException):
 def names(folder: Path) -> list[str]:
     """Names in ``folder``, the manifest left out."""
     return sorted(p.name for p in folder.iterdir() if p.name != MANIFEST)
+
+
+def test_a_folder_named_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made, replaced and added to: what is ours is listed by its name below the folder, wherever it is named from."""
+    monkeypatch.chdir(tmp_path)
+    for text in ("old", "new", "newest"):
+        with replace_folder("runs/a") as tmp:
+            write_text(tmp / "deep" / "f.txt", text)
+        assert Path("runs/a/deep/f.txt").read_text() == text
+        assert foreign_entries(tmp_path / "runs" / "a") == foreign_entries(Path("runs/a")) == []
+
+
+def test_a_folder_within_a_folder_with_files_of_others_is_replaced_and_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    for text in ("old", "new", "newest"):
+        with replace_folder(run) as tmp:
+            write_text(tmp / "deep" / "f.txt", text)
+        (run / "theirs").write_text("mine")
+        assert (run / "deep" / "f.txt").read_text() == text
+        assert foreign_entries(run) == [run / "theirs"]
+    assert names(run) == ["deep", "theirs"]
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

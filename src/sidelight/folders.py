@@ -112,7 +112,7 @@ def _swap(tmp: Path, final: Path) -> None:
     old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
     os.replace(final, old)
     os.replace(tmp, final)
-    if not foreign_entries(old):  # somebody may have put a file there meanwhile
+    if not foreign_entries(old, final):  # somebody may have put a file there meanwhile
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -158,7 +158,7 @@ def _left_behind(final: Path) -> list[Path]:
     found = [
         p for p in final.parent.iterdir() if pattern.fullmatch(p.name) and p.is_dir() and not p.is_symlink()
     ]
-    return [p for p in sorted(found, key=lambda p: -p.stat().st_mtime) if not foreign_entries(p)]
+    return [p for p in sorted(found, key=lambda p: -p.stat().st_mtime) if not foreign_entries(p, final)]
 
 
 def _recover_from_earlier_version(final: Path) -> None:

@@ -211,8 +211,13 @@ def is_named(file: Path) -> bool:
     return file.is_file() and not file.is_symlink() and bool(_listed_digests(file))
 
 
-def foreign_entries(folder: Path) -> list[Path]:
-    """Files below ``folder`` that are not ours, manifests left out. Links count as foreign."""
+def foreign_entries(folder: Path, listed_as: Path | None = None) -> list[Path]:
+    """Files below ``folder`` that are not ours, manifests left out. Links count as foreign.
+
+    Args:
+        folder: where the files are.
+        listed_as: the folder's name in the manifests above it, if it was renamed since.
+    """
     listed: dict[Path, dict[str, set[str]]] = {}
     found = []
     for file in files_below(folder):
@@ -221,10 +226,17 @@ def foreign_entries(folder: Path) -> list[Path]:
         manifest = manifest_above(file)
         if manifest is not None and manifest not in listed:
             listed[manifest] = _grouped(manifest)
-        known = listed[manifest].get(_name_in(manifest, file), set()) if manifest else set()
+        named = file
+        if manifest is not None and listed_as is not None and not _lies_in(manifest, folder):
+            named = listed_as / file.relative_to(folder)
+        known = listed[manifest].get(_name_in(manifest, named), set()) if manifest else set()
         if file.is_symlink() or not _told_ours(file, known):
             found.append(file)
     return found
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def _told_ours(file: Path, digests: set[str]) -> bool:
@@ -278,7 +290,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def _name_in(manifest: Path, path: Path) -> str:
-    return Path(os.path.abspath(path)).relative_to(manifest.parent).as_posix()
+    return Path(os.path.abspath(path)).relative_to(os.path.abspath(manifest.parent)).as_posix()
 
 
 def _entries(manifest: Path) -> Iterator[tuple[str, str]]:

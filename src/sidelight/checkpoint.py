@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from sidelight.errors import CheckpointError, ConfigError, SidelightError
+from sidelight.errors import CheckpointError, ConfigError, SidelightError, first_line
 from sidelight.files import read_json, write_json
 from sidelight.folders import recover_folder, replace_folder
 from sidelight.ownership import MARK, overwriting
@@ -106,7 +106,7 @@ class SavedScorer:
         try:
             return family.load_model(place, self.target.get("revision") if given is None else None)
         except Exception as error:
-            reason = str(error).strip().split("\n")[0]
+            reason = first_line(error, None)
             raise CheckpointError(
                 f"the scorer's target {place!r} cannot be loaded ({reason}); "
                 "pass the classifier itself: from_pretrained(folder, model=...)."

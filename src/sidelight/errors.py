@@ -11,6 +11,11 @@ from collections.abc import Sequence
 from sidelight.safe_output import for_lines
 
 
+def first_line(error: BaseException, longest: int | None = 200) -> str:
+    """The first line of an error's words, cut to ``longest`` characters, so that a message can hold it."""
+    return str(error).strip().split("\n")[0][:longest]
+
+
 class SidelightError(Exception):
     """Base of every error that sidelight raises on purpose.
 

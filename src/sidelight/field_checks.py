@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sidelight.errors import ConfigError
+from sidelight.safe_output import short
 
 
 def _plain_number(value: Any) -> Any:
@@ -128,7 +129,7 @@ def _message(name: str, section: str, error: ValidationError) -> str:
     found = error.errors()[0]
     place = "".join(f"[{p!r}]" for p in found["loc"])
     expected = plain_words(found["msg"])
-    return f"{name}{place} {expected}; got {_shown(found['input'])}. (In a configuration file: {section}.{name}.)"
+    return f"{name}{place} {expected}; got {short(repr(found['input']))}. (In a configuration file: {section}.{name}.)"
 
 
 def plain_words(message: str) -> str:
@@ -136,8 +137,3 @@ def plain_words(message: str) -> str:
     for theirs, ours in _PLAINER:
         message = message.replace(theirs, ours)
     return message
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

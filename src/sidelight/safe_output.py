@@ -21,6 +21,11 @@ _ENDINGS = re.compile(r"\.(png|svg|pdf|html?|json)$", re.IGNORECASE)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
+def short(text: str, longest: int = 80) -> str:
+    """``text``, or its beginning with three dots where it has more than ``longest`` characters."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
 def for_terminal(text: Any) -> str:
     """``text`` with everything that a terminal would act on written out, e.g. ``\\x1b`` for an escape character.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sidelight.data.collate import Collator
 from sidelight.data.holdout import spread
-from sidelight.errors import ConfigError, SelfCheckError, SidelightError, TargetMismatchError
+from sidelight.errors import ConfigError, SelfCheckError, SidelightError, TargetMismatchError, first_line
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
@@ -160,7 +160,7 @@ def _alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> tuple[Tensor
     except (SidelightError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # models raise anything
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error, None)
         raise SelfCheckError(
             f"{target.name} fails by itself, without sidelight, on a sample that its own processor prepared: "
             f"{type(error).__name__}: {reason}. Mend the model or its processor first, or give the one that belongs to it."
@@ -247,7 +247,7 @@ def _require_gradient(target: TargetModel, inputs: Inputs) -> None:
             logits = target.classify(inputs, scores)
             found = torch.autograd.grad(logits.float().sum(), list(scores.values()), allow_unused=True)
         except (RuntimeError, AssertionError) as error:  # Reformer asserts that it is in training mode
-            raise SelfCheckError(_without_gradient(target, str(error).split("\n")[0])) from error
+            raise SelfCheckError(_without_gradient(target, first_line(error, None))) from error
     if all(g is None for g in found):
         raise SelfCheckError(_without_gradient(target, "none of the scores has one"))
 

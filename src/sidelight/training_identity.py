@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sidelight.data.content import content_of, value_digest
+from sidelight.safe_output import short
 from sidelight.scorers import Scorer
 from sidelight.settings import ObjectiveConfig, TrainingConfig
 from sidelight.targets import TargetModel
@@ -106,8 +107,7 @@ def _changed_rows(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[st
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return short(json.dumps(value, default=str), 60)
 
 
 def _structure(target: TargetModel) -> Any:

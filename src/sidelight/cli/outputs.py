@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: how long a process waits for another one that writes to the same folder
 PATIENCE_SECONDS = 60.0
+#: between two looks
+PAUSE_SECONDS = 0.05
 #: endings of the files that one explanation becomes
 ENDINGS = (".png", ".json", ".html")
 #: bytes of a file that is read as one text
@@ -52,6 +54,7 @@ def _in_turn(out: Path) -> Iterator[None]:
             except BusyFolderError:
                 if time.monotonic() > ends:
                     raise
+                time.sleep(PAUSE_SECONDS)
         yield
 
 

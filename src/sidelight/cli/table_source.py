@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidelight.data.rows import Rows, first_line
-from sidelight.data.table_files import FILE_COLUMN, TABLES, beside, suffix, tables_and_pictures
-from sidelight.errors import InputError
+from sidelight.data.rows import Rows
+from sidelight.data.table_files import FILE_COLUMN, TABLES, beside, found_beside, suffix, tables_and_pictures
+from sidelight.errors import InputError, first_line
 from sidelight.registry import nearest
 
 if TYPE_CHECKING:
@@ -182,8 +182,7 @@ def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None)
 
 def _found(name: Any, folder: Path) -> Any:
     """The path of a picture: as it is, or beside the table."""
-    beside = isinstance(name, str) and name and not os.path.isfile(name) and (folder / name).is_file()
-    return str(folder / name) if beside else name
+    return found_beside(name, folder) if isinstance(name, str) and name else name
 
 
 def first_row(rows: Rows) -> Mapping[str, Any] | None:

@@ -18,6 +18,7 @@ from sidelight.data.labels import Classes, check_labels, is_missing, label_reade
 from sidelight.data.rows import NumberedRows, Rows
 from sidelight.data.sources import VALIDATION, rows_of, split_named
 from sidelight.errors import ConfigError, InputError
+from sidelight.safe_output import short
 from sidelight.targets.base import TargetModel
 from sidelight.targets.verdict_check import check_verdict
 
@@ -158,7 +159,7 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
     few = 2 * len(distinct) <= len(seconds) and max(map(len, distinct)) <= LONGEST_NAME
     if source == "data" and (few or distinct & names):
         return True
-    first = f"{place(picked[read.index(two[0])], rows.name)} is {_short(two[0])}"
+    first = f"{place(picked[read.index(two[0])], rows.name)} is {short(repr(two[0]))}"
     if source == "data":
         raise InputError(
             f"{first}: a pair of texts without a label, which label='data' needs. {PAIRS_AND_LABELS}."
@@ -169,11 +170,6 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
             f"{len(distinct)} value(s) and are no class names of the model. {PAIRS_AND_LABELS}."
         )
     return False
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 # -- what can be seen without opening files ---------------------------------------------------

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sidelight.data.rows import plain
 from sidelight.errors import ConfigError, InputError
+from sidelight.safe_output import short
 from sidelight.targets.base import TargetModel
 
 log = logging.getLogger(__name__)
@@ -284,8 +285,7 @@ def _shown(label: Any) -> str:
     value = (
         label.item() if isinstance(label, (Tensor, np.ndarray)) and label.size != 0 and _one(label) else label
     )
-    text = repr(plain(value))
-    return text if len(text) <= 60 else text[:57] + "..."
+    return short(repr(plain(value)), 60)
 
 
 def _one(value: Any) -> bool:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sidelight.data.image_transform import read_picture
 from sidelight.data.picture_files import max_pixels, require_pixels
-from sidelight.errors import InputError, InputTypeError, SidelightError
+from sidelight.errors import InputError, InputTypeError, SidelightError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -352,5 +352,4 @@ def _has_torchvision() -> bool:
 
 
 def _said(error: Exception) -> str:
-    first = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {first[:200]}"
+    return f"{type(error).__name__}: {first_line(error)}"

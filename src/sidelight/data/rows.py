@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sidelight.errors import InputError, SidelightError
+from sidelight.errors import InputError, SidelightError, first_line
 
 #: columns that hold a label, in the order they are looked for
 LABEL_COLUMNS = ("label", "labels")
@@ -158,11 +158,6 @@ def positional(column: Any) -> Any:
 def plain(value: Any) -> Any:
     """A number of NumPy as a number of Python; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's words, cut to what a message can hold."""
-    return (str(error).strip().split("\n") or [""])[0][:200]
 
 
 def size_in_memory(row: Any) -> int:

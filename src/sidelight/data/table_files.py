@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidelight.data.rows import Rows, first_line
-from sidelight.errors import InputError, InputTypeError
+from sidelight.data.rows import Rows
+from sidelight.errors import InputError, InputTypeError, first_line
 
 if TYPE_CHECKING:
     from sidelight.data.sources import Stream
@@ -106,8 +106,13 @@ class PicturesBeside:
         named = row.get("image", row.get(FILE_COLUMN))
         if not isinstance(named, str) or not named:
             return {**row, "image": None}
-        beside = self.folder / named
-        return {**row, "image": str(beside) if not os.path.isfile(named) and beside.is_file() else named}
+        return {**row, "image": found_beside(named, self.folder)}
+
+
+def found_beside(name: str, folder: Path) -> str:
+    """The path of the file called ``name``: as it is, or in ``folder`` where it is only there."""
+    beside = folder / name
+    return str(beside) if not os.path.isfile(name) and beside.is_file() else name
 
 
 def _read_csv(path: Path, separator: str = ",") -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sidelight.errors import CheckpointError, UnsupportedTargetError
+from sidelight.errors import CheckpointError, UnsupportedTargetError, first_line
 
 #: endings of the classes that transformers names in a model's config, and the family that reads them
 _ENDINGS = {"ForImageClassification": "image", "ForSequenceClassification": "text"}
@@ -77,7 +77,7 @@ def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tu
     except UnsupportedTargetError:
         raise
     except Exception as error:  # each library below has errors of its own
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error, None)
         raise CheckpointError(f"the model {name!r} cannot be loaded: {reason}") from error
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from sidelight.errors import ConfigError
 from sidelight.registry import nearest
+from sidelight.safe_output import short
 from sidelight.targets.base import TargetModel
 
 #: arguments of a family that are no options
@@ -87,8 +88,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         value = value.tolist()
     if kind not in _WORDS or _FITS[kind](value):
         return value
-    shown = repr(value)
-    text = shown if len(shown) <= 80 else shown[:77] + "..."
+    text = short(repr(value))
     example = f" Write {name}=[{text}]." if _FITS.get(kind, bool)([value]) else ""
     raise ConfigError(f"{name} must be {_WORDS[kind]}; got {text}.{example}")
 

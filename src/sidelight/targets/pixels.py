@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sidelight.data.images import PictureTransform, ProcessorTransform
-from sidelight.errors import InputError, InputTypeError, SidelightError
+from sidelight.errors import InputError, InputTypeError, SidelightError, first_line
 
 #: values may lie beyond black and white by so many times the distance of the two
 BEYOND = 3.0
@@ -99,7 +99,7 @@ def blamed(
     if _DEVICE.search(str(error)) or not _fits(error, run, good):
         return None
     shape = "×".join(map(str, pixels.shape[1:]))
-    said = str(error).strip().split("\n")[0]
+    said = first_line(error, None)
     hint = "" if good is None else f" It takes {'×'.join(map(str, good.shape[1:]))}, for example."
     return InputError(f"{name} cannot take pixels of shape {shape}: {said}.{hint}")
 

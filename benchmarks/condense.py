@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sidelight.benchmark.statistics import better_reduction
-from sidelight.metrics import METRICS
+from sidelight.lab.metrics import METRICS
+from sidelight.lab.metrics.statistics import better_reduction
 
 DEFAULT = ("average_drop", "deletion_auc", "insertion_auc")
 

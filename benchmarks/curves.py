@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from transformers import ViTConfig, ViTForImageClassification
 
-from sidelight.benchmark import EvalBatch, EvalSettings, evaluate_batch
-from sidelight.metrics.ranking import ranks, step_counts
+from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.lab.metrics.ranking import ranks, step_counts
 from sidelight.targets import ImageTarget
 
 METRICS = ("deletion_auc", "insertion_auc")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sidelight.benchmark.modality import DECIDED_BY
-from sidelight.experiment import Run
+from sidelight.lab.evaluation.modality import DECIDED_BY
+from sidelight.lab.runs.run import Run
 
 #: shown, as (metric, modality, fill)
 COLUMNS = (

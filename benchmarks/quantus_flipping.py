@@ -32,7 +32,7 @@ from curves import METRICS, one_at_a_time, seconds, small_vit
 from rich.console import Console
 from rich.table import Table
 
-from sidelight.benchmark import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
 from sidelight.targets import ImageTarget
 
 #: largest difference of two probabilities that is rounding

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sidelight.data.images import ImageTransform
-from sidelight.settings import TrainingConfig
+from sidelight.inputs.images import ImageTransform
+from sidelight.training.settings import TrainingConfig
 
 SIZE = 16
 TRANSFORM = ImageTransform((SIZE, SIZE), mode="L", mean=(0.5,), std=(0.5,))

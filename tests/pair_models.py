@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from sidelight.data.images import ImageTransform
+from sidelight.inputs.images import ImageTransform
 from sidelight.targets import ImageTextProcessor, ImageTextTarget
 
 SIDE = 32

@@ -16,8 +16,8 @@ from torch import nn
 
 from helpers_training import TRANSFORM, classifier, corner_images, corner_tensor, saved_state
 from sidelight import Explainer, ScorerConfig
-from sidelight.data.images import ImageTransform
 from sidelight.errors import CheckpointError, SidelightError, TargetMismatchError
+from sidelight.inputs.images import ImageTransform
 from sidelight.scorers import Scorer
 from sidelight.targets import as_target
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sidelight.coalitions import FLOOR, coalition_loss, predicted_effect, random_part, share_out
+from sidelight.core.types import Scores
 from sidelight.errors import ConfigError
-from sidelight.settings import ObjectiveConfig
-from sidelight.types import Scores
+from sidelight.training.coalitions import FLOOR, coalition_loss, predicted_effect, random_part, share_out
+from sidelight.training.settings import ObjectiveConfig
 
 UNIT = 0.25
 

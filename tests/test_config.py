@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sidelight.config import dump_config, load_config, parse_config
+from sidelight.core.registry import Registry, nearest
 from sidelight.errors import ConfigError, UnknownNameError
-from sidelight.overrides import apply_overrides
-from sidelight.registry import Registry, nearest
+from sidelight.lab.config.overrides import apply_overrides
+from sidelight.lab.config.sections import dump_config, load_config, parse_config
 
 BASE: dict[str, Any] = {"data": {"name": "digits"}, "target": {"pretrained": "somewhere"}}
 FULL = """

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from helpers_training import TRANSFORM, classifier
-from sidelight.config import RunConfig, load_config, parse_config
+from sidelight.core.files import find_weights
 from sidelight.errors import CheckpointError, ConfigError, UnknownNameError
-from sidelight.experiment import Run
-from sidelight.files import find_weights
-from sidelight.models.classifier import save_target
+from sidelight.lab.config.sections import RunConfig, load_config, parse_config
+from sidelight.lab.runs.classifier import save_target
+from sidelight.lab.runs.run import Run
 from sidelight.targets import as_target
 
 BASE: dict[str, Any] = {"data": {"name": "digits", "train": 8, "test": 4}, "target": {"pretrained": "none"}}

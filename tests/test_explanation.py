@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sidelight.errors import CheckpointError, InputError, SidelightError
-from sidelight.explanation import Explanation
+from sidelight.explanations.explanation import Explanation
 
 
 def explain(size=28, channels=1, scores=None, **changes) -> Explanation:

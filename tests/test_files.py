@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from sidelight.core.files import read_json, replace_file, write_json, write_text
+from sidelight.core.folders import recover_folder, replace_folder
+from sidelight.core.ownership import MANIFEST, foreign_entries, own_folder
 from sidelight.errors import CheckpointError
-from sidelight.files import read_json, replace_file, write_json, write_text
-from sidelight.folders import recover_folder, replace_folder
-from sidelight.ownership import MANIFEST, foreign_entries, own_folder
 
 
 class Killed(BaseException):

@@ -11,8 +11,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
+from sidelight.core.guard import public
 from sidelight.errors import InputError, SidelightError, UnexpectedError
-from sidelight.guard import public
 
 
 def recurse() -> Any:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sidelight.data.images import ImageTransform
+from sidelight.core.modality import IMAGE, MODALITIES, TEXT
 from sidelight.errors import InputError, UnknownNameError
-from sidelight.masking import FILLS, FillContext, apply_mask, fill_values, gaussian_blur
-from sidelight.modality import IMAGE, MODALITIES, TEXT
+from sidelight.fills.image import FILLS, FillContext, apply_mask, fill_values, gaussian_blur
+from sidelight.inputs.images import ImageTransform
 from sidelight.targets.image import ImageTarget
 from tiny_models import SIZE, pixels, tiny
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sidelight.errors import ConfigError, InputError
-from sidelight.modality_share import ModalityShare, modality_shares, shapley_value
+from sidelight.targets.modality_share import ModalityShare, modality_shares, shapley_value
 
 NAMES = ("image", "text")
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.objective import (
+from sidelight.training.loop import random_top_share
+from sidelight.training.objective import (
     CALIBRATIONS,
     binary_penalty,
     complement_loss,
@@ -20,8 +21,7 @@ from sidelight.objective import (
     objective,
     task_loss,
 )
-from sidelight.settings import CALIBRATION_NAMES
-from sidelight.training import random_top_share
+from sidelight.training.settings import CALIBRATION_NAMES
 
 NAMES = ("bounded", "literal", "reference", "fixed")
 

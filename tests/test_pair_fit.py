@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from pair_models import make, make_target, make_tokenizer, match_rows
-from sidelight.coalitions import FLOOR
-from sidelight.data.images import ImageTransform
 from sidelight.errors import UnknownNameError
 from sidelight.explainer import Explainer, new_scorer
-from sidelight.objective import task_loss
+from sidelight.inputs.images import ImageTransform
 from sidelight.scorers import ScorerConfig
-from sidelight.settings import ObjectiveConfig
 from sidelight.targets import ImageTextProcessor
-from sidelight.training import ScorerObjective
+from sidelight.training.coalitions import FLOOR
+from sidelight.training.loop import ScorerObjective
+from sidelight.training.objective import task_loss
+from sidelight.training.settings import ObjectiveConfig
 
 SMALL: dict[str, Any] = {"image": {"channels": [8, 8]}, "text": {"width": 16, "layers": 1, "heads": 2}}
 

@@ -11,18 +11,18 @@ import pytest
 import yaml
 
 from pair_models import make, make_tokenizer, match_rows
-from sidelight.checkpoint import load_scorer
-from sidelight.config import load_config
-from sidelight.data.images import ImageTransform
-from sidelight.data.sets import DATASETS, DataSet
 from sidelight.errors import ConfigError, InputError, TargetMismatchError
-from sidelight.experiment import Run
 from sidelight.explainer import Explainer
-from sidelight.explanation import Explanation
-from sidelight.models.classifier import accuracy
+from sidelight.explanations.explanation import Explanation
+from sidelight.inputs.images import ImageTransform
+from sidelight.lab.config.sections import load_config
+from sidelight.lab.data.sets import DATASETS, DataSet
+from sidelight.lab.data.tokenizers import TOKENIZERS
+from sidelight.lab.runs.classifier import accuracy
+from sidelight.lab.runs.run import Run
 from sidelight.models.fusion import FusionClassifier
+from sidelight.scorers.checkpoint import load_scorer
 from sidelight.targets import ImageTextProcessor, ImageTextTarget, as_target
-from sidelight.text.tokenizers import TOKENIZERS
 
 SIZES = {"train": 256, "validation": 32, "test": 64}
 CLASSES = ("no match", "match")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sidelight.core.processes import Share, agreed, is_main, process_count, wait
 from sidelight.errors import ConfigError
-from sidelight.processes import Share, agreed, is_main, process_count, wait
 
 
 def test_without_a_launcher_there_is_one_process() -> None:
@@ -49,7 +49,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from sidelight.errors import CheckpointError, ConfigError
-from sidelight.processes import Share, agreed, is_main, wait
+from sidelight.core.processes import Share, agreed, is_main, wait
 
 share, out, said = Share.launched(), Path(sys.argv[1]), []
 wait()

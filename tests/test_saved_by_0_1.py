@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sidelight import Explainer, Explanation
-from sidelight.experiment import Run
+from sidelight.lab.runs.run import Run
 
 HERE = Path(__file__).parent / "fixtures" / "saved_by_0_1"
 

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import sidelight.demo
+import sidelight.lab.demo
 from pair_models import save_parts
-from sidelight.benchmark.run import check_evaluation, evaluate_run
-from sidelight.config import load_config
-from sidelight.data.published import ENTAILMENT
-from sidelight.data.reading import DATA_VARIABLE
-from sidelight.data.sets import DATASETS
-from sidelight.experiment import Run
+from sidelight.lab.config.sections import load_config
+from sidelight.lab.data.local_copies import ENTAILMENT
+from sidelight.lab.data.reading import DATA_VARIABLE
+from sidelight.lab.data.sets import DATASETS
+from sidelight.lab.evaluation.run import check_evaluation, evaluate_run
+from sidelight.lab.runs.run import Run
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 ROWS = {"train": 16, "dev": 8, "test": 8}
@@ -50,9 +50,9 @@ def test_every_configuration_is_valid(path: Path) -> None:
 
 
 def test_every_part_of_the_demo_is_valid() -> None:
-    folder = Path(sidelight.demo.__file__).parent
-    assert {p.stem for p in folder.glob("*.yaml")} == set(sidelight.demo.PARTS)
-    for part in sidelight.demo.PARTS:
+    folder = Path(sidelight.lab.demo.__file__).parent
+    assert {p.stem for p in folder.glob("*.yaml")} == set(sidelight.lab.demo.PARTS)
+    for part in sidelight.lab.demo.PARTS:
         config = load_config(folder / f"{part}.yaml")
         assert (config.name, config.data.name) == (part, part)
         check_evaluation(config.evaluation)

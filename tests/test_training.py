@@ -33,11 +33,11 @@ from helpers_training import (
 )
 from sidelight import Explainer, ObjectiveConfig
 from sidelight.errors import CollapseError, ConfigError, InputError, SidelightError, UnknownNameError
-from sidelight.objective import is_lost
-from sidelight.settings import TrainingConfig
 from sidelight.targets import fingerprint
-from sidelight.training import LOST, ScorerObjective, check_collapse
-from sidelight.training_folder import append_csv, newest_checkpoint
+from sidelight.training.folder import append_csv, newest_checkpoint
+from sidelight.training.loop import LOST, ScorerObjective, check_collapse
+from sidelight.training.objective import is_lost
+from sidelight.training.settings import TrainingConfig
 
 TERMS = ("task", "magnitude", "binary", "gamma", "mean_score", "constant", "solo", "complement")
 WORKER = Path(__file__).with_name("training_worker.py")

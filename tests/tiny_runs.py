@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from sidelight.config import parse_config
-from sidelight.experiment import Run
+from sidelight.core.files import write_json
 from sidelight.explainer import Explainer, new_scorer
-from sidelight.files import write_json
-from sidelight.models.classifier import save_target
+from sidelight.lab.config.sections import parse_config
+from sidelight.lab.runs.classifier import save_target
+from sidelight.lab.runs.run import Run
 
 IMAGE: dict[str, Any] = {
     "name": "tiny",

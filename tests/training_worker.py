@@ -10,7 +10,7 @@ import torch
 
 from helpers_training import TRANSFORM, classifier, corner_rows, quick
 from sidelight import Explainer, ObjectiveConfig
-from sidelight.data.collate import Collator
+from sidelight.inputs.collate import Collator
 
 
 class SlowCollator(Collator):
@@ -34,10 +34,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.pause:
-        import sidelight.training
+        import sidelight.training.loop
 
         SlowCollator.pause = options.pause
-        sidelight.training.Collator = SlowCollator  # type: ignore[misc]
+        sidelight.training.loop.Collator = SlowCollator  # type: ignore[misc]
     Explainer.fit(
         classifier(),
         corner_rows(64),

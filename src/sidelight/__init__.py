@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sidelight.data.images import ImageTransform
     from sidelight.errors import SidelightError
     from sidelight.explainer import Explainer
-    from sidelight.explaining import ExplainFailure
-    from sidelight.explanation import Explanation
+    from sidelight.explanations.blocks import ExplainFailure
+    from sidelight.explanations.explanation import Explanation
+    from sidelight.explanations.stored import read_explanations
+    from sidelight.inputs.images import ImageTransform
     from sidelight.scorers import ScorerConfig
-    from sidelight.settings import ObjectiveConfig, TrainingConfig
-    from sidelight.stored import read_explanations
+    from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 #: public name -> module; resolved on first use, so that `import sidelight` takes milliseconds
 _PUBLIC = {
-    "ExplainFailure": "sidelight.explaining",
+    "ExplainFailure": "sidelight.explanations.blocks",
     "Explainer": "sidelight.explainer",
     "Explanation": "sidelight.explanation",
-    "ImageTransform": "sidelight.data.images",
-    "ObjectiveConfig": "sidelight.settings",
+    "ImageTransform": "sidelight.inputs.images",
+    "ObjectiveConfig": "sidelight.training.settings",
     "ScorerConfig": "sidelight.scorers",
     "SidelightError": "sidelight.errors",
-    "TrainingConfig": "sidelight.settings",
-    "read_explanations": "sidelight.stored",
+    "TrainingConfig": "sidelight.training.settings",
+    "read_explanations": "sidelight.explanations.stored",
 }
 
 __all__ = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sidelight.safe_output import for_lines
+from sidelight.core.safe_output import for_lines
 
 
 def first_line(error: BaseException, longest: int | None = 200) -> str:
@@ -100,4 +100,4 @@ class PeerError(SidelightError, RuntimeError):
 
 
 class UnexpectedError(SidelightError):
-    """Something failed that no check foresaw. The original error is its cause (:mod:`sidelight.guard`)."""
+    """Something failed that no check foresaw. The original error is its cause (:mod:`sidelight.core.guard`)."""

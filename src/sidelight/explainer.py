@@ -11,23 +11,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sidelight.checkpoint import load_scorer, save_scorer
-from sidelight.data.collate import Collator
-from sidelight.data.fit_data import fit_data
-from sidelight.data.rows import NumberedRows, Rows
-from sidelight.data.sources import Stream, is_source, open_data, rows_of
+from sidelight.core.folders import folder_path
+from sidelight.core.guard import public
+from sidelight.core.processes import in_main
+from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
+from sidelight.core.types import Encoding, Inputs
 from sidelight.errors import ConfigError, InputError
-from sidelight.explaining import Answer, Errors, InputRows, answers, require_errors, total_of, with_columns
-from sidelight.explanation import Explanation
-from sidelight.fit_options import one_of, open_target, split_options
-from sidelight.folders import folder_path
-from sidelight.guard import public
-from sidelight.modality_share import modality_shares
-from sidelight.output_folder import training_place
-from sidelight.processes import in_main
+from sidelight.explanations.blocks import (
+    Answer,
+    Errors,
+    InputRows,
+    answers,
+    require_errors,
+    total_of,
+    with_columns,
+)
+from sidelight.explanations.explanation import Explanation
+from sidelight.inputs.collate import Collator
+from sidelight.rows.row import NumberedRows, Rows
+from sidelight.rows.sources import Stream, is_source, open_data, rows_of
 from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.scorers.checkpoint import load_scorer, save_scorer
 from sidelight.scorers.head import is_constant
-from sidelight.selfcheck import (
+from sidelight.targets import TargetModel
+from sidelight.targets.base import require_plain
+from sidelight.targets.lending import check_gradients_pass
+from sidelight.targets.modality_share import modality_shares
+from sidelight.targets.selfcheck import (
     Check,
     WatchedWeights,
     compare_weights,
@@ -36,13 +46,11 @@ from sidelight.selfcheck import (
     require_check,
     self_check,
 )
-from sidelight.settings import ObjectiveConfig, TrainingConfig
-from sidelight.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
-from sidelight.targets import TargetModel
-from sidelight.targets.base import require_plain
-from sidelight.targets.lending import check_gradients_pass
-from sidelight.training import train_scorer
-from sidelight.types import Encoding, Inputs
+from sidelight.training.fit_data import fit_data
+from sidelight.training.fit_options import one_of, open_target, split_options
+from sidelight.training.loop import train_scorer
+from sidelight.training.output_folder import training_place
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 
 class Explainer:
@@ -98,7 +106,7 @@ class Explainer:
                 pairs ``(sample, label)`` or samples. They may come as a list, a ``datasets.Dataset`` (of a
                 ``DatasetDict`` the training split), a data frame, a dictionary of columns, a ``DataLoader`` or torch
                 data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``, a stream or generator (kept in memory, up to
-                :data:`sidelight.data.sources.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
+                :data:`sidelight.rows.sources.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
                 or of a folder of pictures, one folder a class. Labels are class numbers or names; they are read for
                 ``label="data"`` only.
             eval: rows for early stopping, given likewise; default: the validation split of ``train``, else a tenth of
@@ -114,7 +122,7 @@ class Explainer:
                 processor. Where the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to leave the check out.
             options: fields of the three settings, or options of the target family (``layers=...``, and
                 ``class_names=[...]`` for a model that does not name its classes). ``output="sigmoid"`` or
-                ``"probabilities"`` says what the model's output means (:mod:`sidelight.verdict`).
+                ``"probabilities"`` says what the model's output means (:mod:`sidelight.targets.verdict`).
 
         Raises:
             InputError: no data, or data the model cannot take; the message says which row.
@@ -178,10 +186,10 @@ class Explainer:
             batch_size: samples a pass, at least 1.
             progress: show a bar.
             others: rows or samples, 16 are enough, to exchange modalities with; then ``meta["modality_share"]``
-                says what each modality is worth (:mod:`sidelight.modality_share`), at three passes a row for
+                says what each modality is worth (:mod:`sidelight.targets.modality_share`), at three passes a row for
                 image and text.
             errors: what to do about a sample that cannot be explained. ``"raise"`` names it; ``"skip"`` puts an
-                :class:`~sidelight.explaining.ExplainFailure` in its place and goes on.
+                :class:`~sidelight.explanations.blocks.ExplainFailure` in its place and goes on.
             target: kept for maps of a chosen class. There are none yet: the map is of the class predicted.
 
         Returns:
@@ -210,7 +218,7 @@ class Explainer:
         source = open_data(samples, "samples")
         found = self._answers(source, require_size(batch_size), errors, lent)
         if progress:
-            from sidelight.terminal import track
+            from sidelight.core.terminal import track
 
             found = track(found, "explaining", total=total_of(source))
         explanations = list(found)
@@ -237,7 +245,7 @@ class Explainer:
 
         Yields:
             For each row from ``first`` on an :class:`Explanation`, or an
-            :class:`~sidelight.explaining.ExplainFailure`.
+            :class:`~sidelight.explanations.blocks.ExplainFailure`.
 
         Raises:
             InputError: as :meth:`explain`.

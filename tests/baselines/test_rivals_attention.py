@@ -25,10 +25,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from sidelight.baselines import make_rival
-from sidelight.baselines.attention import rollout
-from sidelight.benchmark.run import _say_once, supports
 from sidelight.errors import UnsupportedTargetError
+from sidelight.lab.baselines import make_rival
+from sidelight.lab.baselines.attention import rollout
+from sidelight.lab.evaluation.run import _say_once, supports
 from sidelight.targets import ImageTarget
 from sidelight.targets.attention import attention_pass
 from sidelight.targets.text import TextTarget

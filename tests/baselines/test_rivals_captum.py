@@ -6,7 +6,7 @@ import torch
 from baseline_toys import SeparateReluNet, SharedReluNet
 from torch import nn
 
-from sidelight.baselines import completeness_gap, make_rival
+from sidelight.lab.baselines import completeness_gap, make_rival
 from sidelight.targets import ImageTarget
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from sidelight.baselines import DEFAULT_RIVALS, RIVALS, make_rival
-from sidelight.baselines.base import Rival
 from sidelight.errors import ConfigError, InputError, InputTypeError, UnknownNameError
+from sidelight.lab.baselines import DEFAULT_RIVALS, RIVALS, make_rival
+from sidelight.lab.baselines.base import Rival
 
 QUICK = {
     "rise": {"n_masks": 12, "internal_batch": 8},

@@ -4,10 +4,10 @@ import pytest
 import torch
 from baseline_toys import SeparateReluNet, mobilenet
 
-from sidelight.baselines import RIVALS, coincidences, make_rival
-from sidelight.baselines.base import Rival
-from sidelight.benchmark.run import degeneracy_notes
 from sidelight.errors import ConfigError
+from sidelight.lab.baselines import RIVALS, coincidences, make_rival
+from sidelight.lab.baselines.base import Rival
+from sidelight.lab.evaluation.run import degeneracy_notes
 from sidelight.targets import ImageTarget
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sidelight.baselines import make_rival
 from sidelight.errors import UnsupportedTargetError
+from sidelight.lab.baselines import make_rival
 
 
 def test_grad_cam_matches_captum(resnet_target, images, classes):

@@ -14,9 +14,9 @@ from baseline_toys import CLASSES
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
-from sidelight.baselines import make_rival
-from sidelight.baselines.base import stream
-from sidelight.baselines.surrogate import ShapleyRegression
+from sidelight.lab.baselines import make_rival
+from sidelight.lab.baselines.base import stream
+from sidelight.lab.baselines.surrogate import ShapleyRegression
 from sidelight.targets.text import TextTarget
 
 WEIGHTS = torch.tensor([[2.0, -1, 0.5, 3, 0.25], [1, 0.75, -2, 9, 9], [0.5, -1, 9, 9, 9]])

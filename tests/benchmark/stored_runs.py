@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sidelight.benchmark.run import as_categories
-from sidelight.files import write_json
+from sidelight.core.files import write_json
+from sidelight.lab.evaluation.run import as_categories
 
 SETTINGS = (("image", "pixel"),)
 PAIRS = (("image+text", "patch4+token"), ("image", "patch4"), ("text", "token"))

@@ -14,17 +14,17 @@ import pandas as pd
 import pytest
 import yaml
 
-from sidelight.benchmark import ablation
-from sidelight.benchmark.ablation import run_ablation
-from sidelight.benchmark.ablation_table import build_ablation_tables, markdown, write_tables
-from sidelight.benchmark.cells import cells_of
-from sidelight.benchmark.run import evaluate_run, plain_rows
-from sidelight.benchmark.statistics import summarise
-from sidelight.benchmark.variants import chosen_variants, variants_of
-from sidelight.config import RunConfig, parse_config
 from sidelight.errors import CheckpointError, CollapseError, ConfigError, UnknownNameError
-from sidelight.experiment import Run
 from sidelight.explainer import Explainer
+from sidelight.lab.ablation import run as ablation
+from sidelight.lab.ablation.cells import cells_of
+from sidelight.lab.ablation.run import run_ablation
+from sidelight.lab.ablation.table import build_ablation_tables, markdown, write_tables
+from sidelight.lab.ablation.variants import chosen_variants, variants_of
+from sidelight.lab.config.sections import RunConfig, parse_config
+from sidelight.lab.evaluation.run import evaluate_run, plain_rows
+from sidelight.lab.metrics.statistics import summarise
+from sidelight.lab.runs.run import Run
 
 VALUES = yaml.safe_load("""
 name: tiny
@@ -349,7 +349,7 @@ def test_variants_differ_in_what_they_change_only(finished: Run) -> None:
 def test_a_second_time_nothing_is_trained_or_measured(
     run: Run, fits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidelight.benchmark.evaluate._evaluate_methods", None)
+    monkeypatch.setattr("sidelight.lab.evaluation.loop._evaluate_methods", None)
     before = table_of(run)
     run_ablation(run)
     assert fits == []
@@ -377,7 +377,7 @@ def test_it_continues_where_it_was_killed(run: Run, fits: list[str], monkeypatch
         with pytest.raises(Killed):
             run_ablation(run)
     assert fits == ["no-relu/seed-0"]
-    monkeypatch.setattr("sidelight.experiment.train_classifier", None)
+    monkeypatch.setattr("sidelight.lab.runs.run.train_classifier", None)
     run_ablation(run)
     assert fits == ["no-relu/seed-0", "no-relu/seed-1"]  # seed 0 was trained before the kill
     for now, then in zip(table_of(run)["rows"], before["rows"], strict=True):

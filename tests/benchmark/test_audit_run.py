@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sidelight.benchmark.sanity import CHECKS, run_audit
-from sidelight.benchmark.sanity.retraining import Relabelled, shuffled_labels
-from sidelight.config import RunConfig
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.experiment import Run
+from sidelight.lab.audit import CHECKS, run_audit
+from sidelight.lab.audit.retraining import Relabelled, shuffled_labels
+from sidelight.lab.config.sections import RunConfig
+from sidelight.lab.runs.run import Run
 from sidelight.targets.base import fingerprint
 from tiny_runs import IMAGE, TEXT, tiny_run
 
@@ -118,7 +118,7 @@ def test_nothing_is_asked_twice_and_only_what_changed_is_asked_again(
             return json.loads((audited / "run" / "audit" / f"{name}.json").read_text())
 
         monkeypatch.setitem(CHECKS._entries, name, replace(check, measure=measure))
-    monkeypatch.setattr("sidelight.benchmark.sanity.run.write_page", lambda *_: None)
+    monkeypatch.setattr("sidelight.lab.audit.run.write_page", lambda *_: None)
     run, other = opened(audited, tmp_path), Run.open(audited / "other")
     run_audit(run, other=other)
     assert asked == []
@@ -142,7 +142,7 @@ def test_what_was_trained_serves_other_questions(
         raise AssertionError("trained again")
 
     for place in ("encoding.train_classifier", "retraining.train_classifier", "retraining.Explainer.fit"):
-        monkeypatch.setattr(f"sidelight.benchmark.sanity.{place}", refuse)
+        monkeypatch.setattr(f"sidelight.lab.audit.{place}", refuse)
     before = json.loads((audited / "run" / "audit" / "retraining.json").read_text())
     run = opened(audited, tmp_path, top_share=0.3, count_wide=4, rivals=["random"])
     found = run_audit(run, ["retraining", "encoding"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidelight.benchmark.clock import Clock, duration
+from sidelight.lab.benchmark.clock import Clock, duration
 
 
 def test_units_cost_what_their_kind_cost() -> None:

@@ -11,10 +11,10 @@ from eval_toys import image_toy, joint_toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidelight.benchmark import EvalBatch, EvalSettings, evaluate_batch, make_probe
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.metrics import METRICS
-from sidelight.metrics.ranking import ranks
+from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch, make_probe
+from sidelight.lab.metrics import METRICS
+from sidelight.lab.metrics.ranking import ranks
 
 AREAS = (0.01, 0.05, 0.1, 0.2, 0.5)
 

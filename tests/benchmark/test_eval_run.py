@@ -11,8 +11,9 @@ import pytest
 import torch
 from eval_toys import KnowsIds, RandomMaps, image_toy
 
-from sidelight.benchmark import EvalBatch, EvalSettings, better_reduction, run_evaluation, summarise
 from sidelight.errors import CheckpointError, ConfigError, InputError
+from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, run_evaluation
+from sidelight.lab.metrics.statistics import better_reduction, summarise
 
 SETTINGS = EvalSettings(fills=["zero", "one"], granularities=["pixel", "patch2"], steps=4)
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap, wilcoxon
 
-from sidelight.benchmark import (
+from sidelight.errors import InputError
+from sidelight.lab.metrics.statistics import (
     better_reduction,
     bootstrap_ci,
     holm,
@@ -16,7 +17,6 @@ from sidelight.benchmark import (
     select_reductions,
     summarise,
 )
-from sidelight.errors import InputError
 
 
 def rows(values, method="m", metric="deletion_auc", reduction="none", **more) -> pd.DataFrame:

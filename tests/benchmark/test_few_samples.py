@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sidelight.benchmark.run import evaluate_run
+from sidelight.lab.evaluation.run import evaluate_run
 from tiny_runs import IMAGE, TEXT, tiny_run
 
 ONE_PASS, CURVE = "average_drop", "deletion_auc"

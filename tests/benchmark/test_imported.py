@@ -10,13 +10,13 @@ import pytest
 import torch
 from eval_toys import image_toy, joint_toy
 
-from sidelight.benchmark.export import export_maps
-from sidelight.benchmark.imported import ImportedMaps, imported_of, with_maps
-from sidelight.benchmark.run import evaluate_run
-from sidelight.config import EvaluationSection, parse_config
-from sidelight.data.maps import MapFile, write_maps
 from sidelight.errors import CheckpointError, ConfigError, InputError
-from sidelight.experiment import Run
+from sidelight.lab.config.sections import EvaluationSection, parse_config
+from sidelight.lab.evaluation.export import export_maps
+from sidelight.lab.evaluation.foreign_maps import ImportedMaps, imported_of, with_maps
+from sidelight.lab.evaluation.map_files import MapFile, write_maps
+from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, TEXT, tiny_run
 
 
@@ -65,7 +65,7 @@ def test_a_file_that_changed_is_measured_anew_and_the_rest_is_not(
     evaluate_run(run)
     first, ours = maps_of(run, "theirs"), maps_of(run, "sidelight")
     seen: list[list[str]] = []
-    from sidelight.benchmark import evaluate
+    from sidelight.lab.evaluation import loop as evaluate
 
     real = evaluate._evaluate_methods
     monkeypatch.setattr(

@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from sidelight.benchmark.merge import (
+from sidelight.errors import CheckpointError
+from sidelight.lab.evaluation.merge import (
     categories,
     filled,
     mean_curves_of,
@@ -18,9 +19,8 @@ from sidelight.benchmark.merge import (
     summarise_parts,
     write_scores,
 )
-from sidelight.benchmark.run import as_categories
-from sidelight.benchmark.statistics import mean_curves, summarise
-from sidelight.errors import CheckpointError
+from sidelight.lab.evaluation.run import as_categories
+from sidelight.lab.metrics.statistics import mean_curves, summarise
 
 METHODS = (
     ("sidelight#0", "none"),

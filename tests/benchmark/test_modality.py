@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from sidelight.benchmark.modality import share_note, share_summary
+from sidelight.lab.evaluation.modality import share_note, share_summary
 
 NAMES = ("image", "text")
 

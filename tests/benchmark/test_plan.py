@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sidelight.benchmark.plan import load_benchmark
-from sidelight.config import parse_config
 from sidelight.errors import ConfigError
+from sidelight.lab.benchmark.plan import load_benchmark
+from sidelight.lab.config.sections import parse_config
 from tiny_runs import IMAGE, TEXT
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sidelight.benchmark.page import report_runs
-from sidelight.benchmark.publication import write_publication
-from sidelight.benchmark.run import evaluate_run
-from sidelight.benchmark.stored import read_run, read_runs
-from sidelight.config import parse_config
 from sidelight.errors import UnknownNameError
-from sidelight.experiment import Run
-from sidelight.report import markdown_table, terminal_tables
+from sidelight.lab.config.sections import parse_config
+from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.report import markdown_table, terminal_tables
+from sidelight.lab.report.page import report_runs
+from sidelight.lab.report.publication import write_publication
+from sidelight.lab.report.stored import read_run, read_runs
+from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, TEXT, tiny_run
 
 LABEL = "protocol thesis, not comparable across methods"

@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sidelight.benchmark import EvalBatch, EvalSettings, run_evaluation
-from sidelight.benchmark.evaluate import _identity
+from sidelight.core.modality import IMAGE, TEXT
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.metrics.granularity import granularity
-from sidelight.metrics.protocols import PROTOCOLS
-from sidelight.metrics.ranking import threshold_counts
-from sidelight.modality import IMAGE, TEXT
+from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, _identity, run_evaluation
+from sidelight.lab.metrics.granularity import granularity
+from sidelight.lab.metrics.protocols import PROTOCOLS
+from sidelight.lab.metrics.ranking import threshold_counts
 
 TOKENS, WIDTH, STEPS = 5, 3, 7
 

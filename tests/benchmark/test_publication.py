@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import rankdata, wilcoxon
 from stored_runs import PAIRS, stored_run
 
-from sidelight.benchmark.publication import write_publication
-from sidelight.benchmark.stored import read_run, read_runs
 from sidelight.errors import CheckpointError, InputError, UnknownNameError
+from sidelight.lab.report.publication import write_publication
+from sidelight.lab.report.stored import read_run, read_runs
 
 
 @pytest.fixture(scope="module")

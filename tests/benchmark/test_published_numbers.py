@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 from stored_runs import stored_run
 
-from sidelight.baselines import RIVALS
-from sidelight.benchmark.publication import write_publication
-from sidelight.benchmark.published import DATA, LAYOUTS, METHODS, read_published
-from sidelight.benchmark.run import OURS
-from sidelight.benchmark.stored import read_run
-from sidelight.data.sets import DATASETS
+from sidelight.core.files import read_json, write_json
 from sidelight.errors import InputError
-from sidelight.files import read_json, write_json
-from sidelight.metrics import METRICS
-from sidelight.metrics.protocols import PROTOCOLS
+from sidelight.lab.baselines import RIVALS
+from sidelight.lab.data.sets import DATASETS
+from sidelight.lab.evaluation.run import OURS
+from sidelight.lab.metrics import METRICS
+from sidelight.lab.metrics.protocols import PROTOCOLS
+from sidelight.lab.report.paper import DATA, LAYOUTS, METHODS, read_published
+from sidelight.lab.report.publication import write_publication
+from sidelight.lab.report.stored import read_run
 
 TABLES = """table,dataset,kind,method,metric,mean,std
 5.4,MNIST,comparison,Int. Gradients,average_drop,0.25,0.5

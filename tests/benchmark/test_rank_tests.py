@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 
-from sidelight.benchmark import (
+from sidelight.errors import InputError, UnknownNameError
+from sidelight.lab.metrics.rank_tests import (
+    AverageRanks,
     average_ranks,
     case_means,
+    case_ranks,
     critical_difference,
-    paired_tests,
-    rank_biserial,
 )
-from sidelight.benchmark.rank_tests import AverageRanks, case_ranks
-from sidelight.errors import InputError, UnknownNameError
+from sidelight.lab.metrics.statistics import paired_tests, rank_biserial
 
 # Table 6 of Demšar (2006): ranks of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on 14 data sets
 DEMSAR = [

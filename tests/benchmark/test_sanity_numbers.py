@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import f_oneway, pearsonr
 
-from sidelight.benchmark.sanity.base import Reading, digest
-from sidelight.benchmark.sanity.classes import (
+from sidelight.lab.audit.base import Reading, digest
+from sidelight.lab.audit.classes import (
     Collected,
     class_share,
     correlation,
@@ -16,11 +16,11 @@ from sidelight.benchmark.sanity.classes import (
     mean_of_others,
     to_places,
 )
-from sidelight.benchmark.sanity.encoding import masks_of, verdicts
-from sidelight.benchmark.sanity.stability import change
-from sidelight.benchmark.sanity.tables import Table, Tally, choose, pivot
-from sidelight.metrics.granularity import finest
-from sidelight.metrics.layout import make_layout
+from sidelight.lab.audit.encoding import masks_of, verdicts
+from sidelight.lab.audit.stability import change
+from sidelight.lab.audit.tables import Table, Tally, choose, pivot
+from sidelight.lab.metrics.granularity import finest
+from sidelight.lab.metrics.layout import make_layout
 
 
 def g(seed: int = 0) -> torch.Generator:

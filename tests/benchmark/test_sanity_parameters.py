@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pair_models import make_target, pairs
-from sidelight.benchmark.sanity.cascade import (
+from sidelight.errors import InputError
+from sidelight.lab.audit.cascade import (
     Block,
     block_name,
     merge_blocks,
@@ -17,9 +18,8 @@ from sidelight.benchmark.sanity.cascade import (
     randomise,
     randomised_copy,
 )
-from sidelight.benchmark.sanity.parameters import parameter_randomisation, tables
-from sidelight.benchmark.settings import EvalBatch
-from sidelight.errors import InputError
+from sidelight.lab.audit.parameters import parameter_randomisation, tables
+from sidelight.lab.evaluation.settings import EvalBatch
 from sidelight.targets import TargetModel, as_target
 from tiny_models import pixels, plain, tiny
 
@@ -189,7 +189,7 @@ def cascade(methods: dict, target: TargetModel, **options: object) -> dict:
 
 def test_similarity_turns_at_the_step_of_what_a_method_reads() -> None:
     """Closed form: +1 before its block's step, −1 from it on; the input's norm alone never changes."""
-    from sidelight.baselines import make_rival
+    from sidelight.lab.baselines import make_rival
 
     target, _ = image_target("vit")
     watched = ["classifier.weight", "vit.embeddings.patch_embeddings.projection.weight"]

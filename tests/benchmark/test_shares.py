@@ -11,11 +11,10 @@ import pytest
 import torch
 from eval_toys import KnowsIds, RandomMaps, image_toy
 
-from sidelight.benchmark import EvalBatch, EvalSettings, run_evaluation
-from sidelight.benchmark.evaluate import finish_parts, open_store
-from sidelight.benchmark.parts import PartStore
+from sidelight.core.processes import Share
 from sidelight.errors import CheckpointError, ConfigError
-from sidelight.processes import Share
+from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, finish_parts, open_store, run_evaluation
+from sidelight.lab.evaluation.parts import PartStore
 
 SETTINGS = EvalSettings(fills=["zero", "one"], granularities=["pixel", "patch2"], steps=4)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from pair_models import make_target
-from sidelight.benchmark.models import RANDOM_INPUTS, speed_subject, training_seconds
-from sidelight.benchmark.speed import SpeedRow, break_even, measure_speed, peak_memory
+from sidelight.core.files import write_json
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
-from sidelight.files import write_json
+from sidelight.lab.speed.measure import SpeedRow, break_even, measure_speed, peak_memory
+from sidelight.lab.speed.subjects import RANDOM_INPUTS, speed_subject, training_seconds
 from sidelight.scorers import Scorer
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sidelight.benchmark.plan import Benchmark, TablesSection
-from sidelight.benchmark.suite import BenchmarkResult, run_benchmark
-from sidelight.config import RunConfig, parse_config
 from sidelight.errors import ConfigError
-from sidelight.experiment import Run
+from sidelight.lab.benchmark.plan import Benchmark, TablesSection
+from sidelight.lab.benchmark.suite import BenchmarkResult, run_benchmark
+from sidelight.lab.config.sections import RunConfig, parse_config
+from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, tiny_run
 
 EVALUATION = {**IMAGE["evaluation"], "rivals": ["saliency", "random"], "curve_count": 2}

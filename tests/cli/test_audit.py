@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cli_tools import sidelight
 
-from sidelight.experiment import Run
+from sidelight.lab.runs.run import Run
 from tiny_runs import tiny_run
 
 QUICK = ("--set", "audit.count_wide=6", "--set", "audit.rivals=[random]")

@@ -145,7 +145,7 @@ def test_one_bad_run_does_not_lose_the_others(fitted: Bench, tmp_path: Path) -> 
 def test_a_bug_in_one_run_is_reported_with_its_name(
     fitted: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sidelight.benchmark.suite as suite
+    import sidelight.lab.benchmark.suite as suite
 
     evaluate = suite.evaluate_share
 
@@ -254,7 +254,7 @@ def environment() -> dict[str, str]:
 FORKED = """
 import json, os, sys, traceback
 import accelerate, pandas, torch, transformers  # once: what runs below are copies of this process
-import sidelight.benchmark.suite, sidelight.experiment, sidelight.trainer
+import sidelight.lab.benchmark.suite, sidelight.lab.runs.run, sidelight.training.trainer
 from sidelight.cli import main
 
 words, environments = json.loads(sys.argv[1])

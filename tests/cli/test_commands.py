@@ -16,7 +16,7 @@ from cli_tools import TARGET, Result, sidelight, write_config
 from PIL import Image
 
 from sidelight import Explanation
-from sidelight.data.digits import digit_scenes
+from sidelight.lab.data.digits import digit_scenes
 
 ROW = {"dataset", "modality", "method", "fill", "metric", "mean", "sd", "ci95", "n"}
 
@@ -60,7 +60,7 @@ def test_fit_leaves_a_run_folder(fitted_run: Path) -> None:
 
 
 def test_fit_again_trains_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forbid(monkeypatch, "sidelight.experiment.train_classifier")
+    forbid(monkeypatch, "sidelight.lab.runs.run.train_classifier")
     forbid(monkeypatch, "sidelight.explainer.train_scorer")
     before = (run / "fit.json").read_text()
     result = sidelight("fit", write_config(tmp_path), "--out", run)
@@ -80,7 +80,7 @@ def test_fit_without_optional_sections_can_be_repeated(
 
 
 def test_fit_trains_a_scorer_that_is_gone(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forbid(monkeypatch, "sidelight.experiment.train_classifier")
+    forbid(monkeypatch, "sidelight.lab.runs.run.train_classifier")
     shutil.rmtree(run / "scorer-1")
     assert "sidelight fit" in sidelight("evaluate", run).err
     assert sidelight("fit", write_config(tmp_path), "--out", run).code == 0
@@ -88,7 +88,7 @@ def test_fit_trains_a_scorer_that_is_gone(run: Path, tmp_path: Path, monkeypatch
 
 
 def test_fit_adds_a_seed(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forbid(monkeypatch, "sidelight.experiment.train_classifier")
+    forbid(monkeypatch, "sidelight.lab.runs.run.train_classifier")
     before = (run / "scorer-0" / "scorer" / "scorer.safetensors").read_bytes()
     result = sidelight("fit", write_config(tmp_path), "--out", run, "--set", "seeds=[0,1,2]")
     assert result.code == 0, result.err
@@ -110,7 +110,7 @@ def test_fit_continues_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         patch.setattr("sidelight.explainer.train_scorer", kill)
         with pytest.raises(Killed):
             sidelight("fit", config, "--out", tmp_path / "run")
-    forbid(monkeypatch, "sidelight.experiment.train_classifier")
+    forbid(monkeypatch, "sidelight.lab.runs.run.train_classifier")
     result = sidelight("fit", config, "--out", tmp_path / "run")
     assert result.code == 0, result.err
 
@@ -166,7 +166,7 @@ def test_evaluate_table_names_methods_and_metrics(fitted_run: Path) -> None:
 
 
 def test_evaluate_again_measures_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forbid(monkeypatch, "sidelight.benchmark.evaluate._evaluate_methods")
+    forbid(monkeypatch, "sidelight.lab.evaluation.loop._evaluate_methods")
     before = (run / "results.json").read_text()
     result = sidelight("evaluate", run, "--json", tmp_path / "rows.json")
     assert result.code == 0, result.err
@@ -198,7 +198,7 @@ def test_evaluate_with_other_settings_keeps_what_was_measured(
     assert "another evaluation" in refused.err
     assert (run / "config.yaml").read_text() == config
     assert (run / "results.json").read_text() == results
-    forbid(monkeypatch, "sidelight.benchmark.evaluate._evaluate_methods")
+    forbid(monkeypatch, "sidelight.lab.evaluation.loop._evaluate_methods")
     assert sidelight("evaluate", run).code == 0
 
 

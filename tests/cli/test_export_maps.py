@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from cli_tools import sidelight
 
-from sidelight.data.maps import read_maps
-from sidelight.experiment import Run
+from sidelight.lab.evaluation.map_files import read_maps
+from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, tiny_run
 
 

@@ -10,7 +10,7 @@ import pytest
 from cli_tools import sidelight, write_config
 from PIL import Image
 
-from sidelight.data.digits import digit_scenes
+from sidelight.lab.data.digits import digit_scenes
 
 
 def test_every_command_takes_places_named_from_the_working_directory(

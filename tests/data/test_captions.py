@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidelight.data.captions import (
+from sidelight.lab.data.captions import (
     blanked,
     caption_words,
     decides,

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from sidelight.data.digits import CANVAS, DIGIT, INK, SPLITS, digit_scenes, draw_scene
 from sidelight.errors import ConfigError
+from sidelight.lab.data.digits import CANVAS, DIGIT, INK, SPLITS, digit_scenes, draw_scene
 
 
 def place_of(image: np.ndarray, evidence: np.ndarray, digits: np.ndarray) -> int:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sidelight.data.images import ImageTransform, as_transform, read_image
 from sidelight.errors import InputError, InputTypeError
+from sidelight.inputs.images import ImageTransform, as_transform, read_image
 
 
 def picture(width: int = 37, height: int = 29, seed: int = 0) -> Image.Image:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidelight.data.maps import MapFile, file_hash, read_maps, write_maps
 from sidelight.errors import CheckpointError, InputError
+from sidelight.lab.evaluation.map_files import MapFile, file_hash, read_maps, write_maps
 
 
 def both(signed: bool = True) -> MapFile:

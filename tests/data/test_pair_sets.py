@@ -15,9 +15,9 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from sidelight.data.reading import DATA_VARIABLE
-from sidelight.data.sets import DATASETS, load_rows
 from sidelight.errors import InputError
+from sidelight.lab.data.reading import DATA_VARIABLE
+from sidelight.lab.data.sets import DATASETS, load_rows
 
 RGB = {"yellow": (255, 255, 0), "blue": (0, 153, 255), "black": (0, 0, 0)}
 

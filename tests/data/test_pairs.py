@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sidelight.data.pairs import PairRows, Pictures, caption_pairs, exchanged_things
 from sidelight.errors import InputError
+from sidelight.lab.data.pair_rows import PairRows, Pictures, caption_pairs, exchanged_things
 
 
 class Counted:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sidelight.data.published import ENTAILMENT, read_flickr8k
-from sidelight.data.reading import DATA_VARIABLE
-from sidelight.data.sets import DATASETS, load_rows
 from sidelight.errors import ConfigError, InputError
+from sidelight.lab.data.local_copies import ENTAILMENT, read_flickr8k
+from sidelight.lab.data.reading import DATA_VARIABLE
+from sidelight.lab.data.sets import DATASETS, load_rows
 
 
 @pytest.fixture(autouse=True)

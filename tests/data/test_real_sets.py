@@ -10,9 +10,9 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from sidelight.data.images import read_image
-from sidelight.data.reading import find_folder
-from sidelight.data.sets import DATASETS, load_rows
+from sidelight.inputs.images import read_image
+from sidelight.lab.data.reading import find_folder
+from sidelight.lab.data.sets import DATASETS, load_rows
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SIZES = {"mnist": (28, 28), "cifar10": (32, 32), "imagenette": (224, 224)}

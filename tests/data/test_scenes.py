@@ -18,9 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sidelight.data.collate import Collator
-from sidelight.data.images import ImageTransform
-from sidelight.data.scenes import (
+from sidelight.errors import ConfigError
+from sidelight.inputs.collate import Collator
+from sidelight.inputs.images import ImageTransform
+from sidelight.inputs.tokenizing import Tokenizing
+from sidelight.lab.data.scenes import (
     BLANK,
     CANVAS,
     CLASSES,
@@ -38,10 +40,8 @@ from sidelight.data.scenes import (
     scene_tokenizer,
     scenes,
 )
-from sidelight.data.sets import DATASETS, load_rows
-from sidelight.errors import ConfigError
+from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.targets.image import ImageTarget
-from sidelight.text.tokenizing import Tokenizing
 from tiny_models import tiny
 
 HUES = {"red": 0.0, "yellow": 0.14, "green": 0.36, "blue": 0.63}

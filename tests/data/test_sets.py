@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from sidelight.data.collate import Collator, split_row
-from sidelight.data.images import ImageTransform
-from sidelight.data.reading import DATA_VARIABLE
-from sidelight.data.sets import DATASETS, load_rows
 from sidelight.errors import ConfigError, InputError, UnknownNameError
+from sidelight.inputs.collate import Collator, split_row
+from sidelight.inputs.images import ImageTransform
+from sidelight.lab.data.reading import DATA_VARIABLE
+from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.targets.image import ImageTarget
 from tiny_models import pixels, tiny
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sidelight.demo.parallel import PartFailed, require_parts, run_parts
 from sidelight.errors import CheckpointError, InputError
+from sidelight.lab.demo.parallel import PartFailed, require_parts, run_parts
 
 STARTER = """
 import multiprocessing, signal, time
-from sidelight.demo.parallel import worker_pool
+from sidelight.lab.demo.parallel import worker_pool
 
 if __name__ == "__main__":
     # a shell ignores Ctrl-C for what it starts in the background, and so would everything that this suite starts

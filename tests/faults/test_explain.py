@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader
 from sidelight import Explainer, ExplainFailure, Explanation, ScorerConfig, SidelightError, read_explanations
 from sidelight.cli.app import app
 from sidelight.cli.outputs import free_stem
+from sidelight.core.locks import hold
+from sidelight.core.safe_output import for_csv, for_file_name, for_terminal
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.explainer import new_scorer
-from sidelight.locks import hold
-from sidelight.safe_output import for_csv, for_file_name, for_terminal
-from sidelight.stored import StoredExplanations
+from sidelight.explanations.stored import StoredExplanations
 from sidelight.targets import as_target
 
 

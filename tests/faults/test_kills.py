@@ -24,7 +24,7 @@ MOMENTS = 10
 RUNNER = """
 import json, os, signal, sys, time, traceback
 import accelerate, pandas, torch, transformers
-import sidelight.benchmark.run, sidelight.cli, sidelight.experiment, sidelight.trainer
+import sidelight.lab.evaluation.run, sidelight.cli, sidelight.lab.runs.run, sidelight.training.trainer
 import training_worker
 torch.set_num_threads(1)
 

@@ -27,11 +27,11 @@ from sidelight.errors import (
     UnsupportedTargetError,
 )
 from sidelight.explainer import new_scorer
-from sidelight.selfcheck import made_up_samples, self_check
+from sidelight.inputs.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
 from sidelight.targets import as_target
+from sidelight.targets.selfcheck import made_up_samples, self_check
+from sidelight.targets.weights import WeightWatch, fingerprint
 from sidelight.targets.wrappers import plain_model
-from sidelight.text.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
-from sidelight.weights import WeightWatch, fingerprint
 
 
 def explainer_of(model: Any, processor: Any, row: Any) -> Explainer:

@@ -19,16 +19,16 @@ import pytest
 import typer.main
 from rich.table import Table
 
-import sidelight.terminal
+import sidelight.core.terminal
 from sidelight import Explanation, ownership
-from sidelight.benchmark.sanity import CHECKS
 from sidelight.cli.app import app
 from sidelight.cli.listing import entries, known
 from sidelight.cli.speed import DEFAULT, chosen
-from sidelight.config import load_config
+from sidelight.core.safe_output import csv_of
+from sidelight.core.terminal import SafeConsole, SafeFormatter, counting_bar, fitting, print_table, track
 from sidelight.errors import CheckpointError, ConfigError, InputError, SidelightError, UnknownNameError
-from sidelight.safe_output import csv_of
-from sidelight.terminal import SafeConsole, SafeFormatter, counting_bar, fitting, print_table, track
+from sidelight.lab.audit import CHECKS
+from sidelight.lab.config.sections import load_config
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b[31m映画\ud800$x$\u202e"
@@ -179,7 +179,7 @@ def test_kind_errors_and_logs_are_harmless() -> None:
 
 def test_kind_bars_do_not_warn_in_a_notebook_without_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    monkeypatch.setattr(sidelight.terminal.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sidelight.core.terminal.importlib.util, "find_spec", lambda name: None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with counting_bar() as bar:

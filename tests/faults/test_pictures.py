@@ -28,8 +28,8 @@ from transformers import (
 from transformers.image_processing_backends import PilBackend
 
 from sidelight import Explainer, ImageTransform, fit
-from sidelight.data.images import ProcessorTransform, as_transform, read_image, transform_from_dict
 from sidelight.errors import InputError, InputTypeError, SidelightError
+from sidelight.inputs.images import ProcessorTransform, as_transform, read_image, transform_from_dict
 from sidelight.targets.image import ImageTarget
 
 

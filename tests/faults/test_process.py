@@ -21,9 +21,9 @@ from fault_models import SQUARE, P, S, T, bert, eye, tok
 from process_state import assert_process_unchanged
 
 from sidelight import Explainer
-from sidelight.baselines import RIVALS
+from sidelight.core.quiet import ignored_warnings
 from sidelight.errors import SidelightError
-from sidelight.quiet import ignored_warnings
+from sidelight.lab.baselines import RIVALS
 
 matplotlib.use("agg")
 

@@ -19,16 +19,16 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from sidelight import Explainer, ScorerConfig
-from sidelight.data.collate import Collator
-from sidelight.data.fit_data import FitData, fit_data
-from sidelight.data.holdout import hold_out, spread
-from sidelight.data.rows import NumberedRows, Rows
-from sidelight.data.sources import is_source, rows_of, stream_of
 from sidelight.errors import ConfigError, InputError, SidelightError
 from sidelight.explainer import new_scorer
+from sidelight.inputs.collate import Collator
+from sidelight.rows.holdout import hold_out, spread
+from sidelight.rows.row import NumberedRows, Rows
+from sidelight.rows.sources import is_source, rows_of, stream_of
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.chance import chance_doubt
-from sidelight.training import warn_of_numbering
+from sidelight.training.fit_data import FitData, fit_data
+from sidelight.training.loop import warn_of_numbering
 
 fit = Explainer.fit
 LABELS = [i % 3 for i in range(len(T))]
@@ -650,11 +650,11 @@ def test_fault_26_few_rows_that_stand_for_many_are_spread() -> None:
 def test_fault_26_warnings_about_fills_see_all_classes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import sidelight.training
+    import sidelight.training.loop
 
     seen: list[int] = []
     monkeypatch.setattr(
-        sidelight.training,
+        sidelight.training.loop,
         "blind_fills",
         lambda target, inputs, fills: seen.append(len(inputs["input_ids"])) or [],
     )
@@ -667,7 +667,7 @@ def test_fault_26_warnings_about_fills_see_all_classes(
 
     target, rows = text_target(), Rows(Watching(NAMES))
     rows.base.targets = [0] * 30 + [1] * 30
-    sidelight.training.warn_of_removal(target, NumberedRows(rows), ["zero"], count=16)
+    sidelight.training.loop.warn_of_removal(target, NumberedRows(rows), ["zero"], count=16)
     assert seen == [16]
     assert min(own) < 30 <= max(own)
 

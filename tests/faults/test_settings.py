@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from sidelight import ObjectiveConfig, ScorerConfig, SidelightError, TrainingConfig
-from sidelight.benchmark.preflight import bytes_needed, check_run
-from sidelight.config import parse_config
 from sidelight.errors import ConfigError
-from sidelight.models.settings import ClassifierTraining
+from sidelight.lab.config.classifiers import ClassifierTraining
+from sidelight.lab.config.sections import parse_config
+from sidelight.lab.evaluation.preflight import bytes_needed, check_run
 from tiny_runs import IMAGE
 
 NAN, INF = math.nan, math.inf

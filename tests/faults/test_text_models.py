@@ -23,10 +23,10 @@ from transformers import (
 
 from sidelight import Explainer, SidelightError
 from sidelight.errors import InputError, UnsupportedTargetError
+from sidelight.inputs.tokenizing import Tokenizing
+from sidelight.inputs.view import CUT, CUT_BEFORE, MARGIN
 from sidelight.targets import as_target
-from sidelight.text.embedding import replaced_output
-from sidelight.text.tokenizing import Tokenizing
-from sidelight.text.view import CUT, CUT_BEFORE, MARGIN
+from sidelight.targets.embedding import replaced_output
 
 
 def own_logits(model: Any, texts: list[str]) -> Tensor:

@@ -29,10 +29,10 @@ from transformers import (
 
 from sidelight import Explainer, SidelightError
 from sidelight.errors import InputError, UnsupportedTargetError
+from sidelight.inputs.shorten import LEAST, shortened
+from sidelight.inputs.tokenizing import Tokenizing
+from sidelight.inputs.words import word_spans
 from sidelight.targets import as_target
-from sidelight.text.shorten import LEAST, shortened
-from sidelight.text.tokenizing import Tokenizing
-from sidelight.text.words import word_spans
 
 TEXTS = [T[0], "film", f"{T[5]} and {T[9]}"]
 #: families whose verdict on a text depends on the padding beside it: they do not heed the attention mask
@@ -376,6 +376,6 @@ _REFERENCE = re.compile(
     )
 )
 def test_addresses_are_those_that_one_expression_finds(text: str) -> None:
-    from sidelight.text.words import _whole_spans
+    from sidelight.inputs.words import _whole_spans
 
     assert list(_whole_spans(text)) == [m.span() for m in _REFERENCE.finditer(text)]

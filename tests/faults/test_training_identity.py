@@ -27,11 +27,11 @@ from PIL import Image
 from torch import nn
 
 from sidelight import Explainer, ImageTransform
-from sidelight.data import content
-from sidelight.data.content import content_of
+from sidelight.core.locks import hold
 from sidelight.errors import BusyFolderError, ConfigError
-from sidelight.locks import hold
-from sidelight.training_folder import IDENTITY, newest_checkpoint
+from sidelight.rows import content
+from sidelight.rows.content import content_of
+from sidelight.training.folder import IDENTITY, newest_checkpoint
 
 QUICK = {**S, "extra": {"disable_tqdm": True, "use_cpu": True}}
 ROWS = [{"text": t, "label": i % 3} for i, t in enumerate(T)]
@@ -321,7 +321,7 @@ def test_kind_telling_the_content_is_cheap() -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from sidelight.locks import hold
+from sidelight.core.locks import hold
 with hold(Path(sys.argv[1]), "fit"):
     print("held", flush=True)
     time.sleep(60)
@@ -395,7 +395,7 @@ def test_kind_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
             time.sleep(20)
             os._exit(0)
     try:
-        other = "import sys; from pathlib import Path; from sidelight.locks import hold\nwith hold(Path(sys.argv[1]), 'x'): pass"
+        other = "import sys; from pathlib import Path; from sidelight.core.locks import hold\nwith hold(Path(sys.argv[1]), 'x'): pass"
         subprocess.run([sys.executable, "-c", other, str(tmp_path)], check=True, timeout=60)
     finally:
         os.kill(child, 9)

@@ -17,10 +17,9 @@ import torch
 from fault_models import S, T, bert, tok
 
 from sidelight import Explainer, Explanation
-from sidelight.errors import CheckpointError, ForeignFileError, InputTypeError, SidelightError
-from sidelight.files import file_path, replace_file, write_json, write_text
-from sidelight.folders import recover_folder, replace_folder
-from sidelight.ownership import (
+from sidelight.core.files import file_path, replace_file, write_json, write_text
+from sidelight.core.folders import recover_folder, replace_folder
+from sidelight.core.ownership import (
     MANIFEST,
     file_digest,
     foreign_entries,
@@ -29,6 +28,7 @@ from sidelight.ownership import (
     overwriting,
     own_folder,
 )
+from sidelight.errors import CheckpointError, ForeignFileError, InputTypeError, SidelightError
 
 QUICK = {**S, "extra": {"disable_tqdm": True, "use_cpu": True}}
 
@@ -225,7 +225,8 @@ def test_fault_02_checkpoints_that_appear_while_training_are_not_rotated_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The Trainer removes old checkpoints by name; ours are told by their mark."""
-    from sidelight import trainer, training_folder
+    from sidelight.training import folder as training_folder
+    from sidelight.training import trainer
 
     real, other = training_folder.mark_checkpoint, tmp_path / "out" / "checkpoint-1"
 
@@ -314,7 +315,7 @@ def test_kind_a_full_disk_at_a_checkpoint_is_a_clear_error_and_training_goes_on_
 def test_kind_a_full_disk_while_logging_is_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sidelight import training_folder
+    from sidelight.training import folder as training_folder
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -27,7 +27,7 @@ from sidelight.errors import (
 )
 from sidelight.targets import as_target
 from sidelight.targets.removal import granted_classes
-from sidelight.verdict import probabilities
+from sidelight.targets.verdict import probabilities
 
 X = torch.stack([SQUARE(p) for p in P[:8]])
 BATCH = {"pixel_values": X}
@@ -243,7 +243,7 @@ def test_fault_23_everything_else_asks_the_same_place() -> None:
     masked = probabilities(target.classify(BATCH, zeros, "zero"))
     black = torch.zeros_like(X)
     torch.testing.assert_close(masked, model(black), atol=1e-6, rtol=0)
-    from sidelight.metrics.probe import Probe
+    from sidelight.lab.metrics.probe import Probe
 
     probe = Probe(target, BATCH, range(8))
     own, classes = model(X).max(-1)
@@ -398,8 +398,8 @@ def test_kind_nan_logits_in_fit_name_the_row(place: int, white: Any, tmp_path: P
 
 
 def test_kind_nan_logits_in_an_evaluation_name_the_sample(white: Any) -> None:
-    from sidelight.benchmark.engine import make_probe
-    from sidelight.benchmark.settings import EvalBatch, EvalSettings
+    from sidelight.lab.evaluation.engine import make_probe
+    from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
 
     target = as_target(Broken(float("nan")).eval(), SQUARE, layers=["stem"])
     inputs = {"pixel_values": torch.stack([X[0], SQUARE(white)])}
@@ -503,7 +503,7 @@ def test_kind_saved_explanations_of_wrong_types(key: str, value: Any) -> None:
 
 
 def test_kind_json_has_no_nan(tmp_path: Path) -> None:
-    from sidelight.files import read_json, write_json
+    from sidelight.core.files import read_json, write_json
 
     found = explanation(meta={"x": float("nan"), "y": [np.float32("inf"), 1.5], "z": np.array([np.nan])})
     _, data = found.save(tmp_path / "e")
@@ -519,9 +519,9 @@ def test_kind_json_has_no_nan(tmp_path: Path) -> None:
 def test_kind_stored_answers_with_nan_or_infinity(tmp_path: Path, caplog: Any) -> None:
     import pandas as pd
 
-    from sidelight.benchmark.models import training_seconds
-    from sidelight.benchmark.statistics import summarise
-    from sidelight.benchmark.stored import read_run
+    from sidelight.lab.metrics.statistics import summarise
+    from sidelight.lab.report.stored import read_run
+    from sidelight.lab.speed.subjects import training_seconds
 
     key = {"modality": "text", "method": "a", "reduction": "none", "fill": "zero", "granularity": "token"}
     rows = pd.DataFrame([{**key, "metric": "average_drop", "sample": i, "value": 0.5} for i in range(4)])
@@ -547,9 +547,9 @@ def test_kind_stored_answers_with_nan_or_infinity(tmp_path: Path, caplog: Any) -
 
 
 def test_kind_complex_maps_are_refused(tmp_path: Path) -> None:
-    from sidelight.benchmark.engine import evaluate_batch
-    from sidelight.benchmark.settings import EvalBatch
-    from sidelight.data.maps import read_maps
+    from sidelight.lab.evaluation.engine import evaluate_batch
+    from sidelight.lab.evaluation.map_files import read_maps
+    from sidelight.lab.evaluation.settings import EvalBatch
 
     np.savez(tmp_path / "m.npz", ids=np.arange(2), image=np.full((2, 4, 4), 1 + 2j))
     with pytest.raises(InputError, match="complex"):

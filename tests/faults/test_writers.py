@@ -16,13 +16,13 @@ from tiny_runs import IMAGE, tiny_run
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 from cli_tools import sidelight
 
-from sidelight.benchmark.run import evaluate_run
-from sidelight.config import dump_config, load_config, parse_config
+from sidelight.core.files import write_json
+from sidelight.core.ownership import MANIFEST, own_folder
 from sidelight.errors import ConfigError, ForeignFileError
-from sidelight.experiment import Run
-from sidelight.files import write_json
-from sidelight.ownership import MANIFEST, own_folder
-from sidelight.run_folder import FILES, remove_ours
+from sidelight.lab.config.sections import dump_config, load_config, parse_config
+from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.runs.folder import FILES, remove_ours
+from sidelight.lab.runs.run import Run
 
 
 def tree(folder: Path) -> dict[str, bytes]:

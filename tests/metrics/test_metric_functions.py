@@ -13,10 +13,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
-from sidelight import metrics as m
-from sidelight.benchmark.run import SINGLE_PASS
 from sidelight.errors import InputError, UnknownNameError
-from sidelight.metrics import METRICS
+from sidelight.lab import metrics as m
+from sidelight.lab.evaluation.run import SINGLE_PASS
+from sidelight.lab.metrics import METRICS
 
 NAMES = [
     "average_drop",

@@ -20,9 +20,9 @@ from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import auc, average_precision_score, f1_score, jaccard_score
 from toy_targets import pixel_toy
 
-from sidelight.benchmark import EvalBatch, EvalSettings, evaluate_batch
-from sidelight.metrics import METRICS
-from sidelight.metrics.base import Evidence
+from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.lab.metrics import METRICS
+from sidelight.lab.metrics.base import Evidence
 
 #: one sample: real features only, float64
 Case = dict[str, np.ndarray]

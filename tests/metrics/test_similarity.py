@@ -8,7 +8,7 @@ import torch
 from scipy.stats import spearmanr
 
 from sidelight.errors import InputError
-from sidelight.metrics.similarity import spearman, ssim, top_overlap
+from sidelight.lab.metrics.similarity import spearman, ssim, top_overlap
 
 RNG = np.random.default_rng(0)
 

@@ -12,11 +12,11 @@ import yaml
 from test_mobilenet import Reference
 
 from pair_models import LONGEST, TEXTS, images, make_tokenizer, save_parts
-from sidelight.config import RunConfig, dump_config, load_config, parse_config
-from sidelight.data.sets import DATASETS, DataSet
 from sidelight.errors import CheckpointError, ConfigError, UnsupportedTargetError
+from sidelight.lab.config.sections import RunConfig, dump_config, load_config, parse_config
+from sidelight.lab.data.sets import DATASETS, DataSet
+from sidelight.lab.runs.fusion_build import new_fusion
 from sidelight.models.fusion import FusionClassifier
-from sidelight.models.fusion_build import new_fusion
 from sidelight.targets import ImageTextTarget
 
 PAIRS = DataSet(("image", "text"), ("no match", "match"), lambda **_: [], "made for a test")
@@ -157,7 +157,7 @@ def warm(**data: Any) -> dict[str, Any]:
 
 
 def test_encoders_that_learn_something_else_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sidelight.models import fusion_build
+    from sidelight.lab.runs import fusion_build
 
     trained: list[str] = []
     original = fusion_build.train_classifier

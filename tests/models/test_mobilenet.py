@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.errors import InputError
-from sidelight.models.mobilenet import from_torchvision
+from sidelight.lab.runs.mobilenet import from_torchvision
 
 
 def block(into: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:

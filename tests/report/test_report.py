@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from sidelight.errors import CheckpointError, InputError
-from sidelight.report import (
+from sidelight.lab.figures.grid import GridSample, plot_grid
+from sidelight.lab.report import (
     ReportData,
     ReportSection,
     markdown_table,
@@ -21,9 +22,8 @@ from sidelight.report import (
     terminal_tables,
     write_report,
 )
-from sidelight.report.reading import fact_value, overview
-from sidelight.report.summary import build_tables
-from sidelight.viz import GridSample, plot_grid
+from sidelight.lab.report.reading import fact_value, overview
+from sidelight.lab.report.summary import build_tables
 
 EVIL = "<script>alert('x')</script>"
 

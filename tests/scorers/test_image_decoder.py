@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sidelight.core.types import Encoding, StateSpec, TargetSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
 from sidelight.scorers.image import ImageDecoder, Skip, assign_skips, stage_sizes
 from sidelight.targets.image import ImageTarget
-from sidelight.types import Encoding, StateSpec, TargetSpec
 from tiny_models import SIZE, pixels, tiny
 
 Grid = tuple[int, int]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from sidelight.core.types import StateSpec, TargetSpec
 from sidelight.errors import UnknownNameError
+from sidelight.lab.ablation.sizes import scaled_options
 from sidelight.scorers import Scorer, ScorerConfig
-from sidelight.scorers.sizes import scaled_options
-from sidelight.types import StateSpec, TargetSpec
 
 SPEC = TargetSpec(
     states={"image": (StateSpec(12, (4, 4)),), "text": (StateSpec(12, None),)},

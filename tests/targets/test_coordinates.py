@@ -7,12 +7,12 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from pair_models import TEXT, make_target, make_tokenizer, pairs
-from sidelight.baselines import make_rival
 from sidelight.errors import UnsupportedTargetError
-from sidelight.metrics.probe import Probe
+from sidelight.lab.baselines import make_rival
+from sidelight.lab.evaluation.coordinates import ChannelView
+from sidelight.lab.metrics.probe import Probe
 from sidelight.targets import TextTarget
 from sidelight.targets.base import fingerprint
-from sidelight.targets.coordinates import ChannelView
 
 
 def classifier() -> BertForSequenceClassification:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sidelight.data.images import ImageTransform
 from sidelight.errors import InputError, InputTypeError, SidelightError, UnsupportedTargetError
+from sidelight.inputs.images import ImageTransform
 from sidelight.targets.base import fingerprint
 from sidelight.targets.image import ImageTarget
 from tiny_models import BUILDERS, CLASSES, SIZE, STATES, pixels, plain, tiny

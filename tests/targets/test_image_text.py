@@ -27,16 +27,16 @@ from pair_models import (
     vilt,
     visual_bert,
 )
-from sidelight.baselines import make_rival
+from sidelight.core.modality import IMAGE
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
-from sidelight.masking import fill_values
-from sidelight.metrics.probe import Probe
-from sidelight.modality import IMAGE
+from sidelight.fills.image import fill_values
+from sidelight.lab.baselines import make_rival
+from sidelight.lab.evaluation.coordinates import ChannelView
+from sidelight.lab.metrics.probe import Probe
 from sidelight.models.fusion import FusionClassifier
 from sidelight.models.visual_bert import VisualBertOnPixels
 from sidelight.targets import ImageTarget, ImageTextProcessor, ImageTextTarget, TextTarget, as_target
 from sidelight.targets.base import fingerprint
-from sidelight.targets.coordinates import ChannelView
 
 NAMES = sorted(BUILDERS)
 SIMILARITY = ("clip", "siglip", "dual", "vilt-retrieval")

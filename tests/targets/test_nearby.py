@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from transformers import BertConfig, BertForSequenceClassification
 
 from pair_models import make_target, make_tokenizer, pairs
+from sidelight.lab.audit.nearby import NEARBY, NEIGHBOURS
 from sidelight.targets import TARGETS, as_target
-from sidelight.targets.nearby import NEARBY, NEIGHBOURS
 from tiny_models import pixels, tiny
 
 TEXTS = ["a red square", "there is no blue circle near the green cross", "dull"]

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from pair_models import TEXTS, TRANSFORM, images, make_target, make_tokenizer, pairs
-from sidelight.data.collate import Collator
 from sidelight.errors import InputError, InputTypeError, SidelightError
+from sidelight.inputs.collate import Collator
+from sidelight.inputs.pairs import is_pair, read_pairs
 from sidelight.targets import ImageTextProcessor
-from sidelight.targets.pairs import is_pair, read_pairs
 
 PHOTO = images(1)[0]
 

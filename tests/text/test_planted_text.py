@@ -9,11 +9,11 @@ import torch
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from sidelight.data import planted_text
-from sidelight.data.planted_text import planted_classifier, planted_texts, planted_tokenizer
 from sidelight.errors import ConfigError
+from sidelight.inputs.tokenizing import Tokenizing
+from sidelight.lab.data import planted_text
+from sidelight.lab.data.planted_text import planted_classifier, planted_texts, planted_tokenizer
 from sidelight.targets import TextTarget
-from sidelight.text.tokenizing import Tokenizing
 
 ROWS = planted_texts(2000, seed=1)
 

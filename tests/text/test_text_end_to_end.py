@@ -22,25 +22,26 @@ from text_models import TEXTS, make_pair
 from typer.testing import CliRunner
 
 from sidelight import Explainer, Explanation
-from sidelight.benchmark.batches import known_evidence
-from sidelight.benchmark.page import report_runs
-from sidelight.benchmark.plan import load_benchmark
-from sidelight.benchmark.run import evaluate_run, removal_notes
 from sidelight.cli.app import app
-from sidelight.config import parse_config
-from sidelight.data.collate import Collator
-from sidelight.data.planted_text import CLASSES
-from sidelight.data.sets import DATASETS, load_rows
-from sidelight.data.texts import tidy_reviews, tidy_statements, tidy_tweets
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, SidelightError
-from sidelight.experiment import Run, find_pretrained
 from sidelight.explainer import new_scorer
+from sidelight.inputs.collate import Collator
+from sidelight.inputs.view import TruncationWarning
+from sidelight.lab.benchmark.plan import load_benchmark
+from sidelight.lab.config.sections import parse_config
+from sidelight.lab.data.planted_text import CLASSES
+from sidelight.lab.data.sets import DATASETS, load_rows
+from sidelight.lab.data.texts import tidy_reviews, tidy_statements, tidy_tweets
+from sidelight.lab.evaluation.batches import known_evidence
+from sidelight.lab.evaluation.run import evaluate_run, removal_notes
+from sidelight.lab.report.page import report_runs
+from sidelight.lab.runs.run import Run, find_pretrained
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TextTarget
 from sidelight.targets.removal import granted_classes
-from sidelight.text import TruncationWarning, visible
-from sidelight.training import warn_of_removal
+from sidelight.training.loop import warn_of_removal
 from sidelight.viz.export import to_png
+from sidelight.viz.safe_text import visible
 
 CONFIG = """
 name: tiny_text

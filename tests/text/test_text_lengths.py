@@ -15,11 +15,11 @@ from text_models import make_pair
 from torch.utils.data import DataLoader
 
 from sidelight import Explainer
-from sidelight.data.collate import Collator
-from sidelight.data.lengths import LengthSampler, row_lengths
-from sidelight.settings import ObjectiveConfig, TrainingConfig
+from sidelight.inputs.collate import Collator
+from sidelight.inputs.view import TruncationWarning
 from sidelight.targets import ImageTarget, TextTarget
-from sidelight.text import TruncationWarning
+from sidelight.training.lengths import LengthSampler, row_lengths
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 from tiny_models import tiny
 
 

@@ -7,11 +7,11 @@ import torch
 from text_models import TEXTS, make_pair
 from torch.utils.flop_counter import FlopCounterMode
 
+from sidelight.core.types import StateSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.text import TextDecoder
 from sidelight.targets import TextTarget
-from sidelight.types import StateSpec
 
 
 def decoder(channels: tuple[int, ...] = (24,), **options: object) -> TextDecoder:

@@ -11,11 +11,11 @@ from text_models import DECODERS_ONLY, FAMILIES, TEXTS, make_model, make_pair, m
 from transformers import BartConfig, BartForSequenceClassification
 
 from sidelight.errors import ConfigError, InputError, InputTypeError, UnknownNameError, UnsupportedTargetError
-from sidelight.fills_text import Dropped
-from sidelight.masking import FILLS
+from sidelight.fills.image import FILLS
+from sidelight.fills.text import Dropped
+from sidelight.inputs.view import TruncationWarning
 from sidelight.targets import TARGETS, as_target
 from sidelight.targets.text import TextTarget
-from sidelight.text import TruncationWarning
 
 SIDES = ("right", "left")
 BART_PART = {"layers": 1, "attention_heads": 2, "ffn_dim": 16}

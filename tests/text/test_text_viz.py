@@ -10,11 +10,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
-from sidelight.explanation import Explanation
-from sidelight.report import ReportData, ReportSection, render_report
-from sidelight.text.display import visible
-from sidelight.viz import RENDERERS, GridSample, plot_grid
+from sidelight.explanations.explanation import Explanation
+from sidelight.lab.figures.grid import GridSample, plot_grid
+from sidelight.lab.report import ReportData, ReportSection, render_report
+from sidelight.viz import RENDERERS
 from sidelight.viz.export import to_inline_svg, to_svg
+from sidelight.viz.safe_text import visible
 from sidelight.viz.text import CELL_LINES, glyph_width, layout, word_borders
 
 DISPLAY = ["  The ", "film\t", "cost ", "$5", " & ", "<b>", "was\n", "great", "!"]

@@ -14,17 +14,11 @@ from hypothesis import strategies as st
 from text_models import CORPUS, TOKENIZERS, make_tokenizer
 
 from sidelight.errors import InputError
-from sidelight.text import (
-    build_view,
-    partition,
-    to_ansi,
-    to_html,
-    to_latex,
-    to_rich,
-    visible,
-    word_spans,
-)
-from sidelight.text.tokenizing import Tokenizing
+from sidelight.inputs.tokenizing import Tokenizing
+from sidelight.inputs.view import build_view
+from sidelight.inputs.words import word_spans
+from sidelight.viz.highlight import to_ansi, to_html, to_latex, to_rich
+from sidelight.viz.safe_text import partition, visible
 
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FEW = settings(FAST, max_examples=20)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from sidelight.errors import InputError
-from sidelight.viz import GridSample, plot_variants, to_png
+from sidelight.lab.figures.ablation import plot_variants
+from sidelight.lab.figures.grid import GridSample
+from sidelight.viz import to_png
 from sidelight.viz.image import heat
 
 RNG = np.random.default_rng(0)

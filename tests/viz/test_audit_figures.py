@@ -6,9 +6,9 @@ import pytest
 from matplotlib.colors import to_hex
 
 from sidelight.errors import InputError
+from sidelight.lab.figures.audit import Panel, plot_lines, plot_points
 from sidelight.viz import style as look
 from sidelight.viz import to_png
-from sidelight.viz.audit import Panel, plot_lines, plot_points
 
 LINES = {"saliency": [(0, 1.0), (1, 0.4)], "sidelight": [(0, 1.0), (1, 0.2)], "random": [(0, 1.0), (1, 1.0)]}
 POINTS = {"saliency": {"a": 0.4}, "sidelight": {"a": 0.2, "b": 3.0}}

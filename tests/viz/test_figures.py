@@ -11,24 +11,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
-from sidelight.viz import (
-    RENDERERS,
-    GridSample,
-    plot_curves,
-    plot_grid,
-    plot_radar,
-    plot_tradeoff,
-    style,
-    to_data_uri,
-    to_png,
-    to_svg,
-)
+from sidelight.lab.figures.curves import better_reduction, plot_curves
+from sidelight.lab.figures.grid import GridSample, plot_grid
+from sidelight.lab.figures.radar import oriented, plot_radar
+from sidelight.lab.figures.scatter import pareto_front, plot_tradeoff
+from sidelight.viz import RENDERERS, style, to_data_uri, to_png, to_svg
 from sidelight.viz.base import unit_range
-from sidelight.viz.curves import better_reduction
 from sidelight.viz.export import pixels_to_uri, to_inline_svg
 from sidelight.viz.image import dim, heat, outline
-from sidelight.viz.radar import oriented
-from sidelight.viz.scatter import pareto_front
 
 
 def sample(size=28, **changes) -> GridSample:

@@ -7,7 +7,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from sidelight.errors import InputError
-from sidelight.viz import plot_critical_difference, plot_tradeoff, style, to_pdf
+from sidelight.lab.figures.critical_difference import plot_critical_difference
+from sidelight.lab.figures.scatter import plot_tradeoff
+from sidelight.viz import style, to_pdf
 
 RANKS = {"rise": 1.5, "sidelight": 2.0, "saliency": 2.5, "lime": 4.0}
 

@@ -19,6 +19,6 @@ def main() -> None:
 
 def tell_error(message: str) -> None:
     """Print an error to the terminal's error stream."""
-    from sidelight.terminal import SafeConsole
+    from sidelight.core.terminal import SafeConsole
 
     SafeConsole(stderr=True, soft_wrap=True).print("error:", message, style="bold red")

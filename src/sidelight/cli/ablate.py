@@ -25,13 +25,13 @@ def run(
 ) -> None:
     """Train and measure variants of CONFIG's scorer beside one target; a killed ablation continues."""
     quiet_libraries()
-    from sidelight.benchmark.ablation import run_ablation
-    from sidelight.benchmark.ablation_table import terminal, write_tables
-    from sidelight.benchmark.cells import FOLDER, cells_of
-    from sidelight.benchmark.preflight import check_run
-    from sidelight.config import load_config
-    from sidelight.experiment import Run
-    from sidelight.terminal import print_table
+    from sidelight.core.terminal import print_table
+    from sidelight.lab.ablation.cells import FOLDER, cells_of
+    from sidelight.lab.ablation.run import run_ablation
+    from sidelight.lab.ablation.table import terminal, write_tables
+    from sidelight.lab.config.sections import load_config
+    from sidelight.lab.evaluation.preflight import check_run
+    from sidelight.lab.runs.run import Run
 
     settings = load_config(config, set_ or [])
     folder = out or Path("runs") / settings.name

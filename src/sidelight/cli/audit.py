@@ -37,10 +37,10 @@ def run(
     quiet_libraries()
     from rich.table import Table
 
-    from sidelight.benchmark.sanity import CHECKS, run_audit
-    from sidelight.config import dump_config, parse_config
-    from sidelight.experiment import Run
-    from sidelight.terminal import print_table
+    from sidelight.core.terminal import print_table
+    from sidelight.lab.audit import CHECKS, run_audit
+    from sidelight.lab.config.sections import dump_config, parse_config
+    from sidelight.lab.runs.run import Run
 
     current = Run.open(folder)
     if set_:

@@ -30,10 +30,10 @@ def run(
     accelerate launch -m sidelight.cli benchmark CONFIG.
     """
     quiet_libraries()
-    from sidelight.benchmark.plan import load_benchmark
-    from sidelight.benchmark.publication import FIGURES
-    from sidelight.benchmark.suite import run_benchmark
-    from sidelight.processes import Share, is_main
+    from sidelight.core.processes import Share, is_main
+    from sidelight.lab.benchmark.plan import load_benchmark
+    from sidelight.lab.benchmark.suite import run_benchmark
+    from sidelight.lab.report.publication import FIGURES
 
     plan = load_benchmark(configs, set_ or [])
     found = run_benchmark(plan, out, Share.parse(shard), say)

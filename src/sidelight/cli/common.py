@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sidelight.processes import is_main
+from sidelight.core.processes import is_main
 
 #: columns of the rows that ``--json`` files hold, by command: they tell such a file from another
 ROW_COLUMNS = (
@@ -30,8 +30,8 @@ def free_for_rows(path: Path | None) -> Path | None:
     Raises:
         ForeignFileError: it is another file, a folder or a link.
     """
-    from sidelight.files import file_path
-    from sidelight.ownership import foreign, may_replace
+    from sidelight.core.files import file_path
+    from sidelight.core.ownership import foreign, may_replace
 
     if path is None or may_replace(file_path(path)) or is_rows_file(path):
         return path
@@ -96,7 +96,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from sidelight.terminal import SafeFormatter
+    from sidelight.core.terminal import SafeFormatter
 
     handler = logging.StreamHandler()
     handler.setFormatter(SafeFormatter("%(message)s"))
@@ -110,8 +110,8 @@ def quiet_libraries() -> None:
 
 def say(text: str) -> None:
     """Print to the terminal; characters that it would act on are written out."""
-    from sidelight.safe_output import for_lines
-    from sidelight.terminal import SafeConsole
+    from sidelight.core.safe_output import for_lines
+    from sidelight.core.terminal import SafeConsole
 
     SafeConsole().print(for_lines(text), soft_wrap=True)
 
@@ -120,8 +120,8 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
     """The rows of a printed table as a JSON list, where ``--json`` asked for it."""
     if path is None:
         return
-    from sidelight.files import write_json
-    from sidelight.ownership import overwriting
+    from sidelight.core.files import write_json
+    from sidelight.core.ownership import overwriting
 
     free_for_rows(path)
     with overwriting():
@@ -136,8 +136,8 @@ def evaluation_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> None:
     """The headline tables of an evaluation; ``brief``: the first setting of each data set only."""
-    from sidelight.report import terminal_tables
-    from sidelight.terminal import print_table
+    from sidelight.core.terminal import print_table
+    from sidelight.lab.report import terminal_tables
 
     tables = []
     for dataset in dict.fromkeys(r.get("dataset", "") for r in rows):

@@ -36,8 +36,8 @@ def run(
 ) -> None:
     """Train a classifier and its scorer on embedded data, explain, evaluate, report: minutes on two cores."""
     quiet_libraries()
-    from sidelight.demo import run_demo
-    from sidelight.ownership import overwriting
+    from sidelight.core.ownership import overwriting
+    from sidelight.lab.demo import run_demo
 
     with overwriting(overwrite):
         results, page = run_demo(out, set_ or [], part or [], jobs)

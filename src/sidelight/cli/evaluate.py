@@ -39,13 +39,13 @@ def run(
     Several GPUs: accelerate launch -m sidelight.cli evaluate RUN.
     """
     quiet_libraries()
-    from sidelight.benchmark.imported import with_maps
-    from sidelight.benchmark.preflight import check_run
-    from sidelight.benchmark.run import evaluate_share
-    from sidelight.config import dump_config, parse_config
+    from sidelight.core.processes import Share, wait
     from sidelight.errors import SidelightError
-    from sidelight.experiment import Run
-    from sidelight.processes import Share, wait
+    from sidelight.lab.config.sections import dump_config, parse_config
+    from sidelight.lab.evaluation.foreign_maps import with_maps
+    from sidelight.lab.evaluation.preflight import check_run
+    from sidelight.lab.evaluation.run import evaluate_share
+    from sidelight.lab.runs.run import Run
 
     share = Share.parse(shard)
     current = before = Run.open(folder)

@@ -12,7 +12,7 @@ from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
 
 if TYPE_CHECKING:
     from sidelight.explainer import Explainer
-    from sidelight.explanation import Explanation
+    from sidelight.explanations.explanation import Explanation
 
 NAME = "explain"
 #: a text that may be meant for the name of a file
@@ -110,8 +110,8 @@ def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
         ConfigError: a model is named for a run folder, which knows its own.
     """
     from sidelight.errors import ConfigError
-    from sidelight.experiment import Run
     from sidelight.explainer import Explainer
+    from sidelight.lab.runs.run import Run
 
     if not (folder / "config.yaml").is_file():
         return Explainer.from_pretrained(folder, model), None

@@ -21,11 +21,11 @@ from sidelight.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from sidelight.cli.table_lines import Tables
-    from sidelight.data.rows import Rows
     from sidelight.explainer import Explainer
-    from sidelight.explaining import Answer
-    from sidelight.explanation import Explanation
-    from sidelight.stored import StoredExplanations
+    from sidelight.explanations.blocks import Answer
+    from sidelight.explanations.explanation import Explanation
+    from sidelight.explanations.stored import StoredExplanations
+    from sidelight.rows.row import Rows
 
 #: batches a part: what a kill loses at the most
 BATCHES = 4
@@ -59,8 +59,8 @@ def explain_table(
         ConfigError: ``out`` holds the answers of another job.
         BusyFolderError: another process writes to ``out``.
     """
-    from sidelight.locks import hold
-    from sidelight.stored import StoredExplanations
+    from sidelight.core.locks import hold
+    from sidelight.explanations.stored import StoredExplanations
 
     rows = open_source(source, kind, out)
     _require_apart(source, out)
@@ -90,7 +90,7 @@ def _require_apart(source: Path, out: Path) -> None:
 
 
 def _about(explainer: Explainer, source: Path, rows: Rows, columns: Sequence[str]) -> dict[str, Any]:
-    from sidelight.weights import hash_of
+    from sidelight.targets.weights import hash_of
 
     picture = columns[0] if columns and "image" in explainer.target.modalities else "image"
     return {
@@ -107,7 +107,7 @@ def _explain_rest(
     explainer: Explainer, rows: Rows, stored: StoredExplanations, batch_size: int, strict: bool
 ) -> Tables:
     from sidelight.cli.table_lines import Tables
-    from sidelight.terminal import counting_bar
+    from sidelight.core.terminal import counting_bar
 
     tables = Tables(stored.folder)
     for number, answer in enumerate(stored):
@@ -133,7 +133,7 @@ def _told(found: Iterator[Answer], tables: Tables, first: int) -> Iterator[Answe
 
 def _answers(explainer: Explainer, rows: Rows, first: int, batch_size: int, errors: Any) -> Iterator[Answer]:
     """As ``explain_stream``; a sample that was picked out of its row goes to the model alone."""
-    from sidelight.explaining import answers, with_columns
+    from sidelight.explanations.blocks import answers, with_columns
 
     def explain(block: Sequence[Any]) -> list[Explanation]:
         samples = [row.sample if isinstance(row, Row) else row for row in block]
@@ -169,8 +169,8 @@ def _write_json(path: Path, stored: StoredExplanations) -> None:
     """All explanations as one JSON array, one in memory at a time."""
     import json
 
-    from sidelight.explanation import Explanation
-    from sidelight.files import as_utf8, replace_file
+    from sidelight.core.files import as_utf8, replace_file
+    from sidelight.explanations.explanation import Explanation
 
     with replace_file(path) as tmp, tmp.open("wb") as file:
         begin = b"["

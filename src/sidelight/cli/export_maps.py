@@ -24,10 +24,10 @@ def run(
 ) -> None:
     """Write the raw maps of a method on RUN's test split; `sidelight evaluate --maps` reads such files."""
     quiet_libraries()
-    from sidelight.benchmark.export import export_maps
-    from sidelight.experiment import Run
-    from sidelight.files import file_path
-    from sidelight.ownership import overwriting, require_free
+    from sidelight.core.files import file_path
+    from sidelight.core.ownership import overwriting, require_free
+    from sidelight.lab.evaluation.export import export_maps
+    from sidelight.lab.runs.run import Run
 
     with overwriting(overwrite):
         require_free([file_path(out)], "Choose another --out, or replace this file with --overwrite.")

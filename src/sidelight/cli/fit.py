@@ -19,9 +19,9 @@ def run(
 ) -> None:
     """Train the scorers of CONFIG beside its target; a killed run continues where it was."""
     quiet_libraries()
-    from sidelight.benchmark.preflight import check_run
-    from sidelight.config import load_config
-    from sidelight.experiment import Run
+    from sidelight.lab.config.sections import load_config
+    from sidelight.lab.evaluation.preflight import check_run
+    from sidelight.lab.runs.run import Run
 
     settings = load_config(config, set_ or [])
     folder = out or Path("runs") / settings.name

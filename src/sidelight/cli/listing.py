@@ -32,14 +32,14 @@ def known() -> list[dict[str, str]]:
 
 def entries() -> list[dict[str, str]]:
     """``{"kind", "name", "about"}`` of everything registered."""
-    from sidelight.baselines import DEFAULT_RIVALS, RIVALS
-    from sidelight.benchmark.sanity import CHECKS
-    from sidelight.data.sets import DATASETS
-    from sidelight.masking import FILLS
-    from sidelight.metrics import METRICS
-    from sidelight.metrics.protocols import PROTOCOLS
-    from sidelight.objective import CALIBRATIONS
+    from sidelight.fills.image import FILLS
+    from sidelight.lab.audit import CHECKS
+    from sidelight.lab.baselines import DEFAULT_RIVALS, RIVALS
+    from sidelight.lab.data.sets import DATASETS
+    from sidelight.lab.metrics import METRICS
+    from sidelight.lab.metrics.protocols import PROTOCOLS
     from sidelight.targets import TARGETS
+    from sidelight.training.objective import CALIBRATIONS
 
     rows = [_row("target family", n, _first_line(t)) for n, t in TARGETS.items()]
     for name, rival in RIVALS.items():

@@ -11,11 +11,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sidelight.core.safe_output import for_file_name
 from sidelight.errors import BusyFolderError, CheckpointError, InputError
-from sidelight.safe_output import for_file_name
 
 if TYPE_CHECKING:
-    from sidelight.explanation import Explanation
+    from sidelight.explanations.explanation import Explanation
 
 #: how long a process waits for another one that writes to the same folder
 PATIENCE_SECONDS = 60.0
@@ -31,7 +31,7 @@ _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 def saved(explanation: Explanation, out: Path, wanted: str) -> tuple[Path, Path, Path]:
     """Write ``explanation`` as a picture, as data and as a page, under a name that is free (:func:`free_stem`)."""
-    from sidelight.saving import write
+    from sidelight.explanations.saving import write
 
     _require_folder(out)
     with _in_turn(out):  # another process must not choose the same name
@@ -43,7 +43,7 @@ def saved(explanation: Explanation, out: Path, wanted: str) -> tuple[Path, Path,
 @contextmanager
 def _in_turn(out: Path) -> Iterator[None]:
     """Within the block no other process writes to ``out``; one that does is waited for."""
-    from sidelight.locks import hold
+    from sidelight.core.locks import hold
 
     ends = time.monotonic() + PATIENCE_SECONDS
     with ExitStack() as stack:
@@ -91,7 +91,7 @@ def free_stem(out: Path, wanted: str, origin: list[Any]) -> Path:
 
 def _is_of(files: list[Path], origin: list[Any]) -> bool:
     """Whether ``files`` are an explanation of the same input by the same scorer, and none of them is the input."""
-    from sidelight.ownership import may_replace
+    from sidelight.core.ownership import may_replace
 
     if any(_same(file, part) for file in files for part in origin[0] or []):
         return False

@@ -10,9 +10,9 @@ NAME = "report"
 def run(folder: RunArgument, overwrite: OverwriteOption = False) -> None:
     """Write RUN/report.html from the stored results (after `sidelight evaluate`)."""
     quiet_libraries()
-    from sidelight.benchmark.page import report_runs
-    from sidelight.experiment import Run
-    from sidelight.ownership import overwriting
+    from sidelight.core.ownership import overwriting
+    from sidelight.lab.report.page import report_runs
+    from sidelight.lab.runs.run import Run
 
     current = Run.open(folder)
     with overwriting(overwrite):

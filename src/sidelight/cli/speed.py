@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sidelight.benchmark.speed import BreakEven, SpeedRow
+    from sidelight.lab.speed.measure import BreakEven, SpeedRow
 
 NAME = "speed"
 #: timed if nothing is named
@@ -48,10 +48,10 @@ def run(
     quiet_libraries()
     import torch
 
-    from sidelight.baselines import DEFAULT_RIVALS, make_rival
-    from sidelight.benchmark.models import speed_subject, training_seconds
-    from sidelight.benchmark.run import supports
-    from sidelight.benchmark.speed import measure_speed
+    from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
+    from sidelight.lab.evaluation.run import supports
+    from sidelight.lab.speed.measure import measure_speed
+    from sidelight.lab.speed.subjects import speed_subject, training_seconds
 
     if threads:
         torch.set_num_threads(threads)
@@ -90,7 +90,7 @@ def chosen(folder: str | None, model: str | None) -> str:
 
 def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -> None:
     """The table, on the terminal and in a file; with ``training`` seconds also when they have paid for themselves."""
-    from sidelight.benchmark.speed import break_even
+    from sidelight.lab.speed.measure import break_even
 
     paid = {} if training is None else {(b.method, b.batch): b for b in break_even(rows, training)}
     _print_table(rows, paid)
@@ -106,7 +106,7 @@ def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -
 def _print_table(rows: Sequence[SpeedRow], paid: Mapping[tuple[str, int], BreakEven]) -> None:
     from rich.table import Table
 
-    from sidelight.terminal import print_table
+    from sidelight.core.terminal import print_table
 
     headings = ["method", "batch", "classify ms", "explain ms", "explain ÷ classify", "peak MB"]
     table = Table(*headings, *(["paid for after"] if paid else []))

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidelight.explaining import ExplainFailure
-from sidelight.safe_output import for_csv
-from sidelight.stored import score_type
+from sidelight.core.safe_output import for_csv
+from sidelight.explanations.blocks import ExplainFailure
+from sidelight.explanations.stored import score_type
 
 if TYPE_CHECKING:
-    from sidelight.explaining import Answer
+    from sidelight.explanations.blocks import Answer
 
 #: words of a text that the table names
 TOP_WORDS = 5
@@ -88,7 +88,7 @@ def _clashing(lines: Iterable[Line]) -> set[str]:
 
 
 def _write(path: Path, lines: Sequence[Line], heading: Sequence[str]) -> None:
-    from sidelight.files import replace_file
+    from sidelight.core.files import replace_file
 
     clashing = _clashing(lines)
     joined = [line.joined(clashing) for line in lines]

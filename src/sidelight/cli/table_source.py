@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidelight.data.rows import Rows
-from sidelight.data.table_files import FILE_COLUMN, TABLES, beside, found_beside, suffix, tables_and_pictures
+from sidelight.core.registry import nearest
 from sidelight.errors import InputError, first_line
-from sidelight.registry import nearest
+from sidelight.rows.row import Rows
+from sidelight.rows.table_files import FILE_COLUMN, TABLES, beside, found_beside, suffix, tables_and_pictures
 
 if TYPE_CHECKING:
     from sidelight.explainer import Explainer
@@ -45,7 +45,7 @@ def open_source(source: Path, kind: str, out: Path) -> Rows:
 
 
 def _folder(source: Path, out: Path) -> Rows:
-    from sidelight.data.sources import rows_of
+    from sidelight.rows.sources import rows_of
 
     if any((source / name).is_file() for name in _DATA_SETS):
         return rows_of(source, "the folder")
@@ -59,7 +59,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _csv(source: Path) -> Rows:
-    from sidelight.data.sources import rows_of
+    from sidelight.rows.sources import rows_of
 
     read = TABLES[".tsv" if suffix(str(source)) == ".tsv" else ".csv"]
     try:
@@ -117,7 +117,7 @@ class _JsonLines(Sequence[Any]):
 
 
 def _jsonl(source: Path) -> Rows:
-    from sidelight.data.table_files import read_text
+    from sidelight.rows.table_files import read_text
 
     try:
         lines = [line for line in read_text(source).split("\n") if line.strip()]
@@ -127,7 +127,7 @@ def _jsonl(source: Path) -> Rows:
 
 
 def _parquet(source: Path) -> Rows:
-    from sidelight.data.sources import rows_of
+    from sidelight.rows.sources import rows_of
 
     try:
         found = TABLES[".parquet"](source)
@@ -230,7 +230,7 @@ def content_of(source: Path, rows: Rows, column: str) -> dict[str, Any]:
     Args:
         column: that names pictures.
     """
-    from sidelight.ownership import feed_file
+    from sidelight.core.ownership import feed_file
 
     digest = hashlib.blake2b(digest_size=16)
     if source.is_file():

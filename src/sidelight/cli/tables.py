@@ -37,8 +37,8 @@ def run(
 ) -> None:
     """Tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs; runs no model."""
     quiet_libraries()
-    from sidelight.benchmark.publication import FIGURES, write_publication
-    from sidelight.ownership import overwriting
+    from sidelight.core.ownership import overwriting
+    from sidelight.lab.report.publication import FIGURES, write_publication
 
     with overwriting(overwrite):
         found = write_publication(

@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from sidelight.core.field_checks import Flag, Options, check_fields, check_values
+from sidelight.core.finite import require_finite_scores
+from sidelight.core.registry import Registry, nearest
+from sidelight.core.types import Encoding, TargetSpec
 from sidelight.errors import ConfigError, InputError
-from sidelight.field_checks import Flag, Options, check_fields, check_values
-from sidelight.finite import require_finite_scores
-from sidelight.registry import Registry, nearest
 from sidelight.scorers.head import ScoreHead
-from sidelight.types import Encoding, TargetSpec
 
 #: ``(states, feature_shape, options, cond_dim) -> decoder``; a decoder is called as
 #: ``decoder(encoding, modality_name) -> raw`` of the scores' shape.

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sidelight.core.field_checks import Size, Sizes
+from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError
-from sidelight.field_checks import Size, Sizes
 from sidelight.scorers.base import DECODERS
-from sidelight.types import Encoding, StateSpec
 
 #: longer side in pixels up to which the decoder works at full resolution by default
 FULL_RESOLUTION_UP_TO = 96

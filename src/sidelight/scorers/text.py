@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from sidelight.core.field_checks import Layers, Share, Size
+from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError, InputError
-from sidelight.field_checks import Layers, Share, Size
 from sidelight.scorers.base import DECODERS
-from sidelight.types import Encoding, StateSpec
 
 
 class TextDecoder(nn.Module):

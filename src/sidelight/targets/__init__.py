@@ -8,20 +8,20 @@ from typing import Any
 
 from torch import nn
 
+from sidelight.core.guard import public
+from sidelight.core.registry import Registry
 from sidelight.errors import ConfigError, UnsupportedTargetError
-from sidelight.guard import public
-from sidelight.registry import Registry
+from sidelight.inputs.pairs import ImageTextProcessor
+from sidelight.lab.data.tokenizers import is_tokenizer
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.opening import open_model
 from sidelight.targets.options import checked_names, checked_options
 from sidelight.targets.pair_readers import reads_pairs
-from sidelight.targets.pairs import ImageTextProcessor
 from sidelight.targets.text import TextTarget
+from sidelight.targets.weights import fingerprint
 from sidelight.targets.wrappers import plain_model
-from sidelight.text.tokenizers import is_tokenizer
-from sidelight.weights import fingerprint
 
 #: Target families by modality name; adding a family is one file and one line here.
 TARGETS: Registry[type[TargetModel]] = Registry("target family")
@@ -57,7 +57,7 @@ def as_target(
         processor: what turns raw samples into the model's inputs.
         family: a name in :data:`TARGETS`; default: told by what the model reads.
         options: of the family, e.g. ``layers=[...]``, and ``class_names=[...]`` for a model that names none. ``output``
-            says what the model's output means (:mod:`sidelight.verdict`).
+            says what the model's output means (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: ``model`` is no ``nn.Module``, or not a classifier sidelight can read.

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sidelight.core.types import Scores
 from sidelight.errors import UnsupportedTargetError
-from sidelight.types import Scores
-from sidelight.verdict import Verdict
+from sidelight.targets.verdict import Verdict
 
 _ADVICE = "Leave 'attention_rollout' out of the rivals of this target."
 

@@ -16,16 +16,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from sidelight.core.finite import require_finite_logits
+from sidelight.core.modality import Modality
+from sidelight.core.types import Encoding, Features, Inputs, Scores, TargetSpec
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
-from sidelight.finite import require_finite_logits
-from sidelight.masking import FillContext, apply_mask, fill_values, pair_fills
-from sidelight.modality import Modality
+from sidelight.fills.image import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
+from sidelight.targets.verdict import Verdict
+from sidelight.targets.weights import fingerprint, shapes_hash
 from sidelight.targets.wrappers import precision_of, uncompiled
-from sidelight.types import Encoding, Features, Inputs, Scores, TargetSpec
-from sidelight.verdict import Verdict
-from sidelight.weights import fingerprint, shapes_hash
 
 
 class TargetModel(ABC):
@@ -185,7 +185,7 @@ class TargetModel(ABC):
 
     @classmethod
     def new_processor(cls, section: Any) -> Any:
-        """The preprocessing that a :class:`sidelight.config.TargetSection` asks for.
+        """The preprocessing that a :class:`sidelight.lab.config.sections.TargetSection` asks for.
 
         Raises:
             ConfigError: it asks for some that is not there, or for none where the family needs it.
@@ -270,8 +270,8 @@ class TargetModel(ABC):
 
         Args:
             inputs: the model's inputs.
-            fill: a name in :data:`sidelight.masking.FILLS` (for several modalities see
-                :func:`sidelight.masking.pair_fills`).
+            fill: a name in :data:`sidelight.fills.image.FILLS` (for several modalities see
+                :func:`sidelight.fills.image.pair_fills`).
             seeds: one integer per sample; the same seed gives the same values.
             features: :meth:`features` of ``inputs`` if computed already.
         """

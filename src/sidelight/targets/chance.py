@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sidelight.core.types import Inputs
 from sidelight.targets.base import TargetModel
-from sidelight.types import Inputs
 
 #: rows that are asked about, and how few say nothing
 SOME, FEW = 256, 16

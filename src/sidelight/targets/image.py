@@ -12,24 +12,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sidelight.data.images import PictureTransform, as_transform, transform_from_dict
-from sidelight.data.processors import stretched
+from sidelight.core.files import find_pretrained, read_json, write_json
+from sidelight.core.modality import IMAGE, Modality
+from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, UnsupportedTargetError
-from sidelight.files import find_pretrained, read_json, write_json
-from sidelight.masking import FillContext
-from sidelight.modality import IMAGE, Modality
-from sidelight.outputs import named_outputs
+from sidelight.fills.image import FillContext
+from sidelight.inputs.images import PictureTransform, as_transform, transform_from_dict
+from sidelight.inputs.pixels import blamed, picture_batch, require_range
+from sidelight.inputs.processors import stretched
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite, require_plain
 from sidelight.targets.image_models import check_takes_pixels
 from sidelight.targets.layouts import lay_out, tensor_of
-from sidelight.targets.pixels import blamed, picture_batch, require_range
+from sidelight.targets.outputs import named_outputs
 from sidelight.targets.probing import States
 from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
+from sidelight.targets.verdict import Verdict
 from sidelight.targets.wrappers import float_type, plain_model
-from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
-from sidelight.verdict import Verdict
 
 #: how an :class:`ImageTransform` is kept beside a saved model
 TRANSFORM_FILE = "sidelight_transform.json"
@@ -55,7 +55,7 @@ class ImageTarget(TargetModel):
         layouts: how the states lie, e.g. ``"BHWC"`` where channels come last, one for all states or one for each
             (:data:`sidelight.targets.layouts.LAYOUTS`); default: found out at the first pass. Where ``states`` are
             given without layouts, maps are taken for ``"BCHW"`` and tokens for ``"BNC"``.
-        output: what the model's output means (:mod:`sidelight.verdict`).
+        output: what the model's output means (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.

@@ -12,22 +12,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sidelight.core.modality import IMAGE, TEXT, Modality
+from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 from sidelight.errors import ConfigError, InputError, InputTypeError, UnsupportedTargetError
-from sidelight.fills_text import Dropped
-from sidelight.masking import pair_fills
-from sidelight.modality import IMAGE, TEXT, Modality
-from sidelight.outputs import named_outputs
+from sidelight.fills.image import pair_fills
+from sidelight.fills.text import Dropped
+from sidelight.inputs.pair_inputs import ENCODED, PIXELS, check_kinds, image_inputs, text_inputs, tokens_mean
+from sidelight.inputs.pairs import ImageTextProcessor, Pair, is_pair, read_pairs
+from sidelight.inputs.pixels import stacked
 from sidelight.targets.base import TargetModel, head_options
+from sidelight.targets.embedding import replaced_output
 from sidelight.targets.image import ImageTarget
-from sidelight.targets.pair_inputs import ENCODED, PIXELS, check_kinds, image_inputs, text_inputs, tokens_mean
+from sidelight.targets.outputs import named_outputs
 from sidelight.targets.pair_readers import WORDS, PairPass, open_reader
-from sidelight.targets.pairs import ImageTextProcessor, Pair, is_pair, read_pairs
-from sidelight.targets.pixels import stacked
 from sidelight.targets.text import TextTarget
+from sidelight.targets.verdict import Verdict
 from sidelight.targets.wrappers import float_type, plain_model
-from sidelight.text.embedding import replaced_output
-from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
-from sidelight.verdict import Verdict
 
 #: classes of a model that gives one similarity a pair
 MATCHING = ("no match", "match")
@@ -58,7 +58,7 @@ class ImageTextTarget(TargetModel):
             (``docs/results.md``): it helps words a little; pictures taught by coalitions choose better without.
         candidates: texts that every sample's own text competes with.
         threshold: similarity at which match and no match are equally probable.
-        output: what the model's output means (:mod:`sidelight.verdict`).
+        output: what the model's output means (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: sidelight does not know how to read this model.
@@ -413,7 +413,7 @@ class ImageTextTarget(TargetModel):
     def fill_values(
         self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
     ) -> dict[str, Tensor]:
-        """Values of the fill that ``fill`` means for each modality (:func:`sidelight.masking.pair_fills`)."""
+        """Values of the fill that ``fill`` means for each modality (:func:`sidelight.fills.image.pair_fills`)."""
         chosen = pair_fills(fill, self.modalities)
         return {
             **self.image.fill_values(inputs, chosen["image"], seeds, features),

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from sidelight.core.registry import nearest
+from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError
-from sidelight.registry import nearest
-from sidelight.safe_output import short
 from sidelight.targets.base import TargetModel
 
 #: arguments of a family that are no options

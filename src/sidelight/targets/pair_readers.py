@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sidelight.core.registry import Registry
+from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
-from sidelight.registry import Registry
-from sidelight.types import Inputs
 
 #: what every reader passes on of a text, where the model takes it
 WORDS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")

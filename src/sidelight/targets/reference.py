@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sidelight.data.images import ImageTransform, ProcessorTransform, read_picture
+from sidelight.core.types import Inputs
+from sidelight.inputs.images import ImageTransform, ProcessorTransform, read_picture
+from sidelight.inputs.samples import encodable, read_texts
+from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.text import NOT_FOR_THE_MODEL, TextTarget
 from sidelight.targets.wrappers import arguments_of, float_type
-from sidelight.text.samples import encodable, read_texts
-from sidelight.text.tokenizer_state import lent_tokenizer
-from sidelight.types import Inputs
 
 
 def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor | None:

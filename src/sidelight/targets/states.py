@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sidelight.core.module_names import named_parts
+from sidelight.core.registry import nearest
 from sidelight.errors import UnsupportedTargetError
-from sidelight.module_names import named_parts
-from sidelight.registry import nearest
 
 #: class, distillation and register tokens together are never more than this
 MAX_EXTRA_TOKENS = 17

@@ -11,14 +11,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sidelight.core.modality import TEXT, Modality
+from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
-from sidelight.fills_text import TokenContext, split_drop
-from sidelight.masking import FillContext, fill_values
-from sidelight.modality import TEXT, Modality
-from sidelight.outputs import named_outputs
+from sidelight.fills.image import FillContext, fill_values
+from sidelight.fills.text import TokenContext, split_drop
+from sidelight.inputs.kept_tokenizer import KEPT, tokenizer_hash, tokenizer_settings
+from sidelight.inputs.samples import read_texts
+from sidelight.inputs.tokenizing import Tokenizing
+from sidelight.inputs.view import TextView
+from sidelight.lab.data.tokenizers import load_tokenizer, open_tokenizer
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options
+from sidelight.targets.embedding import (
+    input_embedding,
+    padding_side,
+    position_limit,
+    positions_from_ids,
+    replaced_output,
+)
 from sidelight.targets.opening import known_place
+from sidelight.targets.outputs import named_outputs
 from sidelight.targets.signatures import (
     IDS,
     MASK,
@@ -27,23 +40,10 @@ from sidelight.targets.signatures import (
     require_states,
     taken_arguments,
 )
+from sidelight.targets.text_checks import check_features, check_ids, check_padding, check_shapes
+from sidelight.targets.verdict import Verdict
+from sidelight.targets.vocabulary import Vocabulary
 from sidelight.targets.wrappers import arguments_of, plain_model
-from sidelight.text.checks import check_features, check_ids, check_padding, check_shapes
-from sidelight.text.embedding import (
-    input_embedding,
-    padding_side,
-    position_limit,
-    positions_from_ids,
-    replaced_output,
-)
-from sidelight.text.kept_tokenizer import KEPT, tokenizer_hash, tokenizer_settings
-from sidelight.text.samples import read_texts
-from sidelight.text.tokenizers import load_tokenizer, open_tokenizer
-from sidelight.text.tokenizing import Tokenizing
-from sidelight.text.view import TextView
-from sidelight.text.vocabulary import Vocabulary
-from sidelight.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
-from sidelight.verdict import Verdict
 
 NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask"}
 
@@ -61,7 +61,7 @@ class TextTarget(TargetModel):
             (0: embeddings, -1: last layer); ``[-1]`` by default.
         max_length: texts are cut to so many tokens; by default what model and tokenizer can take.
         columns: text column(s) of mapping samples, where their names are not the usual ones.
-        output: what the model's output means (:mod:`sidelight.verdict`).
+        output: what the model's output means (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: the model has no word embeddings, or is an encoder-decoder.

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sidelight.data.collate import Collator
-from sidelight.data.labels import is_multi_hot
+from sidelight.core.types import Inputs
 from sidelight.errors import NotFiniteError, UnsupportedTargetError
-from sidelight.outputs import is_hugging_face
+from sidelight.inputs.collate import Collator
+from sidelight.rows.labels import is_multi_hot
 from sidelight.targets.base import TargetModel
-from sidelight.types import Inputs
-from sidelight.verdict import independent_labels
+from sidelight.targets.outputs import is_hugging_face
+from sidelight.targets.verdict import independent_labels
 
 #: rows that are looked at before a training
 COUNT = 16

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
-from sidelight.registry import Registry
+from sidelight.core.registry import Registry
 
 
 class Renderer(ABC):

@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+from sidelight.core.ownership import HTML_MARK
 from sidelight.errors import InputError
-from sidelight.ownership import HTML_MARK
-from sidelight.text.display import visible
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.figure import ShownFigure
+from sidelight.viz.safe_text import visible
 
 if TYPE_CHECKING:
-    from sidelight.explanation import Explanation
+    from sidelight.explanations.explanation import Explanation
 
 
 def plot_panel(explanation: Explanation, ax: Axes, style: str | None = None) -> Figure:

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sidelight.files import file_path, replace_file
-from sidelight.ownership import MARK, require_free
+from sidelight.core.files import file_path, replace_file
+from sidelight.core.ownership import MARK, require_free
 from sidelight.viz import style
 
 

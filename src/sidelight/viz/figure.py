@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from sidelight.ownership import MARK
-from sidelight.quiet import ignored_warnings
+from sidelight.core.ownership import MARK
+from sidelight.core.quiet import ignored_warnings
 
 #: what matplotlib says of glyphs that the font lacks; they are drawn as boxes
 MISSING_GLYPHS = (r"Glyph ", r"Matplotlib currently does not support")

@@ -21,13 +21,13 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 
+from sidelight.core.quiet import ignored_warnings
 from sidelight.errors import InputError
-from sidelight.quiet import ignored_warnings
-from sidelight.text.display import visible
-from sidelight.text.highlight import EVIDENCE, HIGHLIGHT, to_html
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, Renderer
 from sidelight.viz.figure import MISSING_GLYPHS
+from sidelight.viz.highlight import EVIDENCE, HIGHLIGHT, to_html
+from sidelight.viz.safe_text import visible
 
 #: inches of the full view and of a grid cell
 WIDTH, CELL_WIDTH = 6.4, 2.6

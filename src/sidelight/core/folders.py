@@ -1,0 +1,189 @@
+"""Whole folders written at once, beside or among what somebody else keeps there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sidelight.core.ownership import (
+    MANIFEST,
+    adopt,
+    files_below,
+    foreign,
+    foreign_entries,
+    is_manifest,
+    may_replace,
+)
+from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
+
+#: what an earlier version wrote into ``metrics.json`` beside a classifier
+_OLD_METRICS = {"accuracy", "loss", "train_runtime"}
+
+
+@contextmanager
+def replace_folder(
+    path: str | os.PathLike[str], *, last: Sequence[str] = (), listed: bool = True, advice: str = ""
+) -> Iterator[Path]:
+    """Yield a temporary folder whose files are at ``path`` when the block succeeds.
+
+    A folder that is missing, empty or wholly ours is replaced at once. Where others keep files in it, ours are added one
+    by one and theirs stay. A kill between the two renames of a replacement leaves the old content in
+    ``.<name>.<random>.old``, from which :func:`recover_folder` restores it.
+
+    Args:
+        path: the folder.
+        last: names that are added after all others, so that they tell whether the rest is there.
+        listed: whether the folder gets a manifest. Without one, each of its files must bear a mark.
+        advice: how to go on where a file of somebody else has the name of one of ours.
+
+    Raises:
+        CheckpointError: something could not be written; what stood at ``path`` is untouched.
+        ForeignFileError: ``path`` is a file or a link, or a file in it has the name of one of ours.
+    """
+    final = folder_path(path)
+    require_folder_place(final)
+    tmp = _temporary(final)
+    try:
+        tmp.mkdir(parents=True)
+        yield tmp
+        if listed:
+            adopt(tmp, list(files_below(tmp)))
+        require_folder_place(final)
+        _put_in_place(tmp, final, last, advice)
+    except SidelightError:
+        raise
+    except OSError as error:
+        raise CheckpointError(
+            f"could not write {final}: {error}. What was there before is untouched; "
+            "free some space or choose another folder."
+        ) from error
+    finally:
+        with suppress(OSError, SidelightError):
+            recover_folder(final)
+        shutil.rmtree(tmp, ignore_errors=True)
+
+
+def folder_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` as a :class:`Path`; raises :class:`CheckpointError` where it names no folder."""
+    text = os.fspath(path)
+    if not text.strip() or "\0" in text:
+        raise CheckpointError(f"{text!r} names no folder: give one to write to, e.g. 'results/scorer'.")
+    found = Path(text)
+    # "." and "/" have no name to build others from
+    return found if found.name not in ("", "..") else Path(os.path.abspath(found))
+
+
+def require_folder_place(folder: Path, advice: str = "") -> None:
+    """Raise :class:`ForeignFileError` where ``folder`` is a file or a link, or lies below a file."""
+    if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
+        raise foreign(folder, advice or "Choose another folder.")
+    for above in folder.parents:
+        if above.is_dir():
+            return
+        if os.path.lexists(above):
+            raise ForeignFileError(f"could not write {folder}: {above} is a file. Choose another folder.")
+
+
+def _temporary(final: Path) -> Path:
+    """Beside ``final``, so that a rename takes it there; within, where only ``final`` is of its disk or writable."""
+    name = f".{final.name}.{uuid.uuid4().hex[:8]}.tmp"
+    apart = final.is_dir() and (
+        not os.access(final.parent, os.W_OK) or os.stat(final).st_dev != os.stat(final.parent).st_dev
+    )
+    return final / name if apart or not final.name else final.with_name(name)
+
+
+def _put_in_place(tmp: Path, final: Path, last: Sequence[str], advice: str) -> None:
+    if not final.exists():
+        os.replace(tmp, final)
+    elif tmp.parent == final or foreign_entries(final):
+        _merge(tmp, final, last, advice)
+    else:
+        _swap(tmp, final)
+
+
+def _swap(tmp: Path, final: Path) -> None:
+    old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
+    os.replace(final, old)
+    os.replace(tmp, final)
+    if not foreign_entries(old, final):  # somebody may have put a file there meanwhile
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _merge(tmp: Path, final: Path, last: Sequence[str], advice: str) -> None:
+    names = sorted((p.name for p in tmp.iterdir()), key=lambda n: (n in last, n))
+    for name in names:
+        place = final / name
+        free = not foreign_entries(place) if place.is_dir() and (tmp / name).is_dir() else may_replace(place)
+        if not free and not is_manifest(place):
+            raise foreign(place, advice)
+    for name in names:
+        place = final / name
+        if name == MANIFEST and is_manifest(place):
+            with place.open("ab") as handle:
+                handle.write(b"\n" + (tmp / name).read_bytes())
+        elif place.is_dir():
+            _swap(tmp / name, place)
+        else:
+            os.replace(tmp / name, place)
+
+
+def recover_folder(path: str | os.PathLike[str]) -> None:
+    """Put back what a kill between two renames left without its name, where it is ours and nothing is at ``path``.
+
+    Raises:
+        CheckpointError: the disk refused.
+    """
+    final = folder_path(path)
+    if os.path.lexists(final) or not final.parent.is_dir():
+        return
+    try:
+        for old in _left_behind(final):
+            os.replace(old, final)
+            return
+        _recover_from_earlier_version(final)
+    except OSError as error:
+        raise CheckpointError(f"could not restore {final} after a kill: {error}.") from error
+
+
+def _left_behind(final: Path) -> list[Path]:
+    """Folders of ours that a kill left, the newest first."""
+    pattern = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{8}}\.old")
+    found = [
+        p for p in final.parent.iterdir() if pattern.fullmatch(p.name) and p.is_dir() and not p.is_symlink()
+    ]
+    return [p for p in sorted(found, key=lambda p: -p.stat().st_mtime) if not foreign_entries(p, final)]
+
+
+def _recover_from_earlier_version(final: Path) -> None:
+    """Earlier versions left ``<name>.old``. It may be somebody's copy as well, so it stays where it is."""
+    old = final.with_name(final.name + ".old")
+    if old.is_symlink() or not old.is_dir() or not (is_scorer_folder(old) or is_target_folder(old)):
+        return
+    tmp = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        shutil.copytree(old, tmp)
+        os.replace(tmp, final)
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+
+
+def is_scorer_folder(folder: Path) -> bool:
+    """Whether ``folder`` holds a saved scorer and nothing else."""
+    names = {p.name for p in folder.iterdir()} - {"processor.json"}
+    return names == {"config.json", "scorer.safetensors"} and not foreign_entries(folder)
+
+
+def is_target_folder(folder: Path) -> bool:
+    """Whether ``folder`` holds a classifier that a run trained or converted, told by its ``metrics.json``."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(metrics, dict) and set(metrics) <= _OLD_METRICS and (folder / "config.json").is_file()

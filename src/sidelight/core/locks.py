@@ -1,0 +1,132 @@
+"""One process at a time works in a folder.
+
+The lock is the operating system's (``filelock``), so it ends with the process that holds it, however that ends: a
+lock file that is left behind holds nobody up, and a process number that was given to another process means nothing. A
+small file beside it names the holder, for the message only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sidelight.core.ownership import MANIFEST, reason
+from sidelight.core.processes import in_main
+from sidelight.errors import BusyFolderError, CheckpointError
+
+log = logging.getLogger(__name__)
+
+#: how long a holder may take to end, where it was just about to
+PATIENCE_SECONDS = 0.2
+
+
+@dataclass
+class _Hold:
+    lock: Any
+    thread: int
+    depth: int
+
+
+_holds: dict[str, _Hold] = {}
+_guard = threading.Lock()
+
+
+@contextmanager
+def hold(folder: Path, purpose: str, share: str = "") -> Iterator[None]:
+    """Within the block no other process or thread works in ``folder``. The holder may enter again.
+
+    Of several processes of one launcher the main one holds the folder for all.
+
+    Args:
+        folder: made where it is missing.
+        purpose: what is done, for the message that others get.
+        share: of a job that several machines divide, this one's name. Each share has a lock of its own.
+
+    Raises:
+        BusyFolderError: somebody else works there.
+        CheckpointError: the folder cannot be written.
+    """
+    key = os.path.realpath(folder) + f"|{share}"
+    in_main(lambda: _enter(key, Path(folder), purpose, share))
+    try:
+        yield
+    finally:
+        _leave(key)
+
+
+def _enter(key: str, folder: Path, purpose: str, share: str) -> None:
+    me = threading.get_ident()
+    with _guard:
+        held = _holds.get(key)
+        if held is None:
+            _holds[key] = _Hold(_acquire(folder, purpose, share), me, 1)
+            return
+        if held.thread != me:
+            raise BusyFolderError(
+                f"{folder} is in use by another thread of this process. Wait until it ends, or choose another folder."
+            )
+        held.depth += 1
+
+
+def _leave(key: str) -> None:
+    with _guard:
+        held = _holds.get(key)
+        if held is None:  # not the main process
+            return
+        held.depth -= 1
+        if held.depth:
+            return
+        del _holds[key]
+        for file in (_holder_file(Path(held.lock.lock_file)), Path(held.lock.lock_file)):
+            with suppress(OSError):  # while it is held, so that nobody takes a file that is about to go
+                file.unlink(missing_ok=True)
+        held.lock.release()
+
+
+def _acquire(folder: Path, purpose: str, share: str) -> Any:
+    from filelock import FileLock, Timeout
+
+    path = folder / (f"{MANIFEST}-{share}.lock" if share else f"{MANIFEST}.lock")
+    lock = FileLock(str(path), timeout=PATIENCE_SECONDS, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(poll_interval=0.05)
+    except Timeout as error:
+        raise BusyFolderError(
+            f"{folder} is in use{_holder(path)}. Wait until it ends, or choose another folder."
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"cannot work in {folder}: {reason(error)}") from error
+    about = {
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "purpose": purpose,
+    }
+    with suppress(OSError):  # it is for messages only
+        _holder_file(path).write_text(json.dumps(about), encoding="utf-8")
+    return lock
+
+
+def _holder_file(lock: Path) -> Path:
+    return lock.with_name(lock.name + ".json")
+
+
+def _holder(lock: Path) -> str:
+    """Who holds ``lock``, as words."""
+    try:
+        about = json.loads(_holder_file(lock).read_text(encoding="utf-8"))
+        return (
+            f": {about['purpose']} of process {about['process']} on {about['host']}, since {about['started']}"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return " by another process"

@@ -1,0 +1,118 @@
+"""What is printed: harmless whatever it holds, as wide as the terminal, and without warnings in a notebook."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.segment import Segment
+from rich.table import Column, Table
+from rich.text import Text
+
+from sidelight.core.safe_output import for_lines, for_terminal
+
+T = TypeVar("T")
+
+
+class SafeConsole(Console):
+    """A console that writes out what a terminal would act on, and takes brackets in texts for brackets.
+
+    In a notebook without ipywidgets it prints plain text. Rich would warn at each step of a bar there.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        plain = {} if importlib.util.find_spec("ipywidgets") else {"force_jupyter": False}
+        super().__init__(**{**plain, "markup": False, "emoji": False, "highlight": False, **options})
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(for_lines(text), **options)  # before it is measured
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            own = segment.control or segment.text.isprintable()
+            yield segment if own else Segment(for_lines(segment.text), segment.style)
+
+
+class SafeFormatter(logging.Formatter):
+    """Log messages as :class:`SafeConsole` prints them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return for_lines(super().format(record))
+
+
+class Words(TextColumn):
+    """A column of a bar, made harmless before it is measured; brackets in it are brackets."""
+
+    def __init__(self, words: str = "{task.description}") -> None:
+        super().__init__(words, markup=False)
+
+    def render(self, task: Task) -> Text:
+        return Text(for_terminal(self.text_format.format(task=task)))
+
+
+def counting_bar(**options: Any) -> Progress:
+    """A bar that counts, for a ``with`` block; ``options`` as of ``rich.progress.Progress``."""
+    columns = (Words(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, **{"console": SafeConsole(), **options})
+
+
+def track(items: Iterable[T], what: str, total: float | None = None, disable: bool = False) -> Iterator[T]:
+    """``items`` with a bar that says ``what`` is done to them."""
+    columns = (Words(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=SafeConsole(), disable=disable) as bar:
+        yield from bar.track(items, total=total, description=what)
+
+
+def print_table(table: Table) -> None:
+    """Print ``table``; one that is wider than the terminal comes in several, each with the first column."""
+    console = SafeConsole()
+    for part in fitting(table, console):
+        console.print(part)
+
+
+def fitting(table: Table, console: Console) -> list[Table]:
+    """``table``, or tables of some of its columns each that are no wider than ``console``, the first column in all."""
+    if len(table.columns) < 3 or _width(table, console) <= console.width:
+        return [table]
+    first, *others = table.columns
+    parts: list[list[Column]] = [[]]
+    for column in others:
+        wider = _of_columns(table, [first, *parts[-1], column])
+        if parts[-1] and _width(wider, console) > console.width:
+            parts.append([])
+        parts[-1].append(column)
+    found = [_of_columns(table, [first, *part]) for part in parts]
+    for later in found[1:]:
+        later.title = None
+    for earlier in found[:-1]:
+        earlier.caption = None
+    return found
+
+
+def _of_columns(table: Table, columns: list[Column]) -> Table:
+    part = copy.copy(table)
+    part.columns = [replace(column, _index=i) for i, column in enumerate(columns)]
+    for own, column in zip(part.columns, columns, strict=True):
+        own._cells = column._cells
+    return part
+
+
+def _width(table: Table, console: Console) -> int:
+    # without the title, which may be longer than the columns and is broken into lines
+    bare = copy.copy(table)
+    bare.title, bare.caption, bare.min_width = None, None, None
+    return console.measure(bare, options=console.options.update(width=10_000)).maximum

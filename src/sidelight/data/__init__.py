@@ -1,1 +1,0 @@
-"""Data sets by name, image loading, and the embedded sets with known truth."""

@@ -1,0 +1,1 @@
+"""What an explanation holds, how it is saved, and how many are made and read."""

@@ -1,0 +1,229 @@
+"""Many rows to one answer each, in blocks: a row that cannot be explained never costs the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from sidelight.core.guard import is_out_of_memory
+from sidelight.errors import (
+    ConfigError,
+    InputError,
+    InputTypeError,
+    NotFiniteError,
+    SidelightError,
+    TargetMismatchError,
+)
+from sidelight.explanations.explanation import Explanation
+from sidelight.inputs.collate import alone
+from sidelight.rows.row import Rows
+from sidelight.rows.sources import Stream
+
+#: what happens to a row that cannot be explained
+Errors = Literal["raise", "skip"]
+#: longest text of a user's column that is kept with an answer
+LONGEST_CELL = 10_000
+
+
+@dataclass(frozen=True)
+class ExplainFailure:
+    """Stands where the explanation of a row would stand, if the row could not be explained. It counts as false.
+
+    Attributes:
+        row: number of the row in the data, from 0.
+        reason: what is wrong with it, in one sentence or two.
+        columns: the row's own values, as in ``Explanation.meta["columns"]``.
+    """
+
+    row: int
+    reason: str
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return False
+
+
+Answer = Explanation | ExplainFailure
+#: explains some rows of one block together
+ExplainBlock = Callable[[Sequence[Any]], list[Explanation]]
+
+
+def require_errors(errors: Any) -> Errors:
+    """``errors`` if it is "raise" or "skip"; raises :class:`ConfigError` otherwise."""
+    if errors not in ("raise", "skip"):
+        raise ConfigError(f"errors must be 'raise' or 'skip'; got {errors!r}.")
+    return errors
+
+
+def answers(
+    source: Rows | Stream, explain: ExplainBlock, size: int, errors: Errors, first: int = 0
+) -> Iterator[Answer]:
+    """An answer for each row of ``source``, in order; one block of rows is in memory.
+
+    Args:
+        source: rows by number, or one after another.
+        explain: makes the explanations of some rows.
+        size: rows a block.
+        errors: ``"raise"`` names the first bad row; ``"skip"`` answers it with an :class:`ExplainFailure`.
+        first: number of the row to begin with.
+
+    Raises:
+        InputError, InputTypeError: a row cannot be explained, and ``errors`` is ``"raise"``.
+    """
+    block: list[tuple[int, Any]] = []
+    for number, row in _numbered(source, first):
+        block.append((number, row))
+        if len(block) == size:
+            yield from _block(block, explain, errors)
+            block = []
+    if block:
+        yield from _block(block, explain, errors)
+
+
+def _numbered(source: Rows | Stream, first: int) -> Iterator[tuple[int, Any]]:
+    """Rows with their numbers; in place of a row that cannot be read stands the error."""
+    if isinstance(source, Rows):
+        for number in range(first, len(source)):
+            yield number, _read(source, number)
+        return
+    rows, number = iter(source), 0
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except SidelightError as error:  # a stream that failed does not go on
+            yield number, error
+            return
+        if number >= first:
+            yield number, row
+        number += 1
+
+
+def _read(rows: Rows, number: int) -> Any:
+    try:
+        return rows[number]
+    except SidelightError as error:
+        return error
+
+
+def _block(block: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Errors) -> Iterator[Answer]:
+    unread = next((row for _, row in block if isinstance(row, SidelightError)), None)
+    if unread is not None and errors == "raise":
+        raise unread
+    good = [(number, row) for number, row in block if not isinstance(row, SidelightError)]
+    found: dict[int, Answer] = {
+        number: _failure(number, row, None) for number, row in block if isinstance(row, SidelightError)
+    }
+    found.update(_explained(good, explain, errors))
+    yield from (found[number] for number, _ in block)
+
+
+def _explained(good: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Errors) -> dict[int, Answer]:
+    if not good:
+        return {}
+    try:
+        made = explain([row for _, row in good])
+    except Exception as error:
+        if not _is_of_a_row(error, errors):
+            raise
+        return {number: _alone(number, row, explain, errors) for number, row in good}
+    return {number: with_columns(e, row) for (number, row), e in zip(good, made, strict=True)}
+
+
+def _alone(number: int, row: Any, explain: ExplainBlock, errors: Errors) -> Answer:
+    try:
+        return with_columns(explain([row])[0], row)
+    except Exception as error:
+        if not _is_of_a_row(error, errors):
+            raise
+        if errors == "raise":
+            raise _numbered_error(number, error) from error
+        return _failure(number, error, row)
+
+
+def _numbered_error(number: int, error: Exception) -> Exception:
+    """An error about a batch of one sample, as one about the sample ``number`` of the data."""
+    if isinstance(error, NotFiniteError):
+        return error.numbered([number])
+    return type(error)(_numbered_words(number, str(error)))
+
+
+def _numbered_words(number: int, message: str) -> str:
+    """A message about a batch of one sample, with the sample's number in the data instead."""
+    told, found = re.subn(r"\b(?:sample|row) 0\b|\bsample\(s\) \[0\]", f"sample {number}", message)
+    return told if found else f"sample {number}: {message}"
+
+
+def _is_of_a_row(error: Exception, errors: Errors) -> bool:
+    """Whether an error may be the fault of one row; with "skip" whatever a model raises may be."""
+    if isinstance(error, (InputError, InputTypeError)):
+        return True
+    return errors == "skip" and not isinstance(error, TargetMismatchError) and not is_out_of_memory(error)
+
+
+def _failure(number: int, error: Exception, row: Any) -> ExplainFailure:
+    words = alone(str(error)).strip()
+    reason = words if isinstance(error, SidelightError) else f"{type(error).__name__}: {words}"
+    return ExplainFailure(number, " ".join(reason.split())[:1_000], columns_of(row))
+
+
+def with_columns(explanation: Explanation, row: Any) -> Explanation:
+    """``explanation`` with the row's own values in ``meta["columns"]``, where it has any."""
+    columns = columns_of(row)
+    if columns:
+        explanation.meta = {**explanation.meta, "columns": columns}
+    return explanation
+
+
+def columns_of(row: Any) -> dict[str, Any]:
+    """The user's own values in a row of a data set that are plain: texts, numbers, flags, and lists of them."""
+    if not isinstance(row, Mapping):
+        return {}
+    return {str(k): v for k, v in row.items() if _is_plain(v)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_CELL
+    if isinstance(value, (list, tuple)):
+        return len(value) <= 100 and all(v is None or isinstance(v, (str, int, float, bool)) for v in value)
+    return value is None or isinstance(value, (int, float, bool))
+
+
+def total_of(source: Iterable[Any]) -> int | None:
+    """How many rows a source has, where it tells."""
+    return len(source) if isinstance(source, Rows) else None
+
+
+class InputRows(Sequence[Mapping[str, Tensor]]):
+    """The model's own inputs as rows of one sample each.
+
+    Args:
+        inputs: tensors ``[B, ...]`` by name; those without an axis belong to every sample.
+    """
+
+    def __init__(self, inputs: Mapping[str, Tensor]) -> None:
+        self.shared = {k: v for k, v in inputs.items() if not v.ndim}
+        self.batched = {k: v for k, v in inputs.items() if v.ndim}
+        lengths = {k: len(v) for k, v in self.batched.items()}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{n} in {k!r}" for k, n in lengths.items())
+            raise InputError(
+                f"the inputs differ in their number of samples: {counts}. Give one row a sample."
+            )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.batched.values()), ()))
+
+    def __getitem__(self, number: Any) -> Any:
+        return {k: v[number : number + 1] for k, v in self.batched.items()}
+
+    def together(self, rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Inputs of some rows that go through the model at once."""
+        return {**self.shared, **{k: torch.cat([row[k] for row in rows]) for k in self.batched}}

@@ -1,0 +1,267 @@
+"""What the library answers: a score for each feature, beside the model's decision."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sidelight.core.files import as_utf8, no_number
+from sidelight.core.guard import public
+from sidelight.core.safe_output import for_terminal
+from sidelight.errors import CheckpointError, InputError
+from sidelight.explanations.checks import (
+    class_of,
+    probabilities_of,
+    probability_of,
+    real_numbers,
+    require_known,
+    unit_scores,
+    words,
+)
+from sidelight.explanations.saving import data_to_read, places, write
+
+if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+FORMAT = "sidelight.explanation"
+VERSION = 1
+
+
+@dataclass(eq=False)
+class Explanation:
+    """Scores of one sample and the prediction they explain.
+
+    Args:
+        scores: modality name -> scores in [0, 1]; image ``[H, W]``, text ``[T]``.
+        inputs: modality name -> the input as a person sees it; image floats ``[H, W, 1]``
+            or ``[H, W, 3]`` in [0, 1], text a list of ``T`` strings.
+        prediction: index of the predicted class.
+        label: name of that class.
+        probability: probability of that class, in [0, 1].
+        probabilities: ``[K]`` probabilities of all classes, or ``None``.
+        method: name of what made the map.
+        target: name of the model explained.
+        meta: anything else that is plain data; saved along.
+
+    Raises:
+        InputError: scores are not finite or outside [0, 1]; probabilities are no probabilities; the prediction
+            is no class; a name is no string.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    inputs: Mapping[str, Any]
+    prediction: int
+    label: str
+    probability: float
+    probabilities: np.ndarray | None = None
+    method: str = "sidelight"
+    target: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @public
+    def __post_init__(self) -> None:
+        if not self.scores:
+            raise InputError("an explanation needs scores of at least one modality; got none.")
+        missing = sorted(set(self.scores) - set(self.inputs))
+        if missing:
+            raise InputError(
+                f"no display input for {', '.join(missing)}; give inputs={{{missing[0]!r}: ...}}."
+            )
+        self.scores = {name: unit_scores(name, values) for name, values in self.scores.items()}
+        self.inputs = {
+            name: [str(token) for token in value]
+            if _is_text(value)
+            else real_numbers(f"the {name} shown", value)
+            for name, value in self.inputs.items()
+        }
+        if self.probabilities is not None:
+            self.probabilities = probabilities_of(self.probabilities)
+        self.prediction = class_of(self.prediction, self.probabilities)
+        self.probability = probability_of(self.probability)
+        self.label, self.method, self.target = (
+            words(name, getattr(self, name)) for name in ("label", "method", "target")
+        )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that have scores."""
+        return tuple(self.scores)
+
+    @property
+    def map(self) -> np.ndarray:
+        """The scores of the only modality: image ``[H, W]``, text ``[T]``.
+
+        Raises:
+            InputError: there are several modalities.
+        """
+        if len(self.scores) > 1:
+            raise InputError(
+                f"this explanation has maps for {', '.join(self.scores)}; "
+                f"choose one, e.g. .scores[{self.modalities[0]!r}]."
+            )
+        return next(iter(self.scores.values()))
+
+    @public
+    def plot(
+        self, ax: Axes | None = None, *, figure: FigureBase | None = None, style: str | None = None
+    ) -> Figure:
+        """Draw the maps on their inputs; the figure is returned, never shown.
+
+        Args:
+            ax: draw one panel here (one modality only).
+            figure: draw the full view into this figure or subfigure.
+            style: with ``ax``, how the map is drawn; images: ``"dim"`` (default) or ``"heat"``.
+
+        Returns:
+            The matplotlib figure drawn on.
+
+        Raises:
+            InputError: ``ax`` was given for several modalities, or the style is unknown.
+        """
+        from sidelight.viz.explanation import plot_explanation, plot_panel
+
+        if ax is not None:
+            return plot_panel(self, ax, style)
+        return plot_explanation(self, figure)
+
+    @public
+    def to_html(self) -> str:
+        """A self-contained HTML fragment: every text escaped, pictures inline."""
+        from sidelight.viz.explanation import explanation_html
+
+        return explanation_html(self)
+
+    _repr_html_ = to_html
+
+    @public
+    def save_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a small page with :meth:`to_html`, complete or not at all; returns its path.
+
+        Raises:
+            CheckpointError: the disk refused; an earlier file is left as it was.
+            ForeignFileError: a file that sidelight did not write has this name.
+        """
+        from sidelight.viz.explanation import explanation_page
+        from sidelight.viz.export import write_atomic
+
+        write_atomic({Path(path): as_utf8(explanation_page(self))})
+        return Path(path)
+
+    @public
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; arrays become nested lists (scores to 6 digits, inputs to 4).
+
+        A number in ``meta`` that is NaN or infinite becomes ``None``, as JSON has no such numbers.
+        """
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "method": self.method,
+            "target": self.target,
+            "prediction": self.prediction,
+            "label": self.label,
+            "probability": round(self.probability, 6),
+            "probabilities": None if self.probabilities is None else _listed(self.probabilities, 6),
+            "scores": {name: _listed(values, 6) for name, values in self.scores.items()},
+            "inputs": {
+                name: value if isinstance(value, list) else _listed(value, 4)
+                for name, value in self.inputs.items()
+            },
+            "meta": _plain(self.meta),
+        }
+
+    @classmethod
+    @public
+    def from_dict(cls, values: Mapping[str, Any]) -> Explanation:
+        """Inverse of :meth:`to_dict`; unknown keys are ignored.
+
+        Raises:
+            CheckpointError: keys are missing or of the wrong kind, values are impossible, or a newer sidelight wrote it.
+        """
+        require_known(values, FORMAT, VERSION)
+        names = (
+            "scores",
+            "inputs",
+            "prediction",
+            "label",
+            "probability",
+            "probabilities",
+            "method",
+            "target",
+        )
+        try:
+            return cls(**{name: values[name] for name in names}, meta=dict(values.get("meta") or {}))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise CheckpointError(f"the saved explanation is damaged: {error!r:.300}.") from error
+
+    @public
+    def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
+        """Write ``<path>.png`` and ``<path>.json``, each complete or not at all.
+
+        Args:
+            path: a stem, or a name ending in ``.json`` or in the kind of picture wanted: ``.png`` (default), ``.svg``,
+                ``.pdf`` or ``.html``. In a folder, or with a slash at the end, the files are called ``explanation``.
+                Folders are made.
+
+        Returns:
+            The paths of the picture and of the data, which is JSON in any case.
+
+        Raises:
+            InputError: ``path`` ends like a kind of file that is not written here, e.g. ``.jpg``.
+            CheckpointError: the disk refused, or ``path`` names no file; earlier files are left as they were.
+            ForeignFileError: a file that sidelight did not write has one of these names; nothing is written.
+        """
+        return write(self, *places(path))
+
+    @classmethod
+    @public
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read what :meth:`save` wrote (either file name, the stem, or the folder).
+
+        Raises:
+            CheckpointError: the file is missing, truncated or not an explanation.
+        """
+        data = data_to_read(path)
+        try:
+            values = json.loads(data.read_text(encoding="utf-8"), parse_constant=no_number)
+        except OSError as error:
+            raise CheckpointError(f"cannot read {data}: {error.strerror or error}.") from error
+        except ValueError as error:
+            raise CheckpointError(f"{data} is not complete JSON ({error}); save the map again.") from error
+        if not isinstance(values, dict):
+            raise CheckpointError(f"{data} holds {type(values).__name__}, not a saved explanation.")
+        return cls.from_dict(values)
+
+    def __repr__(self) -> str:
+        maps = ", ".join(f"{name} {'×'.join(map(str, v.shape))}" for name, v in self.scores.items())
+        by = f"{self.method} on {self.target}" if self.target else self.method
+        return f"Explanation({self.label!r} {self.probability:.1%}, {maps}, by {for_terminal(by)})"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(token, str) for token in value)
+
+
+def _listed(array: np.ndarray, digits: int) -> list[Any]:
+    # Rounding in float64: float32 would print 0.10000000149.
+    return np.round(np.asarray(array, dtype=np.float64), digits).tolist()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such number
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

@@ -1,0 +1,269 @@
+"""Many explanations on disk: finished parts, one after another, that a killed call goes on from.
+
+A folder holds ``manifest.json``, which says what is explained by what, and ``parts/part-00000.parquet`` and so on. A
+part is written whole or not at all. Scores of pixels are kept as 16-bit floats, pictures as PNG.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sidelight.core.files import read_json, replace_file, write_json
+from sidelight.core.ownership import own_folder
+from sidelight.errors import CheckpointError, ConfigError, SidelightError
+from sidelight.explanations.blocks import Answer, ExplainFailure
+from sidelight.explanations.explanation import Explanation
+
+MANIFEST, PARTS = "manifest.json", "parts"
+FORMAT, VERSION = "sidelight.explanations", 1
+
+
+@dataclass
+class StoredExplanations:
+    """Explanations of the rows of one source, in a folder.
+
+    Args:
+        folder: made where it is missing.
+        about: plain values that tell one job from another: source, scorer, options.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    _ends: list[int] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, folder: Path, about: Mapping[str, Any]) -> StoredExplanations:
+        """Begin in ``folder``, or go on with the same job there.
+
+        Raises:
+            ConfigError: the folder holds the explanations of another job.
+            CheckpointError: it cannot be written, or holds a damaged manifest.
+        """
+        about = json.loads(json.dumps(about, default=str))
+        path = folder / MANIFEST
+        ends: list[int] = []
+        if path.is_file():
+            known = _read_manifest(folder)
+            changed = [k for k in about if known["about"].get(k) != about[k]]
+            if changed:
+                raise ConfigError(
+                    f"{folder} holds the explanations of another job (different {', '.join(changed)}). "
+                    "Choose another folder with --out, or remove this one."
+                )
+            ends = list(known["ends"])
+        own_folder(folder)
+        stored = cls(folder, about, ends)
+        stored._keep()
+        return stored
+
+    @property
+    def finished(self) -> int:
+        """Rows that are explained already."""
+        return self._ends[-1] if self._ends else 0
+
+    def add(self, part: Iterable[Answer]) -> None:
+        """Write the answers of the rows that follow as one more part; one of them is in memory as it was made."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        packed = [_packed(number, answer) for number, answer in enumerate(part, start=self.finished)]
+        table = pa.Table.from_pylist(packed, _schema())
+        with replace_file(_part(self.folder, len(self._ends))) as tmp:
+            pq.write_table(table, tmp, compression="zstd")
+        self._ends.append(self.finished + len(packed))
+        self._keep()  # last: what the manifest names is there
+
+    def _keep(self) -> None:
+        values = {"format": FORMAT, "version": VERSION, "about": dict(self.about), "ends": self._ends}
+        write_json(self.folder / MANIFEST, values)
+
+    def __iter__(self) -> Iterator[Answer]:
+        return _read_parts(self.folder, len(self._ends))
+
+
+def read_explanations(folder: str | Path) -> Iterator[Answer]:
+    """The explanations that ``sidelight explain --csv`` and its kin left in ``folder``, one part in memory.
+
+    Args:
+        folder: the command's ``--out``.
+
+    Yields:
+        An :class:`Explanation` for each row, or an :class:`~sidelight.explanations.blocks.ExplainFailure`, in the order of the
+        rows. Scores of pixels are exact to three digits.
+
+    Raises:
+        CheckpointError: there are none, or a file is damaged.
+
+    Example:
+        >>> worst = min(read_explanations("explanations"), key=lambda e: e.probability)  # doctest: +SKIP
+    """
+    place = Path(folder)
+    return _read_parts(place, len(_read_manifest(place)["ends"]))
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    found = read_json(folder / MANIFEST)
+    whole = (
+        isinstance(found, dict)
+        and isinstance(found.get("about"), dict)
+        and isinstance(found.get("ends"), list)
+    )
+    if not whole or found.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder / MANIFEST} does not tell of explanations; it was not written by sidelight."
+        )
+    if found.get("version") != VERSION:
+        raise CheckpointError(
+            f"{folder} was written by a newer version of sidelight (format {found.get('version')}): update sidelight."
+        )
+    return found
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / PARTS / f"part-{number:05d}.parquet"
+
+
+def _read_parts(folder: Path, count: int) -> Iterator[Answer]:
+    import pyarrow.parquet as pq
+
+    for number in range(count):
+        path = _part(folder, number)
+        try:
+            rows = pq.read_table(path).to_pylist()
+        except Exception as error:
+            raise _damaged(path, error) from error
+        yield from (_checked(row, path) for row in rows)
+
+
+def _checked(row: Mapping[str, Any], path: Path) -> Answer:
+    try:
+        return _unpacked(row)
+    except SidelightError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is missing or damaged ({error}); explain the rows again.")
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    array = pa.struct(
+        [
+            ("modality", pa.string()),
+            ("shape", pa.list_(pa.int32())),
+            ("scores", pa.binary()),
+            ("words", pa.list_(pa.string())),
+            ("picture", pa.binary()),
+        ]
+    )
+    return pa.schema(
+        [
+            ("row", pa.int64()),
+            ("error", pa.string()),
+            ("label", pa.string()),
+            ("prediction", pa.int32()),
+            ("probability", pa.float32()),
+            ("probabilities", pa.list_(pa.float32())),
+            ("maps", pa.list_(array)),
+            ("method", pa.string()),
+            ("target", pa.string()),
+            ("meta", pa.string()),
+        ]
+    )
+
+
+def _packed(row: int, answer: Answer) -> dict[str, Any]:
+    if isinstance(answer, ExplainFailure):
+        return {
+            "row": row,
+            "error": _whole(answer.reason),
+            "meta": json.dumps({"columns": dict(answer.columns)}),
+        }
+    probabilities = answer.probabilities
+    return {
+        "row": row,
+        "label": _whole(answer.label),
+        "prediction": answer.prediction,
+        "probability": answer.probability,
+        "probabilities": None if probabilities is None else probabilities.tolist(),
+        "maps": [_packed_map(name, scores, answer.inputs[name]) for name, scores in answer.scores.items()],
+        "method": _whole(answer.method),
+        "target": _whole(answer.target),
+        "meta": json.dumps(answer.to_dict()["meta"]),
+    }
+
+
+def _packed_map(name: str, scores: np.ndarray, shown: Any) -> dict[str, Any]:
+    words = [_whole(w) for w in shown] if isinstance(shown, list) else None
+    return {
+        "modality": name,
+        "shape": list(scores.shape),
+        "scores": scores.astype(score_type(words)).tobytes(),
+        "words": words,
+        "picture": None if words is not None else _png(shown),
+    }
+
+
+def _whole(text: str) -> str:
+    """``text`` as UTF-8 can hold it: a lone surrogate is written as JSON writes it, and read back from that."""
+    return json.dumps(text)
+
+
+def _text(stored: str) -> str:
+    return str(json.loads(stored))
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from PIL import Image
+
+    levels = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _unpacked(row: Mapping[str, Any]) -> Answer:
+    meta = json.loads(row["meta"])
+    if row["error"] is not None:
+        return ExplainFailure(row["row"], _text(row["error"]), meta["columns"])
+    maps = {m["modality"]: m for m in row["maps"]}
+    return Explanation(
+        scores={n: _scores(m) for n, m in maps.items()},
+        inputs={n: _shown(m) for n, m in maps.items()},
+        prediction=row["prediction"],
+        label=_text(row["label"]),
+        probability=row["probability"],
+        probabilities=None if row["probabilities"] is None else np.array(row["probabilities"]),
+        method=_text(row["method"]),
+        target=_text(row["target"]),
+        meta=meta,
+    )
+
+
+def score_type(words: Any) -> Any:
+    """The numbers that scores are kept as: words are few and keep all digits; of pixels there are many."""
+    return np.float32 if words is not None else np.float16
+
+
+def _scores(stored: Mapping[str, Any]) -> np.ndarray:
+    return np.frombuffer(stored["scores"], score_type(stored["words"])).reshape(stored["shape"])
+
+
+def _shown(stored: Mapping[str, Any]) -> Any:
+    if stored["words"] is not None:
+        return [_text(w) for w in stored["words"]]
+    from PIL import Image
+
+    picture = np.asarray(Image.open(io.BytesIO(stored["picture"])), dtype=np.float32) / 255
+    return picture[..., None] if picture.ndim == 2 else picture

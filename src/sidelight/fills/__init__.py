@@ -1,0 +1,1 @@
+"""What stands in for a removed feature: one file a modality."""

@@ -1,0 +1,1 @@
+"""From samples to what a model takes, and back to what a person can look at."""

@@ -1,0 +1,209 @@
+"""From a picture to the model's pixels, and back: resize, convert, normalise, by plain settings.
+
+Before that a picture is made what a viewer would show: laid on white where it is transparent, 16-bit grey by its high
+byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sidelight.errors import InputError
+from sidelight.inputs.picture_files import read_image, require_pixels
+
+#: Filters by name, as in Pillow; what ``resample`` of a Hugging Face processor numbers.
+FILTERS = {f.name.lower(): f for f in Image.Resampling}
+
+
+def read_picture(source: Any, mode: str = "RGB") -> Image.Image:
+    """A picture as a viewer would show it, in ``mode``: what transforms and processors are given.
+
+    Args:
+        source: see :func:`~sidelight.inputs.picture_files.read_image`.
+        mode: ``"RGB"`` or ``"L"``.
+
+    Raises:
+        InputError, InputTypeError: it cannot be read, or holds pixels of unknown range.
+    """
+    return flatten_alpha(eight_bits(read_image(source))).convert(mode)
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """Resize, convert and normalise one image: a small, serialisable image processor.
+
+    Args:
+        size: height and width in pixels.
+        mode: ``"RGB"`` (3 channels) or ``"L"`` (1 channel).
+        mean, std: per channel, on the [0, 1] scale.
+        crop: resize the shorter side and crop the centre, instead of stretching.
+        resize_to: with ``crop``, length of the shorter side before cropping, or ``(height, width)`` to
+            stretch to before cropping (default: the larger of ``size``, as the shorter side).
+        resample: filter of the resizing, a name in :data:`FILTERS`.
+    """
+
+    size: tuple[int, int]
+    mode: str = "RGB"
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    crop: bool = False
+    resize_to: int | tuple[int, int] | None = None
+    resample: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        _require_types(self)
+        channels = {"RGB": 3, "L": 1}.get(self.mode)
+        if channels is None:
+            raise InputError(f"mode must be 'RGB' or 'L'; got {self.mode!r}.")
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise InputError(
+                f"mode {self.mode!r} needs {channels} mean and std value(s); "
+                f"got {len(self.mean)} and {len(self.std)}."
+            )
+        if self.resample not in FILTERS:
+            raise InputError(f"resample must be one of {', '.join(FILTERS)}; got {self.resample!r}.")
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise InputError(f"size must be (height, width) in pixels; got {self.size}.")
+        if isinstance(self.resize_to, tuple) and (
+            len(self.resize_to) != 2 or any(r < s for r, s in zip(self.resize_to, self.size, strict=True))
+        ):
+            raise InputError(f"resize_to {self.resize_to} must be at least as large as size {self.size}.")
+
+    def __call__(self, source: Any) -> Tensor:
+        """``[C, H, W]`` float32, normalised."""
+        image = self._fit(read_picture(source, self.mode))
+        array = np.asarray(image, dtype=np.float32) / 255.0
+        pixels = torch.from_numpy(array.copy()).reshape(*self.size, -1).permute(2, 0, 1)
+        mean, std = self._stats()
+        return (pixels - mean) / std
+
+    def _fit(self, image: Image.Image) -> Image.Image:
+        height, width = self.size
+        if not self.crop:
+            return _resize(image, width, height, self.resample)
+        if isinstance(self.resize_to, tuple):
+            rows, columns = self.resize_to
+        else:
+            least = min(image.size)
+            # The shorter side never leaves an edge of the crop without pixels.
+            fill = max(-(-width * least // image.width), -(-height * least // image.height))
+            short = max(self.resize_to or max(height, width), fill)
+            # The longer side is cut, not rounded, as Hugging Face's processors and torchvision do.
+            columns, rows = (short * side // least for side in image.size)
+        require_pixels(
+            columns, rows, f"a picture of {image.width}×{image.height} pixels, resized to be cropped,"
+        )
+        image = _resize(image, columns, rows, self.resample)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return image.crop((left, top, left + width, top + height))
+
+    def _stats(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(self.mean).view(-1, 1, 1), torch.tensor(self.std).view(-1, 1, 1)
+
+    @property
+    def channels(self) -> int:
+        """Of the pixels: 3 or 1."""
+        return len(self.mean)
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """``[C]`` values of black and white after normalisation."""
+        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        return -mean / std, (1 - mean) / std
+
+    def to_display(self, pixels: Tensor) -> np.ndarray:
+        """Undo the normalisation: ``[C, H, W]`` to ``[H, W, C]`` in [0, 1]."""
+        mean, std = self._stats()
+        return (pixels.detach().cpu().float() * std + mean).clamp(0, 1).permute(1, 2, 0).numpy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ImageTransform:
+        """Inverse of :meth:`to_dict`; raises :class:`InputError` for anything else."""
+        if not isinstance(values, Mapping):
+            raise InputError(
+                f"the settings of an image transform are a mapping; got {type(values).__name__}."
+            )
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise InputError(f"not the settings of an image transform: {error}.") from error
+
+
+#: the longest side that a transform may make, in pixels
+_LONGEST_SIDE = 65_535
+
+
+def _require_types(transform: ImageTransform) -> None:
+    """Raise :class:`InputError` for settings of another type than is documented; they may come from a file."""
+    for name in ("mean", "std"):
+        values = getattr(transform, name)
+        if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):
+            raise InputError(f"{name} must be finite numbers, one a channel; got {values!r}.")
+    if any(v <= 0 for v in transform.std):
+        raise InputError(f"std must be above 0; got {transform.std!r}.")
+    if not isinstance(transform.size, (tuple, list)) or not all(map(_is_side, transform.size)):
+        raise InputError(f"size must be (height, width) in pixels; got {transform.size!r}.")
+    sides = transform.resize_to if isinstance(transform.resize_to, (tuple, list)) else (transform.resize_to,)
+    if transform.resize_to is not None and not all(map(_is_side, sides)):
+        raise InputError(
+            f"resize_to must be pixels, as a number or (height, width); got {transform.resize_to!r}."
+        )
+    if not isinstance(transform.crop, (bool, np.bool_)):
+        raise InputError(f"crop must be True or False; got {transform.crop!r}.")
+    if not isinstance(transform.mode, str) or not isinstance(transform.resample, str):
+        raise InputError(f"mode and resample are names; got {transform.mode!r} and {transform.resample!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return real and abs(value) < 1e30  # false for NaN too
+
+
+def _is_side(value: Any) -> bool:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return whole and 1 <= value <= _LONGEST_SIDE
+
+
+def _resize(image: Image.Image, width: int, height: int, resample: str) -> Image.Image:
+    return image if image.size == (width, height) else image.resize((width, height), FILTERS[resample])
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey down to 8 bits, which Pillow's own conversion clips instead.
+
+    Raises:
+        InputError: floating-point pixels, whose range no file tells.
+    """
+    if image.mode == "F":
+        raise InputError(
+            "the image holds floating-point pixels of unknown range; save it with 8 or 16 bits a channel."
+        )
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    # mode "I" is what Pillow makes of 16-bit files that it does not keep as "I;16"
+    array = np.asarray(image).astype(np.int64)
+    if array.size and (array.min() < 0 or array.max() > 65535):
+        raise InputError(
+            f"the image holds 32-bit pixels from {array.min()} to {array.max()}; save it with 8 or 16 bits."
+        )
+    return Image.fromarray((array >> 8).astype(np.uint8))
+
+
+def flatten_alpha(image: Image.Image) -> Image.Image:
+    """Lay a transparent image on white, as a viewer would show it."""
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        background = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(background, rgba).convert("RGB")
+    return image

@@ -1,0 +1,79 @@
+"""From whatever a user has (path, PIL image, array) to the model's pixels, and back.
+
+Pictures are read as a viewer would show them: turned by their EXIF orientation, laid on white
+where they are transparent, the first frame of an animation, 16-bit grey by its high byte.
+That picture is what processors are given, too, so whatever is said of equal pixels is said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sidelight.errors import InputTypeError
+from sidelight.inputs.image_transform import FILTERS, ImageTransform, eight_bits, flatten_alpha, read_picture
+from sidelight.inputs.picture_files import read_image
+from sidelight.inputs.processor_settings import from_settings
+from sidelight.inputs.processors import ProcessorTransform
+
+__all__ = [
+    "FILTERS",
+    "ImageTransform",
+    "PictureTransform",
+    "ProcessorTransform",
+    "as_transform",
+    "eight_bits",
+    "flatten_alpha",
+    "read_image",
+    "read_picture",
+    "transform_from_dict",
+]
+
+#: what prepares pictures: our own settings, or a processor of Hugging Face
+PictureTransform = ImageTransform | ProcessorTransform
+
+
+def as_transform(processor: Any, channels: int | None = None) -> PictureTransform | None:
+    """What prepares pictures exactly as a Hugging Face image processor does.
+
+    An :class:`ImageTransform` with the processor's settings, where it gives the same pixels for a few pictures of
+    different shapes; else a :class:`ProcessorTransform`, which calls the processor itself.
+
+    Args:
+        processor: a Hugging Face image processor, what holds one as ``image_processor``, one of the two transforms, or
+            ``None``.
+        channels: of the pixels that the model takes, where that is known.
+
+    Raises:
+        InputTypeError: ``processor`` is none of these, or gives what sidelight cannot hand on to the model; the message
+            names what.
+    """
+    if processor is None or isinstance(processor, PictureTransform):
+        return processor
+    processor = getattr(processor, "image_processor", processor)
+    if isinstance(processor, PictureTransform):
+        return processor
+    if not _is_processor(processor):
+        raise InputTypeError(
+            f"processor must be a Hugging Face image processor or an ImageTransform; got {type(processor).__name__}."
+        )
+    theirs = ProcessorTransform(processor, channels)
+    ours = from_settings(processor)
+    return ours if theirs.same_as(ours) and ours is not None else theirs
+
+
+def transform_from_dict(values: Mapping[str, Any]) -> PictureTransform:
+    """Inverse of ``to_dict`` of either transform.
+
+    Raises:
+        InputError: the values are of neither, or the processor cannot be made again.
+    """
+    return ProcessorTransform.from_dict(values) if "settings" in values else ImageTransform.from_dict(values)
+
+
+def _is_processor(value: Any) -> bool:
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    if isinstance(value, type) or not callable(value):
+        return False
+    return isinstance(value, ImageProcessingMixin) or hasattr(value, "image_mean") or hasattr(value, "size")

@@ -1,0 +1,191 @@
+"""An image and a text as one sample: reading such samples, and what prepares them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from sidelight.core.files import write_json
+from sidelight.errors import InputError, InputTypeError
+from sidelight.inputs.images import PictureTransform, as_transform
+from sidelight.inputs.pixels import picture_batch
+from sidelight.inputs.samples import KNOWN_COLUMNS, read_texts
+from sidelight.inputs.tokenizer_state import lent_tokenizer
+from sidelight.targets.image import TRANSFORM_FILE, ImageTarget
+from sidelight.targets.text import TextTarget
+
+#: how a sample may be written, for messages
+FORMS = "give (image, text), in this order, or a row {'image': ..., 'text': ...}"
+
+Pair = tuple[Any, Any]
+
+
+class ImageTextProcessor:
+    """What prepares pairs for a model: an image transform and a tokenizer, saved in one folder.
+
+    Args:
+        image_processor: an :class:`ImageTransform`, or a Hugging Face image processor, whose own pixels are
+            given; ``None`` where pixels come prepared.
+        tokenizer: a Hugging Face tokenizer; ``None`` where ids come prepared.
+
+    Raises:
+        InputTypeError: ``image_processor`` is none.
+    """
+
+    def __init__(self, image_processor: Any = None, tokenizer: Any = None) -> None:
+        self.image_processor: PictureTransform | None = as_transform(image_processor)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def wrap(cls, processor: Any) -> ImageTextProcessor:
+        """``processor`` as one of this kind: a Hugging Face processor of both, a pair of two, or ``None``.
+
+        Raises:
+            InputTypeError: it prepares one of the two only.
+        """
+        if processor is None or isinstance(processor, cls):
+            return processor or cls()
+        parts = [getattr(processor, name, None) for name in ("image_processor", "tokenizer")]
+        if isinstance(processor, (tuple, list)) and len(processor) == 2:
+            parts = list(processor)
+        if None in parts:
+            raise InputTypeError(
+                "an image-text model needs what prepares both: pass ImageTextProcessor(image_processor, tokenizer), "
+                f"or a Hugging Face processor that holds both; got {type(processor).__name__}."
+            )
+        return cls(*parts)
+
+    def __call__(self, images: Sequence[Any], text: Sequence[Any], **options: Any) -> dict[str, Tensor]:
+        """Model inputs of ``images`` and ``text``, as many of the one as of the other.
+
+        Args:
+            images: paths, PIL images, arrays.
+            text: strings.
+            options: of the tokenizer, e.g. ``max_length=64, truncation=True``.
+
+        Raises:
+            InputError: they differ in number, or a part of the processor is missing.
+        """
+        if self.image_processor is None or self.tokenizer is None:
+            raise InputError("this processor lacks its image transform or its tokenizer; give both.")
+        if isinstance(images, (str, Image.Image)) or isinstance(text, str):
+            raise InputTypeError(
+                "give a list of images and a list of texts, e.g. images=[image], text=[text]."
+            )
+        if len(images) != len(text):
+            raise InputError(f"{len(images)} image(s) but {len(text)} text(s); give one text per image.")
+        texts = [parts[0] for parts in read_texts(list(text))]
+        with lent_tokenizer(self.tokenizer):
+            words = self.tokenizer(texts, **{"padding": True, "return_tensors": "pt", **options})
+        return {"pixel_values": picture_batch(list(images), self.image_processor), **words}
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write both parts into ``folder``, where they may lie beside a model."""
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        if self.image_processor is not None:
+            write_json(place / TRANSFORM_FILE, self.image_processor.to_dict())
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(place)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], revision: str | None = None) -> ImageTextProcessor:
+        """What :meth:`save_pretrained` wrote, or the parts of a Hugging Face processor; a missing one is ``None``."""
+        place = os.fspath(name)
+        return cls(
+            ImageTarget.load_processor(place, {}, revision), TextTarget.load_processor(place, {}, revision)
+        )
+
+
+def is_pair(value: Any) -> bool:
+    """Whether ``value`` is a tuple of an image and a text, in whichever order."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(v, (str, os.PathLike)) or v is None or is_picture(v) for v in value)
+        and any(isinstance(v, str) for v in value)
+    )
+
+
+def read_pairs(samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0) -> list[Pair]:
+    """``(image, text)`` of each sample; texts are strings, or pairs of strings.
+
+    Args:
+        samples: tuples ``(image, text)``, or rows with a column ``image`` and one or two of text.
+        columns: the text column(s), where their names are not the usual ones.
+        first: number of the first sample, for messages.
+
+    Raises:
+        InputError: a part is missing or empty, or the text is no text but the image might be one.
+        InputTypeError: a sample is none, or its parts are swapped.
+    """
+    pairs = [_parts(sample, number, columns) for number, sample in enumerate(samples, start=first)]
+    for number, (image, text) in enumerate(pairs, start=first):
+        _check_parts(image, text, number)
+    texts = read_texts([text for _, text in pairs], (), first)
+    return [(image, t if len(t) > 1 else t[0]) for (image, _), t in zip(pairs, texts, strict=True)]
+
+
+def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
+    if isinstance(sample, tuple) and len(sample) == 2:
+        return sample
+    if not isinstance(sample, Mapping):
+        kind = f"{type(sample).__name__} of {len(sample)}" if isinstance(sample, (tuple, list)) else None
+        raise InputTypeError(
+            f"sample {number} is not an image with a text but a {kind or type(sample).__name__}; {FORMS}. "
+            "Of two lists make pairs: list(zip(images, texts))."
+        )
+    _check_columns(sample, number)
+    if sample.get("image") is None:
+        what = "is None" if "image" in sample else f"is missing; the columns are {sorted(map(str, sample))}"
+        raise InputError(f"the image of sample {number} {what}. Leave the row out, or {FORMS}.")
+    words = {k: v for k, v in sample.items() if k != "image"}
+    names = next((n for n in ([tuple(columns)] if columns else KNOWN_COLUMNS) if set(n) <= set(words)), None)
+    if names is None:
+        raise InputError(
+            f"the text of sample {number} is missing; the columns are {sorted(map(str, sample))}. "
+            "Rename one of them to 'text', or name it: columns=['...']."
+        )
+    return sample["image"], words[names[0]] if len(names) == 1 else tuple(words[n] for n in names)
+
+
+def _check_columns(sample: Mapping[str, Any], number: int) -> None:
+    listed = {k: len(v) for k, v in sample.items() if k in ("image", "text") and isinstance(v, list)}
+    if listed:
+        counts = " and ".join(f"{n} under {k!r}" for k, n in listed.items())
+        raise InputError(
+            f"sample {number} holds lists ({counts}): it is a batch of columns, not a row. Give rows: "
+            "[{'image': i, 'text': t} for i, t in zip(images, texts)], with one text per image."
+        )
+
+
+def _check_parts(image: Any, text: Any, number: int) -> None:
+    if image is None or text is None:
+        raise InputError(
+            f"sample {number} has no {'image' if image is None else 'text'} (None). Leave it out, or {FORMS}."
+        )
+    if is_picture(text):
+        swapped = " The two are swapped." if isinstance(image, str) else ""
+        raise InputTypeError(
+            f"the text of sample {number} is a {type(text).__name__}.{swapped} {FORMS.capitalize()}."
+        )
+    if isinstance(image, str) and not os.path.isfile(image):
+        swapped = (
+            "; its text is, so the two are swapped" if isinstance(text, str) and os.path.isfile(text) else ""
+        )
+        raise InputError(
+            f"the image of sample {number}, {image[:60]!r}, is not an image file{swapped}: {FORMS}."
+        )
+
+
+def is_picture(value: Any) -> bool:
+    """Whether ``value`` is an image in memory: PIL, array, tensor, bytes, or a row of a data set's image column."""
+    if isinstance(value, Mapping):
+        return "bytes" in value or "path" in value
+    return isinstance(value, (Image.Image, np.ndarray, Tensor, bytes))

@@ -1,0 +1,115 @@
+"""Pixels on their way into a model: one batch of pictures, values that the processor could give, sizes the model takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sidelight.errors import InputError, InputTypeError, SidelightError, first_line
+from sidelight.inputs.images import PictureTransform, ProcessorTransform
+
+#: values may lie beyond black and white by so many times the distance of the two
+BEYOND = 3.0
+#: errors that tell of a device or of memory, never of the pixels given
+_DEVICE = re.compile(r"CUDA|cuDNN|CUBLAS|cublas|HIP|NCCL|MPS|out of memory|allocate", re.IGNORECASE)
+
+
+def picture_batch(samples: Sequence[Any], transform: PictureTransform | None) -> Tensor:
+    """``[B, C, H, W]`` pixels of pictures, which ``transform`` prepares, and tensors, which are prepared already.
+
+    Raises:
+        InputError, InputTypeError: one cannot be prepared (the message counts within ``samples``), or they differ in size.
+    """
+    pixels = []
+    for number, sample in enumerate(samples):
+        try:
+            pixels.append(sample if isinstance(sample, Tensor) else _prepared(sample, transform))
+        except (InputError, InputTypeError) as error:
+            if len(samples) == 1:
+                raise
+            raise type(error)(f"sample {number}: {error}") from error
+    kinds = {p.dtype for p in pixels if not p.is_floating_point()}
+    if kinds:
+        raise InputTypeError(
+            f"pixel_values must be floating point, normalised as the model takes it; got {kinds.pop()}. "
+            "Give pictures as uint8 arrays, files or PIL images, not as tensors."
+        )
+    return stacked(pixels, transform)
+
+
+def _prepared(sample: Any, transform: PictureTransform | None) -> Tensor:
+    if transform is None:
+        raise InputError(
+            "raw images need the model's image processor: pass processor=AutoImageProcessor.from_pretrained(...) "
+            "or a sidelight ImageTransform, or give normalised [B, C, H, W] tensors."
+        )
+    return transform(sample)
+
+
+def stacked(pixels: Sequence[Tensor], transform: PictureTransform | None = None) -> Tensor:
+    """Pixels of several pictures, ``[C, H, W]`` each, as one batch; raises :class:`InputError` where they differ in size."""
+    shapes = sorted({tuple(p.shape) for p in pixels})
+    if len(shapes) == 1:
+        return torch.stack(list(pixels))
+    found = f"[{', '.join(map(str, shapes[:4]))}{', ...' if len(shapes) > 4 else ''}]"
+    if isinstance(transform, ProcessorTransform) and transform.size is None:
+        raise InputError(
+            f"images of one batch must share one shape; got {found}. {transform.name} gives each picture a size of its "
+            "own (it keeps the aspect ratio, or does not resize). Give pictures of one size, explain them one at a time, "
+            "or choose one size: processor=ImageTransform(size=(H, W), crop=True, mean=..., std=...) crops the centre."
+        )
+    raise InputError(f"images of one batch must share one shape; got {found}.")
+
+
+def require_range(pixels: Tensor, transform: PictureTransform | None) -> None:
+    """Raise :class:`InputError` where ``pixels`` lie far beyond what ``transform`` makes of black and white."""
+    black, white = transform.bounds() if transform is not None else (None, None)
+    if black is None or white is None:
+        return
+    low, high = float(torch.minimum(black, white).min()), float(torch.maximum(black, white).max())
+    least, most, margin = float(pixels.min()), float(pixels.max()), BEYOND * (high - low)
+    if least < low - margin or most > high + margin:
+        raise InputError(
+            f"pixel_values reach from {least:.4g} to {most:.4g}, but the processor gives values from {low:.4g} to "
+            f"{high:.4g}. They look like raw pixels that were not normalised: give the pictures themselves, or what "
+            "processor(images=..., return_tensors='pt')['pixel_values'] gives."
+        )
+
+
+def blamed(
+    error: Exception, run: Callable[[Tensor], Any], pixels: Tensor, good: Tensor | None, name: str
+) -> InputError | None:
+    """The error to raise where ``pixels`` are why ``run`` failed; ``None`` where they may not be.
+
+    They are if the same pass works with pixels that fit. Where none are known that fit, the words of the error decide.
+
+    Args:
+        error: what ``run(pixels)`` raised.
+        run: the pass.
+        pixels: ``[B, C, H, W]``.
+        good: pixels that the model takes, where they are known.
+        name: of the model.
+    """
+    if isinstance(error, (SidelightError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)):
+        return None
+    if _DEVICE.search(str(error)) or not _fits(error, run, good):
+        return None
+    shape = "×".join(map(str, pixels.shape[1:]))
+    said = first_line(error, None)
+    hint = "" if good is None else f" It takes {'×'.join(map(str, good.shape[1:]))}, for example."
+    return InputError(f"{name} cannot take pixels of shape {shape}: {said}.{hint}")
+
+
+def _fits(error: Exception, run: Callable[[Tensor], Any], good: Tensor | None) -> bool:
+    if good is None:
+        return isinstance(error, RuntimeError) and any(w in str(error) for w in ("channels", "shape", "size"))
+    try:
+        with torch.no_grad():
+            run(good)
+    except Exception:  # noqa: BLE001 - the model fails with whatever it is given
+        return False
+    return True

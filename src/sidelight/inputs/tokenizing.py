@@ -1,0 +1,167 @@
+"""A Hugging Face tokenizer, asked for tensors and for what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sidelight.core.quiet import told_once, warn
+from sidelight.errors import InputError, InputTypeError
+from sidelight.inputs.pieces import segments_of, view_of_pieces
+from sidelight.inputs.samples import encodable, read_texts
+from sidelight.inputs.shorten import shortened
+from sidelight.inputs.tokenizer_state import lent_tokenizer
+from sidelight.inputs.view import TextView, TruncationWarning, build_view
+
+#: tokenizers without a limit report a huge number
+_NO_LIMIT = 10**6
+#: how byte-level and SentencePiece vocabularies spell a space
+_SPACE_MARKS = ("Ġ", "▁")
+
+
+class Tokenizing:
+    """Batches of texts as tensors, and as :class:`TextView`s for people.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer; one that keeps no offsets shows its pieces where words are not found again.
+        max_length: longer texts are cut, with a warning; ``None`` for no limit.
+        columns: text column(s) of mapping samples.
+        padding_side: ``"left"`` or ``"right"``; default: the tokenizer's own.
+
+    Raises:
+        InputTypeError: ``tokenizer`` is no Hugging Face tokenizer.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_length: int | None = None,
+        columns: Sequence[str] = (),
+        padding_side: str | None = None,
+    ) -> None:
+        if not callable(tokenizer) or not hasattr(tokenizer, "convert_ids_to_tokens"):
+            raise InputTypeError(
+                f"expected a Hugging Face tokenizer; got {type(tokenizer).__name__}. "
+                "Load it with AutoTokenizer.from_pretrained(...), or wrap a tokenizers.Tokenizer: "
+                "PreTrainedTokenizerFast(tokenizer_object=...)."
+            )
+        own = getattr(tokenizer, "model_max_length", None)
+        limits = [n for n in (max_length, own) if n is not None and n < _NO_LIMIT]
+        self.tokenizer = tokenizer
+        self.max_length = min(limits) if limits else None
+        self.columns = tuple(columns)
+        self.padding_side = padding_side
+        #: pad every text to ``max_length``, for models that were trained so
+        self.pads_fully = False
+
+    def encode(self, samples: Sequence[Any]) -> Any:
+        """The tokenizer's own batch (``BatchEncoding``), padded, with ``special_tokens_mask``."""
+        return self._encode(read_texts(samples, self.columns))[1]
+
+    def _encode(self, texts: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], Any]:
+        """The texts, far too long ones shortened, and the tokenizer's batch of them."""
+        if len(texts) > 1 and getattr(self.tokenizer, "pad_token", None) is None:
+            raise InputError(
+                "this tokenizer has no padding token, so texts cannot be batched. Set one: "
+                "tokenizer.pad_token = tokenizer.eos_token; "
+                "model.config.pad_token_id = tokenizer.pad_token_id."
+            )
+        short = [shortened(parts, self.tokenizer, self.max_length) for parts in texts]
+        batch = self._call(short)
+        cut = [i for i in range(len(texts)) if self._truncated(batch, i, short[i])]
+        if any(short[i] != parts and i not in cut for i, parts in enumerate(texts)):
+            short = texts  # few tokens for so many characters: nothing may be left out
+            batch = self._call(short)
+            cut = [i for i in range(len(texts)) if self._truncated(batch, i, short[i])]
+        if cut:
+            warn(
+                f"{len(cut)} of {len(texts)} texts are longer than {self.max_length} tokens and were cut "
+                f"(first: sample {cut[0]}); words beyond that get no score.",
+                TruncationWarning,
+                stacklevel=4,
+            )
+        return short, batch
+
+    def _call(self, texts: list[tuple[str, ...]], truncate: bool = True) -> Any:
+        parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
+        with lent_tokenizer(self.tokenizer):
+            return self.tokenizer(
+                *parts,
+                padding="max_length" if self.pads_fully and truncate else len(texts) > 1,
+                padding_side=self.padding_side,
+                truncation=truncate and self.max_length is not None,
+                max_length=self.max_length if truncate else None,
+                return_special_tokens_mask=True,
+                return_attention_mask=True,
+            )
+
+    def _truncated(self, batch: Any, index: int, texts: tuple[str, ...]) -> bool:
+        if batch.encodings:
+            return bool(batch.encodings[index].overflowing)
+        # a tokenizer written in Python keeps no record
+        if self.max_length is None or sum(batch["attention_mask"][index]) < self.max_length:
+            return False
+        return len(self._call([texts], truncate=False)["input_ids"][0]) > self.max_length
+
+    def tensors(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more; ``[B, T]``."""
+        return {name: torch.tensor(rows, dtype=torch.long) for name, rows in self.encode(samples).items()}
+
+    def views(self, samples: Sequence[Any]) -> list[TextView]:
+        """What the tokens of :meth:`tensors` stand for, padded alike."""
+        texts = read_texts(samples, self.columns)
+        with told_once({TruncationWarning}):  # the views say it themselves, text by text
+            texts, batch = self._encode(texts)
+        view = self._view if batch.encodings else self._view_of_pieces
+        return [view(texts[i], batch, i) for i in range(len(texts))]
+
+    def _view(self, texts: tuple[str, ...], batch: Any, index: int) -> TextView:
+        encoding = batch.encodings[index]
+        segments = [
+            None if special or not attended else segment or 0
+            for special, attended, segment in zip(
+                encoding.special_tokens_mask, encoding.attention_mask, encoding.sequence_ids, strict=True
+            )
+        ]
+        truncated = self._truncated(batch, index, texts)
+        return build_view(texts, encoding.tokens, segments, encoding.offsets, truncated, self._cut_side)
+
+    def _view_of_pieces(self, texts: tuple[str, ...], batch: Any, index: int) -> TextView:
+        ids = batch["input_ids"][index]
+        types = batch["token_type_ids"][index] if "token_type_ids" in batch else None
+        segments = segments_of(
+            batch["special_tokens_mask"][index], batch["attention_mask"][index], types, len(texts) > 1
+        )
+        real = [i for i, segment in enumerate(segments) if segment is not None]
+        read = dict(zip(real, self.spelled([ids[i] for i in real]), strict=True))
+        pieces = [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(ids))]
+        spelled = [read.get(i) for i in range(len(ids))]
+        truncated = self._truncated(batch, index, texts)
+        return view_of_pieces(texts, pieces, spelled, segments, truncated, self._cut_side)
+
+    @property
+    def _cut_side(self) -> str:
+        return str(getattr(self.tokenizer, "truncation_side", "right"))
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Token ids as readable pieces, with a space before those that begin a word.
+
+        The vocabulary's own spelling stands where a piece is no whole character.
+        """
+        raw = [str(token) for token in self.tokenizer.convert_ids_to_tokens(list(ids))]
+        out: list[str] = []
+        for token_id, own in zip(ids, raw, strict=True):
+            read = str(self.tokenizer.decode([token_id])).lstrip().removeprefix("##")
+            whole = "\ufffd" not in read and (read or own in _SPACE_MARKS)
+            shown = read if whole else own
+            out.append(" " + shown if not shown or (out and self._begins_word(own)) else shown)
+        return out
+
+    def _begins_word(self, token: str) -> bool:
+        model = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "model", None)
+        if type(model).__name__ in ("WordPiece", "WordLevel"):
+            return not token.startswith("##")
+        return token.startswith(_SPACE_MARKS)

@@ -1,0 +1,1 @@
+"""Variants of one run, trained and compared."""

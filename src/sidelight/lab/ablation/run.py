@@ -1,0 +1,237 @@
+"""Variants of one run's scorer: trained beside one target, measured on the test split, compared.
+
+Everything lies in ``RUN/ablation/``::
+
+    <variant>/seed-<n>/    one cell, see :class:`~sidelight.lab.ablation.cells.Cell`
+    scores.parquet         one row per variant × seed × sample × fill × metric
+    table.md table.csv table.json
+    maps.png               a row a variant, on a few test samples
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from sidelight.core.files import read_json, replace_file, write_json
+from sidelight.core.folders import recover_folder
+from sidelight.core.locks import hold
+from sidelight.core.types import Inputs, Scores
+from sidelight.errors import CollapseError, ConfigError
+from sidelight.explainer import Explainer, new_scorer
+from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
+from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, AblationTable, write_tables
+from sidelight.lab.evaluation.batches import TestBatches
+from sidelight.lab.evaluation.run import (
+    OURS,
+    ScorerMethod,
+    as_categories,
+    measure,
+    scorer_fingerprint,
+    set_reference,
+)
+from sidelight.lab.figures.ablation import plot_variants
+from sidelight.lab.report.page import grid_samples
+from sidelight.lab.runs.run import Run
+from sidelight.scorers.head import is_constant
+from sidelight.targets import TargetModel
+from sidelight.training.loop import COLLAPSED, ScorerObjective
+from sidelight.training.objective import masked_mean
+from sidelight.viz import to_png
+from sidelight.viz.export import write_atomic
+
+log = logging.getLogger(__name__)
+
+#: columns of a stored row
+ROW = ["sample", "modality", "granularity", "fill", "metric", "value"]
+
+
+@dataclass(frozen=True)
+class VariantScorer(ScorerMethod):
+    """A variant's scorer as a method; one that gives no numbers has collapsed."""
+
+    def __call__(
+        self, target: TargetModel, inputs: Inputs, classes: Tensor, ids: Sequence[int] | None = None
+    ) -> Scores:
+        """Scores in [0, 1]; raises :class:`CollapseError` where they are not finite."""
+        scores = super().__call__(target, inputs, classes)
+        if not all(bool(torch.isfinite(s).all()) for s in scores.values()):
+            raise CollapseError("the scorer's maps are not finite: its training diverged.")
+        return scores
+
+
+def run_ablation(run: Run, only: Sequence[str] = ()) -> list[AblationTable]:
+    """Train and measure every variant × seed that is not finished; write the tables and the picture.
+
+    Args:
+        run: its target is opened, or trained, once for all variants.
+        only: names of variants; none means all. The tables show all that are finished.
+
+    Returns:
+        One table for each modality and granularity.
+
+    Raises:
+        ConfigError: a variant is malformed or cannot be built, was trained otherwise before, or
+            beside another target.
+    """
+    with hold(run.folder, "ablate"):
+        return _ablate(run, cells_of(run, only))
+
+
+def _ablate(run: Run, cells: Sequence[Cell]) -> list[AblationTable]:
+    for cell in cells:
+        cell.claim()
+    targets = Readings(run)
+    _check_cells(cells, targets)
+    for number, cell in enumerate(cells, start=1):
+        if not cell.finished:
+            log.info("variant %r, seed %d (%d of %d)", *cell.key, number, len(cells))
+            run_cell(cell, targets.of(cell))
+    tables = write_tables(run)
+    save_picture(run, targets)
+    return tables
+
+
+class Readings:
+    """The run's target, opened (or trained) once for each way in which variants read it.
+
+    Args:
+        run: whose classifier all variants share.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._found: list[tuple[dict[str, Any], TargetModel]] = []
+        self._add(run.config.target.options, run.open_target())
+
+    def of(self, cell: Cell) -> TargetModel:
+        """The target as the cell's ``target.options`` say."""
+        section = cell.run.config.target
+        for options, target in self._found:
+            if options == section.options:
+                return target
+        kept = self._run.saved_target(self._run.folder / "target", section)
+        return self._add(section.options, self._run.new_target(section) if kept is None else kept)
+
+    def _add(self, options: dict[str, Any], target: TargetModel) -> TargetModel:
+        set_reference(self._run, target)
+        self._found.append((options, target))
+        return target
+
+
+def run_cell(cell: Cell, target: TargetModel) -> None:
+    """Train and measure one cell, whatever of that is not done yet; a collapse is a result, no error."""
+    training: dict[str, Any] = {}
+    scores, message = None, ""
+    try:
+        explainer, training = fit_cell(cell, target)
+        scores = measure_cell(cell, target, explainer)
+    except CollapseError as error:
+        message = str(error)
+    share = None if scores is None else float(scores.loc[scores.metric == CONSTANT, "value"].mean())
+    if scores is not None:
+        with replace_file(cell.folder / "scores.parquet") as tmp:
+            as_categories(scores).to_parquet(tmp, index=False)
+    facts = {
+        "variant": cell.variant.name,
+        "seed": cell.seed,
+        "changes": dict(cell.variant.changes),
+        "target": target.fingerprint(),
+        "measured": scores is not None,
+        "collapsed": share is None or share >= COLLAPSED,
+        "constant": share,
+        "message": message,
+        "training": training,
+    }
+    write_json(cell.folder / "cell.json", facts)
+    cell.drop_parts()
+
+
+def fit_cell(cell: Cell, target: TargetModel) -> tuple[Explainer, dict[str, Any]]:
+    """The cell's scorer, trained now where it is not yet, and the facts of its training."""
+    path, folder = cell.folder / "fit.json", cell.run.scorer_folder(cell.seed) / "scorer"
+    recover_folder(folder)
+    if path.is_file() and folder.is_dir():
+        return cell.run.explainer(cell.seed, target), dict(read_json(path))
+    cell.drop_measurement()  # of a scorer that is gone
+    explainer = cell.run.fit_scorer(target, cell.seed)
+    metrics = {k: round(v, 6) if math.isfinite(v) else None for k, v in explainer.training_metrics.items()}
+    facts = {"parameters": explainer.scorer.num_parameters, **metrics}
+    write_json(path, facts)
+    return explainer, facts
+
+
+def measure_cell(cell: Cell, target: TargetModel, explainer: Explainer) -> pd.DataFrame:
+    """Rows of every metric, and of what the maps are before the metrics stretch them to [0, 1]."""
+    section = cell.run.config.evaluation
+    rows = cell.run.rows("test", section.count)
+    method = VariantScorer(explainer, scorer_fingerprint(explainer))
+    scores, _ = measure(cell.run, target, rows, {f"{OURS}#{cell.seed}": method})
+    as_given = _map_facts(explainer, TestBatches(target, rows, section.batch_size))
+    return pd.concat([scores[ROW], as_given[ROW]], ignore_index=True)
+
+
+def _map_facts(explainer: Explainer, batches: TestBatches) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for batch in batches:
+        encoding, scores = explainer.attribute(batch.inputs)
+        real = encoding.feature_mask
+        constant = torch.stack([is_constant(s, real[m]).float() for m, s in scores.items()]).amin(0)
+        mean = torch.stack([masked_mean(s, real[m]) for m, s in scores.items()]).mean(0)
+        for metric, values in ((CONSTANT, constant), (GIVEN_MEAN, mean)):
+            rows += [
+                {"sample": i, "metric": metric, "value": v}
+                for i, v in zip(batch.ids, values.tolist(), strict=True)
+            ]
+    return pd.DataFrame(rows).assign(
+        modality="+".join(explainer.target.modalities), granularity="none", fill="none"
+    )
+
+
+def save_picture(run: Run, targets: Readings) -> None:
+    """Write ``maps.png``: the first seed of every variant that has a scorer, on randomly chosen test samples."""
+    section = run.config.ablation
+    firsts: dict[str, Cell] = {}
+    for cell in cells_of(run):
+        if cell.finished and (cell.facts or {})["measured"]:
+            firsts.setdefault(cell.variant.name, cell)
+    methods: list[Any] = []
+    for name, cell in firsts.items():
+        if (cell.run.scorer_folder(cell.seed) / "scorer").is_dir():
+            methods.append(VariantScorer(cell.run.explainer(cell.seed, targets.of(cell)), "", name))
+        else:
+            log.warning("variant %r is not in the picture: its scorer is gone.", name)
+    if not methods:
+        return
+    rows = run.rows("test", next(iter(firsts.values())).run.config.evaluation.count)
+    picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[: section.samples]
+    samples = grid_samples(methods[0].explainer, rows, picks.tolist(), methods)
+    notes = {name: "collapsed" for name, cell in firsts.items() if (cell.facts or {})["collapsed"]}
+    figure = plot_variants(samples, [m.name for m in methods], notes)
+    write_atomic({run.folder / FOLDER / "maps.png": to_png(figure)})
+
+
+def _check_cells(cells: Sequence[Cell], targets: Readings) -> None:
+    """Refuse now what would stop the ablation hours later."""
+    for cell in cells:
+        fingerprint = targets.of(cell).fingerprint()
+        if (cell.facts or {}).get("target", fingerprint) != fingerprint:
+            raise ConfigError(
+                f"variant {cell.variant.name!r}, seed {cell.seed} was trained beside another target than the "
+                f"one in {cell.folder.parents[2]}: remove {cell.folder.parents[1]}, or bring that target back."
+            )
+    for name, cell in {c.variant.name: c for c in cells if c.facts is None}.items():
+        target = targets.of(cell)
+        try:
+            network = new_scorer(target, cell.run.rows("train", 1), cell.run.scorer_config(target))
+            ScorerObjective(network, target, cell.run.config.objective)
+        except ConfigError as error:
+            raise ConfigError(f"ablation variant {name!r}: {error}") from error

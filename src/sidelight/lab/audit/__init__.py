@@ -1,0 +1,19 @@
+"""Can a map be believed? Checks that look at a scorer from outside its own metrics (``sidelight audit``)."""
+
+from sidelight.lab.audit import parameters, retraining, encoding, stability, classes  # isort: skip
+from sidelight.lab.audit.base import CHECKS, Check, Findings, Subject
+from sidelight.lab.audit.run import run_audit, write_page
+
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Findings",
+    "Subject",
+    "classes",
+    "encoding",
+    "parameters",
+    "retraining",
+    "run_audit",
+    "stability",
+    "write_page",
+]

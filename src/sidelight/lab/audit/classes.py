@@ -1,0 +1,242 @@
+"""Does the scorer draw the class instead of finding it? How much of a map its predicted class alone explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sidelight.lab.audit.base import CHECKS, Check, Findings, Reading, Subject, read_maps
+from sidelight.lab.audit.tables import READINGS, Row, Table, modalities, number
+from sidelight.lab.metrics.localisation import auprc, pointing_game
+from sidelight.viz.style import method_label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: places at which maps of texts, which differ in length, are read and averaged
+PLACES = 32
+
+
+def class_share(maps: Tensor, classes: Tensor) -> dict[str, float]:
+    """Share of the maps' variance that lies between the means of classes (eta squared, over all features).
+
+    Args:
+        maps: ``[M, N]``.
+        classes: ``[M]`` class of each sample.
+
+    Returns:
+        ``share`` in [0, 1]; 1 where the class decides the whole map, also where all maps are equal.
+        ``chance``: what it is on average where classes play no part, ``(C − 1) / (M − 1)``; ``adjusted``: what is
+        left beyond chance, ``1 − (1 − share)(M − 1) / (M − C)`` (epsilon squared, Kelley 1935), NaN for M = C.
+    """
+    maps = maps.double()
+    grand, count = maps.mean(0), len(maps)
+    total = float((maps - grand).square().sum())
+    members = [maps[classes == c] for c in classes.unique()]
+    between = sum(len(m) * float((m.mean(0) - grand).square().sum()) for m in members)
+    groups = len(members)
+    # all maps alike up to rounding: the class says everything there is to say
+    share = min(between / total, 1.0) if total > 1e-12 * float(maps.square().sum()) else 1.0
+    spare = count - groups
+    adjusted = 1 - (1 - share) * (count - 1) / spare if spare > 0 else float("nan")
+    chance = (groups - 1) / (count - 1) if count > 1 else 1.0
+    return {"share": share, "adjusted": adjusted, "chance": chance}
+
+
+def mean_of_others(maps: Tensor, classes: Tensor) -> Tensor:
+    """For each sample the mean map of the others of its class: ``[M, N]``, NaN where there are none."""
+    maps, out = maps.double(), torch.full(maps.shape, torch.nan, dtype=torch.float64)
+    for c in classes.unique():
+        own = (classes == c).nonzero().flatten()
+        if len(own) > 1:
+            out[own] = (maps[own].sum(0) - maps[own]) / (len(own) - 1)
+    return out
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation of each pair of rows: ``[M]``, NaN where either is constant or not finite."""
+    a, b = (m.double() - m.double().mean(1, keepdim=True) for m in (a, b))
+    scale = a.norm(dim=1) * b.norm(dim=1)
+    found = (a * b).sum(1) / scale.where(scale > 1e-12, torch.ones_like(scale))
+    return found.where(scale > 1e-12, torch.full_like(found, torch.nan))
+
+
+def to_places(soft: Tensor, real: Tensor, places: int = PLACES) -> Tensor:
+    """Maps of different lengths read at evenly spaced places from their first real feature to the last.
+
+    Args:
+        soft: ``[B, N]``.
+        real: ``[B, N]`` which features count.
+        places: P.
+
+    Returns:
+        ``[B, P]``, interpolated linearly.
+    """
+    out = [
+        np.interp(np.linspace(0, 1, places), np.linspace(0, 1, len(own)), own)
+        if len(own) > 1
+        else np.full(places, own)
+        for own in (row[keep].numpy() for row, keep in zip(soft, real, strict=True))
+    ]
+    return torch.from_numpy(np.stack(out))
+
+
+def from_places(at: Tensor, real: Tensor) -> Tensor:
+    """Inverse of :func:`to_places`: ``[B, P]`` laid on the real features of ``[B, N]``, 0 elsewhere."""
+    out = torch.zeros(real.shape, dtype=torch.float64)
+    for row, own, keep in zip(out, at, real, strict=True):
+        count = int(keep.sum())
+        grid = np.linspace(0, 1, count) if count > 1 else np.array([0.5])
+        row[keep] = torch.from_numpy(np.interp(grid, np.linspace(0, 1, len(own)), own.numpy()))
+    return out
+
+
+@dataclass
+class Collected:
+    """Maps of one method and reading over all samples, made comparable, and where they should point."""
+
+    maps: list[Tensor] = field(default_factory=list)
+    parts: list[tuple[Reading, Tensor | None]] = field(default_factory=list)
+
+    def add(self, reading: Reading, truth: Tensor | None) -> None:
+        """Take the maps of one batch."""
+        self.maps.append(reading.soft if reading.grid is not None else to_places(reading.soft, reading.real))
+        self.parts.append((reading, truth))
+
+    def describe(self, classes: Tensor) -> Row:
+        """Everything that is said of the method."""
+        maps = torch.cat(self.maps).double()
+        one = torch.zeros_like(classes)
+        of_class, of_all = mean_of_others(maps, classes), mean_of_others(maps, one)
+        row: Row = {**class_share(maps, classes), "samples": len(maps), "classes": len(classes.unique())}
+        row["like_its_class"] = _mean(correlation(maps, of_class))
+        row["like_all"] = _mean(correlation(maps, of_all))
+        for name, means in (("own", None), ("class_mean", of_class), ("overall_mean", of_all)):
+            row |= {f"{metric}_{name}": value for metric, value in self._localised(means).items()}
+        return {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
+
+    def _localised(self, means: Tensor | None) -> dict[str, float]:
+        """Localisation of the maps themselves, or of ``means`` ``[M, ...]`` in their place; none without truth."""
+        found: dict[str, list[Tensor]] = {"auprc": [], "pointing_game": []}
+        start = 0
+        for reading, truth in self.parts:
+            rows = slice(start, start + len(reading.real))
+            start = rows.stop
+            if truth is None:
+                continue
+            order = reading.order.double()
+            if means is not None:
+                order = means[rows] if reading.grid is not None else from_places(means[rows], reading.real)
+            known = torch.isfinite(order).all(1)
+            for metric, function in (("auprc", auprc), ("pointing_game", pointing_game)):
+                values = function(order.nan_to_num(0.0), truth, reading.real)
+                found[metric].append(values.where(known, torch.full_like(values, torch.nan)))
+        return {metric: _mean(torch.cat(values)) for metric, values in found.items() if values}
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().nanmean())
+
+
+def measure(subject: Subject) -> Findings:
+    """The subject's methods on many samples."""
+    section = subject.section
+    batches = subject.batches(section.count_wide)
+    collected: dict[tuple[str, str, str], Collected] = {}
+    predicted = []
+    for batch in subject.track(batches, "class bias", len(batches)):
+        classes: Tensor = subject.target.encode(batch.inputs).prediction.clone()
+        predicted.append(classes.cpu())
+        for name, method in subject.methods().items():
+            maps = read_maps(method, subject.target, batch, classes, seed=section.seed)
+            for (modality, reading), own in maps.items():
+                truth = None if batch.truth is None else batch.truth.get(modality)
+                flat = None if truth is None else truth.cpu().flatten(1).bool()
+                collected.setdefault((modality, name, reading), Collected()).add(own, flat)
+    rows = []
+    for (modality, name, reading), gathered in collected.items():
+        row = gathered.describe(torch.cat(predicted))
+        plain = {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}
+        rows.append({"modality": modality, "method": name, "reading": reading, **plain})
+    return {"rows": rows, "facts": {}}
+
+
+COLUMNS = {
+    "share": "explained by class",
+    "adjusted": "beyond chance",
+    "like_its_class": "like its class",
+    "like_all": "like all",
+    "auprc_own": "AUPRC",
+    "auprc_class_mean": "AUPRC of class mean",
+    "auprc_overall_mean": "AUPRC of overall mean",
+}
+
+
+def tables(found: Findings) -> list[Table]:
+    """One table a modality."""
+    out = []
+    for modality in modalities(found["rows"]):
+        rows = [r for r in found["rows"] if r["modality"] == modality]
+        columns = {k: v for k, v in COLUMNS.items() if any(r.get(k) is not None for r in rows)}
+        cells = [
+            [method_label(r["method"]) + READINGS[r["reading"]], *(number(r.get(k)) for k in columns)]
+            for r in rows
+        ]
+        about = f"{rows[0]['samples']} samples of {rows[0]['classes']} predicted classes"
+        out.append(
+            Table(
+                f"{modality}: {about}, chance {number(rows[0]['chance'])}",
+                ["method", *columns.values()],
+                cells,
+            )
+        )
+    return out
+
+
+def figures(found: Findings) -> dict[str, Figure]:
+    """One picture a modality: variance explained by the class; localisation of maps and of class means."""
+    from sidelight.lab.figures.audit import Panel, plot_points
+
+    out = {}
+    for modality in modalities(found["rows"]):
+        # one line a method: the reading that the class explains least
+        best: dict[str, Row] = {}
+        for row in (r for r in found["rows"] if r["modality"] == modality):
+            if row["method"] not in best or row["share"] < best[row["method"]]["share"]:
+                best[row["method"]] = row
+        panels = [
+            Panel("variance explained by the class", points={m: {"": r["share"]} for m, r in best.items()})
+        ]
+        names = {
+            "auprc_own": "its map",
+            "auprc_class_mean": "mean map of its class",
+            "auprc_overall_mean": "mean map",
+        }
+        located = {
+            m: {label: r[k] for k, label in names.items() if r.get(k) is not None} for m, r in best.items()
+        }
+        if any(located.values()):
+            panels.append(Panel("AUPRC", points={m: p for m, p in located.items() if p}))
+        out[f"classes-{modality}"] = plot_points(panels, "")
+    return out
+
+
+CHECKS.add(
+    "classes",
+    Check(
+        name="classes",
+        title="Class bias",
+        question="Does a method draw the class instead of finding it? The share of its maps' variance that the predicted "
+        "class explains should be near chance where classes appear anywhere in the input; near 1, the map is a "
+        "picture of the class. Where the evidence is known, a map must point better than the mean map of the other "
+        "samples of its class.",
+        settings=("rivals", "count_wide"),
+        measure=measure,
+        tables=tables,
+        figures=figures,
+    ),
+)

@@ -1,0 +1,95 @@
+"""Attention rollout: where the tokens that the classifier reads have looked, through all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sidelight.errors import UnsupportedTargetError
+from sidelight.lab.baselines.base import Job, Rival, class_output, register
+from sidelight.targets.attention import AttentionPass
+from sidelight.targets.base import TargetModel
+
+
+@register
+@dataclass(frozen=True)
+class AttentionRollout(Rival):
+    """Attention weights, averaged over heads and multiplied through the layers.
+
+    Each layer counts as ``0.5 A + 0.5 I``, the identity standing for the residual connection.
+    The map is the row of the token that the classifier reads: the class token of an encoder,
+    the last real token of a decoder-only model. Which one that is, the gradient of the logit
+    at the last layer tells; where several are read (mean pooling, a second class token) their
+    rows are averaged with the gradient's norms as weights. Only there does the explained
+    class play a part. Patches of an image are laid out on their grid and upsampled.
+
+    Args:
+        internal_batch: as for every rival; weights of all layers are kept, so the default is small.
+    """
+
+    name = "attention_rollout"
+    title = "Attention Rollout"
+    signed = False
+    reduction = "none"
+    source = "Abnar & Zuidema 2020"
+
+    internal_batch: int = 8
+
+    @property
+    def passes(self) -> str:
+        return "1 forward"
+
+    def refusal(self, target: TargetModel) -> str | None:
+        inputs = target.trial_inputs()
+        if inputs is None:
+            kind = type(target).__name__
+            return f"{kind} names no inputs to try it on, so it is not known to give attention weights."
+        try:
+            self(target, inputs, torch.zeros(1, dtype=torch.long))
+        except UnsupportedTargetError as error:
+            return str(error)
+        return None
+
+    def _maps(self, job: Job) -> Mapping[str, Tensor]:
+        found = job.target.attention_pass(job.inputs)
+        return found.layout(rollout(found.layers, read_tokens(found, job.classes)))
+
+
+def read_tokens(found: AttentionPass, classes: Tensor) -> Tensor:
+    """``[B, L]`` share of each token of the last layer in what the classifier reads.
+
+    The norm of the class logit's gradient, so that each row sums to 1: all of it at one token
+    where one is pooled. Zeros where the logit depends on none.
+    """
+    total = class_output(found.logits, classes).sum()
+    (slope,) = torch.autograd.grad(total, [found.last], allow_unused=True)
+    if slope is None:
+        raise UnsupportedTargetError(
+            "the logits do not follow from the last hidden state, so the token that is read cannot be told. "
+            "Leave 'attention_rollout' out of the rivals of this target."
+        )
+    # scaled first: tiny gradients would square to zero
+    slope = slope.float()
+    tiny = torch.finfo(slope.dtype).tiny
+    weight = (slope / slope.abs().amax((1, 2), keepdim=True).clamp(min=tiny)).norm(dim=-1)
+    return weight / weight.sum(1, keepdim=True).clamp(min=tiny)
+
+
+def rollout(layers: Sequence[Tensor], start: Tensor) -> Tensor:
+    """``start · (0.5 A_n + 0.5 I) ··· (0.5 A_1 + 0.5 I)`` with ``A`` the mean over heads.
+
+    Args:
+        layers: ``[B, H, L, L]`` attention weights, shallow to deep.
+        start: ``[B, L]`` weights of the tokens of the last layer.
+
+    Returns:
+        ``[B, L]`` non-negative relevance of the input tokens; sums to the sum of ``start``.
+    """
+    relevance = start
+    for weights in reversed(layers):
+        mean = weights.to(start.dtype).mean(1)
+        relevance = 0.5 * (relevance + torch.einsum("bl,blm->bm", relevance, mean))
+    return relevance

@@ -1,0 +1,285 @@
+"""LIME and KernelSHAP: a linear model of which features are shown, fitted by Captum.
+
+Captum gets the choice of features itself as its input, one bit a feature, and the masked
+target as the function of it. So any fill and any modality will do, and what is no feature
+(padding, special tokens) has no bit and stays in.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from captum._utils.models.linear_model import SkLearnRidge
+from captum._utils.models.model import Model
+from captum.attr import Lime as CaptumLime
+from captum.attr._core.lime import get_exp_kernel_similarity_function
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sidelight.errors import ConfigError
+from sidelight.lab.baselines.base import Job, register, stream
+from sidelight.lab.baselines.perturbation import WINDOWS_PER_SIDE, Perturbation
+
+#: Captum's ``similarity_func(original, perturbed, bits, **kwargs)``
+Weigh = Callable[..., Any]
+
+
+class ShapleyRegression(Model):
+    """Weighted least squares, in float64, under the two conditions that Shapley values meet.
+
+    Nothing shown gives the value of nothing, and the coefficients sum to what showing all
+    adds. (Captum's own class has two rows of very large weight instead; beside the small
+    weights of rows that are all tried these make the system ill-conditioned.) Where the rows
+    leave coefficients open, the solution nearest to equal shares is taken.
+    """
+
+    def fit(self, train_data: DataLoader, **kwargs: object) -> None:
+        """Fit on batches ``(bits [M, N], value [M], weight [M])`` with a row of ones and one of zeros."""
+        bits, values, weights = (torch.cat(p).double().cpu().numpy() for p in zip(*train_data, strict=True))
+        share = bits.mean(1)
+        self._empty = values[share == 0][0]
+        self._equal = (values[share == 1][0] - self._empty) / bits.shape[1]
+        inner = (share > 0) & (share < 1)
+        root = np.sqrt(weights[inner])
+        # each row sums to 0, and so does the smallest solution
+        rows = bits[inner] - share[inner, None]
+        rest = values[inner] - self._empty - self._equal * bits[inner].sum(1)
+        self._excess = np.linalg.lstsq(rows * root[:, None], rest * root, rcond=None)[0]
+
+    def representation(self) -> Tensor:
+        """``[N]`` Shapley values."""
+        return torch.from_numpy(self._equal + self._excess)
+
+    def __call__(self, x: Any) -> Tensor:
+        """``[M]`` predictions for bits ``[M, N]``."""
+        return x.double() @ self.representation().to(x.device) + self._empty
+
+
+@dataclass(frozen=True)
+class _Surrogate(Perturbation):
+    """What LIME and KernelSHAP share.
+
+    A sample with so few features that every choice of them costs no more passes than
+    ``n_samples`` gets each choice once, and nothing is left to chance.
+
+    Args:
+        n_samples: passes of the target per sample, at most.
+        window: side in features of what is shown or hidden as one (default: one token; on a
+            grid 1/7 of each side). All features of it get its score.
+        seed: with a sample's id, decides all its draws.
+    """
+
+    signed = True
+    reduction = "none"
+
+    n_samples: int = 500
+    window: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window is not None and self.window < 1:
+            raise ConfigError(
+                f"option 'window' of rival {self.name!r} must be at least 1; got {self.window}."
+            )
+        if self.n_samples < 2:
+            raise ConfigError(
+                f"option 'n_samples' of rival {self.name!r} must be at least 2; got {self.n_samples}."
+            )
+
+    @property
+    def passes(self) -> str:
+        return f"up to {self.n_samples} forward"
+
+    @abstractmethod
+    def _draws(self, count: int, generator: torch.Generator) -> Tensor:
+        """``[n_samples, count]`` bits to learn from, where not every choice can be tried."""
+
+    @abstractmethod
+    def _weigh(self, bits: Tensor) -> Weigh:
+        """The weight of a row among ``bits`` ``[M, N]``."""
+
+    @abstractmethod
+    def _regression(self, rows: int) -> Model: ...
+
+    @torch.no_grad()
+    def _maps(self, job: Job) -> Mapping[str, Tensor]:
+        values = self._values(job)
+        found = []
+        for i in range(job.size):
+            own = {k: v[i : i + 1] if len(v) == job.size else v for k, v in values.items()}
+            found.append(self._one(job.single(i), own))
+        return {name: torch.cat([f[name] for f in found]) for name in job.features}
+
+    def _one(self, job: Job, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The map of a job of one sample, zero where there is no feature."""
+        cells, count = self._cells(job)
+        shapes = job.score_shapes()
+
+        def masked(bits: Tensor) -> Tensor:
+            shown = torch.cat([bits, torch.ones_like(bits[:, :1])], 1)  # cell -1: no feature, always shown
+            masks = {n: shown[:, c].view(1, -1, *shapes[n][1:]).to(job.features[n]) for n, c in cells.items()}
+            return self._outputs(job, masks, values)[0]
+
+        bits = self._bits(count, stream(self.seed, job.ids[0], 4))
+
+        def rows(_original: Tensor, **_: Any) -> Iterator[Tensor]:
+            yield from bits.to(next(iter(cells.values())).device).split(1)
+
+        method = CaptumLime(masked, self._regression(len(bits)), self._weigh(bits), rows)
+        whole = torch.ones(1, count, device=job.classes.device)
+        with torch.random.fork_rng(devices=[]):  # Captum's loader draws a seed that it has no use for
+            scores = method.attribute(
+                whole,
+                n_samples=len(bits),
+                perturbations_per_eval=self.internal_batch,
+                return_input_shape=False,
+            )
+        scores = torch.cat([scores.flatten(), scores.new_zeros(1)]).to(whole)
+        return {name: scores[cell].view(shapes[name]) for name, cell in cells.items()}
+
+    def _bits(self, count: int, generator: torch.Generator) -> Tensor:
+        if 2**count <= self.n_samples:
+            return torch.tensor(list(itertools.product((1, 0), repeat=count)))
+        return self._draws(count, generator).long()
+
+    def _cells(self, job: Job) -> tuple[dict[str, Tensor], int]:
+        """Per modality the cell of each feature, -1 where there is none; and how many cells there are."""
+        found, count = {}, 0
+        for name, real in job.target.feature_mask(job.inputs).items():
+            flags = real[0].view(job.spatial(name))
+            kinds, dense = self._group(flags)[flags].unique(return_inverse=True)
+            cells = torch.full(flags.shape, -1, device=flags.device)
+            cells[flags] = dense + count
+            found[name] = cells
+            count += len(kinds)
+        return found, count
+
+    def _group(self, flags: Tensor) -> Tensor:
+        """Cell of each position of a grid, or of each real position of a sequence."""
+        if flags.ndim == 1:
+            return torch.div(flags.cumsum(0) - 1, self.window or 1, rounding_mode="floor")
+        total = torch.zeros(flags.shape, dtype=torch.long, device=flags.device)
+        for axis, side in enumerate(flags.shape):
+            window = self.window or math.ceil(side / WINDOWS_PER_SIDE)
+            places = torch.arange(side, device=flags.device) // window
+            total = total * side + places.view(-1, *[1] * (flags.ndim - axis - 1))
+        return total
+
+
+@register
+@dataclass(frozen=True)
+class Lime(_Surrogate):
+    """Coefficients of a ridge regression from random choices of features to the class logit.
+
+    Each feature is shown with probability one half; the original input is among the rows. A
+    row weighs ``exp(−d² / 2w²)`` with ``d`` the cosine distance of its bits from all ones.
+
+    Args:
+        kernel_width: ``w``; the default is that of the authors' code.
+        alpha: ridge penalty; the authors' code uses 1.
+    """
+
+    name = "lime"
+    title = "LIME"
+    source = "Ribeiro et al. 2016"
+
+    kernel_width: float = 0.25
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.kernel_width > 0:
+            raise ConfigError(
+                f"option 'kernel_width' of rival 'lime' must be positive; got {self.kernel_width}."
+            )
+        if not self.alpha >= 0:
+            raise ConfigError(f"option 'alpha' of rival 'lime' must not be negative; got {self.alpha}.")
+
+    def _draws(self, count: int, generator: torch.Generator) -> Tensor:
+        bits = torch.rand(self.n_samples, count, generator=generator) < 0.5
+        bits[0] = True
+        return bits
+
+    def _weigh(self, bits: Tensor) -> Weigh:
+        return get_exp_kernel_similarity_function("cosine", self.kernel_width)
+
+    def _regression(self, rows: int) -> Model:
+        # every choice once stands for n_samples draws, against which the penalty is meant
+        return SkLearnRidge(alpha=self.alpha * rows / self.n_samples)
+
+
+@register
+@dataclass(frozen=True)
+class KernelShap(_Surrogate):
+    """Shapley values of the features, by weighted regression.
+
+    Where every choice of features is tried the values are exact: the mean, over all orders, of
+    what a feature adds to the class logit when it joins those before it. Else the smallest
+    choices and their complements are all tried, as far as the samples reach, and the others
+    are drawn by the Shapley kernel in pairs of complements. Either way the values sum to the
+    logit of the input minus that of the fill. Give more samples than there are features.
+
+    Captum's own class draws every row, knows no seed and fails on a single feature, so it is
+    Captum's LIME that is given the kernel here, as that class does.
+    """
+
+    name = "kernel_shap"
+    title = "Kernel-SHAP"
+    source = "Lundberg & Lee 2017"
+
+    def _draws(self, count: int, generator: torch.Generator) -> Tensor:
+        rows = [torch.tensor([[True], [False]]).expand(2, count)]
+        complete = self._complete_sizes(count)
+        for size in range(1, complete + 1):
+            some = torch.zeros(math.comb(count, size), count, dtype=torch.bool)
+            chosen = torch.tensor(list(itertools.combinations(range(count), size)))
+            rows += [some.scatter(1, chosen, True), ~some.scatter(1, chosen, True)]
+        left = self.n_samples - sum(map(len, rows))
+        middle = torch.arange(complete + 1, count - complete)
+        chances = 1 / (middle * (count - middle))
+        pairs = torch.multinomial(chances, max(1, math.ceil(left / 2)), replacement=True, generator=generator)
+        places = torch.rand(len(pairs), count, generator=generator).argsort(1).argsort(1)
+        some = places < middle[pairs][:, None]
+        return torch.cat([*rows, torch.stack([some, ~some], 1).flatten(0, 1)])[: self.n_samples]
+
+    def _complete_sizes(self, count: int) -> int:
+        """Up to which size all choices are tried: as long as their share of the kernel pays for them."""
+        mass = {k: 1 / (k * (count - k)) for k in range(1, count)}
+        left = self.n_samples - 2
+        for size in range(1, (count + 1) // 2):
+            share = 2 * mass[size] / sum(mass[k] for k in range(size, count - size + 1))
+            needed = 2 * math.comb(count, size)
+            if needed > share * left:
+                return size - 1
+            left -= needed
+        return (count - 1) // 2
+
+    def _weigh(self, bits: Tensor) -> Weigh:
+        """The kernel's mass of each size, shared by its rows; drawn sizes share theirs evenly."""
+        count = bits.shape[1]
+        complete = count if len(bits) == 2**count else self._complete_sizes(count)
+        mass = {k: 1 / (k * (count - k)) for k in range(1, count)}
+        drawn = range(complete + 1, count - complete)
+        rows = sum(int(k) in drawn for k in bits.sum(1))
+        share = sum(mass[k] for k in drawn) / max(1, rows)
+
+        def weight(_original: Tensor, _masked: Tensor, row: Tensor, **_: Any) -> float:
+            shown = int(row.sum())
+            if shown in (0, count):
+                return 0.0  # conditions, not observations
+            if shown in drawn:
+                return share
+            return mass[shown] / math.comb(count, shown)
+
+        return weight
+
+    def _regression(self, rows: int) -> Model:
+        return ShapleyRegression()

@@ -1,0 +1,1 @@
+"""Several runs in a row."""

@@ -1,0 +1,59 @@
+"""Tokenizers by name: built in memory, the same every time, or loaded from a folder or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from sidelight.core.files import find_pretrained
+from sidelight.core.registry import Registry, nearest
+from sidelight.errors import ConfigError
+from sidelight.lab.data.planted_text import planted_tokenizer
+from sidelight.lab.data.scenes import scene_tokenizer
+
+#: Builders by name.
+TOKENIZERS: Registry[Callable[[], Any]] = Registry("tokenizer")
+TOKENIZERS.add("planted", planted_tokenizer)
+TOKENIZERS.add("planted_wordpiece", partial(planted_tokenizer, kind="wordpiece"))
+TOKENIZERS.add("scenes", scene_tokenizer)
+
+
+def is_tokenizer(value: Any) -> bool:
+    """Whether ``value`` is a Hugging Face tokenizer, by what it can do."""
+    return callable(value) and hasattr(value, "convert_ids_to_tokens") and hasattr(value, "decode")
+
+
+def load_tokenizer(*places: str | None, revision: str | None = None) -> Any:
+    """The tokenizer at the first of ``places`` (folders or hub ids) that has one, else ``None``."""
+    from transformers import AutoTokenizer
+
+    for place in places:
+        if place:
+            with suppress(OSError, ValueError):
+                return AutoTokenizer.from_pretrained(place, revision=revision)
+    return None
+
+
+def open_tokenizer(name: str | None, pretrained: str | None, revision: str | None = None) -> Any:
+    """The tokenizer that a configuration asks for; ``None`` where it names none and the model brings none.
+
+    Args:
+        name: a name in :data:`TOKENIZERS`, a folder, hub id or ``package:path``.
+        pretrained: place of the model, whose tokenizer is taken where none is named.
+        revision: of the hub repository.
+
+    Raises:
+        ConfigError: there is no tokenizer ``name``.
+    """
+    if name is not None and name in TOKENIZERS:
+        return TOKENIZERS[name]()
+    place = name or pretrained
+    found = load_tokenizer(find_pretrained(place), revision=revision) if place else None
+    if name is not None and found is None:
+        raise ConfigError(
+            f"target.tokenizer {name!r} is no tokenizer folder or hub id, nor one of "
+            f"{', '.join(TOKENIZERS)}.{nearest(name, TOKENIZERS)}"
+        )
+    return found

@@ -1,0 +1,96 @@
+"""A target as a method sees it that scores every channel of a feature, such as a coordinate of an embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.core.types import Encoding, Features, Inputs, TargetSpec
+from sidelight.errors import UnsupportedTargetError
+from sidelight.fills.image import FillContext
+from sidelight.targets.base import TargetModel
+
+
+class ChannelView(TargetModel):
+    """``target`` with every channel of some modalities a feature of its own.
+
+    Passes, fills and inputs are the target's. Scores of the ``names`` have the shape of the differentiable
+    input, text ``[B, T, D]``; a channel counts where its feature does. The caller gives what does not count a
+    score of 1 (:class:`~sidelight.lab.metrics.probe.Probe` does).
+
+    Args:
+        target: the model, borrowed.
+        names: modalities to be scored by channel; the others stay as they are.
+    """
+
+    def __init__(self, target: TargetModel, names: Iterable[str]) -> None:
+        super().__init__(target.model)
+        self.verdict = target.verdict
+        self.target, self.names = target, tuple(n for n in target.modalities if n in set(names))
+        self.family, self.reference = target.family, target.reference
+        self.modalities = {n: m.by_channel() if n in self.names else m for n, m in target.modalities.items()}
+
+    def spread(self, per_feature: Mapping[str, Tensor], inputs: Inputs) -> dict[str, Tensor]:
+        """Each channel gets the value of its feature: text ``[B, T]`` to ``[B, T, D]``."""
+        with torch.no_grad():
+            features = self.features(inputs)
+        return {
+            n: self.target.modalities[n].expand(v).expand_as(features[n]) if n in self.names else v
+            for n, v in per_feature.items()
+        }
+
+    def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
+        return self.spread(self.target.feature_mask(inputs), inputs)
+
+    def check(self, inputs: Inputs) -> None:
+        self.target.check(inputs)
+
+    def features(self, inputs: Inputs) -> Features:
+        return self.target.features(inputs)
+
+    def forward(self, inputs: Inputs, features: Features) -> Tensor:
+        return self.target.forward(inputs, features)
+
+    def fill_values(
+        self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
+    ) -> dict[str, Tensor]:
+        return self.target.fill_values(inputs, fill, seeds, features)
+
+    def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
+        return self.target.fill_context(modality, seeds)
+
+    def borrowed(self) -> AbstractContextManager[None]:
+        return self.target.borrowed()
+
+    def fingerprint(self) -> str:
+        return self.target.fingerprint()
+
+    def _encode(self, inputs: Inputs) -> Encoding:
+        raise self._refused()
+
+    def spec(self, inputs: Inputs) -> TargetSpec:
+        raise self._refused()
+
+    def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        return self.target.prepare(samples)
+
+    def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
+        return self.target.display(inputs, samples)
+
+    def display_scores(
+        self, inputs: Inputs, scores: Mapping[str, Tensor], samples: Sequence[Any] | None = None
+    ) -> list[dict[str, Any]]:
+        raise self._refused()
+
+    @classmethod
+    def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
+        raise UnsupportedTargetError("a view has no weights of its own; load the target it shows.")
+
+    def _refused(self) -> UnsupportedTargetError:
+        return UnsupportedTargetError(
+            f"a view of {', '.join(self.names)} by channel has no states and no pictures; use the target it shows."
+        )

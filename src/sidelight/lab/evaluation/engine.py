@@ -1,0 +1,218 @@
+"""One method, one batch: every reduction, granularity, fill and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sidelight.core.types import Scores
+from sidelight.errors import InputError
+from sidelight.lab.evaluation.coordinates import ChannelView
+from sidelight.lab.evaluation.settings import BatchResult, EvalBatch, EvalSettings, Method
+from sidelight.lab.metrics.base import METRICS, Evidence
+from sidelight.lab.metrics.granularity import resolve
+from sidelight.lab.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
+from sidelight.lab.metrics.probe import Probe
+from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
+from sidelight.lab.metrics.ranking import STEPPINGS, area_counts, ranks_of_draws, sample_seed
+from sidelight.targets.base import TargetModel
+
+
+def make_probe(target: TargetModel, batch: EvalBatch, settings: EvalSettings) -> Probe:
+    """The passes that all methods evaluated on ``batch`` share.
+
+    Raises:
+        InputError: ids are not distinct, or not one per sample.
+    """
+    if len(set(batch.ids)) < len(batch.ids):
+        raise InputError(f"sample ids must be distinct, they seed every draw; got {list(batch.ids)[:8]}...")
+    seeds = [sample_seed(settings.seed, i) for i in batch.ids]
+    confidence = PROTOCOLS[settings.protocol].confidence_of(target.modalities)
+    return Probe(target, batch.inputs, seeds, settings.forward_batch, confidence, batch.ids)
+
+
+class View(NamedTuple):
+    """What a method is asked about and judged on."""
+
+    target: TargetModel
+    batch: EvalBatch
+    settings: EvalSettings
+    probe: Probe
+
+
+class Views:
+    """One batch as each method sees it: by feature, or by channel where the protocol and the method say so.
+
+    The passes that methods share are made once a view.
+
+    Args:
+        target, batch, settings: as for :func:`evaluate_batch`.
+    """
+
+    def __init__(self, target: TargetModel, batch: EvalBatch, settings: EvalSettings) -> None:
+        self.plain = View(target, batch, settings, make_probe(target, batch, settings))
+        self._by_channel: View | None = None
+
+    def of(self, method: Method) -> View:
+        """The view of ``method``: by channel if it reduces channels to a score of the feature only at the end."""
+        target, batch, settings, _ = self.plain
+        names = [n for n in PROTOCOLS[settings.protocol].coordinates if n in target.modalities]
+        if not names or getattr(method, "reduction", "none") == "none":
+            return self.plain
+        if self._by_channel is None:
+            view = ChannelView(target, names)
+            truth = None if batch.truth is None else view.spread(batch.truth, batch.inputs)
+            batch, settings = replace(batch, truth=truth), replace(settings, granularities=["coordinate"])
+            self._by_channel = View(view, batch, settings, make_probe(view, batch, settings))
+        return self._by_channel
+
+
+def evaluate_batch(
+    target: TargetModel,
+    batch: EvalBatch,
+    scores: Scores,
+    *,
+    method: str,
+    signed: bool,
+    settings: EvalSettings | None = None,
+    probe: Probe | None = None,
+) -> BatchResult:
+    """Judge one method's maps of one batch.
+
+    Args:
+        target: the frozen model.
+        batch: samples with ids and, where known, ground truth.
+        scores: raw scores per modality, image ``[B, 1, H, W]``, text ``[B, T]``.
+        method: name for the rows.
+        signed: whether the sign of a score carries meaning.
+        settings: what to measure.
+        probe: from :func:`make_probe`, to share passes between methods.
+
+    Raises:
+        InputError: scores or truth are missing, misshapen or not finite, or a sample has
+            no real feature.
+    """
+    settings = settings or EvalSettings()
+    protocol = PROTOCOLS[settings.protocol]
+    probe = probe or make_probe(target, batch, settings)
+    if any(s.is_complex() for s in scores.values()):
+        raise InputError(f"{method!r} gives complex scores; give real ones, e.g. scores.abs().")
+    scores = {name: s.detach().to(probe.clean.device).float() for name, s in scores.items()}
+    result = BatchResult([], [])
+    for group in settings.groups or [tuple(target.modalities)]:
+        require_scores(scores, probe.feature_mask, tuple(group))
+        for label, plan in resolve(settings.granularities, group).items():
+            layout = make_layout(probe.feature_mask, plan, probe.inputs)
+            _require_features(layout, batch.ids)
+            truth = _truth(batch, layout)
+            readings = reduce_map(layout.flatten(scores), layout, signed, protocol.reading)
+            for reduction, reading in readings.items():
+                key = {
+                    "modality": "+".join(group),
+                    "method": method,
+                    "reduction": reduction,
+                    "granularity": label,
+                    # finished batches of evaluations before there were protocols have no such column
+                    **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
+                }
+                _evaluate_reading(probe, layout, reading, truth, batch.ids, settings, key, result)
+    return result
+
+
+def _require_features(layout: Layout, ids: Sequence[int]) -> None:
+    empty = [i for i, any_real in zip(ids, layout.real.any(1).tolist(), strict=True) if not any_real]
+    if empty:
+        raise InputError(f"sample(s) {empty[:8]} have no real feature (all padding?); leave them out.")
+
+
+def _truth(batch: EvalBatch, layout: Layout) -> Tensor | None:
+    if batch.truth is None or not layout.shapes.keys() <= batch.truth.keys():
+        return None
+    for name, shape in layout.shapes.items():
+        expected = (len(layout.real), *shape)
+        if tuple(batch.truth[name].shape) != expected:
+            given = tuple(batch.truth[name].shape)
+            raise InputError(f"ground truth of {name!r} must have the scores' shape {expected}; got {given}.")
+    return layout.flatten(batch.truth).to(layout.real.device).bool()
+
+
+def _evaluate_reading(
+    probe: Probe,
+    layout: Layout,
+    reading: ReducedMap,
+    truth: Tensor | None,
+    ids: Sequence[int],
+    settings: EvalSettings,
+    key: dict[str, str],
+    result: BatchResult,
+) -> None:
+    """Append rows and curves of one reduction at one granularity under every fill."""
+    evidence = Evidence(
+        mask=layout.spread(reading.soft).masked_fill(~layout.real, 0.0),
+        order=layout.spread(reading.order),
+        real=layout.real,
+        clean=probe.clean,
+        truth=truth,
+        threshold=settings.iou_threshold,
+    )
+    wanted = [METRICS[m] for m in settings.metrics if truth is not None or not METRICS[m].needs_truth]
+
+    def record(fill: str, needs_fill: bool) -> None:
+        for metric in wanted:
+            if metric.needs_fill == needs_fill:
+                values = metric.compute(evidence).tolist()
+                result.rows.extend(
+                    {"sample": i, **key, "fill": fill, "metric": metric.name, "value": v}
+                    for i, v in zip(ids, values, strict=True)
+                )
+
+    record("none", needs_fill=False)
+    needs = frozenset[str]().union(*(m.needs for m in wanted))
+    if not needs:
+        return
+    orders = (
+        ranks_of_draws(reading.order, layout.real_cells, ids, settings.seed, settings.tie_draws)
+        if needs & {"steps", "areas"}
+        else []
+    )
+    for fill in settings.fills:
+        _gather(evidence, probe, layout, reading, orders, fill, needs, settings)
+        record(fill, needs_fill=True)
+        if "steps" in needs:
+            for kind, p in (("deletion", evidence.deletion), ("insertion", evidence.insertion)):
+                result.curves.extend(
+                    {"sample": i, **key, "fill": fill, "kind": kind, "p": row}
+                    for i, row in zip(ids, p.tolist(), strict=True)
+                )
+
+
+def _gather(
+    evidence: Evidence,
+    probe: Probe,
+    layout: Layout,
+    reading: ReducedMap,
+    orders: Sequence[Tensor],
+    fill: str,
+    needs: frozenset[str],
+    settings: EvalSettings,
+) -> None:
+    """Make the passes that ``needs`` names and put their confidences into ``evidence``."""
+    if "mask" in needs:
+        evidence.masked = probe.under_map(fill, layout, evidence.mask)
+    if not needs & {"steps", "areas"}:
+        return
+    cells = layout.real_cells.sum(1)
+    steps, places = cells.new_empty(len(cells), 0), cells.new_empty(len(cells), 0)
+    if "steps" in needs:
+        stepping = STEPPINGS[PROTOCOLS[settings.protocol].stepping]
+        steps, places = stepping(reading.soft, layout.real_cells, settings.steps)
+    areas = area_counts(cells, settings.shares) if "areas" in needs else cells.new_empty(len(cells), 0)
+    removed, kept = probe.curves(fill, layout, orders, torch.cat([steps, areas], 1))
+    split = steps.shape[1]
+    evidence.shares = places
+    evidence.deletion, evidence.removed = removed[:, :split], removed[:, split:]
+    evidence.insertion, evidence.kept = kept[:, :split], kept[:, split:]

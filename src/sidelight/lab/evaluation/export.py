@@ -1,0 +1,83 @@
+"""The maps of one method on a run's test split, in a file that another benchmark can read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sidelight.core.terminal import track
+from sidelight.core.types import Scores
+from sidelight.lab.baselines import make_rival
+from sidelight.lab.evaluation.batches import split_batches
+from sidelight.lab.evaluation.map_files import MapFile, write_maps
+from sidelight.lab.evaluation.run import OURS, ScorerMethod, rivals_of, set_reference
+from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.runs.run import Run
+from sidelight.targets import TargetModel
+
+
+def export_maps(
+    run: Run,
+    path: str | Path,
+    method: str = OURS,
+    seed: int | None = None,
+    count: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write the raw maps of ``method``, as the benchmark would judge them, for the samples it would judge.
+
+    Args:
+        run: fitted.
+        path: ``.npz`` or ``.parquet``, see :mod:`sidelight.lab.evaluation.map_files`.
+        method: ``sidelight``, or a rival; with the options that the run's configuration gives it.
+        seed: of the scorer (default: the first).
+        count: samples (default: ``evaluation.count``).
+        progress: show a bar.
+
+    Raises:
+        UnknownNameError: there is no such rival.
+        CheckpointError: the run is not fitted, or the disk refused.
+    """
+    section = run.config.evaluation
+    target = run.open_target()
+    set_reference(run, target)
+    chosen: Method
+    if method == OURS:
+        chosen = ScorerMethod(run.explainer(seed, target), "")
+    else:
+        chosen = next((r for r in rivals_of(section) if r.name == method), None) or make_rival(method)
+    # batched as the evaluation does it: the last digit of a gradient depends on what is beside it
+    split = split_batches(target, run.rows("test", count or section.count), section)
+    batches, total = chain(split.whole, split.single), len(split.whole) + len(split.single)
+    found: dict[str, dict[int, np.ndarray]] = {m: {} for m in target.modalities}
+    for batch in track(batches, f"maps of {method}", total=total, disable=not progress):
+        scores = raw_maps(chosen, target, batch)
+        for modality, real in target.feature_mask(batch.inputs).items():
+            own = zip(batch.ids, scores[modality].float().cpu(), real.cpu(), strict=True)
+            found[modality].update({i: _values(s, r) for i, s, r in own})
+    return write_maps(path, MapFile(found, chosen.signed))
+
+
+def raw_maps(method: Method, target: TargetModel, batch: EvalBatch, classes: Tensor | None = None) -> Scores:
+    """Scores of a method for the predicted class (or ``classes`` ``[B]``) of each sample of a batch."""
+    if classes is None:
+        classes = target.encode(batch.inputs).prediction.clone()
+    ids: Sequence[int] = list(batch.ids)
+    if "ids" in inspect.signature(method).parameters:
+        found = method(target, batch.inputs, classes, ids=ids)  # type: ignore[call-arg]
+    else:
+        found = method(target, batch.inputs, classes)
+    return {name: s.detach() for name, s in found.items()}
+
+
+def _values(scores: Tensor, real: Tensor) -> np.ndarray:
+    """Scores of the real features of one sample: image ``[H, W]``, text ``[T]`` without what is no feature."""
+    if scores.ndim == 3:
+        return scores[0].numpy()
+    return torch.masked_select(scores, real).numpy()

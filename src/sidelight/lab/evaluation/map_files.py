@@ -1,0 +1,260 @@
+"""Attributions in files, whoever made them: one map a sample and modality, by the sample's id.
+
+``.npz`` (never with object arrays: those are pickles, which run code when they are read)::
+
+    ids            [N] integers: rows of the test split, counted from 0
+    image          [N, H, W] one score a pixel
+    text           scores of all texts in one row, one a token, special tokens and padding left out
+    text_offsets   [N + 1]: text n has the scores text_offsets[n] to text_offsets[n + 1]
+    signed         optional, true or false: whether scores below 0 speak against the class
+
+Either layout serves either modality. ``.parquet``: a row a sample and modality with the columns ``id``,
+``modality`` and ``scores``, a list (of lists, for images); ``signed`` may stand in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sidelight.core.files import replace_file
+from sidelight.core.modality import MODALITIES
+from sidelight.core.registry import nearest
+from sidelight.errors import InputError
+
+OFFSETS = "_offsets"
+SUFFIXES = (".npz", ".parquet")
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """Maps of several samples.
+
+    Attributes:
+        maps: modality -> id -> float32 scores, image ``[H, W]`` (or flat), text ``[T]``; finite.
+        signed: whether scores below 0 speak against the class.
+    """
+
+    maps: Mapping[str, Mapping[int, np.ndarray]]
+    signed: bool
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids that have a map of every modality, in order."""
+        common = set.intersection(*(set(found) for found in self.maps.values()))
+        return sorted(common)
+
+
+def read_maps(path: str | os.PathLike[str], signed: bool | None = None) -> MapFile:
+    """Read a file of maps.
+
+    Args:
+        path: ``.npz`` or ``.parquet``, see the top of this module.
+        signed: overrides what the file says; where neither does, any score below 0 makes it signed.
+
+    Raises:
+        InputError: the file is missing, unreadable or of another layout, ids are not distinct integers, scores
+            are not finite, or some lie below 0 in maps called unsigned.
+    """
+    file = Path(path)
+    if file.suffix not in SUFFIXES:
+        raise InputError(f"maps are read from {' or '.join(SUFFIXES)}; got {str(file)!r}.")
+    if not file.is_file():
+        raise InputError(f"no file of maps at {str(file)!r}.")
+    raw, told = _read_npz(file) if file.suffix == ".npz" else _read_parquet(file)
+    if not raw:
+        raise InputError(f"{file} holds no maps: give at least one of {', '.join(MODALITIES)}.")
+    for modality, found in raw.items():
+        _check(file, modality, found)
+    negative = any(bool((m < 0).any()) for found in raw.values() for m in found.values())
+    chosen = told if signed is None else signed
+    if chosen is False and negative:
+        raise InputError(f"{file} holds scores below 0, but its maps are called unsigned; say signed: true.")
+    return MapFile(raw, negative if chosen is None else chosen)
+
+
+def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:
+    """Write what :func:`read_maps` reads back to equal maps; the suffix tells the format.
+
+    Raises:
+        InputError: the suffix is neither ``.npz`` nor ``.parquet``.
+        CheckpointError: the disk refused; an earlier file is left as it was.
+    """
+    file = Path(path)
+    if file.suffix not in SUFFIXES:
+        raise InputError(f"maps are written as {' or '.join(SUFFIXES)}; got {str(file)!r}.")
+    with replace_file(file) as tmp:
+        if file.suffix == ".npz":
+            with tmp.open("wb") as handle:
+                np.savez(handle, allow_pickle=False, **_npz_entries(maps))
+        else:
+            _write_parquet(tmp, maps)
+    return file
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """BLAKE2 hash of a file's bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    with Path(path).open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_npz(file: Path) -> tuple[dict[str, dict[int, np.ndarray]], bool | None]:
+    entries = _npz_arrays(file)
+    told = entries.pop("signed", None)
+    if "ids" not in entries:
+        raise InputError(f"{file} needs an entry 'ids'; it holds {', '.join(entries) or 'nothing'}.")
+    ids = _integers(file, entries.pop("ids"))
+    found: dict[str, dict[int, np.ndarray]] = {}
+    for name, values in entries.items():
+        if name.endswith(OFFSETS) and name.removesuffix(OFFSETS) in entries:
+            continue
+        _known(file, name)
+        parts = _split(file, name, values, entries.get(name + OFFSETS), len(ids))
+        found[name] = dict(zip(ids, parts, strict=True))
+    return found, None if told is None else bool(told)
+
+
+def _npz_arrays(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:
+        if "allow_pickle" in str(error):
+            raise InputError(
+                f"{file} holds object arrays, which are pickles and can run code. Give maps of varying length as "
+                "one row of scores and their offsets: text [sum of lengths], text_offsets [N + 1]."
+            ) from error
+        raise InputError(f"cannot read {file} as .npz ({error}); it may be truncated.") from error
+
+
+def _split(
+    file: Path, name: str, values: np.ndarray, offsets: np.ndarray | None, count: int
+) -> Sequence[np.ndarray]:
+    """The map of each sample, from a dense array or from one row and its offsets."""
+    if offsets is None:
+        if values.ndim < 2 or len(values) != count:
+            raise InputError(
+                f"{file}: {name!r} must hold one map for each of the {count} ids, [{count}, ...]; got shape "
+                f"{values.shape}. Maps of varying length need {name + OFFSETS!r} [{count + 1}]."
+            )
+        return [v[0] if v.ndim == 3 and len(v) == 1 else v for v in values]
+    ends = _integers(file, offsets, distinct=False)
+    rising = all(a <= b for a, b in pairwise(ends))
+    if values.ndim != 1 or len(ends) != count + 1 or not rising or (ends[0], ends[-1]) != (0, len(values)):
+        raise InputError(
+            f"{file}: {name + OFFSETS!r} must rise from 0 to the {values.size} scores of {name!r} in {count + 1} "
+            f"steps; got {len(ends)} from {ends[0] if ends else None} to {ends[-1] if ends else None}, "
+            f"scores of shape {values.shape}."
+        )
+    return [values[a:b] for a, b in pairwise(ends)]
+
+
+def _read_parquet(file: Path) -> tuple[dict[str, dict[int, np.ndarray]], bool | None]:
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(file)
+    except Exception as error:
+        raise InputError(f"cannot read {file} as parquet ({error}); it may be truncated.") from error
+    missing = [c for c in ("id", "modality", "scores") if c not in table.column_names]
+    if missing:
+        raise InputError(f"{file} lacks the column(s) {missing}; it has {table.column_names}.")
+    ids = _integers(file, table["id"].to_numpy(), distinct=False)
+    found: dict[str, dict[int, np.ndarray]] = {}
+    for key, name, scores in zip(ids, table["modality"].to_pylist(), table["scores"], strict=True):
+        own = found.setdefault(_known(file, str(name)), {})
+        if key in own:
+            raise InputError(f"{file}: id {key} has two maps of {name!r}; ids must be distinct.")
+        own[key] = _list_values(file, key, scores)
+    told = (table.schema.metadata or {}).get(b"signed")
+    return found, None if told is None else told == b"true"
+
+
+def _list_values(file: Path, key: int, scalar: Any) -> np.ndarray:
+    """A list of numbers ``[T]``, or of lists of one length ``[H, W]``, as an array."""
+    values = scalar.values if hasattr(scalar, "values") else None
+    if values is None:
+        raise InputError(f"{file}: id {key} has no list in 'scores'.")
+    if not hasattr(values, "flatten") or not hasattr(values, "value_lengths"):
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+    widths = set(values.value_lengths().to_pylist())
+    if len(widths) != 1:
+        raise InputError(
+            f"{file}: id {key}: the rows of an image must be of one length; got {sorted(widths)}."
+        )
+    return np.asarray(values.flatten().to_numpy(zero_copy_only=False)).reshape(len(values), -1)
+
+
+def _check(file: Path, modality: str, found: dict[int, np.ndarray]) -> None:
+    """Make every map float32, and refuse what is no number."""
+    for key, values in found.items():
+        if np.asarray(values).dtype.kind == "c":
+            raise InputError(f"{file}: the map of id {key} holds complex numbers; give real scores.")
+        try:
+            found[key] = np.asarray(values, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{file}: the map of id {key} holds no numbers ({error}).") from error
+    bad = [key for key, values in found.items() if not np.isfinite(values).all()]
+    if bad:
+        raise InputError(
+            f"{file}: maps of {modality!r} hold NaN or infinite values for id(s) {bad[:8]}; check what made them."
+        )
+
+
+def _known(file: Path, name: str) -> str:
+    if name not in MODALITIES:
+        raise InputError(
+            f"{file}: {name!r} is no modality.{nearest(name, MODALITIES)} Known: {', '.join(MODALITIES)}."
+        )
+    return name
+
+
+def _integers(file: Path, values: np.ndarray, distinct: bool = True) -> list[int]:
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        raise InputError(f"{file}: ids and offsets must be integers [N]; got {values.dtype} {values.shape}.")
+    found = [int(v) for v in values]
+    if distinct and len(set(found)) < len(found):
+        twice = sorted({v for v in found if found.count(v) > 1})
+        raise InputError(f"{file}: ids must be distinct; {twice[:8]} occur more than once.")
+    return found
+
+
+def _npz_entries(maps: MapFile) -> dict[str, np.ndarray]:
+    ids = maps.ids
+    entries: dict[str, np.ndarray] = {"ids": np.array(ids, dtype=np.int64), "signed": np.array(maps.signed)}
+    for modality, found in maps.maps.items():
+        chosen = [found[i] for i in ids]
+        if all(m.ndim > 1 for m in chosen) and len({m.shape for m in chosen}) == 1:
+            entries[modality] = np.stack(chosen)
+        else:
+            entries[modality] = np.concatenate([m.ravel() for m in chosen])
+            entries[modality + OFFSETS] = np.cumsum([0, *(m.size for m in chosen)])
+    return entries
+
+
+def _write_parquet(path: Path, maps: MapFile) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    ids = maps.ids
+    names = [m for m in maps.maps for _ in ids]
+    flat = [maps.maps[m][i].ravel() for m in maps.maps for i in ids]
+    table = pyarrow.table(
+        {
+            "id": pyarrow.array(ids * len(maps.maps), pyarrow.int64()),
+            "modality": pyarrow.array(names, pyarrow.string()),
+            "scores": pyarrow.array(flat, pyarrow.list_(pyarrow.float32())),
+        }
+    )
+    table = table.replace_schema_metadata({"signed": str(maps.signed).lower()})
+    pyarrow.parquet.write_table(table, path)

@@ -1,0 +1,88 @@
+"""Which modality decides, measured over a test split and, where it is known, held against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from sidelight.core.types import Inputs
+from sidelight.inputs.collate import Collator
+from sidelight.targets import TargetModel
+from sidelight.targets.modality_share import modality_shares
+
+#: column of a row that says which modality decides: a modality's name, or this word for all of them
+DECIDED_BY, ALL = "decided_by", "both"
+
+
+def share_rows(
+    target: TargetModel, rows: Any, others: Inputs, *, batch_size: int = 50, draws: int = 16, seed: int = 0
+) -> pd.DataFrame:
+    """One line per row of ``rows``: what each modality is worth to its decision.
+
+    Args:
+        target: of several modalities.
+        rows: of a data set; a column ``decided_by`` is kept beside what was measured.
+        others: prepared samples to exchange modalities with.
+        batch_size: rows a pass.
+        draws, seed: as in :func:`sidelight.targets.modality_share.modality_shares`.
+
+    Returns:
+        Columns sample, confidence, drop_<modality>, drop_all, share_<modality> (NaN where no modality speaks
+        for the class), needed (names joined by ``+``) and, where rows have it, decided_by.
+    """
+    collate, lines = Collator(target), []
+    for start in range(0, len(rows), batch_size):
+        ids = list(range(start, min(start + batch_size, len(rows))))
+        chosen = [rows[i] for i in ids]
+        inputs = collate(chosen)
+        inputs.pop("labels", None)
+        found = modality_shares(target, inputs, others, draws, seed + start)
+        for i, row, share in zip(ids, chosen, found, strict=True):
+            parts = share.shares or dict.fromkeys(target.modalities, float("nan"))
+            line: dict[str, Any] = {"sample": i, "confidence": share.confidence}
+            line |= {f"drop_{name}": drop for name, drop in share.drops.items()}
+            line |= {f"share_{name}": part for name, part in parts.items()}
+            line["needed"] = "+".join(share.needed)
+            if isinstance(row, Mapping) and DECIDED_BY in row:
+                line[DECIDED_BY] = row[DECIDED_BY]
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def share_summary(frame: pd.DataFrame, modalities: Sequence[str]) -> dict[str, Any]:
+    """Means over samples, and how often the modalities needed are those known to decide.
+
+    Returns:
+        ``n``; ``drops`` and ``shares``, means by modality; where the answer is known also ``right`` (share of
+        samples for which exactly the deciding modalities were needed), ``right_n``, and ``right_by`` answer.
+    """
+    found: dict[str, Any] = {
+        "n": len(frame),
+        "drops": {m: round(float(frame[f"drop_{m}"].mean()), 6) for m in modalities},
+        "shares": {m: round(float(frame[f"share_{m}"].mean()), 6) for m in modalities},
+    }
+    if DECIDED_BY in frame:
+        known = frame.dropna(subset=[DECIDED_BY])
+        answer = known[DECIDED_BY].replace(ALL, "+".join(modalities))
+        right = known["needed"] == answer
+        found["right"], found["right_n"] = round(float(right.mean()), 6), len(known)
+        found["right_by"] = {
+            str(k): round(float(v), 6) for k, v in right.groupby(known[DECIDED_BY]).mean().items()
+        }
+    return found
+
+
+def share_note(summary: Mapping[str, Any]) -> str:
+    """The summary as a sentence for a page."""
+    parts = ", ".join(f"{name} {share:.0%}" for name, share in summary["shares"].items())
+    lost = ", ".join(f"{drop:.2f} without the {name}" for name, drop in summary["drops"].items())
+    text = f"Modality share, measured by exchanging a modality with other samples' (n = {summary['n']}): {parts}; "
+    text += f"confidence lost: {lost}."
+    if "right" in summary:
+        text += (
+            f" Where it is known which modality decides (n = {summary['right_n']}), "
+            f"the measurement agrees in {summary['right']:.1%}."
+        )
+    return text

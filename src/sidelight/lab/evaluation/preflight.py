@@ -1,0 +1,141 @@
+"""What a run will need later is checked before anything is trained: names, files, splits, free disk space."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sidelight.core.files import find_pretrained, find_weights
+from sidelight.errors import CheckpointError, ConfigError, SidelightError
+from sidelight.fills.image import default_fills, pair_fills
+from sidelight.lab.baselines import make_rival
+from sidelight.lab.config.sections import ConvertSection, ModelSection, RunConfig
+from sidelight.lab.data.sets import DATASETS, load_rows
+from sidelight.lab.evaluation.foreign_maps import imported_of
+from sidelight.lab.evaluation.run import OURS, check_evaluation, groups_of, rivals_of
+from sidelight.lab.metrics import METRICS
+
+#: bytes that checkpoints and log of one scorer take at the most; scorers have below two million parameters
+SCORER_BYTES = 64 * 2**20
+#: bytes of checkpoints of a classifier that is trained here
+TARGET_BYTES = 512 * 2**20
+#: bytes of one stored value of an evaluation
+VALUE_BYTES = 32
+
+
+def check_run(config: RunConfig, folder: str | Path) -> None:
+    """Refuse a run now that could not be trained, measured or reported later.
+
+    Nothing is trained or written. A data set that is not there is fetched from the hub.
+
+    Args:
+        config: of the run.
+        folder: where the run will lie; it need not exist yet.
+
+    Raises:
+        ConfigError: a name or value in the configuration is unknown or does not fit the data set.
+        InputError: a data set or a file of imported maps cannot be read.
+        CheckpointError: weights are missing, or the disk has too little space left.
+    """
+    modalities = DATASETS[config.data.name].modalities
+    _check_fills(config, modalities)
+    check_evaluation(config.evaluation)
+    _check_groups(config, modalities)
+    imported = imported_of(config.evaluation, [OURS, *(r.name for r in rivals_of(config.evaluation))])
+    for maps in imported:
+        maps.require([], modalities)
+    for name in config.report.methods:
+        _named("report.methods", make_rival, name)
+    _check_extra(config)
+    for section in _models(config):
+        _check_places(section)
+    _check_rows(config)
+    _check_space(config, Path(folder))
+
+
+def _check_extra(config: RunConfig) -> None:
+    from sidelight.training.trainer import checked_arguments  # transformers' Trainer takes seconds to import
+
+    checked_arguments(config.training.extra)
+    if config.target.training is not None:
+        checked_arguments(config.target.training.extra, "target.training.extra")
+
+
+def _check_fills(config: RunConfig, modalities: Iterable[str]) -> None:
+    names = list(modalities)
+    places = {
+        "objective.fills": config.objective.fills,
+        "evaluation.fills": config.evaluation.fills,
+        "ablation.fills": config.ablation.fills,
+        "audit.fills": config.audit.fills,
+    }
+    for place, fills in places.items():
+        for fill in fills or ():
+            _named(place, lambda name: pair_fills(name, names), fill)
+
+
+def _check_groups(config: RunConfig, modalities: Iterable[str]) -> None:
+    known = list(modalities)
+    groups_of(config.evaluation, known)
+    unknown = sorted(set(config.objective.coalition_modalities) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"objective.coalition_modalities names {', '.join(unknown)}; the data set has {', '.join(known)}."
+        )
+
+
+def _named(place: str, look_up: Callable[[str], object], name: str) -> None:
+    """Look a name up; an error says where in the configuration it stands."""
+    try:
+        look_up(name)
+    except SidelightError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def _models(config: RunConfig) -> list[ModelSection]:
+    found: list[ModelSection] = [config.target]
+    if config.target.fusion is not None:
+        found += [config.target.fusion.text, config.target.fusion.image]
+    return found
+
+
+def _check_places(section: ModelSection) -> None:
+    """Local weights are there. A hub id is asked for when the model is opened."""
+    convert: ConvertSection | None = getattr(section, "convert", None)
+    if convert is not None:
+        find_weights(convert.weights)
+    if section.pretrained is not None:
+        find_pretrained(section.pretrained)
+
+
+def _check_rows(config: RunConfig) -> None:
+    """One row of every split can be read."""
+    data = config.data
+    for split in ("train", "validation", "test"):
+        if len(load_rows(data.name, split, data_dir=data.data_dir, count=1, seed=data.seed)) == 0:
+            raise ConfigError(f"data.name: the {split} split of {data.name!r} is empty.")
+
+
+def _check_space(config: RunConfig, folder: Path) -> None:
+    place = next(p for p in [folder.absolute(), *folder.absolute().parents] if p.exists())
+    free = shutil.disk_usage(place).free
+    needed = bytes_needed(config)
+    if free < needed:
+        raise CheckpointError(
+            f"only {free / 2**20:,.0f} MB are free at {place}; this run needs about {needed / 2**20:,.0f} MB for "
+            "checkpoints and results. Free some space, or choose another folder with --out."
+        )
+
+
+def bytes_needed(config: RunConfig) -> int:
+    """Bytes that checkpoints and results of a run may take, estimated on the high side."""
+    section = config.evaluation
+    modalities = DATASETS[config.data.name].modalities
+    methods = len(rivals_of(section)) + len(section.imported) + len(config.seeds)
+    fills = default_fills(modalities) if section.fills is None else section.fills
+    metrics = list(METRICS) if section.metrics is None else section.metrics
+    settings = len(fills) * max(1, len(section.granularities)) * max(1, len(section.groups or modalities))
+    values = section.count * methods * settings * len(metrics) * VALUE_BYTES
+    trained = TARGET_BYTES if config.target.training is not None else 0
+    return values + trained + SCORER_BYTES * len(config.seeds)

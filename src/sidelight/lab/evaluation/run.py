@@ -1,0 +1,410 @@
+"""Evaluation of a run: its scorers and the rivals on the test split, stored as files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from sidelight.core.files import replace_file, write_json, write_text
+from sidelight.core.locks import hold
+from sidelight.core.processes import Share, agreed, device, in_main, is_main
+from sidelight.core.types import Inputs, Scores
+from sidelight.errors import ConfigError, InputError
+from sidelight.explainer import Explainer
+from sidelight.fills.image import default_fills
+from sidelight.inputs.collate import Collator
+from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
+from sidelight.lab.baselines.base import Rival
+from sidelight.lab.config.sections import EvaluationSection
+from sidelight.lab.evaluation.batches import TestBatches, split_batches
+from sidelight.lab.evaluation.foreign_maps import imported_of
+from sidelight.lab.evaluation.loop import finish_parts, open_store, run_evaluation
+from sidelight.lab.evaluation.merge import (
+    filled,
+    mean_curves_of,
+    merge_seeds,
+    split_seed,
+    summarise_parts,
+    write_scores,
+)
+from sidelight.lab.evaluation.modality import share_note, share_rows, share_summary
+from sidelight.lab.evaluation.notes import degeneracy_notes, removal_notes
+from sidelight.lab.evaluation.parts import PartStore
+from sidelight.lab.evaluation.settings import EvalSettings, Method
+from sidelight.lab.metrics import METRICS
+from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
+from sidelight.lab.report.table import markdown_table
+from sidelight.lab.runs.folder import continue_run
+from sidelight.lab.runs.run import Run
+from sidelight.targets import TargetModel
+
+log = logging.getLogger(__name__)
+
+#: our own method's name in every table
+OURS = "sidelight"
+#: how many training inputs fills and DeepLIFT-SHAP may draw from
+REFERENCE_SIZE = 32
+#: endings of facts that differ from one training to the next: durations, and the epoch that a Trainer counts
+#: from 0 again where a kill came between training and saving
+NOT_REPEATABLE = ("_runtime", "_per_second", "_time", "epoch")
+#: metrics that need only one masked pass, or none
+SINGLE_PASS = (
+    "average_drop",
+    "average_drop_relative",
+    "increase_in_confidence",
+    "complexity",
+    "sparsity",
+    "mean_score",
+    "area",
+    "entropy",
+    "iou",
+    "f1",
+    "auprc",
+    "pointing_game",
+)
+
+
+@dataclass(frozen=True)
+class ScorerMethod:
+    """A fitted scorer as one more method of the benchmark."""
+
+    explainer: Explainer
+    fingerprint: str
+    name: str = OURS
+    signed: bool = False
+
+    def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
+        """Scores in [0, 1]; the scorer explains the prediction, so ``classes`` play no part."""
+        return self.explainer.attribute(target.to_device(inputs))[1]
+
+
+def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
+    """The fills a configuration asks for, or those that suit the target."""
+    fixed: list[str] | None = PROTOCOLS[section.protocol].fixed().get("fills")
+    return fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
+
+
+def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tuple[str, ...]]:
+    """The modalities that are masked and ranked together: all of them, then each alone where there are several.
+
+    Empty where there is one and nothing else was asked for.
+
+    Raises:
+        ConfigError: a group is empty or names a modality that the target does not read.
+    """
+    names = tuple(modalities)
+    if section.groups is None:
+        return [names, *((n,) for n in names)] if len(names) > 1 else []
+    for group in section.groups:
+        if not group or not set(group) <= set(names):
+            raise ConfigError(
+                f"evaluation.groups: {group!r} must name modalities among {', '.join(names)}, "
+                f"e.g. [[{', '.join(names)}]]."
+            )
+    return [tuple(n for n in names if n in group) for group in section.groups]
+
+
+def rivals_of(section: EvaluationSection) -> list[Rival]:
+    """The rivals a configuration asks for, ready to call; those for few samples come last."""
+    return [*_make(DEFAULT_RIVALS if section.rivals is None else section.rivals), *_make(section.few_samples)]
+
+
+def _make(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
+    found: list[Rival] = []
+    for entry in entries:
+        if isinstance(entry, str):
+            found.append(make_rival(entry))
+        elif len(entry) == 1:
+            found += [make_rival(name, **(options or {})) for name, options in entry.items()]
+        else:
+            raise ConfigError(f"a rival is a name or a mapping of one name to its options; got {entry!r}.")
+    return found
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Methods measured on batches with one set of settings; finished batches lie in ``folder``."""
+
+    target: TargetModel
+    batches: TestBatches
+    methods: Mapping[str, Method]
+    settings: EvalSettings
+    folder: Path
+
+    @property
+    def store(self) -> PartStore:
+        """Where finished batches are; raises :class:`ConfigError` where the folder holds another evaluation's."""
+        return open_store(self.folder, self.target, self.methods, self.settings)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is measured of a run."""
+
+    run: Run
+    target: TargetModel
+    rows: Any
+    rivals: Sequence[Rival]
+    measurements: Sequence[Measurement]
+
+
+def evaluate_run(run: Run) -> dict[str, Any]:
+    """Measure every method of a run; writes ``scores.parquet``, ``curves.parquet``, ``results.json``, ``table.md``.
+
+    Started by a launcher in several processes, each measures some of the batches and the main one writes.
+
+    Returns:
+        The content of ``results.json``.
+    """
+    # processes of one launcher finish together, so that none is missing
+    return evaluate_share(run) or run.results()
+
+
+def evaluate_share(
+    run: Run, share: Share | None = None, on_batch: Callable[[str, float | None], str] | None = None
+) -> dict[str, Any] | None:
+    """:func:`evaluate_run`, or one share of it.
+
+    Args:
+        share: what to measure where machines without a launcher divide the batches; the last of them writes.
+            Default: what a launcher gave this process, everything without one.
+        on_batch: called after every batch with the name of its part of the evaluation (``full``: every metric;
+            ``single`` and ``few``: those of one pass) and the seconds it took, ``None`` where it was measured before; its
+            words stand beside the bar.
+
+    Returns:
+        The content of ``results.json``; ``None`` where other shares are not finished yet.
+
+    Raises:
+        BusyFolderError: another process works in the run's folder, or on this share of it.
+    """
+    own = share or Share.launched()
+    name = "" if share is None else f"shard-{share.index + 1}-of-{share.count}"
+    with hold(run.folder, "evaluate", name):
+        in_main(lambda: continue_run(run.folder))
+        return _evaluate_share(run, share, own, on_batch)
+
+
+def _evaluate_share(
+    run: Run, share: Share | None, own: Share, on_batch: Callable[[str, float | None], str] | None
+) -> dict[str, Any] | None:
+    with agreed():
+        evaluation = plan_evaluation(run)
+        stores = []
+        for m in evaluation.measurements:
+            note = None if on_batch is None else partial(on_batch, m.folder.name)
+            stores.append(m.store)
+            finish_parts(m.target, m.batches, m.methods, m.settings, stores[-1], share=own, on_batch=note)
+    counts = [len(m.batches) for m in evaluation.measurements]
+    if share is not None and any(s.missing(n) for s, n in zip(stores, counts, strict=True)):
+        return None
+    with agreed():
+        if is_main():
+            write_results(
+                evaluation, [[s.paths(i) for i in range(n)] for s, n in zip(stores, counts, strict=True)]
+            )
+    return run.results()
+
+
+def plan_evaluation(run: Run) -> Evaluation:
+    """Open the target and say what is measured on which samples; nothing is measured yet."""
+    section = run.config.evaluation
+    target = run.open_target()
+    if device().type != "cpu":
+        target.model.to(device())
+    set_reference(run, target)
+    rows = run.rows("test", section.count)
+    rivals = [r for r in rivals_of(section) if supports(r, target)]
+    methods: dict[str, Method] = {}
+    for seed in run.config.seeds:
+        explainer = run.explainer(seed, target)
+        methods[f"{OURS}#{seed}"] = ScorerMethod(explainer, scorer_fingerprint(explainer))
+    methods.update({r.name: r for r in rivals})
+    imported = imported_of(section, [OURS, *(r.name for r in rivals)])
+    for maps in imported:  # refused now, not after hours
+        maps.require(range(len(rows)), target.modalities)
+    measured = measurements(run, target, rows, methods)
+    for maps in imported:
+        # apart from the rest: a file may be added, or change, when everything else is measured already
+        folder = run.results_folder / "evaluation" / "imported" / maps.slug
+        measured += measurements(run, target, rows, {maps.name: maps}, folder)
+    return Evaluation(run, target, rows, rivals, measured)
+
+
+def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, Path]]]) -> None:
+    """Write a run's files from the finished parts (rows, curves) of each measurement.
+
+    Raises:
+        InputError: every metric asked for needs evidence that is not known.
+        CheckpointError: a part cannot be read, or a file not written.
+    """
+    run, target, rows = evaluation.run, evaluation.target, evaluation.rows
+    files = filled([rows_path for found in parts for rows_path, _ in found])
+    if not files:
+        raise InputError(
+            "nothing was measured: evaluation.metrics names only metrics that need known evidence, which this "
+            "data does not bring; add others, e.g. average_drop."
+        )
+    protocol, folder = PROTOCOLS[run.config.evaluation.protocol], run.results_folder
+    notes = [note] if (note := protocol.note(target.modalities)) else []
+    notes += degeneracy_notes(target, rows, evaluation.rivals)
+    notes += removal_notes(target, rows, fills_of(run.config.evaluation, target))
+    shares = measured_shares(run, target, rows)
+    if shares:
+        notes.append(share_note(shares))
+    seed = run.config.evaluation.seed
+    curves = [merge_seeds(mean_curves_of([path for _, path in found], seed)) for found in parts]
+    results = {
+        "name": run.config.name,
+        "dataset": run.config.data.name,
+        **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
+        **{k: repeatable_facts(v) for k, v in run.facts.items() if k in ("target", "scorers")},
+        "notes": notes,
+        **({"modality_share": shares} if shares else {}),
+        "rows": plain_rows(summarise_parts(files, run.config.data.name)),
+    }
+    write_scores(files, folder / "scores.parquet")
+    with replace_file(folder / "curves.parquet") as tmp:
+        pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True).to_parquet(tmp, index=False)
+    write_text(folder / "table.md", markdown_table(results["rows"]))
+    write_json(folder / "results.json", results)
+
+
+def repeatable_facts(facts: Any) -> Any:
+    """Facts of a training that are the same whenever and wherever it is repeated."""
+    if not isinstance(facts, Mapping):
+        return facts
+    return {k: repeatable_facts(v) for k, v in facts.items() if not str(k).endswith(NOT_REPEATABLE)}
+
+
+def measure(
+    run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method], folder: Path | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every method on ``rows`` as ``run.config.evaluation`` says, resuming in ``folder``.
+
+    Args:
+        methods: by name; what follows a ``#`` is the seed of a scorer.
+        folder: of finished batches; default ``evaluation/`` of the run.
+
+    Returns:
+        Per-sample rows with a ``seed`` column, and mean curves.
+    """
+    found = [
+        run_evaluation(target, m.batches, m.methods, m.settings, directory=m.folder)
+        for m in measurements(run, target, rows, methods, folder)
+    ]
+    return split_seed(pd.concat([f.rows for f in found], ignore_index=True)), merge_seeds(found[0].curves)
+
+
+def measurements(
+    run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method], folder: Path | None = None
+) -> list[Measurement]:
+    """What ``run.config.evaluation`` asks of ``methods``; see :func:`measure`."""
+    section = run.config.evaluation
+    settings = _settings(section, fills_of(section, target), groups_of(section, target.modalities))
+    folder = run.results_folder / "evaluation" if folder is None else folder
+    split = split_batches(target, rows, section)
+    found = [Measurement(target, split.whole, methods, settings, folder / "full")]
+    quick = [m for m in settings.metrics if m in SINGLE_PASS]
+    slow = {r.name for r in _make(section.few_samples)}
+    for name, batches, wanted in (("single", split.single, False), ("few", split.few, True)):
+        chosen = {n: m for n, m in methods.items() if (n in slow) == wanted}
+        if len(batches) and quick and chosen:
+            found.append(
+                Measurement(target, batches, chosen, replace(settings, metrics=quick), folder / name)
+            )
+    return found
+
+
+def check_evaluation(section: EvaluationSection) -> None:
+    """Refuse what no target could be measured by, so that nobody trains for hours before it is said.
+
+    Raises:
+        ConfigError: a rival, metric, granularity or protocol is unknown, or a value out of range.
+    """
+    rivals_of(section)
+    _settings(section, ["zero"] if section.fills is None else section.fills, [])
+
+
+def _settings(
+    section: EvaluationSection, fills: Sequence[str], groups: Sequence[tuple[str, ...]]
+) -> EvalSettings:
+    choices = {"metrics": section.metrics or tuple(METRICS), "granularities": section.granularities}
+    return EvalSettings(
+        **{"fills": fills, **choices, **PROTOCOLS[section.protocol].fixed()},
+        protocol=section.protocol,
+        steps=section.steps,
+        groups=groups,
+        tie_draws=section.tie_draws,
+        forward_batch=section.forward_batch,
+        seed=section.seed,
+    )
+
+
+def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:
+    """What each modality is worth to the run's target; writes ``modality_share.parquet``. Empty for one modality."""
+    names = tuple(target.modalities)
+    if len(names) < 2:
+        return {}
+    others = reference_inputs(run, target)
+    frame = share_rows(target, rows, others, batch_size=run.config.evaluation.batch_size)
+    with replace_file(run.folder / "modality_share.parquet") as tmp:
+        frame.to_parquet(tmp, index=False)
+    return share_summary(frame, names)
+
+
+def set_reference(run: Run, target: TargetModel) -> None:
+    """Training inputs that fills ("another image") and reference-based rivals draw from."""
+    target.set_reference(target.to_device(reference_inputs(run, target)))
+
+
+def reference_inputs(run: Run, target: TargetModel) -> Inputs:
+    """:data:`REFERENCE_SIZE` rows of the training split, prepared."""
+    rows = run.rows("train")
+    picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
+    inputs = Collator(target)([rows[int(i)] for i in picks])
+    inputs.pop("labels", None)
+    return inputs
+
+
+def supports(rival: Rival, target: TargetModel) -> bool:
+    """Whether a rival knows what to do with the target; the others are left out with a word."""
+    reason = rival.refusal(target)
+    if reason is not None:
+        _say_once(f"{rival.title} is left out: {reason}")
+    return reason is None
+
+
+@lru_cache(maxsize=64)
+def _say_once(message: str) -> None:
+    log.warning(message)
+
+
+def scorer_fingerprint(explainer: Explainer) -> str:
+    """Hash of a scorer's weights: an evaluation never mixes batches of two scorers."""
+    from sidelight.targets import fingerprint
+
+    return fingerprint(explainer.scorer)
+
+
+def plain_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Summary lines as JSON values; what is undefined becomes ``None``."""
+    return [
+        {str(k): (None if isinstance(v, float) and np.isnan(v) else v) for k, v in row.items()}
+        for row in summary.to_dict("records")
+    ]
+
+
+def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Text columns as categories and float32 values: a tenth of the size on disk."""
+    names = [c for c in frame.columns if frame[c].dtype == object or str(frame[c].dtype) in ("str", "string")]
+    small = frame.assign(**{c: frame[c].astype("category") for c in names})
+    return small.assign(value=small["value"].astype(np.float32))

@@ -1,0 +1,122 @@
+"""What goes into an evaluation and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import pandas as pd
+from torch import Tensor
+
+from sidelight.core.types import Inputs, Scores
+from sidelight.errors import ConfigError
+from sidelight.lab.metrics.base import METRICS
+from sidelight.lab.metrics.granularity import resolve
+from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
+from sidelight.targets.base import TargetModel
+
+
+class Method(Protocol):
+    """A rival or a scorer: one raw score per feature, from one callable.
+
+    A method whose call also takes ``ids`` is given the sample ids, to seed its draws.
+    """
+
+    @property
+    def name(self) -> str:
+        """Registry name."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether scores below zero mean evidence against the class."""
+
+    def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
+        """Scores for the class of each sample, ``classes`` being ``[B]`` int64."""
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+    """What to measure.
+
+    Attributes:
+        fills: names of fills; at least one that no method was trained on.
+        metrics: names in :data:`~sidelight.lab.metrics.METRICS`; those that need ground truth
+            are left out where a batch has none.
+        steps: K, equal steps of the deletion and insertion curves, counted in cells.
+        granularities: names, see :func:`~sidelight.lab.metrics.granularity.resolve`.
+        groups: modalities to mask and rank together, one evaluation each; empty means all
+            modalities of the target jointly. Modalities outside a group stay unmasked.
+        shares: areas of sufficiency and comprehensiveness.
+        tie_draws: random orders of tied features to average over.
+        iou_threshold: level at which a soft map becomes a region.
+        forward_batch: masked copies per pass; changes time and memory, not results. A small
+            one suits a CPU's caches, several hundred a GPU.
+        seed: run seed; with the sample ids the only source of chance.
+        protocol: a name in :data:`~sidelight.lab.metrics.protocols.PROTOCOLS`: how maps are read, how sure is
+            measured and how curves are walked.
+
+    Raises:
+        ConfigError: a value is out of range or a name unknown.
+    """
+
+    fills: Sequence[str] = ("zero",)
+    metrics: Sequence[str] = field(default_factory=lambda: tuple(METRICS))
+    steps: int = 20
+    granularities: Sequence[str] = ("pixel",)
+    groups: Sequence[Sequence[str]] = ()
+    shares: Sequence[float] = (0.01, 0.05, 0.1, 0.2, 0.5)
+    tie_draws: int = 1
+    iou_threshold: float = 0.5
+    forward_batch: int = 64
+    seed: int = 0
+    protocol: str = DEFAULT
+
+    def __post_init__(self) -> None:
+        for name in self.metrics:
+            METRICS[name]
+        resolve(self.granularities, ())
+        if not self.metrics:
+            raise ConfigError(f"no metrics asked for; choose from {', '.join(METRICS)}.")
+        if not self.fills and any(METRICS[m].needs_fill for m in self.metrics):
+            raise ConfigError("faithfulness metrics need at least one fill, e.g. fills=('zero',).")
+        for name in ("steps", "tie_draws", "forward_batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        PROTOCOLS[self.protocol].check(self.fills, self.metrics, self.granularities)
+        if not self.shares or not all(0 < share <= 1 for share in self.shares):
+            raise ConfigError(f"shares must lie in (0, 1], e.g. (0.05, 0.2); got {tuple(self.shares)}.")
+
+
+@dataclass(frozen=True)
+class EvalBatch:
+    """Samples to evaluate.
+
+    Attributes:
+        inputs: what the model takes, ``B`` samples.
+        ids: one integer per sample, unique in the run.
+        truth: per modality a bool tensor of the scores' shape, where the evidence is known.
+    """
+
+    inputs: Inputs
+    ids: Sequence[int]
+    truth: Mapping[str, Tensor] | None = None
+
+
+class BatchResult(NamedTuple):
+    """``rows``: sample, modality, method, reduction, fill, granularity, metric, value; protocol, where it is not the
+    default.
+
+    ``curves``: the same keys without metric and value, and ``kind`` (``deletion`` or
+    ``insertion``) and ``p``, a list of ``steps + 1`` confidences.
+    """
+
+    rows: list[dict[str, Any]]
+    curves: list[dict[str, Any]]
+
+
+class EvalResult(NamedTuple):
+    """``rows``: one value per sample; ``curves``: their means with intervals (:func:`mean_curves`)."""
+
+    rows: pd.DataFrame
+    curves: pd.DataFrame

@@ -1,0 +1,1 @@
+"""Pictures of results. Figures are returned, never shown."""

@@ -1,0 +1,51 @@
+"""How good is a map? Pure functions on batched tensors, and :data:`METRICS` by name."""
+
+from sidelight.lab.metrics.base import METRICS, Evidence, Metric
+from sidelight.lab.metrics.compactness import area, complexity, entropy, mean_score, sparsity
+from sidelight.lab.metrics.faithfulness import (
+    area_under_curve,
+    average_drop,
+    average_drop_relative,
+    comprehensiveness,
+    deletion_auc,
+    increase_in_confidence,
+    insertion_auc,
+    srg,
+    sufficiency,
+)
+from sidelight.lab.metrics.granularity import GRANULARITIES, Granularity, granularity
+from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
+from sidelight.lab.metrics.localisation import auprc, f1, iou, pointing_game
+from sidelight.lab.metrics.ranking import min_max, ranks
+
+__all__ = [
+    "GRANULARITIES",
+    "METRICS",
+    "Evidence",
+    "Granularity",
+    "Layout",
+    "Metric",
+    "area",
+    "area_under_curve",
+    "auprc",
+    "average_drop",
+    "average_drop_relative",
+    "complexity",
+    "comprehensiveness",
+    "deletion_auc",
+    "entropy",
+    "f1",
+    "granularity",
+    "increase_in_confidence",
+    "insertion_auc",
+    "iou",
+    "make_layout",
+    "mean_score",
+    "min_max",
+    "pointing_game",
+    "ranks",
+    "reduce_map",
+    "sparsity",
+    "srg",
+    "sufficiency",
+]

@@ -1,0 +1,88 @@
+"""How much of the input does a map light up? Read these beside faithfulness, never alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sidelight.lab.metrics.base import define
+
+
+def _real(mask: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+    real = torch.ones_like(mask, dtype=torch.bool) if real is None else real
+    return mask.masked_fill(~real, 0.0), real.sum(1).clamp(min=1)
+
+
+def complexity(mask: Tensor, real: Tensor | None = None) -> Tensor:
+    """L2 norm of the min-max map over the real features (thesis §4.1).
+
+    Args:
+        mask: ``[B, N]`` in [0, 1], one score per feature.
+        real: ``[B, N]`` bool, default all true.
+
+    Returns:
+        ``[B]`` in [0, sqrt(N)]; lower is better. It grows with N: compare only maps with
+        the same unit of scoring.
+    """
+    return _real(mask, real)[0].norm(dim=1)
+
+
+def mean_score(mask: Tensor, real: Tensor | None = None) -> Tensor:
+    """Mean of the min-max map over the real features: ``[B]`` in [0, 1]; lower is better.
+
+    It unmasks trivial maps: all ones has no average drop, and a mean score of 1.
+    """
+    values, n = _real(mask, real)
+    return values.sum(1) / n
+
+
+def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
+    """Max divided by mean of the min-max map (thesis §4.1).
+
+    Returns:
+        ``[B]`` in [1, N]; higher is better. A map of zeros is constant and gets 1, as any
+        constant map: it singles nothing out.
+    """
+    mean = mean_score(mask, real)
+    peak = _real(mask, real)[0].amax(1)
+    return torch.where(mean > 0, peak / mean.where(mean > 0, torch.ones_like(mean)), torch.ones_like(mean))
+
+
+def area(mask: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
+    """Share of the real features that score above ``threshold``: ``[B]`` in [0, 1]; lower is better.
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        real: ``[B, N]`` bool, default all true.
+        threshold: level above which a feature counts as lit, in [0, 1).
+    """
+    values, n = _real(mask, real)
+    return (values > threshold).sum(1) / n
+
+
+def entropy(mask: Tensor, real: Tensor | None = None) -> Tensor:
+    """Shannon entropy of the scores as a distribution, divided by its largest value ``log N``.
+
+    Source: the complexity of Bhatt et al. 2020, made comparable across input sizes.
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        real: ``[B, N]`` bool, default all true; ``N`` counts these.
+
+    Returns:
+        ``[B]`` in [0, 1]; lower is better. 0 where one feature holds everything, 1 for any
+        constant map: one of zeros singles nothing out, nor does one of a single feature.
+    """
+    values, n = _real(mask.double(), real)
+    total = values.sum(1, keepdim=True)
+    share = values / total.where(total > 0, torch.ones_like(total))
+    spread = torch.special.entr(share).sum(1) / n.clamp(min=2).log()
+    constant = (total.squeeze(1) <= 0) | (n < 2)
+    return torch.where(constant, torch.ones_like(spread), spread.clamp(0, 1)).to(mask.dtype)
+
+
+define("complexity", "lower", "L2 norm of the min-max map", lambda e: complexity(e.mask, e.real))
+define("sparsity", "higher", "max over mean of the min-max map", lambda e: sparsity(e.mask, e.real))
+define("mean_score", "lower", "mean of the min-max map", lambda e: mean_score(e.mask, e.real))
+define("area", "lower", "share of features above 0.5", lambda e: area(e.mask, e.real))
+define("entropy", "lower", "entropy of the scores over its maximum", lambda e: entropy(e.mask, e.real))

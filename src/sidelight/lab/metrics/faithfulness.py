@@ -1,0 +1,179 @@
+"""Does the model's confidence follow the map?
+
+``p`` is always the softmax probability of the class predicted on the clean input. The
+functions take confidences that were measured already and return one value per sample.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sidelight.errors import InputError
+from sidelight.lab.metrics.base import define
+
+#: Two batches of a different size differ by rounding; a rise below this is no rise.
+CONFIDENCE_TOLERANCE = 1e-6
+
+
+def average_drop(p: Tensor, p_masked: Tensor) -> Tensor:
+    """``max(0, p − p_masked)``: confidence lost when the map itself masks the input.
+
+    Source: thesis §4.1; Chattopadhay et al. 2018, without the division by p.
+
+    Args:
+        p: ``[B]`` in [0, 1]; clean input.
+        p_masked: ``[B]`` in [0, 1]; input masked by the soft map.
+
+    Returns:
+        ``[B]`` in [0, 1]; lower is better.
+    """
+    return (p - p_masked).clamp(min=0)
+
+
+def average_drop_relative(p: Tensor, p_masked: Tensor) -> Tensor:
+    """``max(0, p − p_masked) / p`` (Chattopadhay et al. 2018). ``[B]`` in [0, 1]; lower is better."""
+    return average_drop(p, p_masked) / p.clamp(min=torch.finfo(p.dtype).tiny)
+
+
+def increase_in_confidence(p: Tensor, p_masked: Tensor) -> Tensor:
+    """1 where ``p_masked > p``, else 0 (Chattopadhay et al. 2018).
+
+    A rise below :data:`CONFIDENCE_TOLERANCE` is rounding and does not count, so a map of
+    ones scores 0. ``[B]``; its mean is the share of samples; higher is better.
+    """
+    return (p_masked > p + CONFIDENCE_TOLERANCE).to(p.dtype)
+
+
+def area_under_curve(p: Tensor, shares: Tensor) -> Tensor:
+    """Trapezoid area under ``p`` against the share of features, step 0 included.
+
+    Args:
+        p: ``[B, K+1]`` confidences.
+        shares: ``[B, K+1]`` or ``[K+1]``, ascending from 0 to 1: the share really removed,
+            which with few features differs from ``k / K``.
+
+    Returns:
+        ``[B]`` within the range of ``p``.
+
+    Raises:
+        InputError: the shapes do not fit.
+    """
+    if p.shape[-1] != shares.shape[-1] or p.shape[-1] < 2:
+        raise InputError(
+            f"a curve needs one share per confidence and at least two: got {tuple(p.shape)} confidences "
+            f"and {tuple(shares.shape)} shares."
+        )
+    return torch.trapezoid(p.double(), shares.double().expand_as(p), dim=-1).to(p.dtype)
+
+
+def deletion_auc(p: Tensor, shares: Tensor) -> Tensor:
+    """Area while the most relevant features are removed first (Petsiuk et al. 2018); lower is better."""
+    return area_under_curve(p, shares)
+
+
+def insertion_auc(p: Tensor, shares: Tensor) -> Tensor:
+    """Area while the most relevant features are added first (Petsiuk et al. 2018); higher is better."""
+    return area_under_curve(p, shares)
+
+
+def sufficiency(p: Tensor, p_kept: Tensor) -> Tensor:
+    """``p − p(top k % alone)``, mean over the areas (DeYoung et al. 2020, ERASER).
+
+    Args:
+        p: ``[B]`` clean confidence.
+        p_kept: ``[B, A]`` confidence with only the top features of each area.
+
+    Returns:
+        ``[B]`` in [−1, 1]; lower is better.
+    """
+    return p - p_kept.mean(1)
+
+
+def comprehensiveness(p: Tensor, p_removed: Tensor) -> Tensor:
+    """``p − p(top k % removed)``, mean over the areas (DeYoung et al. 2020, ERASER).
+
+    Args:
+        p: ``[B]`` clean confidence.
+        p_removed: ``[B, A]`` confidence without the top features of each area.
+
+    Returns:
+        ``[B]`` in [−1, 1]; higher is better.
+    """
+    return p - p_removed.mean(1)
+
+
+def srg(deletion: Tensor, insertion: Tensor) -> Tensor:
+    """Symmetric relevance gain (Blücher et al. 2024): area least-relevant-first − most-relevant-first.
+
+    Removing all but the top c features, least relevant first, leaves exactly what
+    insertion shows after c features. With the same order of ties the least-relevant-first
+    curve is therefore the insertion curve read backwards and has its area, so no further
+    pass is needed.
+
+    Args:
+        deletion: ``[B]`` :func:`deletion_auc`.
+        insertion: ``[B]`` :func:`insertion_auc`, same order of ties.
+
+    Returns:
+        ``[B]`` in [−1, 1]; higher is better.
+    """
+    return insertion - deletion
+
+
+define(
+    "average_drop",
+    "lower",
+    "confidence lost when the map masks the input",
+    lambda e: average_drop(e.clean, e.masked),
+    "mask",
+)
+define(
+    "average_drop_relative",
+    "lower",
+    "the same as a share of the clean confidence",
+    lambda e: average_drop_relative(e.clean, e.masked),
+    "mask",
+)
+define(
+    "increase_in_confidence",
+    "higher",
+    "share of samples whose confidence rises under the map",
+    lambda e: increase_in_confidence(e.clean, e.masked),
+    "mask",
+)
+define(
+    "deletion_auc",
+    "lower",
+    "area under confidence, most relevant removed first",
+    lambda e: deletion_auc(e.deletion, e.shares),
+    "steps",
+)
+define(
+    "insertion_auc",
+    "higher",
+    "area under confidence, most relevant added first",
+    lambda e: insertion_auc(e.insertion, e.shares),
+    "steps",
+)
+define(
+    "sufficiency",
+    "lower",
+    "confidence lost when only the top k % stay, mean over k",
+    lambda e: sufficiency(e.clean, e.kept),
+    "areas",
+)
+define(
+    "comprehensiveness",
+    "higher",
+    "confidence lost when the top k % go, mean over k",
+    lambda e: comprehensiveness(e.clean, e.removed),
+    "areas",
+)
+define(
+    "srg",
+    "higher",
+    "area least relevant first minus most relevant first",
+    lambda e: srg(deletion_auc(e.deletion, e.shares), insertion_auc(e.insertion, e.shares)),
+    "steps",
+)

@@ -1,0 +1,124 @@
+"""The units in which features are removed: pixels, patches, tokens; later words.
+
+A granularity belongs to one modality and says which features form one cell. It is data
+in a registry: nothing here or later asks which modality it deals with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sidelight.core.registry import Registry
+from sidelight.core.types import Inputs
+from sidelight.errors import ConfigError, InputError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Granularity:
+    """How the features of one modality group into cells.
+
+    Attributes:
+        name: as settings and tables show it.
+        modality: the modality it applies to.
+        cells: ``(score shape, inputs) -> int64 [N]`` or ``[B, N]``: the cell of each
+            flattened feature, counted from 0; ids of unreal features are ignored. The
+            inputs are there for groupings that differ by sample, such as words.
+    """
+
+    name: str
+    modality: str
+    cells: Callable[[Sequence[int], Inputs], Tensor]
+
+
+def unit_cells(shape: Sequence[int], inputs: Inputs) -> Tensor:
+    """Every feature is its own cell."""
+    return torch.arange(int(torch.tensor(list(shape[1:])).prod()))
+
+
+def coordinate_cells(shape: Sequence[int], inputs: Inputs) -> Tensor:
+    """Every coordinate of every embedding is its own cell.
+
+    Args:
+        shape: ``[B, T, D]``.
+
+    Raises:
+        InputError: scores are one a token.
+    """
+    if len(shape) != 3:
+        raise InputError(
+            f"granularity 'coordinate' needs scores [B, T, D], one a coordinate of an embedding; got {tuple(shape)}. "
+            "It comes with evaluation.protocol: thesis; otherwise ask for 'token'."
+        )
+    return unit_cells(shape, inputs)
+
+
+def patch_cells(shape: Sequence[int], size: int) -> Tensor:
+    """Cells of ``size × size`` pixels from the top left; those at the border may be smaller.
+
+    Args:
+        shape: ``[B, 1, H, W]``.
+        size: side in pixels.
+    """
+    rows, columns = (torch.arange(n) // size for n in shape[-2:])
+    return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()
+
+
+#: Granularities by name; the first one of a modality is its finest.
+GRANULARITIES: Registry[Granularity] = Registry("granularity")
+GRANULARITIES.add("pixel", Granularity("pixel", "image", unit_cells))
+GRANULARITIES.add("token", Granularity("token", "text", unit_cells))
+GRANULARITIES.add("coordinate", Granularity("coordinate", "text", coordinate_cells))
+
+
+def granularity(name: str) -> Granularity:
+    """The granularity ``name``: a registered one, or ``patch<size>`` for any size.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    patch = re.fullmatch(r"patch([1-9]\d*)", name)
+    if patch:
+        size = int(patch[1])
+        return Granularity(name, "image", lambda shape, inputs: patch_cells(shape, size))
+    try:
+        return GRANULARITIES[name]
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error} Patches of s pixels: 'patch4', 'patch16', ...") from None
+
+
+def finest(modality: str) -> Granularity:
+    """The granularity in which every feature of ``modality`` stands alone."""
+    entries = (g for _, g in GRANULARITIES.items() if g.modality == modality)
+    return next(entries, Granularity("unit", modality, unit_cells))
+
+
+def resolve(names: Sequence[str], modalities: Iterable[str]) -> dict[str, Mapping[str, Granularity]]:
+    """What the requested granularities mean for modalities that are ranked together.
+
+    A name may join several by ``+`` (``"patch4+word"``). A modality that a name does not
+    speak of takes its finest; names that speak of none are left out, unless none is left.
+
+    Returns:
+        label, e.g. ``"patch4+token"``, to the granularity of each modality.
+
+    Raises:
+        UnknownNameError: a part of a name is unknown.
+        ConfigError: a name gives one modality two granularities.
+    """
+    modalities = list(modalities)
+    base = {m: finest(m) for m in modalities}
+    plans: dict[str, Mapping[str, Granularity]] = {}
+    for name in names:
+        parts = [granularity(part) for part in name.split("+")]
+        chosen = {g.modality: g for g in parts}
+        if len(chosen) < len(parts):
+            raise ConfigError(f"granularity {name!r} names one modality twice; give one part per modality.")
+        plan = {m: chosen.get(m, base[m]) for m in modalities}
+        if chosen.keys() & plan.keys():
+            plans["+".join(g.name for g in plan.values())] = plan
+    return plans or {"+".join(g.name for g in base.values()): base}

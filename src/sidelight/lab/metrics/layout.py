@@ -1,0 +1,175 @@
+"""Scores of one or several modalities as one row of features per sample, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sidelight.core.registry import Registry
+from sidelight.core.types import Inputs, Scores
+from sidelight.errors import InputError
+from sidelight.lab.metrics.granularity import Granularity
+from sidelight.lab.metrics.ranking import min_max
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each feature of the modalities ranked together sits in ``[B, N]``.
+
+    Attributes:
+        shapes: modality name to the shape of one sample's scores, in order.
+        real: ``[B, N]`` true where a feature counts.
+        cells: ``[B, N]`` cell of each feature, 0 to M − 1.
+        size: ``[B, M]`` real features in each cell; a cell with none is no cell.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    real: Tensor
+    cells: Tensor
+    size: Tensor
+
+    @property
+    def real_cells(self) -> Tensor:
+        """``[B, M]`` bool: cells that hold a real feature."""
+        return self.size > 0
+
+    def flatten(self, values: Mapping[str, Tensor]) -> Tensor:
+        """``{modality: [B, ...]}`` to ``[B, N]``."""
+        return torch.cat([values[name].flatten(1) for name in self.shapes], 1)
+
+    def unflatten(self, flat: Tensor) -> Scores:
+        """``[R, N]`` to ``{modality: [R, ...]}`` for any number of rows."""
+        widths = [int(torch.Size(s).numel()) for s in self.shapes.values()]
+        parts = flat.split(widths, 1)
+        return {n: p.reshape(len(flat), *s) for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
+
+    def pool(self, flat: Tensor) -> Tensor:
+        """Mean over the real features of each cell: ``[B, N]`` to float32 ``[B, M]``."""
+        # summed in float64 and rounded once, so equal pixels give equal cells whatever their size
+        total = torch.zeros(self.size.shape, dtype=torch.float64, device=flat.device)
+        total.scatter_add_(1, self.cells, flat.double() * self.real)
+        return (total / self.size.clamp(min=1)).float()
+
+    def spread(self, per_cell: Tensor) -> Tensor:
+        """Each feature gets its cell's value: ``[B, M]`` to ``[B, N]``."""
+        return per_cell.gather(1, self.cells)
+
+
+def make_layout(
+    feature_mask: Mapping[str, Tensor], granularities: Mapping[str, Granularity], inputs: Inputs
+) -> Layout:
+    """Lay out the modalities named in ``granularities``, in that order.
+
+    Args:
+        feature_mask: per modality, a bool tensor of the scores' shape: which features are real.
+        granularities: one per modality that takes part.
+        inputs: the model's inputs, for granularities that depend on them.
+    """
+    cells, offset = [], 0
+    for name, granularity in granularities.items():
+        mask = feature_mask[name]
+        ids = granularity.cells(mask.shape, inputs).to(mask.device).clamp(min=0)
+        cells.append(ids.expand(len(mask), -1) + offset)
+        offset += int(ids.max()) + 1
+    real = torch.cat([feature_mask[name].flatten(1) for name in granularities], 1)
+    joined = torch.cat(cells, 1)
+    size = torch.zeros(len(real), offset, dtype=torch.int64, device=real.device)
+    size.scatter_add_(1, joined, real.long())
+    shapes = {name: tuple(feature_mask[name].shape[1:]) for name in granularities}
+    return Layout(shapes, real, joined, size)
+
+
+@dataclass(frozen=True)
+class ReducedMap:
+    """One reading of a raw map.
+
+    Attributes:
+        soft: ``[B, M]`` per cell in [0, 1], what multiplies the input.
+        order: ``[B, M]`` per cell, what ranks it, larger first.
+    """
+
+    soft: Tensor
+    order: Tensor
+
+
+#: ``(raw [B, N], layout, signed) -> {name: ReducedMap}``: what a raw map is taken to say.
+Reading = Callable[[Tensor, Layout, bool], dict[str, ReducedMap]]
+
+#: How raw maps are read before they are judged, by name.
+READINGS: Registry[Reading] = Registry("reading")
+
+
+@READINGS.register("better_of_two")
+def better_of_two(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
+    """A signed map is read twice, the better reading counts.
+
+    ``abs`` takes the mean of |a| in each cell. ``positive`` keeps the sign while pooling; the
+    soft map is the positive part, but the order is that of the signed means, so that features
+    against the class are removed last in their own order instead of being tied at zero. That
+    favours the rivals of a learned mask, which is the safe side to err on. Scores without a
+    sign have the single reading ``none``.
+    """
+    real = layout.real_cells
+    if not signed:
+        return as_it_is(raw, layout, signed)
+    magnitude, mean = layout.pool(raw.abs()), layout.pool(raw)
+    return {
+        "abs": ReducedMap(min_max(magnitude, real), magnitude),
+        "positive": ReducedMap(min_max(mean.clamp(min=0), real), mean),
+    }
+
+
+@READINGS.register("signed")
+def as_it_is(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
+    """Min-max of the map with its sign, as in the thesis: what centres on zero becomes about one half everywhere."""
+    pooled = layout.pool(raw)
+    return {"signed" if signed else "none": ReducedMap(min_max(pooled, layout.real_cells), pooled)}
+
+
+@READINGS.register("absolute")
+def absolute(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
+    """Min-max of the absolute value, and nothing else."""
+    if not signed:
+        return as_it_is(raw, layout, signed)
+    magnitude = layout.pool(raw.abs())
+    return {"abs": ReducedMap(min_max(magnitude, layout.real_cells), magnitude)}
+
+
+def reduce_map(
+    raw: Tensor, layout: Layout, signed: bool, reading: str = "better_of_two"
+) -> dict[str, ReducedMap]:
+    """The readings by which a method is judged, pooled to cells and min-maxed.
+
+    Args:
+        raw: ``[B, N]`` finite scores.
+        layout: cells of the features.
+        signed: whether the sign carries meaning.
+        reading: a name in :data:`READINGS`.
+
+    Raises:
+        UnknownNameError: there is no such reading.
+    """
+    return READINGS[reading](raw, layout, signed)
+
+
+def require_scores(scores: Scores, feature_mask: Mapping[str, Tensor], names: tuple[str, ...]) -> None:
+    """Raise :class:`InputError` where scores are missing, misshapen or not finite."""
+    for name in names:
+        if name not in scores:
+            raise InputError(f"no scores for modality {name!r}; the method gave {sorted(scores)}.")
+        expected, given = tuple(feature_mask[name].shape), tuple(scores[name].shape)
+        if expected != given:
+            raise InputError(
+                f"scores of {name!r} must have one value per feature, shape {expected}; got {given}. "
+                "Reduce attributions over their channels first (Modality.reduce_sum or reduce_norm)."
+            )
+        bad = ~torch.isfinite(scores[name]) & feature_mask[name]
+        if bool(bad.any()):
+            rows = bad.flatten(1).any(1).nonzero().flatten().tolist()
+            raise InputError(
+                f"scores of {name!r} hold NaN or infinite values in row(s) {rows[:8]} of the batch; "
+                "check the method that made them."
+            )

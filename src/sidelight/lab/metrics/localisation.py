@@ -1,0 +1,127 @@
+"""Does the map point where the evidence is known to be?
+
+Every function takes ``[B, N]`` tensors and returns ``[B]``; a sample whose truth marks
+no real feature has no answer and gets NaN.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sidelight.lab.metrics.base import Evidence, define
+
+
+def _known(values: Tensor, truth: Tensor) -> Tensor:
+    return values.where(truth.any(1), torch.full_like(values, torch.nan))
+
+
+def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
+    """Intersection over union of ``mask >= threshold`` and the truth.
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        truth: ``[B, N]`` bool.
+        real: ``[B, N]`` bool, default all true; other features count nowhere.
+        threshold: level of the region, in (0, 1].
+
+    Returns:
+        ``[B]`` in [0, 1]; higher is better.
+    """
+    real = torch.ones_like(truth) if real is None else real
+    region, truth = (mask >= threshold) & real, truth & real
+    union = (region | truth).sum(1).clamp(min=1)
+    return _known((region & truth).sum(1).float() / union, truth)
+
+
+def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
+    """F1 of ``mask >= threshold`` against the truth, feature by feature: ``2 TP / (region + truth)``.
+
+    Token F1 where features are tokens (DeYoung et al. 2020, ERASER), the Dice coefficient on images.
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        truth: ``[B, N]`` bool.
+        real: ``[B, N]`` bool, default all true; other features count nowhere.
+        threshold: level of the region, in (0, 1].
+
+    Returns:
+        ``[B]`` in [0, 1]; higher is better.
+    """
+    real = torch.ones_like(truth) if real is None else real
+    region, truth = (mask >= threshold) & real, truth & real
+    both = (region.sum(1) + truth.sum(1)).clamp(min=1)
+    return _known(2 * (region & truth).sum(1).float() / both, truth)
+
+
+def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
+    """Average precision: ``Σ (R_i − R_{i−1}) P_i`` over the distinct scores.
+
+    Tied features enter together, so the order within a tie has no influence.
+
+    Args:
+        order: ``[B, N]`` finite scores of any sign.
+        truth: ``[B, N]`` bool.
+        real: ``[B, N]`` bool, default all true.
+
+    Returns:
+        ``[B]`` in [0, 1]; higher is better; a constant map gets the share of true features.
+    """
+    real = torch.ones_like(truth) if real is None else real
+    truth = truth & real
+    values, index = order.masked_fill(~real, -torch.inf).sort(1, descending=True)
+    hits = truth.gather(1, index)
+    place = torch.arange(values.shape[1], device=values.device).expand_as(index)
+    last = torch.ones_like(hits)
+    last[:, :-1] = values[:, 1:] != values[:, :-1]
+    # end of the tie each feature lies in: the nearest "last" at or after it
+    end = place.masked_fill(~last, values.shape[1]).flip(1).cummin(1).values.flip(1)
+    precision = hits.cumsum(1).gather(1, end).double() / (end + 1)
+    return _known((precision * hits).sum(1) / truth.sum(1).clamp(min=1), truth).float()
+
+
+def pointing_game(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
+    """Chance that the highest-scoring feature is a true one (Zhang et al. 2018, no margin).
+
+    Ties by expectation: the share of true features among those that share the maximum.
+    ``[B]`` in [0, 1]; higher is better.
+    """
+    real = torch.ones_like(truth) if real is None else real
+    truth = truth & real
+    values = order.masked_fill(~real, -torch.inf)
+    top = (values == values.amax(1, keepdim=True)) & real
+    return _known((top & truth).sum(1).float() / top.sum(1).clamp(min=1), truth)
+
+
+def _truth(evidence: Evidence) -> Tensor:
+    return evidence.real & False if evidence.truth is None else evidence.truth
+
+
+define(
+    "iou",
+    "higher",
+    "overlap of the thresholded map with the truth",
+    lambda e: iou(e.mask, _truth(e), e.real, e.threshold),
+    truth=True,
+)
+define(
+    "f1",
+    "higher",
+    "F1 of the thresholded map against the truth",
+    lambda e: f1(e.mask, _truth(e), e.real, e.threshold),
+    truth=True,
+)
+define(
+    "auprc",
+    "higher",
+    "average precision of the ranking against the truth",
+    lambda e: auprc(e.order, _truth(e), e.real),
+    truth=True,
+)
+define(
+    "pointing_game",
+    "higher",
+    "chance that the highest score lies in the truth",
+    lambda e: pointing_game(e.order, _truth(e), e.real),
+    truth=True,
+)

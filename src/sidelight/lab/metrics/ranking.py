@@ -1,0 +1,172 @@
+"""From raw scores to a soft map in [0, 1] and to an order, without favouring any index.
+
+All functions take ``[B, N]`` tensors; ``real`` marks the features that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sidelight.core.registry import Registry
+from sidelight.errors import InputError
+
+
+def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
+    """Rescale each sample to span [0, 1] over its real features.
+
+    A constant map has no span: it becomes 1 where its value is positive (everything is
+    evidence) and 0 otherwise (nothing is), never NaN.
+
+    Args:
+        values: ``[B, N]`` finite scores of any sign.
+        real: ``[B, N]`` bool, default all true; unreal features come back as 0.
+
+    Returns:
+        ``[B, N]`` float32 in [0, 1].
+    """
+    real = torch.ones_like(values, dtype=torch.bool) if real is None else real
+    # float64: the span of float32 extremes must not overflow, nor that of tiny gradients vanish
+    v = values.double()
+    low = v.masked_fill(~real, torch.inf).amin(1, keepdim=True)
+    high = v.masked_fill(~real, -torch.inf).amax(1, keepdim=True)
+    span = high - low
+    scaled = torch.where(span > 0, (v - low) / span.where(span > 0, torch.ones_like(span)), (v > 0).double())
+    return scaled.masked_fill(~real, 0.0).float()
+
+
+def sample_seed(seed: int, sample: int, *salt: int) -> int:
+    """A 62-bit seed that depends on the run seed and the sample's id and on nothing else."""
+    words = [int(v) % 2**64 for v in (seed, sample, *salt)]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(2))
+
+
+def tie_keys(real: Tensor, ids: Sequence[int], seed: int = 0, draw: int = 0) -> Tensor:
+    """Random keys ``[B, N]`` in [0, 1) that order tied features.
+
+    Keys are drawn for the real features only, so they do not change with the padding
+    that a batch happens to have.
+
+    Raises:
+        InputError: not one id per sample.
+    """
+    if len(ids) != len(real):
+        raise InputError(f"tie breaking needs one id per sample: got {len(ids)} for {len(real)} samples.")
+    flags = real.cpu().numpy()
+    keys = np.zeros(flags.shape)
+    for row, (flag, sample) in enumerate(zip(flags, ids, strict=True)):
+        rng = np.random.default_rng(sample_seed(seed, sample, draw))
+        keys[row, flag] = rng.random(int(flag.sum()))
+    return torch.from_numpy(keys).to(real.device)
+
+
+def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw: int = 0) -> Tensor:
+    """Place of every feature in descending order, ties broken at random per sample.
+
+    Args:
+        values: ``[B, N]`` finite scores.
+        real: ``[B, N]`` bool; unreal features come last.
+        ids: one integer per sample; with ``seed`` and ``draw`` the only source of chance.
+        seed: run seed.
+        draw: number of the tie draw.
+
+    Returns:
+        ``[B, N]`` int64; 0 is the most important feature.
+    """
+    shuffle = tie_keys(real, ids, seed, draw).argsort(1)
+    shuffled = values.masked_fill(~real, -torch.inf).gather(1, shuffle)
+    return _places(shuffle.gather(1, shuffled.argsort(dim=1, descending=True, stable=True)))
+
+
+def ranks_of_draws(
+    values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draws: int = 1
+) -> list[Tensor]:
+    """:func:`ranks` of each of ``draws`` tie draws; one alone where nothing is tied, since all would be the same."""
+    if has_ties(values, real):
+        return [ranks(values, real, ids, seed, draw) for draw in range(draws)]
+    # keys would change nothing here, and drawing them takes longer than all the rest
+    return [_places(values.masked_fill(~real, -torch.inf).argsort(1, descending=True))]
+
+
+def _places(order: Tensor) -> Tensor:
+    """``[B, N]`` features in order to the place of each feature."""
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)
+
+
+def has_ties(values: Tensor, real: Tensor) -> bool:
+    """Whether any sample holds two real features with equal scores."""
+    ordered = values.masked_fill(~real, torch.nan).sort(1).values
+    return bool((ordered[:, 1:] == ordered[:, :-1]).any())
+
+
+def step_counts(n: Tensor, steps: int) -> Tensor:
+    """Features removed after each of ``steps`` equal steps: ``round(k·n / steps)``, halves up.
+
+    Args:
+        n: ``[B]`` number of real features.
+        steps: K, at least 1.
+
+    Returns:
+        ``[B, K+1]`` int64 from 0 to n.
+    """
+    k = torch.arange(steps + 1, device=n.device)
+    return (2 * k * n.long()[:, None] + steps) // (2 * steps)
+
+
+def threshold_counts(soft: Tensor, real: Tensor, steps: int) -> Tensor:
+    """Features at or above each of ``steps`` equal levels, from 1 down: ``#{S >= 1 − k / steps}``, none at step 0.
+
+    The last level is 0, which every feature reaches.
+
+    Args:
+        soft: ``[B, N]`` min-max map in [0, 1].
+        real: ``[B, N]`` bool.
+        steps: K, at least 1.
+
+    Returns:
+        ``[B, K+1]`` int64 from 0 to the number of real features.
+    """
+    # in the map's own precision: a score of 0.9 must reach the level 0.9
+    levels = (1 - torch.arange(1, steps + 1, dtype=torch.float64) / steps).to(soft)
+    ordered = (-soft.masked_fill(~real, -1.0)).sort(1).values
+    reached = torch.searchsorted(ordered, (-levels).expand(len(soft), -1).contiguous(), right=True)
+    return torch.cat([reached.new_zeros(len(soft), 1), reached], 1)
+
+
+#: ``(soft [B, N], real [B, N], K) -> (counts, places)``, each ``[B, K+1]``: how many of the top features are gone
+#: at each step of a curve, and where on the horizontal axis, 0 to 1, that step lies.
+Stepping = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+
+#: Ways to walk along a deletion or insertion curve, by name.
+STEPPINGS: Registry[Stepping] = Registry("stepping of curves")
+
+
+@STEPPINGS.register("counts")
+def by_count(soft: Tensor, real: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Equal steps of the number of features, over the share really removed."""
+    n = real.sum(1)
+    counts = step_counts(n, steps)
+    return counts, counts.double() / n[:, None]
+
+
+@STEPPINGS.register("thresholds")
+def by_threshold(soft: Tensor, real: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Equal steps of a threshold on the map, over ``1 − threshold``; tied features go together."""
+    counts = threshold_counts(soft, real, steps)
+    places = torch.arange(steps + 1, dtype=torch.float64, device=soft.device) / steps
+    return counts, places.expand(counts.shape)
+
+
+def area_counts(n: Tensor, shares: Sequence[float]) -> Tensor:
+    """Features in the top ``share`` of each sample: rounded, halves up, at least one.
+
+    Returns:
+        ``[B, A]`` int64 in [1, n].
+    """
+    share = torch.tensor(list(shares), dtype=torch.float64, device=n.device)
+    counts = (share * n.double()[:, None] + 0.5 + 1e-9).floor().long()
+    return torch.minimum(counts.clamp(min=1), n.long()[:, None])

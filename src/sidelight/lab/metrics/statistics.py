@@ -1,0 +1,270 @@
+"""What per-sample values say: means with intervals, the better reduction, paired tests.
+
+Rows are those of :func:`sidelight.lab.evaluation.loop.run_evaluation`. A column ``seed``
+(the training seed of a scorer) may be added to them; the spread over seeds is then
+reported beside the spread over samples and never mixed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata, wilcoxon
+
+from sidelight.errors import InputError
+from sidelight.lab.metrics.base import METRICS
+
+#: What identifies one number of a table.
+KEYS = ("modality", "method", "reduction", "fill", "granularity", "metric")
+_CASE = ("modality", "fill", "granularity", "metric")
+
+
+@lru_cache(maxsize=8)
+def _weights(n: int, draws: int, seed: int) -> NDArray[np.float64]:
+    # A resample enters a mean only by how often it takes each sample, so one product
+    # gives every resampled mean; the same weights serve all columns of one table.
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(n, np.full(n, 1 / n), size=draws) / n
+
+
+def bootstrap_ci(
+    values: ArrayLike, draws: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Percentile bootstrap interval of the mean over samples.
+
+    Args:
+        values: ``[n]`` or ``[n, columns]``, finite.
+        draws: resamples.
+        level: coverage in (0, 1).
+        seed: fixes the resamples.
+
+    Returns:
+        ``(lo, hi)``, scalars or ``[columns]``.
+
+    Raises:
+        InputError: there are no values.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.ndim not in (1, 2) or len(data) == 0:
+        raise InputError(f"a bootstrap needs values of shape [n] or [n, columns], n >= 1; got {data.shape}.")
+    means = _weights(len(data), draws, seed) @ data
+    lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return lo, hi
+
+
+def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """One line per modality, method, reduction, fill, granularity and metric.
+
+    With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and
+    ``ci95`` speak of samples; ``seed_sd`` is the standard deviation of the seeds' means.
+    Undefined (NaN) values are left out and ``n`` counts the rest. A column ``protocol`` is kept.
+
+    Raises:
+        InputError: columns are missing, or a value is infinite.
+
+    Returns:
+        Columns dataset, modality, method, reduction, fill, granularity, metric, mean, sd,
+        ci95 (``[lo, hi]``), n, seeds (how many), seed_sd (NaN for fewer than two).
+    """
+    _require(rows, (*KEYS, "sample", "value"))
+    if np.isinf(rows["value"].to_numpy(np.float64)).any():
+        raise InputError("rows hold infinite values, which no metric gives; measure them again.")
+    lines = []
+    for key, group in rows.dropna(subset=["value"]).groupby(list(KEYS), sort=False):
+        values = group.groupby("sample")["value"].mean().to_numpy()
+        lo, hi = bootstrap_ci(values, draws, seed=seed)
+        per_seed = group.groupby("seed", dropna=True)["value"].mean() if "seed" in group else pd.Series([0.0])
+        lines.append(
+            {
+                "dataset": dataset,
+                **({"protocol": str(group["protocol"].iloc[0])} if "protocol" in group else {}),
+                **dict(zip(KEYS, key, strict=True)),
+                "mean": float(values.mean()),
+                "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+                "ci95": [float(lo), float(hi)],
+                "n": len(values),
+                "seeds": max(1, len(per_seed)),
+                "seed_sd": float(per_seed.std(ddof=1)) if len(per_seed) > 1 else float("nan"),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def better_reduction(summary: pd.DataFrame) -> pd.DataFrame:
+    """Per method, fill, granularity and metric the reduction with the better mean.
+
+    Better by the metric's own direction; at a tie the first. Judging a signed method by
+    the better of ``abs`` and ``positive`` for every single figure favours the rivals.
+
+    Returns:
+        The chosen lines of ``summary``, in its order.
+    """
+    _require(summary, (*KEYS, "mean"))
+    sign = summary["metric"].map(lambda name: 1.0 if METRICS[name].direction == "higher" else -1.0)
+    keys = [k for k in ("dataset", *KEYS) if k in summary and k != "reduction"]
+    best = (summary["mean"] * sign).groupby([summary[k] for k in keys], sort=False).idxmax()
+    return summary.loc[sorted(best)].reset_index(drop=True)
+
+
+def select_reductions(rows: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The per-sample rows of the reductions that :func:`better_reduction` chose."""
+    return rows.merge(chosen[list(KEYS)], on=list(KEYS), how="inner")
+
+
+def holm(p: Sequence[float]) -> NDArray[np.float64]:
+    """Holm's step-down correction: adjusted p-values in the order given, at most 1."""
+    raw = np.asarray(p, dtype=np.float64)
+    order = np.argsort(raw, kind="stable")
+    scaled = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    adjusted = np.empty_like(raw)
+    adjusted[order] = np.minimum(scaled, 1.0)
+    return adjusted
+
+
+def rank_biserial(difference: ArrayLike) -> float:
+    """Matched-pairs rank-biserial correlation, the effect size that belongs to Wilcoxon's test.
+
+    The share of the rank sum on which the difference is positive minus the share on which it
+    is negative; zero differences are dropped and ties share a rank, as in the test (Kerby,
+    "The simple difference formula", 2014).
+
+    Args:
+        difference: ``[n]`` paired differences.
+
+    Returns:
+        A value in [-1, 1]: 1 where every difference is positive, 0 where none differs; NaN for none.
+    """
+    values = np.asarray(difference, dtype=np.float64)
+    if values.size == 0:
+        return float("nan")
+    values = values[values != 0]
+    if values.size == 0:
+        return 0.0
+    ranks = rankdata(np.abs(values))
+    return float((ranks * np.sign(values)).sum() / ranks.sum())
+
+
+def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Wilcoxon signed-rank test of one method against every other on the same samples.
+
+    Give rows with one reduction per method and metric (:func:`select_reductions`), or
+    each reduction is a comparison of its own. Seeds are averaged per sample first. The
+    correction runs over the comparisons that share modality, fill, granularity and metric.
+
+    Args:
+        rows: per-sample rows.
+        reference: the method that is compared with all others.
+
+    Returns:
+        Columns modality, fill, granularity, metric, reference, method, reduction,
+        difference (mean of reference − method), lo and hi (its 95 % bootstrap interval),
+        better (whether it favours the reference), effect (:func:`rank_biserial`, above zero
+        where it favours the reference), p, p_holm, n (pairs), seeds (of the reference) and
+        seeds_better (with how many of them alone the mean difference favours it).
+
+    Raises:
+        InputError: ``reference`` has no rows, or several reductions in one comparison.
+    """
+    _require(rows, (*KEYS, "sample", "value"))
+    if reference not in set(rows["method"]):
+        known = ", ".join(sorted(set(rows["method"])))
+        raise InputError(f"no rows of reference method {reference!r}; there are rows of {known}.")
+    lines: list[dict[str, object]] = []
+    for case, group in rows.groupby(list(_CASE), sort=False):
+        table = group.pivot_table(index="sample", columns=["method", "reduction"], values="value")
+        own = [column for column in table.columns if column[0] == reference]
+        if len(own) > 1:
+            raise InputError(
+                f"{reference!r} has {len(own)} reductions in one comparison; choose one (select_reductions)."
+            )
+        others = [column for column in table.columns if column[0] != reference]
+        if own:
+            named = dict(zip(_CASE, map(str, case), strict=True))
+            lines += _compare(table, _per_seed(group, own[0]), own[0], others, named)
+    return pd.DataFrame(lines)
+
+
+def _per_seed(group: pd.DataFrame, own: tuple[str, str]) -> pd.DataFrame:
+    """``[sample, seed]`` values of the reference; one column where its seeds are not told apart."""
+    rows = group[(group["method"] == own[0]) & (group["reduction"] == own[1])]
+    seeds = rows["seed"].fillna(-1) if "seed" in rows else 0
+    return rows.assign(seed=seeds).pivot_table(index="sample", columns="seed", values="value")
+
+
+def _compare(
+    table: pd.DataFrame,
+    seeds: pd.DataFrame,
+    own: tuple[str, str],
+    others: list[tuple[str, str]],
+    case: dict[str, str],
+) -> list[dict[str, object]]:
+    sign = 1 if METRICS[case["metric"]].direction == "higher" else -1
+    lines: list[dict[str, object]] = []
+    for other in others:
+        # stored values are float32, in which a small p would be 0
+        difference = (table[own] - table[other]).dropna().to_numpy(np.float64)
+        # scipy has no answer where all differences are zero: there is no evidence of any
+        p = float(wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
+        mean = float(difference.mean()) if len(difference) else float("nan")
+        lo, hi = bootstrap_ci(difference) if len(difference) else (mean, mean)
+        alone = seeds.sub(table[other], axis="index").mean() * sign
+        lines.append(
+            {
+                **case,
+                "reference": own[0],
+                "method": other[0],
+                "reduction": other[1],
+                "difference": mean,
+                "lo": float(lo),
+                "hi": float(hi),
+                "better": mean * sign > 0,
+                "effect": rank_biserial(difference * sign),
+                "p": p,
+                "p_holm": p,  # corrected below, where all of them are known
+                "n": len(difference),
+                "seeds": seeds.shape[1],
+                "seeds_better": int((alone > 0).sum()),
+            }
+        )
+    for line, adjusted in zip(lines, holm([float(str(line["p"])) for line in lines]), strict=True):
+        line["p_holm"] = float(adjusted)
+    return lines
+
+
+def mean_curves(curves: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Mean deletion and insertion curves with 95 % bootstrap intervals over samples.
+
+    Args:
+        curves: one line per sample and kind, with ``p`` a list of confidences.
+        draws, seed: of the bootstrap.
+
+    Returns:
+        Columns modality, method, reduction, fill, granularity, kind, share, mean, lo, hi;
+        ``share`` is the nominal ``k / K``.
+    """
+    keys = ["modality", "method", "reduction", "fill", "granularity", "kind"]
+    frames = []
+    for key, group in curves.groupby(keys, sort=False):
+        p = np.stack([np.asarray(row, dtype=np.float64) for row in group["p"]])
+        lo, hi = bootstrap_ci(p, draws, seed=seed)
+        frame = pd.DataFrame({"share": np.linspace(0, 1, p.shape[1]), "mean": p.mean(0), "lo": lo, "hi": hi})
+        for position, (name, value) in enumerate(zip(keys, key, strict=True)):
+            frame.insert(position, name, value)
+        frames.append(frame)
+    return (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=[*keys, "share", "mean", "lo", "hi"])
+    )
+
+
+def _require(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    missing = [c for c in columns if c not in frame]
+    if missing:
+        raise InputError(
+            f"the table lacks column(s) {', '.join(missing)}; it has {', '.join(map(str, frame))}."
+        )

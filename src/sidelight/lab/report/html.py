@@ -1,0 +1,286 @@
+"""The page: everything inline, nothing fetched, readable without scripts."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from sidelight.core.files import write_text
+from sidelight.lab.figures.curves import plot_curves
+from sidelight.lab.figures.grid import GridSample, grid_methods
+from sidelight.lab.report.data import Gallery, ReportData, ReportSection
+from sidelight.lab.report.figures import Picture, radar_of, tradeoff_of
+from sidelight.lab.report.reading import Overview, fact_value, overview, reading, setting_name
+from sidelight.lab.report.summary import Cell, Column, Table, build_tables, short
+from sidelight.viz import style
+from sidelight.viz.base import RENDERERS
+from sidelight.viz.export import to_inline_svg
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An inline picture with its caption."""
+
+    title: str
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One setting of the switches: its table, its curves and drawings, and which options show it."""
+
+    table: Table
+    name: str
+    options: tuple[int, ...]
+    curves: Markup | None
+    drawings: tuple[Drawing, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One row of switches, e.g. all fills."""
+
+    label: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of the timing chart; ``width`` in percent of the longest, on a log scale."""
+
+    method: str
+    label: str
+    kind: str
+    width: float
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SectionView:
+    """A section with everything drawn."""
+
+    data: ReportSection
+    groups: tuple[Group, ...]
+    panels: tuple[Panel, ...]
+    overview: Overview | None
+    samples: Markup | None
+    failures: Markup | None
+    timing: tuple[tuple[str, tuple[Bar, ...]], ...]
+
+
+def render_report(run: ReportData) -> str:
+    """One self-contained HTML page; every text from ``run`` is escaped.
+
+    Raises:
+        InputError: a summary row, curve or sample is not what :class:`ReportData` describes.
+    """
+    views, tables = [], []
+    for number, section in enumerate(run.sections):
+        own = build_tables(section.rows, run.ours)
+        tables.append(own)
+        views.append(_view(section, own, run.ours, f"s{number}"))
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(run=run, sections=views, reading=reading(run, tables), tables=tables)
+    )
+
+
+def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
+    """Render ``data`` to ``path``, complete or not at all.
+
+    Raises:
+        CheckpointError: the disk refused; an earlier page is left as it was.
+        InputError: see :func:`render_report`.
+    """
+    write_text(path, render_report(data))
+    return Path(path)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    environment.globals.update(css=Markup(css), hint=_hint)
+    environment.filters.update(
+        fact=lambda value, key: fact_value(key, value), short=short, figure=_figure, breakable=_breakable
+    )
+    return environment
+
+
+def _view(section: ReportSection, tables: Sequence[Table], ours: str, prefix: str) -> SectionView:
+    groups, options = _switches(tables)
+    panels = tuple(
+        Panel(
+            table,
+            setting_name(table),
+            choice,
+            _curves(section, table, ours, f"{prefix}p{i}-"),
+            _drawings(table, ours, f"{prefix}p{i}"),
+        )
+        for i, (table, choice) in enumerate(zip(tables, options, strict=True))
+    )
+    return SectionView(
+        section,
+        groups,
+        panels,
+        overview(tables, ours),
+        _gallery(section.samples, ours, f"{prefix}r-", "Randomly chosen samples"),
+        _gallery(section.failures, ours, f"{prefix}f-", "Failure cases"),
+        _timing(section.timing, ours),
+    )
+
+
+def _switches(tables: Sequence[Table]) -> tuple[tuple[Group, ...], list[tuple[int, ...]]]:
+    """Rows of switches, and for each table the options (one a row) that show it."""
+    fills = list(dict.fromkeys(t.fill for t in tables))
+    grains = list(dict.fromkeys(t.granularity for t in tables))
+    if len({(t.fill, t.granularity) for t in tables}) == len(tables) == len(fills) * len(grains):
+        groups = (
+            Group("What replaces a removed feature", tuple(f or "none" for f in fills)),
+            Group("What is removed at once", tuple(g or "feature" for g in grains)),
+        )
+        return groups, [(fills.index(t.fill), grains.index(t.granularity)) for t in tables]
+    # Some combinations are missing or doubled: one switch for each table.
+    names = [
+        " · ".join(p for p in (t.dataset, t.modality, setting_name(t)) if p)
+        if len({(u.dataset, u.modality) for u in tables}) > 1
+        else setting_name(t)
+        for t in tables
+    ]
+    return (Group("Setting", tuple(names)),) if names else (), [(i,) for i in range(len(names))]
+
+
+def _curves(section: ReportSection, table: Table, ours: str, prefix: str) -> Markup | None:
+    if section.curves is None or section.curves.empty:
+        return None
+    data = section.curves
+    keep = pd.Series(True, index=data.index)
+    for column, value in (
+        ("fill", table.fill),
+        ("granularity", table.granularity),
+        ("modality", table.modality),
+    ):
+        if value and column in data.columns:
+            keep &= data[column].astype(str) == value
+    if not keep.any():
+        return None
+    figure = plot_curves(data[keep], ours=ours, **table.axes)
+    label = f"Deletion and insertion curves, {setting_name(table)}"
+    return Markup(to_inline_svg(figure, prefix, label))
+
+
+def _drawings(table: Table, ours: str, prefix: str) -> tuple[Drawing, ...]:
+    """Radar and trade-off of one setting, where it has what they show."""
+    pictures: list[tuple[str, str, Picture | None]] = [
+        ("Metrics at a glance", "radar", radar_of(table, ours)),
+        ("Faithfulness against clarity", "tradeoff", tradeoff_of(table, ours)),
+    ]
+    return tuple(
+        Drawing(
+            title,
+            Markup(to_inline_svg(found.figure, f"{prefix}{kind}-", f"{title}, {setting_name(table)}")),
+            found.caption,
+        )
+        for title, kind, found in pictures
+        if found is not None
+    )
+
+
+def _gallery(gallery: Gallery, ours: str, prefix: str, label: str) -> Markup | None:
+    if gallery is None:
+        return None
+    if isinstance(gallery, Figure):
+        return Markup(to_inline_svg(gallery, prefix, label))
+    if not gallery:
+        return None
+    methods = grid_methods(gallery, None, ours)
+    page = _environment().get_template("gallery.html.j2")
+    rows = [(sample, *_pictures(sample, methods)) for sample in gallery]
+    outlined = any(sample.truth is not None for sample in gallery)
+    columns = [_named(m, ours) for m in methods]
+    return Markup(page.render(rows=rows, methods=columns, label=label, outlined=outlined))
+
+
+def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[Markup | None]]:
+    renderer = RENDERERS[sample.modality]
+    overlay = "heat" if "heat" in renderer.styles else None
+    maps: list[Markup | None] = []
+    for method in methods:
+        if method not in sample.maps:
+            maps.append(None)
+            continue
+        alt = f"{style.method_label(method)} for {sample.label}"
+        html = renderer.html(sample.scores(method), sample.display, overlay, sample.truth, alt)
+        maps.append(Markup(html))
+    return Markup(renderer.html(None, sample.display, truth=sample.truth, alt="input")), maps
+
+
+def _named(method: str, ours: str) -> tuple[str, str]:
+    kind = "ours" if style.is_ours(method, ours) else "control" if style.is_control(method) else "rival"
+    return style.method_label(method), kind
+
+
+def _timing(rows: Sequence[Mapping[str, Any]], ours: str) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
+    """Bars by batch size, fastest first; a method and its share of the longest, as logarithms."""
+    ratios = [float(r["ratio"]) for r in rows if r.get("ratio") is not None]
+    top = max([2.0, *ratios])
+    groups: dict[str, list[Bar]] = {}
+    for row in sorted(rows, key=lambda r: float(r.get("ratio") or 0)):
+        label, kind = _named(str(row["method"]), ours)
+        width = 100 * math.log(max(1.0, float(row.get("ratio") or 1))) / math.log(top)
+        groups.setdefault(str(row.get("batch", "")), []).append(
+            Bar(str(row["method"]), label, kind, max(0.8, width), row)
+        )
+    return tuple((batch, tuple(bars)) for batch, bars in groups.items())
+
+
+def _hint(cell: Cell, column: Column) -> str:
+    """Everything known about one number, for the pointer."""
+    parts = [f"{column.label} {cell.mean:.4g}"]
+    if cell.ci is not None:
+        parts.append(f"95 % CI {cell.ci[0]:.4g} to {cell.ci[1]:.4g}")
+    if cell.sd is not None:
+        parts.append(f"sd {cell.sd:.3g}")
+    if cell.n is not None:
+        parts.append(f"n = {cell.n}")
+    if cell.seeds > 1 and cell.seed_sd is not None:
+        parts.append(f"{cell.seeds} seeds, sd between seeds {cell.seed_sd:.2g}")
+    names = {"abs": "absolute value", "positive": "positive part"}
+    if cell.reduction in names:
+        parts.append(f"by {names[cell.reduction]}")
+    if cell.other is not None:
+        parts.append(f"{names.get(cell.other[0], cell.other[0])}: {cell.other[1]:.4g}")
+    return "; ".join(parts)
+
+
+def _figure(value: Any) -> str:
+    """A measured number with as many digits as it deserves: 1.05, 64.8, 14,240."""
+    if value is None or math.isnan(float(value)):
+        return "–"
+    number = float(value)
+    return f"{number:.2f}" if number < 10 else f"{number:.1f}" if number < 100 else f"{number:,.0f}"
+
+
+def _breakable(label: str) -> str:
+    """The one metric name too long for a narrow column may break inside (soft hyphens)."""
+    return label.replace("comprehensiveness", "compre\u00adhensive\u00adness")

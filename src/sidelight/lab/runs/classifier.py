@@ -1,0 +1,206 @@
+"""Training the classifier that is to be explained, where an experiment brings none."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.inputs.collate import Collator
+from sidelight.training.lengths import row_lengths
+from sidelight.errors import ConfigError
+from sidelight.core.folders import replace_folder
+from sidelight.lab.config.classifiers import ClassifierTraining
+from sidelight.core.processes import is_main
+from sidelight.core.registry import nearest
+from sidelight.core.surroundings import training_surroundings
+from sidelight.targets import TargetModel
+
+log = logging.getLogger(__name__)
+
+#: what builds a new classifier of each family
+AUTO_CLASSES = {
+    "image": "AutoModelForImageClassification",
+    "text": "AutoModelForSequenceClassification",
+    "image+text": "AutoModelForVisualQuestionAnswering",
+}
+
+
+class Classifier(nn.Module):
+    """A target's model with a cross-entropy loss, as the Trainer wants it."""
+
+    def __init__(self, target: TargetModel, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.model = target.model
+        self.target = target
+        self.smoothing = smoothing
+
+    def forward(self, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+        """``{"loss": scalar, "logits": [B, K]}``."""
+        logits = self.target.forward_trainable(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
+        return {"loss": loss, "logits": logits}
+
+
+def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto_class: str) -> nn.Module:
+    """A randomly initialised Hugging Face classifier.
+
+    Args:
+        architecture: ``{"model_type": "vit", ...}`` and any option of that type's config.
+        classes: class names by index.
+        auto_class: e.g. ``AutoModelForImageClassification``.
+
+    Raises:
+        ConfigError: unknown model type or option.
+    """
+    import transformers
+
+    auto = getattr(transformers, auto_class)
+    config = architecture_config(
+        architecture,
+        auto,
+        "target.architecture",
+        id2label=dict(enumerate(classes)),
+        label2id={name: i for i, name in enumerate(classes)},
+    )
+    return auto.from_config(config)
+
+
+def architecture_config(
+    architecture: Mapping[str, Any],
+    auto: Any,
+    where: str,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    **more: Any,
+) -> Any:
+    """The Hugging Face config that ``architecture`` describes.
+
+    Args:
+        architecture: ``{"model_type": "vit", ...}`` and any option of that type's config.
+        auto: the ``AutoModel...`` class that shall build it.
+        where: the key in the configuration, for messages.
+        defaults: options that hold where the type has them and ``architecture`` names no others.
+        more: options that are not checked.
+
+    Raises:
+        ConfigError: unknown model type or option, or a type that ``auto`` does not build.
+    """
+    import transformers
+
+    options = dict(architecture)
+    kind = options.pop("model_type", None)
+    known = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
+    if kind not in known:
+        raise ConfigError(
+            f"{where}.model_type {kind!r} is not a Hugging Face model type.{nearest(str(kind), known)}"
+        )
+    plain = transformers.AutoConfig.for_model(kind)
+    unknown = [k for k in options if not hasattr(plain, k) and not _reads(auto, plain, k)]
+    if unknown:
+        raise ConfigError(
+            f"{where}: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
+        )
+    if type(plain) not in auto._model_mapping:
+        raise ConfigError(f"{where}: transformers has no {auto.__name__} of type {kind!r}.")
+    own = {k: v for k, v in defaults.items() if hasattr(plain, k)}
+    return transformers.AutoConfig.for_model(kind, **{**own, **options}, **more)
+
+
+def _reads(auto: Any, config: Any, option: str) -> bool:
+    """Whether the model's code asks for ``option``, though its config does not list it (DeBERTa does that)."""
+    if type(config) not in auto._model_mapping:
+        return False
+    found = auto._model_mapping[type(config)]
+    kind = found[0] if isinstance(found, tuple) else found
+    source = inspect.getsource(sys.modules[kind.__module__])
+    return f'"{option}"' in source or re.search(rf"config\.{re.escape(option)}\b", source) is not None
+
+
+@training_surroundings()
+def train_classifier(
+    target: TargetModel, train: Any, evaluation: Any, output_dir: Path, config: ClassifierTraining
+) -> dict[str, float]:
+    """Train ``target``'s model in place and save it in Hugging Face layout under ``output_dir``.
+
+    Returns:
+        ``{"accuracy": ..., "loss": ..., "train_runtime": seconds}`` on ``evaluation``.
+    """
+    from transformers import TrainingArguments
+
+    from sidelight.training.progress import show_progress
+    from sidelight.training.trainer import LengthTrainer, shared_arguments
+
+    steps = -(-len(train) // config.batch_size) * config.epochs
+    arguments: dict[str, Any] = {
+        "output_dir": str(output_dir.with_name(output_dir.name + "-training")),
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": 2 * config.batch_size,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": int(config.warmup_ratio * steps),
+        "save_strategy": "no",
+        "logging_steps": max(1, int(steps) // 20),
+        "seed": config.seed,
+        **shared_arguments(),
+        **config.extra,
+    }
+    args = TrainingArguments(**arguments)
+    trainer = LengthTrainer(
+        model=Classifier(target, config.label_smoothing),
+        args=args,
+        data_collator=Collator(target),
+        train_dataset=train,
+        eval_dataset=evaluation,
+    )
+    trainer.lengths = row_lengths(target, train)
+    target.model.requires_grad_(True).train()
+    bar = show_progress(trainer, "classifier")
+    try:
+        result = trainer.train()
+    finally:
+        bar.stop()
+        target.model.eval()
+    metrics = {
+        "accuracy": accuracy(target, evaluation, config.batch_size * 2),
+        "train_runtime": float(result.metrics["train_runtime"]),
+    }
+    log.info("classifier: accuracy %.4f on %d samples", metrics["accuracy"], len(evaluation))
+    save_target(target, output_dir, metrics)
+    return metrics
+
+
+@torch.inference_mode()
+def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
+    """Share of ``rows`` whose label the target predicts."""
+    collate, right = Collator(target), 0
+    with target.borrowed():
+        for start in range(0, len(rows), batch_size):
+            batch = collate([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
+            labels = batch.pop("labels")
+            inputs = target.to_device(batch)
+            logits = target.forward(inputs, target.features(inputs))
+            right += int((logits.argmax(-1).cpu() == labels).sum())
+    return right / max(len(rows), 1)
+
+
+def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float]) -> None:
+    """Write model, preprocessing and metrics to ``folder`` at once, or not at all; of several processes one writes."""
+    if is_main():
+        with replace_folder(folder) as tmp:
+            target.model.save_pretrained(str(tmp))  # type: ignore[operator]
+            target.save_processor(tmp)
+            (tmp / "metrics.json").write_text(json.dumps(dict(metrics), indent=2))
+    config = getattr(target.model, "config", None)
+    if config is not None:
+        config._name_or_path = os.fspath(folder)

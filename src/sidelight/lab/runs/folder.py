@@ -1,0 +1,162 @@
+"""Whose a run folder is: what a run may write there, and what an earlier version wrote."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+
+from sidelight.lab.config.sections import RunConfig, dump_config, load_config
+from sidelight.errors import ConfigError, ForeignFileError
+from sidelight.core.files import write_text
+from sidelight.core.folders import folder_path, require_folder_place
+from sidelight.core.ownership import (
+    MANIFEST,
+    adopt,
+    files_below,
+    foreign,
+    foreign_entries,
+    is_manifest,
+    is_ours,
+    own_folder,
+    require_free,
+)
+
+CONFIG = "config.yaml"
+#: files that commands write into a run folder
+FILES = (
+    "fit.json",
+    "scores.parquet",
+    "curves.parquet",
+    "modality_share.parquet",
+    "results.json",
+    "table.md",
+    "timing.json",
+    "report.html",
+)
+#: folders that commands make in a run folder, as patterns
+FOLDERS = ("target", "target-training", "warmup", "scorer-*", "evaluation", "protocols", "audit", "ablation")
+
+
+def claim_run(folder: Path, config: RunConfig) -> None:
+    """Make ``folder`` the run's own and write its configuration there.
+
+    A configuration of the user's own stays as it is where it says the same.
+
+    Raises:
+        ForeignFileError: files or folders of somebody else have the names of the run's.
+        CheckpointError: the folder cannot be written.
+    """
+    place = folder_path(folder)
+    require_folder_place(place, "Choose another --out.")
+    path, text = place / CONFIG, dump_config(config)
+    ours = is_ours(path) or is_written(path)
+    if path.is_file() and not ours and not _says(path, config):
+        raise foreign(path, f"It is no run's configuration. Choose another --out, e.g. {place / 'run'}.")
+    if not is_manifest(place / MANIFEST):
+        _open(place, ours)
+    if ours and not is_ours(path):
+        adopt(place, [path])
+    if not path.is_file() or ours:
+        write_text(path, text)
+
+
+def load_run_config(path: Path) -> RunConfig | None:
+    """The configuration at ``path`` of a run folder; ``None`` where there is none.
+
+    Raises:
+        ForeignFileError: something else is called so.
+    """
+    if not os.path.lexists(path):
+        return None
+    try:
+        return load_config(path)
+    except (ConfigError, OSError) as error:
+        raise foreign(
+            path,
+            f"It is no configuration of a run ({error}). Choose another --out, e.g. {path.parent / 'run'}.",
+        ) from error
+
+
+def is_written(path: Path) -> bool:
+    """Whether a configuration looks as sidelight writes it: no comment, no formatting of a person's."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        load_config(path)
+        return text == yaml.safe_dump(yaml.safe_load(text), sort_keys=False, allow_unicode=True)
+    except (OSError, ValueError, yaml.YAMLError):  # errors of a configuration are ValueErrors
+        return False
+
+
+def continue_run(folder: Path) -> None:
+    """Begin the list of files of a run that an earlier version made, so that its results can be made again.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    place = folder_path(folder)
+    if not is_manifest(place / MANIFEST) and is_written(place / CONFIG):
+        adopt(place, [place / CONFIG, *_written_before(place)])
+
+
+def _says(path: Path, config: RunConfig) -> bool:
+    with suppress(ConfigError, OSError):
+        return load_config(path) == config
+    return False
+
+
+def _open(place: Path, continued: bool) -> None:
+    """Begin the manifest: of a run that an earlier version began with what it wrote, else in a free place."""
+    if continued:
+        adopt(place, _written_before(place))
+        return
+    require_unused(place)
+    own_folder(place)
+
+
+def require_unused(place: Path) -> None:
+    """Refuse where files or folders of others have the names of a run's."""
+    advice = f"Choose another --out, e.g. {place / 'run'}."
+    require_free((place / name for name in FILES), advice)
+    for found in _folders(place):
+        if not found.is_dir() or found.is_symlink():
+            raise foreign(found, advice)
+        if foreign_entries(found):
+            raise ForeignFileError(
+                f"{found} holds files that sidelight did not write. They are left as they are. {advice}"
+            )
+
+
+def _folders(place: Path) -> Iterator[Path]:
+    for pattern in FOLDERS:
+        yield from sorted(place.glob(pattern))
+
+
+def _written_before(place: Path) -> Iterator[Path]:
+    """Files of a run of an earlier version, which kept no list: those with its names."""
+    yield from (place / name for name in FILES if (place / name).is_file())
+    for found in _folders(place):
+        if found.is_dir() and not found.is_symlink():
+            yield from (f for f in files_below(found) if not f.is_symlink() and f.name != MANIFEST)
+
+
+def remove_ours(folder: Path) -> None:
+    """Remove the files below ``folder`` that are ours, and the folders that are empty then."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    if not foreign_entries(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for file in list(files_below(folder)):
+        if is_ours(file):
+            file.unlink(missing_ok=True)
+
+
+def remove_file(path: Path) -> None:
+    """Remove ``path`` where it is a file of ours."""
+    if is_ours(path):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,304 @@
+"""A run from its configuration: open or train the target, fit scorers, evaluate, report.
+
+Everything a run makes lives in one folder::
+
+    config.yaml            what was asked for
+    target/                the classifier, where it was trained or converted here
+    warmup/                encoders of a fusion, where they learned something else first
+    scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed
+    evaluation/            finished batches; an interrupted evaluation continues from them
+    scores.parquet         one row per sample × method × fill × metric
+    curves.parquet         mean deletion and insertion curves
+    results.json table.md report.html
+    protocols/<name>/      the same files, where ``evaluation.protocol`` is not the default
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sidelight.lab.config.sections import RunConfig, TargetSection, load_config
+from sidelight.rows.content import content_of
+from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
+from sidelight.errors import CheckpointError, ConfigError
+from sidelight.explainer import Explainer
+from sidelight.core.files import find_pretrained, find_weights, read_json, write_json
+from sidelight.core.folders import is_target_folder, recover_folder
+from sidelight.core.locks import hold
+from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
+from sidelight.lab.runs.classifier import (
+    AUTO_CLASSES,
+    accuracy,
+    new_classifier,
+    save_target,
+    train_classifier,
+)
+from sidelight.core.processes import is_main, process_count, wait
+from sidelight.lab.runs.folder import claim_run, load_run_config
+from sidelight.scorers import ScorerConfig
+from sidelight.core.surroundings import kept_random_state
+from sidelight.targets import TARGETS, TargetModel, as_target
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its configuration."""
+
+    folder: Path
+    config: RunConfig
+
+    @classmethod
+    def create(cls, folder: Path, config: RunConfig) -> Run:
+        """Start (or continue) a run; a folder that holds another configuration is refused.
+
+        Raises:
+            ConfigError: ``folder`` was made with another data set, target or scorer.
+            ForeignFileError: files of somebody else have the names of the run's; nothing is written.
+        """
+        path = folder / "config.yaml"
+        found = load_run_config(path)
+        if found is not None:
+            changed = [
+                part
+                for part in ("data", "target", "scorer", "objective", "training")
+                if getattr(found, part) != getattr(config, part)
+            ]
+            if changed:
+                raise ConfigError(
+                    f"{folder} holds a run whose {', '.join(changed)} differ(s) from this configuration; "
+                    "choose another --out, or remove the folder."
+                )
+        claim_run(folder, config)
+        return cls(folder, config)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """An existing run; raises :class:`CheckpointError` where there is none."""
+        path = Path(folder) / "config.yaml"
+        if not path.is_file():
+            raise CheckpointError(
+                f"{folder} is not a run folder: it has no config.yaml (made by `sidelight fit`)."
+            )
+        return cls(Path(folder), load_config(path))
+
+    @property
+    def dataset(self) -> DataSet:
+        """Entry of the run's data set."""
+        return DATASETS[self.config.data.name]
+
+    def rows(self, split: str, count: int | None = None) -> Any:
+        """Rows of a split, cut down to the configured count or ``count``."""
+        data = self.config.data
+        wanted = count if count is not None else getattr(data, split)
+        return load_rows(data.name, split, data_dir=data.data_dir, count=wanted, seed=data.seed)
+
+    def scorer_folder(self, seed: int) -> Path:
+        """Where the scorer of ``seed`` is trained and kept."""
+        return self.folder / f"scorer-{seed}"
+
+    def open_target(self) -> TargetModel:
+        """The classifier: the one trained here before, the pretrained one, or a new one (trained now)."""
+        folder, section = self.folder / "target", self.config.target
+        kept = self.saved_target(folder)
+        wait()  # all have looked before one of them writes
+        if kept is not None:
+            return kept
+        target = self.new_target()
+        if section.training is not None:
+            train_classifier(target, self.rows("train"), self.rows("validation"), folder, section.training)
+        elif section.convert is not None:
+            save_target(target, folder, {})
+        elif section.pretrained is None:
+            log.warning(
+                "the architecture is neither pretrained nor trained: its maps explain random weights."
+            )
+        if process_count() == 1:
+            return target
+        wait()  # running means of a batch norm differ from process to process; what was saved is the model
+        return self.saved_target(folder) or target
+
+    def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
+        """The classifier that a finished training or conversion left in ``folder``; ``None`` where there is none."""
+        recover_folder(folder)
+        if not is_target_folder(folder):
+            return None
+        family = TARGETS[self._family()]
+        return self._wrap(family.load_model(str(folder)), family.load_processor(str(folder), {}), section)
+
+    def new_target(self, section: TargetSection | None = None) -> TargetModel:
+        """A classifier as ``section`` (default: the run's own) describes it, before any training.
+
+        Raises:
+            ConfigError: the section names no model, or several, or one that cannot be built.
+        """
+        section = self.config.target if section is None else section
+        section.only("pretrained", "architecture", "convert", "fusion")
+        if section.convert is not None:
+            find_weights(section.convert.weights)  # said first: what else is missing matters less
+        family = TARGETS[self._family()]
+        processor = family.new_processor(section)
+        return self._wrap(self._new_model(section, family, processor), processor, section)
+
+    def _family(self) -> str:
+        return "+".join(self.dataset.modalities)
+
+    def _wrap(self, model: Any, processor: Any, section: TargetSection | None = None) -> TargetModel:
+        options = (section or self.config.target).options
+        return as_target(model, processor, family=self._family(), **options)
+
+    @kept_random_state()
+    def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
+        torch.manual_seed(section.training.seed if section.training else 0)
+        if section.pretrained is not None:
+            # a head for the data set's classes is trained with the rest; without training the model has its own
+            classes = self.dataset.classes if section.training else ()
+            return family.load_model(find_pretrained(section.pretrained), section.revision, classes)
+        if section.convert is not None:
+            from sidelight.lab.runs.mobilenet import from_weights
+
+            return from_weights(section.convert.weights, section.convert.classes, self.dataset.classes)
+        if section.fusion is not None:
+            from sidelight.lab.runs.fusion_build import new_fusion
+
+            seed = section.training.seed if section.training else 0
+            return new_fusion(section.fusion, processor, self.dataset, self.folder / "warmup", seed)
+        architecture = {**family.config_values(processor), **(section.architecture or {})}
+        return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
+
+    def fit(self) -> dict[str, Any]:
+        """Train what is not trained yet; returns the facts that ``fit.json`` keeps."""
+        with hold(self.folder, "fit"):
+            return self._fit()
+
+    def _fit(self) -> dict[str, Any]:
+        target = self.open_target()
+        facts = self._facts()
+        self._check_data(facts)
+        if "accuracy" not in facts["target"]:
+            test = self.rows("test")
+            facts["target"] = {
+                "name": self.config.target.pretrained or type(target.model).__name__,
+                "parameters": sum(p.numel() for p in target.model.parameters()),
+                "accuracy": accuracy(target, test),
+                "accuracy_n": len(test),
+            }
+            self._keep(facts)
+        for seed in self.unfitted():
+            log.info("fitting the scorer of seed %d", seed)
+            explainer = self.fit_scorer(target, seed)
+            facts["scorers"][str(seed)] = {
+                "parameters": explainer.scorer.num_parameters,
+                **{k: round(v, 6) for k, v in explainer.training_metrics.items()},
+            }
+            self._keep(facts)
+        wait()  # for the files of the last scorer
+        return facts
+
+    def _check_data(self, facts: dict[str, Any]) -> None:
+        """Note what the rows of the run hold, or refuse where scorers were trained on others.
+
+        Raises:
+            ConfigError: the rows are not those that scorers in this folder were trained on.
+        """
+        found = {split: content_of(self.rows(split)).to_dict() for split in ("train", "validation")}
+        changed = [split for split in found if facts.get("data", found)[split] != found[split]]
+        if changed and facts["scorers"]:
+            raise ConfigError(
+                f"{self.folder} holds scorers that were trained on other data: the rows of {' and '.join(changed)} have "
+                "changed since. Choose another --out, or remove the folder."
+            )
+        if "data" in facts or not facts["scorers"]:  # an earlier version kept no record
+            facts["data"] = found
+
+    def unfitted(self) -> list[int]:
+        """Seeds whose scorer is not trained yet."""
+        fitted = self._facts()["scorers"]
+        return [
+            s
+            for s in self.config.seeds
+            if str(s) not in fitted or not (self.scorer_folder(s) / "scorer").is_dir()
+        ]
+
+    def _keep(self, facts: dict[str, Any]) -> None:
+        if is_main():
+            write_json(self.folder / "fit.json", facts)
+
+    def _facts(self) -> dict[str, Any]:
+        path = self.folder / "fit.json"
+        found = read_json(path, finite=True) if path.is_file() else {"target": {}, "scorers": {}}
+        if not (
+            isinstance(found, dict) and all(isinstance(found.get(k), dict) for k in ("target", "scorers"))
+        ):
+            raise CheckpointError(
+                f"{path} holds no facts of a target and its scorers: it was not written by `sidelight fit`, or was "
+                "changed since. Restore it, or delete it and fit again."
+            )
+        return found
+
+    def fit_scorer(self, target: TargetModel, seed: int) -> Explainer:
+        """Train the scorer of one seed (continuing a killed training)."""
+        from dataclasses import replace
+
+        return Explainer.fit(
+            target,
+            self.rows("train"),
+            eval=self.rows("validation"),
+            scorer=self.scorer_config(target),
+            objective=self.config.objective,
+            training=replace(self.config.training, seed=seed),
+            output_dir=self.scorer_folder(seed),
+        )
+
+    def scorer_config(self, target: TargetModel) -> ScorerConfig:
+        """The scorer that the configuration asks for beside ``target``."""
+        section = self.config.scorer
+        return ScorerConfig(
+            relu=section.relu,
+            sigmoid=section.sigmoid,
+            rescale=section.rescale,
+            conditioned=section.conditioned,
+            decoder=section.decoder_options(list(target.modalities)),
+        )
+
+    def explainer(self, seed: int | None = None, target: TargetModel | None = None) -> Explainer:
+        """The fitted explainer of a seed (default: the first)."""
+        seed = self.config.seeds[0] if seed is None else seed
+        folder = self.scorer_folder(seed) / "scorer"
+        recover_folder(folder)
+        if not folder.is_dir():
+            raise CheckpointError(
+                f"no fitted scorer in {folder}: run `sidelight fit` first (or again; it resumes)."
+            )
+        return Explainer.from_pretrained(folder, target or self.open_target())
+
+    @property
+    def results_folder(self) -> Path:
+        """Where ``evaluate`` writes: the run's folder, or one of its own for a protocol other than the default.
+
+        Raises:
+            UnknownNameError: there is no such protocol.
+        """
+        name = PROTOCOLS[self.config.evaluation.protocol].name
+        return self.folder if name == DEFAULT else self.folder / "protocols" / name
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Facts of target and scorers; raises :class:`CheckpointError` before ``fit``."""
+        return dict(read_json(self.folder / "fit.json", finite=True))
+
+    def results(self) -> dict[str, Any]:
+        """What ``evaluate`` wrote; raises :class:`CheckpointError` before it."""
+        return dict(read_json(self.results_folder / "results.json", finite=True))
+
+
+def as_json(value: Any) -> str:
+    """Compact JSON for logs."""
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,1 @@
+"""Seconds per explanation, as ratios in one run."""

@@ -1,0 +1,217 @@
+"""What an explanation costs beside the classification it explains: time ratio, peak memory, break-even."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from sidelight.core.types import Inputs
+from sidelight.errors import InputError
+from sidelight.explainer import Explainer
+from sidelight.lab.baselines.base import Rival
+
+#: seconds after which a method is not repeated again
+PATIENCE = 20.0
+#: our own method's name in the rows
+OURS = "sidelight"
+
+
+@dataclass
+class Peak:
+    """Largest extra memory of a block, in MB."""
+
+    mb: float = 0.0
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """Cost of one method at one batch size.
+
+    Attributes:
+        method: its name.
+        batch: samples at once.
+        classify_ms: the target's own pass, measured in turn with the method.
+        explain_ms: class and map together.
+        ratio: median over pairs of ``explain / classify``.
+        peak_mb: extra memory of the first, warming pass (resident set on CPU, allocator on a GPU).
+        repeats: pairs measured.
+    """
+
+    method: str
+    batch: int
+    classify_ms: float
+    explain_ms: float
+    ratio: float
+    peak_mb: float
+    repeats: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """When the training of a scorer has paid for itself against one rival.
+
+    Attributes:
+        method: the rival.
+        batch: samples at once.
+        saved_ms: what one explanation costs the rival more than it costs us; below zero where it costs less.
+        explanations: from so many on, training included, ours are the cheaper ones; ``None``: never.
+    """
+
+    method: str
+    batch: int
+    saved_ms: float
+    explanations: int | None
+
+
+def break_even(rows: Sequence[SpeedRow], training_seconds: float) -> list[BreakEven]:
+    """Explanations after which ``training / (rival − ours)`` seconds are won back, for each rival and batch size.
+
+    Args:
+        rows: from :func:`measure_speed`, ours among them.
+        training_seconds: what training the scorer took, on a machine like the one the rows were timed on.
+
+    Raises:
+        InputError: no row of ours at a batch size, or a training time that is negative or not finite.
+    """
+    if not (math.isfinite(training_seconds) and training_seconds >= 0):
+        raise InputError(f"training_seconds must be finite and not negative; got {training_seconds}.")
+    own = {r.batch: r for r in rows if r.method == OURS}
+    found = []
+    for row in rows:
+        if row.method == OURS:
+            continue
+        if row.batch not in own:
+            raise InputError(f"{row.method!r} was timed at batch {row.batch}, {OURS} was not: time both.")
+        saved = (row.explain_ms - own[row.batch].explain_ms) / row.batch
+        count = math.ceil(1e3 * training_seconds / saved) if saved > 0 else None
+        found.append(BreakEven(row.method, row.batch, round(saved, 4), count))
+    return found
+
+
+def measure_speed(
+    explainer: Explainer,
+    inputs: Inputs,
+    rivals: Sequence[Rival] = (),
+    batches: Sequence[int] = (1, 8),
+    repeats: int = 15,
+    on_row: Callable[[SpeedRow], None] | None = None,
+) -> list[SpeedRow]:
+    """Time the scorer and every rival against the target's own pass, in turn in one run.
+
+    Pairs are interleaved (classify, explain, classify, ...), so a change of the machine's
+    speed touches both sides; a method slower than :data:`PATIENCE` is measured once.
+
+    Args:
+        inputs: at least ``max(batches)`` samples.
+    """
+    target, rows = explainer.target, []
+    with target.borrowed():
+        for batch in batches:
+            part = {k: v[:batch] for k, v in target.to_device(inputs).items()}
+
+            def classify(part: Inputs = part) -> Any:
+                with torch.inference_mode():
+                    return target.forward(part, target.features(part)).argmax(-1)
+
+            classes = classify().clone()
+            methods: list[tuple[str, Callable[[], Any]]] = [
+                (OURS, lambda part=part: explainer.attribute(part))  # type: ignore[misc]
+            ]
+            methods += [
+                (r.name, lambda r=r, part=part, c=classes: (classify(), r(target, part, c)))  # type: ignore[misc]
+                for r in rivals
+            ]
+            for name, explain in methods:
+                row = _pairs(name, batch, classify, explain, repeats)
+                rows.append(row)
+                if on_row:
+                    on_row(row)
+    return rows
+
+
+def _pairs(
+    name: str, batch: int, classify: Callable[[], Any], explain: Callable[[], Any], repeats: int
+) -> SpeedRow:
+    started = time.perf_counter()
+    with peak_memory() as peak:
+        first = _timed(explain)  # warm-up, and where memory is read
+    pairs: list[tuple[float, float]] = []
+    if first > PATIENCE:
+        pairs.append((_timed(classify), first))
+    while len(pairs) < repeats and (not pairs or time.perf_counter() - started < PATIENCE):
+        pairs.append((_timed(classify), _timed(explain)))
+    median = sorted(e / c for c, e in pairs)[len(pairs) // 2]
+    return SpeedRow(
+        method=name,
+        batch=batch,
+        classify_ms=round(1e3 * sorted(c for c, _ in pairs)[len(pairs) // 2], 3),
+        explain_ms=round(1e3 * sorted(e for _, e in pairs)[len(pairs) // 2], 3),
+        ratio=round(median, 4),
+        peak_mb=round(peak.mb, 1),
+        repeats=len(pairs),
+    )
+
+
+def _timed(run: Callable[[], Any]) -> float:
+    _synchronise()
+    start = time.perf_counter()
+    run()
+    _synchronise()
+    return time.perf_counter() - start
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def peak_memory(interval: float = 0.002) -> Iterator[Peak]:
+    """Measure the extra memory a block needs at its worst."""
+    peak = Peak()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        yield peak
+        peak.mb = (torch.cuda.max_memory_allocated() - before) / 2**20
+        return
+    import psutil
+
+    release_memory()
+    process = psutil.Process()
+    start = process.memory_info().rss
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(interval):
+            peak.mb = max(peak.mb, (process.memory_info().rss - start) / 2**20)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        watcher.join()
+        peak.mb = max(peak.mb, (process.memory_info().rss - start) / 2**20, 0.0)
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, or an earlier method's peak would hide a later one's."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # not glibc: the figures are lower bounds then
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

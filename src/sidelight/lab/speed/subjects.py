@@ -1,0 +1,151 @@
+"""Explainers to time: random weights cost what trained ones cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sidelight.core.files import read_json
+from sidelight.core.registry import Registry
+from sidelight.core.surroundings import kept_random_state
+from sidelight.errors import InputError
+from sidelight.explainer import Explainer
+from sidelight.inputs.images import ImageTransform
+from sidelight.inputs.pairs import ImageTextProcessor
+from sidelight.scorers import Scorer
+from sidelight.targets import TARGETS, TargetModel, as_target
+from sidelight.targets.pair_readers import READERS
+
+#: Built-in subjects: a target with random weights, by name.
+SHAPES: Registry[Callable[[], TargetModel]] = Registry("model to time")
+#: ``(target, batch, tokens) -> inputs`` of random content, by target family.
+RANDOM_INPUTS: Registry[Callable[[Any, int, int], dict[str, Tensor]]] = Registry("target family to time")
+
+
+def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer, dict[str, Tensor]]:
+    """An explainer and random inputs of the right shape.
+
+    Args:
+        model: a name in :data:`SHAPES`, a run folder, a hub id or a model folder.
+        batch: how many inputs.
+        tokens: length of each text, special tokens included.
+
+    Raises:
+        InputError: texts longer than the model reads.
+    """
+    explainer = None
+    if (Path(model) / "config.yaml").is_file():
+        from sidelight.lab.runs.run import Run
+
+        explainer = Run.open(model).explainer()
+    target = explainer.target if explainer is not None else _open_target(model)
+    inputs = RANDOM_INPUTS[target.family](target, batch, tokens)
+    if explainer is not None:
+        shape = explainer.scorer.spec.feature_shape.get("image")
+        if shape is not None:
+            inputs["pixel_values"] = _random_pixels(target, batch, shape)
+    target.check(inputs)
+    return explainer or Explainer(target, Scorer(target.spec(target.to_device(inputs)))), inputs
+
+
+def training_seconds(model: str) -> float | None:
+    """What training one scorer of a run folder took, averaged over its seeds; ``None`` where it is not known."""
+    facts = Path(model) / "fit.json"
+    if not facts.is_file():
+        return None
+    found = [
+        s["train_runtime"] for s in read_json(facts, finite=True)["scorers"].values() if "train_runtime" in s
+    ]
+    return sum(found) / len(found) if found else None
+
+
+@kept_random_state()
+def _open_target(name: str) -> TargetModel:
+    torch.manual_seed(0)
+    if name in SHAPES:
+        return SHAPES[name]()
+    from transformers import AutoConfig
+
+    import sidelight.models.fusion  # noqa: F401 - its configuration is one that AutoConfig must know
+
+    try:
+        config = AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{name!r} is no run or model folder, no hub id that can be had ({error}), nor one of {', '.join(SHAPES)}."
+        ) from error
+    family = TARGETS[_family(config)]
+    return as_target(family.load_model(name), family.load_processor(name, {}), family=family.family)
+
+
+def _family(config: Any) -> str:
+    if config.model_type in READERS:
+        return "image+text"
+    kinds = " ".join(getattr(config, "architectures", None) or [])
+    return "text" if "ForSequenceClassification" in kinds else "image"
+
+
+@SHAPES.register("vit-b16")
+def _vit() -> TargetModel:
+    from transformers import ViTConfig, ViTForImageClassification
+
+    return as_target(ViTForImageClassification(ViTConfig(num_labels=1000)).eval(), ImageTransform((224, 224)))
+
+
+@SHAPES.register("roberta-base-shape")
+def _roberta() -> TargetModel:
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    config = RobertaConfig(
+        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, num_labels=2
+    )
+    return as_target(RobertaForSequenceClassification(config).eval())
+
+
+@SHAPES.register("vit-roberta-shape")
+def _pair() -> TargetModel:
+    from sidelight.models.fusion import FusionClassifier
+
+    texts, pictures = _roberta(), _vit()
+    # the thesis's size of what joins the two, as in configs/hub/
+    model = FusionClassifier.from_encoders(
+        texts.model.roberta, pictures.model.vit, width=256, layers=2, heads=8
+    )
+    return as_target(model.eval(), ImageTextProcessor(ImageTransform((224, 224))))
+
+
+def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:
+    """``[B, C, H, W]`` within what the processor makes of black and white; others would be refused."""
+    transform = getattr(target, "transform", None) or getattr(
+        getattr(target, "image", None), "transform", None
+    )
+    black, white = transform.bounds() if transform is not None else (None, None)
+    if black is None or white is None:
+        return torch.randn(batch, *shape)
+    black, white = black.view(-1, 1, 1), white.view(-1, 1, 1)
+    return black + (white - black) * torch.rand(batch, *shape)
+
+
+@RANDOM_INPUTS.register("image")
+def _pixels(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
+    transform = target.transform
+    shape = (3, 224, 224) if transform is None else (transform.channels, *(transform.size or (224, 224)))
+    return {"pixel_values": _random_pixels(target, batch, shape)}
+
+
+@RANDOM_INPUTS.register("text")
+def _ids(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
+    ordinary = target.vocabulary.ordinary_ids()
+    ids = ordinary[torch.randint(len(ordinary), (batch, tokens))]
+    special = torch.zeros_like(ids)
+    special[:, [0, -1]] = 1
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "special_tokens_mask": special}
+
+
+@RANDOM_INPUTS.register("image+text")
+def _pairs(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
+    return {**_pixels(target.image, batch, tokens), **_ids(target.text, batch, tokens)}

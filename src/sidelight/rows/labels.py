@@ -1,0 +1,292 @@
+"""Labels of rows as class numbers: matched by name, checked, and said row by row.
+
+A label may be a number or a class name. Names are compared without regard to case and to white space around them. Where the data
+say which name each of their numbers stands for, and the model has the same names in another order, numbers go by name.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sidelight.core.safe_output import short
+from sidelight.errors import ConfigError, InputError
+from sidelight.rows.row import plain
+from sidelight.targets.base import TargetModel
+
+log = logging.getLogger(__name__)
+
+#: a whole number as a string; pandas writes labels as 1.0 where one of them is missing
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+#: what stands for no label among numbers, by custom
+_IGNORED = (-1, -100)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a model tells apart.
+
+    Attributes:
+        count: how many classes.
+        names: their names in order; empty where the model has none.
+        known: class number by name in small letters, other names of the model's configuration included.
+    """
+
+    count: int
+    names: tuple[str, ...] = ()
+    known: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, target: TargetModel, count: int) -> Classes:
+        """The classes of ``target``, whose logits are ``[B, count]``."""
+        found = {int(i): str(n) for i, n in target.id2label.items() if int(i) < count}
+        config = getattr(target.model, "config", None)
+        others = {} if target.class_names else dict(getattr(config, "label2id", None) or {})
+        known = {normal(n): int(i) for n, i in others.items() if 0 <= int(i) < count}
+        known |= {normal(n): i for i, n in found.items()}
+        names = tuple(found.get(i, f"LABEL_{i}") for i in range(count)) if found else ()
+        return cls(count, names, known)
+
+    @property
+    def named(self) -> bool:
+        """Whether the names say something: numbers, as models have them before anybody names their classes, do not."""
+        return any(n != f"LABEL_{i}" for i, n in enumerate(self.names))
+
+    def number(self, name: Any) -> int | None:
+        """The class called ``name``, or ``None``."""
+        return self.known.get(normal(name))
+
+    def listed(self) -> str:
+        """The names for a message."""
+        if not self.named:
+            return (
+                f"The model has no names for its {self.count} classes: give them in the order of its outputs, "
+                "class_names=['...', ...]."
+            )
+        shown = ", ".join(map(repr, self.names[:20])) + (", ..." if self.count > 20 else "")
+        return f"The model's classes are {shown}. If they are called otherwise, give class_names=['...', ...] in this order."
+
+
+def normal(name: Any) -> str:
+    """A name as names are compared."""
+    return str(name).strip().casefold()
+
+
+def is_missing(label: Any) -> bool:
+    """Whether ``label`` stands for none: ``None``, NaN, a missing value of pandas, an empty string."""
+    if label is None or type(label).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(label, (float, np.floating)):
+        return math.isnan(label)
+    return isinstance(label, str) and not label.strip()
+
+
+def label_number(label: Any) -> int | None:
+    """``label`` as a whole number (also 1.0, True, NumPy's and tensors of one element); ``None`` for anything else."""
+    if isinstance(label, (Tensor, np.ndarray)):
+        if label.size != 1 if isinstance(label, np.ndarray) else label.numel() != 1:
+            return None
+        label = label.item()
+    label = plain(label)
+    if isinstance(label, float):
+        return int(label) if label.is_integer() else None
+    if isinstance(label, (bool, int)):
+        return int(label)
+    index = getattr(label, "__index__", None)
+    return int(index()) if index is not None else None
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """A row's label as a class number.
+
+    Args:
+        classes: of the model.
+        numbering: class number by the data's own number; ``None``: they are the same.
+        digits: whether strings of digits are numbers and no names.
+    """
+
+    classes: Classes
+    numbering: Mapping[int, int] | None = None
+    digits: bool = False
+
+    def __call__(self, label: Any, where: str) -> int:
+        """The class number of ``label``.
+
+        Args:
+            label: as the row holds it.
+            where: the row and its place in the data, for messages.
+
+        Raises:
+            InputError: there is no label, or the model has no such class.
+        """
+        if is_missing(label):
+            raise InputError(
+                f"{where} has no label ({label!r}), which label='data' needs. Leave the row out, give it a label, or "
+                "use label='prediction', which reads none."
+            )
+        if isinstance(label, (str, bytes)):
+            return self._named(label, where)
+        number = label_number(label)
+        if number is None:
+            raise InputError(f"{where} has the label {_shown(label)}: {_instead(label)}")
+        return self._in_range(number, label, where)
+
+    def _named(self, label: str | bytes, where: str) -> int:
+        name = label.decode("utf-8", "replace") if isinstance(label, bytes) else label
+        if self.digits and _WHOLE.fullmatch(name.strip()):
+            return self._in_range(int(float(name)), label, where)
+        found = self.classes.number(name)
+        if found is None:
+            raise InputError(
+                f"{where} has the label {name[:60]!r}, which is no class of the model. {self.classes.listed()} "
+                "Of two texts make a pair with a label: ((first, second), label)."
+            )
+        return found
+
+    def _in_range(self, number: int, label: Any, where: str) -> int:
+        number = self.numbering.get(number, number) if self.numbering is not None else number
+        if 0 <= number < self.classes.count:
+            return number
+        hint = "is this the data set the model was trained for?"
+        if number == self.classes.count:
+            hint = "if the data number their classes from 1, subtract 1."
+        if number in _IGNORED:
+            hint = "where it stands for no label, leave these rows out or use label='prediction'."
+        raise InputError(
+            f"{where}: label {_shown(label)} is none of the model's {self.classes.count} classes "
+            f"(0 is the first, {self.classes.count - 1} the last); {hint}"
+        )
+
+
+def label_reader(
+    classes: Classes, data_names: Sequence[str] = (), labels: Iterable[Any] | None = None, name: str = "train"
+) -> LabelReader:
+    """How the labels of one data set are read.
+
+    Args:
+        classes: of the model.
+        data_names: class names by the data's own number, where the data say them.
+        labels: all labels, where they are known already.
+        name: of the data, for messages.
+    """
+    return LabelReader(classes, numbering(classes, data_names, name), _has_digits(classes, labels))
+
+
+def numbering(classes: Classes, data_names: Sequence[str], name: str) -> dict[int, int] | None:
+    """Class number of the model by the data's own number, matched by name; ``None`` where there is nothing to match.
+
+    Logs a line where the order differs, and a warning where the names do.
+    """
+    if not data_names or not classes.named:
+        return None
+    found = [classes.number(n) for n in data_names]
+    shown = f"{_names(data_names)} in {name}, {_names(classes.names)} in the model"
+    if None in found or len(set(found)) < len(found):
+        log.warning(
+            "the class names of %s are not the model's: %s. Label numbers are taken as they are. If they mean other "
+            "classes, renumber them, or use label='prediction'.",
+            name,
+            shown,
+        )
+        return None
+    matched = {i: int(n) for i, n in enumerate(found) if n is not None}
+    if any(i != n for i, n in matched.items()):
+        log.warning("labels go by class name, because the order differs: %s.", shown)
+    return matched
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"{i} {n}" for i, n in list(enumerate(names))[:12]) + (
+        ", ..." if len(names) > 12 else ""
+    )
+
+
+def _has_digits(classes: Classes, labels: Iterable[Any] | None) -> bool:
+    """Whether strings such as "1" are numbers: not where they are names of classes themselves."""
+    if labels is None:
+        return not any(_WHOLE.fullmatch(n) for n in classes.known)
+    texts = {label for label in labels if isinstance(label, str) and label.strip()}
+    return not all(classes.number(t) is not None for t in texts) and all(
+        _WHOLE.fullmatch(t.strip()) for t in texts
+    )
+
+
+def check_labels(
+    reader: LabelReader,
+    labels: Sequence[Any],
+    where: Sequence[str],
+    name: str = "train",
+    columns: Sequence[str] = (),
+) -> list[int]:
+    """Class numbers of all ``labels``; the first bad one is refused, and of missing ones it is said how many there are.
+
+    Args:
+        reader: of the labels.
+        labels: as the rows hold them.
+        where: the row of each and its place in the data, for messages.
+        name: of the data, for messages.
+        columns: of a row, for messages.
+
+    Raises:
+        InputError: see :class:`LabelReader`.
+        ConfigError: no row has a label.
+    """
+    missing = [i for i, label in enumerate(labels) if is_missing(label)]
+    if missing and len(missing) == len(labels):
+        raise ConfigError(
+            f"label='data' needs labels, but none of the {len(labels)} rows of {name} has one"
+            f"{' (row 0 holds ' + ', '.join(columns) + ')' if columns else ''}. Give rows with a column 'label' or pairs "
+            "(sample, label), or use label='prediction', which reads none."
+        )
+    if len(missing) > 1:
+        rest = ", ".join(where[i] for i in missing[1:6]) + (", ..." if len(missing) > 6 else "")
+        raise InputError(
+            f"{where[missing[0]]} has no label ({labels[missing[0]]!r}), which label='data' needs; in all {len(missing)} rows "
+            f"have none ({rest}). Leave them out, give them labels, or use label='prediction', which reads none."
+        )
+    return [reader(label, place) for label, place in zip(labels, where, strict=True)]
+
+
+def is_multi_hot(label: Any) -> bool:
+    """Whether ``label`` says of each of several labels whether it holds: zeros and ones, other than a single one."""
+    if not isinstance(label, (list, tuple, np.ndarray, Tensor)):
+        return False
+    values = label.tolist() if isinstance(label, (np.ndarray, Tensor)) else list(label)
+    flags = isinstance(values, list) and len(values) > 1 and all(v in (0, 1) for v in values)
+    return flags and sum(values) != 1
+
+
+def _instead(label: Any) -> str:
+    if isinstance(label, (list, tuple, np.ndarray, Tensor)):
+        values = (
+            np.asarray(label.tolist() if isinstance(label, Tensor) else label, dtype=object).ravel().tolist()
+        )
+        numbers = [label_number(v) for v in values]
+        if sorted(n if n is not None else -1 for n in numbers) == [0] * (len(numbers) - 1) + [1]:
+            return f"a one-hot list. Give the number of the class, here {numbers.index(1)}."
+        if is_multi_hot(label):
+            return (
+                "a list of zeros and ones, as for independent labels. Maps for independent labels are not there yet: "
+                "give a classifier of which one class is true, and the integer index of that class."
+            )
+        return "a list. A label must be the integer index of one class, or its name."
+    return "a label must be the integer index of a class, or its name."
+
+
+def _shown(label: Any) -> str:
+    value = (
+        label.item() if isinstance(label, (Tensor, np.ndarray)) and label.size != 0 and _one(label) else label
+    )
+    return short(repr(plain(value)), 60)
+
+
+def _one(value: Any) -> bool:
+    return bool((value.numel() if isinstance(value, Tensor) else value.size) == 1)

@@ -1,0 +1,253 @@
+"""Rows from a path: a table (CSV, TSV, JSON, JSONL, Parquet), or a folder of pictures."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sidelight.errors import InputError, InputTypeError, first_line
+from sidelight.rows.row import Rows
+
+if TYPE_CHECKING:
+    from sidelight.rows.sources import Stream
+
+#: endings of files that are taken for pictures
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+
+#: column of a table beside pictures that names the file of each row
+FILE_COLUMN = "file_name"
+
+
+def suffix(path: str) -> str:
+    """The ending of a file's name in small letters; of a compressed table the one before it."""
+    ends = [s.lower() for s in Path(path).suffixes]
+    return ends[-2] if len(ends) > 1 and ends[-1] in (".gz", ".bz2", ".xz", ".zip") else (ends or [""])[-1]
+
+
+def open_path(path: str, name: str) -> Rows | Stream:
+    """Rows of the table or folder at ``path``.
+
+    Raises:
+        InputError: nothing is there, it cannot be read, or it is no table and no folder of pictures.
+    """
+    place = Path(path)
+    if not path.strip():
+        raise InputError(f"{name} is an empty path; give that of a table or of a folder of pictures.")
+    if _exists(place) is False:
+        raise InputError(
+            f"{name}: {path[:200]!r} is neither a file nor a folder here. Data sets of the Hugging Face hub are not "
+            f"loaded by name: give {name}=datasets.load_dataset({path[:60]!r}, split='train')."
+        )
+    if place.is_dir():
+        return _folder(place, name)
+    ending = suffix(path)
+    if ending in TABLES:
+        return _table(place, name)
+    if ending in PICTURES:
+        raise InputError(f"{name}: {path!r} is one picture; give a list of paths, or the folder they are in.")
+    raise InputTypeError(
+        f"{name}: {path!r} is no table that can be read ({', '.join(TABLES)}) and no folder. "
+        "Read the file yourself and give rows in a list, or a data frame."
+    )
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except (OSError, ValueError):  # too long for a name, or a null character in it
+        return False
+
+
+# -- tables ----------------------------------------------------------------------------------
+
+
+def _table(path: Path, name: str) -> Rows:
+    from sidelight.rows.sources import rows_of
+
+    read = TABLES[suffix(str(path))]
+    try:
+        found = read(path)
+    except (InputError, InputTypeError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{name}: cannot read {str(path)!r} as {suffix(str(path))[1:]} ({first_line(error)})."
+        ) from error
+    return beside(rows_of(found, name), path.parent)
+
+
+def beside(rows: Rows, folder: Path) -> Rows:
+    """``rows`` whose pictures' paths count from ``folder``, where they do not count from here."""
+    head = rows[0] if len(rows) else None
+    if not isinstance(head, dict) or not {"image", FILE_COLUMN} & set(head):
+        return rows
+    if "image" in head and not isinstance(head["image"], str):
+        return rows
+    return Rows(PicturesBeside(rows, folder), rows.name, rows.label_names, rows.labels(), cheap=True)
+
+
+class PicturesBeside:
+    """Rows of a table that names files which lie beside it."""
+
+    def __init__(self, rows: Rows, folder: Path) -> None:
+        self.rows, self.folder = rows, folder
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        row = self.rows[index]
+        named = row.get("image", row.get(FILE_COLUMN))
+        if not isinstance(named, str) or not named:
+            return {**row, "image": None}
+        return {**row, "image": found_beside(named, self.folder)}
+
+
+def found_beside(name: str, folder: Path) -> str:
+    """The path of the file called ``name``: as it is, or in ``folder`` where it is only there."""
+    beside = folder / name
+    return str(beside) if not os.path.isfile(name) and beside.is_file() else name
+
+
+def _read_csv(path: Path, separator: str = ",") -> Any:
+    import pandas as pd
+
+    # every cell as it is written: "NA" and "007" are texts until somebody says otherwise
+    frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+    if len(frame.columns) == 1 and separator == ",":
+        header = str(frame.columns[0])
+        other = next((s for s in (";", "\t") if s in header), None)
+        return frame if other is None else _read_csv(path, other)
+    return frame
+
+
+def _read_tsv(path: Path) -> Any:
+    return _read_csv(path, "\t")
+
+
+def _read_parquet(path: Path) -> Any:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(path)
+
+
+def _read_json(path: Path) -> Any:
+    text = read_text(path)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return _json_lines(text, path)
+    if isinstance(found, dict) and len(found) == 1 and isinstance(next(iter(found.values())), list):
+        only = next(iter(found.values()))
+        return only if only and isinstance(only[0], dict) else found
+    return (
+        [found] if isinstance(found, dict) and not any(isinstance(v, list) for v in found.values()) else found
+    )
+
+
+def _read_json_lines(path: Path) -> Any:
+    return _json_lines(read_text(path), path)
+
+
+def _json_lines(text: str, path: Path) -> list[Any]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"line {number} of {str(path)!r} is no JSON ({first_line(error)}).") from error
+    return rows
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, which may be compressed."""
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    with openers.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as file:
+        return str(file.read())
+
+
+TABLES: dict[str, Callable[[Path], Any]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".json": _read_json,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".parquet": _read_parquet,
+}
+
+
+# -- folders ---------------------------------------------------------------------------------
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith((".", "__")))
+    except OSError as error:
+        raise InputError(f"cannot look into the folder {str(folder)!r} ({first_line(error)}).") from error
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Pictures in ``folder`` and below, in the order of their paths."""
+    found = [Path(top) / f for top, _, files in os.walk(folder) for f in files]
+    return sorted(p for p in found if suffix(p.name) in PICTURES and not p.name.startswith("."))
+
+
+def tables_and_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Tables in ``folder``, and pictures in it and below."""
+    tables = [p for p in _visible(folder) if p.is_file() and suffix(p.name) in TABLES]
+    return tables, _pictures(folder)
+
+
+def split_places(path: str) -> dict[str, str]:
+    """Where a folder keeps its splits: folders or tables named ``train``, ``validation``, ``test``; empty without."""
+    from sidelight.rows.sources import SPLITS, TRAINING
+
+    entries = [p for p in _visible(Path(path)) if p.is_dir() or suffix(p.name) in TABLES]
+    places = {p.name.split(".")[0].lower(): str(p) for p in entries}
+    known = bool(places) and len(places) == len(entries) and set(places) <= set(SPLITS)
+    return places if known and set(places) & set(TRAINING) else {}
+
+
+def _folder(folder: Path, name: str) -> Rows | Stream:
+    from sidelight.rows.sources import open_data
+
+    if (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file():
+        return open_data(_from_disk(folder, name), name)
+    entries = _visible(folder)
+    tables = [p for p in entries if p.is_file() and suffix(p.name) in TABLES]
+    flat = [p for p in entries if p.is_file() and suffix(p.name) in PICTURES]
+    classes = {p.name: _pictures(p) for p in entries if p.is_dir()}
+    classes = {n: found for n, found in classes.items() if found}
+    if len(tables) == 1 and (tables[0].stem == "metadata" or not (flat or classes)):
+        return _table(tables[0], name)
+    if flat and classes:
+        raise InputError(
+            f"{name}: the folder {str(folder)!r} holds pictures and folders of pictures. Give pictures alone, or "
+            "one folder a class."
+        )
+    if flat:
+        return Rows([{"image": str(p)} for p in flat], name, cheap=True)
+    if classes:
+        rows = [{"image": str(p), "label": c} for c, found in classes.items() for p in found]
+        return Rows(rows, name, labels=[r["label"] for r in rows], cheap=True)
+    raise InputError(
+        f"{name}: the folder {str(folder)!r} holds no pictures ({', '.join(PICTURES)}), no folders of pictures, and "
+        f"{'several tables: give one of them' if tables else 'no table'}."
+    )
+
+
+def _from_disk(folder: Path, name: str) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_from_disk(str(folder))
+    except Exception as error:
+        raise InputError(
+            f"{name}: cannot load the data set saved in {str(folder)!r} ({first_line(error)})."
+        ) from error

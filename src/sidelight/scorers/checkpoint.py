@@ -1,0 +1,336 @@
+"""A scorer on disk: ``config.json``, ``scorer.safetensors`` and, for texts, the tokenizer; never the target's weights."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sidelight.core.files import read_json, write_json
+from sidelight.core.folders import recover_folder, replace_folder
+from sidelight.core.ownership import MARK, overwriting
+from sidelight.errors import CheckpointError, ConfigError, SidelightError, first_line
+from sidelight.inputs.kept_tokenizer import KEPT, pack_tokenizer, unpack_tokenizer
+from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.scorers.base import spec_from_dict, spec_to_dict
+from sidelight.targets import TARGETS, TargetModel, as_target
+from sidelight.targets.opening import known_place
+from sidelight.targets.weights import hash_of
+
+CONFIG = "config.json"
+WEIGHTS = "scorer.safetensors"
+PROCESSOR = "processor.json"
+FORMAT = "sidelight.scorer"
+#: bytes above which a file is no configuration of a scorer
+LARGEST_CONFIG = 16 * 2**20
+#: numbers in a configuration may be as large as this, whatever the weights hold: sides of pictures
+LARGEST_SIDE = 65_536
+#: entries that a list in a configuration may have
+LONGEST_LIST = 4_096
+
+
+@dataclass(frozen=True)
+class SavedScorer:
+    """A scorer read from disk, before it meets its target."""
+
+    scorer: Scorer
+    target: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights the scorer was trained beside."""
+        return str(self.target["fingerprint"])
+
+    @property
+    def target_name(self) -> str:
+        """Hub id or folder of the target."""
+        return str(self.target["name"])
+
+    @property
+    def place(self) -> str | None:
+        """Where the target can be loaded from; ``None`` where it came from nowhere, or its folder is gone."""
+        name, local = self.target.get("place"), self.target.get("local")
+        found = known_place(str(name), local) if name is not None else None
+        # earlier versions kept the name alone, and a folder may be named relative to the working directory
+        return found or known_place(self.target_name, local)
+
+    def open_target(
+        self, model: nn.Module | TargetModel | str | os.PathLike[str] | None, processor: Any
+    ) -> TargetModel:
+        """The given model, or the remembered one, behind the target protocol.
+
+        Args:
+            model: the classifier, its folder or hub id, or ``None`` for the remembered one.
+            processor: default: what is kept beside the scorer, then what lies beside the model.
+
+        Raises:
+            CheckpointError: no model was given and the remembered one cannot be loaded.
+        """
+        if isinstance(model, TargetModel):
+            return model
+        family = TARGETS[self.target["family"]]
+        if model is None or isinstance(model, (str, os.PathLike)):
+            model = self._load_model(family, model)
+        if processor is None:
+            processor = self._load_processor(family)
+        return self._wrap(model, processor)
+
+    def _wrap(self, model: nn.Module, processor: Any) -> TargetModel:
+        options = self.target["options"]
+        try:
+            return as_target(model, processor, family=self.target["family"], **options)
+        except ConfigError as error:
+            reason: Exception = error
+        except SidelightError:
+            raise
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            reason = error
+        raise CheckpointError(
+            f"the options that the scorer remembers of its classifier ({options!r}) do not fit: {reason}. Its {CONFIG} "
+            "is damaged, or the classifier is another one."
+        ) from reason
+
+    def _load_model(self, family: type[TargetModel], given: str | os.PathLike[str] | None) -> nn.Module:
+        place = self.place if given is None else known_place(os.fspath(given))
+        if place is None:
+            named = self.target.get("place") or self.target_name if given is None else os.fspath(given)
+            raise CheckpointError(
+                f"the scorer's classifier {named!r} is no folder on this machine and no hub id; "
+                "pass the classifier itself or its folder: from_pretrained(folder, model=...)."
+            )
+        try:
+            return family.load_model(place, self.target.get("revision") if given is None else None)
+        except Exception as error:
+            reason = first_line(error, None)
+            raise CheckpointError(
+                f"the scorer's target {place!r} cannot be loaded ({reason}); "
+                "pass the classifier itself: from_pretrained(folder, model=...)."
+            ) from error
+
+    def _load_processor(self, family: type[TargetModel]) -> Any:
+        state = self.target["processor"]
+        try:
+            return family.load_processor(self.place or "", state, self.target.get("revision"))
+        except (SidelightError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"the remembered preprocessing of {self.target_name!r} is damaged ({error}); "
+                "pass processor=..."
+            ) from error
+
+
+def save_scorer(folder: Path, scorer: Scorer, target: TargetModel, overwrite: bool = False) -> Path:
+    """Write ``folder`` at once; an older checkpoint stays until the new one is complete.
+
+    Files of others in the folder stay. Where they have the names of ours they are replaced with ``overwrite`` only.
+
+    Raises:
+        CheckpointError: the disk refused.
+        ForeignFileError: ``folder`` is a file or link, or holds a file of somebody else with the name of one of ours.
+    """
+    from safetensors.torch import save_file
+
+    import sidelight
+
+    state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
+    tokenizer = getattr(target, "tokenizer", None)
+    kept = None if tokenizer is None else pack_tokenizer(tokenizer)
+    config = {
+        "format": FORMAT,
+        "sidelight_version": sidelight.__version__,
+        "scorer": scorer.config.to_dict(),
+        "spec": spec_to_dict(scorer.spec),
+        "target": target.identity(),
+        "weights_hash": hash_of(state),
+    }
+    advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."
+    # the configuration comes last: where it stands, the weights are there
+    with (
+        overwriting(overwrite),
+        replace_folder(folder, last=[CONFIG], listed=False, advice=advice) as tmp,
+    ):
+        try:
+            save_file(state, str(tmp / WEIGHTS), metadata={MARK: FORMAT})
+        except SidelightError:
+            raise
+        except Exception as error:  # safetensors has an error of its own for a full disk
+            raise OSError(str(error)) from error
+        if kept is not None:
+            write_json(tmp / PROCESSOR, {"format": "sidelight.processor", "tokenizer": kept})
+        write_json(tmp / CONFIG, config)
+    return folder
+
+
+def load_scorer(source: str | os.PathLike[str], revision: str | None = None) -> SavedScorer:
+    """Read a scorer from a folder or a hub id.
+
+    Raises:
+        CheckpointError: a file is missing, truncated, corrupt, or of another kind.
+    """
+    folder = _folder(source, revision)
+    config = _read_config(folder / CONFIG)
+    weights = folder / WEIGHTS
+    try:
+        target = {k: config["target"][k] for k in ("family", "name", "fingerprint", "processor", "options")}
+        TARGETS[target["family"]]
+        scorer = build_scorer(config["scorer"], config["spec"], weights)
+    except CheckpointError:
+        raise
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        SidelightError,
+    ) as error:
+        raise CheckpointError(f"{folder / CONFIG} is incomplete or damaged ({error!r}).") from error
+    _load_weights(scorer, weights, config.get("weights_hash"))
+    kept = folder / PROCESSOR
+    if kept.is_file():
+        target["processor"] = _with_tokenizer(target["processor"], read_json(kept))
+    return SavedScorer(scorer, {**config["target"], **target})
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if path.is_file() and path.stat().st_size > LARGEST_CONFIG:
+        raise CheckpointError(
+            f"{path} has {path.stat().st_size / 2**20:.0f} MB, which no scorer's configuration has."
+        )
+    config = read_json(path)
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else type(config).__name__
+        raise CheckpointError(f"{path} is not a sidelight scorer (format {found!r}).")
+    return config
+
+
+def build_scorer(settings: Mapping[str, Any], spec: Mapping[str, Any], weights: Path) -> Scorer:
+    """A scorer as a configuration describes it, its sizes compared with the weights before memory is taken.
+
+    Raises:
+        CheckpointError: the weights are missing or damaged, or of another size than the configuration says.
+    """
+    import torch
+
+    shapes = _shapes(weights)
+    known = {k: v for k, v in settings.items() if k in ScorerConfig.__dataclass_fields__}
+    config = ScorerConfig(**known)
+    _check_sizes([asdict(config), spec], shapes, weights)
+    with torch.device("meta"):  # takes no memory
+        declared = {k: tuple(v.shape) for k, v in Scorer(spec_from_dict(spec), config).state_dict().items()}
+    wrong = sorted(k for k in declared.keys() | shapes.keys() if declared.get(k) != shapes.get(k))
+    if wrong:
+        name = wrong[0]
+        raise CheckpointError(
+            f"{weights} does not fit its {CONFIG}: {name} has shape {shapes.get(name, 'none')}, and should have "
+            f"{declared.get(name, 'none')}. One of the two is corrupt or of another scorer; copy both again."
+        )
+    return Scorer(spec_from_dict(spec), config).float()  # whatever the default type of the process is
+
+
+def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(str(weights), framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no {WEIGHTS} in {weights.parent}.") from error
+    except Exception as error:
+        raise _corrupt(weights, error) from error
+
+
+def _corrupt(weights: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{weights} is corrupt or truncated ({error}); copy it again or fit anew.")
+
+
+def _check_sizes(values: Any, shapes: Mapping[str, tuple[int, ...]], weights: Path) -> None:
+    """No number in a configuration may ask for more than the weights hold: it would be built before it is compared."""
+    most = max([LARGEST_SIDE, *(math.prod(s) for s in shapes.values())])
+    for path, value in _leaves(values):
+        many = len(shapes) if path.endswith("layers") else most
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        if not abs(value) <= many:
+            raise CheckpointError(
+                f"{weights.parent / CONFIG} says {path.strip('.')} = {value}, which {WEIGHTS} is too small for."
+            )
+
+
+def _leaves(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _leaves(value, f"{path}.{key}")
+    elif isinstance(values, (list, tuple)):
+        if len(values) > LONGEST_LIST:
+            raise CheckpointError(
+                f"the configuration of a scorer has a list of {len(values)} entries at {path!r}."
+            )
+        for value in values:
+            yield from _leaves(value, path)
+    else:
+        yield path, values
+
+
+def _load_weights(scorer: Scorer, weights: Path, expected: str | None) -> None:
+    """Read the weights; earlier versions kept no hash of them.
+
+    Raises:
+        CheckpointError: they are damaged, changed since, or not finite.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(str(weights))
+        scorer.load_state_dict(state)
+    except Exception as error:
+        raise _corrupt(weights, error) from error
+    broken = sorted(k for k, v in state.items() if not bool(v.isfinite().all()))
+    if broken:
+        raise CheckpointError(
+            f"{weights} holds NaN or infinite values in {broken[0]}: its maps would mean nothing. Fit anew, or copy it "
+            "again from where it was saved."
+        )
+    if expected is not None and hash_of(state) != expected:
+        raise CheckpointError(
+            f"{weights} is not what was saved: its hash is {hash_of(state)}, and {CONFIG} says {expected}. It is damaged, "
+            "or belongs to another scorer; copy both again."
+        )
+
+
+def _with_tokenizer(state: Any, kept: Any) -> dict[str, Any]:
+    """Remembered preprocessing with the tokenizer that lies beside the scorer put in."""
+    try:
+        tokenizer = {KEPT: unpack_tokenizer(kept["tokenizer"])}
+        return (
+            {**state, "text": {**state["text"], **tokenizer}} if "text" in state else {**state, **tokenizer}
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{PROCESSOR} beside the scorer is damaged ({error!r}); pass processor=..."
+        ) from error
+
+
+def _folder(source: str | os.PathLike[str], revision: str | None) -> Path:
+    text = os.fspath(source)
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise CheckpointError(f"{text!r} is no scorer folder: give what save_pretrained wrote, or a hub id.")
+    folder = Path(text)
+    recover_folder(folder)
+    if folder.is_dir():
+        return folder
+    if known_place(text) is None or text.count("/") != 1:
+        raise CheckpointError(f"no scorer folder at {text!r}.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(text, revision=revision, allow_patterns=[CONFIG, WEIGHTS, PROCESSOR]))
+    except Exception as error:
+        raise CheckpointError(
+            f"{text!r} is neither a folder nor to be had from the hub ({error})."
+        ) from error

@@ -1,0 +1,81 @@
+"""What can be wrong with a batch of token ids, said before the model fails on it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sidelight.core.types import Inputs
+from sidelight.errors import InputError, InputTypeError
+from sidelight.targets.base import require_finite
+from sidelight.targets.embedding import pools_last_token, positions_from_ids
+
+
+def check_shapes(inputs: Inputs) -> Tensor:
+    """The ``input_ids`` ``[B, T]``, if all tensors agree with them in shape and hold finite numbers.
+
+    Raises:
+        InputTypeError: there are no ``input_ids``.
+        InputError: a shape or dtype is wrong, the batch is empty, or a value is not finite.
+    """
+    ids = inputs.get("input_ids")
+    if not isinstance(ids, Tensor):
+        raise InputTypeError(
+            f"expected an 'input_ids' tensor [B, T]; got {sorted(inputs)} with {type(ids).__name__}."
+        )
+    if ids.ndim != 2 or ids.is_floating_point():
+        raise InputError(f"input_ids must be integers [B, T]; got {ids.dtype} of shape {tuple(ids.shape)}.")
+    if ids.numel() == 0:
+        raise InputError(f"the batch is empty (input_ids are {tuple(ids.shape)}): give at least one text.")
+    for name, value in inputs.items():
+        if name != "labels" and value.shape != ids.shape:
+            raise InputError(
+                f"{name} has shape {tuple(value.shape)}, input_ids {tuple(ids.shape)}; they must agree."
+            )
+        require_finite(name, value)
+    return ids
+
+
+def check_ids(ids: Tensor, vocabulary: int, limit: int | None) -> None:
+    """Raise :class:`InputError` where ids leave the vocabulary of that size, or rows the ``limit``."""
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= vocabulary:
+        raise InputError(
+            f"token id {low if low < 0 else high} is not in the model's vocabulary of {vocabulary}: "
+            "tokenizer and model do not belong together. Load both from the same name or folder."
+        )
+    if limit is not None and ids.shape[1] > limit:
+        raise InputError(
+            f"the inputs have {ids.shape[1]} tokens; the model has positions for {limit}. "
+            "Tokenize with truncation=True, or pass raw texts, which are cut with a warning."
+        )
+
+
+def check_padding(ids: Tensor, attended: Tensor, model: nn.Module, pad: int | None) -> None:
+    """Raise :class:`InputError` where a model that finds padding by its id would look for another one.
+
+    Decoder-only classifiers pool the last token that is not padding, RoBERTa counts
+    positions without it; with the wrong id both give wrong logits and say nothing.
+    """
+    if not (pools_last_token(model) or positions_from_ids(model)):
+        return
+    if pad is None and len(ids) > 1:
+        raise InputError(
+            "the model's config has no pad_token_id, so it cannot take batches. "
+            "Set model.config.pad_token_id = tokenizer.pad_token_id, or give one text at a time."
+        )
+    padding = ids[attended == 0]
+    if pad is not None and bool((padding != pad).any()):
+        raise InputError(
+            f"texts are padded with token {int(padding[padding != pad][0])}, the model looks for {pad}. "
+            "Set model.config.pad_token_id = tokenizer.pad_token_id."
+        )
+
+
+def check_features(real: Tensor) -> None:
+    """Raise :class:`InputError` where a row of the feature mask ``[B, T]`` has nothing to score."""
+    bare = (~real.any(1)).nonzero().flatten().tolist()
+    if bare:
+        raise InputError(
+            f"sample(s) {bare[:8]} hold only special tokens or padding: there is no word to score. "
+            "Leave them out."
+        )

@@ -1,0 +1,164 @@
+"""Which weights a model has: a hash of all of them, and a watch that notices cheaply when they change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sidelight.core.module_names import plain_name, wrapped_parts
+
+#: elements of each tensor that a watch looks at
+WATCHED = 4
+
+
+def fingerprint(model: nn.Module) -> str:
+    """BLAKE2 hash over names, shapes, types and bytes of a model's state.
+
+    Quantised and sparse tensors count by their values. What is no tensor counts by its parts. Wrappers leave no trace
+    in the names, and PEFT's adapters count by which of them are active.
+    """
+    wrapped = wrapped_parts(model)
+    state = {plain_name(name, wrapped): value for name, value in model.state_dict().items()}
+    adapters = {name: str(switches) for name, switches in _adapters(model).items()}
+    return hash_of({**state, **adapters})
+
+
+def shapes_hash(model: nn.Module) -> str:
+    """Hash over names and shapes of a model's state: the same for the same architecture in any precision."""
+    wrapped = wrapped_parts(model)
+    shapes = {plain_name(k, wrapped): getattr(v, "shape", ()) for k, v in model.state_dict().items()}
+    text = json.dumps([[name, list(shape)] for name, shape in sorted(shapes.items())])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _adapters(model: nn.Module) -> dict[str, Any]:
+    """What is switched on in each layer that PEFT has changed; nothing in other models."""
+    return {f"{n}|adapters": _switches(m) for n, m in model.named_modules() if _is_adapted(m)}
+
+
+def _is_adapted(module: nn.Module) -> bool:
+    # transformers' own models have methods of these names, PEFT's layers have properties
+    return all(
+        isinstance(getattr(type(module), n, None), property) for n in ("active_adapters", "disable_adapters")
+    )
+
+
+def _switches(layer: Any) -> tuple[Any, ...]:
+    active = layer.active_adapters
+    return tuple([active] if isinstance(active, str) else active), bool(layer.disable_adapters)
+
+
+def hash_of(state: Mapping[str, Any]) -> str:
+    """BLAKE2 hash of named values, in the order of their names: 32 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(state.items()):
+        for part, tensor in _tensors(name, value):
+            digest.update(f"{part}|{tuple(tensor.shape)}|{tensor.dtype}".encode())
+            if tensor.is_meta:  # has a shape and no values
+                digest.update(b"meta")
+                continue
+            plain = _strided(tensor).detach().cpu().contiguous()
+            digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, (tuple, list)):
+        for i, part in enumerate(value):
+            yield from _tensors(f"{name}.{i}", part)
+    else:  # settings beside the weights, such as the type of quantised layers
+        yield f"{name}={value}", torch.zeros(0, device="cpu")
+
+
+def _strided(value: Tensor) -> Tensor:
+    if value.is_quantized:
+        return value.dequantize()
+    return value if value.layout == torch.strided else value.to_dense()
+
+
+class WeightWatch:
+    """Notices that the weights of a model were changed, replaced or moved, without reading them all.
+
+    Every tensor tells its place in memory and how often torch changed it in place. Changes that pass torch by
+    (``parameter.data``, running means) are looked for in a few elements of each tensor on the CPU.
+
+    Args:
+        model: watched from now on.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        modules = list(model.modules())
+        # the modules' own tables, because to walk through a model takes longer than a small model's pass
+        self._children = [m._modules for m in modules]
+        self._tables = [table for m in modules for table in (m._parameters, m._buffers)]
+        self._below = self._parts(self._children)
+        self._adapted = [m for m in modules if _is_adapted(m)]
+        self._switched = [_switches(m) for m in self._adapted]
+        self._tensors = self._parts(self._tables)
+        self._seen = [_sign(t) for t in self._tensors]
+        self._windows = [_window(t) for t in self._tensors if t is not None]
+        self._values = self._samples()
+
+    def changed(self) -> bool:
+        """Whether anything changed since this watch was made; below a microsecond a tensor."""
+        return (
+            _differ(self._parts(self._children), self._below)
+            or _differ(self._parts(self._tables), self._tensors)
+            or [_sign(t) for t in self._tensors] != self._seen
+            or self._samples() != self._values
+            or [_switches(m) for m in self._adapted] != self._switched
+        )
+
+    @staticmethod
+    def _parts(tables: Sequence[Mapping[str, Any]]) -> list[Any]:
+        return [part for table in tables for part in table.values()]
+
+    def _samples(self) -> bytes:
+        return b"".join(w.tobytes() for w in self._windows if w is not None)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WeightWatch:
+        import copy
+
+        return WeightWatch(copy.deepcopy(self.model, memo))
+
+    def __reduce__(self) -> Any:
+        return WeightWatch, (self.model,)
+
+
+def _differ(now: Sequence[Any], before: Sequence[Any]) -> bool:
+    return len(now) != len(before) or not all(map(operator.is_, now, before))
+
+
+def _sign(value: Tensor | None) -> tuple[int, int]:
+    """Where a tensor lies, and how often torch changed it in place; zeros where it does not tell."""
+    if value is None:
+        return 0, 0
+    try:
+        return value.data_ptr(), value._version
+    except (RuntimeError, NotImplementedError):  # made in inference mode, or of a layout without a place
+        return (value.data_ptr() if value.layout == torch.strided else 0), 0
+
+
+def _window(value: Tensor) -> np.ndarray | None:
+    """A view of a few elements of a tensor on the CPU; ``None`` where there is none."""
+    if (
+        value.device.type != "cpu"
+        or value.layout != torch.strided
+        or value.is_quantized
+        or value.numel() == 0
+    ):
+        return None
+    flat = value.detach().as_strided((value.untyped_storage().nbytes() // value.element_size(),), (1,), 0)
+    raw = flat.view(torch.uint8).numpy()
+    step = max(1, len(raw) // (WATCHED * value.element_size())) * value.element_size()
+    return raw.reshape(-1, value.element_size())[:: step // value.element_size()]

@@ -1,0 +1,209 @@
+"""What ``fit`` trains with: rows of ``train`` and ``eval``, how they are read, and that they can be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from sidelight.core.safe_output import short
+from sidelight.errors import ConfigError, InputError
+from sidelight.inputs.collate import Collator, RowReader, place
+from sidelight.inputs.images import read_image
+from sidelight.rows.holdout import hold_out, spread
+from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader
+from sidelight.rows.row import NumberedRows, Rows
+from sidelight.rows.sources import VALIDATION, rows_of, split_named
+from sidelight.targets.base import TargetModel
+from sidelight.targets.verdict_check import check_verdict
+
+#: rows that are looked at where looking at all of them costs too much
+SOME = 200
+#: longest class name, in characters; longer texts are texts
+LONGEST_NAME = 40
+
+PAIRS_AND_LABELS = (
+    "Write a text with its label as {'text': ..., 'label': ...}, a pair as {'text': ..., 'text_pair': ...}, and a pair with "
+    "its label as ((first, second), label)"
+)
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Rows of a training.
+
+    Attributes:
+        train, evaluation: the rows.
+        readers: how rows are read, by the name of the data.
+    """
+
+    train: Rows
+    evaluation: Rows
+    readers: Mapping[str, RowReader]
+
+
+def fit_data(target: TargetModel, train: Any, evaluation: Any, source: str, seed: int) -> FitData:
+    """Rows to train and validate with, each looked at as far as that is cheap.
+
+    Args:
+        target: the model.
+        train: see :data:`sidelight.rows.sources.FORMS`.
+        evaluation: likewise; ``None``: the validation split of ``train``, else a tenth of it, drawn by class.
+        source: the setting ``label``; labels are read for ``"data"`` only.
+        seed: of the draw.
+
+    Raises:
+        InputError, InputTypeError: there is no data, or a row cannot be used; the message says which.
+    """
+    if evaluation is None:
+        evaluation = split_named(train, VALIDATION)
+    sets = {"train": rows_of(train, "train")}
+    if evaluation is not None:
+        sets["eval"] = rows_of(evaluation, "eval")
+    for name, rows in sets.items():
+        if len(rows) == 0:
+            raise InputError(f"the {name} data set is empty: give at least one row.")
+    readers, labels = _readers(target, sets, source)
+    if "eval" in sets:
+        return FitData(sets["train"], sets["eval"], readers)
+    kept, held = hold_out(len(sets["train"]), labels["train"], seed)
+    return FitData(sets["train"].pick(kept), sets["train"].pick(held), readers)
+
+
+def _readers(
+    target: TargetModel, sets: Mapping[str, Rows], source: str
+) -> tuple[dict[str, RowReader], dict[str, list[Any] | None]]:
+    """How each data set is read, and its labels as they are, where all of them can be read cheaply."""
+    readers, labels = {}, {}
+    names = {str(n).strip().casefold() for n in target.id2label.values()}
+    for name, rows in sets.items():
+        reader = RowReader(second_is_label=second_is_label(target, rows, names, source))
+        readers[name], labels[name] = reader, raw_labels(target, rows, reader)
+        check_rows(target, rows, reader)
+    count = class_count(target, sets["train"], readers["train"])
+    if source != "data":
+        return readers, labels
+    classes = Classes.of(target, count)
+    for name, rows in sets.items():
+        found = labels[name]
+        read = label_reader(classes, rows.label_names, found, name)
+        if found is not None:
+            where = [place(rows.number(i), name) for i in range(len(rows))]
+            columns = [str(k) for k in rows[0]] if isinstance(rows[0], Mapping) else []
+            check_labels(read, found, where, name, columns)
+        readers[name] = RowReader(read, readers[name].second_is_label)
+    return readers, labels
+
+
+def class_count(target: TargetModel, rows: Rows, reader: RowReader) -> int:
+    """How many classes the model tells apart, by one pass over the first rows.
+
+    Raises:
+        UnsupportedTargetError: it does not choose one of several classes (:mod:`sidelight.targets.verdict`).
+        ConfigError: other than the number of ``class_names``.
+    """
+    collate = Collator(target, {rows.name: reader})
+    count = int(check_verdict(target, NumberedRows(rows), collate).shape[-1])
+    if target.class_names and len(target.class_names) != count:
+        raise ConfigError(
+            f"class_names holds {len(target.class_names)} names, but the model tells {count} classes apart: give one "
+            "for each, in the order of its outputs."
+        )
+    return count
+
+
+def raw_labels(target: TargetModel, rows: Rows, reader: RowReader) -> list[Any] | None:
+    """The labels of ``rows`` as they are, ``None`` where reading them would mean reading files."""
+    found = rows.labels()
+    if found is not None or not rows.cheap:
+        return found
+    return [reader.split(target, row)[1] for row in rows]
+
+
+# -- a text with its label, or a pair of texts? ----------------------------------------------
+
+
+def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: str) -> bool:
+    """Whether rows of two strings are a text and its label, and not a pair of texts.
+
+    They are where all second strings are class names or numbers, and where ``label="data"`` needs labels and few different
+    strings are repeated. Where nothing tells, the rows are refused.
+
+    Args:
+        target: the model.
+        rows: of one data set.
+        names: the model's class names, in small letters.
+        source: the setting ``label``.
+
+    Raises:
+        InputError: rows may be either.
+    """
+    if set(target.modalities) != {"text"} or hasattr(rows.base, "column_names"):
+        return False
+    picked = range(len(rows)) if rows.cheap else spread(len(rows), SOME)
+    read = [rows[i] for i in picked]
+    two = [
+        row for row in read if isinstance(row, (tuple, list)) and len(row) == 2 and isinstance(row[0], str)
+    ]
+    seconds = [row[1] for row in two if isinstance(row[1], str)]
+    if not seconds:
+        return False
+    distinct = {s.strip().casefold() for s in seconds}
+    if distinct <= names or all(s.lstrip("+-").isdecimal() for s in distinct) or len(seconds) < len(two):
+        return True
+    few = 2 * len(distinct) <= len(seconds) and max(map(len, distinct)) <= LONGEST_NAME
+    if source == "data" and (few or distinct & names):
+        return True
+    first = f"{place(picked[read.index(two[0])], rows.name)} is {short(repr(two[0]))}"
+    if source == "data":
+        raise InputError(
+            f"{first}: a pair of texts without a label, which label='data' needs. {PAIRS_AND_LABELS}."
+        )
+    if few:
+        raise InputError(
+            f"{first}: a text with its label, or a pair of texts? The second strings of {rows.name} repeat "
+            f"{len(distinct)} value(s) and are no class names of the model. {PAIRS_AND_LABELS}."
+        )
+    return False
+
+
+# -- what can be seen without opening files ---------------------------------------------------
+
+
+def check_rows(target: TargetModel, rows: Rows, reader: RowReader, chunk: int = 1000) -> None:
+    """Look at every row that can be had cheaply: its columns, the kinds of its values, texts, and whether files are there.
+
+    Raises:
+        InputError, InputTypeError: the first row that cannot be used.
+    """
+    if not rows.cheap or isinstance(rows.base, (Tensor, np.ndarray)):
+        return
+    collate = Collator(target)
+    numbered = NumberedRows(rows)
+    for start in range(0, len(rows), chunk):
+        part = numbered.__getitems__(range(start, min(start + chunk, len(rows))))
+        samples = [reader.split(target, row.row)[0] for row in part]
+        collate.checking(part, samples, lambda values: _check_samples(collate, values))
+
+
+def _check_samples(collate: Collator, samples: Sequence[Any]) -> None:
+    read = collate.samples(samples)
+    if read is not None and set(collate.target.modalities) == {"image"}:
+        _check_pictures(read)
+
+
+def _check_pictures(pictures: Iterable[Any]) -> None:
+    for picture in pictures:
+        if is_missing(picture):
+            raise InputError(f"there is no picture ({picture!r}). Leave the row out.")
+        known = isinstance(picture, (Image.Image, np.ndarray, Tensor, bytes, Mapping)) or hasattr(
+            picture, "read"
+        )
+        path = isinstance(picture, (str, os.PathLike))
+        if not known and not (path and os.path.isfile(picture)):
+            read_image(picture)  # says what is wrong with it

@@ -1,0 +1,91 @@
+"""What ``fit`` is told beside model and data: settings as objects, mappings or single fields, and options of the target."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sidelight.core.registry import nearest
+from sidelight.errors import ConfigError
+from sidelight.scorers import ScorerConfig
+from sidelight.targets import TARGETS, TargetModel, as_target, family_of
+from sidelight.targets.options import checked_options
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+
+Settings = tuple[ScorerConfig, ObjectiveConfig, TrainingConfig]
+
+#: arguments of ``fit`` that are settings
+KINDS: dict[str, Any] = {"scorer": ScorerConfig, "objective": ObjectiveConfig, "training": TrainingConfig}
+
+
+def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """The settings with their fields out of ``options``; what is left is for the target family.
+
+    Args:
+        options: further keyword arguments of ``fit``.
+        given: its arguments ``scorer``, ``objective`` and ``training``: settings, mappings of fields, or ``None``.
+
+    Raises:
+        ConfigError: a setting is something else, or a field is unknown or out of range.
+    """
+    rest, filled = dict(options), []
+    for name, kind in KINDS.items():
+        setting = as_setting(name, kind, given.get(name))
+        own = {f.name: rest.pop(f.name) for f in dataclasses.fields(kind) if f.name in rest}
+        filled.append(dataclasses.replace(setting, **own))
+    scorer, objective, training = filled
+    return (scorer, objective, training), rest
+
+
+def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> TargetModel:
+    """``model`` as a target, built with ``options``.
+
+    Raises:
+        UnsupportedTargetError: it is none that sidelight can read.
+        ConfigError: an option is unknown or of another type, or the model is a target already.
+    """
+    if not isinstance(model, TargetModel):
+        checked_options(TARGETS[family_of(model)], model, options, field_names())
+    return as_target(model, processor, **options)
+
+
+def field_names() -> list[str]:
+    """Names of all fields of the settings."""
+    return [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
+
+
+def as_setting(name: str, kind: Any, value: Any) -> Any:
+    """``value`` as settings of ``kind``; the defaults for ``None``.
+
+    Raises:
+        ConfigError: it is neither that nor a mapping of its fields.
+    """
+    if isinstance(value, kind):
+        return value
+    if value is None:
+        return kind()
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"{name} must be a {kind.__name__} or a mapping of its fields, e.g. {name}={{...}}; "
+            f"got {type(value).__name__}."
+        )
+    known = [f.name for f in dataclasses.fields(kind)]
+    for field in value:
+        if field not in known:
+            raise ConfigError(
+                f"{name} has no field {field!r}.{nearest(str(field), known)} Its fields are {', '.join(known)}."
+            )
+    return kind(**value)
+
+
+def one_of(**given: Any) -> Any:
+    """The one argument that is given under any of its names, or ``None``.
+
+    Raises:
+        ConfigError: two are given.
+    """
+    found = {name: value for name, value in given.items() if value is not None}
+    if len(found) > 1:
+        raise ConfigError(f"{' and '.join(found)} are two names for one thing; give one of them.")
+    return next(iter(found.values()), None)

@@ -1,0 +1,284 @@
+"""The folder of a training: whose it is, its checkpoints, and its log as CSV. Nothing a kill leaves half-written counts.
+
+Only what this or an earlier training of sidelight wrote there is ever replaced or removed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sidelight.core.files import read_json, replace_file, write_json
+from sidelight.core.folders import folder_path, require_folder_place
+from sidelight.core.ownership import foreign, is_ours, overwriting, require_free
+from sidelight.core.processes import in_main
+from sidelight.errors import CheckpointError, ConfigError, ForeignFileError
+from sidelight.training.identity import differences, is_early, is_known
+
+log = logging.getLogger(__name__)
+
+#: which training a folder of checkpoints belongs to
+IDENTITY = "training.json"
+#: in every checkpoint: that a training of sidelight began to write it
+CHECKPOINT_MARK = "sidelight.json"
+#: the first columns of a log
+LOG_COLUMNS = ("step", "seconds")
+#: what the Trainer writes into a checkpoint
+_PARTS = (
+    "model.safetensors",
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "trainer_state.json",
+    "training_args.bin",
+)
+
+
+def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path | None:
+    """Make ``folder`` this training's own; returns the checkpoint to continue from, if there is one.
+
+    What a kill left behind is cleared away: half-written checkpoints, and lines of the log
+    about steps that will be done again. What somebody else wrote stays.
+
+    Args:
+        folder: of checkpoints and log.
+        about: what tells one training from another (:func:`sidelight.training.identity.training_identity`).
+        resume: whether to continue; otherwise checkpoints and log of an earlier training are removed.
+
+    Raises:
+        ConfigError: the folder holds another training, or a finished one that may be another.
+        ForeignFileError: it holds files of somebody else that have the names of ours.
+    """
+    in_main(lambda: _claim(folder, about, resume))
+    return newest_checkpoint(folder) if resume else None
+
+
+def _claim(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
+    require_own_training(folder)
+    checkpoint, known = newest_checkpoint(folder), folder / IDENTITY
+    found = _identity(folder)
+    if resume and (checkpoint is not None or (folder / "scorer" / "config.json").is_file()):
+        _require_same(folder, found, about, checkpoint)
+    keep = checkpoint if resume else None
+    for path in own_checkpoints(folder):
+        if keep is None or not is_complete(path):
+            shutil.rmtree(path)
+    for path in own_checkpoints(folder):  # those of an earlier version have no mark yet
+        mark_checkpoint(path, early=True)
+    trim_csv(folder / "log.csv", step_of(keep) if keep else -1)
+    with overwriting():  # require_own_training has looked
+        write_json(known, about)
+
+
+def _require_same(
+    folder: Path, found: Mapping[str, Any], about: Mapping[str, Any], last: Path | None
+) -> None:
+    changed = differences(found, about) if found else [f"{IDENTITY} is missing, so nothing tells"]
+    way = "Give another output_dir, or start over in this one with resume=False."
+    if changed:
+        raise ConfigError(f"{folder} holds another training (different: {'; '.join(changed)}). {way}")
+    if is_known(found):
+        return
+    if last is not None and is_finished(last):
+        why = (
+            "by an earlier version, which kept no record of the data"
+            if is_early(found)
+            else "on rows that change"
+        )
+        raise ConfigError(
+            f"{folder} holds a finished training, made {why}, so it may not be the one asked for. {way} "
+            f"To use it as it is, load it: Explainer.from_pretrained({str(folder / 'scorer')!r}, model)."
+        )
+    if last is not None and is_early(found):
+        log.warning(
+            "%s: going on with a training of an earlier version, which kept no record of the data. If the data are not "
+            "the same, start over with resume=False.",
+            folder,
+        )
+
+
+def _identity(folder: Path) -> dict[str, Any]:
+    path = folder / IDENTITY
+    found = read_json(path) if path.is_file() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def require_own_training(folder: Path) -> None:
+    """Refuse a folder where somebody else's files have the names of ours; nothing is written.
+
+    Raises:
+        ForeignFileError: names what stands there and how to go on.
+    """
+    place = folder_path(folder)
+    advice = f"Give an output_dir of its own, e.g. {place / 'sidelight'}."
+    require_folder_place(place, advice)
+    known, scorer, csv_log = place / IDENTITY, place / "scorer", place / "log.csv"
+    early = known.is_file() and not known.is_symlink() and _is_early_file(known)
+    if not early:
+        require_free([known], advice)
+    if csv_log.exists() and not (known.is_file() and _is_log(csv_log)):
+        raise foreign(csv_log, advice)
+    require_folder_place(scorer, advice)
+    require_free((scorer / name for name in ("config.json", "scorer.safetensors", "processor.json")), advice)
+    others = [p.name for p in sorted(place.glob("checkpoint-*")) if not is_own_checkpoint(p, early)]
+    if others:
+        raise ForeignFileError(
+            f"could not write checkpoints to {place}: it holds {', '.join(others[:5])} that sidelight did not write, and they "
+            f"stay as they are. {advice}"
+        )
+
+
+def _is_early_file(path: Path) -> bool:
+    try:
+        found = read_json(path)
+    except CheckpointError:
+        return False
+    return isinstance(found, dict) and is_early(found)
+
+
+def _is_log(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as handle:
+        return handle.readline().startswith(",".join(LOG_COLUMNS))
+
+
+def mark_checkpoint(checkpoint: Path, early: bool = False) -> None:
+    """Begin a checkpoint: its folder, and the file that says whose it is.
+
+    Raises:
+        ForeignFileError: somebody else put something there meanwhile.
+    """
+    if checkpoint.exists() and not is_own_checkpoint(checkpoint, early):
+        raise foreign(checkpoint)
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    write_json(checkpoint / CHECKPOINT_MARK, {"format": "sidelight.checkpoint"})
+
+
+def is_own_checkpoint(checkpoint: Path, early: bool = False) -> bool:
+    """Whether a training of sidelight wrote ``checkpoint``.
+
+    Args:
+        checkpoint: a folder named like one.
+        early: whether its parent is the folder of a training of an earlier version, which left no mark.
+    """
+    if checkpoint.is_symlink() or not checkpoint.is_dir():
+        return False
+    if is_ours(checkpoint / CHECKPOINT_MARK):
+        return True
+    return early and step_of(checkpoint) >= 0 and _looks_early(checkpoint)
+
+
+def _looks_early(checkpoint: Path) -> bool:
+    """Only what the Trainer writes, and weights of a scorer as far as they can be read."""
+    names = {p.name for p in checkpoint.iterdir()}
+    if any(n not in _PARTS and not n.startswith("rng_state") for n in names):
+        return False
+    weights = checkpoint / "model.safetensors"
+    if not weights.is_file():
+        return not names
+    with weights.open("rb") as handle:
+        return b'"scorer.' in handle.read(1 << 16)
+
+
+def own_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints in ``folder`` that a training of sidelight wrote, the oldest first."""
+    early = _is_early_file(folder / IDENTITY)
+    return sorted((p for p in folder.glob("checkpoint-*") if is_own_checkpoint(p, early)), key=step_of)
+
+
+def drop_checkpoints(folder: Path, limit: int | None = 0, best: str | None = None) -> None:
+    """Remove our checkpoints in ``folder`` but the newest ``limit``; the newest and the best always stay, unless it is 0.
+
+    Args:
+        folder: of a training.
+        limit: how many stay; ``None``: all.
+        best: path of the best one.
+    """
+    found = own_checkpoints(folder)
+    if limit is None or len(found) <= limit:
+        return
+    kept = {found[-1], Path(best) if best else found[-1]} if limit else set()
+    for checkpoint in [c for c in found if c not in kept][: len(found) - limit]:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint of ours in ``folder``, or ``None``."""
+    found = [p for p in own_checkpoints(folder) if step_of(p) >= 0 and is_complete(p)]
+    return max(found, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Optimiser step at which a checkpoint was written; -1 where the name tells none."""
+    number = checkpoint.name.rsplit("-", 1)[1]
+    return int(number) if number.isdigit() else -1
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end: the Trainer's state comes last, and must be whole."""
+    parts = ("model.safetensors", "optimizer.pt", "scheduler.pt")
+    try:
+        return bool(_state(checkpoint)) and all((checkpoint / p).is_file() for p in parts)
+    except (OSError, ValueError):
+        return False
+
+
+def is_finished(checkpoint: Path) -> bool:
+    """Whether the training had come to its end, early or not, when this checkpoint was written."""
+    state = _state(checkpoint)
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
+    stopped = bool(control.get("args", {}).get("should_training_stop", False))
+    return stopped or state["global_step"] >= state["max_steps"]
+
+
+def best_checkpoint(checkpoint: Path) -> Path:
+    """The best checkpoint that ``checkpoint`` knows of, beside it (wherever the folder was moved to)."""
+    best = checkpoint.with_name(f"checkpoint-{_state(checkpoint).get('best_global_step')}")
+    return best if best.is_dir() else checkpoint
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    return dict(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8")))
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """Rows of a CSV; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``rows`` atomically; every key of any of them is a column."""
+    columns = list(dict.fromkeys(k for row in rows for k in row))
+    with (
+        overwriting(),  # whose log it is was asked when the training began
+        replace_file(path) as tmp,
+        tmp.open("w", newline="", encoding="utf-8") as handle,
+    ):
+        writer = csv.DictWriter(handle, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def append_csv(path: Path, row: Mapping[str, Any]) -> None:
+    """Append ``row`` to a CSV, adding columns by rewriting the file atomically."""
+    write_csv(path, [*read_csv(path), row])
+
+
+def trim_csv(path: Path, step: int) -> None:
+    """Drop the lines of steps after ``step`` and of the summing-up at the end of a training."""
+    rows = read_csv(path)
+    ends = next((i for i, r in enumerate(rows) if r.get("train_runtime")), len(rows))
+    kept = [r for r in rows[:ends] if int(r["step"]) <= step]
+    if kept:
+        write_csv(path, kept)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+"""What tells one training from another: everything that its result depends on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sidelight.core.safe_output import short
+from sidelight.rows.content import content_of, value_digest
+from sidelight.scorers import Scorer
+from sidelight.targets import TargetModel
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+
+#: ``format`` of ``training.json``, and its version: another one where the same settings give another result
+FORMAT, VERSION = "sidelight.training", 2
+#: settings that change how a training goes on but not what comes out of it
+NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints")
+#: entries of a model's configuration that say where it came from, not what it does
+NOT_THE_MODEL = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
+
+_WORDS = {
+    "target": "the model's weights",
+    "model": "the model's structure or configuration",
+    "preprocessing": "the processor (how inputs are prepared)",
+    "train": "the rows of train",
+    "eval": "the rows of eval",
+    "rows": "the number of rows",
+    "version": "the version of sidelight's training",
+}
+_SETTINGS = ("options", "scorer", "objective", "training")
+
+
+def training_identity(
+    scorer: Scorer,
+    target: TargetModel,
+    train: Any,
+    evaluation: Any,
+    objective: ObjectiveConfig,
+    config: TrainingConfig,
+) -> dict[str, Any]:
+    """Plain values; two trainings of equal values have the same result."""
+    values = {
+        "format": FORMAT,
+        "version": VERSION,
+        "target": target.fingerprint(),
+        "model": value_digest(_structure(target)),
+        "preprocessing": value_digest(_preprocessing(target)),
+        "options": target.all_options(),
+        "scorer": scorer.config.to_dict(),
+        "objective": asdict(objective),
+        "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},
+        "train": content_of(train).to_dict(),
+        "eval": content_of(evaluation).to_dict(),
+    }
+    return dict(json.loads(json.dumps(values, default=str)))
+
+
+def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What differs between two trainings, in words; of a training of an earlier version, as far as it tells."""
+    said = []
+    for name in asked:
+        if name in ("format", "train", "eval", "version") or (name not in found and is_early(found)):
+            continue
+        if name in _SETTINGS:
+            said += _changed_settings(found.get(name) or {}, asked[name], is_early(found))
+        elif found.get(name) != asked[name]:
+            said.append(_WORDS[name])
+    return said + _changed_rows(found, asked)
+
+
+def is_early(found: Mapping[str, Any]) -> bool:
+    """Whether ``found`` is of the first version, which knew the number of rows and not their content."""
+    return "format" not in found and {"target", "scorer", "objective", "training", "rows"} <= set(found)
+
+
+def is_known(found: Mapping[str, Any]) -> bool:
+    """Whether the content of all rows is known, so that equal values mean the same training."""
+    parts = [found.get(name) or {} for name in ("train", "eval")]
+    return not is_early(found) and all(p.get("digest") is not None for p in parts)
+
+
+def _changed_settings(found: Mapping[str, Any], asked: Mapping[str, Any], early: bool) -> list[str]:
+    said = []
+    for name in dict.fromkeys([*found, *asked]):
+        there, now = found.get(name), asked.get(name)
+        new = early and (name not in found or name not in asked)  # a setting of one of the versions only
+        if there != now and not new:
+            said.append(f"{name} ({_short(there)} there, {_short(now)} now)")
+    return said
+
+
+def _changed_rows(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    if is_early(found):
+        counts = [asked[name]["rows"] for name in ("train", "eval")]
+        return [] if found["rows"] == counts else [f"{_WORDS['rows']} ({found['rows']} there, {counts} now)"]
+    said = [_WORDS["version"]] if found.get("version") != asked["version"] else []
+    for name in ("train", "eval"):
+        there, now = found.get(name) or {}, asked[name]
+        if there.get("rows") != now["rows"]:
+            said.append(f"{_WORDS[name]} ({there.get('rows')} there, {now['rows']} now)")
+        elif there != now:
+            said.append(f"{_WORDS[name]} (as many, but other content or another order)")
+    return said
+
+
+def _short(value: Any) -> str:
+    return short(json.dumps(value, default=str), 60)
+
+
+def _structure(target: TargetModel) -> Any:
+    """What a model does beside its weights: its modules as printed, and its configuration."""
+    config: Any = getattr(target.model, "config", None)
+    values = config.to_dict() if hasattr(config, "to_dict") else {}
+    told = {k: v for k, v in values.items() if k not in NOT_THE_MODEL}
+    # addresses of objects in a module's description differ from process to process
+    printed = re.sub(r" at 0x[0-9a-f]+", "", repr(target.model))
+    return [target.family, printed, json.loads(json.dumps(told, default=str))]
+
+
+def _preprocessing(target: TargetModel) -> Any:
+    """What the target says of it, and of tokenizers the whole of their vocabulary and settings."""
+    state = _without_places(json.loads(json.dumps(target.processor_state(), default=str)))
+    parts = [target, getattr(target, "text", None), getattr(target, "image", None)]
+    tokenizers = [t for p in parts if (t := getattr(p, "tokenizer", None)) is not None]
+    return [state, [_tokenizer(t) for t in tokenizers]]
+
+
+def _without_places(state: Any) -> Any:
+    """``state`` without names and folders that parts came from: they say nothing of what the parts do."""
+    if not isinstance(state, dict):
+        return state
+    places = ("tokenizer", "name_or_path")
+    return {k: _without_places(v) for k, v in state.items() if not (k in places and isinstance(v, str))}
+
+
+def _tokenizer(tokenizer: Any) -> Any:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        own = json.loads(backend.to_str())
+        # padding and truncation are set anew by every call
+        vocabulary: Any = {k: v for k, v in own.items() if k not in ("padding", "truncation")}
+    else:
+        vocabulary = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}
+    settings = (
+        "model_max_length",
+        "padding_side",
+        "truncation_side",
+        "model_input_names",
+        "special_tokens_map",
+    )
+    return [
+        type(tokenizer).__name__,
+        value_digest(json.dumps(vocabulary, sort_keys=True, default=str)),
+        {name: str(getattr(tokenizer, name, None)) for name in settings},
+    ]

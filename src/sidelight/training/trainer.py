@@ -1,0 +1,255 @@
+"""A Hugging Face Trainer for :class:`sidelight.training.loop.ScorerObjective`.
+
+Apart from :mod:`sidelight.training.loop` because importing transformers' Trainer takes seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from sidelight.core.processes import process_count
+from sidelight.core.registry import nearest
+from sidelight.errors import CheckpointError, ConfigError, SidelightError
+from sidelight.training.folder import append_csv, drop_checkpoints, mark_checkpoint, read_csv
+from sidelight.training.lengths import LengthSampler, row_lengths
+from sidelight.training.loop import TrainingConfig, check_collapse, steps_per_epoch
+
+
+class LengthTrainer(Trainer):
+    """Trainer that batches rows of like length, where they differ.
+
+    Attributes:
+        lengths: of the training rows, or ``None`` for the plain shuffle.
+    """
+
+    lengths: Sequence[int] | None = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.lengths is None:
+            return super()._get_train_sampler(train_dataset)
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return LengthSampler(self.lengths, step, self.args.data_seed or self.args.seed)
+
+
+class ScorerTrainer(LengthTrainer):
+    """Trainer whose model returns its own loss, and which logs every term of it, averaged over samples."""
+
+    csv_log: CsvLog
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # the Trainer removes old checkpoints by their names, whoever wrote them: that is done here instead
+        self.kept_checkpoints, self.args.save_total_limit = self.args.save_total_limit, None
+        self.model_accepts_loss_kwargs = False
+        self._sums: dict[str, Tensor] = {}
+        self._samples = 0
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        outputs = model(**inputs)
+        self._collect(outputs, inputs)
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, None, None]:
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            outputs = model(**inputs)
+        self._collect(outputs, inputs)
+        return outputs["loss"].detach().mean(), None, None
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        held, self._sums, self._samples = (self._sums, self._samples), {}, 0
+        output = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        output.metrics.update({f"{prefix}_{k}": v for k, v in self._means().items()})
+        self._sums, self._samples = held
+        return output
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if "loss" in logs:
+            logs = {**logs, **self._means()}
+            self._sums, self._samples = {}, 0
+        super().log(logs, *args, **kwargs)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        try:
+            if self.args.should_save:
+                mark_checkpoint(checkpoint)
+            super()._save_checkpoint(model, trial)
+        except SidelightError:
+            raise
+        except Exception as error:  # torch and safetensors have errors of their own for a full disk
+            raise CheckpointError(
+                f"could not write {checkpoint}: {error}. Checkpoints written before are whole: free some space and "
+                "call again, and the training goes on from the last one."
+            ) from error
+        if self.args.should_save:
+            drop_checkpoints(
+                checkpoint.parent, self.kept_checkpoints or None, self.state.best_model_checkpoint
+            )
+
+    def _collect(self, outputs: dict[str, Tensor], inputs: dict[str, Tensor]) -> None:
+        # Sums stay tensors until they are logged: a GPU need not wait for every step.
+        size = len(next(iter(inputs.values())))
+        for name, value in outputs.items():
+            if name != "loss":
+                self._sums[name] = self._sums.get(name, torch.zeros(())) + size * value.detach().float()
+        self._samples += size
+
+    def _means(self) -> dict[str, float]:
+        if not self._sums:
+            return {}
+        device = self.args.device
+        totals = torch.stack([v.to(device) for v in self._sums.values()])
+        totals = torch.cat([totals, totals.new_tensor([float(self._samples)])])
+        if self.args.world_size > 1:
+            totals = self.accelerator.gather(totals.unsqueeze(0)).sum(0)
+        *sums, count = totals.tolist()
+        return {k: v / max(count, 1.0) for k, v in zip(self._sums, sums, strict=True)}
+
+
+class CsvLog(TrainerCallback):
+    """Every logged row as a line of ``log.csv``, with the seconds of training behind it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        earlier = [float(r["seconds"]) for r in read_csv(path) if r.get("seconds")]
+        self._before, self._start = max(earlier, default=0.0), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, that of a run cut short included."""
+        return self._before + time.perf_counter() - self._start
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._start = time.perf_counter()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if state.is_world_process_zero and logs:
+            append_csv(self.path, {"step": state.global_step, "seconds": round(self.seconds, 3), **logs})
+
+
+class CollapseGuard(TrainerCallback):
+    """Stops a training whose validation maps carry no information."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
+        check_collapse(metrics or {}, self.action)
+
+
+def build_trainer(
+    module: nn.Module, collator: Any, train: Any, evaluation: Any, output_dir: Path, config: TrainingConfig
+) -> ScorerTrainer:
+    """A Trainer set up for one scorer; ``config.extra`` overrides any ``TrainingArguments``."""
+    world_size = process_count()
+    per_epoch = steps_per_epoch(len(train), config, world_size)
+    set_seed(config.seed)
+    args = _arguments(output_dir, config, per_epoch)
+    csv_log = CsvLog(output_dir / "log.csv")
+    callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse)]
+    if config.patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
+    module.target.model.to(args.device)  # type: ignore[union-attr]
+    if args.n_gpu > 1:  # several GPUs are for torchrun; DataParallel would leave the target on one of them
+        args._n_gpu = 1
+    trainer = ScorerTrainer(
+        model=module,
+        args=args,
+        data_collator=collator,
+        train_dataset=train,
+        eval_dataset=evaluation,
+        callbacks=callbacks,
+    )
+    trainer.csv_log = csv_log
+    trainer.lengths = row_lengths(module.target, train, collator)  # type: ignore[arg-type]
+    if world_size > 1:  # each process draws fills of its own; the Trainer gave all of them one seed
+        torch.manual_seed(config.seed + args.process_index)
+    return trainer
+
+
+def shared_arguments() -> dict[str, Any]:
+    """``TrainingArguments`` that trainings of scorers and of classifiers have in common."""
+    return {
+        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        "report_to": [],
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> TrainingArguments:
+    """The Trainer's settings for ``per_epoch`` optimiser steps an epoch."""
+    every = max(1, per_epoch // config.evals_per_epoch)
+    arguments: dict[str, Any] = {
+        "output_dir": str(output_dir),
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": config.batch_size,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": int(config.warmup_ratio * per_epoch * config.epochs),
+        "max_grad_norm": config.max_grad_norm,
+        "gradient_accumulation_steps": config.gradient_accumulation,
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "logging_steps": max(1, every // 4),
+        "save_total_limit": config.checkpoints,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_loss",
+        "greater_is_better": False,
+        "seed": config.seed,
+        "data_seed": config.seed,  # one order of the data in all processes, whatever else they draw
+        **shared_arguments(),
+        "optim": "adamw_torch",
+        # a resumed run is as impatient as the one it continues
+        "restore_callback_states_from_checkpoint": True,
+    }
+    return TrainingArguments(**{**arguments, **checked_arguments(config.extra)})
+
+
+def checked_arguments(extra: Mapping[str, Any], place: str = "training.extra") -> dict[str, Any]:
+    """Further arguments of transformers' ``TrainingArguments``, as they were given.
+
+    Args:
+        extra: names and values.
+        place: where they stand in a configuration, for messages.
+
+    Raises:
+        ConfigError: ``TrainingArguments`` does not know a name, or refuses a value.
+    """
+    known = [f.name for f in dataclasses.fields(TrainingArguments)]
+    for name in extra:
+        if name not in known:
+            raise ConfigError(
+                f"{place}: transformers' TrainingArguments has no {name!r}.{nearest(name, known)}"
+            )
+    try:
+        TrainingArguments(**{"output_dir": "unused", "report_to": [], **extra})
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(f"{place} is not what transformers' TrainingArguments takes: {error}") from error
+    return dict(extra)

@@ -31,10 +31,11 @@ test-fast: $(STAMP)  ## the suite without the slow tests
 test-soak: $(STAMP)  ## what takes minutes: stress, kills, thousands of calls
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff, mypy, and which room may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(STAMP)  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .

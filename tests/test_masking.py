@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sidelight.core.modality import IMAGE, MODALITIES, TEXT
 from sidelight.errors import InputError, UnknownNameError
-from sidelight.fills.image import FILLS, FillContext, apply_mask, fill_values, gaussian_blur
+from sidelight.fills.base import FILLS, FillContext, apply_mask, fill_values
+from sidelight.fills.image import gaussian_blur
 from sidelight.inputs.images import ImageTransform
 from sidelight.targets.image import ImageTarget
 from tiny_models import SIZE, pixels, tiny

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.training.loop import random_top_share
+from sidelight.training.loss import random_top_share
 from sidelight.training.objective import (
     CALIBRATIONS,
     binary_penalty,

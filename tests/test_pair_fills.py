@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidelight.errors import InputError, UnknownNameError
-from sidelight.fills.image import COUNTERPARTS, FILLS, default_fills, pair_fills
+from sidelight.fills.base import COUNTERPARTS, FILLS, default_fills, pair_fills
 
 BOTH = ("image", "text")
 

@@ -16,7 +16,7 @@ from sidelight.inputs.images import ImageTransform
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import ImageTextProcessor
 from sidelight.training.coalitions import FLOOR
-from sidelight.training.loop import ScorerObjective
+from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import task_loss
 from sidelight.training.settings import ObjectiveConfig
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import sidelight.lab.demo
+import sidelight.lab.demo.run
 from pair_models import save_parts
 from sidelight.lab.config.sections import load_config
 from sidelight.lab.data.local_copies import ENTAILMENT
@@ -50,9 +50,9 @@ def test_every_configuration_is_valid(path: Path) -> None:
 
 
 def test_every_part_of_the_demo_is_valid() -> None:
-    folder = Path(sidelight.lab.demo.__file__).parent
-    assert {p.stem for p in folder.glob("*.yaml")} == set(sidelight.lab.demo.PARTS)
-    for part in sidelight.lab.demo.PARTS:
+    folder = Path(sidelight.lab.demo.run.__file__).parent
+    assert {p.stem for p in folder.glob("*.yaml")} == set(sidelight.lab.demo.parts.PARTS)
+    for part in sidelight.lab.demo.parts.PARTS:
         config = load_config(folder / f"{part}.yaml")
         assert (config.name, config.data.name) == (part, part)
         check_evaluation(config.evaluation)

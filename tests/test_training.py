@@ -34,8 +34,9 @@ from helpers_training import (
 from sidelight import Explainer, ObjectiveConfig
 from sidelight.errors import CollapseError, ConfigError, InputError, SidelightError, UnknownNameError
 from sidelight.targets import fingerprint
+from sidelight.training.diagnostics import LOST, check_collapse
 from sidelight.training.folder import append_csv, newest_checkpoint
-from sidelight.training.loop import LOST, ScorerObjective, check_collapse
+from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import is_lost
 from sidelight.training.settings import TrainingConfig
 

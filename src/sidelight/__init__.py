@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from sidelight.core.version import __version__
 
 if TYPE_CHECKING:
     from sidelight.errors import SidelightError
@@ -43,6 +43,7 @@ __all__ = [
     "ScorerConfig",
     "SidelightError",
     "TrainingConfig",
+    "__version__",
     "fit",
     "load",
     "read_explanations",

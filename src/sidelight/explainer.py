@@ -31,7 +31,7 @@ from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.rows.sources import Stream, is_source, open_data, rows_of
 from sidelight.scorers import Scorer, ScorerConfig
-from sidelight.scorers.checkpoint import load_scorer, save_scorer
+from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scorer
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.targets.base import require_plain
@@ -40,7 +40,6 @@ from sidelight.targets.modality_share import modality_shares
 from sidelight.targets.selfcheck import (
     Check,
     WatchedWeights,
-    compare_weights,
     few_samples,
     made_up_samples,
     require_check,

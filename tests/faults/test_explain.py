@@ -26,8 +26,8 @@ from sidelight import Explainer, ExplainFailure, Explanation, ScorerConfig, Side
 from sidelight.cli.app import app
 from sidelight.cli.outputs import free_stem
 from sidelight.core.locks import hold
-from sidelight.core.safe_output import for_csv, for_file_name, for_terminal
-from sidelight.errors import ConfigError, InputError, InputTypeError
+from sidelight.core.safe_output import for_csv, for_file_name
+from sidelight.errors import ConfigError, InputError, InputTypeError, for_terminal
 from sidelight.explainer import new_scorer
 from sidelight.explanations.stored import StoredExplanations
 from sidelight.targets import as_target

@@ -27,8 +27,8 @@ from sidelight.rows.row import NumberedRows, Rows
 from sidelight.rows.sources import is_source, rows_of, stream_of
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.chance import chance_doubt
+from sidelight.training.diagnostics import warn_of_numbering
 from sidelight.training.fit_data import FitData, fit_data
-from sidelight.training.loop import warn_of_numbering
 
 fit = Explainer.fit
 LABELS = [i % 3 for i in range(len(T))]
@@ -667,7 +667,7 @@ def test_fault_26_warnings_about_fills_see_all_classes(
 
     target, rows = text_target(), Rows(Watching(NAMES))
     rows.base.targets = [0] * 30 + [1] * 30
-    sidelight.training.loop.warn_of_removal(target, NumberedRows(rows), ["zero"], count=16)
+    sidelight.training.diagnostics.warn_of_removal(target, NumberedRows(rows), ["zero"], count=16)
     assert seen == [16]
     assert min(own) < 30 <= max(own)
 
@@ -833,7 +833,7 @@ def test_kind_a_target_with_options_is_a_conflict(tmp_path: Path) -> None:
 
 
 def test_kind_pair_options_are_read_from_the_signature() -> None:
-    from sidelight.targets import TARGETS
+    from sidelight.targets.families import TARGETS
     from sidelight.targets.options import family_options
 
     assert {"context", "states", "fused", "candidates", "threshold"} <= set(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import BertModel, ViTModel
 
 from sidelight import Explainer, Explanation
+from sidelight.core.tensors import probabilities
 from sidelight.errors import (
     CheckpointError,
     ConfigError,
@@ -27,7 +28,6 @@ from sidelight.errors import (
 )
 from sidelight.targets import as_target
 from sidelight.targets.removal import granted_classes
-from sidelight.targets.verdict import probabilities
 
 X = torch.stack([SQUARE(p) for p in P[:8]])
 BATCH = {"pixel_values": X}

@@ -16,6 +16,7 @@ from sidelight.errors import CheckpointError, ConfigError, UnsupportedTargetErro
 from sidelight.lab.config.sections import RunConfig, dump_config, load_config, parse_config
 from sidelight.lab.data.sets import DATASETS, DataSet
 from sidelight.lab.runs.fusion_build import new_fusion
+from sidelight.lab.runs.processors import new_processor
 from sidelight.models.fusion import FusionClassifier
 from sidelight.targets import ImageTextTarget
 
@@ -33,7 +34,7 @@ def config(text: dict[str, Any], image: dict[str, Any], **fusion: Any) -> RunCon
 def build(config: RunConfig) -> tuple[FusionClassifier, Any]:
     section = config.target
     assert section.fusion is not None
-    processor = ImageTextTarget.new_processor(section)
+    processor = new_processor("image+text", section)
     return new_fusion(section.fusion, processor, PAIRS), processor
 
 
@@ -146,7 +147,7 @@ def test_what_is_refused(
 def test_data_of_one_modality() -> None:
     section = config(TEXT, IMAGE).target
     assert section.fusion is not None
-    processor = ImageTextTarget.new_processor(section)
+    processor = new_processor("image+text", section)
     with pytest.raises(ConfigError, match="for data sets of image and text; this one has image"):
         new_fusion(section.fusion, processor, DATASETS["digits"])
 
@@ -175,7 +176,7 @@ def test_encoders_that_learn_something_else_first(tmp_path: Path, monkeypatch: p
     )
     section = asked.target
     assert section.fusion is not None
-    processor = ImageTextTarget.new_processor(section)
+    processor = new_processor("image+text", section)
     first = new_fusion(section.fusion, processor, PAIRS, tmp_path, seed=3)
     assert trained == ["text", "image"]
     for part in ("text", "image"):

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sidelight.errors import InputError
-from sidelight.lab.report.comparison import build_comparisons, csv_text, markdown, slug
 from sidelight.lab.report.figures import radar_of, tradeoff_of
-from sidelight.lab.report.latex import latex_document, latex_escape, latex_figures, latex_table
+from sidelight.lab.tables.comparison import build_comparisons, csv_text, markdown, slug
+from sidelight.lab.tables.latex import latex_document, latex_escape, latex_figures, latex_table
 from sidelight.viz import to_pdf
 
 EVIL = r"a_b & 50% of $x {y} #1 ^~\ <i>| [z] * é×Ω日"

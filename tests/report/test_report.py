@@ -23,7 +23,7 @@ from sidelight.lab.report import (
     write_report,
 )
 from sidelight.lab.report.reading import fact_value, overview
-from sidelight.lab.report.summary import build_tables
+from sidelight.lab.tables.summary import build_tables
 
 EVIL = "<script>alert('x')</script>"
 

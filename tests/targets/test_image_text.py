@@ -29,7 +29,7 @@ from pair_models import (
 )
 from sidelight.core.modality import IMAGE
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
-from sidelight.fills.image import fill_values
+from sidelight.fills.base import fill_values
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.evaluation.coordinates import ChannelView
 from sidelight.lab.metrics.probe import Probe

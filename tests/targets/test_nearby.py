@@ -9,7 +9,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from pair_models import make_target, make_tokenizer, pairs
 from sidelight.lab.audit.nearby import NEARBY, NEIGHBOURS
-from sidelight.targets import TARGETS, as_target
+from sidelight.targets import as_target
+from sidelight.targets.families import TARGETS
 from tiny_models import pixels, tiny
 
 TEXTS = ["a red square", "there is no blue circle near the green cross", "dull"]

@@ -11,10 +11,11 @@ from text_models import DECODERS_ONLY, FAMILIES, TEXTS, make_model, make_pair, m
 from transformers import BartConfig, BartForSequenceClassification
 
 from sidelight.errors import ConfigError, InputError, InputTypeError, UnknownNameError, UnsupportedTargetError
-from sidelight.fills.image import FILLS
+from sidelight.fills.base import FILLS
 from sidelight.fills.text import Dropped
 from sidelight.inputs.view import TruncationWarning
-from sidelight.targets import TARGETS, as_target
+from sidelight.targets import as_target
+from sidelight.targets.families import TARGETS
 from sidelight.targets.text import TextTarget
 
 SIDES = ("right", "left")

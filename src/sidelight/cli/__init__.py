@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from sidelight.cli.common import tell_error
+
 
 def main() -> None:
     """Entry point of ``sidelight``; errors a user can act on are printed without a traceback."""
@@ -15,10 +17,3 @@ def main() -> None:
     except SidelightError as error:
         tell_error(str(error))
         sys.exit(2)
-
-
-def tell_error(message: str) -> None:
-    """Print an error to the terminal's error stream."""
-    from sidelight.core.terminal import SafeConsole
-
-    SafeConsole(stderr=True, soft_wrap=True).print("error:", message, style="bold red")

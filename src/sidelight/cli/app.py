@@ -31,9 +31,9 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        import sidelight
+        from sidelight.core.version import __version__
 
-        typer.echo(f"sidelight {sidelight.__version__}")
+        typer.echo(f"sidelight {__version__}")
         raise typer.Exit()
 
 

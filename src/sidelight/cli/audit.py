@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli.common import JsonOption, RunArgument, SetOption, quiet_libraries, say, write_rows
+from sidelight.cli.common import JsonOption, RunArgument, SetOption, say, write_rows
+from sidelight.core.quiet import quiet_libraries
 
 NAME = "audit"
 

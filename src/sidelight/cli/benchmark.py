@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli.common import SetOption, ShardOption, quiet_libraries, say
+from sidelight.cli.common import SetOption, ShardOption, say
+from sidelight.core.quiet import quiet_libraries
 
 NAME = "benchmark"
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-from sidelight.core.processes import is_main
 
 #: columns of the rows that ``--json`` files hold, by command: they tell such a file from another
 ROW_COLUMNS = (
@@ -91,27 +86,10 @@ ROW_KEYS = (
 )
 
 
-def quiet_libraries() -> None:
-    """Show what the user asked for, not what libraries think about missing optional packages."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from sidelight.core.terminal import SafeFormatter
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(SafeFormatter("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("sidelight").setLevel(logging.INFO)
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    if not is_main():  # of several processes one speaks
-        logging.getLogger("sidelight").setLevel(logging.ERROR)
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-
-
 def say(text: str) -> None:
     """Print to the terminal; characters that it would act on are written out."""
-    from sidelight.core.safe_output import for_lines
     from sidelight.core.terminal import SafeConsole
+    from sidelight.errors import for_lines
 
     SafeConsole().print(for_lines(text), soft_wrap=True)
 
@@ -147,3 +125,10 @@ def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> Non
         print_table(table)
     if brief:
         say("Other fills and granularities are in the report.")
+
+
+def tell_error(message: str) -> None:
+    """Print an error to the terminal's error stream."""
+    from sidelight.core.terminal import SafeConsole
+
+    SafeConsole(stderr=True, soft_wrap=True).print("error:", message, style="bold red")

@@ -13,10 +13,10 @@ from sidelight.cli.common import (
     SetOption,
     evaluation_rows,
     print_summary,
-    quiet_libraries,
     say,
     write_rows,
 )
+from sidelight.core.quiet import quiet_libraries
 
 NAME = "demo"
 
@@ -37,7 +37,7 @@ def run(
     """Train a classifier and its scorer on embedded data, explain, evaluate, report: minutes on two cores."""
     quiet_libraries()
     from sidelight.core.ownership import overwriting
-    from sidelight.lab.demo import run_demo
+    from sidelight.lab.demo.run import run_demo
 
     with overwriting(overwrite):
         results, page = run_demo(out, set_ or [], part or [], jobs)

@@ -14,10 +14,10 @@ from sidelight.cli.common import (
     ShardOption,
     evaluation_rows,
     print_summary,
-    quiet_libraries,
     say,
     write_rows,
 )
+from sidelight.core.quiet import quiet_libraries
 
 NAME = "evaluate"
 

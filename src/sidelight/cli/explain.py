@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
+from sidelight.cli.common import JsonOption, say, write_rows
+from sidelight.core.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from sidelight.explainer import Explainer
@@ -129,7 +130,7 @@ def _explain_each(
     explainer: Explainer, inputs: list[tuple[str, ...]], out: Path, about: dict[str, Any], strict: bool
 ) -> list[dict[str, Any]]:
     """A row for each input that can be explained; of another one the error is told, and with ``strict`` raised."""
-    from sidelight.cli import tell_error
+    from sidelight.cli.common import tell_error
     from sidelight.errors import InputError, InputTypeError
 
     rows = []

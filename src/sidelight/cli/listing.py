@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
+from sidelight.cli.common import JsonOption, say, write_rows
+from sidelight.core.quiet import quiet_libraries
 
 NAME = "list"
 #: what :func:`entries` gives, made by ``python -m sidelight.cli.listing``
@@ -32,13 +33,13 @@ def known() -> list[dict[str, str]]:
 
 def entries() -> list[dict[str, str]]:
     """``{"kind", "name", "about"}`` of everything registered."""
-    from sidelight.fills.image import FILLS
+    from sidelight.fills.base import FILLS
     from sidelight.lab.audit import CHECKS
     from sidelight.lab.baselines import DEFAULT_RIVALS, RIVALS
     from sidelight.lab.data.sets import DATASETS
     from sidelight.lab.metrics import METRICS
     from sidelight.lab.metrics.protocols import PROTOCOLS
-    from sidelight.targets import TARGETS
+    from sidelight.targets.families import TARGETS
     from sidelight.training.objective import CALIBRATIONS
 
     rows = [_row("target family", n, _first_line(t)) for n, t in TARGETS.items()]

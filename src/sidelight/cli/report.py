@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sidelight.cli.common import OverwriteOption, RunArgument, quiet_libraries, say
+from sidelight.cli.common import OverwriteOption, RunArgument, say
+from sidelight.core.quiet import quiet_libraries
 
 NAME = "report"
 

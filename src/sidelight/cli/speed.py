@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sidelight.cli.common import JsonOption, quiet_libraries, say, write_rows
+from sidelight.cli.common import JsonOption, say, write_rows
+from sidelight.core.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
+
+from sidelight.core.processes import is_main
 
 _told: ContextVar[set[type[Warning]] | None] = ContextVar("told", default=None)
 _filters = threading.Lock()
@@ -53,3 +58,20 @@ def ignored_warnings(*messages: str) -> Iterator[None]:
         with _filters:
             for entry in [f for f in warnings.filters if getattr(f[1], "pattern", None) in own]:
                 warnings.filters.remove(entry)  # type: ignore[attr-defined]
+
+
+def quiet_libraries() -> None:
+    """Show what the user asked for, not what libraries think about missing optional packages."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from sidelight.core.terminal import SafeFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("sidelight").setLevel(logging.INFO)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    if not is_main():  # of several processes one speaks
+        logging.getLogger("sidelight").setLevel(logging.ERROR)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

@@ -26,41 +26,6 @@ def short(text: str, longest: int = 80) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def for_terminal(text: Any) -> str:
-    """``text`` with everything that a terminal would act on written out, e.g. ``\\x1b`` for an escape character.
-
-    Line breaks and tabs within it are written out too. Letters of all scripts stay.
-
-    Example:
-        >>> for_terminal("a\\x1b[31mb")
-        'a\\\\x1b[31mb'
-    """
-    return "".join(c if _is_harmless(c) else _written_out(c) for c in str(text))
-
-
-def for_lines(text: Any) -> str:
-    """As :func:`for_terminal`, but line breaks and tabs of our own layout stay."""
-    told = str(text)
-    if told.isprintable():  # the usual case, quickly
-        return told
-    return "".join(c if c in "\n\t" or _is_harmless(c) else _written_out(c) for c in told)
-
-
-def _is_harmless(character: str) -> bool:
-    # Cc: control, Cf: format (bidirectional marks, zero width), Cs: lone surrogates, Co and Cn: no letters, Zl, Zp: breaks
-    return (
-        unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-        or character in "\u200d\u200c"
-    )
-
-
-def _written_out(character: str) -> str:
-    code = ord(character)
-    if character in "\n\t\r":
-        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[character]
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
 def for_csv(value: Any) -> Any:
     """A cell of a table that no spreadsheet takes for a formula: a text that begins like one gets an apostrophe.
 

@@ -23,7 +23,7 @@ from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
-from sidelight.core.safe_output import for_lines, for_terminal
+from sidelight.errors import for_lines, for_terminal
 
 T = TypeVar("T")
 

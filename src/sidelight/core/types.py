@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from sidelight.targets.verdict import probabilities
+from sidelight.core.tensors import probabilities
 
 #: What the model itself takes, e.g. ``{"pixel_values": [B,C,H,W]}``.
 Inputs = Mapping[str, Tensor]

@@ -14,8 +14,7 @@ import numpy as np
 
 from sidelight.core.files import as_utf8, no_number
 from sidelight.core.guard import public
-from sidelight.core.safe_output import for_terminal
-from sidelight.errors import CheckpointError, InputError
+from sidelight.errors import CheckpointError, InputError, for_terminal
 from sidelight.explanations.checks import (
     class_of,
     probabilities_of,

@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sidelight.core.files import as_utf8, file_path
+from sidelight.core.shown import Shown
 from sidelight.errors import InputError
 
-if TYPE_CHECKING:
-    from sidelight.explanations.explanation import Explanation
+if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
+    from matplotlib.figure import Figure
 
 #: ending of the data, and of the picture where none is named
 DATA, PICTURE = ".json", ".png"
@@ -54,32 +55,40 @@ _NOT_WRITTEN = frozenset(
 )
 
 
-def _png(explanation: Explanation) -> bytes:
+class Drawn(Shown, Protocol):
+    """What can be saved: it draws itself and gives its values."""
+
+    def plot(self) -> Figure: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def _png(explanation: Drawn) -> bytes:
     from sidelight.viz.export import to_png
 
     return to_png(explanation.plot())
 
 
-def _svg(explanation: Explanation) -> bytes:
+def _svg(explanation: Drawn) -> bytes:
     from sidelight.viz.export import to_svg
 
     return to_svg(explanation.plot()).encode("utf-8")
 
 
-def _pdf(explanation: Explanation) -> bytes:
+def _pdf(explanation: Drawn) -> bytes:
     from sidelight.viz.export import to_pdf
 
     return to_pdf(explanation.plot())
 
 
-def _html(explanation: Explanation) -> bytes:
+def _html(explanation: Drawn) -> bytes:
     from sidelight.viz.explanation import explanation_page
 
     return as_utf8(explanation_page(explanation))
 
 
 #: ending -> what makes the content of such a picture
-PICTURES: Mapping[str, Callable[[Explanation], bytes]] = {
+PICTURES: Mapping[str, Callable[[Drawn], bytes]] = {
     ".png": _png,
     ".svg": _svg,
     ".pdf": _pdf,
@@ -112,7 +121,7 @@ def data_to_read(path: str | os.PathLike[str]) -> Path:
     return places(path)[1]
 
 
-def write(explanation: Explanation, picture: Path, data: Path) -> tuple[Path, Path]:
+def write(explanation: Drawn, picture: Path, data: Path) -> tuple[Path, Path]:
     """Write both files, complete or not at all; the ending of ``picture`` says of which kind it is.
 
     Raises:

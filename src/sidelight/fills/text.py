@@ -7,34 +7,11 @@ the token out of attention, which is no value at all: it is zeros that carry a m
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from sidelight.errors import InputError
-from sidelight.fills.image import FILLS, FillContext
-
-
-@dataclass(frozen=True)
-class TokenContext:
-    """What text fills may look at; the ``tokens`` field of a fill context.
-
-    Attributes:
-        embed: word embeddings ``[..., D]`` of ids ``[...]``.
-        mean: ``() -> [D]`` mean word embedding of the vocabulary.
-        ordinary: ids of the vocabulary's ordinary (not special) tokens.
-        real: ``[B, T]`` boolean, true where a token is a feature.
-        mask_id, pad_id: ids of the special tokens, where there are such.
-    """
-
-    embed: Callable[[Tensor], Tensor]
-    mean: Callable[[], Tensor]
-    ordinary: Callable[[], Tensor]
-    real: Tensor
-    mask_id: int | None = None
-    pad_id: int | None = None
+from sidelight.fills.base import FILLS, FillContext, TokenContext
 
 
 class Dropped(Tensor):

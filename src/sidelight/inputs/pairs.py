@@ -14,11 +14,10 @@ from torch import Tensor
 from sidelight.core.files import write_json
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.images import PictureTransform, as_transform
+from sidelight.inputs.loading import TRANSFORM_FILE, load_transform, saved_tokenizer
 from sidelight.inputs.pixels import picture_batch
 from sidelight.inputs.samples import KNOWN_COLUMNS, read_texts
 from sidelight.inputs.tokenizer_state import lent_tokenizer
-from sidelight.targets.image import TRANSFORM_FILE, ImageTarget
-from sidelight.targets.text import TextTarget
 
 #: how a sample may be written, for messages
 FORMS = "give (image, text), in this order, or a row {'image': ..., 'text': ...}"
@@ -98,9 +97,7 @@ class ImageTextProcessor:
     def from_pretrained(cls, name: str | os.PathLike[str], revision: str | None = None) -> ImageTextProcessor:
         """What :meth:`save_pretrained` wrote, or the parts of a Hugging Face processor; a missing one is ``None``."""
         place = os.fspath(name)
-        return cls(
-            ImageTarget.load_processor(place, {}, revision), TextTarget.load_processor(place, {}, revision)
-        )
+        return cls(load_transform(place, {}, revision), saved_tokenizer(place, {}, revision))
 
 
 def is_pair(value: Any) -> bool:

@@ -19,7 +19,6 @@ from torch import Tensor
 from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError, InputError
 from sidelight.rows.row import plain
-from sidelight.targets.base import TargetModel
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +43,16 @@ class Classes:
     known: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, target: TargetModel, count: int) -> Classes:
-        """The classes of ``target``, whose logits are ``[B, count]``."""
-        found = {int(i): str(n) for i, n in target.id2label.items() if int(i) < count}
-        config = getattr(target.model, "config", None)
-        others = {} if target.class_names else dict(getattr(config, "label2id", None) or {})
-        known = {normal(n): int(i) for n, i in others.items() if 0 <= int(i) < count}
+    def of(cls, id2label: Mapping[Any, Any], label2id: Mapping[Any, Any], count: int) -> Classes:
+        """The classes of a model whose logits are ``[B, count]``.
+
+        Args:
+            id2label: names by class number.
+            label2id: other names that the model's configuration knows, each with its class number.
+            count: how many classes.
+        """
+        found = {int(i): str(n) for i, n in id2label.items() if int(i) < count}
+        known = {normal(n): int(i) for n, i in label2id.items() if 0 <= int(i) < count}
         known |= {normal(n): i for i, n in found.items()}
         names = tuple(found.get(i, f"LABEL_{i}") for i in range(count)) if found else ()
         return cls(count, names, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,24 @@ from torch import nn
 from sidelight.core.files import read_json, write_json
 from sidelight.core.folders import recover_folder, replace_folder
 from sidelight.core.ownership import MARK, overwriting
-from sidelight.errors import CheckpointError, ConfigError, SidelightError, first_line
+from sidelight.core.places import known_place
+from sidelight.errors import (
+    CheckpointError,
+    ConfigError,
+    SidelightError,
+    TargetMismatchError,
+    first_line,
+)
 from sidelight.inputs.kept_tokenizer import KEPT, pack_tokenizer, unpack_tokenizer
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
-from sidelight.targets import TARGETS, TargetModel, as_target
-from sidelight.targets.opening import known_place
-from sidelight.targets.weights import hash_of
+from sidelight.targets import TargetModel, as_target
+from sidelight.targets.families import TARGETS
+from sidelight.targets.selfcheck import Check
+from sidelight.targets.weights import hash_of, shapes_hash
+from sidelight.targets.wrappers import precision_of
+
+log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 WEIGHTS = "scorer.safetensors"
@@ -134,14 +146,14 @@ def save_scorer(folder: Path, scorer: Scorer, target: TargetModel, overwrite: bo
     """
     from safetensors.torch import save_file
 
-    import sidelight
+    from sidelight.core.version import __version__
 
     state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
     tokenizer = getattr(target, "tokenizer", None)
     kept = None if tokenizer is None else pack_tokenizer(tokenizer)
     config = {
         "format": FORMAT,
-        "sidelight_version": sidelight.__version__,
+        "sidelight_version": __version__,
         "scorer": scorer.config.to_dict(),
         "spec": spec_to_dict(scorer.spec),
         "target": target.identity(),
@@ -334,3 +346,32 @@ def _folder(source: str | os.PathLike[str], revision: str | None) -> Path:
         raise CheckpointError(
             f"{text!r} is neither a folder nor to be had from the hub ({error})."
         ) from error
+
+
+def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:
+    """Compare the weights of ``target``, whose hash is ``found``, with those that a saved scorer was trained beside.
+
+    Raises:
+        TargetMismatchError: they differ, and ``check`` is ``"error"``.
+    """
+    if found == saved.fingerprint:
+        return
+    message = (
+        f"this scorer was trained beside {saved.target_name!r} (weights {saved.fingerprint}); "
+        f"the model given, {target.name!r}, has weights {found}. Its maps may mean nothing here: "
+        f"load the original classifier, or fit a new scorer. {_likeness(target, saved)}"
+    )
+    if check == "error":
+        raise TargetMismatchError(message)
+    log.warning("%s", message)
+
+
+def _likeness(target: TargetModel, saved: SavedScorer) -> str:
+    """What the layers of both models tell, and how to go on if their weights are the same after all."""
+    there, now = saved.target.get("precision"), precision_of(target.model)
+    if saved.target.get("shapes") == shapes_hash(target.model) and there != now:
+        return (
+            f"Both have the same architecture, trained beside {there} and given in {now}. If they are the same weights "
+            "in another precision, pass check='warn'."
+        )
+    return "If they are the same weights in another form (another precision, quantised), pass check='warn'."

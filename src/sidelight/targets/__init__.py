@@ -9,25 +9,18 @@ from typing import Any
 from torch import nn
 
 from sidelight.core.guard import public
-from sidelight.core.registry import Registry
-from sidelight.errors import ConfigError, UnsupportedTargetError
+from sidelight.errors import ConfigError
+from sidelight.inputs.loading import is_tokenizer
 from sidelight.inputs.pairs import ImageTextProcessor
-from sidelight.lab.data.tokenizers import is_tokenizer
 from sidelight.targets.base import TargetModel
+from sidelight.targets.families import TARGETS, family_of
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.opening import open_model
 from sidelight.targets.options import checked_names, checked_options
-from sidelight.targets.pair_readers import reads_pairs
 from sidelight.targets.text import TextTarget
 from sidelight.targets.weights import fingerprint
 from sidelight.targets.wrappers import plain_model
-
-#: Target families by modality name; adding a family is one file and one line here.
-TARGETS: Registry[type[TargetModel]] = Registry("target family")
-TARGETS.add("image", ImageTarget)
-TARGETS.add("text", TextTarget)
-TARGETS.add("image+text", ImageTextTarget)
 
 __all__ = [
     "TARGETS",
@@ -80,23 +73,6 @@ def as_target(
     target.class_names = target.verdict.class_names = checked_names(class_names)
     target.verdict.require_classes()
     return target
-
-
-def family_of(model: Any) -> str:
-    """The name in :data:`TARGETS` of the family that fits ``model``, told by what it reads.
-
-    Raises:
-        UnsupportedTargetError: ``model`` is no ``nn.Module``.
-    """
-    if isinstance(model, TargetModel):
-        return model.family
-    if not isinstance(model, nn.Module):
-        raise UnsupportedTargetError(
-            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
-        )
-    # Hugging Face models say what they read; a plain module is taken to read images.
-    words = getattr(model, "main_input_name", "pixel_values") == "input_ids"
-    return "image+text" if reads_pairs(model) else "text" if words else "image"
 
 
 def _is_of_images(model: Any) -> bool:

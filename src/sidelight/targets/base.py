@@ -20,7 +20,7 @@ from sidelight.core.finite import require_finite_logits
 from sidelight.core.modality import Modality
 from sidelight.core.types import Encoding, Features, Inputs, Scores, TargetSpec
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
-from sidelight.fills.image import FillContext, apply_mask, fill_values, pair_fills
+from sidelight.fills.base import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
 from sidelight.targets.verdict import Verdict
@@ -35,7 +35,7 @@ class TargetModel(ABC):
         model: the classifier; its parameters and buffers are never changed.
     """
 
-    #: Name of the family in :data:`sidelight.targets.TARGETS`.
+    #: Name of the family in :data:`sidelight.targets.families.TARGETS`.
     family: str
     #: Modalities by name, in the order scores are reported.
     modalities: Mapping[str, Modality]
@@ -184,15 +184,6 @@ class TargetModel(ABC):
         return None
 
     @classmethod
-    def new_processor(cls, section: Any) -> Any:
-        """The preprocessing that a :class:`sidelight.lab.config.sections.TargetSection` asks for.
-
-        Raises:
-            ConfigError: it asks for some that is not there, or for none where the family needs it.
-        """
-        return None
-
-    @classmethod
     @abstractmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         """Load a classifier of this family from a folder or hub id.
@@ -270,8 +261,8 @@ class TargetModel(ABC):
 
         Args:
             inputs: the model's inputs.
-            fill: a name in :data:`sidelight.fills.image.FILLS` (for several modalities see
-                :func:`sidelight.fills.image.pair_fills`).
+            fill: a name in :data:`sidelight.fills.base.FILLS` (for several modalities see
+                :func:`sidelight.fills.base.pair_fills`).
             seeds: one integer per sample; the same seed gives the same values.
             features: :meth:`features` of ``inputs`` if computed already.
         """

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.files import find_pretrained, read_json, write_json
+from sidelight.core.files import write_json
 from sidelight.core.modality import IMAGE, Modality
 from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
-from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, UnsupportedTargetError
-from sidelight.fills.image import FillContext
-from sidelight.inputs.images import PictureTransform, as_transform, transform_from_dict
+from sidelight.errors import InputError, InputTypeError, SidelightError, UnsupportedTargetError
+from sidelight.fills.base import FillContext
+from sidelight.inputs.images import PictureTransform, as_transform
+from sidelight.inputs.loading import TRANSFORM_FILE, load_transform
 from sidelight.inputs.pixels import blamed, picture_batch, require_range
 from sidelight.inputs.processors import stretched
 from sidelight.targets.attention import AttentionPass, attention_pass
@@ -32,7 +33,6 @@ from sidelight.targets.verdict import Verdict
 from sidelight.targets.wrappers import float_type, plain_model
 
 #: how an :class:`ImageTransform` is kept beside a saved model
-TRANSFORM_FILE = "sidelight_transform.json"
 
 
 class ImageTarget(TargetModel):
@@ -151,33 +151,7 @@ class ImageTarget(TargetModel):
 
     @classmethod
     def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-        """The transform in ``state``, or what is kept beside the model ``name``; ``None`` where there is nothing."""
-        if state:
-            return transform_from_dict(state)
-        if not name:
-            return None
-        kept = Path(name) / TRANSFORM_FILE
-        if kept.is_file():
-            return transform_from_dict(read_json(kept))
-        from transformers import AutoImageProcessor
-
-        try:
-            return AutoImageProcessor.from_pretrained(name, revision=revision)
-        except (OSError, ValueError):  # tensors still work
-            return None
-
-    @classmethod
-    def new_processor(cls, section: Any) -> Any:
-        if section.transform is not None:
-            return transform_from_dict(section.transform)
-        place = section.pretrained
-        found = cls.load_processor(find_pretrained(place), {}, section.revision) if place else None
-        if found is None:
-            raise ConfigError(
-                "the classifier brings no image preprocessing: give target.transform, "
-                "e.g. {size: [28, 28], mode: L, mean: [0.5], std: [0.5]}."
-            )
-        return found
+        return load_transform(name, state, revision)
 
     @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from sidelight.core.modality import IMAGE, TEXT, Modality
 from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
-from sidelight.errors import ConfigError, InputError, InputTypeError, UnsupportedTargetError
-from sidelight.fills.image import pair_fills
+from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
+from sidelight.fills.base import pair_fills
 from sidelight.fills.text import Dropped
 from sidelight.inputs.pair_inputs import ENCODED, PIXELS, check_kinds, image_inputs, text_inputs, tokens_mean
 from sidelight.inputs.pairs import ImageTextProcessor, Pair, is_pair, read_pairs
@@ -181,17 +181,6 @@ class ImageTextTarget(TargetModel):
             ImageTarget.load_processor(name, state.get("image", {}), revision),
             TextTarget.load_processor(name, state.get("text", {}), revision),
         )
-
-    @classmethod
-    def new_processor(cls, section: Any) -> ImageTextProcessor:
-        parts = section.fusion or section
-        image, text = (getattr(parts, part, section) for part in ("image", "text"))
-        tokenizer = TextTarget.new_processor(text)
-        if tokenizer is None:
-            raise ConfigError(
-                "the classifier brings no tokenizer: give target.tokenizer (or target.fusion.text's)."
-            )
-        return ImageTextProcessor(ImageTarget.new_processor(image), tokenizer)
 
     @classmethod
     def config_values(cls, processor: Any) -> dict[str, Any]:
@@ -413,7 +402,7 @@ class ImageTextTarget(TargetModel):
     def fill_values(
         self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
     ) -> dict[str, Tensor]:
-        """Values of the fill that ``fill`` means for each modality (:func:`sidelight.fills.image.pair_fills`)."""
+        """Values of the fill that ``fill`` means for each modality (:func:`sidelight.fills.base.pair_fills`)."""
         chosen = pair_fills(fill, self.modalities)
         return {
             **self.image.fill_values(inputs, chosen["image"], seeds, features),

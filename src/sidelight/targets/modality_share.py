@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from sidelight.core.finite import require_finite_logits
+from sidelight.core.tensors import probabilities
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError
 from sidelight.targets.base import TargetModel
-from sidelight.targets.verdict import probabilities
 
 #: a modality counts as needed where losing it costs at least so much confidence on average
 NEEDED = 0.1

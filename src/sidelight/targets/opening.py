@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from sidelight.core.places import known_place
 from sidelight.errors import CheckpointError, UnsupportedTargetError, first_line
 
 #: endings of the classes that transformers names in a model's config, and the family that reads them
 _ENDINGS = {"ForImageClassification": "image", "ForSequenceClassification": "text"}
-
-
-def known_place(name: str, local: bool | None = None) -> str | None:
-    """``name`` as a place that models can be loaded from; ``None`` where it is none.
-
-    What looks like a path of this machine is never looked for on the hub.
-
-    Args:
-        name: folder, hub id, or the class name of a model that came from nowhere.
-        local: whether it was a folder when it was written down; ``None`` where that is not known.
-    """
-    if not name or "\0" in name:
-        return None
-    if _is_folder(name):
-        return name
-    path_like = (
-        name.startswith((".", "/", "~", "\\")) or name.count("/") > 1 or "\\" in name or os.path.isabs(name)
-    )
-    if local or path_like or _is_class_name(name):
-        return None
-    return name
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return Path(name).is_dir()
-    except OSError:  # e.g. a name that is too long
-        return False
-
-
-def _is_class_name(name: str) -> bool:
-    """Whether ``name`` is that of a Python class; the few hub ids without an owner are not written so."""
-    return name.isidentifier() and name[:1].isupper() and any(c.isupper() for c in name[1:])
 
 
 def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tuple[nn.Module, Any]:
@@ -63,7 +30,7 @@ def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tu
     """
     from transformers import AutoConfig
 
-    from sidelight.targets import TARGETS
+    from sidelight.targets.families import TARGETS
 
     name = os.fspath(place)
     if known_place(name) is None:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import torch
 
+from sidelight.core.tensors import probabilities
 from sidelight.core.types import Inputs
 from sidelight.targets.base import TargetModel
-from sidelight.targets.verdict import probabilities
 
 #: a fill is blind where a score of FAINT everywhere costs less confidence than STAYS, but zeros more than GOES
 FAINT, STAYS, GOES = 0.1, 0.01, 0.1

@@ -12,7 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from sidelight.core.types import Inputs
-from sidelight.errors import ConfigError, SelfCheckError, SidelightError, TargetMismatchError, first_line
+from sidelight.errors import (
+    ConfigError,
+    SelfCheckError,
+    SidelightError,
+    TargetMismatchError,
+    first_line,
+)
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
 from sidelight.targets.base import TargetModel
@@ -20,15 +26,15 @@ from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.reference import coarsest, logits_alone
 from sidelight.targets.text import TextTarget
-from sidelight.targets.weights import WeightWatch, shapes_hash
-from sidelight.targets.wrappers import float_type, precision_of
+from sidelight.targets.weights import WeightWatch
+from sidelight.targets.wrappers import float_type
 
 if TYPE_CHECKING:
-    from sidelight.scorers.checkpoint import SavedScorer
+    pass
 
 log = logging.getLogger(__name__)
 
-#: what to do where a check fails
+#: what to do if a check fails
 Check = Literal["error", "warn", "off"]
 CHECKS: tuple[Check, ...] = ("error", "warn", "off")
 
@@ -258,35 +264,6 @@ def _without_gradient(target: TargetModel, why: str) -> str:
         "that were quantised for inference, or a forward under torch.no_grad(), are the usual causes. Fit beside the "
         "original model; then load the scorer beside this one: Explainer.from_pretrained(folder, model, check='warn')."
     )
-
-
-def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:
-    """Compare the weights of ``target``, whose hash is ``found``, with those that a saved scorer was trained beside.
-
-    Raises:
-        TargetMismatchError: they differ, and ``check`` is ``"error"``.
-    """
-    if found == saved.fingerprint:
-        return
-    message = (
-        f"this scorer was trained beside {saved.target_name!r} (weights {saved.fingerprint}); "
-        f"the model given, {target.name!r}, has weights {found}. Its maps may mean nothing here: "
-        f"load the original classifier, or fit a new scorer. {_likeness(target, saved)}"
-    )
-    if check == "error":
-        raise TargetMismatchError(message)
-    log.warning("%s", message)
-
-
-def _likeness(target: TargetModel, saved: SavedScorer) -> str:
-    """What the layers of both models tell, and how to go on if their weights are the same after all."""
-    there, now = saved.target.get("precision"), precision_of(target.model)
-    if saved.target.get("shapes") == shapes_hash(target.model) and there != now:
-        return (
-            f"Both have the same architecture, trained beside {there} and given in {now}. If they are the same weights "
-            "in another precision, pass check='warn'."
-        )
-    return "If they are the same weights in another form (another precision, quantised), pass check='warn'."
 
 
 class WatchedWeights:

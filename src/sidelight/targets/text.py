@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from sidelight.core.modality import TEXT, Modality
 from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
-from sidelight.fills.image import FillContext, fill_values
-from sidelight.fills.text import TokenContext, split_drop
-from sidelight.inputs.kept_tokenizer import KEPT, tokenizer_hash, tokenizer_settings
+from sidelight.fills.base import FillContext, TokenContext, fill_values
+from sidelight.fills.text import split_drop
+from sidelight.inputs.kept_tokenizer import tokenizer_hash, tokenizer_settings
+from sidelight.inputs.loading import saved_tokenizer
 from sidelight.inputs.samples import read_texts
 from sidelight.inputs.tokenizing import Tokenizing
 from sidelight.inputs.view import TextView
-from sidelight.lab.data.tokenizers import load_tokenizer, open_tokenizer
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options
 from sidelight.targets.embedding import (
@@ -30,7 +30,6 @@ from sidelight.targets.embedding import (
     positions_from_ids,
     replaced_output,
 )
-from sidelight.targets.opening import known_place
 from sidelight.targets.outputs import named_outputs
 from sidelight.targets.signatures import (
     IDS,
@@ -171,18 +170,7 @@ class TextTarget(TargetModel):
 
     @classmethod
     def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-        """The tokenizer kept with the scorer, else the one beside the model ``name``, else the one ``state`` names.
-
-        ``None`` where there is none of them (tensors still work).
-        """
-        if state.get(KEPT) is not None:
-            return state[KEPT]
-        remembered = known_place(str(state.get("tokenizer") or ""))
-        return load_tokenizer(name or None, remembered, revision=revision)
-
-    @classmethod
-    def new_processor(cls, section: Any) -> Any:
-        return open_tokenizer(section.tokenizer, section.pretrained, section.revision)
+        return saved_tokenizer(name, state, revision)
 
     def processor_state(self) -> dict[str, Any]:
         if self.tokenizer is None:

@@ -191,11 +191,6 @@ class Verdict:
             )
 
 
-def probabilities(logits: Tensor) -> Tensor:
-    """``[B, K]`` probabilities of a target's logits ``[B, K]``, in float32."""
-    return logits.float().softmax(-1)
-
-
 def sums_to_one(values: Tensor) -> Tensor:
     """``[B]`` true where a row of ``values`` ``[B, K]``, K >= 2, holds probabilities of exclusive classes.
 

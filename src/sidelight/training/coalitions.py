@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.types import Scores
-from sidelight.fills.image import complement
+from sidelight.fills.base import complement
 from sidelight.training.objective import masked_mean
 
 #: cells a side of an image's random parts, smallest and largest

@@ -88,7 +88,9 @@ def _readers(
     count = class_count(target, sets["train"], readers["train"])
     if source != "data":
         return readers, labels
-    classes = Classes.of(target, count)
+    config = getattr(target.model, "config", None)
+    others = {} if target.class_names else dict(getattr(config, "label2id", None) or {})
+    classes = Classes.of(target.id2label, others, count)
     for name, rows in sets.items():
         found = labels[name]
         read = label_reader(classes, rows.label_names, found, name)

@@ -9,7 +9,8 @@ from typing import Any
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
 from sidelight.scorers import ScorerConfig
-from sidelight.targets import TARGETS, TargetModel, as_target, family_of
+from sidelight.targets import TargetModel, as_target
+from sidelight.targets.families import TARGETS, family_of
 from sidelight.targets.options import checked_options
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -114,3 +115,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "training")
+
+
+def steps_per_epoch(rows: int, config: TrainingConfig, world_size: int) -> int:
+    """Optimiser steps an epoch."""
+    return max(1, math.ceil(rows / (config.batch_size * config.gradient_accumulation * world_size)))

@@ -1,4 +1,4 @@
-"""A Hugging Face Trainer for :class:`sidelight.training.loop.ScorerObjective`.
+"""A Hugging Face Trainer for :class:`sidelight.training.loss.ScorerObjective`.
 
 Apart from :mod:`sidelight.training.loop` because importing transformers' Trainer takes seconds.
 """
@@ -18,9 +18,10 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from sidelight.core.processes import process_count
 from sidelight.core.registry import nearest
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
+from sidelight.training.diagnostics import check_collapse
 from sidelight.training.folder import append_csv, drop_checkpoints, mark_checkpoint, read_csv
 from sidelight.training.lengths import LengthSampler, row_lengths
-from sidelight.training.loop import TrainingConfig, check_collapse, steps_per_epoch
+from sidelight.training.settings import TrainingConfig, steps_per_epoch
 
 
 class LengthTrainer(Trainer):

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
 from sidelight.core.ownership import HTML_MARK
+from sidelight.core.shown import Shown
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.figure import ShownFigure
 from sidelight.viz.safe_text import visible
 
-if TYPE_CHECKING:
-    from sidelight.explanations.explanation import Explanation
 
-
-def plot_panel(explanation: Explanation, ax: Axes, style: str | None = None) -> Figure:
+def plot_panel(explanation: Shown, ax: Axes, style: str | None = None) -> Figure:
     """Draw the only map of ``explanation`` into ``ax``; returns the figure it belongs to."""
     if len(explanation.scores) > 1:
         raise InputError(
             f"one axis cannot hold maps of {', '.join(explanation.scores)}; call plot() without ax."
         )
-    name = explanation.modalities[0]
+    name = next(iter(explanation.scores))
     renderer = RENDERERS[name]
     scores, display = renderer.check(explanation.scores[name], explanation.inputs[name])
     renderer.draw_map(ax, scores, display, style)
@@ -34,7 +32,7 @@ def plot_panel(explanation: Explanation, ax: Axes, style: str | None = None) -> 
     return cast(Figure, ax.get_figure(root=True))
 
 
-def plot_explanation(explanation: Explanation, figure: FigureBase | None = None) -> Figure:
+def plot_explanation(explanation: Shown, figure: FigureBase | None = None) -> Figure:
     """The full view, into ``figure`` or a new one of the right size."""
     parts = [
         (RENDERERS[name], *RENDERERS[name].check(scores, explanation.inputs[name]))
@@ -54,7 +52,7 @@ def plot_explanation(explanation: Explanation, figure: FigureBase | None = None)
     return canvas if isinstance(canvas, Figure) else cast(Figure, canvas.figure)
 
 
-def explanation_html(explanation: Explanation) -> str:
+def explanation_html(explanation: Shown) -> str:
     """Self-contained fragment: caption and, per modality, input and map side by side."""
     panels = []
     for name, values in explanation.scores.items():
@@ -78,11 +76,11 @@ def explanation_html(explanation: Explanation) -> str:
     )
 
 
-def _cut_note(explanation: Explanation) -> str:
+def _cut_note(explanation: Shown) -> str:
     return " · not read to its end" if explanation.meta.get("truncated") else ""
 
 
-def share_note(explanation: Explanation) -> str:
+def share_note(explanation: Shown) -> str:
     """What each modality was measured to be worth, as ``without the image −0.62, without the text −0.41``."""
     measured = explanation.meta.get("modality_share")
     if not measured:
@@ -91,7 +89,7 @@ def share_note(explanation: Explanation) -> str:
     return "   ".join(f"{name} {-drop:+.2f}".replace("-", "\N{MINUS SIGN}") for name, drop in drops)
 
 
-def explanation_page(explanation: Explanation) -> str:
+def explanation_page(explanation: Shown) -> str:
     """:func:`explanation_html` as a page of its own."""
     title = html.escape(f"{visible(explanation.label)} {explanation.probability:.1%}")
     return (
@@ -101,7 +99,7 @@ def explanation_page(explanation: Explanation) -> str:
     )
 
 
-def _title(explanation: Explanation) -> str:
+def _title(explanation: Shown) -> str:
     # A dollar sign in a label would start mathematics, and can fail to parse.
     note = share_note(explanation)
     title = f"{visible(explanation.label)}  {explanation.probability:.1%}" + (f"   {note}" if note else "")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sidelight.core.files import read_json
 from sidelight.errors import ConfigError
-from sidelight.fills.image import default_fills
+from sidelight.fills.base import default_fills
 from sidelight.lab.ablation.variants import SECTIONS, Variant, chosen_variants, part_of, variants_of
 from sidelight.lab.config.sections import AblationSection, EvaluationSection, RunConfig, load_config
 from sidelight.lab.metrics import METRICS

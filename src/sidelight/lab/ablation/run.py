@@ -43,7 +43,8 @@ from sidelight.lab.report.page import grid_samples
 from sidelight.lab.runs.run import Run
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
-from sidelight.training.loop import COLLAPSED, ScorerObjective
+from sidelight.training.diagnostics import COLLAPSED
+from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import masked_mean
 from sidelight.viz import to_png
 from sidelight.viz.export import write_atomic

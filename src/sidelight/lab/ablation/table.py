@@ -19,9 +19,9 @@ from sidelight.errors import CheckpointError
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
 from sidelight.lab.evaluation.run import as_categories, plain_rows
 from sidelight.lab.metrics.statistics import summarise
-from sidelight.lab.report.summary import ANY, Column, columns_of, short
-from sidelight.lab.report.table import SHORT
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.summary import ANY, Column, columns_of, short
+from sidelight.lab.tables.table import SHORT
 
 #: rows about a map as the scorer gives it: 1 where all its scores are equal; the mean of its scores
 CONSTANT, GIVEN_MEAN = "constant_map", "mean_as_given"

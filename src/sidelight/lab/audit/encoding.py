@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sidelight.core.tensors import probabilities
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator
@@ -29,7 +30,6 @@ from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.metrics.ranking import area_counts, ranks, sample_seed
 from sidelight.lab.runs.classifier import accuracy, train_classifier
 from sidelight.targets import TargetModel
-from sidelight.targets.verdict import probabilities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

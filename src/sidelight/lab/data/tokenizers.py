@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from sidelight.core.files import find_pretrained
 from sidelight.core.registry import Registry, nearest
 from sidelight.errors import ConfigError
+from sidelight.inputs.loading import load_tokenizer
 from sidelight.lab.data.planted_text import planted_tokenizer
 from sidelight.lab.data.scenes import scene_tokenizer
 
@@ -18,22 +18,6 @@ TOKENIZERS: Registry[Callable[[], Any]] = Registry("tokenizer")
 TOKENIZERS.add("planted", planted_tokenizer)
 TOKENIZERS.add("planted_wordpiece", partial(planted_tokenizer, kind="wordpiece"))
 TOKENIZERS.add("scenes", scene_tokenizer)
-
-
-def is_tokenizer(value: Any) -> bool:
-    """Whether ``value`` is a Hugging Face tokenizer, by what it can do."""
-    return callable(value) and hasattr(value, "convert_ids_to_tokens") and hasattr(value, "decode")
-
-
-def load_tokenizer(*places: str | None, revision: str | None = None) -> Any:
-    """The tokenizer at the first of ``places`` (folders or hub ids) that has one, else ``None``."""
-    from transformers import AutoTokenizer
-
-    for place in places:
-        if place:
-            with suppress(OSError, ValueError):
-                return AutoTokenizer.from_pretrained(place, revision=revision)
-    return None
 
 
 def open_tokenizer(name: str | None, pretrained: str | None, revision: str | None = None) -> Any:

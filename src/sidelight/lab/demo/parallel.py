@@ -23,7 +23,7 @@ from sidelight.errors import SidelightError
 
 #: how often the parts' logs are looked at, in seconds
 INTERVAL = 0.5
-#: what a part says of itself, in order: see :func:`sidelight.lab.demo.run_part`
+#: what a part says of itself, in order: see :func:`sidelight.lab.demo.parts.run_part`
 STAGES = ("training the classifier", "evaluating", "explaining", "done")
 #: colours and movements of the cursor
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\b]")
@@ -118,12 +118,12 @@ def _run_logged(part: str, out: Path, overrides: list[str], threads: int, log: P
     with log.open("a", encoding="utf-8") as handle:
         for stream in (1, 2):
             os.dup2(handle.fileno(), stream)
-    from sidelight.cli.common import quiet_libraries
+    from sidelight.core.quiet import quiet_libraries
 
     quiet_libraries()
     import torch
 
-    from sidelight.lab.demo import run_part
+    from sidelight.lab.demo.parts import run_part
 
     torch.set_num_threads(threads)
     try:

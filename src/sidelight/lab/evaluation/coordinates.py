@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sidelight.core.types import Encoding, Features, Inputs, TargetSpec
 from sidelight.errors import UnsupportedTargetError
-from sidelight.fills.image import FillContext
+from sidelight.fills.base import FillContext
 from sidelight.targets.base import TargetModel
 
 

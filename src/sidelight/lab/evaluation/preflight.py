@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sidelight.core.files import find_pretrained, find_weights
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
-from sidelight.fills.image import default_fills, pair_fills
+from sidelight.fills.base import default_fills, pair_fills
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import ConvertSection, ModelSection, RunConfig
 from sidelight.lab.data.sets import DATASETS, load_rows

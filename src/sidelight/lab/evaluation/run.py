@@ -19,7 +19,7 @@ from sidelight.core.processes import Share, agreed, device, in_main, is_main
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import ConfigError, InputError
 from sidelight.explainer import Explainer
-from sidelight.fills.image import default_fills
+from sidelight.fills.base import default_fills
 from sidelight.inputs.collate import Collator
 from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
 from sidelight.lab.baselines.base import Rival
@@ -41,9 +41,9 @@ from sidelight.lab.evaluation.parts import PartStore
 from sidelight.lab.evaluation.settings import EvalSettings, Method
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
-from sidelight.lab.report.table import markdown_table
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.table import markdown_table
 from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ from torch import Tensor
 from sidelight.core.batch import take_rows
 from sidelight.core.finite import require_finite_logits
 from sidelight.core.registry import Registry
+from sidelight.core.tensors import probabilities
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import ConfigError, InputError, NotFiniteError
 from sidelight.lab.metrics.layout import Layout
 from sidelight.targets.base import TargetModel
-from sidelight.targets.verdict import probabilities
 
 #: ``[B, K]`` float32 logits -> ``[B, K]``: how sure a model is of each class, by name.
 CONFIDENCES: Registry[Callable[[Tensor], Tensor]] = Registry("confidence")

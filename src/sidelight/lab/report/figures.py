@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sidelight.lab.figures.radar import plot_radar
 from sidelight.lab.figures.scatter import plot_tradeoff
-from sidelight.lab.report.summary import Column, Line, Table
+from sidelight.lab.tables.summary import Column, Line, Table
 from sidelight.viz import style
 
 #: axes of a radar, where present; none says again what another does

@@ -21,7 +21,7 @@ from sidelight.lab.figures.grid import GridSample, grid_methods
 from sidelight.lab.report.data import Gallery, ReportData, ReportSection
 from sidelight.lab.report.figures import Picture, radar_of, tradeoff_of
 from sidelight.lab.report.reading import Overview, fact_value, overview, reading, setting_name
-from sidelight.lab.report.summary import Cell, Column, Table, build_tables, short
+from sidelight.lab.tables.summary import Cell, Column, Table, build_tables, short
 from sidelight.viz import style
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import to_inline_svg

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 def report_runs(runs: Sequence[Run], path: Path, title: str, subtitle: str = "") -> Path:
     """Write one self-contained page for one or several evaluated runs; returns its path."""
-    import sidelight
+    from sidelight.core.version import __version__
 
     for run in runs:
         continue_run(run.folder)
@@ -44,7 +44,7 @@ def report_runs(runs: Sequence[Run], path: Path, title: str, subtitle: str = "")
         title=title,
         subtitle=subtitle,
         sections=[section_of(run) for run in runs],
-        footer=f"sidelight {sidelight.__version__} · torch {torch.__version__} · Python {platform.python_version()} "
+        footer=f"sidelight {__version__} · torch {torch.__version__} · Python {platform.python_version()} "
         f"· {datetime.date.today().isoformat()}",
     )
     return write_report(data, path)

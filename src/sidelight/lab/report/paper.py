@@ -20,7 +20,7 @@ from sidelight.lab.evaluation.run import OURS
 from sidelight.lab.metrics.protocols import PROTOCOLS, UNITS
 from sidelight.lab.metrics.statistics import better_reduction
 from sidelight.lab.report.stored import StoredRun
-from sidelight.lab.report.table import escape
+from sidelight.lab.tables.table import escape
 from sidelight.viz import style
 
 #: their data set -> ours; two of ours may come from one of theirs

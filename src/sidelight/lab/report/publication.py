@@ -21,14 +21,14 @@ from sidelight.lab.metrics.base import METRICS
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.lab.metrics.rank_tests import RANKED, AverageRanks, average_ranks, case_means, case_ranks
 from sidelight.lab.metrics.statistics import better_reduction, paired_tests, select_reductions, summarise
-from sidelight.lab.report.comparison import LEGEND, Comparison, build_comparisons, csv_text, markdown, slug
 from sidelight.lab.report.figures import Picture, radar_of, tradeoff_of
-from sidelight.lab.report.latex import latex_document, latex_figures, latex_table
 from sidelight.lab.report.paper import beside, markdown_beside, read_published
 from sidelight.lab.report.reading import setting_name
 from sidelight.lab.report.stored import StoredRun, read_runs
-from sidelight.lab.report.summary import Table
-from sidelight.lab.report.table import escape
+from sidelight.lab.tables.comparison import LEGEND, Comparison, build_comparisons, csv_text, markdown, slug
+from sidelight.lab.tables.latex import latex_document, latex_figures, latex_table
+from sidelight.lab.tables.summary import Table
+from sidelight.lab.tables.table import escape
 from sidelight.viz import style
 from sidelight.viz.export import to_pdf, to_png, write_atomic
 
@@ -98,7 +98,7 @@ def write_publication(
     Args:
         folders: run folders after ``sidelight evaluate``; each is a block of the tables.
         out: folder, made where it is not there.
-        metrics: columns (default: those of :data:`~sidelight.lab.report.comparison.COLUMNS` that are stored).
+        metrics: columns (default: those of :data:`~sidelight.lab.tables.comparison.COLUMNS` that are stored).
         ranked: metrics whose cases are ranked (default: :data:`~sidelight.lab.metrics.rank_tests.RANKED`).
         alpha: level of the critical difference.
         figures: draw them too.

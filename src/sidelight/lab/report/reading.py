@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sidelight.lab.report.data import ReportData, ReportSection
-from sidelight.lab.report.summary import GROUPS, Column, Line, Table
+from sidelight.lab.tables.summary import GROUPS, Column, Line, Table
 from sidelight.viz import style
 
 

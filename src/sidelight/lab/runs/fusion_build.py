@@ -28,7 +28,8 @@ from sidelight.lab.runs.classifier import AUTO_CLASSES, architecture_config, new
 from sidelight.models.encoders import encoder_options, new_encoder
 from sidelight.models.fusion import FusionClassifier
 from sidelight.core.surroundings import kept_random_state
-from sidelight.targets import TARGETS, as_target
+from sidelight.targets import as_target
+from sidelight.targets.families import TARGETS
 from sidelight.inputs.pairs import ImageTextProcessor
 from sidelight.targets.text import TextTarget
 from sidelight.targets.embedding import POSITION_NAMES

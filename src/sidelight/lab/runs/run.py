@@ -40,10 +40,12 @@ from sidelight.lab.runs.classifier import (
     train_classifier,
 )
 from sidelight.core.processes import is_main, process_count, wait
+from sidelight.lab.runs.processors import new_processor
 from sidelight.lab.runs.folder import claim_run, load_run_config
 from sidelight.scorers import ScorerConfig
 from sidelight.core.surroundings import kept_random_state
-from sidelight.targets import TARGETS, TargetModel, as_target
+from sidelight.targets import TargetModel, as_target
+from sidelight.targets.families import TARGETS
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +146,7 @@ class Run:
         if section.convert is not None:
             find_weights(section.convert.weights)  # said first: what else is missing matters less
         family = TARGETS[self._family()]
-        processor = family.new_processor(section)
+        processor = new_processor(family.family, section)
         return self._wrap(self._new_model(section, family, processor), processor, section)
 
     def _family(self) -> str:

@@ -17,7 +17,8 @@ from sidelight.explainer import Explainer
 from sidelight.inputs.images import ImageTransform
 from sidelight.inputs.pairs import ImageTextProcessor
 from sidelight.scorers import Scorer
-from sidelight.targets import TARGETS, TargetModel, as_target
+from sidelight.targets import TargetModel, as_target
+from sidelight.targets.families import TARGETS
 from sidelight.targets.pair_readers import READERS
 
 #: Built-in subjects: a target with random weights, by name.

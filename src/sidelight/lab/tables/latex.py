@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from sidelight.lab.report.comparison import Block, Comparison, counts, spread
-from sidelight.lab.report.summary import Cell, Column, short
+from sidelight.lab.tables.comparison import Block, Comparison, counts, spread
+from sidelight.lab.tables.summary import Cell, Column, short
 
 #: what the preamble of a document that takes the tables in must have
 PACKAGES = ("booktabs", "graphicx")

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sidelight.lab.report.summary import Cell, Rows, Table, build_tables, short
+from sidelight.lab.tables.summary import Cell, Rows, Table, build_tables, short
 from sidelight.viz import style
 
 LEGEND = (

@@ -1,7 +1,7 @@
 """Tables in the layout of a paper: a row a method, a column a metric, a block a data set.
 
-The cells are those of :mod:`sidelight.lab.report.summary`; here they are put together, and
-written as Markdown and CSV (:mod:`sidelight.lab.report.latex` writes LaTeX).
+The cells are those of :mod:`sidelight.lab.tables.summary`; here they are put together, and
+written as Markdown and CSV (:mod:`sidelight.lab.tables.latex` writes LaTeX).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidelight.core.safe_output import for_csv
-from sidelight.lab.report.summary import Cell, Column, Line, Rows, Table, build_tables, short
-from sidelight.lab.report.table import escape
+from sidelight.lab.tables.summary import Cell, Column, Line, Rows, Table, build_tables, short
+from sidelight.lab.tables.table import escape
 from sidelight.viz import style
 
 #: columns where nothing else is asked for, in this order, where present

@@ -1,0 +1,30 @@
+"""What pictures and files of an explanation read of it, so that neither must know the class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Shown(Protocol):
+    """What a picture of one explanation needs to know; an :class:`~sidelight.explanations.explanation.Explanation` has it.
+
+    Attributes:
+        scores: modality name -> scores in [0, 1].
+        inputs: modality name -> the input as a person sees it.
+        label: name of the class explained.
+        probability: of that class, in [0, 1].
+        method: name of what made the map.
+        target: name of the model explained.
+        meta: remarks, e.g. ``truncated``.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    inputs: Mapping[str, Any]
+    label: str
+    probability: float
+    method: str
+    target: str
+    meta: dict[str, Any]

@@ -1,0 +1,153 @@
+"""The masking operator ``x ⊗ S = S·x + (1 − S)·fill``, and the contract of every fill.
+
+A fill answers "what stands where a feature was removed?". Its values are computed once
+per sample, from the sample's own seed, and reused for every mask of that sample. So a
+curve compares masks and not noise draws, and a result does not depend on batching.
+
+A fill belongs to one modality. If a target has several, :func:`pair_fills` says what one
+name means for each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sidelight.core.modality import Modality
+from sidelight.core.registry import Registry
+from sidelight.errors import InputError
+
+
+@dataclass(frozen=True)
+class FillContext:
+    """What a fill may look at besides the input.
+
+    Attributes:
+        seeds: one integer per sample; the only source of randomness.
+        lower, upper: ``[C]`` smallest and largest value a channel can take, or ``None``.
+        reference: ``[R, ...]`` other inputs of the same shape to draw from, or ``None``.
+        tokens: vocabulary and special tokens of a text target, or ``None``.
+    """
+
+    seeds: Sequence[int]
+    lower: Tensor | None = None
+    upper: Tensor | None = None
+    reference: Tensor | None = None
+    tokens: TokenContext | None = None
+
+
+#: ``(x, context) -> values``, broadcastable to ``x``.
+Fill = Callable[[Tensor, FillContext], Tensor]
+
+#: Fills of each modality by name.
+FILLS: dict[str, Registry[Fill]] = {"image": Registry("image fill"), "text": Registry("text fill")}
+
+#: What an evaluation fills with unless told otherwise, by modality.
+DEFAULT_FILLS: dict[str, tuple[str, ...]] = {
+    "image": ("zero", "black", "mean", "blur", "noise", "image"),
+    "text": ("zero", "mean", "random", "drop"),
+    "image+text": ("zero", "mean", "noise+random"),
+}
+
+#: What stands in for a fill that a modality does not have, where another one beside it does.
+COUNTERPARTS: dict[str, dict[str, str]] = {
+    "image": {"random": "noise", "drop": "zero", "mask": "mean", "pad": "zero"},
+    "text": {"noise": "random", "image": "random", "blur": "mean", "black": "zero"},
+}
+
+
+def default_fills(modalities: Iterable[str]) -> list[str]:
+    """Default fills of a target with ``modalities``."""
+    names = list(modalities)
+    joint = DEFAULT_FILLS.get("+".join(names))
+    if joint is not None:
+        return list(joint)
+    first, *others = [DEFAULT_FILLS[m] for m in names]
+    return [name for name in first if all(name in other for other in others)]
+
+
+def pair_fills(name: str, modalities: Iterable[str]) -> dict[str, str]:
+    """The fill of each modality that ``name`` asks for.
+
+    One name stands for all: each modality takes its own fill of that name or, where it has none,
+    the counterpart in :data:`COUNTERPARTS`. Names joined by ``+`` stand for one modality each, in order.
+
+    Args:
+        name: e.g. ``"mean"``, ``"noise"``, ``"noise+drop"``.
+        modalities: names in the target's order.
+
+    Raises:
+        UnknownNameError: a modality has no such fill and no counterpart of it.
+        InputError: another number of joined names than modalities.
+
+    Example:
+        >>> pair_fills("noise", ["image", "text"])
+        {'image': 'noise', 'text': 'random'}
+        >>> pair_fills("noise+drop", ["image", "text"])
+        {'image': 'noise', 'text': 'drop'}
+    """
+    targets, parts = list(modalities), name.split("+")
+    if len(parts) > 1 and len(parts) != len(targets):
+        raise InputError(
+            f"fill {name!r} names {len(parts)} fills; the target has {len(targets)} modality(ies), "
+            f"{', '.join(targets)}: give one name for all, or one for each in this order."
+        )
+    if len(parts) > 1:
+        chosen = dict(zip(targets, parts, strict=True))
+    else:
+        shared = any(name in FILLS[m] for m in targets)
+        chosen = {
+            m: COUNTERPARTS.get(m, {}).get(name, name) if shared and name not in FILLS[m] else name
+            for m in targets
+        }
+    for modality, fill in chosen.items():
+        FILLS[modality][fill]
+    return chosen
+
+
+@dataclass(frozen=True)
+class TokenContext:
+    """What text fills may look at; the ``tokens`` field of a fill context.
+
+    Attributes:
+        embed: word embeddings ``[..., D]`` of ids ``[...]``.
+        mean: ``() -> [D]`` mean word embedding of the vocabulary.
+        ordinary: ids of the vocabulary's ordinary (not special) tokens.
+        real: ``[B, T]`` boolean, true where a token is a feature.
+        mask_id, pad_id: ids of the special tokens, where there are such.
+    """
+
+    embed: Callable[[Tensor], Tensor]
+    mean: Callable[[], Tensor]
+    ordinary: Callable[[], Tensor]
+    real: Tensor
+    mask_id: int | None = None
+    pad_id: int | None = None
+
+
+def apply_mask(x: Tensor, scores: Tensor, values: Tensor, modality: Modality) -> Tensor:
+    """``S·x + (1 − S)·values`` (method §1); scores 1 return ``x`` exactly.
+
+    Args:
+        x: differentiable input, e.g. ``[B, C, H, W]``.
+        scores: one score in [0, 1] per feature, e.g. ``[B, 1, H, W]``.
+        values: what replaces a removed feature; broadcastable to ``x``.
+        modality: tells how scores sit on ``x``.
+    """
+    s = modality.expand(scores).to(x.dtype)
+    return s * x + (1 - s) * values.to(x.dtype)
+
+
+def complement(scores: Tensor, feature_mask: Tensor) -> Tensor:
+    """``1 − S`` over the features; what is none (padding, special tokens) is never removed and stays 1."""
+    return torch.where(feature_mask, 1 - scores, torch.ones_like(scores))
+
+
+def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) -> Tensor:
+    """Values of the fill ``name`` for ``x``; raises :class:`UnknownNameError` if there is none."""
+    if len(context.seeds) != len(x):
+        raise InputError(f"a fill needs one seed per sample: got {len(context.seeds)} for {len(x)} samples.")
+    return FILLS[modality.name][name](x, context)

@@ -1,0 +1,55 @@
+"""The demo: every modality from training to report on data that ships with the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sidelight.core.registry import nearest
+from sidelight.errors import UnknownNameError
+from sidelight.lab.demo.parts import PARTS, run_part
+
+
+def run_demo(
+    out: Path, overrides: Sequence[str] = (), parts: Sequence[str] = (), jobs: int | None = None
+) -> tuple[list[dict[str, Any]], Path]:
+    """Fit, evaluate and explain each part under ``out``; what is there already is kept.
+
+    Args:
+        out: folder; a run folder for each part, ``explanations/`` and ``report.html``.
+        overrides: as in :func:`sidelight.lab.config.sections.parse_config`, applied to every part.
+        parts: some of :data:`PARTS`; none means all.
+        jobs: parts at a time, in processes of their own; default: one a core.
+
+    Returns:
+        The results of each part, and the report's path.
+
+    Raises:
+        UnknownNameError: there is no such part.
+        PartFailed: a part failed in a process of its own; the others are finished.
+        CheckpointError: nothing can be written in ``out``.
+    """
+    from sidelight.core.ownership import own_folder, require_free
+    from sidelight.lab.demo.parallel import default_jobs, run_parts
+    from sidelight.lab.report.page import report_runs
+    from sidelight.lab.runs.run import Run
+
+    chosen = [p for p in PARTS if p in parts] if parts else list(PARTS)
+    for part in parts:
+        if part not in PARTS:
+            raise UnknownNameError(
+                f"the demo has no part {part!r}.{nearest(part, PARTS)} Parts: {', '.join(PARTS)}."
+            )
+    own_folder(out)
+    require_free([out / "report.html"], "Choose another --out, or replace it with --overwrite.")
+    jobs = default_jobs(len(chosen)) if jobs is None else jobs
+    if jobs > 1 and len(chosen) > 1:
+        run_parts(chosen, out, overrides, jobs)
+    else:
+        for part in chosen:
+            run_part(part, out, overrides)
+    runs = [Run.open(out / part) for part in chosen]
+    subtitle = "Trained, explained and measured on embedded data with known evidence."
+    page = report_runs(runs, out / "report.html", title="sidelight demo", subtitle=subtitle)
+    return [run.results() for run in runs], page

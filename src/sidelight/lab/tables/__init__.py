@@ -1,0 +1,1 @@
+"""Tables from stored results: rows to cells, cells to Markdown, the terminal and LaTeX."""

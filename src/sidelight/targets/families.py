@@ -1,0 +1,38 @@
+"""Which target family fits a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from sidelight.core.registry import Registry
+from sidelight.errors import UnsupportedTargetError
+from sidelight.targets.base import TargetModel
+from sidelight.targets.image import ImageTarget
+from sidelight.targets.image_text import ImageTextTarget
+from sidelight.targets.pair_readers import reads_pairs
+from sidelight.targets.text import TextTarget
+
+#: Target families by modality name; adding a family is one file and one line here.
+TARGETS: Registry[type[TargetModel]] = Registry("target family")
+TARGETS.add("image", ImageTarget)
+TARGETS.add("text", TextTarget)
+TARGETS.add("image+text", ImageTextTarget)
+
+
+def family_of(model: Any) -> str:
+    """The name in :data:`TARGETS` of the family that fits ``model``, told by what it reads.
+
+    Raises:
+        UnsupportedTargetError: ``model`` is no ``nn.Module``.
+    """
+    if isinstance(model, TargetModel):
+        return model.family
+    if not isinstance(model, nn.Module):
+        raise UnsupportedTargetError(
+            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
+        )
+    # Hugging Face models say what they read; a plain module is taken to read images.
+    words = getattr(model, "main_input_name", "pixel_values") == "input_ids"
+    return "image+text" if reads_pairs(model) else "text" if words else "image"

@@ -1,0 +1,111 @@
+"""Warnings about failed trainings: collapsed maps, lost predictions, fills that remove nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sidelight.errors import CollapseError
+from sidelight.inputs.collate import Collator
+from sidelight.rows.holdout import spread
+from sidelight.targets import TargetModel
+from sidelight.targets.chance import SOME, chance_doubt, labelled_logits
+from sidelight.targets.removal import blind_fills, granted_classes
+
+log = logging.getLogger(__name__)
+
+#: share of constant maps from which a scorer counts as collapsed: in all modalities, and in one of several
+COLLAPSED, ONE_COLLAPSED = 0.5, 0.9
+
+#: share of validation samples whose prediction is lost under their map, from which a training counts as failed.
+#: Measured: .00 to .10 on planted texts, scenes and CIFAR-10, .20 to .25 on LIAR and Flickr8k; .44 for Flickr8k's worst
+#: scorer, .30 for the one of planted texts that failed and for e-SNLI-VE's, which lose more than random maps do
+LOST = 0.25
+
+COLLAPSE_ADVICE = (
+    "Try, in this order: a lower learning_rate (in a config: training.learning_rate); magnitude_weight below 1 "
+    "(objective.magnitude_weight); calibration='bounded' (objective.calibration); the head's relu or rescale switched on again if an ablation removed it; "
+    "more data or epochs."
+)
+
+
+def warn_of_numbering(target: TargetModel, rows: Any, collate: Collator) -> None:
+    """Warn where the target does no better than chance on the labels of some hundred ``rows``."""
+    picked = spread(len(rows), SOME)
+    batches = [collate([rows[i] for i in picked[start : start + 32]]) for start in range(0, len(picked), 32)]
+    if any("labels" not in batch for batch in batches):
+        return
+    logits, labels = labelled_logits(target, batches)
+    if bool(((labels < 0) | (labels >= logits.shape[-1])).any()):
+        return  # refused by the objective, with a message of its own
+    doubt = chance_doubt(logits, labels, list(target.id2label.values()))
+    if doubt is not None:
+        log.warning(doubt)
+
+
+def warn_of_removal(
+    target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64, collate: Collator | None = None
+) -> None:
+    """Warn where the fills teach a scorer little: small scores remove nothing, or a class needs no evidence."""
+    collate = Collator(target, labelled=False) if collate is None else collate
+    batch = collate([rows[i] for i in spread(len(rows), count)])
+    batch.pop("labels", None)
+    inputs = target.to_device(batch)
+    for fill in blind_fills(target, inputs, fills):
+        log.warning(
+            "under fill %s this target hardly notices a score of 0.1: it normalises its input, so only exact zeros "
+            "remove anything and the scorer learns from little else. Consider another fill, e.g. fills=['mean'] "
+            "(in a config: objective.fills).",
+            fill,
+        )
+    granted = granted_classes(target, inputs, fills)
+    if len(granted) == len(fills):  # otherwise another fill teaches what this one does not
+        for found in granted:
+            log.warning(
+                "with everything removed under fill %s this target says %r (p = %.2f): any map keeps samples of that "
+                "class, and their maps will be arbitrary. Add a fill that leaves it undecided, e.g. fills=['random'] "
+                "(in a config: objective.fills).",
+                found.fill,
+                found.label,
+                found.probability,
+            )
+
+
+def check_collapse(metrics: Mapping[str, float], action: str) -> None:
+    """Raise or warn where maps of a validation are constant; warn where they show everything.
+
+    Of a sample with several modalities all must be constant, in half of the samples; of one modality
+    alone nearly every map, because where another decides an empty map is right.
+
+    Raises:
+        CollapseError: with ``action="stop"``.
+    """
+    prefix = "eval_constant_"
+    parts = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
+    modality, share = max(parts.items(), key=lambda item: item[1], default=("", 0.0))
+    constant, of = metrics.get("eval_constant", 0.0), ""
+    if constant < COLLAPSED and share >= ONE_COLLAPSED:
+        constant, of = share, f" of {modality}"
+    if of or constant >= COLLAPSED:
+        message = (
+            f"the scorer has collapsed: {constant:.0%} of the validation maps{of} are constant, so they say nothing. "
+            + COLLAPSE_ADVICE
+        )
+        if action == "stop":
+            raise CollapseError(message)
+        log.warning(message)
+    elif metrics.get("eval_mean_score", 0.0) > 0.98:
+        log.warning("the maps show nearly everything (mean score %.3f).", metrics["eval_mean_score"])
+
+
+def warn_if_lost(metrics: Mapping[str, float]) -> None:
+    """Warn where maps vary and yet do not keep the prediction (:func:`sidelight.training.objective.is_lost`)."""
+    share = metrics.get("eval_lost", 0.0)
+    if share >= LOST and metrics.get("eval_constant", 0.0) < COLLAPSED:
+        log.warning(
+            "for %.0f%% of the validation samples the prediction is lost: shown what its map keeps, the classifier does "
+            "worse than a uniform guess. These maps say little. Try, in this order: coalition_weight=3; "
+            "more data or epochs; another seed; magnitude_weight below 1 (in a config both stand under objective).",
+            100 * share,
+        )

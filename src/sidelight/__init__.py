@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "ExplainFailure": "sidelight.explanations.blocks",
     "Explainer": "sidelight.explainer",
-    "Explanation": "sidelight.explanation",
+    "Explanation": "sidelight.explanations.explanation",
     "ImageTransform": "sidelight.inputs.images",
     "ObjectiveConfig": "sidelight.training.settings",
     "ScorerConfig": "sidelight.scorers",

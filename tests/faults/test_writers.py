@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,7 @@ import pytest
 import yaml
 from torch.utils.data import Subset
 
-from tiny_runs import IMAGE, tiny_run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 from cli_tools import sidelight
-
 from sidelight.core.files import write_json
 from sidelight.core.ownership import MANIFEST, own_folder
 from sidelight.errors import ConfigError, ForeignFileError
@@ -23,6 +18,7 @@ from sidelight.lab.config.sections import dump_config, load_config, parse_config
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.runs.folder import FILES, remove_ours
 from sidelight.lab.runs.run import Run
+from tiny_runs import IMAGE, tiny_run
 
 
 def tree(folder: Path) -> dict[str, bytes]:

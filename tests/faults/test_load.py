@@ -19,6 +19,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, BertJapaneseTokenizer, ByT5Tokenizer
 
 from sidelight import Explainer, ScorerConfig, SidelightError
+from sidelight.checks.selfcheck import made_up_samples, self_check
 from sidelight.errors import (
     CheckpointError,
     InputTypeError,
@@ -29,7 +30,6 @@ from sidelight.errors import (
 from sidelight.explainer import new_scorer
 from sidelight.inputs.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
 from sidelight.targets import as_target
-from sidelight.targets.selfcheck import made_up_samples, self_check
 from sidelight.targets.weights import WeightWatch, fingerprint
 from sidelight.targets.wrappers import plain_model
 

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from sidelight import Explainer, ScorerConfig
+from sidelight.checks.chance import chance_doubt
 from sidelight.errors import ConfigError, InputError, SidelightError
 from sidelight.explainer import new_scorer
 from sidelight.inputs.collate import Collator
@@ -26,7 +27,6 @@ from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.rows.sources import is_source, rows_of, stream_of
 from sidelight.targets import TargetModel, as_target
-from sidelight.targets.chance import chance_doubt
 from sidelight.training.diagnostics import warn_of_numbering
 from sidelight.training.fit_data import FitData, fit_data
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from sidelight.core.batch import take_rows
 from sidelight.core.tensors import probabilities
 
 #: What the model itself takes, e.g. ``{"pixel_values": [B,C,H,W]}``.
@@ -28,14 +29,14 @@ class Encoding:
         feature_mask: per modality a boolean tensor of the scores' shape, true where a
             feature is real (not padding, not a special token).
         fusion: ``[B, D]`` output of a fusion layer, where the target has one.
-        encoded: as of :meth:`~sidelight.targets.base.TargetModel.encoded`.
+        encoded: per modality what its encoder hands on, if the target can go on from that.
     """
 
     logits: Tensor
     states: Mapping[str, tuple[Tensor, ...]]
     feature_mask: Mapping[str, Tensor]
     fusion: Tensor | None = None
-    encoded: Inputs = field(default_factory=dict)
+    encoded: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def probabilities(self) -> Tensor:
@@ -46,6 +47,26 @@ class Encoding:
     def prediction(self) -> Tensor:
         """``[B]`` index of the most probable class."""
         return self.logits.argmax(-1)
+
+
+@dataclass(frozen=True)
+class Unmasked:
+    """What every mask of the same inputs begins with.
+
+    Attributes:
+        features: per modality the differentiable input, without a graph.
+        feature_mask: as in :class:`Encoding`.
+        encoded: as in :class:`Encoding`; spares an encoder if its modality is not masked.
+    """
+
+    features: Features
+    feature_mask: Mapping[str, Tensor]
+    encoded: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def rows(self, index: Tensor, size: int) -> Unmasked:
+        """The samples at ``index [R]`` of ``size``; a sample may be picked more than once."""
+        parts = (self.features, self.feature_mask, self.encoded)
+        return Unmasked(*(take_rows(part, index, size) for part in parts))
 
 
 @dataclass(frozen=True)

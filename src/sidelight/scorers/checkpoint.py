@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from sidelight.checks.selfcheck import Check
 from sidelight.core.files import read_json, write_json
 from sidelight.core.folders import recover_folder, replace_folder
 from sidelight.core.ownership import MARK, overwriting
@@ -28,7 +29,6 @@ from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
-from sidelight.targets.selfcheck import Check
 from sidelight.targets.weights import hash_of, shapes_hash
 from sidelight.targets.wrappers import precision_of
 
@@ -127,7 +127,7 @@ class SavedScorer:
     def _load_processor(self, family: type[TargetModel]) -> Any:
         state = self.target["processor"]
         try:
-            return family.load_processor(self.place or "", state, self.target.get("revision"))
+            return family.reader_type.load(self.place or "", state, self.target.get("revision"))
         except (SidelightError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 f"the remembered preprocessing of {self.target_name!r} is damaged ({error}); "

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
+from sidelight.checks.chance import SOME, chance_doubt, labelled_logits
+from sidelight.checks.removal import blind_fills, granted_classes
 from sidelight.errors import CollapseError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
 from sidelight.targets import TargetModel
-from sidelight.targets.chance import SOME, chance_doubt, labelled_logits
-from sidelight.targets.removal import blind_fills, granted_classes
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +35,12 @@ COLLAPSE_ADVICE = (
 def warn_of_numbering(target: TargetModel, rows: Any, collate: Collator) -> None:
     """Warn where the target does no better than chance on the labels of some hundred ``rows``."""
     picked = spread(len(rows), SOME)
-    batches = [collate([rows[i] for i in picked[start : start + 32]]) for start in range(0, len(picked), 32)]
-    if any("labels" not in batch for batch in batches):
+    starts = range(0, len(picked), 32)
+    batches = [collate.read([rows[i] for i in picked[start : start + 32]]) for start in starts]
+    known = [batch.labels for batch in batches if batch.labels is not None]
+    if len(known) < len(batches):
         return
-    logits, labels = labelled_logits(target, batches)
+    logits, labels = labelled_logits(target, batches), torch.cat(known)
     if bool(((labels < 0) | (labels >= logits.shape[-1])).any()):
         return  # refused by the objective, with a message of its own
     doubt = chance_doubt(logits, labels, list(target.id2label.values()))
@@ -49,17 +53,17 @@ def warn_of_removal(
 ) -> None:
     """Warn where the fills teach a scorer little: small scores remove nothing, or a class needs no evidence."""
     collate = Collator(target, labelled=False) if collate is None else collate
-    batch = collate([rows[i] for i in spread(len(rows), count)])
-    batch.pop("labels", None)
-    inputs = target.to_device(batch)
-    for fill in blind_fills(target, inputs, fills):
+    batch = collate.read([rows[i] for i in spread(len(rows), count)])
+    inputs = target.to_device(batch.inputs)
+    encoding = target.encode(inputs)
+    for fill in blind_fills(target, inputs, fills, encoding):
         log.warning(
             "under fill %s this target hardly notices a score of 0.1: it normalises its input, so only exact zeros "
             "remove anything and the scorer learns from little else. Consider another fill, e.g. fills=['mean'] "
             "(in a config: objective.fills).",
             fill,
         )
-    granted = granted_classes(target, inputs, fills)
+    granted = granted_classes(target, inputs, fills, encoding)
     if len(granted) == len(fills):  # otherwise another fill teaches what this one does not
         for found in granted:
             log.warning(

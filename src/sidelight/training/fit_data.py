@@ -11,16 +11,17 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from sidelight.checks.verdict_check import check_verdict
 from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError, InputError
-from sidelight.inputs.collate import Collator, RowReader, place
+from sidelight.inputs.collate import Collator, place
 from sidelight.inputs.images import read_image
+from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.rows.sources import VALIDATION, rows_of, split_named
 from sidelight.targets.base import TargetModel
-from sidelight.targets.verdict_check import check_verdict
 
 #: rows that are looked at where looking at all of them costs too much
 SOME = 200
@@ -124,7 +125,7 @@ def raw_labels(target: TargetModel, rows: Rows, reader: RowReader) -> list[Any] 
     found = rows.labels()
     if found is not None or not rows.cheap:
         return found
-    return [reader.split(target, row)[1] for row in rows]
+    return [reader.split(target.reader, row)[1] for row in rows]
 
 
 # -- a text with its label, or a pair of texts? ----------------------------------------------
@@ -189,13 +190,16 @@ def check_rows(target: TargetModel, rows: Rows, reader: RowReader, chunk: int = 
     numbered = NumberedRows(rows)
     for start in range(0, len(rows), chunk):
         part = numbered.__getitems__(range(start, min(start + chunk, len(rows))))
-        samples = [reader.split(target, row.row)[0] for row in part]
+        samples = [reader.split(target.reader, row.row)[0] for row in part]
         collate.checking(part, samples, lambda values: _check_samples(collate, values))
 
 
 def _check_samples(collate: Collator, samples: Sequence[Any]) -> None:
-    read = collate.samples(samples)
-    if read is not None and set(collate.target.modalities) == {"image"}:
+    reader = collate.target.reader
+    if reader.holds_inputs(samples[0]):
+        return
+    read = reader.samples(samples)
+    if set(reader.modalities) == {"image"}:
         _check_pictures(read)
 
 

@@ -122,7 +122,7 @@ def _structure(target: TargetModel) -> Any:
 
 def _preprocessing(target: TargetModel) -> Any:
     """What the target says of it, and of tokenizers the whole of their vocabulary and settings."""
-    state = _without_places(json.loads(json.dumps(target.processor_state(), default=str)))
+    state = _without_places(json.loads(json.dumps(target.reader.state(), default=str)))
     parts = [target, getattr(target, "text", None), getattr(target, "image", None)]
     tokenizers = [t for p in parts if (t := getattr(p, "tokenizer", None)) is not None]
     return [state, [_tokenizer(t) for t in tokenizers]]

@@ -33,7 +33,7 @@ def row_lengths(target: TargetModel, rows: Any, collate: Collator | None = None)
         for start in range(0, len(rows), CHUNK)
         for row in fetch(range(start, min(start + CHUNK, len(rows))))
     ]
-    samples = collate.read(found)
+    samples = collate.raw(found)
     if samples is None:
         return None
     return [len(s) if isinstance(s, str) else sum(map(len, s)) for s in samples]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sidelight.core.batch import take_rows
 from sidelight.core.finite import require_finite_loss
 from sidelight.core.tensors import probabilities
-from sidelight.core.types import Encoding, Inputs, Scores
+from sidelight.core.types import Encoding, Features, Inputs, Scores, Unmasked
 from sidelight.errors import ConfigError
 from sidelight.fills.base import complement, pair_fills
 from sidelight.scorers import Scorer
@@ -75,15 +75,15 @@ class ScorerObjective(nn.Module):
         raw = self.scorer.raw(encoding)
         scores = self.scorer.score(raw, encoding.feature_mask)
         goal = label_distribution(encoding.logits, labels, config.label)
-        values = self._fill_values(inputs)
-        inputs = {**inputs, **encoding.encoded}  # from here on they are masked only
+        unmasked = target.unmasked(inputs, encoding)
+        values = self._fill_values(inputs, unmasked.features)
 
         def masked_loss(masks: Scores) -> Tensor:
-            return task_loss(target.classify(inputs, masks, values), goal)
+            return task_loss(target.classify(inputs, masks, values, unmasked=unmasked), goal)
 
         def removed_loss(masks: Scores) -> Tensor:
             outside = {m: complement(s, encoding.feature_mask[m]) for m, s in masks.items()}
-            return complement_loss(target.classify(inputs, outside, values), goal)
+            return complement_loss(target.classify(inputs, outside, values, unmasked=unmasked), goal)
 
         solo = None
         if config.solo and len(scores) > 1:
@@ -100,7 +100,7 @@ class ScorerObjective(nn.Module):
             encoding.feature_mask,
             solo=solo,
             complement=removed_loss(scores) if config.complement_weight else None,
-            coalition=self._coalition_error(inputs, encoding, raw, goal, values)
+            coalition=self._coalition_error(inputs, encoding, unmasked, raw, goal, values)
             if config.coalition_weight
             else None,
             order=order,
@@ -114,14 +114,22 @@ class ScorerObjective(nn.Module):
         return terms, scores, encoding
 
     def _coalition_error(
-        self, inputs: Inputs, encoding: Encoding, raw: Scores, goal: Tensor, values: Mapping[str, Tensor]
+        self,
+        inputs: Inputs,
+        encoding: Encoding,
+        unmasked: Unmasked,
+        raw: Scores,
+        goal: Tensor,
+        values: Mapping[str, Tensor],
     ) -> Tensor:
         """``[B]`` of :func:`sidelight.training.coalitions.coalition_loss`, as the settings say."""
         config, target = self.settings, self.target
 
         def probability(masks: Scores, index: Tensor) -> Tensor:
             rows, fill = (take_rows(part, index, len(goal)) for part in (inputs, values))
-            return (probabilities(target.classify(rows, masks, fill)) * goal[index]).sum(-1)
+            known = unmasked.rows(index, len(goal))
+            logits = target.classify(rows, masks, fill, unmasked=known)
+            return (probabilities(logits) * goal[index]).sum(-1)
 
         whole = (encoding.probabilities * goal).sum(-1)
         return coalition_loss(
@@ -136,11 +144,10 @@ class ScorerObjective(nn.Module):
             generator=None if self.training else torch.Generator().manual_seed(0),
         )
 
-    def _fill_values(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _fill_values(self, inputs: Inputs, features: Features) -> dict[str, Tensor]:
         """Each sample draws one of the fills; in evaluation the i-th sample takes the i-th fill."""
         names = list(self.settings.fills)
         size = len(next(iter(inputs.values())))
-        features = {k: v.detach() for k, v in self.target.features(inputs).items()}
         if self.training:
             seeds = torch.randint(2**31, (size,)).tolist()
             picks = torch.randint(len(names), (size,))

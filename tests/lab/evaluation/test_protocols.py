@@ -14,7 +14,8 @@ from torch import Tensor
 from eval_toys import LinearToy, joint_toy
 from sidelight.core.modality import IMAGE, TEXT
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, _identity, run_evaluation
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.loop import EvalSettings, _identity, run_evaluation
 from sidelight.lab.metrics.granularity import granularity
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.lab.metrics.ranking import threshold_counts
@@ -64,7 +65,7 @@ def measured(target, inputs, methods, protocol: str, truth=None) -> dict[tuple[s
     options = EvalSettings(
         metrics=own.metrics, fills=own.fills, steps=STEPS, protocol=protocol, forward_batch=4
     )
-    batch = EvalBatch(inputs, list(range(len(next(iter(inputs.values()))))), truth)
+    batch = Batch(inputs, list(range(len(next(iter(inputs.values()))))), truth)
     rows = run_evaluation(target, [batch], methods, options, progress=False).rows
     assert set(rows["protocol"]) == {protocol}
     table = {(r.method, r.sample, r.metric): r.value for r in rows.itertuples()}
@@ -163,7 +164,7 @@ def test_units_have_tables_of_their_own_and_pairs_are_laid_out_together() -> Non
     target, inputs = joint_toy()
     options = EvalSettings(metrics=["complexity", "average_drop"], steps=2, protocol="thesis")
     maps = {n: torch.rand(m.shape) for n, m in target.feature_mask(inputs).items()}
-    batch = EvalBatch(inputs, [0, 1, 2])
+    batch = Batch(inputs, [0, 1, 2])
     methods = {"product": Product(), "given": Given(maps)}
     rows = run_evaluation(target, [batch], methods, options, progress=False).rows
     units = rows.groupby("method")["granularity"].unique().str[0].to_dict()
@@ -224,7 +225,7 @@ def test_the_default_says_nothing_and_evaluations_begun_before_go_on() -> None:
     maps = {n: torch.rand(m.shape) for n, m in target.feature_mask(inputs).items()}
     options = EvalSettings(metrics=["complexity"])
     rows = run_evaluation(
-        target, [EvalBatch(inputs, [0, 1, 2])], {"g": Given(maps)}, options, progress=False
+        target, [Batch(inputs, [0, 1, 2])], {"g": Given(maps)}, options, progress=False
     ).rows
     assert "protocol" not in rows
     assert "protocol" not in _identity(target, {"g": Given(maps)}, options)["settings"]

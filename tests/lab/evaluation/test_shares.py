@@ -13,7 +13,8 @@ import torch
 from eval_toys import KnowsIds, RandomMaps, image_toy
 from sidelight.core.processes import Share
 from sidelight.errors import CheckpointError, ConfigError
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, finish_parts, open_store, run_evaluation
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.loop import EvalSettings, finish_parts, open_store, run_evaluation
 from sidelight.lab.evaluation.parts import PartStore
 
 SETTINGS = EvalSettings(fills=["zero", "one"], granularities=["pixel", "patch2"], steps=4)
@@ -31,12 +32,12 @@ class Batches:
     def ids(self, index: int) -> list[int]:
         return list(range(7))[2 * index : 2 * index + 2]
 
-    def __getitem__(self, index: int) -> EvalBatch:
+    def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
             raise IndexError(index)
         self.made.append(index)
         ids = self.ids(index)
-        return EvalBatch({k: v[ids] for k, v in self.inputs.items()}, ids)
+        return Batch({k: v[ids] for k, v in self.inputs.items()}, ids)
 
 
 @pytest.fixture

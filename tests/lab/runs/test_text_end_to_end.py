@@ -38,7 +38,7 @@ from sidelight.lab.report.page import report_runs
 from sidelight.lab.runs.run import Run, find_pretrained
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TextTarget
-from sidelight.targets.removal import granted_classes
+from sidelight.checks.removal import granted_classes
 from sidelight.training.diagnostics import warn_of_removal
 from sidelight.viz.export import to_png
 from sidelight.viz.safe_text import visible

@@ -16,6 +16,7 @@ from sidelight.core.registry import Registry
 from sidelight.core.terminal import track
 from sidelight.core.types import Scores
 from sidelight.explainer import Explainer
+from sidelight.inputs.base import Batch
 from sidelight.lab.audit.tables import Table
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
@@ -30,7 +31,7 @@ from sidelight.lab.evaluation.run import (
     set_reference,
     supports,
 )
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
 from sidelight.lab.metrics.ranking import sample_seed
@@ -132,7 +133,7 @@ class Reading:
 def read_maps(
     method: Method,
     target: TargetModel,
-    batch: EvalBatch,
+    batch: Batch,
     classes: Tensor,
     groups: Sequence[tuple[str, ...]] | None = None,
     seed: int = 0,
@@ -155,7 +156,7 @@ def read_maps(
 def readings(
     scores: Scores,
     target: TargetModel,
-    batch: EvalBatch,
+    batch: Batch,
     signed: bool,
     groups: Sequence[tuple[str, ...]] | None = None,
 ) -> dict[tuple[str, str], Reading]:

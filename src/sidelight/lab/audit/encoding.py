@@ -18,7 +18,7 @@ from torch import Tensor
 from sidelight.core.tensors import probabilities
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import InputError
-from sidelight.inputs.collate import Collator
+from sidelight.inputs.base import Batch
 from sidelight.lab.audit.base import CHECKS, Check, Findings, Reading, Subject, digest, read_maps
 from sidelight.lab.audit.judges import masked_training, shuffled
 from sidelight.lab.audit.tables import Table, Tally, choose, number, pivot
@@ -26,7 +26,7 @@ from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import TargetSection
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.run import set_reference
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.ranking import area_counts, ranks, sample_seed
 from sidelight.lab.runs.classifier import accuracy, train_classifier
 from sidelight.targets import TargetModel
@@ -74,13 +74,12 @@ def measure(subject: Subject) -> Findings:
 def _judge_batch(
     subject: Subject,
     batches: TestBatches,
-    batch: EvalBatch,
+    batch: Batch,
     judges: Mapping[str, TargetModel],
     methods: Mapping[str, Method],
     tally: Tally,
 ) -> None:
     section, target = subject.section, subject.target
-    labels = Collator(target)([batches.rows[i] for i in batch.ids]).get("labels")
     sittings = {
         name: _sitting(name, judge, target, batches, batch, _fills(subject), section.seed)
         for name, judge in judges.items()
@@ -94,7 +93,7 @@ def _judge_batch(
             for mask, scores in masks_of(own, section.areas, batch.ids, section.seed).items():
                 for judge_name, sitting in sittings.items():
                     for fill, p in _probabilities(sitting, own.layout.unflatten(scores)).items():
-                        values = verdicts(p, sitting.clean, classes, labels)
+                        values = verdicts(p, sitting.clean, classes, batch.labels)
                         tally.add_each(values, judge=judge_name, **about, mask=mask, fill=fill)
 
 
@@ -150,14 +149,13 @@ def _sitting(
     judge: TargetModel,
     target: TargetModel,
     batches: TestBatches,
-    batch: EvalBatch,
+    batch: Batch,
     fills: Sequence[str],
     seed: int,
 ) -> Sitting:
     inputs: Inputs = batch.inputs
     if judge is not target:
-        inputs = Collator(judge)([batches.rows[i] for i in batch.ids])
-        inputs = judge.to_device({k: v for k, v in inputs.items() if k != "labels"})
+        inputs = judge.to_device(judge.reader.read([batches.rows[i] for i in batch.ids]).inputs)
         own, wanted = judge.feature_mask(inputs), target.feature_mask(batch.inputs)
         for modality, real in wanted.items():
             if own[modality].shape != real.shape or not torch.equal(own[modality].cpu(), real.cpu()):

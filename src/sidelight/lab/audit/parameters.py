@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import InputError
+from sidelight.inputs.base import Batch
 from sidelight.lab.audit.base import (
     CHECKS,
     SIMILARITIES,
@@ -31,7 +32,7 @@ from sidelight.lab.audit.cascade import (
     step_seed,
 )
 from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, number, pivot
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.targets import TargetModel
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def measure(subject: Subject) -> Findings:
 def parameter_randomisation(
     target: TargetModel,
     methods: Callable[[TargetModel], Mapping[str, Method]],
-    batches: list[EvalBatch],
+    batches: list[Batch],
     *,
     steps: int = 8,
     share: float = 0.1,
@@ -103,7 +104,7 @@ def parameter_randomisation(
     return {"rows": tally.rows(), "facts": {"steps": kept}}
 
 
-def _agreement(target: TargetModel, batches: list[EvalBatch], classes: list[Tensor]) -> float:
+def _agreement(target: TargetModel, batches: list[Batch], classes: list[Tensor]) -> float:
     same = [target.encode(b.inputs).prediction == c for b, c in zip(batches, classes, strict=True)]
     return round(float(torch.cat(same).float().mean()), 6)
 

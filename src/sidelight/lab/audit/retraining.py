@@ -18,7 +18,8 @@ from torch import Tensor
 from sidelight.core.files import read_json, write_json
 from sidelight.core.folders import recover_folder
 from sidelight.explainer import Explainer
-from sidelight.inputs.collate import split_row
+from sidelight.inputs.base import Batch
+from sidelight.inputs.row_parts import split_row
 from sidelight.lab.audit.base import (
     CHECKS,
     SIMILARITIES,
@@ -32,7 +33,7 @@ from sidelight.lab.audit.base import (
 from sidelight.lab.audit.cascade import randomised_copy
 from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, pivot
 from sidelight.lab.evaluation.run import OURS
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.runs.classifier import accuracy, train_classifier
 from sidelight.targets import TargetModel
 from sidelight.training.folder import drop_checkpoints
@@ -103,7 +104,7 @@ def measure(subject: Subject) -> Findings:
 
 def compare_all(
     subject: Subject,
-    batches: Sequence[EvalBatch],
+    batches: Sequence[Batch],
     methods: Mapping[str, tuple[TargetModel, Mapping[str, Method]]],
 ) -> list[dict[str, Any]]:
     """Rows of every comparison's methods against the methods of the same names beside the run's own target."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sidelight.inputs.base import Batch
 from sidelight.lab.audit.base import CHECKS, Check, Findings, Subject, read_maps
 from sidelight.lab.audit.nearby import NEARBY
 from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, number, pivot
-from sidelight.lab.evaluation.settings import EvalBatch
 from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.similarity import spearman
 
@@ -97,19 +97,17 @@ def measure(subject: Subject) -> Findings:
     return {"rows": tally.rows(), "facts": {"same_prediction": share, "noise": section.noise}}
 
 
-def _nearby(
-    subject: Subject, batch: EvalBatch, classes: Tensor
-) -> tuple[list[EvalBatch], dict[str, Tensor], Tensor]:
+def _nearby(subject: Subject, batch: Batch, classes: Tensor) -> tuple[list[Batch], dict[str, Tensor], Tensor]:
     """Draws close to a batch, their distances ``[D, B]`` by modality, and whether the prediction stays ``[D, B]``."""
     section, target = subject.section, subject.target
     base = target.features(batch.inputs)
-    near: list[EvalBatch] = []
+    near: list[Batch] = []
     distance: dict[str, list[Tensor]] = {m: [] for m in target.modalities}
     valid = []
     for draw in range(section.draws):
         seeds = [sample_seed(section.seed, i, 31, draw) for i in batch.ids]
         inputs: Any = NEARBY[target.family](target, batch.inputs, section.noise, seeds)
-        near.append(EvalBatch(inputs, batch.ids))
+        near.append(Batch(inputs, batch.ids))
         features = target.features(inputs)
         for modality, x in base.items():
             distance[modality].append((features[modality] - x).flatten(1).double().norm(dim=1).cpu())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ import torch
 
 from sidelight.core.processes import Share
 from sidelight.core.terminal import counting_bar
-from sidelight.core.types import Scores
 from sidelight.errors import InputError
-from sidelight.lab.evaluation.engine import Views, evaluate_batch, make_probe
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.engine import Views, call_method, evaluate_batch, make_probe
 from sidelight.lab.evaluation.parts import PartStore
-from sidelight.lab.evaluation.settings import BatchResult, EvalBatch, EvalResult, EvalSettings, Method
-from sidelight.lab.metrics.probe import Probe
+from sidelight.lab.evaluation.settings import BatchResult, EvalResult, EvalSettings, Method
 from sidelight.lab.metrics.protocols import DEFAULT
 from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.statistics import mean_curves
@@ -28,7 +26,6 @@ from sidelight.targets.base import TargetModel
 
 __all__ = [
     "BatchResult",
-    "EvalBatch",
     "EvalResult",
     "EvalSettings",
     "LazyBatches",
@@ -49,7 +46,7 @@ class LazyBatches(Protocol):
     def ids(self, index: int) -> list[int]:
         """Sample ids of batch ``index``."""
 
-    def __getitem__(self, index: int) -> EvalBatch: ...
+    def __getitem__(self, index: int) -> Batch: ...
 
 
 CURVE_COLUMNS = ("sample", "modality", "method", "reduction", "granularity", "fill", "kind", "p")
@@ -57,7 +54,7 @@ CURVE_COLUMNS = ("sample", "modality", "method", "reduction", "granularity", "fi
 
 def run_evaluation(
     target: TargetModel,
-    batches: Iterable[EvalBatch],
+    batches: Iterable[Batch],
     methods: Mapping[str, Method],
     settings: EvalSettings | None = None,
     *,
@@ -156,7 +153,7 @@ def finish_parts(
 
 
 def _evaluate_methods(
-    target: TargetModel, batch: EvalBatch, methods: Mapping[str, Method], settings: EvalSettings
+    target: TargetModel, batch: Batch, methods: Mapping[str, Method], settings: EvalSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     views = Views(target, batch, settings)
     rows, curves = [], []
@@ -165,7 +162,8 @@ def _evaluate_methods(
         with torch.random.fork_rng():
             torch.manual_seed(sample_seed(settings.seed, batch.ids[0], number))
             view = views.of(method)
-            scores = _call(method, view.target, view.probe, batch.ids)
+            probe = view.probe
+            scores = call_method(method, view.target, probe.inputs, probe.classes, batch.ids, probe.encoding)
         result = evaluate_batch(
             view.target,
             view.batch,
@@ -181,12 +179,6 @@ def _evaluate_methods(
     return pd.DataFrame(rows, columns=None if rows else ["sample"]), pd.DataFrame(
         curves, columns=list(CURVE_COLUMNS)
     )
-
-
-def _call(method: Method, target: TargetModel, probe: Probe, ids: Sequence[int]) -> Scores:
-    if "ids" in inspect.signature(method).parameters:
-        return method(target, probe.inputs, probe.classes, ids=list(ids))  # type: ignore[call-arg]
-    return method(target, probe.inputs, probe.classes)
 
 
 def _identity(target: TargetModel, methods: Mapping[str, Method], settings: EvalSettings) -> dict[str, Any]:

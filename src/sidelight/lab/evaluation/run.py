@@ -16,15 +16,14 @@ from torch import Tensor
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.core.processes import Share, agreed, device, in_main, is_main
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError, InputError
 from sidelight.explainer import Explainer
 from sidelight.fills.base import default_fills
-from sidelight.inputs.collate import Collator
 from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
-from sidelight.lab.evaluation.batches import TestBatches, split_batches
+from sidelight.lab.evaluation.batches import TestBatches, TestRows, split_batches
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.loop import finish_parts, open_store, run_evaluation
 from sidelight.lab.evaluation.merge import (
@@ -81,8 +80,12 @@ class ScorerMethod:
     name: str = OURS
     signed: bool = False
 
-    def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
+    def __call__(
+        self, target: TargetModel, inputs: Inputs, classes: Tensor, encoding: Encoding | None = None
+    ) -> Scores:
         """Scores in [0, 1]; the scorer explains the prediction, so ``classes`` play no part."""
+        if encoding is not None:
+            return self.explainer.scores(encoding)
         return self.explainer.attribute(target.to_device(inputs))[1]
 
 
@@ -151,7 +154,7 @@ class Evaluation:
 
     run: Run
     target: TargetModel
-    rows: Any
+    rows: TestRows
     rivals: Sequence[Rival]
     measurements: Sequence[Measurement]
 
@@ -221,7 +224,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     if device().type != "cpu":
         target.model.to(device())
     set_reference(run, target)
-    rows = run.rows("test", section.count)
+    rows = TestRows(target, run.rows("test", section.count))
     rivals = [r for r in rivals_of(section) if supports(r, target)]
     methods: dict[str, Method] = {}
     for seed in run.config.seeds:
@@ -349,7 +352,7 @@ def _settings(
     )
 
 
-def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:
+def measured_shares(run: Run, target: TargetModel, rows: TestRows) -> dict[str, Any]:
     """What each modality is worth to the run's target; writes ``modality_share.parquet``. Empty for one modality."""
     names = tuple(target.modalities)
     if len(names) < 2:
@@ -370,9 +373,7 @@ def reference_inputs(run: Run, target: TargetModel) -> Inputs:
     """:data:`REFERENCE_SIZE` rows of the training split, prepared."""
     rows = run.rows("train")
     picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
-    inputs = Collator(target)([rows[int(i)] for i in picks])
-    inputs.pop("labels", None)
-    return inputs
+    return target.reader.read([rows[int(i)] for i in picks]).inputs
 
 
 def supports(rival: Rival, target: TargetModel) -> bool:

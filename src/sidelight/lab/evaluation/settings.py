@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +20,8 @@ from sidelight.targets.base import TargetModel
 class Method(Protocol):
     """A rival or a scorer: one raw score per feature, from one callable.
 
-    A method whose call also takes ``ids`` is given the sample ids, to seed its draws.
+    A method whose call also takes ``ids`` is given the sample ids, to seed its draws. One that takes ``encoding`` is
+    given the target's clean pass, which all methods share.
     """
 
     @property
@@ -86,21 +87,6 @@ class EvalSettings:
         PROTOCOLS[self.protocol].check(self.fills, self.metrics, self.granularities)
         if not self.shares or not all(0 < share <= 1 for share in self.shares):
             raise ConfigError(f"shares must lie in (0, 1], e.g. (0.05, 0.2); got {tuple(self.shares)}.")
-
-
-@dataclass(frozen=True)
-class EvalBatch:
-    """Samples to evaluate.
-
-    Attributes:
-        inputs: what the model takes, ``B`` samples.
-        ids: one integer per sample, unique in the run.
-        truth: per modality a bool tensor of the scores' shape, where the evidence is known.
-    """
-
-    inputs: Inputs
-    ids: Sequence[int]
-    truth: Mapping[str, Tensor] | None = None
 
 
 class BatchResult(NamedTuple):

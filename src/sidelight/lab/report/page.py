@@ -16,12 +16,12 @@ from torch import Tensor
 
 from sidelight.core.files import read_json, write_json
 from sidelight.core.ownership import require_free
+from sidelight.core.types import Scores
 from sidelight.errors import CheckpointError
 from sidelight.explainer import Explainer
-from sidelight.inputs.collate import Collator, split_row
+from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
-from sidelight.lab.evaluation.batches import known_evidence
 from sidelight.lab.evaluation.run import OURS, fills_of, rivals_of, set_reference, supports
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
@@ -120,23 +120,21 @@ def grid_samples(
     """Rows of a qualitative figure: our map and the rivals' (positive part where signed)."""
     if not picks:
         return []
-    target, collate = explainer.target, Collator(explainer.target)
-    chosen = [rows[i] for i in picks]
-    samples = collate.samples([split_row(row)[0] for row in chosen])
-    inputs = collate(chosen)
-    inputs.pop("labels", None)
-    inputs = target.to_device(inputs)
+    target, chosen = explainer.target, [rows[i] for i in picks]
+    batch = target.reader.read(chosen, evidence=True).to(target.device)
+    inputs = batch.inputs
     encoding, scores = explainer.attribute(inputs)
-    maps = {OURS: target.display_scores(inputs, scores, samples)}
+
+    def shown_scores(scores: Scores) -> list[dict[str, Any]]:
+        return target.reader.show_scores(batch, scores, encoding.feature_mask)
+
+    maps = {OURS: shown_scores(scores)}
     for rival in rivals:
         raw = rival(target, inputs, encoding.prediction.clone(), ids=list(picks))
         kept = {m: v.clamp(min=0) if rival.signed else v for m, v in raw.items()}
-        maps[rival.name] = target.display_scores(inputs, kept, samples)
-    shown = target.display(inputs, samples)
-    evidence = known_evidence(target, chosen, inputs)
-    marked = None
-    if evidence is not None:
-        marked = target.display_scores(inputs, {m: t.float() for m, t in evidence.items()}, samples)
+        maps[rival.name] = shown_scores(kept)
+    shown = target.reader.show(batch, encoding.feature_mask)
+    marked = None if batch.truth is None else shown_scores({m: t.float() for m, t in batch.truth.items()})
     return [
         _grid_sample(
             target,
@@ -185,8 +183,7 @@ def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
     if not run.config.report.speed:
         return []
     rows = run.rows("test", 8)
-    inputs = Collator(explainer.target)([rows[i] for i in range(len(rows))])
-    inputs.pop("labels", None)
+    inputs = explainer.target.reader.read([rows[i] for i in range(len(rows))]).inputs
     rivals = [r for r in rivals_of(run.config.evaluation) if supports(r, explainer.target)]
     measured = measure_speed(explainer, inputs, rivals, batches=(1, 8), repeats=3)
     found = [r.to_dict() for r in measured]

@@ -183,14 +183,14 @@ def train_classifier(
 @torch.inference_mode()
 def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
     """Share of ``rows`` whose label the target predicts."""
-    collate, right = Collator(target), 0
+    right = 0
     with target.borrowed():
         for start in range(0, len(rows), batch_size):
-            batch = collate([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
-            labels = batch.pop("labels")
-            inputs = target.to_device(batch)
+            batch = target.reader.read([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
+            inputs = target.to_device(batch.inputs)
             logits = target.forward(inputs, target.features(inputs))
-            right += int((logits.argmax(-1).cpu() == labels).sum())
+            assert batch.labels is not None  # every row of a data set has one
+            right += int((logits.argmax(-1).cpu() == batch.labels).sum())
     return right / max(len(rows), 1)
 
 
@@ -199,7 +199,7 @@ def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float])
     if is_main():
         with replace_folder(folder) as tmp:
             target.model.save_pretrained(str(tmp))  # type: ignore[operator]
-            target.save_processor(tmp)
+            target.reader.save(tmp)
             (tmp / "metrics.json").write_text(json.dumps(dict(metrics), indent=2))
     config = getattr(target.model, "config", None)
     if config is not None:

@@ -28,6 +28,7 @@ from sidelight.lab.runs.classifier import AUTO_CLASSES, architecture_config, new
 from sidelight.models.encoders import encoder_options, new_encoder
 from sidelight.models.fusion import FusionClassifier
 from sidelight.core.surroundings import kept_random_state
+from sidelight.lab.runs.processors import config_values
 from sidelight.targets import as_target
 from sidelight.targets.families import TARGETS
 from sidelight.inputs.pairs import ImageTextProcessor
@@ -80,7 +81,7 @@ def text_encoder(
     """The text encoder; see :func:`new_fusion`."""
     where = "target.fusion.text"
     given = section.only("pretrained", "architecture", where=where)
-    fitting = TextTarget.config_values(processor.tokenizer)
+    fitting = config_values(processor)
     if section.warmup is not None:
         return warmed_up(section, "text", section.warmup, processor.tokenizer, folder, fitting)
     if given == "pretrained":

@@ -40,7 +40,7 @@ from sidelight.lab.runs.classifier import (
     train_classifier,
 )
 from sidelight.core.processes import is_main, process_count, wait
-from sidelight.lab.runs.processors import new_processor
+from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.lab.runs.folder import claim_run, load_run_config
 from sidelight.scorers import ScorerConfig
 from sidelight.core.surroundings import kept_random_state
@@ -133,7 +133,7 @@ class Run:
         if not is_target_folder(folder):
             return None
         family = TARGETS[self._family()]
-        return self._wrap(family.load_model(str(folder)), family.load_processor(str(folder), {}), section)
+        return self._wrap(family.load_model(str(folder)), family.reader_type.load(str(folder), {}), section)
 
     def new_target(self, section: TargetSection | None = None) -> TargetModel:
         """A classifier as ``section`` (default: the run's own) describes it, before any training.
@@ -172,7 +172,7 @@ class Run:
 
             seed = section.training.seed if section.training else 0
             return new_fusion(section.fusion, processor, self.dataset, self.folder / "warmup", seed)
-        architecture = {**family.config_values(processor), **(section.architecture or {})}
+        architecture = {**config_values(processor), **(section.architecture or {})}
         return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
 
     def fit(self) -> dict[str, Any]:

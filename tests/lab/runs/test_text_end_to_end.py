@@ -18,10 +18,10 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from text_models import TEXTS, make_pair
 from typer.testing import CliRunner
 
 from sidelight import Explainer, Explanation
+from sidelight.checks.removal import granted_classes
 from sidelight.cli.app import app
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, SidelightError
 from sidelight.explainer import new_scorer
@@ -38,10 +38,10 @@ from sidelight.lab.report.page import report_runs
 from sidelight.lab.runs.run import Run, find_pretrained
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TextTarget
-from sidelight.checks.removal import granted_classes
 from sidelight.training.diagnostics import warn_of_removal
 from sidelight.viz.export import to_png
 from sidelight.viz.safe_text import visible
+from text_models import TEXTS, make_pair
 
 CONFIG = """
 name: tiny_text

@@ -57,7 +57,7 @@ def test_each_modality_is_masked_alone_and_together() -> None:
     scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
     config = ObjectiveConfig(label="prediction", fills=("mean",), calibration="fixed", complement_weight=1.0)
     objective = ScorerObjective(scorer, target, config).eval()
-    inputs = target.prepare(rows)
+    inputs = target.reader.read(rows).inputs
     with torch.no_grad():
         terms, scores, _ = objective.terms(inputs, None)
         goal = torch.nn.functional.one_hot(target.encode(inputs).prediction, 3).float()
@@ -83,7 +83,7 @@ def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pyt
         coalition_modalities=["image"],
         coalition_focus=True,
     )
-    objective, inputs = ScorerObjective(scorer, target, config).eval(), target.prepare(rows)
+    objective, inputs = ScorerObjective(scorer, target, config).eval(), target.reader.read(rows).inputs
     classify, asked = target.classify, []
 
     def spy(given: Any, scores: Any, fill: Any = "zero", seeds: Any = None) -> torch.Tensor:
@@ -129,7 +129,7 @@ def test_a_sample_is_without_map_only_where_no_modality_has_one() -> None:
     rows = [(r["image"], r["text"]) for r in match_rows(4)]
     scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
     objective = ScorerObjective(scorer, target, ObjectiveConfig(label="prediction", fills=("mean",))).eval()
-    inputs = target.prepare(rows)
+    inputs = target.reader.read(rows).inputs
 
     def constant() -> dict[str, float]:
         with torch.no_grad():

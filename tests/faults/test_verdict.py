@@ -320,7 +320,7 @@ def test_fault_24_hugging_face_models_without_a_head_are_refused_with_their_advi
     tokenizer = tok()
     target = as_target(BertModel(bert(len(tokenizer)).config).eval(), tokenizer)
     with pytest.raises(UnsupportedTargetError, match="AutoModelForSequenceClassification"):
-        target.encode(target.prepare(T[:2]))
+        target.encode(target.reader.read(T[:2]).inputs)
 
 
 def test_fault_24_a_hugging_face_model_that_returns_tuples(tmp_path: Path) -> None:

@@ -148,20 +148,24 @@ class Reader(ABC):
                 )
         return [row[name] for row in rows]
 
-    def read(self, rows: Sequence[Any], *, labelled: bool = True, evidence: bool = False) -> Batch:
+    def read(
+        self, rows: Sequence[Any] | Inputs | Tensor, *, labelled: bool = True, evidence: bool = False
+    ) -> Batch:
         """Read rows of a data set, or samples, as one batch.
 
         A row is a mapping with a column named after each modality (``image``, ``text``), or a pair
         ``(sample, label)``, or a sample alone. Rows that hold the model's own inputs instead are stacked as they are.
 
         Args:
-            rows: at least one.
+            rows: at least one; or the model's own inputs, a mapping of tensors.
             labelled: read labels too; they must be whole numbers.
             evidence: lay the evidence that the rows bring along on the features.
 
         Raises:
             InputError, InputTypeError: a row cannot be read; the message names it by its place in ``rows``.
         """
+        if isinstance(rows, (Mapping, Tensor)):
+            return self.prepare(rows)
         if len(rows) == 0:
             raise InputError("the batch is empty: give at least one row.")
         samples, labels = zip(*(sample_and_label(self, row) for row in rows), strict=True)

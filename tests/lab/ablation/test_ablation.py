@@ -444,7 +444,9 @@ def test_a_variant_may_read_the_same_classifier_otherwise(run: Run, monkeypatch:
 
     def spy(target: Any, *args: Any, **options: Any) -> Explainer:
         lengths.append(
-            target.prepare(["its plot seemed simply warm, and the bus was messy."])["input_ids"].shape[1]
+            target.reader.read(["its plot seemed simply warm, and the bus was messy."])
+            .inputs["input_ids"]
+            .shape[1]
         )
         return fit(target, *args, **options)
 

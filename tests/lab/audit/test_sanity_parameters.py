@@ -135,7 +135,7 @@ def copies() -> list[Callable[[], tuple[TargetModel, dict[str, Tensor]]]]:
 
     def pair() -> tuple[TargetModel, dict[str, Tensor]]:
         target = make_target("fusion-resnet")
-        return target, target.prepare(pairs())
+        return target, target.reader.read(pairs()).inputs
 
     return [
         hooked,

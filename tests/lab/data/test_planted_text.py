@@ -75,14 +75,16 @@ def test_tokenizer(kind: str) -> None:
     assert all(
         ids[0] == tokenizer.cls_token_id and ids[-1] == tokenizer.sep_token_id for ids in batch["input_ids"]
     )
-    for row, view in zip(ROWS[:50], Tokenizing(tokenizer).views([r["text"] for r in ROWS[:50]]), strict=True):
+    for row, view in zip(
+        ROWS[:50], Tokenizing(tokenizer).read([r["text"] for r in ROWS[:50]]).views, strict=True
+    ):
         hit = [
             view.texts[0][a:b]
             for (a, b), on in zip(view.offsets, view.tokens_in(row["evidence"]), strict=True)
             if on
         ]
         assert "".join(hit) == "".join(row["text"][a:b] for a, b in row["evidence"]).replace(" ", "")
-    assert not any(view.truncated for view in Tokenizing(tokenizer).views([r["text"] for r in ROWS]))
+    assert not any(view.truncated for view in Tokenizing(tokenizer).read([r["text"] for r in ROWS]).views)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_classifier_takes_the_texts_and_keeps_the_callers_random_state() -> None
     state = torch.get_rng_state()
     target = TextTarget(planted_classifier(tokenizer, seed=3), tokenizer)
     assert torch.equal(torch.get_rng_state(), state)
-    inputs = target.prepare([row["text"] for row in ROWS[:4]])
+    inputs = target.reader.read([row["text"] for row in ROWS[:4]]).inputs
     target.check(inputs)
     assert target.encode(inputs).logits.shape == (4, 3)
     assert target.id2label == {0: "negative", 1: "positive", 2: "no verdict"}

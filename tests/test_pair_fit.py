@@ -86,11 +86,11 @@ def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pyt
     objective, inputs = ScorerObjective(scorer, target, config).eval(), target.reader.read(rows).inputs
     classify, asked = target.classify, []
 
-    def spy(given: Any, scores: Any, fill: Any = "zero", seeds: Any = None) -> torch.Tensor:
+    def spy(given: Any, scores: Any, fill: Any = "zero", unmasked: Any = None) -> torch.Tensor:
         hard = all(bool(((s == 0) | (s == 1)).all()) for s in scores.values())
         if hard:
             asked.append((given["pixel_values"], scores))
-        return classify(given, scores, fill, seeds)
+        return classify(given, scores, fill, unmasked=unmasked)
 
     monkeypatch.setattr(target, "classify", spy)
     with torch.no_grad():

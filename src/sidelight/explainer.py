@@ -358,7 +358,7 @@ class Explainer:
         encoding, scores = self.attribute(batch.inputs)
         measured = []
         if lent is not None:
-            shares = modality_shares(self.target, batch.inputs, lent, clean=encoding.logits)
+            shares = modality_shares(self.target, batch.inputs, lent, clean=encoding.probabilities)
             measured = [{"modality_share": share.to_dict()} for share in shares]
         return explanations_of(self.target, batch, encoding, scores, measured)
 

@@ -257,7 +257,7 @@ def test_fault_07_a_processor_that_keeps_the_aspect_ratio_is_never_cropped() -> 
     assert torch.equal(prepared["pixel_values"], pixels)
     assert pixels.shape[-1] > pixels.shape[-2]
     with pytest.raises(InputError, match=r"one shape.*ViTImageProcessorPil.*one at a time"):
-        target.reader.read([wide, own.photo(40, 64)]).inputs
+        target.reader.read([wide, own.photo(40, 64)])
 
 
 def test_fault_07_grey_models() -> None:
@@ -358,10 +358,10 @@ def test_fault_42_the_message_says_which_picture() -> None:
     with pytest.raises(
         InputError, match=r"sample 2: cannot read 13 bytes as an image .*no known format"
     ) as caught:
-        target.reader.read([P[0], P[1], b"not a picture"]).inputs
+        target.reader.read([P[0], P[1], b"not a picture"])
     assert "object at" not in str(caught.value)
     with pytest.raises(InputTypeError, match=r"sample 1: .*got NoneType"):
-        target.reader.read([P[0], None]).inputs
+        target.reader.read([P[0], None])
 
 
 def test_fault_42_in_fit_and_explain(tmp_path: Path) -> None:

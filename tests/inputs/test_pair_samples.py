@@ -159,18 +159,19 @@ BAD: dict[str, tuple[Callable[[], Any], type[SidelightError], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_samples_say_what_is_wrong(case: str) -> None:
     samples, error, message = BAD[case]
+    reader = make_target("fusion-resnet").reader
     with pytest.raises(error, match=f"(?s){message}"):
-        make_target("fusion-resnet").reader.read(samples()).inputs
+        reader.prepare(reader.samples(samples()))
 
 
 def test_swapped_paths_and_a_broken_file(photo: str, tmp_path: Path) -> None:
     target = make_target("fusion-resnet")
     with pytest.raises(InputError, match="its text is, so the two are swapped"):
-        target.reader.read([("a red square", photo)]).inputs
+        target.reader.read([("a red square", photo)])
     broken = tmp_path / "broken.png"
     broken.write_bytes(Path(photo).read_bytes()[:200])
     with pytest.raises(InputError, match=r"the image of sample 1: cannot read .*broken\.png"):
-        target.reader.read([(photo, "dull"), (str(broken), "dull")]).inputs
+        target.reader.read([(photo, "dull"), (str(broken), "dull")])
 
 
 def test_numbers_count_on_from_the_first_sample() -> None:
@@ -267,9 +268,9 @@ class TestProcessor:
         target = make_target("fusion-resnet")
         bare = type(target)(target.model)
         with pytest.raises(InputError, match="need the model's image processor"):
-            bare.reader.read(pairs()).inputs
+            bare.reader.read(pairs())
         with pytest.raises(InputError, match="need the model's tokenizer"):
-            bare.reader.read([(x, "dull") for x in ready["pixel_values"]]).inputs
+            bare.reader.read([(x, "dull") for x in ready["pixel_values"]])
         torch.testing.assert_close(
             bare.encode(bare.reader.read(ready).inputs).logits, target.encode(ready).logits
         )

@@ -296,11 +296,11 @@ def test_prepare_takes_tensors_images_and_refuses_mixtures() -> None:
     grey = torch.full((10, 10, 3), 127.5).to(torch.uint8).numpy()
     assert target.reader.read([grey, grey]).inputs["pixel_values"].shape == (2, 3, *SIZE)
     with pytest.raises(InputError, match="batch is empty"):
-        target.reader.read([]).inputs
+        target.reader.read([])
     with pytest.raises(InputError, match="must share one shape"):
-        target.reader.read([x[0], x[1, :, :8]]).inputs
+        target.reader.read([x[0], x[1, :, :8]])
     with pytest.raises(InputError, match="image processor"):
-        ImageTarget(tiny("vit")).reader.read([grey]).inputs
+        ImageTarget(tiny("vit")).reader.read([grey])
 
 
 def test_truth_display_and_scores_have_the_sizes_of_the_input() -> None:

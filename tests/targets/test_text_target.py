@@ -350,7 +350,7 @@ class TestPrepare:
     def test_without_a_tokenizer(self) -> None:
         target = TextTarget(make_model("bert"))
         with pytest.raises(InputError, match="tokenizer"):
-            target.reader.read(["great"]).inputs
+            target.reader.read(["great"])
         with pytest.raises(InputError, match="mask token"):
             target.fill_values({"input_ids": torch.tensor([[5, 6]])}, "mask", [0])
 
@@ -360,7 +360,7 @@ class TestPrepare:
         target = TextTarget(model, tokenizer)
         assert target.reader.read(["great"]).inputs["input_ids"].ndim == 2
         with pytest.raises(InputError, match="no padding token"):
-            target.reader.read(TEXTS).inputs
+            target.reader.read(TEXTS)
 
 
 class TestCheck:

@@ -88,7 +88,7 @@ def modality_shares(
             modalities that are exchanged together.
         draws: how many of them, drawn without replacement for each sample; all of them where there are fewer.
         seed: of the draw.
-        clean: ``[B, K]`` logits of ``inputs``, if their clean pass was made already.
+        clean: ``[B, K]`` probabilities of ``inputs``, if their clean pass was made already.
 
     Raises:
         ConfigError: the target has one modality, or ``draws`` is below 1.
@@ -103,8 +103,7 @@ def modality_shares(
     available = len(next(iter(others.values()))) if others else 0
     if not available:
         raise InputError("there are no other samples to take modalities from: give at least one.")
-    logits = target.encode(inputs).logits if clean is None else clean
-    sure, classes = probabilities(logits).max(-1)
+    sure, classes = (target.encode(inputs).probabilities if clean is None else clean).max(-1)
     size, draws = len(sure), min(draws, available)
     generator = torch.Generator().manual_seed(seed)
     picks = torch.stack([torch.randperm(available, generator=generator)[:draws] for _ in range(size)])

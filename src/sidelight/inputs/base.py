@@ -76,7 +76,7 @@ class Reader(ABC):
 
     @abstractmethod
     def prepare(self, samples: Any) -> Batch:
-        """Raw samples, as :meth:`samples` gives them, or the model's own inputs, which are kept as they are.
+        """Raw samples, as :meth:`samples` gives them, as one batch.
 
         Raises:
             InputError, InputTypeError: a sample cannot be read; the message names it.
@@ -164,7 +164,9 @@ class Reader(ABC):
         Raises:
             InputError, InputTypeError: a row cannot be read; the message names it by its place in ``rows``.
         """
-        if isinstance(rows, (Mapping, Tensor)):
+        if isinstance(rows, Mapping):
+            return Batch(dict(rows))
+        if isinstance(rows, Tensor):
             return self.prepare(rows)
         if len(rows) == 0:
             raise InputError("the batch is empty: give at least one row.")

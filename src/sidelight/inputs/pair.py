@@ -74,8 +74,6 @@ class ImageTextReader(Reader):
         Warns:
             TruncationWarning: a text was cut.
         """
-        if isinstance(samples, Mapping) and PIXELS in samples:
-            return Batch(dict(samples))
         pixels = [self._pixels(image, number) for number, (image, _) in enumerate(samples)]
         words = self.text.prepare([text for _, text in samples])
         return replace(words, inputs={PIXELS: stacked(pixels, self.image.transform), **words.inputs})

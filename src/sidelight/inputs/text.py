@@ -77,8 +77,6 @@ class TextReader(Reader):
         Warns:
             TruncationWarning: a text was cut.
         """
-        if isinstance(samples, Mapping) and "input_ids" in samples:
-            return Batch(dict(samples))
         if self.tokenizing is None:
             raise InputError(
                 "raw texts need the model's tokenizer: pass processor=AutoTokenizer.from_pretrained(...), "

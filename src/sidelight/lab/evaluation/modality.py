@@ -37,8 +37,8 @@ def share_rows(
     for start in range(0, len(source), batch_size):
         ids = range(start, min(start + batch_size, len(source)))
         batch = source.batch(ids)
-        logits = source.clean(batch).logits
-        found = modality_shares(target, batch.inputs, others, draws, seed + start, logits)
+        clean = source.clean(batch).probabilities
+        found = modality_shares(target, batch.inputs, others, draws, seed + start, clean)
         for i, share in zip(ids, found, strict=True):
             parts = share.shares or dict.fromkeys(target.modalities, float("nan"))
             line: dict[str, Any] = {"sample": i, "confidence": share.confidence}

@@ -85,6 +85,11 @@ class Metric:
         """Whether the value depends on what replaces a removed feature."""
         return bool(self.needs)
 
+    @property
+    def one_pass(self) -> bool:
+        """Whether at most one masked pass is needed, so that the value is cheap on many samples."""
+        return self.needs <= {"mask"}
+
 
 #: Every metric by name, in the order tables show them.
 METRICS: Registry[Metric] = Registry("metric")

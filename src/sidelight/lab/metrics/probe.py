@@ -158,26 +158,34 @@ class Probe:
         Returns:
             ``(removed, kept)``, each ``[B, P]``, averaged over the draws.
         """
-        cells, draws = layout.size.shape[1], len(ranks)
-        # half the bytes of int64: comparing places is most of what a small target does not do itself
-        places = torch.cat([layout.spread(rank) for rank in ranks]).int()  # [D·B, N]
-        copies = torch.arange(len(places), device=counts.device)
-        code = (copies[:, None] * (cells + 1) + counts.repeat(draws, 1)) * 2  # even: removed, odd: kept
-        unique, inverse = torch.stack([code, code + 1]).unique(return_inverse=True)
-        kept, count, copy = unique % 2 == 1, unique // 2 % (cells + 1), unique // 2 // (cells + 1)
-        sample = copy % len(counts)
-        nothing_left = count == torch.where(kept, 0, layout.real_cells.sum(1)[sample])
-        nothing_gone = count == torch.where(kept, layout.real_cells.sum(1)[sample], 0)
-        p = torch.where(nothing_gone, self.clean[sample], self.empty(fill, layout)[sample])
-        todo = (~nothing_left & ~nothing_gone).nonzero().flatten()
-        sample_, copy_, count_, kept_ = (t[todo] for t in (sample, copy, count.int(), kept))
-        unreal = ~layout.real
+        # half the bytes of int64: comparing places is most of the work beside a small target
+        places = torch.cat([layout.spread(rank) for rank in ranks]).int()  # [copies, N], copies = draws · B
+        count = counts.repeat(len(ranks), 1)
+        copy = torch.arange(len(count), device=count.device)[:, None].expand_as(count)
+        asked = [torch.stack([copy, count, torch.full_like(count, kept)], -1) for kept in (0, 1)]
+        table, row = torch.stack(asked).flatten(0, 2).unique(dim=0, return_inverse=True)
+        p = self._rows(fill, layout, places, table)[row]
+        removed, alone = p.view(2, len(ranks), *counts.shape).mean(1)
+        return removed, alone
+
+    def _rows(self, fill: str, layout: Layout, places: Tensor, table: Tensor) -> Tensor:
+        """``[R]`` confidence for each row ``(copy, count, kept)`` of ``table``.
+
+        The top ``count`` cells of a copy stay alone if ``kept`` is 1, and are removed if it is 0.
+        """
+        copy, count, kept = table.unbind(1)
+        sample = copy % self.size
+        total = layout.real_cells.sum(1)[sample]
+        left = torch.where(kept == 1, count, total - count)
+        p = torch.where(left == total, self.clean[sample], self.empty(fill, layout)[sample])
+        partial = (left > 0) & (left < total)
+        todo, unreal = table[partial], ~layout.real
 
         def masks(part: slice) -> Scores:
-            top = places.index_select(0, copy_[part]) < count_[part, None]
-            keep = (top == kept_[part, None]) | unreal.index_select(0, sample_[part])
+            copy, count, kept = todo[part].unbind(1)
+            top = places.index_select(0, copy) < count.int()[:, None]
+            keep = (top == kept.bool()[:, None]) | unreal.index_select(0, copy % self.size)
             return layout.unflatten(keep.float())
 
-        p[todo] = self.confidence(fill, sample_, masks)
-        removed, alone = p[inverse].unflatten(1, (draws, len(counts))).mean(1)
-        return removed, alone
+        p[partial] = self.confidence(fill, sample[partial], masks)
+        return p

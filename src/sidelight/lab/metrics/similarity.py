@@ -29,18 +29,22 @@ def spearman(a: Tensor, b: Tensor, real: Tensor | None = None) -> Tensor:
         order to agree with any other: NaN.
     """
     a, b, real = _pair(a, b, real)
-    found = []
-    for x, y, keep in zip(a, b, real, strict=True):
-        u, v = x[keep].double().numpy(), y[keep].double().numpy()
-        if not (np.isfinite(u).all() and np.isfinite(v).all()):
-            found.append(np.nan)
-            continue
-        u, v = rankdata(u), rankdata(v)
-        u, v = u - u.mean(), v - v.mean()
-        scale = np.sqrt((u @ u) * (v @ v))
-        both_constant = not u.any() and not v.any()
-        found.append(float(u @ v / scale) if scale > 0 else 1.0 if both_constant else np.nan)
+    found = [
+        _rank_correlation(x[keep].double().numpy(), y[keep].double().numpy())
+        for x, y, keep in zip(a, b, real, strict=True)
+    ]
     return torch.tensor(found, dtype=torch.float64)
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return np.nan
+    u, v = rankdata(a), rankdata(b)
+    u, v = u - u.mean(), v - v.mean()
+    scale = np.sqrt((u @ u) * (v @ v))
+    if scale > 0:
+        return float(u @ v / scale)
+    return np.nan if u.any() or v.any() else 1.0
 
 
 def top_overlap(a: Tensor, b: Tensor, real: Tensor | None = None, share: float = 0.1) -> Tensor:

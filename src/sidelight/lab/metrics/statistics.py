@@ -203,12 +203,12 @@ def _compare(
     case: dict[str, str],
 ) -> list[dict[str, object]]:
     sign = 1 if METRICS[case["metric"]].direction == "higher" else -1
+    # stored values are float32, in which a small p would be 0
+    differences = [(table[own] - table[other]).dropna().to_numpy(np.float64) for other in others]
+    # scipy has no answer if all differences are zero: there is no evidence of any
+    raw = [float(wilcoxon(d).pvalue) if np.any(d != 0) else 1.0 for d in differences]
     lines: list[dict[str, object]] = []
-    for other in others:
-        # stored values are float32, in which a small p would be 0
-        difference = (table[own] - table[other]).dropna().to_numpy(np.float64)
-        # scipy has no answer where all differences are zero: there is no evidence of any
-        p = float(wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
+    for other, difference, p, adjusted in zip(others, differences, raw, holm(raw), strict=True):
         mean = float(difference.mean()) if len(difference) else float("nan")
         lo, hi = bootstrap_ci(difference) if len(difference) else (mean, mean)
         alone = seeds.sub(table[other], axis="index").mean() * sign
@@ -224,14 +224,12 @@ def _compare(
                 "better": mean * sign > 0,
                 "effect": rank_biserial(difference * sign),
                 "p": p,
-                "p_holm": p,  # corrected below, where all of them are known
+                "p_holm": float(adjusted),
                 "n": len(difference),
                 "seeds": seeds.shape[1],
                 "seeds_better": int((alone > 0).sum()),
             }
         )
-    for line, adjusted in zip(lines, holm([float(str(line["p"])) for line in lines]), strict=True):
-        line["p_holm"] = float(adjusted)
     return lines
 
 
@@ -251,15 +249,11 @@ def mean_curves(curves: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.Da
     for key, group in curves.groupby(keys, sort=False):
         p = np.stack([np.asarray(row, dtype=np.float64) for row in group["p"]])
         lo, hi = bootstrap_ci(p, draws, seed=seed)
-        frame = pd.DataFrame({"share": np.linspace(0, 1, p.shape[1]), "mean": p.mean(0), "lo": lo, "hi": hi})
-        for position, (name, value) in enumerate(zip(keys, key, strict=True)):
-            frame.insert(position, name, value)
-        frames.append(frame)
-    return (
-        pd.concat(frames, ignore_index=True)
-        if frames
-        else pd.DataFrame(columns=[*keys, "share", "mean", "lo", "hi"])
-    )
+        curve = {"share": np.linspace(0, 1, p.shape[1]), "mean": p.mean(0), "lo": lo, "hi": hi}
+        frames.append(pd.DataFrame({**dict(zip(keys, key, strict=True)), **curve}))
+    if not frames:
+        return pd.DataFrame(columns=[*keys, "share", "mean", "lo", "hi"])
+    return pd.concat(frames, ignore_index=True)
 
 
 def _require(frame: pd.DataFrame, columns: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from sidelight.lab.evaluation.export import raw_maps
 from sidelight.lab.evaluation.methods import (
     OURS,
     ScorerMethod,
-    rivals_of,
+    rival_of,
     scorer_fingerprint,
     set_reference,
     supports,
@@ -100,8 +100,7 @@ class Subject:
 def _rival(entry: str | dict[str, dict[str, Any]], run: Run) -> Rival:
     """A rival as the audit asks for it, with the options of the evaluation where it names none."""
     if isinstance(entry, str):
-        known = next((r for r in rivals_of(run.config.evaluation) if r.name == entry), None)
-        return known or make_rival(entry)
+        return rival_of(run.config.evaluation, entry)
     ((name, options),) = entry.items()
     return make_rival(name, **options)
 

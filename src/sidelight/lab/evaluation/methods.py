@@ -73,10 +73,19 @@ def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tup
 
 def rivals_of(section: EvaluationSection) -> list[Rival]:
     """The rivals a configuration asks for, ready to call; those for few samples come last."""
-    return [*_make(DEFAULT_RIVALS if section.rivals is None else section.rivals), *_make(section.few_samples)]
+    return [
+        *make_rivals(DEFAULT_RIVALS if section.rivals is None else section.rivals),
+        *make_rivals(section.few_samples),
+    ]
 
 
-def _make(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
+def rival_of(section: EvaluationSection, name: str) -> Rival:
+    """The baseline method ``name`` with the options that a configuration gives it, or its own defaults."""
+    return next((r for r in rivals_of(section) if r.name == name), None) or make_rival(name)
+
+
+def make_rivals(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
+    """Baseline methods from a configuration's entries: names, or mappings of one name to its options."""
     found: list[Rival] = []
     for entry in entries:
         if isinstance(entry, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -33,6 +34,15 @@ class Method(Protocol):
 
     def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
         """Scores for the class of each sample, ``classes`` being ``[B]`` int64."""
+
+
+def call_method(
+    method: Method, target: TargetModel, inputs: Inputs, classes: Tensor, ids: Sequence[int]
+) -> Scores:
+    """The scores of ``method``, which gets ``ids`` if its call takes them."""
+    if "ids" in inspect.signature(method).parameters:
+        return method(target, inputs, classes, ids=list(ids))  # type: ignore[call-arg]
+    return method(target, inputs, classes)
 
 
 @dataclass(frozen=True)

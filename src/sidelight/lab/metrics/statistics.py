@@ -21,6 +21,8 @@ from sidelight.lab.metrics.base import METRICS
 #: What identifies one number of a table.
 KEYS = ("modality", "method", "reduction", "fill", "granularity", "metric")
 _CASE = ("modality", "fill", "granularity", "metric")
+#: What identifies one curve.
+CURVE_KEYS = ("modality", "method", "reduction", "fill", "granularity", "kind")
 
 
 @lru_cache(maxsize=8)
@@ -244,15 +246,14 @@ def mean_curves(curves: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.Da
         Columns modality, method, reduction, fill, granularity, kind, share, mean, lo, hi;
         ``share`` is the nominal ``k / K``.
     """
-    keys = ["modality", "method", "reduction", "fill", "granularity", "kind"]
     frames = []
-    for key, group in curves.groupby(keys, sort=False):
+    for key, group in curves.groupby(list(CURVE_KEYS), sort=False):
         p = np.stack([np.asarray(row, dtype=np.float64) for row in group["p"]])
         lo, hi = bootstrap_ci(p, draws, seed=seed)
         curve = {"share": np.linspace(0, 1, p.shape[1]), "mean": p.mean(0), "lo": lo, "hi": hi}
-        frames.append(pd.DataFrame({**dict(zip(keys, key, strict=True)), **curve}))
+        frames.append(pd.DataFrame({**dict(zip(CURVE_KEYS, key, strict=True)), **curve}))
     if not frames:
-        return pd.DataFrame(columns=[*keys, "share", "mean", "lo", "hi"])
+        return pd.DataFrame(columns=[*CURVE_KEYS, "share", "mean", "lo", "hi"])
     return pd.concat(frames, ignore_index=True)
 
 

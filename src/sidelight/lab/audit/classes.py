@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sidelight.lab.audit.base import CHECKS, Check, Findings, Reading, Subject, read_maps
+from sidelight.core.terminal import track
+from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, each_map
 from sidelight.lab.audit.tables import READINGS, Row, Table, modalities, number
 from sidelight.lab.metrics.localisation import auprc, pointing_game
 from sidelight.viz.style import method_label
@@ -100,12 +101,12 @@ class Collected:
     """Maps of one method and reading over all samples, made comparable, and where they should point."""
 
     maps: list[Tensor] = field(default_factory=list)
-    parts: list[tuple[Reading, Tensor | None]] = field(default_factory=list)
+    parts: list[tuple[Maps, Tensor | None]] = field(default_factory=list)
 
-    def add(self, reading: Reading, truth: Tensor | None) -> None:
-        """Take the maps of one batch."""
-        self.maps.append(reading.soft if reading.grid is not None else to_places(reading.soft, reading.real))
-        self.parts.append((reading, truth))
+    def add(self, maps: Maps, truth: Tensor | None) -> None:
+        """Add the maps of one batch, and the evidence ``[B, N]`` if it is known."""
+        self.maps.append(maps.soft if maps.grid is not None else to_places(maps.soft, maps.real))
+        self.parts.append((maps, truth))
 
     def describe(self, classes: Tensor) -> Row:
         """Everything that is said of the method."""
@@ -123,46 +124,23 @@ class Collected:
         """Localisation of the maps themselves, or of ``means`` ``[M, ...]`` in their place; none without truth."""
         found: dict[str, list[Tensor]] = {"auprc": [], "pointing_game": []}
         start = 0
-        for reading, truth in self.parts:
-            rows = slice(start, start + len(reading.real))
+        for maps, truth in self.parts:
+            rows = slice(start, start + len(maps.real))
             start = rows.stop
             if truth is None:
                 continue
-            order = reading.order.double()
+            order = maps.order.double()
             if means is not None:
-                order = means[rows] if reading.grid is not None else from_places(means[rows], reading.real)
+                order = means[rows] if maps.grid is not None else from_places(means[rows], maps.real)
             known = torch.isfinite(order).all(1)
             for metric, function in (("auprc", auprc), ("pointing_game", pointing_game)):
-                values = function(order.nan_to_num(0.0), truth, reading.real)
+                values = function(order.nan_to_num(0.0), truth, maps.real)
                 found[metric].append(values.where(known, torch.full_like(values, torch.nan)))
         return {metric: _mean(torch.cat(values)) for metric, values in found.items() if values}
 
 
 def _mean(values: Tensor) -> float:
     return float(values.double().nanmean())
-
-
-def measure(subject: Subject) -> Findings:
-    """The subject's methods on many samples."""
-    section = subject.section
-    batches = subject.batches(section.count_wide)
-    collected: dict[tuple[str, str, str], Collected] = {}
-    predicted = []
-    for batch in subject.track(batches, "class bias", len(batches)):
-        classes: Tensor = subject.target.encode(batch.inputs).prediction.clone()
-        predicted.append(classes.cpu())
-        for name, method in subject.methods().items():
-            maps = read_maps(method, subject.target, batch, classes, seed=section.seed)
-            for (modality, reading), own in maps.items():
-                truth = None if batch.truth is None else batch.truth.get(modality)
-                flat = None if truth is None else truth.cpu().flatten(1).bool()
-                collected.setdefault((modality, name, reading), Collected()).add(own, flat)
-    rows = []
-    for (modality, name, reading), gathered in collected.items():
-        row = gathered.describe(torch.cat(predicted))
-        plain = {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}
-        rows.append({"modality": modality, "method": name, "reading": reading, **plain})
-    return {"rows": rows, "facts": {}}
 
 
 COLUMNS = {
@@ -225,18 +203,27 @@ def figures(found: Findings) -> dict[str, Figure]:
     return out
 
 
-CHECKS.add(
-    "classes",
-    Check(
-        name="classes",
-        title="Class bias",
-        question="Does a method draw the class instead of finding it? The share of its maps' variance that the predicted "
-        "class explains should be near chance where classes appear anywhere in the input; near 1, the map is a "
-        "picture of the class. Where the evidence is known, a map must point better than the mean map of the other "
-        "samples of its class.",
-        settings=("rivals", "count_wide"),
-        measure=measure,
-        tables=tables,
-        figures=figures,
-    ),
-)
+@check("Class bias", ("rivals", "count_wide"), tables=tables, figures=figures)
+def classes(audited: AuditedRun) -> Findings:
+    """Does a method draw the class instead of finding it? The share of its maps' variance that the predicted
+    class explains should be near chance where classes appear anywhere in the input; near 1, the map is a
+    picture of the class. Where the evidence is known, a map must point better than the mean map of the other
+    samples of its class.
+    """
+    target, section = audited.target, audited.section
+    batches = audited.batches(section.count_wide)
+    collected: dict[tuple[str, ...], Collected] = {}
+    predicted = []
+    for batch in track(batches, "class bias", total=len(batches)):
+        found: Tensor = target.encode(batch.inputs).prediction.clone()
+        predicted.append(found.cpu())
+        for about, own in each_map(audited.methods(), target, batch, found, seed=section.seed):
+            truth = None if batch.truth is None else batch.truth.get(about["modality"])
+            flat = None if truth is None else truth.cpu().flatten(1).bool()
+            collected.setdefault(tuple(about.values()), Collected()).add(own, flat)
+    rows = []
+    for key, gathered in collected.items():
+        row = gathered.describe(torch.cat(predicted))
+        plain = {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}
+        rows.append({**dict(zip(("modality", "method", "reading"), key, strict=True)), **plain})
+    return {"rows": rows, "facts": {}}

@@ -19,7 +19,7 @@ from typing import Any
 from sidelight.core.files import read_json, write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.errors import ConfigError
-from sidelight.lab.audit.base import CHECKS, Check, Findings, Subject, digest
+from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings, digest
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
 
@@ -48,22 +48,22 @@ def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> d
 
 def _audit(run: Run, only: Sequence[str], other: Run | None) -> dict[str, Findings]:
     checks = [CHECKS[name] for name in only or CHECKS]
-    subject = Subject(run, other)
-    reasons = {c.name: c.refusal(subject) for c in checks}
+    audited = AuditedRun(run, other)
+    reasons = {c.name: c.refusal(audited) for c in checks}
     for name, reason in reasons.items():
         if reason is not None and only:
             raise ConfigError(f"check {name!r}: {reason}")
         if reason is not None:
             log.warning("check %r is left out: %s", name, reason)
-    found = {c.name: answer(c, subject) for c in checks if reasons[c.name] is None}
-    write_page(run, subject.folder)
+    found = {c.name: answer(c, audited) for c in checks if reasons[c.name] is None}
+    write_page(run, audited.folder)
     return found
 
 
-def answer(check: Check, subject: Subject) -> Findings:
+def answer(check: Check, audited: AuditedRun) -> Findings:
     """What ``check`` finds: read back where the same was asked before, else measured and kept."""
-    path = subject.folder / f"{check.name}.json"
-    asked = _asked(check, subject)
+    path = audited.folder / f"{check.name}.json"
+    asked = _asked(check, audited)
     if path.is_file():
         known = dict(read_json(path))
         if known.get("digest") == digest(asked):
@@ -77,20 +77,20 @@ def answer(check: Check, subject: Subject) -> Findings:
         "check": check.name,
         "digest": digest(asked),
         "asked": asked,
-        **check.measure(subject),
+        **check.measure(audited),
         "seconds": round(time.perf_counter() - started, 1),
     }
     write_json(path, found)
     return found
 
 
-def _asked(check: Check, subject: Subject) -> dict[str, Any]:
-    settings = subject.section.model_dump(mode="json")
-    asked = {**subject.identity(), "settings": {k: settings[k] for k in check.settings}}
-    config = subject.run.config
+def _asked(check: Check, audited: AuditedRun) -> dict[str, Any]:
+    settings = audited.section.model_dump(mode="json")
+    asked = {**audited.identity(), "settings": {k: settings[k] for k in check.settings}}
+    config = audited.run.config
     asked["objective"], asked["training"] = str(config.objective), str(config.training)
-    if check.uses_other and subject.other is not None:
-        asked["other"] = subject.other.open_target().fingerprint()
+    if check.uses_other and audited.other is not None:
+        asked["other"] = audited.other.open_target().fingerprint()
     return asked
 
 

@@ -107,3 +107,12 @@ def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:
         for method, found in means.items()
     }
     return [r for r in rows if best.get(r["method"]) == r["reading"]]
+
+
+def per_method(rows: Sequence[Row], lower_is_better: bool) -> dict[str, list[Row]]:
+    """Those of :func:`choose` that have a mean, by method."""
+    found: dict[str, list[Row]] = {}
+    for row in choose(rows, lower_is_better):
+        if row["mean"] is not None:
+            found.setdefault(row["method"], []).append(row)
+    return found

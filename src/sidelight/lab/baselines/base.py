@@ -144,11 +144,6 @@ class Rival(ABC):
                 f"option {option!r} of baseline method {self.name!r} must {rule}; got {getattr(self, option)!r}."
             )
 
-    @property
-    @abstractmethod
-    def passes(self) -> str:
-        """Passes of the target per input, in words."""
-
     @abstractmethod
     def _maps(self, job: Job) -> Mapping[str, Tensor]: ...
 

@@ -1,4 +1,4 @@
-"""Can a map be believed? Checks that look at a scorer from outside its own metrics (``sidelight audit``)."""
+"""Can people believe a map? Checks of a scorer beside the metrics (``sidelight audit``)."""
 
 from sidelight.lab.audit import parameters, retraining, encoding, stability, classes  # isort: skip
 from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings

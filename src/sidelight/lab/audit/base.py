@@ -40,7 +40,7 @@ from sidelight.targets import TargetModel
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: the result of a check: ``rows`` of numbers, and ``facts`` beside them; plain values for JSON
+#: the result of a check: ``rows`` of numbers, and ``facts`` beside them, all plain values for JSON
 Findings = dict[str, Any]
 Measure = TypeVar("Measure", bound="Callable[[AuditedRun], Findings]")
 
@@ -213,7 +213,9 @@ CHECKS: Registry[Check] = Registry("check")
 def check(title: str, settings: tuple[str, ...], **parts: Any) -> Callable[[Measure], Measure]:
     """Decorator: register a measuring function as a check, under the function's name.
 
-    The function's docstring is the question. ``parts`` are the other fields of :class:`Check`.
+    Args:
+        title, settings: fields of :class:`Check`.
+        parts: its other fields. The question is the function's docstring.
     """
 
     def register(measure: Measure) -> Measure:

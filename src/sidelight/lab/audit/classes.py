@@ -1,4 +1,4 @@
-"""Does the scorer draw the class instead of finding it? How much of a map its predicted class alone explains."""
+"""Does a method draw the class instead of finding it? The share of a map that its predicted class explains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sidelight.viz.style import method_label
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: places at which maps of texts, which differ in length, are read and averaged
+#: places at which maps of texts are read and averaged, because texts differ in length
 PLACES = 32
 
 
@@ -30,9 +30,10 @@ def class_share(maps: Tensor, classes: Tensor) -> dict[str, float]:
         classes: ``[M]`` class of each sample.
 
     Returns:
-        ``share`` in [0, 1]; 1 where the class decides the whole map, also where all maps are equal.
-        ``chance``: what it is on average where classes play no part, ``(C − 1) / (M − 1)``; ``adjusted``: what is
-        left beyond chance, ``1 − (1 − share)(M − 1) / (M − C)`` (epsilon squared, Kelley 1935), NaN for M = C.
+        ``share`` in [0, 1]: 1 if the class decides the whole map, also if all maps are equal.
+        ``chance``: its average if classes play no part, ``(C − 1) / (M − 1)``.
+        ``adjusted``: the share beyond chance, ``1 − (1 − share)(M − 1) / (M − C)`` (epsilon squared, Kelley 1935),
+        NaN for M = C.
     """
     maps = maps.double()
     grand, count = maps.mean(0), len(maps)
@@ -40,7 +41,7 @@ def class_share(maps: Tensor, classes: Tensor) -> dict[str, float]:
     members = [maps[classes == c] for c in classes.unique()]
     between = sum(len(m) * float((m.mean(0) - grand).square().sum()) for m in members)
     groups = len(members)
-    # all maps alike up to rounding: the class says everything there is to say
+    # if all maps are equal up to rounding, the class explains everything
     share = min(between / total, 1.0) if total > 1e-12 * float(maps.square().sum()) else 1.0
     spare = count - groups
     adjusted = 1 - (1 - share) * (count - 1) / spare if spare > 0 else float("nan")
@@ -49,7 +50,7 @@ def class_share(maps: Tensor, classes: Tensor) -> dict[str, float]:
 
 
 def mean_of_others(maps: Tensor, classes: Tensor) -> Tensor:
-    """For each sample the mean map of the others of its class: ``[M, N]``, NaN where there are none."""
+    """For each sample the mean map of the others of its class: ``[M, N]``, NaN if there are none."""
     maps, out = maps.double(), torch.full(maps.shape, torch.nan, dtype=torch.float64)
     for c in classes.unique():
         own = (classes == c).nonzero().flatten()
@@ -59,7 +60,7 @@ def mean_of_others(maps: Tensor, classes: Tensor) -> Tensor:
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation of each pair of rows: ``[M]``, NaN where either is constant or not finite."""
+    """Pearson's correlation of each pair of rows: ``[M]``, NaN if either is constant or not finite."""
     a, b = (m.double() - m.double().mean(1, keepdim=True) for m in (a, b))
     scale = a.norm(dim=1) * b.norm(dim=1)
     found = (a * b).sum(1) / scale.where(scale > 1e-12, torch.ones_like(scale))
@@ -67,7 +68,7 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def to_places(soft: Tensor, real: Tensor, places: int = PLACES) -> Tensor:
-    """Maps of different lengths read at evenly spaced places from their first real feature to the last.
+    """Maps of different lengths, read at evenly spaced places from the first real feature to the last.
 
     Args:
         soft: ``[B, N]``.
@@ -98,7 +99,7 @@ def from_places(at: Tensor, real: Tensor) -> Tensor:
 
 @dataclass
 class Collected:
-    """Maps of one method and reading over all samples, made comparable, and where they should point."""
+    """Maps of one method and reading over all samples, made comparable, and the known evidence."""
 
     maps: list[Tensor] = field(default_factory=list)
     parts: list[tuple[Maps, Tensor | None]] = field(default_factory=list)
@@ -109,7 +110,7 @@ class Collected:
         self.parts.append((maps, truth))
 
     def describe(self, classes: Tensor) -> Row:
-        """Everything that is said of the method."""
+        """The row of the method: class share, likeness to mean maps, and localisation."""
         maps = torch.cat(self.maps).double()
         one = torch.zeros_like(classes)
         of_class, of_all = mean_of_others(maps, classes), mean_of_others(maps, one)
@@ -121,7 +122,7 @@ class Collected:
         return {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
 
     def _localised(self, means: Tensor | None) -> dict[str, float]:
-        """Localisation of the maps themselves, or of ``means`` ``[M, ...]`` in their place; none without truth."""
+        """Localisation of the maps, or of ``means`` ``[M, ...]`` in their place; empty without truth."""
         found: dict[str, list[Tensor]] = {"auprc": [], "pointing_game": []}
         start = 0
         for maps, truth in self.parts:

@@ -1,9 +1,9 @@
-"""Do maps hand the answer over in their shape? Masks made for one model are judged by others.
+"""Do maps give the answer away by their shape? Other classifiers judge the masks made for one model.
 
-A scorer trained with its target can learn masks that make this target say the class, whatever they show: the
-class is then *encoded* in the mask. Classifiers that never saw a map cannot be talked into it. If the target
-keeps its prediction on what a mask shows and an independent classifier, at home in masked inputs, does no
-better than on random masks of the same area, the mask encodes.
+A scorer trained with its target can learn masks that make this target say the class, whatever they show. The
+class is then *encoded* in the mask. Such a mask does not work on classifiers that never saw a map. It encodes the
+class if two things hold. The target keeps its prediction under the mask. An independent classifier, trained on
+masked inputs, does no better under it than under random masks of the same area.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _judge_batch(
 
 
 def masks_of(maps: Maps, areas: Sequence[float], ids: Sequence[int], seed: int = 0) -> dict[str, Tensor]:
-    """Masks ``[B, N]`` in [0, 1] that a map gives: itself, its values at random places, its top at each area."""
+    """Masks ``[B, N]`` in [0, 1] from a map: itself, its values at random places, its top at each area."""
     seeds = [sample_seed(seed, i, 29) for i in ids]
     found = {SOFT: maps.soft, SHUFFLED: shuffled(maps.soft, maps.real, seeds)}
     place = ranks(maps.order, maps.real, ids, seed)
@@ -96,17 +96,17 @@ def masks_of(maps: Maps, areas: Sequence[float], ids: Sequence[int], seed: int =
 
 
 def verdicts(p: Tensor, clean: Tensor, classes: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
-    """What a judge's probabilities say of masked inputs, ``[B]`` each.
+    """Scores of a classifier's predictions on masked inputs, ``[B]`` each.
 
     Args:
-        p: ``[B, K]`` on what the masks show.
-        clean: ``[B, K]`` the same judge's on whole inputs.
-        classes: ``[B]`` what the explained target predicts on whole inputs.
-        labels: ``[B]`` the data's, where there are such.
+        p: ``[B, K]`` probabilities on masked inputs.
+        clean: ``[B, K]`` probabilities of the same classifier on whole inputs.
+        classes: ``[B]`` predictions of the explained target on whole inputs.
+        labels: ``[B]`` labels of the data, if there are any.
 
     Returns:
-        ``agreement`` with ``classes``; ``kept``, agreement with the judge's own prediction; ``confidence`` in
-        ``classes``; ``accuracy``.
+        ``agreement`` with ``classes``, ``kept`` (agreement with the classifier's own prediction), ``confidence`` in
+        ``classes``, and ``accuracy`` if there are labels.
     """
     said = p.argmax(-1)
     found = {
@@ -155,7 +155,7 @@ def _fills(audited: AuditedRun) -> list[str]:
 
 
 def classifier_section(audited: AuditedRun) -> TargetSection:
-    """How the independent classifier is built: ``audit.classifier``, or like the target; preprocessing as there."""
+    """The section of the independent classifier: ``audit.classifier``, or the target's; it keeps the preprocessing."""
     target, own = audited.run.config.target, audited.section.classifier
     if own is None:
         return target
@@ -164,7 +164,7 @@ def classifier_section(audited: AuditedRun) -> TargetSection:
 
 
 def independent(audited: AuditedRun) -> TargetModel:
-    """The classifier trained on randomly masked inputs, or the one that was."""
+    """The classifier for randomly masked inputs: trained now, or read back if an earlier audit trained it."""
     run, section = audited.run, classifier_section(audited)
     assert section.training is not None  # refusal() has made sure
     seed = section.training.seed + 101 + audited.section.seed  # not the target's own start
@@ -183,7 +183,7 @@ def independent(audited: AuditedRun) -> TargetModel:
 
 
 def refusal(audited: AuditedRun) -> str | None:
-    """There must be a way to train an independent classifier."""
+    """The run must know how to train an independent classifier."""
     if classifier_section(audited).training is None:
         return (
             "the run does not train its target, so there is no recipe for an independent classifier: give "
@@ -193,11 +193,11 @@ def refusal(audited: AuditedRun) -> str | None:
 
 
 def tables(found: Findings) -> list[Table]:
-    """Accuracies, then a table a judge and fill: agreement with the target's prediction under each mask."""
-    judges = found["facts"]["accuracy"]
-    whole = [number(value) for value in judges.values()]
-    out = [Table("Accuracy on whole inputs", [CLASSIFIERS[name] for name in judges], [whole])]
-    for name in judges:
+    """Accuracies, then a table a classifier and fill: agreement with the target's prediction under each mask."""
+    names = found["facts"]["accuracy"]
+    whole = [number(value) for value in names.values()]
+    out = [Table("Accuracy on whole inputs", [CLASSIFIERS[name] for name in names], [whole])]
+    for name in names:
         for fill in found["facts"]["fills"]:
             rows = [r for r in found["rows"] if (r["judge"], r["fill"]) == (name, fill)]
             title = f"{CLASSIFIERS[name]}, {fill} fill"
@@ -210,7 +210,7 @@ def tables(found: Findings) -> list[Table]:
 
 
 def figures(found: Findings) -> dict[str, Figure]:
-    """One picture a fill: a panel a judge, agreement against the area shown, a line a method."""
+    """One picture a fill: a panel a classifier, agreement against the area shown, a line a method."""
     from sidelight.lab.figures.audit import Panel, plot_lines
 
     out = {}

@@ -1,7 +1,8 @@
 """Do maps change when the model forgets? Cascading parameter randomisation (Adebayo et al. 2018).
 
-From the head down to the embedding the target's blocks are drawn anew, one after the other, on a copy. The
-scorer stays as it is and reads the copy's states; rivals explain the copy for the class predicted before.
+The check draws the blocks of a copy of the target anew, one after the other, from the head down to the embedding.
+The scorer stays as it is and reads the copy's states. The baseline methods explain the copy for the class
+predicted before.
 """
 
 from __future__ import annotations
@@ -43,16 +44,19 @@ def parameter_randomisation(
     """Similarity of every method's maps to those of the trained target, after each step.
 
     Args:
-        target: left exactly as it is, also when a method raises: all is done on a copy.
+        target: the trained target. It stays exactly as it is, because all work is done on a copy.
         methods: gives the methods that explain a target, by name.
         batches: samples.
-        steps: at most so many; more blocks than that are put together.
-        share: of the top features that are compared.
+        steps: the largest number of steps; if there are more blocks, neighbours are joined.
+        share: of the features in the top-k overlap.
         seed: of the new parameters.
 
     Returns:
-        Rows ``{step, layer, modality, method, reading, metric, mean, sd, n}``, step 0 being the trained target,
-        and in ``facts["steps"]`` the share of predictions each step leaves as they were.
+        Rows ``{step, layer, modality, method, reading, metric, mean, sd, n}``, with step 0 for the trained target.
+        ``facts["steps"]`` holds the share of predictions that stay after each step.
+
+    Raises:
+        InputError: there are no batches.
     """
     if not batches:
         raise InputError("no samples to audit: audit.count must be at least 1.")

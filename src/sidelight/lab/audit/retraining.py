@@ -1,9 +1,9 @@
-"""Does a scorer need a trained target? It is trained again beside a random one, and the maps compared.
+"""Does a scorer need a trained target? The check trains one beside a random target and compares the maps.
 
-Cascading randomisation keeps the scorer; this check lets it learn anew, so that what stays alike is what a
-scorer draws whatever the target knows. The control, trained with the same small budget beside the target as it
-is, says how alike two honest trainings are. With ``audit.labels`` a classifier is also trained on labels that
-were shuffled (the data randomisation of Adebayo et al. 2018), and explained by all methods.
+Cascading randomisation keeps the scorer. This check trains it anew: a likeness that stays does not depend on the
+target's knowledge. The control is trained with the same small budget beside the target as it is. It shows how
+alike two honest trainings are. With ``audit.labels`` the check also trains a classifier on shuffled labels (the
+data randomisation of Adebayo et al. 2018), and all methods explain it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Relabelled(Sequence[Any]):
 
     Args:
         rows: mappings or pairs ``(sample, label)``.
-        labels: one class index a row; rows beyond the last of them are left out.
+        labels: one class index a row. Rows beyond the last label are left out.
     """
 
     def __init__(self, rows: Any, labels: Sequence[int]) -> None:
@@ -59,7 +59,7 @@ class Relabelled(Sequence[Any]):
 
 
 def shuffled_labels(rows: Any, seed: int) -> Relabelled:
-    """``rows`` with their labels permuted: the classes stay as frequent, and tell nothing of the samples."""
+    """``rows`` with permuted labels: the classes keep their frequencies, but do not fit the samples."""
     labels = np.array([split_row(rows[i])[1] for i in range(len(rows))])
     return Relabelled(rows, np.random.default_rng(seed).permutation(labels).tolist())
 
@@ -87,15 +87,16 @@ def compare_all(
 def retrained(
     audited: AuditedRun, name: str, target: TargetModel, rows: Any
 ) -> tuple[Explainer, dict[str, float]]:
-    """A scorer trained beside ``target`` with the audit's budget, or the one that was; and how it went.
+    """A scorer trained beside ``target`` with the audit's budget, and its training metrics.
 
-    What is wanted is told by the folder's name, so a change of settings trains anew and mixes nothing.
+    A scorer of an earlier audit is read back. The folder's name depends on all settings, so a change of settings
+    trains anew.
     """
     run, section = audited.run, audited.section
     training = replace(
         run.config.training,
         epochs=section.epochs,
-        seed=max(run.config.seeds) + 1 + section.seed,  # another draw than any of the run's own
+        seed=max(run.config.seeds) + 1 + section.seed,  # differs from all seeds of the run
         on_collapse="warn",
     )
     config = run.scorer_config(target)
@@ -203,6 +204,6 @@ def retraining(audited: AuditedRun) -> Findings:
     for name, (target, train) in beside.items():
         explainer, facts["scorers"][name] = retrained(audited, name, target, train)
         found = audited.methods(target, explainer.scorer)
-        # the others look at the target alone, so only a target trained otherwise is news to them
+        # the other methods depend on the target alone, so only a target trained otherwise changes their maps
         methods[name] = (target, found if name == "labels" else {OURS: found[OURS]})
     return {"rows": compare_all(audited, batches, methods), "facts": facts}

@@ -1,11 +1,11 @@
-"""An audit: every check that is not answered yet, kept as JSON, with a page of tables and pictures.
+"""An audit answers every check that has no answer yet, and writes JSON and a page of tables and pictures.
 
-Everything lies in ``RUN/audit/``::
+All files are in ``RUN/audit/``::
 
-    <check>.json      what a check found, and what it was asked
+    <check>.json      findings of a check and the settings that they depend on
     <check>-*.png     pictures
     audit.md          all of them on one page
-    scorer-* classifier-* labels-*    what had to be trained
+    scorer-* classifier-* labels-*    trained models
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ log = logging.getLogger(__name__)
 
 
 def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> dict[str, Findings]:
-    """Answer the checks that are not answered yet, and write the page.
+    """Answer the checks that have no answer yet, and write the page.
 
     Args:
         run: fitted.
-        only: names of checks; none means all that the run can answer.
+        only: names of checks (default: all that the run can answer).
         other: a run on the same data with another target, for the check of encoding.
 
     Returns:
-        What each check found, by name.
+        The findings of each check, by name.
 
     Raises:
         UnknownNameError: there is no such check.
-        ConfigError: a check asked for by name cannot be answered; the message says why.
+        ConfigError: the run cannot answer a check in ``only``. The message gives the reason.
     """
     with hold(run.folder, "audit"):
         continue_run(run.folder)
@@ -61,13 +61,13 @@ def _audit(run: Run, only: Sequence[str], other: Run | None) -> dict[str, Findin
 
 
 def answer(check: Check, audited: AuditedRun) -> Findings:
-    """What ``check`` finds: read back where the same was asked before, else measured and kept."""
+    """The findings of ``check``: read back if nothing changed since, else measured and kept."""
     path = audited.folder / f"{check.name}.json"
     asked = _asked(check, audited)
     if path.is_file():
         known = dict(read_json(path))
         if known.get("digest") == digest(asked):
-            log.info("%s: answered already", check.name)
+            log.info("%s: already answered", check.name)
             return known
         log.info("%s: settings, scorer or target changed, measuring again", check.name)
     else:
@@ -95,7 +95,7 @@ def _asked(check: Check, audited: AuditedRun) -> dict[str, Any]:
 
 
 def write_page(run: Run, folder: Path) -> None:
-    """Write ``audit.md`` and the pictures of every check that is answered."""
+    """Write ``audit.md`` and the pictures of every check that has an answer."""
     from sidelight.viz.export import to_png, write_atomic
 
     parts = [f"# Audit of {run.config.name}\n"]

@@ -1,8 +1,9 @@
-"""Does a map stay where it was when the input hardly changes?
+"""Does a map stay as it was when the input hardly changes?
 
-Inputs close by come from :mod:`sidelight.lab.audit.nearby`: noise on pixels, near neighbours for words. The figures
+Inputs close by come from :mod:`sidelight.lab.audit.nearby`: noise on pixels, near neighbours for words. The measures
 are those of Alvarez-Melis and Jaakkola 2018 (local Lipschitz estimate, a largest quotient over draws) and of Yeh
-et al. 2019 (largest relative change). Draws that change the prediction are left out: there the map should change.
+et al. 2019 (largest relative change). Draws that change the prediction do not count, because then the map should
+change.
 """
 
 from __future__ import annotations
@@ -29,26 +30,26 @@ METRICS = {
     "max_change": "largest change",
     "lipschitz": "Lipschitz estimate",
 }
-#: those of them in the picture
+#: the metrics in the picture
 DRAWN = {m: METRICS[m] for m in ("spearman", "max_change")}
 
 
 def change(
     base: Tensor, soft: Tensor, distance: Tensor, valid: Tensor, orders: tuple[Tensor, Tensor], real: Tensor
 ) -> dict[str, Tensor]:
-    """How far maps move with their inputs.
+    """The change of maps with their inputs.
 
     Args:
         base: ``[B, N]`` maps of the inputs.
         soft: ``[D, B, N]`` maps of the inputs nearby.
-        distance: ``[D, B]`` how far these lie off, L2 in the differentiable input; 0 says nothing and is left out.
+        distance: ``[D, B]`` their L2 distance in the differentiable input. Draws of distance 0 do not count.
         valid: ``[D, B]`` whether a draw counts.
-        orders: what ranks the features, ``[B, N]`` and ``[D, B, N]``.
-        real: ``[B, N]`` which features count.
+        orders: values that rank the features, ``[B, N]`` and ``[D, B, N]``.
+        real: ``[B, N]`` true for features that count.
 
     Returns:
-        ``[B]`` each: ``lipschitz``, the largest ``‖ΔS‖ / ‖Δx‖``; ``max_change`` and ``mean_change`` of
-        ``‖ΔS‖ / ‖S‖`` (NaN for a map of zeros); ``spearman``, mean correlation. NaN where no draw counts.
+        ``[B]`` each, NaN if no draw counts: ``lipschitz``, the largest ``‖ΔS‖ / ‖Δx‖``, ``max_change`` and
+        ``mean_change`` of ``‖ΔS‖ / ‖S‖`` (NaN for a map of zeros), and ``spearman``, the mean correlation.
     """
     valid = valid & (distance > 0)
     gone = torch.full_like(distance, torch.nan)
@@ -66,7 +67,7 @@ def change(
 
 
 def _largest(values: Tensor) -> Tensor:
-    """Largest over draws ``[D, B]``, NaN where there is none."""
+    """Largest over draws ``[D, B]``, NaN if there is none."""
     found = values.nan_to_num(-torch.inf, posinf=torch.inf).amax(0)
     return found.where(found > -torch.inf, torch.full_like(found, torch.nan))
 

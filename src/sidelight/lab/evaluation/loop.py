@@ -129,7 +129,8 @@ def finish_parts(
             start, there = time.perf_counter(), store.holds(index, batches.ids(index))
             if not there:
                 store.write(index, *_evaluate_methods(measurement, batches[index]))
-            beside = on_batch(None if there else time.perf_counter() - start) if on_batch else ""
+            seconds = None if there else time.perf_counter() - start
+            beside = on_batch(seconds) if on_batch else ""
             bar.update(task, advance=1, description=f"{about} {beside}".rstrip())
 
 

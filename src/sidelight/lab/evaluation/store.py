@@ -24,14 +24,14 @@ from sidelight.errors import CheckpointError, ConfigError
 from sidelight.lab.metrics.statistics import CURVE_KEYS, mean_curves, summarise
 
 T = TypeVar("T")
-#: rows held at a time; a row of curves is a list
+#: rows held at a time, of values and of curves (whose rows are lists)
 ROWS, CURVES = 2_000_000, 200_000
-#: rows of a row group
+#: least number of rows in a row group
 GROUP = 250_000
 
 
 class PartStore:
-    """One pair of parquet files per batch, beside a manifest that says what was measured.
+    """One pair of parquet files per batch, beside a manifest of the settings, methods and target.
 
     Args:
         directory: created if missing.
@@ -51,14 +51,14 @@ class PartStore:
             self.directory.mkdir(parents=True, exist_ok=True)
             known = json.loads(manifest.read_text()) if manifest.exists() else None
             if known is not None and not isinstance(known, dict):
-                raise ValueError(f"{manifest} is not what an evaluation keeps there")
+                raise ValueError(f"{manifest} is no manifest of an evaluation")
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"cannot use {str(self.directory)!r} for results: {error}. Remove its evaluation.json and "
                 "parts, or choose another directory."
             ) from error
         if known is None:
-            # of several processes each may come here first; all write the same
+            # several processes may come here at once; all write the same
             write_text(manifest, json.dumps({"hash": self.digest, **json.loads(text)}, indent=1))
         elif known.get("hash") != self.digest:
             changed = [k for k, v in json.loads(text).items() if known.get(k) != v]
@@ -75,11 +75,11 @@ class PartStore:
         )
 
     def missing(self, count: int) -> list[int]:
-        """Which of the batches 0 to ``count - 1`` are not finished."""
+        """Those of the batches 0 to ``count - 1`` that are not finished."""
         return [index for index in range(count) if not self.paths(index)[0].exists()]
 
     def holds(self, index: int, ids: Sequence[int]) -> bool:
-        """Whether batch ``index`` is finished; looks at one column of it.
+        """Whether batch ``index`` is finished; reads one column of it.
 
         Raises:
             ConfigError: the stored batch has other samples.
@@ -107,7 +107,7 @@ class PartStore:
         return _joined(rows), _joined(curves)
 
     def write(self, index: int, rows: pd.DataFrame, curves: pd.DataFrame) -> None:
-        """Store a finished batch; the rows come last, so their presence means it is whole."""
+        """Store a finished batch. The rows are written last, so a file of rows means a whole batch."""
         rows_path, curves_path = self.paths(index)
         for path, table in ((curves_path, curves), (rows_path, rows)):
             with replace_file(path) as tmp:
@@ -115,7 +115,7 @@ class PartStore:
 
 
 def split_seed(frame: pd.DataFrame) -> pd.DataFrame:
-    """``sidelight#1`` becomes method ``sidelight`` with seed 1; rivals have no seed (NaN)."""
+    """``sidelight#1`` becomes method ``sidelight`` with seed 1; baseline methods have no seed (NaN)."""
     names = frame["method"].str.split("#", n=1, expand=True)
     seeds = pd.to_numeric(names[1]).astype(float) if 1 in names else np.nan
     return frame.assign(method=names[0], seed=seeds)
@@ -123,7 +123,7 @@ def split_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def merge_seeds(curves: pd.DataFrame) -> pd.DataFrame:
     """Mean curves of the scorers of several seeds become one."""
-    if curves.empty:  # no metric asked for needs a curve
+    if curves.empty:  # no metric of the evaluation needs a curve
         return curves
     frame = split_seed(curves)
     keys = [c for c in frame.columns if c not in ("mean", "lo", "hi", "seed")]
@@ -134,9 +134,9 @@ def write_scores(parts: Sequence[Path], path: Path, group: int = GROUP) -> None:
     """Write the rows of all parts to one parquet file: text as categories, values as float32.
 
     Args:
-        parts: files of rows, none empty, in the order wanted.
+        parts: files of rows, none empty, in the order of the output.
         path: written atomically.
-        group: rows a row group has, at least.
+        group: least number of rows in a row group.
 
     Raises:
         CheckpointError: a part cannot be read, or the file not written.
@@ -165,14 +165,14 @@ def summarise_parts(parts: Sequence[Path], dataset: str, limit: int = ROWS) -> p
     Args:
         parts: files of rows, none empty.
         dataset: name for the column.
-        limit: rows held at a time, as far as whole methods allow.
+        limit: rows held at a time, unless one method alone has more.
     """
     frames = [summarise(split_seed(rows), dataset=dataset) for rows in _by_methods(parts, limit)]
     return pd.concat(frames, ignore_index=True)
 
 
 def mean_curves_of(parts: Sequence[Path], seed: int, limit: int = CURVES) -> pd.DataFrame:
-    """:func:`~sidelight.lab.metrics.statistics.mean_curves` over the curves of all parts; empty where there are none."""
+    """:func:`~sidelight.lab.metrics.statistics.mean_curves` over the curves of all parts; empty if there are none."""
     frames = [mean_curves(curves, seed=seed) for curves in _by_methods(filled(parts), limit)]
     return pd.concat(frames, ignore_index=True) if frames else mean_curves(pd.DataFrame(columns=CURVE_KEYS))
 

@@ -1,7 +1,6 @@
-"""Does the map point where the evidence is known to be?
+"""Does the map point at the known evidence?
 
-Every function takes ``[B, N]`` tensors and returns ``[B]``; a sample whose truth marks
-no real feature has no answer and gets NaN.
+Every function takes ``[B, N]`` tensors and returns ``[B]``. A sample whose truth marks no real feature gets NaN.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: floa
         threshold: level of the region, in (0, 1].
 
     Returns:
-        ``[B]`` in [0, 1]; higher is better.
+        ``[B]`` in [0, 1], higher is better.
     """
     both, region, true = _region_counts(mask, truth, real, threshold)
     return _known(both.float() / (region + true - both).clamp(min=1), true)
@@ -50,7 +49,7 @@ def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: floa
 def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
     """F1 of ``mask >= threshold`` against the truth, feature by feature: ``2 TP / (region + truth)``.
 
-    Token F1 where features are tokens (DeYoung et al. 2020, ERASER), the Dice coefficient on images.
+    On tokens this is token F1 (DeYoung et al. 2020, ERASER), on images the Dice coefficient.
 
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
@@ -59,7 +58,7 @@ def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float
         threshold: level of the region, in (0, 1].
 
     Returns:
-        ``[B]`` in [0, 1]; higher is better.
+        ``[B]`` in [0, 1], higher is better.
     """
     both, region, true = _region_counts(mask, truth, real, threshold)
     return _known(2 * both.float() / (region + true).clamp(min=1), true)
@@ -76,7 +75,7 @@ def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
         real: ``[B, N]`` bool, default all true.
 
     Returns:
-        ``[B]`` in [0, 1]; higher is better; a constant map gets the share of true features.
+        ``[B]`` in [0, 1], higher is better; a constant map gets the share of true features.
     """
     truth, real = _real_truth(truth, real)
     values, index = order.masked_fill(~real, -torch.inf).sort(1, descending=True)
@@ -84,7 +83,7 @@ def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
     place = torch.arange(values.shape[1], device=values.device).expand_as(index)
     last = torch.ones_like(hits)
     last[:, :-1] = values[:, 1:] != values[:, :-1]
-    # end of the tie each feature lies in: the nearest "last" at or after it
+    # end of the tie that each feature belongs to: the nearest "last" at or after it
     end = place.masked_fill(~last, values.shape[1]).flip(1).cummin(1).values.flip(1)
     precision = hits.cumsum(1).gather(1, end).double() / (end + 1)
     true = truth.sum(1)
@@ -94,8 +93,8 @@ def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
 def pointing_game(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
     """Chance that the highest-scoring feature is a true one (Zhang et al. 2018, no margin).
 
-    Ties by expectation: the share of true features among those that share the maximum.
-    ``[B]`` in [0, 1]; higher is better.
+    A tie counts by expectation: the share of true features among those that share the maximum. The result is
+    ``[B]`` in [0, 1], higher is better.
     """
     truth, real = _real_truth(truth, real)
     values = order.masked_fill(~real, -torch.inf)

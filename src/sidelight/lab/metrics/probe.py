@@ -23,10 +23,10 @@ CONFIDENCES.add("logit", lambda logits: logits)
 
 
 class Probe:
-    """Asks a target how sure it is of its own prediction under masks of one batch.
+    """Measures a target's confidence in its own prediction under masks of one batch.
 
-    The clean pass, the values of each fill and the pass with everything removed are made
-    once and shared by every method that is evaluated on the batch.
+    The clean pass, the values of each fill and the pass with everything removed are made once. All methods that
+    are evaluated on the batch share them.
 
     Args:
         target: the frozen model.
@@ -34,7 +34,7 @@ class Probe:
         seeds: one integer per sample, for random fills.
         forward_batch: masked copies that go through the target together.
         confidence: a name in :data:`CONFIDENCES`.
-        ids: what the samples are called in messages; default: their place in the batch.
+        ids: the samples' names in messages; default: their place in the batch.
 
     Attributes:
         size: B.
@@ -77,7 +77,7 @@ class Probe:
                 target.forward(self._take(self.inputs, r), self._take(self._features, r)) for r in chunks
             ]
             encoded = [target.encoded(self._take(self.inputs, r)) for r in chunks]
-        # apart from the inputs, which rivals get to see and to change
+        # kept apart from the inputs, which methods see and may change
         self._encoded = {k: torch.cat([e[k] for e in encoded]) for k in encoded[0]}
         self._ids = list(range(self.size) if ids is None else ids)
         clean = torch.cat(logits).float()
@@ -104,13 +104,13 @@ class Probe:
         """Confidence in the clean prediction for ``R`` masked copies.
 
         Args:
-            fill: what stands where a feature was removed.
+            fill: name of the fill for removed features.
             rows: ``[R]`` the sample of each copy.
-            masks: gives the scores of a slice of the copies; called chunk by chunk, so
-                the masks of a whole run never exist at the same time.
+            masks: gives the scores of a slice of the copies. It is called chunk by chunk, so the masks of a whole
+                run never exist at the same time.
 
         Returns:
-            ``[R]`` float32, in [0, 1] where it is a probability.
+            ``[R]`` float32, in [0, 1] if it is a probability.
         """
         values, inputs = self.fill(fill), {**self.inputs, **self._encoded}
         out = torch.empty(len(rows), device=self.clean.device)
@@ -126,7 +126,7 @@ class Probe:
         return out
 
     def under_map(self, fill: str, layout: Layout, soft: Tensor) -> Tensor:
-        """``[B]`` confidence when the soft map ``[B, N]`` masks the input; unreal features stay."""
+        """``[B]`` confidence under the soft map ``[B, N]``; unreal features stay."""
         scores = soft.masked_fill(~layout.real, 1.0)
         rows = torch.arange(len(soft), device=soft.device)
         return self.confidence(fill, rows, lambda part: layout.unflatten(scores[part]))
@@ -145,14 +145,13 @@ class Probe:
     ) -> tuple[Tensor, Tensor]:
         """Confidence with the top cells removed, and with the top cells alone.
 
-        A mask asked for twice (a count shared by two grids, a short text with fewer cells
-        than steps) is evaluated once; nothing removed is the clean pass, everything
-        removed is :meth:`empty`.
+        A mask that occurs twice (a count shared by two grids, a short text with fewer cells than steps) is
+        evaluated once. If nothing is removed, the clean pass serves; if everything is, :meth:`empty`.
 
         Args:
-            fill: what stands where a feature was removed.
+            fill: name of the fill for removed features.
             layout: cells of the features.
-            ranks: for each tie draw, ``[B, M]`` place of every cell.
+            ranks: for each tie draw ``[B, M]``, the place of every cell.
             counts: ``[B, P]`` number of top cells, 0 to the sample's number of cells.
 
         Returns:

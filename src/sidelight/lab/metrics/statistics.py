@@ -1,8 +1,7 @@
-"""What per-sample values say: means with intervals, the better reduction, paired tests.
+"""Statistics of per-sample values: means with intervals, the better reduction, paired tests.
 
-Rows are those of :func:`sidelight.lab.evaluation.loop.run_evaluation`. A column ``seed``
-(the training seed of a scorer) may be added to them; the spread over seeds is then
-reported beside the spread over samples and never mixed with it.
+Rows are those of :func:`sidelight.lab.evaluation.loop.run_evaluation`. They may have a column ``seed``, the training
+seed of a scorer. The spread over seeds is then reported beside the spread over samples and never mixed with it.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from scipy.stats import rankdata, wilcoxon
 from sidelight.errors import InputError
 from sidelight.lab.metrics.base import METRICS
 
-#: What identifies one number of a table.
+#: The columns that identify one number of a table.
 KEYS = ("modality", "method", "reduction", "fill", "granularity", "metric")
 _CASE = ("modality", "fill", "granularity", "metric")
-#: What identifies one curve.
+#: The columns that identify one curve.
 CURVE_KEYS = ("modality", "method", "reduction", "fill", "granularity", "kind")
 
 
 @lru_cache(maxsize=8)
 def _weights(n: int, draws: int, seed: int) -> NDArray[np.float64]:
-    # A resample enters a mean only by how often it takes each sample, so one product
-    # gives every resampled mean; the same weights serve all columns of one table.
+    # A mean depends only on how often a resample takes each sample. So one product gives every resampled mean,
+    # and the same weights serve all columns of one table.
     rng = np.random.default_rng(seed)
     return rng.multinomial(n, np.full(n, 1 / n), size=draws) / n
 
@@ -61,9 +60,9 @@ def bootstrap_ci(
 def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """One line per modality, method, reduction, fill, granularity and metric.
 
-    With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and
-    ``ci95`` speak of samples; ``seed_sd`` is the standard deviation of the seeds' means.
-    Undefined (NaN) values are left out and ``n`` counts the rest. A column ``protocol`` is kept.
+    With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and ``ci95`` describe samples;
+    ``seed_sd`` is the standard deviation of the seeds' means. Undefined (NaN) values are left out, and ``n`` counts
+    the rest. A column ``protocol`` is kept.
 
     Raises:
         InputError: columns are missing, or a value is infinite.
@@ -99,8 +98,8 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
 def better_reduction(summary: pd.DataFrame) -> pd.DataFrame:
     """Per method, fill, granularity and metric the reduction with the better mean.
 
-    Better by the metric's own direction; at a tie the first. Judging a signed method by
-    the better of ``abs`` and ``positive`` for every single figure favours the rivals.
+    Better follows the metric's own direction; at a tie the first wins. A signed method gets the better of ``abs`` and
+    ``positive`` for every single number, which favours the baseline methods.
 
     Returns:
         The chosen lines of ``summary``, in its order.
@@ -130,15 +129,14 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
 def rank_biserial(difference: ArrayLike) -> float:
     """Matched-pairs rank-biserial correlation, the effect size that belongs to Wilcoxon's test.
 
-    The share of the rank sum on which the difference is positive minus the share on which it
-    is negative; zero differences are dropped and ties share a rank, as in the test (Kerby,
-    "The simple difference formula", 2014).
+    It is the share of the rank sum with a positive difference minus the share with a negative one. Zero differences
+    are dropped and ties share a rank, as in the test (Kerby, "The simple difference formula", 2014).
 
     Args:
         difference: ``[n]`` paired differences.
 
     Returns:
-        A value in [-1, 1]: 1 where every difference is positive, 0 where none differs; NaN for none.
+        A value in [-1, 1]: 1 if every difference is positive, 0 if none differs; NaN without values.
     """
     values = np.asarray(difference, dtype=np.float64)
     if values.size == 0:
@@ -153,9 +151,9 @@ def rank_biserial(difference: ArrayLike) -> float:
 def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Wilcoxon signed-rank test of one method against every other on the same samples.
 
-    Give rows with one reduction per method and metric (:func:`select_reductions`), or
-    each reduction is a comparison of its own. Seeds are averaged per sample first. The
-    correction runs over the comparisons that share modality, fill, granularity and metric.
+    Rows should hold one reduction per method and metric (:func:`select_reductions`); otherwise each reduction is a
+    comparison of its own. Seeds are averaged per sample first. The correction covers the comparisons that share
+    modality, fill, granularity and metric.
 
     Args:
         rows: per-sample rows.
@@ -164,9 +162,9 @@ def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     Returns:
         Columns modality, fill, granularity, metric, reference, method, reduction,
         difference (mean of reference − method), lo and hi (its 95 % bootstrap interval),
-        better (whether it favours the reference), effect (:func:`rank_biserial`, above zero
-        where it favours the reference), p, p_holm, n (pairs), seeds (of the reference) and
-        seeds_better (with how many of them alone the mean difference favours it).
+        better (whether it favours the reference), effect (:func:`rank_biserial`, above zero if it
+        favours the reference), p, p_holm, n (pairs), seeds (of the reference) and seeds_better (how
+        many of them alone have a mean difference that favours it).
 
     Raises:
         InputError: ``reference`` has no rows, or several reductions in one comparison.
@@ -191,7 +189,7 @@ def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def _per_seed(group: pd.DataFrame, own: tuple[str, str]) -> pd.DataFrame:
-    """``[sample, seed]`` values of the reference; one column where its seeds are not told apart."""
+    """``[sample, seed]`` values of the reference; one column if there is no column ``seed``."""
     rows = group[(group["method"] == own[0]) & (group["reduction"] == own[1])]
     seeds = rows["seed"].fillna(-1) if "seed" in rows else 0
     return rows.assign(seed=seeds).pivot_table(index="sample", columns="seed", values="value")

@@ -92,7 +92,7 @@ class AuditedRun:
 
 
 def _rival(entry: str | dict[str, dict[str, Any]], run: Run) -> Rival:
-    """The baseline method of an entry; a bare name takes the options that the evaluation gives it."""
+    """The baseline method of an entry. A bare name takes the options that the evaluation gives it."""
     if isinstance(entry, str):
         return rival_of(run.config.evaluation, entry)
     ((name, options),) = entry.items()
@@ -105,7 +105,7 @@ class Maps:
 
     Attributes:
         soft: ``[B, N]`` in [0, 1], on the CPU.
-        order: ``[B, N]`` ranks the features, larger first; signed if the method is.
+        order: ``[B, N]`` ranks the features, larger first. It is signed if the method is.
         real: ``[B, N]`` true for features that count.
         layout: the place of each feature.
     """
@@ -134,7 +134,7 @@ def each_map(
 
     Args:
         methods: by name.
-        target: the explained model; for a scorer the target beside it.
+        target: the explained model. For a scorer it is the target beside it.
         batch: samples on the target's device.
         classes: ``[B]``.
         groups: modalities read together (default: each alone).
@@ -191,7 +191,7 @@ class Check:
         measure: the work.
         tables: the findings as tables.
         figures: the findings as pictures, by name.
-        refusal: the reason why a run cannot answer the question; ``None`` if it can.
+        refusal: the reason why a run cannot answer the question, or ``None`` if it can.
         uses_other: whether the answer depends on the other run.
     """
 

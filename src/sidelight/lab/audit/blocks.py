@@ -18,7 +18,7 @@ from sidelight.targets import TargetModel
 
 @dataclass(frozen=True)
 class Block:
-    """Modules that are randomised in one step; they hold parameters of their own."""
+    """Modules that are randomised in one step. They hold parameters of their own."""
 
     name: str
     modules: tuple[nn.Module, ...]
@@ -82,7 +82,7 @@ def block_name(module: str) -> str:
 
 
 def merge_blocks(blocks: Sequence[Block], steps: int) -> list[Block]:
-    """At most ``steps`` blocks; neighbours are joined as evenly as possible."""
+    """At most ``steps`` blocks. Neighbours are joined as evenly as possible."""
     count = min(steps, len(blocks))
     ends = [round(i * len(blocks) / count) for i in range(count + 1)]
     return [_joined(blocks[a:b]) for a, b in pairwise(ends)]

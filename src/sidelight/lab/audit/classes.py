@@ -122,7 +122,7 @@ class Collected:
         return {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
 
     def _localised(self, means: Tensor | None) -> dict[str, float]:
-        """Localisation of the maps, or of ``means`` ``[M, ...]`` in their place; empty without truth."""
+        """Localisation of the maps, or of ``means`` ``[M, ...]`` in their place. It is empty without truth."""
         found: dict[str, list[Tensor]] = {"auprc": [], "pointing_game": []}
         start = 0
         for maps, truth in self.parts:
@@ -177,7 +177,7 @@ def tables(found: Findings) -> list[Table]:
 
 
 def figures(found: Findings) -> dict[str, Figure]:
-    """One picture a modality: variance explained by the class; localisation of maps and of class means."""
+    """One picture a modality: variance explained by the class, and localisation of maps and of class means."""
     from sidelight.lab.figures.audit import Panel, plot_points
 
     out = {}

@@ -155,7 +155,7 @@ def _fills(audited: AuditedRun) -> list[str]:
 
 
 def classifier_section(audited: AuditedRun) -> TargetSection:
-    """The section of the independent classifier: ``audit.classifier``, or the target's; it keeps the preprocessing."""
+    """The section of the independent classifier: ``audit.classifier``, or the target's. It keeps the preprocessing."""
     target, own = audited.run.config.target, audited.section.classifier
     if own is None:
         return target

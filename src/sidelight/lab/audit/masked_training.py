@@ -1,4 +1,4 @@
-"""Training of classifiers on inputs masked at random; they judge masks and never see a map.
+"""Training of classifiers on inputs masked at random. They judge masks and never see a map.
 
 After EVAL-X (Jethani et al. 2021): random masks teach a model of p(y | the features shown) for any mask. Such a
 model learns about the class from the shown features only, not from the shape of a mask.
@@ -21,7 +21,7 @@ WHOLE = 0.25
 
 
 class MaskedTraining:
-    """A target whose training passes see random masks; everything else is that target's.
+    """A target whose training passes see random masks. Everything else is that target's.
 
     Args:
         target: the classifier to train.
@@ -54,7 +54,7 @@ def masked_training(target: TargetModel, fills: Sequence[str]) -> TargetModel:
 def random_masks(
     feature_mask: Mapping[str, Tensor], generator: torch.Generator | None = None
 ) -> dict[str, Tensor]:
-    """Random masks of random area, hard or soft, scattered or in lumps; one area a sample for all modalities.
+    """Random masks of random area, hard or soft, scattered or in lumps, with one area a sample for all modalities.
 
     A sample draws an area ``a`` in (0, 1), and each of its modalities draws a lump size (1, 2, 4, ... up to half
     the side). A hard mask shows the share ``a`` of the real features. A soft one is ``u^((1 − a) / a)`` of uniform
@@ -65,7 +65,7 @@ def random_masks(
         generator: of the draws (default: torch's own).
 
     Returns:
-        Per modality scores in [0, 1]; positions without a feature get 1.
+        Per modality scores in [0, 1]. Positions without a feature get 1.
     """
     size = len(next(iter(feature_mask.values())))
     area = torch.rand(size, generator=generator).clamp(0.02, 0.98)

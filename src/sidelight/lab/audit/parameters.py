@@ -47,7 +47,7 @@ def parameter_randomisation(
         target: the trained target. It stays exactly as it is, because all work is done on a copy.
         methods: gives the methods that explain a target, by name.
         batches: samples.
-        steps: the largest number of steps; if there are more blocks, neighbours are joined.
+        steps: the largest number of steps. If there are more blocks, neighbours are joined.
         share: of the features in the top-k overlap.
         seed: of the new parameters.
 

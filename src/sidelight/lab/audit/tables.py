@@ -33,7 +33,7 @@ class Tally:
             self.add(value, **key, metric=metric)
 
     def rows(self) -> list[Row]:
-        """``{**key, "mean", "sd", "n"}``; mean and sd are ``None`` if there is no value."""
+        """``{**key, "mean", "sd", "n"}``. Mean and sd are ``None`` if there is no value."""
         return [{**dict(key), **_summary(values)} for key, values in self._values.items()]
 
 
@@ -66,7 +66,7 @@ def named(row: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A value for a table; a dash where there is none."""
+    """A value for a table, or a dash if there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 

@@ -19,7 +19,7 @@ from sidelight.targets.base import TargetModel
 class AttentionRollout(Rival):
     """Attention weights, averaged over heads and multiplied through the layers.
 
-    Each layer counts as ``0.5 A + 0.5 I``; the identity stands for the residual connection. The map is the
+    Each layer counts as ``0.5 A + 0.5 I``. The identity stands for the residual connection. The map is the
     row of the token that the classifier reads: the class token of an encoder, the last real token of a
     decoder-only model. The gradient of the logit at the last layer finds this token. If the classifier reads
     several (mean pooling, a second class token), their rows are averaged with the gradient's norms as weights.
@@ -83,7 +83,7 @@ def rollout(layers: Sequence[Tensor], start: Tensor) -> Tensor:
         start: ``[B, L]`` weights of the tokens of the last layer.
 
     Returns:
-        ``[B, L]`` non-negative relevance of the input tokens; sums to the sum of ``start``.
+        ``[B, L]`` non-negative relevance of the input tokens. A row sums to the sum of its ``start``.
     """
     relevance = start
     for weights in reversed(layers):

@@ -34,7 +34,7 @@ R = TypeVar("R", bound="type[Rival]")
 
 @dataclass(frozen=True)
 class Job:
-    """One chunk of samples that a baseline method explains; its tensors are private copies.
+    """One chunk of samples that a baseline method explains. Its tensors are private copies.
 
     Attributes:
         inputs: the model's inputs, ``B`` samples.
@@ -92,7 +92,7 @@ def at_least(least: int, default: int | None) -> Any:
 
 @dataclass(frozen=True)
 class Rival(ABC):
-    """A baseline method; its options are the fields of its dataclass.
+    """A baseline method. Its options are the fields of its dataclass.
 
     To add a method, write a module in this package with a subclass that implements ``_maps``, under
     :func:`register`. Options that must be positive integers are declared with :func:`at_least`.
@@ -124,7 +124,7 @@ class Rival(ABC):
     reduction: ClassVar[Reduction]
     #: rows of the target's batch that one sample needs at the least
     rows_per_sample: ClassVar[int] = 1
-    #: modalities the method can explain; ``None`` means any
+    #: modalities the method can explain. ``None`` means any
     modalities: ClassVar[tuple[str, ...] | None] = None
 
     internal_batch: int = at_least(1, 16)
@@ -138,7 +138,7 @@ class Rival(ABC):
             self.require(option.name, good, f"be an integer of at least {least}")
 
     def require(self, option: str, good: bool, rule: str) -> None:
-        """Raise :class:`ConfigError` unless ``good``; ``rule`` completes "option ... must"."""
+        """Raise :class:`ConfigError` unless ``good``. ``rule`` completes "option ... must"."""
         if not good:
             raise ConfigError(
                 f"option {option!r} of baseline method {self.name!r} must {rule}; got {getattr(self, option)!r}."
@@ -152,7 +152,7 @@ class Rival(ABC):
         return None
 
     def refusal(self, target: TargetModel) -> str | None:
-        """The reason why the method cannot explain ``target``, as a sentence; ``None`` if it can."""
+        """The reason why the method cannot explain ``target``, as a sentence, or ``None`` if it can."""
         wanted = self.modalities
         if wanted is not None and not set(target.modalities) <= set(wanted):
             return f"it explains {', '.join(wanted)} only."
@@ -176,7 +176,7 @@ class Rival(ABC):
 
         Returns:
             Per modality a detached tensor of the scores' shape, image ``[B, 1, H, W]``, text
-            ``[B, T]``; padding and special tokens keep their raw values.
+            ``[B, T]``. Padding and special tokens keep their raw values.
 
         Raises:
             InputError: classes or ids do not fit the batch.
@@ -209,7 +209,7 @@ class Rival(ABC):
         return jobs
 
 
-#: Every baseline method by name; an entry is called with the method's options.
+#: Every baseline method by name. An entry is called with the method's options.
 RIVALS: Registry[type[Rival]] = Registry("baseline method")
 
 
@@ -248,7 +248,7 @@ def reduce_channels(
 
 
 def class_output(logits: Tensor, classes: Tensor) -> Tensor:
-    """``[B]`` logit of each sample's class; raises :class:`InputError` for a class out of range."""
+    """``[B]`` logit of each sample's class. Raises :class:`InputError` for a class out of range."""
     check_range(classes, logits.shape[-1])
     return logits.gather(1, classes[:, None]).squeeze(1)
 
@@ -264,7 +264,7 @@ def check_range(classes: Tensor, count: int) -> None:
 
 def stream(seed: int, sample: int, salt: int = 0) -> torch.Generator:
     """The random stream of one sample: the same on every device and in every batch."""
-    # SeedSequence mixes neighbouring seeds well; a sum of them would not. Its words are unsigned.
+    # SeedSequence mixes neighbouring seeds well. A sum of them would not. Its words are unsigned.
     words = [seed % 2**64, sample % 2**64, salt]
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))

@@ -1,4 +1,4 @@
-"""Captum's gradient methods on any target; the model stays as it was."""
+"""Captum's gradient methods on any target. The model stays as it was."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class IntegratedGradients(Rival):
 
     Args:
         n_steps: Gauss-Legendre points on the line.
-        baseline: a fill's name; ``"zero"`` is Captum's default.
+        baseline: a fill's name. ``"zero"`` is Captum's default.
     """
 
     name = "integrated_gradients"

@@ -19,7 +19,7 @@ from sidelight.errors import ConfigError
 from sidelight.lab.baselines.base import Rival, make_rival
 from sidelight.targets.base import TargetModel
 
-#: methods that can become simpler ones; the check costs a few gradient passes of the target
+#: methods that can become simpler ones. The check costs a few gradient passes of the target
 SUSPECTS = (
     "saliency",
     "guided_backprop",
@@ -37,7 +37,7 @@ class Coincidence:
     """Baseline methods whose maps are the same on this target.
 
     Attributes:
-        names: registry names, in the order given; a plain method may be among them.
+        names: registry names, in the order given. A plain method may be among them.
         titles: what tables call them.
         absolute: whether they agree only after taking absolute values.
         note: one sentence for a table.
@@ -66,14 +66,14 @@ def coincidences(
 
     Args:
         target: the model.
-        inputs: a few samples; eight are plenty.
+        inputs: a few samples. Eight are plenty.
         classes: ``[B]`` classes to explain.
         rivals: names or methods (default: :data:`SUSPECTS`).
         tol: how far from 1 cosine and correlation may be.
         ids: per-sample seeds.
 
     Returns:
-        Groups of two or more methods, those that agree with their sign first; empty if no two coincide.
+        Groups of two or more methods, those that agree with their sign first. The list is empty if no two coincide.
 
     Raises:
         ConfigError: a method is given twice.

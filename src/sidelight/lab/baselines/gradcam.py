@@ -1,4 +1,4 @@
-"""Grad-CAM on an image model's states; nobody has to name a layer."""
+"""Grad-CAM on an image model's states. Nobody has to name a layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class GradCam(Rival):
 
     Channels are weighted by their gradient averaged over the grid, summed, cut at zero and upsampled to the
     input. A transformer that classifies from its class token has a gradient of exactly zero at the patch tokens
-    of its last state; the method then takes the state before it. Class, distillation and register tokens are
+    of its last state. The method then takes the state before it. Class, distillation and register tokens are
     dropped, and states of one cell are skipped. Each sample has its own choice, so the batch has no influence.
 
     Source: Selvaraju et al. 2017.

@@ -48,7 +48,7 @@ class InputXGradient(Rival):
     Source: Shrikumar et al. 2016.
 
     Args:
-        baseline: a fill's name; ``"zero"`` gives plain input × gradient.
+        baseline: a fill's name. ``"zero"`` gives plain input × gradient.
     """
 
     name = "input_x_gradient"

@@ -41,7 +41,7 @@ def pristine(model: nn.Module) -> Iterator[None]:
         for module in model.modules()
     ]
     try:
-        # Captum warns that it sets hooks and needs gradients; this module takes care of both
+        # Captum warns that it sets hooks and needs gradients. This module takes care of both
         with ignored_warnings(
             r"\s*Setting (forward, )?backward hooks", "Input Tensor .* did not already require gradients"
         ):
@@ -83,7 +83,7 @@ def unshared(model: nn.Module, run: Callable[[], Any], kinds: tuple[type[nn.Modu
     """Give each use of a reused module its own copy, for as long as the context lasts.
 
     DeepLIFT keeps one input and one output per module, so it fails if one ReLU object serves several places.
-    Only modules of ``kinds`` are replaced; weights stay.
+    Only modules of ``kinds`` are replaced. Weights stay.
 
     Args:
         model: the model to prepare.

@@ -59,7 +59,7 @@ class Occlusion(Perturbation):
     """Drop of the class logit when a window of features is removed.
 
     A feature gets the mean drop over the windows that cover it (Captum's convention). On a grid the window slides
-    over rows and columns; in a sequence it covers tokens. Padding and special tokens stay, so they score 0.
+    over rows and columns. In a sequence it covers tokens. Padding and special tokens stay, so they score 0.
 
     Source: Zeiler & Fergus 2014.
 

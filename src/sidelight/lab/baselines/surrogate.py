@@ -70,7 +70,7 @@ class _Surrogate(Perturbation):
 
     Args:
         n_samples: passes of the target per sample, at most.
-        window: side in features of a cell, which is shown or hidden as one (default: one token; on a grid 1/7
+        window: side in features of a cell, which is shown or hidden as one (default: one token, or on a grid 1/7
             of each side). All features of a cell get its score.
         seed: with a sample's id, decides all its draws.
     """
@@ -103,7 +103,7 @@ class _Surrogate(Perturbation):
         return {name: torch.cat([f[name] for f in found]) for name in job.features}
 
     def _one(self, job: Job, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The map of a job of one sample; positions without a feature get 0."""
+        """The map of a job of one sample. Positions without a feature get 0."""
         cells, count = self._cells(job)
         shapes = job.score_shapes()
 
@@ -135,7 +135,7 @@ class _Surrogate(Perturbation):
         return self._draws(count, generator).long()
 
     def _cells(self, job: Job) -> tuple[dict[str, Tensor], int]:
-        """Per modality the cell of each position, -1 if it is no feature; and the number of cells."""
+        """Per modality the cell of each position, -1 if it is no feature, and the number of cells."""
         found, count = {}, 0
         for name, real in job.target.feature_mask(job.inputs).items():
             flags = real[0].view(job.spatial(name))
@@ -163,14 +163,14 @@ class _Surrogate(Perturbation):
 class Lime(_Surrogate):
     """Coefficients of a ridge regression from random choices of features to the class logit.
 
-    Each feature is shown with probability one half; the original input is among the rows. A
+    Each feature is shown with probability one half. The original input is among the rows. A
     row weighs ``exp(−d² / 2w²)`` with ``d`` the cosine distance of its bits from all ones.
 
     Source: Ribeiro et al. 2016.
 
     Args:
-        kernel_width: ``w``; the default is that of the authors' code.
-        alpha: ridge penalty; the authors' code uses 1.
+        kernel_width: ``w``. The default is that of the authors' code.
+        alpha: ridge penalty. The authors' code uses 1.
     """
 
     name = "lime"
@@ -193,7 +193,7 @@ class Lime(_Surrogate):
         return get_exp_kernel_similarity_function("cosine", self.kernel_width)
 
     def _regression(self, rows: int) -> Model:
-        # the penalty is meant for n_samples draws; every choice once stands for them
+        # the penalty is meant for n_samples draws. Every choice once stands for them
         return SkLearnRidge(alpha=self.alpha * rows / self.n_samples)
 
 
@@ -244,7 +244,7 @@ class KernelShap(_Surrogate):
         return (count - 1) // 2
 
     def _weigh(self, bits: Tensor) -> Weigh:
-        """Each row weighs its part of its size's mass in the kernel; drawn sizes share their mass evenly."""
+        """Each row weighs its part of its size's mass in the kernel. Drawn sizes share their mass evenly."""
         count = bits.shape[1]
         complete = count if len(bits) == 2**count else self._complete_sizes(count)
         mass = {k: 1 / (k * (count - k)) for k in range(1, count)}

@@ -74,7 +74,7 @@ class ImportedMaps:
         }
 
     def _lay(self, modality: str, sample: int, real: Tensor) -> Tensor:
-        """The map of one sample as scores of the shape of ``real``; positions without a feature get 0."""
+        """The map of one sample as scores of the shape of ``real``. Positions without a feature get 0."""
         values = self.file.maps[modality][sample]
         shape = tuple(real.shape[1:] if real.ndim == 3 else real.shape)
         count = int(real.sum())
@@ -113,7 +113,7 @@ def imported_of(section: EvaluationSection, taken: Iterable[str]) -> list[Import
 
 
 def with_maps(config: RunConfig, files: Sequence[Path]) -> RunConfig:
-    """``config`` with ``files`` among its imported maps, named after their files; equal names are replaced."""
+    """``config`` with ``files`` among its imported maps, named after their files. Equal names are replaced."""
     new = {f.stem: ImportedSection(name=f.stem, path=str(f.resolve())) for f in files}
     if len(new) < len(files):
         raise ConfigError(f"two files of maps share a name: {', '.join(map(str, files))}. Rename one.")

@@ -26,7 +26,7 @@ CURVE_COLUMNS = ("sample", "modality", "method", "reduction", "granularity", "fi
 
 
 class Batches(Protocol):
-    """Batches that are made when they are needed; their ids are known before."""
+    """Batches that are made when they are needed. Their ids are known before."""
 
     def __len__(self) -> int: ...
 
@@ -44,9 +44,9 @@ class Measurement:
         target: the frozen model.
         batches: in the same order at every run and in every process.
         methods: display name to method. A method may tell its version by an attribute or
-            call ``fingerprint``; a dataclass does so by its options.
+            call ``fingerprint``. A dataclass does so by its options.
         settings: what to measure.
-        folder: keeps the finished batches; a later run skips them.
+        folder: keeps the finished batches. A later run skips them.
 
     Raises:
         InputError: there is no method or no batch.
@@ -82,7 +82,7 @@ class Measurement:
 
 
 def run_evaluation(measurement: Measurement, *, progress: bool = True) -> EvalResult:
-    """All results of a measurement in memory; what an earlier run finished is read back.
+    """All results of a measurement in memory. Batches that an earlier run finished are read back.
 
     Raises:
         ConfigError: the folder holds an evaluation of other settings, methods, target or samples.

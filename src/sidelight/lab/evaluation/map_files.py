@@ -83,7 +83,7 @@ def read_maps(path: str | os.PathLike[str], signed: bool | None = None) -> MapFi
 
 
 def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:
-    """Write maps so that :func:`read_maps` reads equal ones; the suffix decides the format.
+    """Write maps so that :func:`read_maps` reads equal ones. The suffix decides the format.
 
     Raises:
         InputError: the suffix is neither ``.npz`` nor ``.parquet``.

@@ -115,7 +115,7 @@ def reference_inputs(run: Run, target: TargetModel) -> Inputs:
 
 
 def supports(rival: Rival, target: TargetModel) -> bool:
-    """Whether a baseline method can explain the target; a warning names one that cannot."""
+    """Whether a baseline method can explain the target. A warning names one that cannot."""
     reason = rival.refusal(target)
     if reason is not None:
         _say_once(f"{rival.title} is left out: {reason}")

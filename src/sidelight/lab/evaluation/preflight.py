@@ -87,7 +87,7 @@ def _check_groups(config: RunConfig, modalities: Iterable[str]) -> None:
 
 
 def _named(place: str, look_up: Callable[[str], object], name: str) -> None:
-    """Look a name up; an error names its place in the configuration."""
+    """Look a name up. An error names its place in the configuration."""
     try:
         look_up(name)
     except SidelightError as error:

@@ -126,7 +126,7 @@ class BatchResult(NamedTuple):
 
 
 class EvalResult(NamedTuple):
-    """``rows``: one value per sample; ``curves``: their means with intervals (:func:`mean_curves`)."""
+    """``rows``: one value per sample. ``curves``: their means with intervals (:func:`mean_curves`)."""
 
     rows: pd.DataFrame
     curves: pd.DataFrame

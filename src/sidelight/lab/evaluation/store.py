@@ -58,7 +58,7 @@ class PartStore:
                 "parts, or choose another directory."
             ) from error
         if known is None:
-            # several processes may come here at once; all write the same
+            # several processes may come here at once. All write the same
             write_text(manifest, json.dumps({"hash": self.digest, **json.loads(text)}, indent=1))
         elif known.get("hash") != self.digest:
             changed = [k for k, v in json.loads(text).items() if known.get(k) != v]
@@ -79,7 +79,7 @@ class PartStore:
         return [index for index in range(count) if not self.paths(index)[0].exists()]
 
     def holds(self, index: int, ids: Sequence[int]) -> bool:
-        """Whether batch ``index`` is finished; reads one column of it.
+        """Whether batch ``index`` is finished. The answer needs one column of it.
 
         Raises:
             ConfigError: the stored batch has other samples.
@@ -115,7 +115,7 @@ class PartStore:
 
 
 def split_seed(frame: pd.DataFrame) -> pd.DataFrame:
-    """``sidelight#1`` becomes method ``sidelight`` with seed 1; baseline methods have no seed (NaN)."""
+    """``sidelight#1`` becomes method ``sidelight`` with seed 1. Baseline methods have no seed (NaN)."""
     names = frame["method"].str.split("#", n=1, expand=True)
     seeds = pd.to_numeric(names[1]).astype(float) if 1 in names else np.nan
     return frame.assign(method=names[0], seed=seeds)
@@ -172,7 +172,7 @@ def summarise_parts(parts: Sequence[Path], dataset: str, limit: int = ROWS) -> p
 
 
 def mean_curves_of(parts: Sequence[Path], seed: int, limit: int = CURVES) -> pd.DataFrame:
-    """:func:`~sidelight.lab.metrics.statistics.mean_curves` over the curves of all parts; empty if there are none."""
+    """:func:`~sidelight.lab.metrics.statistics.mean_curves` over the curves of all parts."""
     frames = [mean_curves(curves, seed=seed) for curves in _by_methods(filled(parts), limit)]
     return pd.concat(frames, ignore_index=True) if frames else mean_curves(pd.DataFrame(columns=CURVE_KEYS))
 
@@ -187,7 +187,7 @@ def filled(parts: Sequence[Path]) -> list[Path]:
 
 
 def categories(parts: Sequence[Path]) -> dict[str, list[str]]:
-    """The values of every text column over all parts, sorted; methods without their seed."""
+    """The values of every text column over all parts, sorted. Methods come without their seed."""
     found: dict[str, set[str]] = {}
     for part in parts:
         schema = _opened(part, pq.read_metadata).schema.to_arrow_schema()
@@ -207,7 +207,7 @@ def _compact(rows: pd.DataFrame, names: dict[str, list[str]]) -> pa.Table:
 
 
 def _by_methods(parts: Sequence[Path], limit: int) -> Iterator[pd.DataFrame]:
-    """The rows of as many methods at a time as ``limit`` allows; scorers of several seeds stay together."""
+    """The rows of as many methods at a time as ``limit`` allows. Scorers of several seeds stay together."""
     methods: dict[str, dict[str, None]] = {}  # inner dicts serve as ordered sets
     for part in parts:
         for name in pc.unique(_opened(part, pq.read_table, columns=["method"])["method"]).to_pylist():

@@ -34,7 +34,7 @@ class Evidence:
 
     Attributes:
         mask: ``[B, N]`` soft map in [0, 1] (min-max per sample).
-        order: ``[B, N]`` values that rank the features, larger first; they may be negative.
+        order: ``[B, N]`` values that rank the features, larger first. They may be negative.
         real: ``[B, N]`` true for features that count.
         clean: ``[B]`` p of the clean input.
         truth: ``[B, N]`` true for features that are known evidence.
@@ -68,7 +68,7 @@ class Metric:
         name: key in :data:`METRICS`.
         direction: ``"lower"`` or ``"higher"`` is better.
         doc: one line for tables and ``list``.
-        compute: :class:`Evidence` to ``[B]`` values; NaN if undefined.
+        compute: :class:`Evidence` to ``[B]`` values, NaN if undefined.
         needs: passes through the target that must be made first.
         needs_truth: whether ground truth is required.
 

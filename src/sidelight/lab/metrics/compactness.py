@@ -66,7 +66,7 @@ def entropy(mask: Tensor, real: Tensor | None = None) -> Tensor:
 
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
-        real: ``[B, N]`` bool, default all true; ``N`` counts these.
+        real: ``[B, N]`` bool, default all true. ``N`` counts these.
 
     Returns:
         ``[B]`` in [0, 1], lower is better. It is 0 if one feature holds everything, and 1 for any constant map.

@@ -22,8 +22,8 @@ def average_drop(p: Tensor, p_masked: Tensor) -> Tensor:
     Source: thesis §4.1; Chattopadhay et al. 2018, without the division by p.
 
     Args:
-        p: ``[B]`` in [0, 1]; clean input.
-        p_masked: ``[B]`` in [0, 1]; input masked by the soft map.
+        p: ``[B]`` in [0, 1], of the clean input.
+        p_masked: ``[B]`` in [0, 1], of the input masked by the soft map.
 
     Returns:
         ``[B]`` in [0, 1], lower is better.
@@ -40,7 +40,7 @@ def increase_in_confidence(p: Tensor, p_masked: Tensor) -> Tensor:
     """1 if ``p_masked > p``, else 0 (Chattopadhay et al. 2018).
 
     A rise below :data:`CONFIDENCE_TOLERANCE` is rounding and does not count, so a map of ones scores 0. The result
-    is ``[B]``; its mean is the share of samples, higher is better.
+    is ``[B]``. Its mean is the share of samples. Higher is better.
     """
     return (p_masked > p + CONFIDENCE_TOLERANCE).to(p.dtype)
 

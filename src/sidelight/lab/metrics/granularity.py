@@ -26,7 +26,7 @@ class Granularity:
         name: its name in settings and tables.
         modality: the modality it applies to.
         cells: ``(score shape, inputs) -> int64 [N]`` or ``[B, N]``: the cell of each
-            flattened feature, counted from 0; ids of unreal features are ignored. The inputs serve groupings
+            flattened feature, counted from 0. Ids of unreal features are ignored. The inputs serve groupings
             that differ by sample, such as words.
     """
 
@@ -58,7 +58,7 @@ def coordinate_cells(shape: Sequence[int], inputs: Inputs) -> Tensor:
 
 
 def patch_cells(shape: Sequence[int], size: int) -> Tensor:
-    """Cells of ``size × size`` pixels from the top left; those at the border may be smaller.
+    """Cells of ``size × size`` pixels from the top left. Those at the border may be smaller.
 
     Args:
         shape: ``[B, 1, H, W]``.
@@ -68,7 +68,7 @@ def patch_cells(shape: Sequence[int], size: int) -> Tensor:
     return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()
 
 
-#: Granularities by name; the first one of a modality is its finest.
+#: Granularities by name. The first one of a modality is its finest.
 GRANULARITIES: Registry[Granularity] = Registry("granularity")
 GRANULARITIES.add("pixel", Granularity("pixel", "image", unit_cells))
 GRANULARITIES.add("token", Granularity("token", "text", unit_cells))

@@ -23,7 +23,7 @@ class Layout:
         shapes: modality name to the shape of one sample's scores, in order.
         real: ``[B, N]`` true for features that count.
         cells: ``[B, N]`` cell of each feature, 0 to M − 1.
-        size: ``[B, M]`` real features in each cell; a cell with none is no cell.
+        size: ``[B, M]`` real features in each cell. A cell with none is no cell.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -87,8 +87,8 @@ class ReducedMap:
     """One reading of a raw map.
 
     Attributes:
-        soft: ``[B, M]`` per cell in [0, 1]; it multiplies the input.
-        order: ``[B, M]`` per cell; it ranks the cells, larger first.
+        soft: ``[B, M]`` per cell in [0, 1]. It multiplies the input.
+        order: ``[B, M]`` per cell. It ranks the cells, larger first.
     """
 
     soft: Tensor
@@ -123,7 +123,7 @@ def better_of_two(raw: Tensor, layout: Layout, signed: bool) -> dict[str, Reduce
 
 @READINGS.register("signed")
 def as_it_is(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
-    """Min-max of the map with its sign, as in the thesis; a map around zero becomes about 0.5 everywhere."""
+    """Min-max of the map with its sign, as in the thesis. A map around zero becomes about 0.5 everywhere."""
     pooled = layout.pool(raw)
     return {"signed" if signed else "none": ReducedMap(min_max(pooled, layout.real_cells), pooled)}
 

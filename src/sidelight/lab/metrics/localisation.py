@@ -12,7 +12,7 @@ from sidelight.lab.metrics.base import Evidence, define
 
 
 def _known(values: Tensor, true: Tensor) -> Tensor:
-    """``values`` with NaN for samples that have no true feature; ``true`` ``[B]`` counts them."""
+    """``values`` with NaN for samples that have no true feature. ``true`` ``[B]`` counts them."""
     return values.where(true > 0, torch.full_like(values, torch.nan))
 
 
@@ -36,7 +36,7 @@ def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: floa
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
         truth: ``[B, N]`` bool.
-        real: ``[B, N]`` bool, default all true; other features count nowhere.
+        real: ``[B, N]`` bool, default all true. Other features count nowhere.
         threshold: level of the region, in (0, 1].
 
     Returns:
@@ -54,7 +54,7 @@ def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
         truth: ``[B, N]`` bool.
-        real: ``[B, N]`` bool, default all true; other features count nowhere.
+        real: ``[B, N]`` bool, default all true. Other features count nowhere.
         threshold: level of the region, in (0, 1].
 
     Returns:
@@ -75,7 +75,7 @@ def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
         real: ``[B, N]`` bool, default all true.
 
     Returns:
-        ``[B]`` in [0, 1], higher is better; a constant map gets the share of true features.
+        ``[B]`` in [0, 1], higher is better. A constant map gets the share of true features.
     """
     truth, real = _real_truth(truth, real)
     values, index = order.masked_fill(~real, -torch.inf).sort(1, descending=True)

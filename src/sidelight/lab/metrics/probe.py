@@ -34,7 +34,7 @@ class Probe:
         seeds: one integer per sample, for random fills.
         forward_batch: masked copies that go through the target together.
         confidence: a name in :data:`CONFIDENCES`.
-        ids: the samples' names in messages; default: their place in the batch.
+        ids: the samples' names in messages (default: their place in the batch).
 
     Attributes:
         size: B.
@@ -126,7 +126,7 @@ class Probe:
         return out
 
     def under_map(self, fill: str, layout: Layout, soft: Tensor) -> Tensor:
-        """``[B]`` confidence under the soft map ``[B, N]``; unreal features stay."""
+        """``[B]`` confidence under the soft map ``[B, N]``. Unreal features stay."""
         scores = soft.masked_fill(~layout.real, 1.0)
         rows = torch.arange(len(soft), device=soft.device)
         return self.confidence(fill, rows, lambda part: layout.unflatten(scores[part]))
@@ -146,7 +146,7 @@ class Probe:
         """Confidence with the top cells removed, and with the top cells alone.
 
         A mask that occurs twice (a count shared by two grids, a short text with fewer cells than steps) is
-        evaluated once. If nothing is removed, the clean pass serves; if everything is, :meth:`empty`.
+        evaluated once. If nothing is removed, the clean pass serves. If everything is removed, :meth:`empty` does.
 
         Args:
             fill: name of the fill for removed features.

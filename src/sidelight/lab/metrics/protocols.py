@@ -9,8 +9,8 @@ themselves reveal those choices:
   have. So the baseline methods were scored by embedding coordinate, and the method itself by token.
 * Average drops on texts and on images with texts exceed 1: logits, not probabilities.
 
-Two things differ. Published maps of texts count padding up to 512 positions as features; ours do not. Nobody
-knows how the thesis's curves step; ours take equal counts.
+Two things differ. Published maps of texts count padding up to 512 positions as features. Ours do not. Nobody
+knows how the thesis's curves step. Ours take equal counts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Protocol:
         confidence: by modality a name in :data:`~sidelight.lab.metrics.probe.CONFIDENCES`, if it is no probability.
             Of several modalities the first that is named here decides.
         coordinates: modalities whose channels are scored one by one, by the methods that can.
-        fills, metrics: the only allowed ones; empty leaves both to the settings.
+        fills, metrics: the only allowed ones. Empty tuples leave both to the settings.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Protocol:
         return not set(self.coordinates) & set(modalities)
 
     def remark(self, modalities: Iterable[str]) -> str:
-        """Words for headings: ``"protocol thesis, not comparable across methods"``; empty for the default."""
+        """Words for headings: ``"protocol thesis, not comparable across methods"``, or none for the default."""
         if self.name == DEFAULT:
             return ""
         return f"protocol {self.name}" + (
@@ -68,7 +68,7 @@ class Protocol:
         )
 
     def note(self, modalities: Iterable[str]) -> str:
-        """Words for pages: the protocol, and the reason if its numbers do not compare; empty for the default."""
+        """Words for pages: the protocol, and the reason if its numbers do not compare. The default needs none."""
         if self.name == DEFAULT:
             return ""
         text = f"Measured under protocol {self.name}: {self.doc}."
@@ -104,7 +104,7 @@ class Protocol:
             )
 
     def fixed(self) -> dict[str, Any]:
-        """Settings that the protocol fixes; none for the default."""
+        """Settings that the protocol fixes. The default fixes none."""
         if self.name == DEFAULT:
             return {}
         return {"fills": list(self.fills), "metrics": list(self.metrics), "granularities": []}
@@ -118,7 +118,7 @@ PROTOCOLS: Registry[Protocol] = Registry("protocol")
 
 
 def define(protocol: Protocol) -> Protocol:
-    """Register a protocol; raises :class:`~sidelight.errors.ConfigError` if the name is taken."""
+    """Register a protocol. Raises :class:`~sidelight.errors.ConfigError` if the name is taken."""
     for name in protocol.metrics:
         METRICS[name]
     return PROTOCOLS.add(protocol.name, protocol)

@@ -40,7 +40,7 @@ class AverageRanks:
     Attributes:
         ranks: method to its average rank, best first.
         cases: how many cases.
-        samples: fewest and most samples behind a case; ``(0, 0)`` if unknown.
+        samples: fewest and most samples behind a case, or ``(0, 0)`` if unknown.
         statistic, p: of Friedman's test, corrected for ties.
         critical_difference: ranks further apart than this differ at level ``alpha`` (Nemenyi).
         alpha: level of that difference.
@@ -101,7 +101,7 @@ def case_means(rows: pd.DataFrame, metrics: Sequence[str] = RANKED) -> pd.DataFr
 
     Args:
         rows: per-sample rows with a ``dataset`` column.
-        metrics: the metrics to keep; those without rows are skipped.
+        metrics: the metrics to keep. Those without rows are skipped.
 
     Returns:
         A line a case, indexed by dataset, modality, granularity, fill, metric and ``n`` (samples). A column a
@@ -129,7 +129,7 @@ def case_means(rows: pd.DataFrame, metrics: Sequence[str] = RANKED) -> pd.DataFr
 
 
 def case_ranks(means: pd.DataFrame) -> pd.DataFrame:
-    """Ranks within each case of :func:`case_means`, 1 for the best; equal means share a rank."""
+    """Ranks within each case of :func:`case_means`, 1 for the best. Equal means share a rank."""
     higher = [METRICS[name].direction == "higher" for name in means.index.get_level_values("metric")]
     signed = means.to_numpy(float) * np.where(higher, -1.0, 1.0)[:, None]
     ranks = rankdata(signed.round(DIGITS), axis=1, nan_policy="omit")
@@ -140,7 +140,7 @@ def average_ranks(means: pd.DataFrame, alpha: float = 0.05) -> AverageRanks:
     """Average ranks of the methods that every case has.
 
     Args:
-        means: from :func:`case_means`; only its level ``metric`` is needed.
+        means: from :func:`case_means`. Only its level ``metric`` is needed.
         alpha: level of the critical difference.
 
     Raises:

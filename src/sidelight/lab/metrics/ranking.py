@@ -1,6 +1,6 @@
-"""From raw scores to a soft map in [0, 1] and to an order; no index has an advantage.
+"""From raw scores to a soft map in [0, 1] and to an order, without an advantage for any index.
 
-All functions take ``[B, N]`` tensors; ``real`` marks the features that count.
+All functions take ``[B, N]`` tensors. ``real`` marks the features that count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
 
     Args:
         values: ``[B, N]`` finite scores of any sign.
-        real: ``[B, N]`` bool, default all true; unreal features come back as 0.
+        real: ``[B, N]`` bool, default all true. Unreal features come back as 0.
 
     Returns:
         ``[B, N]`` float32 in [0, 1].
@@ -67,13 +67,13 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
 
     Args:
         values: ``[B, N]`` finite scores.
-        real: ``[B, N]`` bool; unreal features come last.
-        ids: one integer per sample; with ``seed`` and ``draw`` the only source of chance.
+        real: ``[B, N]`` bool. Unreal features come last.
+        ids: one integer per sample. With ``seed`` and ``draw`` they are the only source of chance.
         seed: run seed.
         draw: number of the tie draw.
 
     Returns:
-        ``[B, N]`` int64; 0 is the most important feature.
+        ``[B, N]`` int64. 0 is the most important feature.
     """
     shuffle = tie_keys(real, ids, seed, draw).argsort(1)
     shuffled = values.masked_fill(~real, -torch.inf).gather(1, shuffle)
@@ -83,7 +83,7 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
 def ranks_of_draws(
     values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draws: int = 1
 ) -> list[Tensor]:
-    """:func:`ranks` of each of ``draws`` tie draws; only one if nothing is tied, since all would be equal."""
+    """:func:`ranks` of each of ``draws`` tie draws, or of one if nothing is tied, since all would be equal."""
     if has_ties(values, real):
         return [ranks(values, real, ids, seed, draw) for draw in range(draws)]
     # keys would change nothing here, and drawing them takes longer than the rest of this function
@@ -154,7 +154,7 @@ def by_count(soft: Tensor, real: Tensor, steps: int) -> tuple[Tensor, Tensor]:
 
 @STEPPINGS.register("thresholds")
 def by_threshold(soft: Tensor, real: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Equal steps of a threshold on the map, over ``1 − threshold``; tied features go together."""
+    """Equal steps of a threshold on the map, over ``1 − threshold``. Tied features go together."""
     counts = threshold_counts(soft, real, steps)
     places = torch.arange(steps + 1, dtype=torch.float64, device=soft.device) / steps
     return counts, places.expand(counts.shape)

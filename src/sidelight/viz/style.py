@@ -13,10 +13,7 @@ from typing import Any
 
 import matplotlib
 
-#: Name under which the library's own maps appear in tables and figures.
-OURS = "sidelight"
-#: Maps that look at nothing: the floor every method must beat.
-CONTROLS = ("random", "centre", "center", "constant", "input_norm")
+from sidelight.core.names import OURS, is_control, is_ours, ordered
 
 ACCENT = "#e8590c"
 CONTROL = "#8b93a1"
@@ -72,46 +69,6 @@ def house_style(**extra: Any) -> AbstractContextManager[None]:
     # ``Any``: the stubs type the keys as one long literal.
     settings: Any = {**RC, **{key.replace("__", "."): value for key, value in extra.items()}}
     return matplotlib.rc_context(settings)
-
-
-_SPELLED = {
-    OURS: OURS,
-    "rise": "RISE",
-    "lime": "LIME",
-    "gradcam": "Grad-CAM",
-    "grad_cam": "Grad-CAM",
-    "gradient_shap": "Gradient-SHAP",
-    "deeplift": "DeepLIFT",
-    "deeplift_shap": "DeepLIFT-SHAP",
-    "deep_lift": "DeepLIFT",
-    "deep_lift_shap": "DeepLIFT-SHAP",
-    "input_x_gradient": "Input × Gradient",
-    "kernel_shap": "Kernel-SHAP",
-}
-
-
-def method_label(name: str) -> str:
-    """A method's name as people write it: ``integrated_gradients`` -> ``Integrated Gradients``."""
-    if name in _SPELLED:
-        return _SPELLED[name]
-    # Names that carry capitals or spaces were written for reading already.
-    return name if name != name.lower() or " " in name else name.replace("_", " ").title()
-
-
-def is_ours(method: str, ours: str = OURS) -> bool:
-    """Whether ``method`` is our own or a variant of it (``"sidelight (seed 1)"``)."""
-    return method == ours or method.startswith((ours + " ", ours + ":", ours + "-"))
-
-
-def is_control(method: str) -> bool:
-    """Whether ``method`` is a trivial map."""
-    return method.lower() in CONTROLS
-
-
-def ordered(methods: Iterable[str], ours: str = OURS) -> list[str]:
-    """Ours first, then rivals in the order given, controls last; duplicates dropped."""
-    unique = list(dict.fromkeys(methods))
-    return sorted(unique, key=lambda m: (not is_ours(m, ours), is_control(m)))
 
 
 def method_styles(methods: Iterable[str], ours: str = OURS) -> dict[str, dict[str, Any]]:

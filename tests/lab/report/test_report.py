@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from sidelight.errors import CheckpointError, InputError
-from sidelight.lab.figures.grid import GridSample, plot_grid
+from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import (
     ReportData,
     ReportSection,
@@ -87,7 +87,7 @@ def section(**changes) -> ReportSection:
         "rows": [{**r, "dataset": EVIL} for r in by_hand()] + [row(EVIL, "average_drop", 0.9, dataset=EVIL)],
         "curves": pd.DataFrame({**curve, "method": "rise", "kind": "deletion", "mean": 1 - share}),
         "samples": [sample],
-        "failures": plot_grid([sample]),
+        "failures": [sample],
         "notes": [EVIL],
         "timing": [
             {
@@ -192,7 +192,7 @@ def test_marks_by_hand():
     }
     insertion = {m: zero.cell(m, "insertion_auc") for m in ("sidelight", "rise", "saliency")}
     assert {m: c.rank for m, c in insertion.items() if c} == {"sidelight": 1, "rise": 1, "saliency": 2}
-    assert (blur.fill, blur.cell("rise", "average_drop").rank) == ("blur", 1)
+    assert (blur.setting.fill, blur.cell("rise", "average_drop").rank) == ("blur", 1)
     assert blur.cell("sidelight", "average_drop").rank == 2
 
 
@@ -217,7 +217,7 @@ def test_rows_without_fill_belong_to_every_setting():
     for table in build_tables(by_hand()):
         assert table.cell("sidelight", "sparsity").rank == 1
     alone = build_tables([r for r in by_hand() if r["metric"] == "sparsity"])
-    assert [t.fill for t in alone] == [""]
+    assert [t.setting.fill for t in alone] == [""]
 
 
 def test_overview_counts_what_no_fill_touches_once():
@@ -265,7 +265,7 @@ def test_bad_rows_are_refused():
 
 def test_nan_means_are_left_out():
     tables = build_tables([row("a", "srg", 0.5), row("b", "srg", float("nan"))])
-    assert [line.method for line in tables[0].lines] == ["a"]
+    assert [line.name for line in tables[0].lines] == ["a"]
 
 
 def test_write_keeps_the_old_page_on_failure(tmp_path, monkeypatch):

@@ -24,14 +24,14 @@ from torch import Tensor
 from sidelight.core.files import read_json, replace_file, write_json
 from sidelight.core.folders import recover_folder
 from sidelight.core.locks import hold
+from sidelight.core.names import OURS
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import CollapseError, ConfigError
 from sidelight.explainer import Explainer, new_scorer
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
-from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, AblationTable, write_tables
+from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, write_tables
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.run import (
-    OURS,
     ScorerMethod,
     as_categories,
     measure,
@@ -41,6 +41,7 @@ from sidelight.lab.evaluation.run import (
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.table import Table
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.training.diagnostics import COLLAPSED
@@ -69,7 +70,7 @@ class VariantScorer(ScorerMethod):
         return scores
 
 
-def run_ablation(run: Run, only: Sequence[str] = ()) -> list[AblationTable]:
+def run_ablation(run: Run, only: Sequence[str] = ()) -> list[Table]:
     """Train and measure every variant × seed that is not finished; write the tables and the picture.
 
     Args:
@@ -87,7 +88,7 @@ def run_ablation(run: Run, only: Sequence[str] = ()) -> list[AblationTable]:
         return _ablate(run, cells_of(run, only))
 
 
-def _ablate(run: Run, cells: Sequence[Cell]) -> list[AblationTable]:
+def _ablate(run: Run, cells: Sequence[Cell]) -> list[Table]:
     for cell in cells:
         cell.claim()
     targets = Readings(run)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
+from sidelight.core.names import OURS
 from sidelight.core.processes import Share, agreed, device, in_main, is_main
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import ConfigError, InputError
@@ -43,13 +44,11 @@ from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
-from sidelight.lab.tables.table import markdown_table
+from sidelight.lab.tables.summary import markdown_table
 from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
 
-#: our own method's name in every table
-OURS = "sidelight"
 #: how many training inputs fills and DeepLIFT-SHAP may draw from
 REFERENCE_SIZE = 32
 #: endings of facts that differ from one training to the next: durations, and the epoch that a Trainer counts

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sidelight.core.names import OURS, is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
@@ -33,7 +34,7 @@ class Panel:
     ticks: Mapping[float, str] = field(default_factory=dict)
 
 
-def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str = look.OURS) -> Figure:
+def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str = OURS) -> Figure:
     """A line for each method, panels side by side on one y axis.
 
     Args:
@@ -44,7 +45,7 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
     Raises:
         InputError: there is nothing to draw.
     """
-    methods = look.ordered([m for p in panels for m in p.lines], ours)
+    methods = ordered([m for p in panels for m in p.lines], ours)
     if not methods:
         raise InputError("a figure of lines needs a panel with at least one line.")
     styles = look.method_styles(methods, ours)
@@ -56,9 +57,9 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
         )
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for ax, panel in zip(axes, panels, strict=True):
-            for method in look.ordered(panel.lines, ours):
+            for method in ordered(panel.lines, ours):
                 x, y = zip(*panel.lines[method], strict=True)
-                ax.plot(x, y, label=look.method_label(method), marker=".", **styles[method])
+                ax.plot(x, y, label=method_label(method), marker=".", **styles[method])
             ax.set(title=panel.title, xlabel=xlabel)
             ax.grid(True)
             if panel.ticks:
@@ -71,7 +72,7 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
     return figure
 
 
-def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = look.OURS) -> Figure:
+def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = OURS) -> Figure:
     """A row for each method with its values as marks, panels side by side.
 
     Args:
@@ -82,7 +83,7 @@ def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = look.OURS) 
     Raises:
         InputError: there is nothing to draw.
     """
-    methods = look.ordered([m for p in panels for m in p.points], ours)
+    methods = ordered([m for p in panels for m in p.points], ours)
     if not methods:
         raise InputError("a figure of points needs a panel with at least one value.")
     marks = list(dict.fromkeys(name for p in panels for found in p.points.values() for name in found))
@@ -93,10 +94,10 @@ def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = look.OURS) 
         for ax, panel in zip(axes, panels, strict=True):
             _draw_points(ax, panel, methods, marks, ours)
             ax.set(title=panel.title, xlabel=xlabel)
-        axes[0].set_yticks(range(len(methods)), [look.method_label(m) for m in methods])
+        axes[0].set_yticks(range(len(methods)), [method_label(m) for m in methods])
         axes[0].invert_yaxis()
         for label, method in zip(axes[0].get_yticklabels(), methods, strict=True):
-            label.set_fontweight("bold" if look.is_ours(method, ours) else "normal")
+            label.set_fontweight("bold" if is_ours(method, ours) else "normal")
         if any(marks):
             figure.legend(
                 *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(marks))
@@ -138,7 +139,7 @@ def _draw_points(ax: Axes, panel: Panel, methods: Sequence[str], marks: Sequence
 
 def _legend(figure: Figure, axes: Sequence[Axes], ours: str) -> None:
     handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = sorted(handles, key=lambda label: not look.is_ours(label, ours))
+    order = sorted(handles, key=lambda label: not is_ours(label, ours))
     figure.legend([handles[n] for n in order], order, loc="outside lower center", ncols=min(4, len(order)))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sidelight.core.names import OURS, is_ours, method_label
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
@@ -22,7 +23,7 @@ def plot_critical_difference(
     groups: Sequence[Sequence[str]],
     *,
     title: str = "",
-    ours: str = look.OURS,
+    ours: str = OURS,
 ) -> Figure:
     """Critical-difference diagram, the best rank at the left.
 
@@ -90,12 +91,12 @@ def _method(
     ax: Axes, name: str, rank: float, end: float, y: float, line: Mapping[str, object], ours: str
 ) -> None:
     """An elbow from the axis down to the method's name at one side."""
-    mine, side = look.is_ours(name, ours), -1 if end == 1 else 1
+    mine, side = is_ours(name, ours), -1 if end == 1 else 1
     ax.plot([rank, rank, end], [0, y, y], color=str(line["color"]), linewidth=1.8 if mine else 1.0, zorder=3)
     ax.text(
         end + side * 0.012 * (ax.get_xlim()[1] - ax.get_xlim()[0]),
         y,
-        f"{look.method_label(name)}  {rank:.2f}".replace("$", r"\$"),
+        f"{method_label(name)}  {rank:.2f}".replace("$", r"\$"),
         ha="right" if side < 0 else "left",
         va="center",
         fontsize=8.5,

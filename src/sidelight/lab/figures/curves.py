@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from sidelight.core.names import OURS, is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
@@ -54,7 +55,7 @@ def plot_curves(
     *,
     fill: str | None = None,
     granularity: str | None = None,
-    ours: str = look.OURS,
+    ours: str = OURS,
     title: str = "",
     xlabel: str = "",
     ylabel: str = "probability of the predicted class",
@@ -79,7 +80,7 @@ def plot_curves(
     kinds = [kind for kind in KINDS if (data["kind"] == kind).any()]
     if not kinds:
         raise InputError(f"no curve with fill={fill!r} and granularity={granularity!r}.")
-    methods = look.ordered(data["method"], ours)
+    methods = ordered(data["method"], ours)
     with look.house_style():
         height = 3.0 + 0.2 * -(-len(methods) // 4)
         figure = ShownFigure(figsize=(4.4 * len(kinds), height), dpi=look.DPI, layout="constrained")
@@ -104,9 +105,9 @@ def _draw_kind(ax: Axes, data: pd.DataFrame, kind: str, methods: list[str], ours
         part = part.sort_values("share")
         if part.empty:
             continue
-        ax.plot(part["share"], part["mean"], label=look.method_label(method), **styles[method])
+        ax.plot(part["share"], part["mean"], label=method_label(method), **styles[method])
         if part["lo"].notna().all():
-            mine = look.is_ours(method, ours)
+            mine = is_ours(method, ours)
             ax.fill_between(
                 part["share"],
                 part["lo"],
@@ -127,7 +128,7 @@ def _legend(figure: Figure, ax: Axes, methods: list[str], ours: str) -> None:
     legend = figure.legend(
         handles, labels, loc="outside lower center", ncols=min(4, max(1, len(labels))), handlelength=2.6
     )
-    mine = {look.method_label(m) for m in methods if look.is_ours(m, ours)}
+    mine = {method_label(m) for m in methods if is_ours(m, ours)}
     for text in legend.get_texts():
         if text.get_text() in mine:
             text.set_fontweight("bold")

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sidelight.core.names import OURS, is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
@@ -50,7 +51,7 @@ def plot_radar(
     *,
     labels: Mapping[str, str] | None = None,
     methods: Sequence[str] | None = None,
-    ours: str = look.OURS,
+    ours: str = OURS,
 ) -> Figure:
     """Radar of methods over metrics; the rim is the best method on that metric, the centre the worst.
 
@@ -65,7 +66,7 @@ def plot_radar(
         InputError: see :func:`oriented`.
     """
     scaled = oriented(values, directions)
-    names = look.ordered(methods or values, ours)
+    names = ordered(methods or values, ours)
     angles = np.linspace(0, 2 * np.pi, len(directions), endpoint=False)
     closed = np.append(angles, angles[:1])
     styles = look.method_styles(values, ours)
@@ -78,8 +79,8 @@ def plot_radar(
         ax.set_theta_direction(-1)  # type: ignore[attr-defined]
         for name in names:
             ring = np.nan_to_num(np.append(scaled[name], scaled[name][:1]))
-            ax.plot(closed, ring, label=look.method_label(name), **styles[name])
-            if look.is_ours(name, ours):
+            ax.plot(closed, ring, label=method_label(name), **styles[name])
+            if is_ours(name, ours):
                 ax.fill(closed, ring, color=look.ACCENT, alpha=0.14)
         ax.set_xticks(angles, [])
         for angle, (metric, direction) in zip(angles, directions.items(), strict=True):

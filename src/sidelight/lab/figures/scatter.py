@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from sidelight.core.names import OURS, is_control, is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.lab.figures.labels import place_labels
 from sidelight.viz import style as look
@@ -33,7 +34,7 @@ def plot_tradeoff(
     *,
     x: tuple[str, str] = ("sparsity", "higher"),
     y: tuple[str, str] = ("average drop", "lower"),
-    ours: str = look.OURS,
+    ours: str = OURS,
 ) -> Figure:
     """Scatter of methods with the Pareto front.
 
@@ -54,7 +55,7 @@ def plot_tradeoff(
         )
     values = np.array(list(points.values()), dtype=float)
     signs = np.array([1.0 if axis[1] == "higher" else -1.0 for axis in (x, y)])
-    real = np.array([not look.is_control(name) for name in points])
+    real = np.array([not is_control(name) for name in points])
     front = np.zeros(len(points), dtype=bool)
     front[real] = pareto_front((values * signs)[real])
     styles = look.method_styles(points, ours)
@@ -64,7 +65,7 @@ def plot_tradeoff(
         edge = values[front][np.argsort(values[front][:, 0])]
         ax.plot(edge[:, 0], edge[:, 1], color=look.INK_SOFT, linewidth=1, linestyle=(0, (4, 2)), zorder=1)
         for name, (px, py) in points.items():
-            mine = look.is_ours(name, ours)
+            mine = is_ours(name, ours)
             ax.scatter(px, py, s=70 if mine else 34, color=styles[name]["color"], zorder=3, linewidth=0)
         ax.margins(0.14)
         if signs[0] < 0:
@@ -74,21 +75,19 @@ def plot_tradeoff(
         ax.set_xlabel(f"{x[0]}  ({x[1]} is better)")
         ax.set_ylabel(f"{y[0]}  ({y[1]} is better)")
         ax.grid(True)
-        place_labels(
-            figure, ax, [_label(ax, name, points[name], ours) for name in look.ordered(points, ours)]
-        )
+        place_labels(figure, ax, [_label(ax, name, points[name], ours) for name in ordered(points, ours)])
     return figure
 
 
 def _label(ax: Axes, name: str, point: tuple[float, float], ours: str) -> Annotation:
-    control = look.is_control(name)
+    control = is_control(name)
     return ax.annotate(
-        look.method_label(name).replace("$", r"\$"),
+        method_label(name).replace("$", r"\$"),
         point,
         xytext=(0, 0),
         textcoords="offset points",
         fontsize=7.5 if control else 8,
-        fontweight="bold" if look.is_ours(name, ours) else "normal",
+        fontweight="bold" if is_ours(name, ours) else "normal",
         color=look.INK_SOFT if control else look.INK,
         zorder=4,
     )

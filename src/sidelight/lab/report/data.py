@@ -7,13 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
+from sidelight.core.names import OURS
 from sidelight.lab.figures.grid import GridSample
-from sidelight.viz.style import OURS
-
-#: A gallery is drawn from samples (best: it follows the page), or a finished figure.
-Gallery = Sequence[GridSample] | Figure | None
 
 
 @dataclass
@@ -40,8 +36,8 @@ class ReportSection:
     modality: str = "image"
     rows: Sequence[Mapping[str, Any]] = ()
     curves: pd.DataFrame | None = None
-    samples: Gallery = None
-    failures: Gallery = None
+    samples: Sequence[GridSample] = ()
+    failures: Sequence[GridSample] = ()
     notes: Sequence[str] = ()
     timing: Sequence[Mapping[str, Any]] = ()
     target: Mapping[str, Any] = field(default_factory=dict)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from sidelight.core.names import OURS
 from sidelight.lab.figures.radar import plot_radar
 from sidelight.lab.figures.scatter import plot_tradeoff
-from sidelight.lab.tables.summary import Column, Line, Table
-from sidelight.viz import style
+from sidelight.lab.tables.table import Column, Line, Table
 
 #: axes of a radar, where present; none says again what another does
 RADAR = (
@@ -36,7 +36,7 @@ class Picture:
     caption: str
 
 
-def radar_of(table: Table, ours: str = style.OURS) -> Picture | None:
+def radar_of(table: Table, ours: str = OURS) -> Picture | None:
     """Radar of our method and the strongest rivals; ``None`` for fewer than three axes or two methods.
 
     Every axis is scaled from the worst to the best of all ranked methods and turned so that
@@ -45,16 +45,16 @@ def radar_of(table: Table, ours: str = style.OURS) -> Picture | None:
     """
     axes = [c for name in RADAR for c in table.columns if c.name == name]
     methods = [line for line in table.lines if line.kind != "control" and _complete(table, line, axes)]
-    if len(axes) < 3 or len(methods) < 2 or not table.comparable:
+    if len(axes) < 3 or len(methods) < 2 or not table.setting.comparable:
         return None
     by_rank = sorted(methods, key=lambda line: (line.kind != "ours", _mean_rank(table, line, axes)))
     shown = by_rank[:RADAR_METHODS]
-    values = {line.method: {c.name: _mean(table, line, c) for c in axes} for line in methods}
+    values = {line.name: {c.name: _mean(table, line, c) for c in axes} for line in methods}
     figure = plot_radar(
         values,
         {c.name: c.direction for c in axes},
         labels={c.name: c.label for c in axes},
-        methods=[line.method for line in shown],
+        methods=[line.name for line in shown],
         ours=ours,
     )
     caption = (
@@ -66,18 +66,18 @@ def radar_of(table: Table, ours: str = style.OURS) -> Picture | None:
     return Picture(figure, caption)
 
 
-def tradeoff_of(table: Table, ours: str = style.OURS) -> Picture | None:
+def tradeoff_of(table: Table, ours: str = OURS) -> Picture | None:
     """Average drop against the clarity of the map; ``None`` where a metric is missing or units do not compare."""
     present = {c.name: c for c in table.columns}
     clarity = next((present[name] for name in CLARITY if name in present), None)
     faithful = present.get("average_drop")
-    if clarity is None or faithful is None or not table.comparable:
+    if clarity is None or faithful is None or not table.setting.comparable:
         return None
     lines = [line for line in table.lines if _complete(table, line, [clarity, faithful])]
     if not any(line.kind != "control" for line in lines):
         return None
     figure = plot_tradeoff(
-        {line.method: (_mean(table, line, clarity), _mean(table, line, faithful)) for line in lines},
+        {line.name: (_mean(table, line, clarity), _mean(table, line, faithful)) for line in lines},
         x=(clarity.label, clarity.direction),
         y=(faithful.label, faithful.direction),
         ours=ours,
@@ -91,15 +91,15 @@ def tradeoff_of(table: Table, ours: str = style.OURS) -> Picture | None:
 
 
 def _complete(table: Table, line: Line, columns: list[Column]) -> bool:
-    return all(table.cell(line.method, c.name) is not None for c in columns)
+    return all(table.cell(line.name, c.name) is not None for c in columns)
 
 
 def _mean(table: Table, line: Line, column: Column) -> float:
-    cell = table.cell(line.method, column.name)
+    cell = table.cell(line.name, column.name)
     assert cell is not None  # only complete lines get here
     return cell.mean
 
 
 def _mean_rank(table: Table, line: Line, columns: list[Column]) -> float:
-    ranks = [cell.rank for c in columns if (cell := table.cell(line.method, c.name)) is not None]
+    ranks = [cell.rank for c in columns if (cell := table.cell(line.name, c.name)) is not None]
     return sum(r or 0 for r in ranks) / len(ranks)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from sidelight.core.names import OURS, method_label
 from sidelight.errors import InputError
-from sidelight.lab.evaluation.run import OURS
 from sidelight.lab.metrics.protocols import PROTOCOLS, UNITS
 from sidelight.lab.metrics.statistics import better_reduction
 from sidelight.lab.report.stored import StoredRun
-from sidelight.lab.tables.table import escape
-from sidelight.viz import style
+from sidelight.lab.tables.markdown import markdown
+from sidelight.lab.tables.table import Cell, Column, Line, Table
 
 #: their data set -> ours; two of ours may come from one of theirs
 DATA: dict[str, tuple[str, ...]] = {
@@ -235,37 +235,29 @@ def _matches(run: StoredRun, own: pd.Series, published: Sequence[Published]) -> 
 
 def markdown_beside(lines: pd.DataFrame) -> str:
     """The lines of :func:`beside` as a Markdown table with its caution."""
-    head = [
-        "run",
-        "method",
-        "by",
-        "metric",
-        "ours",
-        "n",
-        "published",
-        "variant",
-        "same protocol (ours / published)",
-        "remark",
-    ]
-    out = [head, ["---", "---", "---", "---", "---:", "---:", "---:", "---", "---", "---"]]
-    for line in lines.itertuples():
-        same = (
-            "yes" if line.same_protocol == "yes" else f"no ({line.our_protocol} / {line.published_protocol})"
-        )
-        cells = [
-            *(
-                line.run,
-                style.method_label(str(line.method)),
-                line.granularity,
-                str(line.metric).replace("_", " "),
-            ),
-            *(
-                f"{line.ours:.3f} ± {line.ours_sd:.3f}",
-                line.n,
-                f"{line.published:.3f} ± {line.published_sd:.3f}",
-            ),
-            *(line.variant, same, line.remark),
-        ]
-        out.append([escape(str(cell)) for cell in cells])
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in out)
-    return f"### Beside published numbers\n\n{body}\n\n± is the standard deviation over samples. {CAUTION}\n"
+    columns = (
+        *(Column(label, left=True) for label in ("method", "by", "metric")),
+        *(Column(label) for label in ("ours", "n", "published")),
+        *(Column(label, left=True) for label in ("variant", "same protocol (ours / published)", "remark")),
+    )
+    table = Table("", columns, tuple(_line(row) for _, row in lines.iterrows()), first="run")
+    return (
+        f"### Beside published numbers\n\n{markdown(table)}\n\n"
+        f"± is the standard deviation over samples. {CAUTION}\n"
+    )
+
+
+def _line(found: pd.Series) -> Line:
+    same = f"no ({found['our_protocol']} / {found['published_protocol']})"
+    texts = (
+        method_label(found["method"]),
+        found["granularity"],
+        found["metric"].replace("_", " "),
+        f"{found['ours']:.3f} ± {found['ours_sd']:.3f}",
+        str(found["n"]),
+        f"{found['published']:.3f} ± {found['published_sd']:.3f}",
+        found["variant"],
+        "yes" if found["same_protocol"] == "yes" else same,
+        found["remark"],
+    )
+    return Line(found["run"], found["run"], tuple(map(Cell, texts)))

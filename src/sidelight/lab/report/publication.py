@@ -11,10 +11,11 @@ import pandas as pd
 
 from sidelight.core.files import as_utf8
 from sidelight.core.folders import folder_path, require_folder_place
+from sidelight.core.names import OURS, is_control, method_label
 from sidelight.core.ownership import own_folder, require_free
 from sidelight.core.safe_output import csv_of
 from sidelight.errors import InputError
-from sidelight.lab.evaluation.run import OURS, plain_rows
+from sidelight.lab.evaluation.run import plain_rows
 from sidelight.lab.figures.critical_difference import plot_critical_difference
 from sidelight.lab.figures.curves import plot_curves
 from sidelight.lab.metrics.base import METRICS
@@ -23,13 +24,11 @@ from sidelight.lab.metrics.rank_tests import RANKED, AverageRanks, average_ranks
 from sidelight.lab.metrics.statistics import better_reduction, paired_tests, select_reductions, summarise
 from sidelight.lab.report.figures import Picture, radar_of, tradeoff_of
 from sidelight.lab.report.paper import beside, markdown_beside, read_published
-from sidelight.lab.report.reading import setting_name
 from sidelight.lab.report.stored import StoredRun, read_runs
-from sidelight.lab.tables.comparison import LEGEND, Comparison, build_comparisons, csv_text, markdown, slug
+from sidelight.lab.tables.comparison import LEGEND, Comparison, build_comparisons, csv_text, slug
 from sidelight.lab.tables.latex import latex_document, latex_figures, latex_table
-from sidelight.lab.tables.summary import Table
-from sidelight.lab.tables.table import escape
-from sidelight.viz import style
+from sidelight.lab.tables.markdown import escape, markdown
+from sidelight.lab.tables.table import Table
 from sidelight.viz.export import to_pdf, to_png, write_atomic
 
 #: folder of the pictures inside the output folder
@@ -58,7 +57,7 @@ class Ranking:
     @property
     def sentence(self) -> str:
         """Ranks and test in words."""
-        ranks = ", ".join(f"{style.method_label(m)} {r:.2f}" for m, r in self.found.ranks.items())
+        ranks = ", ".join(f"{method_label(m)} {r:.2f}" for m, r in self.found.ranks.items())
         few, many = self.found.samples
         n = f"n = {few}" if few == many else f"n = {few}–{many}"
         return (
@@ -131,7 +130,7 @@ def write_publication(
     texts = {
         "tables.md": _markdown(comparisons, captions, rankings, [*_run_notes(runs), *notes]),
         "tables.csv": csv_text(comparisons),
-        "tables.tex": "\n".join(latex_table(c) for c in comparisons),
+        "tables.tex": "\n".join(latex_table(c.table, c.name) for c in comparisons),
         "statistics.csv": csv_of(_tests(runs, summaries)),
         "ranks.csv": csv_of(_rank_table(rankings)),
         "cases.csv": csv_of(_case_table(means)),
@@ -186,7 +185,7 @@ def _ranked_rows(run: StoredRun) -> pd.DataFrame:
     protocol scores by units that do not compare.
     """
     comparable = run.rows["modality"].str.split("+").map(PROTOCOLS[run.protocol].comparable)
-    return run.rows[~run.rows["method"].map(style.is_control).astype(bool) & comparable.astype(bool)]
+    return run.rows[~run.rows["method"].map(is_control).astype(bool) & comparable.astype(bool)]
 
 
 def _tests(runs: Sequence[StoredRun], summaries: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -213,7 +212,7 @@ def _rankings(means: pd.DataFrame, alpha: float) -> tuple[list[Ranking], list[st
             continue
         rankings.append(Ranking(scope, found))
         if found.left_out:
-            names = ", ".join(style.method_label(m) for m in found.left_out)
+            names = ", ".join(method_label(m) for m in found.left_out)
             notes.append(f"Not ranked over {scope}, because some case lacks them: {names}.")
     return rankings, notes
 
@@ -252,12 +251,13 @@ def _pictures(
     """File name without ending, and figure."""
     curves = {run.dataset: run.curves for run in runs}
     for table in tables:
-        key = slug(table.dataset, table.modality, table.granularity, table.fill)
-        about = f"{table.dataset}, {table.modality}, {setting_name(table)}, n = {table.n}. "
+        at = table.setting
+        key = slug(at.dataset, at.modality, at.granularity, at.fill)
+        about = f"{at.dataset}, {at.modality}, {at.name}, n = {table.n}. "
         for kind, picture in (
             ("radar", radar_of(table)),
             ("tradeoff", tradeoff_of(table)),
-            ("curves", curves_of(table, curves[table.dataset])),
+            ("curves", curves_of(table, curves[at.dataset])),
         ):
             if picture is not None:
                 yield f"{kind}-{key}", Picture(picture.figure, about + picture.caption)
@@ -279,14 +279,14 @@ def curves_of(table: Table, curves: pd.DataFrame) -> Picture | None:
         return None
     keep = np.ones(len(curves), dtype=bool)
     for column in ("modality", "granularity", "fill"):
-        keep &= (curves[column].astype(str) == getattr(table, column)).to_numpy()
+        keep &= (curves[column].astype(str) == getattr(table.setting, column)).to_numpy()
     if not keep.any():
         return None
     caption = (
-        f"Mean {table.axes.get('ylabel', 'probability of the predicted class')} as features are removed or inserted, "
+        f"Mean {table.setting.axes.get('ylabel', 'probability of the predicted class')} as features are removed or inserted, "
         "most relevant first; bands are 95 % bootstrap intervals of the mean over samples. Signed methods in their better reduction."
     )
-    return Picture(plot_curves(curves[keep], ours=OURS, **table.axes), caption)
+    return Picture(plot_curves(curves[keep], ours=OURS, **table.setting.axes), caption)
 
 
 def _run_notes(runs: Sequence[StoredRun]) -> list[str]:
@@ -299,7 +299,7 @@ def _markdown(
     rankings: Sequence[Ranking],
     notes: Sequence[str],
 ) -> str:
-    parts = [markdown(c) for c in comparisons]
+    parts = [f"### {escape(c.title)}\n\n{markdown(c.table)}\n" for c in comparisons]
     parts.append(escape(LEGEND) + "\n\n" + TESTS + "\n")
     if rankings:
         lines = [f"* {escape(r.sentence)}" for r in rankings]

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sidelight.core.names import is_ours, method_label
 from sidelight.lab.report.data import ReportData, ReportSection
-from sidelight.lab.tables.summary import GROUPS, Column, Line, Table
-from sidelight.viz import style
+from sidelight.lab.tables.summary import GROUPS
+from sidelight.lab.tables.table import Column, Line, Table
 
 
 @dataclass(frozen=True)
@@ -47,33 +48,25 @@ class Overview:
         return sum(s is not None for row in self.standings for s in row)
 
 
-def setting_name(table: Table) -> str:
-    """``"zero fill, by pixel"``, and the protocol where it is not the default."""
-    fill = f"{table.fill} fill" if table.fill else ""
-    grain = f"by {table.granularity}" if table.granularity else ""
-    return ", ".join(part for part in (fill, grain, table.remark) if part) or "all samples"
-
-
 def overview(tables: Sequence[Table], ours: str) -> Overview | None:
-    """Our standing everywhere, or ``None`` where our method or every rival is missing."""
+    """Our standing everywhere, or ``None`` if our method or every other method is missing."""
     grouped: dict[tuple[str, str, str], list[Table]] = {}
     for table in tables:
-        grouped.setdefault((table.dataset, table.modality, table.granularity), []).append(table)
-    names = dict.fromkeys(c.name for t in tables for c in t.columns if c.direction)
-    columns = tuple(next(c for t in tables for c in t.columns if c.name == name) for name in names)
+        at = table.setting
+        grouped.setdefault((at.dataset, at.modality, at.granularity), []).append(table)
+    columns = tuple(
+        {c.name: c for t in reversed(tables) for c in reversed(t.columns) if c.direction}.values()
+    )[::-1]
     several = len({key[:2] for key in grouped}) > 1
-    labels = [
-        " ".join(filter(None, (*(key[:2] if several else ()), f"by {key[2]}" if key[2] else "")))
-        for key in grouped
-    ]
-    groups = tuple(
-        (label, tuple(t.fill or "all" for t in part))
-        for label, part in zip(labels, grouped.values(), strict=True)
-    )
+    groups = []
+    for (dataset, modality, grain), part in grouped.items():
+        names = [dataset, modality] if several else []
+        label = " ".join(filter(None, [*names, f"by {grain}" if grain else ""]))
+        groups.append((label, tuple(t.setting.fill or "all" for t in part)))
     rows = tuple(
         tuple(s for part in grouped.values() for s in _standings(part, column, ours)) for column in columns
     )
-    found = Overview(columns, groups, rows)
+    found = Overview(columns, tuple(groups), rows)
     return found if found.total else None
 
 
@@ -86,20 +79,16 @@ def _standings(tables: Sequence[Table], column: Column, ours: str) -> list[Stand
 
 
 def _standing(table: Table, metric: str, ours: str) -> Standing | None:
-    position = next((i for i, c in enumerate(table.columns) if c.name == metric), None)
-    if position is None:
+    if metric not in [c.name for c in table.columns]:
         return None
-    ranked = [
-        (cell.rank, line, cell)
-        for line in table.lines
-        if (cell := line.cells[position]) is not None and cell.rank is not None
-    ]
-    mine = [entry for entry in ranked if style.is_ours(entry[1].method, ours)]
+    cells = [(line, table.cell(line.name, metric)) for line in table.lines]
+    ranked = [(cell.rank, line, cell) for line, cell in cells if cell is not None and cell.rank is not None]
+    mine = [entry for entry in ranked if is_ours(entry[1].name, ours)]
     if not mine or len(ranked) == len(mine):
         return None
     rank, _, cell = min(mine, key=lambda entry: entry[0])
-    best = min((e for e in ranked if e not in mine), key=lambda entry: entry[0])
-    return Standing(rank, len(ranked), cell.text, best[1].label, best[2].text)
+    _, line, best = min((e for e in ranked if e not in mine), key=lambda entry: entry[0])
+    return Standing(rank, len(ranked), cell.text, line.label, best.text)
 
 
 def reading(data: ReportData, tables: Sequence[Sequence[Table]]) -> str:
@@ -116,7 +105,7 @@ def reading(data: ReportData, tables: Sequence[Sequence[Table]]) -> str:
                 firsts.update(leaders)
     if not total:
         return ""
-    mine = style.method_label(data.ours)
+    mine = method_label(data.ours)
     sentence = f"{mine} has the best value in {firsts[mine]} of {total} faithfulness comparisons"
     rivals = [(name, count) for name, count in firsts.most_common() if name != mine]
     if rivals:
@@ -133,7 +122,7 @@ def _cost(sections: Sequence[ReportSection], ours: str) -> str:
         float(row["ratio"])
         for section in sections
         for row in section.timing
-        if row.get("ratio") is not None and style.is_ours(str(row.get("method", "")), ours)
+        if row.get("ratio") is not None and is_ours(str(row.get("method", "")), ours)
     ]
     if not ratios:
         return ""

@@ -25,7 +25,7 @@ from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.data.scenes import BLANK
 from sidelight.lab.evaluation.batches import known_evidence
-from sidelight.lab.evaluation.run import fills_of, rivals_of, set_reference, supports
+from sidelight.lab.evaluation.methods import fills_of, rivals_of, set_reference, supports
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
 from sidelight.lab.runs.folder import continue_run

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
-from sidelight.lab.figures.curves import better_reduction, plot_curves
+from sidelight.lab.figures.curves import plot_curves, reductions_drawn
 from sidelight.lab.figures.radar import oriented, plot_radar
 from sidelight.lab.figures.scatter import pareto_front, plot_tradeoff
 from sidelight.viz import RENDERERS, style, to_data_uri, to_png, to_svg
@@ -83,9 +83,8 @@ def test_outline_marks_only_the_border():
 
 def test_curves_draw_the_better_reduction():
     data = curves()
-    assert (
-        better_reduction(data[data["kind"] == "deletion"], "deletion")["integrated_gradients"] == "positive"
-    )
+    drawn = reductions_drawn(data[data["kind"] == "deletion"], "deletion")
+    assert drawn["integrated_gradients"] == "positive"
     figure = plot_curves(data)
     line = next(ln for ln in figure.axes[0].lines if ln.get_label() == "Integrated Gradients")
     np.testing.assert_allclose(line.get_ydata(), np.exp(-5 * np.linspace(0, 1, 5)))
@@ -96,8 +95,8 @@ def test_curves_draw_the_better_reduction():
 def test_curves_refuse_missing_columns_and_empty_selections():
     with pytest.raises(InputError, match="missing kind"):
         plot_curves(curves().drop(columns="kind"))
-    with pytest.raises(InputError, match="no curve with fill='blur'"):
-        plot_curves(curves(), fill="blur")
+    with pytest.raises(InputError, match="no curve to draw: there are 0 rows"):
+        plot_curves(curves()[:0])
     plot_curves(curves().drop(columns=["lo", "hi", "reduction", "fill"])[lambda d: d["method"] == "saliency"])
 
 

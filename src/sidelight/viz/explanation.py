@@ -104,4 +104,4 @@ def _title(explanation: Shown) -> str:
     # A dollar sign in a label would start mathematics, and can fail to parse.
     note = share_note(explanation)
     title = f"{visible(explanation.label)}  {explanation.probability:.1%}" + (f"   {note}" if note else "")
-    return title.replace("$", r"\$")
+    return look.literal(title)

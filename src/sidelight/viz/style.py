@@ -71,6 +71,11 @@ def house_style(**extra: Any) -> AbstractContextManager[None]:
     return matplotlib.rc_context(settings)
 
 
+def literal(text: str) -> str:
+    """``text`` for a figure: dollar signs start no mathematics."""
+    return text.replace("$", r"\$")
+
+
 def method_styles(methods: Iterable[str], ours: str = OURS) -> dict[str, dict[str, Any]]:
     """Line properties of each method: ``color``, ``linestyle``, ``linewidth``, ``zorder``.
 

@@ -111,30 +111,29 @@ def _draw_points(ax: Axes, panel: Panel, methods: Sequence[str], marks: Sequence
         rows = [i for i, m in enumerate(methods) if name in panel.points.get(m, {})]
         values = [panel.points[methods[i]][name] for i in rows]
         colours = [styles[methods[i]]["color"] for i in rows]
-        filled = colours if number % 2 == 0 else "none"
-        ax.scatter(
-            values,
-            rows,
-            marker=MARKS[number % len(MARKS)],
-            s=34,
-            facecolors=filled,
-            edgecolors=colours,
-            zorder=3,
-        )
-        if name:  # one grey mark for the legend, as colours tell methods
-            ax.scatter(
-                [np.nan],
-                [np.nan],
-                marker=MARKS[number % len(MARKS)],
-                s=34,
-                facecolors=look.INK_SOFT if number % 2 == 0 else "none",
-                edgecolors=look.INK_SOFT,
-                label=name,
-            )
+        _scatter(ax, number, values, rows, colours)
+        if name:  # One grey mark for the legend, since colours tell methods apart.
+            _scatter(ax, number, [np.nan], [np.nan], look.INK_SOFT, name)
     ax.grid(True, axis="x")
     low, high = ax.get_xlim()
     ax.set_xlim(min(0.0, low), max(1.0, high) if high <= 1.1 else high)
     ax.set_ylim(-0.6, len(methods) - 0.4)
+
+
+def _scatter(
+    ax: Axes, number: int, x: Sequence[float], y: Sequence[float], colour: list[str] | str, label: str = ""
+) -> None:
+    """Points as the mark of this number, every second one hollow."""
+    ax.scatter(
+        x,
+        y,
+        marker=MARKS[number % len(MARKS)],
+        s=34,
+        facecolors=colour if number % 2 == 0 else "none",
+        edgecolors=colour,
+        zorder=3,
+        label=label or None,
+    )
 
 
 def _legend(figure: Figure, axes: Sequence[Axes], ours: str) -> None:

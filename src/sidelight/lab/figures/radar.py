@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 
 from sidelight.core.names import OURS, is_ours, method_label, ordered
 from sidelight.errors import InputError
+from sidelight.lab.tables.table import ARROWS
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
-
-_ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 def oriented(
@@ -72,11 +71,7 @@ def plot_radar(
     styles = look.method_styles(values, ours)
     with look.house_style():
         figure = ShownFigure(figsize=(5.4, 4.1 + 0.2 * -(-len(names) // 3)), dpi=look.DPI)
-        # a circle leaves its labels less room than the layout engine believes
-        figure.set_layout_engine("constrained", w_pad=0.2)
-        ax = figure.add_subplot(projection="polar")
-        ax.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
-        ax.set_theta_direction(-1)  # type: ignore[attr-defined]
+        ax = _polar_axes(figure)
         for name in names:
             ring = np.nan_to_num(np.append(scaled[name], scaled[name][:1]))
             ax.plot(closed, ring, label=method_label(name), **styles[name])
@@ -84,24 +79,40 @@ def plot_radar(
                 ax.fill(closed, ring, color=look.ACCENT, alpha=0.14)
         ax.set_xticks(angles, [])
         for angle, (metric, direction) in zip(angles, directions.items(), strict=True):
-            text = (labels or {}).get(metric, metric.replace("_", " "))
-            _axis_label(ax, float(angle), f"{text} {_ARROWS[direction]}")
-        ax.set_yticks([0.25, 0.5, 0.75, 1.0], [])
-        ax.set_ylim(0, 1.04)
-        ax.spines["polar"].set_visible(False)
+            label = (labels or {}).get(metric, metric.replace("_", " "))
+            _axis_label(ax, float(angle), f"{label} {ARROWS[direction]}")
         figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
+def _polar_axes(figure: Figure) -> Axes:
+    """Axes on which the first angle points up and the next ones go clockwise."""
+    # A circle leaves its labels less room than the layout engine believes.
+    figure.set_layout_engine("constrained", w_pad=0.2)
+    ax = figure.add_subplot(projection="polar")
+    ax.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
+    ax.set_theta_direction(-1)  # type: ignore[attr-defined]
+    ax.set_yticks([0.25, 0.5, 0.75, 1.0], [])
+    ax.set_ylim(0, 1.04)
+    ax.spines["polar"].set_visible(False)
+    return ax
+
+
 def _axis_label(ax: Axes, angle: float, text: str) -> None:
     """Just outside the rim, growing away from it."""
-    x, y = np.sin(angle), np.cos(angle)  # the first axis points up, the next ones go clockwise
+    x, y = np.sin(angle), np.cos(angle)
     ax.annotate(
         text,
         (angle, 1.04),
         xytext=(4 * x, 4 * y),
         textcoords="offset points",
-        ha="center" if abs(x) < 0.1 else "left" if x > 0 else "right",
-        va="center" if abs(y) < 0.1 else "bottom" if y > 0 else "top",
+        ha=_away(x, "left", "right"),
+        va=_away(y, "bottom", "top"),
         fontsize=8.5,
     )
+
+
+def _away(offset: float, positive: str, negative: str) -> str:
+    if abs(offset) < 0.1:
+        return "center"
+    return positive if offset > 0 else negative

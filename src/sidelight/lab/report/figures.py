@@ -1,12 +1,15 @@
-"""Figures drawn from one table: a radar of its metrics, and faithfulness against clarity."""
+"""Figures of one table: a radar of its metrics, faithfulness against clarity, and its curves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from sidelight.core.names import OURS
+from sidelight.lab.figures.curves import plot_curves
 from sidelight.lab.figures.radar import plot_radar
 from sidelight.lab.figures.scatter import plot_tradeoff
 from sidelight.lab.tables.table import Column, Line, Table
@@ -103,3 +106,22 @@ def _mean(table: Table, line: Line, column: Column) -> float:
 def _mean_rank(table: Table, line: Line, columns: list[Column]) -> float:
     ranks = [cell.rank for c in columns if (cell := table.cell(line.name, c.name)) is not None]
     return sum(r or 0 for r in ranks) / len(ranks)
+
+
+def curves_of(table: Table, curves: pd.DataFrame | None, ours: str = OURS) -> Picture | None:
+    """Deletion and insertion curves of one table's setting; ``None`` if none were stored."""
+    if curves is None or curves.empty:
+        return None
+    setting = table.setting
+    keep = np.ones(len(curves), dtype=bool)
+    for column in ("modality", "granularity", "fill"):
+        if column in curves:
+            keep &= (curves[column].astype(str) == getattr(setting, column)).to_numpy()
+    if not keep.any():
+        return None
+    caption = (
+        f"Mean {setting.axes.get('ylabel', 'probability of the predicted class')} as features are removed or "
+        "inserted, most relevant first; bands are 95 % bootstrap intervals of the mean over samples. Signed methods "
+        "in their better reduction."
+    )
+    return Picture(plot_curves(curves[keep], ours=ours, **setting.axes), caption)

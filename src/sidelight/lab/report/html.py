@@ -16,10 +16,9 @@ from markupsafe import Markup
 
 from sidelight.core.files import write_text
 from sidelight.core.names import kind_of, method_label, ordered
-from sidelight.lab.figures.curves import plot_curves
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report.data import ReportData, ReportSection
-from sidelight.lab.report.figures import Picture, radar_of, tradeoff_of
+from sidelight.lab.report.figures import Picture, curves_of, radar_of, tradeoff_of
 from sidelight.lab.report.reading import Overview, fact_value, overview, reading
 from sidelight.lab.tables.summary import build_tables
 from sidelight.lab.tables.table import Cell, Column, Setting, Table
@@ -27,6 +26,8 @@ from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import to_inline_svg
 
 TEMPLATES = Path(__file__).parent / "templates"
+#: above this ratio of our time to the model's, a page says why it is high
+FIXED_COST = 1.2
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,12 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Panel:
-    """One setting of the switches: its table, its curves and drawings, and which options show it."""
+    """One setting of the switches: its table, its drawings by kind, and the options that show it."""
 
     table: Table
     name: str
     options: tuple[int, ...]
-    curves: Markup | None
-    drawings: tuple[Drawing, ...]
+    drawings: Mapping[str, Drawing]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,12 @@ class SectionView:
     samples: Markup | None
     failures: Markup | None
     timing: tuple[tuple[str, tuple[Bar, ...]], ...]
+
+    @property
+    def small_target(self) -> bool:
+        """Whether our scorer costs more than :data:`FIXED_COST` on top of the model, as it does on small ones."""
+        ours = [bar for _, bars in self.timing for bar in bars if bar.kind == "ours"]
+        return any(float(bar.row.get("ratio") or 0) > FIXED_COST for bar in ours)
 
 
 def render_report(run: ReportData) -> str:
@@ -133,8 +139,7 @@ def _view(section: ReportSection, tables: Sequence[Table], ours: str, prefix: st
             table,
             table.setting.name,
             choice,
-            _curves(section, table, ours, f"{prefix}p{i}-"),
-            _drawings(table, ours, f"{prefix}p{i}"),
+            _drawings(table, section.curves, ours, f"{prefix}p{i}"),
         )
         for i, (table, choice) in enumerate(zip(tables, options, strict=True))
     )
@@ -173,40 +178,24 @@ def _switch_for_each(settings: Sequence[Setting]) -> tuple[tuple[Group, ...], li
     return groups, [(i,) for i in range(len(names))]
 
 
-def _curves(section: ReportSection, table: Table, ours: str, prefix: str) -> Markup | None:
-    if section.curves is None or section.curves.empty:
-        return None
-    data = section.curves
-    keep = pd.Series(True, index=data.index)
-    for column, value in (
-        ("fill", table.setting.fill),
-        ("granularity", table.setting.granularity),
-        ("modality", table.setting.modality),
-    ):
-        if value and column in data.columns:
-            keep &= data[column].astype(str) == value
-    if not keep.any():
-        return None
-    figure = plot_curves(data[keep], ours=ours, **table.setting.axes)
-    label = f"Deletion and insertion curves, {table.setting.name}"
-    return Markup(to_inline_svg(figure, prefix, label))
-
-
-def _drawings(table: Table, ours: str, prefix: str) -> tuple[Drawing, ...]:
-    """Radar and trade-off of one setting, where it has what they show."""
-    pictures: list[tuple[str, str, Picture | None]] = [
-        ("Metrics at a glance", "radar", radar_of(table, ours)),
-        ("Faithfulness against clarity", "tradeoff", tradeoff_of(table, ours)),
-    ]
-    return tuple(
-        Drawing(
-            title,
-            Markup(to_inline_svg(found.figure, f"{prefix}{kind}-", f"{title}, {table.setting.name}")),
-            found.caption,
+def _drawings(table: Table, curves: pd.DataFrame | None, ours: str, prefix: str) -> dict[str, Drawing]:
+    """Curves, radar and trade-off of one setting, as far as it has the values that they show."""
+    found = {
+        "curves": ("Deletion and insertion curves", curves_of(table, curves, ours)),
+        "radar": ("Metrics at a glance", radar_of(table, ours)),
+        "tradeoff": ("Faithfulness against clarity", tradeoff_of(table, ours)),
+    }
+    return {
+        kind: Drawing(
+            title, _svg(picture, f"{prefix}{kind}-", f"{title}, {table.setting.name}"), picture.caption
         )
-        for title, kind, found in pictures
-        if found is not None
-    )
+        for kind, (title, picture) in found.items()
+        if picture is not None
+    }
+
+
+def _svg(picture: Picture, prefix: str, label: str) -> Markup:
+    return Markup(to_inline_svg(picture.figure, prefix, label))
 
 
 def _gallery(samples: Sequence[GridSample], ours: str, label: str) -> Markup | None:

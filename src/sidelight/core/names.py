@@ -40,9 +40,9 @@ def method_label(name: str) -> str:
     return name if name != name.lower() or " " in name else name.replace("_", " ").title()
 
 
-def is_ours(method: str, ours: str = OURS) -> bool:
+def is_ours(method: str) -> bool:
     """Whether ``method`` is our own or a variant of it (``"sidelight (seed 1)"``)."""
-    return method == ours or method.startswith((ours + " ", ours + ":", ours + "-"))
+    return method == OURS or method.startswith((f"{OURS} ", f"{OURS}:", f"{OURS}-"))
 
 
 def is_control(method: str) -> bool:
@@ -50,14 +50,14 @@ def is_control(method: str) -> bool:
     return method.lower() in CONTROLS
 
 
-def kind_of(method: str, ours: str = OURS) -> str:
+def kind_of(method: str) -> str:
     """``"ours"``, ``"control"`` (a trivial map) or ``"rival"`` (a baseline method)."""
-    if is_ours(method, ours):
+    if is_ours(method):
         return "ours"
     return "control" if is_control(method) else "rival"
 
 
-def ordered(methods: Iterable[str], ours: str = OURS) -> list[str]:
+def ordered(methods: Iterable[str]) -> list[str]:
     """Methods without duplicates: ours, then the others in the order given, then trivial maps."""
     unique = list(dict.fromkeys(methods))
-    return sorted(unique, key=lambda m: (not is_ours(m, ours), is_control(m)))
+    return sorted(unique, key=lambda m: (not is_ours(m), is_control(m)))

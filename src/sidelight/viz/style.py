@@ -13,7 +13,7 @@ from typing import Any
 
 import matplotlib
 
-from sidelight.core.names import OURS, is_control, is_ours, ordered
+from sidelight.core.names import is_control, is_ours, ordered
 
 ACCENT = "#e8590c"
 CONTROL = "#8b93a1"
@@ -76,18 +76,18 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def method_styles(methods: Iterable[str], ours: str = OURS) -> dict[str, dict[str, Any]]:
+def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Line properties of each method: ``color``, ``linestyle``, ``linewidth``, ``zorder``.
 
     Rivals take colours in alphabetical order, so figures of one run agree whatever order
     their tables come in.
     """
-    names = ordered(methods, ours)
-    rivals = sorted(m for m in names if not is_ours(m, ours) and not is_control(m))
+    names = ordered(methods)
+    rivals = sorted(m for m in names if not is_ours(m) and not is_control(m))
     controls = sorted(m for m in names if is_control(m))
     styles: dict[str, dict[str, Any]] = {}
     for name in names:
-        if is_ours(name, ours):
+        if is_ours(name):
             styles[name] = {"color": ACCENT, "linestyle": "-", "linewidth": 2.6, "zorder": 5}
         elif is_control(name):
             dash = DASHES[1 + controls.index(name) % (len(DASHES) - 1)]

@@ -142,9 +142,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render_report(
-        ReportData(EVIL, EVIL, [section(), section(title="second")], notes=[EVIL], config=EVIL, footer=EVIL)
-    )
+    return render_report(ReportData(EVIL, EVIL, [section(), section(title="second")], footer=EVIL))
 
 
 def test_page_is_well_formed_and_asks_for_nothing(page):
@@ -221,7 +219,7 @@ def test_rows_without_fill_belong_to_every_setting():
 
 
 def test_overview_counts_what_no_fill_touches_once():
-    view = overview(build_tables(by_hand()), "sidelight")
+    view = overview(build_tables(by_hand()))
     by_metric = dict(zip((c.name for c in view.columns), view.standings, strict=True))
     assert [s.rank if s else None for s in by_metric["average_drop"]] == [1, 2]
     assert [(s.rank, s.span) for s in by_metric["sparsity"]] == [(1, 2)]

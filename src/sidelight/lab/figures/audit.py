@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sidelight.core.names import OURS, is_ours, method_label, ordered
+from sidelight.core.names import is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
@@ -34,21 +34,20 @@ class Panel:
     ticks: Mapping[float, str] = field(default_factory=dict)
 
 
-def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str = OURS) -> Figure:
+def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str) -> Figure:
     """A line for each method, panels side by side on one y axis.
 
     Args:
         panels: with ``lines``.
         xlabel, ylabel: of the axes.
-        ours: name drawn in the accent colour.
 
     Raises:
         InputError: there is nothing to draw.
     """
-    methods = ordered([m for p in panels for m in p.lines], ours)
+    methods = ordered([m for p in panels for m in p.lines])
     if not methods:
         raise InputError("a figure of lines needs a panel with at least one line.")
-    styles = look.method_styles(methods, ours)
+    styles = look.method_styles(methods)
     slanted = any(p.ticks for p in panels)
     with look.house_style():
         height = 3.2 + 0.2 * -(-len(methods) // 4) + (1.0 if slanted else 0.0)
@@ -57,7 +56,7 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
         )
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for ax, panel in zip(axes, panels, strict=True):
-            for method in ordered(panel.lines, ours):
+            for method in ordered(panel.lines):
                 x, y = zip(*panel.lines[method], strict=True)
                 ax.plot(x, y, label=method_label(method), marker=".", **styles[method])
             ax.set(title=panel.title, xlabel=xlabel)
@@ -68,22 +67,21 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
                     list(panel.ticks), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=7
                 )
         axes[0].set_ylabel(ylabel)
-        _legend(figure, axes, ours)
+        _legend(figure, axes)
     return figure
 
 
-def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = OURS) -> Figure:
+def plot_points(panels: Sequence[Panel], xlabel: str) -> Figure:
     """A row for each method with its values as marks, panels side by side.
 
     Args:
         panels: with ``points``.
         xlabel: of every panel.
-        ours: name drawn in the accent colour.
 
     Raises:
         InputError: there is nothing to draw.
     """
-    methods = ordered([m for p in panels for m in p.points], ours)
+    methods = ordered([m for p in panels for m in p.points])
     if not methods:
         raise InputError("a figure of points needs a panel with at least one value.")
     marks = list(dict.fromkeys(name for p in panels for found in p.points.values() for name in found))
@@ -92,12 +90,12 @@ def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = OURS) -> Fi
         figure = ShownFigure(figsize=(1.6 + 3.2 * len(panels), height), dpi=look.DPI, layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for ax, panel in zip(axes, panels, strict=True):
-            _draw_points(ax, panel, methods, marks, ours)
+            _draw_points(ax, panel, methods, marks)
             ax.set(title=panel.title, xlabel=xlabel)
         axes[0].set_yticks(range(len(methods)), [method_label(m) for m in methods])
         axes[0].invert_yaxis()
         for label, method in zip(axes[0].get_yticklabels(), methods, strict=True):
-            label.set_fontweight("bold" if is_ours(method, ours) else "normal")
+            label.set_fontweight("bold" if is_ours(method) else "normal")
         if any(marks):
             figure.legend(
                 *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(marks))
@@ -105,8 +103,8 @@ def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = OURS) -> Fi
     return figure
 
 
-def _draw_points(ax: Axes, panel: Panel, methods: Sequence[str], marks: Sequence[str], ours: str) -> None:
-    styles = look.method_styles(methods, ours)
+def _draw_points(ax: Axes, panel: Panel, methods: Sequence[str], marks: Sequence[str]) -> None:
+    styles = look.method_styles(methods)
     for number, name in enumerate(marks):
         rows = [i for i, m in enumerate(methods) if name in panel.points.get(m, {})]
         values = [panel.points[methods[i]][name] for i in rows]
@@ -136,9 +134,9 @@ def _scatter(
     )
 
 
-def _legend(figure: Figure, axes: Sequence[Axes], ours: str) -> None:
+def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = sorted(handles, key=lambda label: not is_ours(label, ours))
+    order = sorted(handles, key=lambda label: not is_ours(label))
     figure.legend([handles[n] for n in order], order, loc="outside lower center", ncols=min(4, len(order)))
 
 

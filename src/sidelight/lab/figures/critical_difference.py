@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sidelight.core.names import OURS, is_ours, method_label
+from sidelight.core.names import is_ours, method_label
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
@@ -47,8 +47,6 @@ def plot_critical_difference(
     ranks: Mapping[str, float],
     critical_difference: float,
     groups: Sequence[Sequence[str]],
-    *,
-    ours: str = OURS,
 ) -> Figure:
     """Critical-difference diagram, the best rank at the left.
 
@@ -57,7 +55,6 @@ def plot_critical_difference(
         critical_difference: drawn as a scale above the axis.
         groups: methods that are not told apart, one bar each; those of
             :attr:`~sidelight.lab.metrics.rank_tests.AverageRanks.groups`.
-        ours: name drawn in the accent colour.
 
     Raises:
         InputError: fewer than two methods, a rank below 1 or not finite, a negative difference, or a
@@ -80,11 +77,11 @@ def plot_critical_difference(
             y = -0.12 - position * BAR
             span = [ranks[m] for m in group]
             ax.plot([min(span) - 0.03, max(span) + 0.03], [y, y], color=look.INK, linewidth=3, zorder=4)
-        styles = look.method_styles(names, ours)
+        styles = look.method_styles(names)
         for side, end, column in ((-1, first, names[:half]), (1, last, names[: half - 1 : -1])):
             for position, name in enumerate(column):
                 y = -bars - LINE * (position + 0.5)
-                label = Label(name, ranks[name], str(styles[name]["color"]), is_ours(name, ours))
+                label = Label(name, ranks[name], str(styles[name]["color"]), is_ours(name))
                 label.draw(ax, end, y, side)
     return figure
 

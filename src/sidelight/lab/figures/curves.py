@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from sidelight.core.names import OURS, is_ours, method_label, ordered
+from sidelight.core.names import is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.lab.metrics.statistics import best_of
 from sidelight.viz import style as look
@@ -51,8 +51,6 @@ def reductions_drawn(curves: pd.DataFrame, kind: str) -> dict[str, str]:
 
 def plot_curves(
     curves: pd.DataFrame,
-    *,
-    ours: str = OURS,
     xlabel: str = "",
     ylabel: str = "probability of the predicted class",
 ) -> Figure:
@@ -62,7 +60,6 @@ def plot_curves(
         curves: of one setting, with the columns ``method``, ``kind`` (``deletion`` / ``insertion``), ``share``
             (0 to 1) and ``mean``; optionally ``reduction`` and the band ``lo`` to ``hi``. A signed method is
             drawn in its better reduction.
-        ours: name drawn in the accent colour.
         xlabel, ylabel: of the axes; by default the horizontal one says what is removed or inserted.
 
     Raises:
@@ -72,24 +69,24 @@ def plot_curves(
     kinds = [kind for kind in KINDS if (data["kind"] == kind).any()]
     if not kinds:
         raise InputError(f"no curve to draw: there are {len(data)} rows, none of kind {' or '.join(KINDS)}.")
-    methods = ordered(data["method"], ours)
+    methods = ordered(data["method"])
     with look.house_style():
         height = 3.0 + 0.2 * -(-len(methods) // 4)
         figure = ShownFigure(figsize=(4.4 * len(kinds), height), dpi=look.DPI, layout="constrained")
         axes = figure.subplots(1, len(kinds), squeeze=False)[0]
         for ax, kind in zip(axes, kinds, strict=True):
-            _draw_kind(ax, data[data["kind"] == kind], kind, methods, ours)
+            _draw_kind(ax, data[data["kind"] == kind], kind, methods)
             if xlabel:
                 ax.set_xlabel(xlabel)
         axes[0].set_ylabel(ylabel)
-        _legend(figure, axes[0], methods, ours)
+        _legend(figure, axes[0], methods)
     return figure
 
 
-def _draw_kind(ax: Axes, data: pd.DataFrame, kind: str, methods: list[str], ours: str) -> None:
+def _draw_kind(ax: Axes, data: pd.DataFrame, kind: str, methods: list[str]) -> None:
     title, _, xlabel = KINDS[kind]
     chosen = reductions_drawn(data, kind)
-    styles = look.method_styles(methods, ours)
+    styles = look.method_styles(methods)
     for method in methods:
         part = data[(data["method"] == method) & (data["reduction"] == chosen.get(method))]
         part = part.sort_values("share")
@@ -97,7 +94,7 @@ def _draw_kind(ax: Axes, data: pd.DataFrame, kind: str, methods: list[str], ours
             continue
         ax.plot(part["share"], part["mean"], label=method_label(method), **styles[method])
         if part["lo"].notna().all():
-            band = {"color": styles[method]["color"], "alpha": 0.2 if is_ours(method, ours) else 0.1}
+            band = {"color": styles[method]["color"], "alpha": 0.2 if is_ours(method) else 0.1}
             ax.fill_between(part["share"], part["lo"], part["hi"], linewidth=0, zorder=1, **band)
     low, high = float(data["mean"].min()), float(data["mean"].max())  # a logit knows no bounds
     ax.set(title=title, xlabel=xlabel, xlim=(0, 1), ylim=(min(0.0, low), max(1.0, high)))
@@ -105,12 +102,12 @@ def _draw_kind(ax: Axes, data: pd.DataFrame, kind: str, methods: list[str], ours
     ax.grid(True)
 
 
-def _legend(figure: Figure, ax: Axes, methods: list[str], ours: str) -> None:
+def _legend(figure: Figure, ax: Axes, methods: list[str]) -> None:
     handles, labels = ax.get_legend_handles_labels()
     legend = figure.legend(
         handles, labels, loc="outside lower center", ncols=min(4, max(1, len(labels))), handlelength=2.6
     )
-    mine = {method_label(m) for m in methods if is_ours(m, ours)}
+    mine = {method_label(m) for m in methods if is_ours(m)}
     for text in legend.get_texts():
         if text.get_text() in mine:
             text.set_fontweight("bold")

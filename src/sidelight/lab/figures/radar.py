@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sidelight.core.names import OURS, is_ours, method_label, ordered
+from sidelight.core.names import is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.lab.tables.table import ARROWS
 from sidelight.viz import style as look
@@ -50,7 +50,6 @@ def plot_radar(
     *,
     labels: Mapping[str, str] | None = None,
     methods: Sequence[str] | None = None,
-    ours: str = OURS,
 ) -> Figure:
     """Radar of methods over metrics; the rim is the best method on that metric, the centre the worst.
 
@@ -59,23 +58,22 @@ def plot_radar(
         directions: metric -> ``"lower"`` / ``"higher"``.
         labels: metric -> text on its axis.
         methods: which to draw (default: all); scaling always uses all of ``values``.
-        ours: name drawn in the accent colour, filled.
 
     Raises:
         InputError: see :func:`oriented`.
     """
     scaled = oriented(values, directions)
-    names = ordered(methods or values, ours)
+    names = ordered(methods or values)
     angles = np.linspace(0, 2 * np.pi, len(directions), endpoint=False)
     closed = np.append(angles, angles[:1])
-    styles = look.method_styles(values, ours)
+    styles = look.method_styles(values)
     with look.house_style():
         figure = ShownFigure(figsize=(5.4, 4.1 + 0.2 * -(-len(names) // 3)), dpi=look.DPI)
         ax = _polar_axes(figure)
         for name in names:
             ring = np.nan_to_num(np.append(scaled[name], scaled[name][:1]))
             ax.plot(closed, ring, label=method_label(name), **styles[name])
-            if is_ours(name, ours):
+            if is_ours(name):
                 ax.fill(closed, ring, color=look.ACCENT, alpha=0.14)
         ax.set_xticks(angles, [])
         for angle, (metric, direction) in zip(angles, directions.items(), strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sidelight.core.names import OURS, is_control, is_ours, method_label
+from sidelight.core.names import is_control, is_ours, method_label
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
@@ -33,7 +33,6 @@ def plot_tradeoff(
     *,
     x: tuple[str, str] = ("sparsity", "higher"),
     y: tuple[str, str] = ("average drop", "lower"),
-    ours: str = OURS,
 ) -> Figure:
     """Scatter of methods with the Pareto front.
 
@@ -43,7 +42,6 @@ def plot_tradeoff(
         points: method -> (clarity, faithfulness) values as the metrics give them.
         x, y: name and direction (``"lower"`` / ``"higher"``) of each axis; an axis on which
             lower is better is turned round, so the upper right corner is always best.
-        ours: name drawn in the accent colour.
 
     Raises:
         InputError: no points, or an unknown direction.
@@ -57,7 +55,7 @@ def plot_tradeoff(
         figure = ShownFigure(figsize=(5.4, 4.0), dpi=look.DPI, layout="constrained")
         ax = figure.add_subplot()
         _draw_front(ax, points, signs)
-        _draw_points(ax, points, ours)
+        _draw_points(ax, points)
         ax.margins(0.14)
         if signs[0] < 0:
             ax.invert_xaxis()
@@ -76,10 +74,10 @@ def _draw_front(ax: Axes, points: Points, signs: np.ndarray) -> None:
     ax.plot(front[:, 0], front[:, 1], color=look.INK_SOFT, linewidth=1, linestyle=(0, (4, 2)), zorder=1)
 
 
-def _draw_points(ax: Axes, points: Points, ours: str) -> None:
-    styles = look.method_styles(points, ours)
+def _draw_points(ax: Axes, points: Points) -> None:
+    styles = look.method_styles(points)
     for name, (px, py) in points.items():
-        mine, control = is_ours(name, ours), is_control(name)
+        mine, control = is_ours(name), is_control(name)
         ax.scatter(px, py, s=70 if mine else 34, color=styles[name]["color"], zorder=3, linewidth=0)
         ax.annotate(
             look.literal(method_label(name)),

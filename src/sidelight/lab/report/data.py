@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from sidelight.core.names import OURS
 from sidelight.lab.figures.grid import GridSample
 
 
@@ -29,7 +28,6 @@ class ReportSection:
         target: facts of the model explained: name, accuracy, parameters, ...
         scorer: facts of the scorer: parameters, seeds, training time, objective, ...
         config: YAML text.
-        samples_note, failures_note: how those samples were chosen.
     """
 
     title: str
@@ -43,8 +41,6 @@ class ReportSection:
     target: Mapping[str, Any] = field(default_factory=dict)
     scorer: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
-    samples_note: str = "Chosen at random from the test set, before looking at any map."
-    failures_note: str = "The samples on which our map served worst."
 
 
 @dataclass
@@ -54,21 +50,10 @@ class ReportData:
     Args:
         title, subtitle: of the page.
         sections: one a data set or modality.
-        reading: one sentence on what was found; written from the tables when empty.
-        target, scorer: facts that hold for all sections.
-        notes: limits of the whole study.
-        config: YAML text.
-        footer: versions, date, command; shown small.
-        ours: name of our method in the rows.
+        footer: versions and date, shown small.
     """
 
     title: str
     subtitle: str = ""
     sections: Sequence[ReportSection] = ()
-    reading: str = ""
-    target: Mapping[str, Any] = field(default_factory=dict)
-    scorer: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    config: str = ""
     footer: str = ""
-    ours: str = OURS

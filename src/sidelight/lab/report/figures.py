@@ -39,7 +39,7 @@ class Picture:
     caption: str
 
 
-def radar_of(table: Table, ours: str = OURS) -> Picture | None:
+def radar_of(table: Table) -> Picture | None:
     """Radar of our method and the strongest rivals; ``None`` for fewer than three axes or two methods.
 
     Every axis is scaled from the worst to the best of all ranked methods and turned so that
@@ -58,18 +58,17 @@ def radar_of(table: Table, ours: str = OURS) -> Picture | None:
         {c.name: c.direction for c in axes},
         labels={c.name: c.label for c in axes},
         methods=[line.name for line in shown],
-        ours=ours,
     )
     caption = (
         f"Outward is better. Each axis is min–max scaled over the {len(methods)} methods: the rim is the best "
         "of them on that metric, the centre the worst, whatever the distance between the two."
     )
     if len(shown) < len(methods):
-        caption += f" Drawn are {len(shown)}: those with the best mean rank on these axes, and {ours}."
+        caption += f" Drawn are {len(shown)}: those with the best mean rank on these axes, and {OURS}."
     return Picture(figure, caption)
 
 
-def tradeoff_of(table: Table, ours: str = OURS) -> Picture | None:
+def tradeoff_of(table: Table) -> Picture | None:
     """Average drop against the clarity of the map; ``None`` where a metric is missing or units do not compare."""
     present = {c.name: c for c in table.columns}
     clarity = next((present[name] for name in CLARITY if name in present), None)
@@ -83,7 +82,6 @@ def tradeoff_of(table: Table, ours: str = OURS) -> Picture | None:
         {line.name: (_mean(table, line, clarity), _mean(table, line, faithful)) for line in lines},
         x=(clarity.label, clarity.direction),
         y=(faithful.label, faithful.direction),
-        ours=ours,
     )
     return Picture(
         figure,
@@ -108,7 +106,7 @@ def _mean_rank(table: Table, line: Line, columns: list[Column]) -> float:
     return sum(r or 0 for r in ranks) / len(ranks)
 
 
-def curves_of(table: Table, curves: pd.DataFrame | None, ours: str = OURS) -> Picture | None:
+def curves_of(table: Table, curves: pd.DataFrame | None) -> Picture | None:
     """Deletion and insertion curves of one table's setting; ``None`` if none were stored."""
     if curves is None or curves.empty:
         return None
@@ -124,4 +122,4 @@ def curves_of(table: Table, curves: pd.DataFrame | None, ours: str = OURS) -> Pi
         "inserted, most relevant first; bands are 95 % bootstrap intervals of the mean over samples. Signed methods "
         "in their better reduction."
     )
-    return Picture(plot_curves(curves[keep], ours=ours, **setting.axes), caption)
+    return Picture(plot_curves(curves[keep], **setting.axes), caption)

@@ -92,16 +92,11 @@ def render_report(run: ReportData) -> str:
     Raises:
         InputError: a summary row, curve or sample is not what :class:`ReportData` describes.
     """
-    views, tables = [], []
-    for number, section in enumerate(run.sections):
-        own = build_tables(section.rows, run.ours)
-        tables.append(own)
-        views.append(_view(section, own, run.ours, f"s{number}"))
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(run=run, sections=views, reading=reading(run, tables), tables=tables)
-    )
+    tables = [build_tables(section.rows) for section in run.sections]
+    pairs = enumerate(zip(run.sections, tables, strict=True))
+    views = [_view(section, own, f"s{number}") for number, (section, own) in pairs]
+    words = reading(run.sections, [table for own in tables for table in own])
+    return _environment().get_template("report.html.j2").render(run=run, sections=views, reading=words)
 
 
 def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
@@ -132,14 +127,14 @@ def _environment() -> Environment:
     return environment
 
 
-def _view(section: ReportSection, tables: Sequence[Table], ours: str, prefix: str) -> SectionView:
+def _view(section: ReportSection, tables: Sequence[Table], prefix: str) -> SectionView:
     groups, options = _switches(tables)
     panels = tuple(
         Panel(
             table,
             table.setting.name,
             choice,
-            _drawings(table, section.curves, ours, f"{prefix}p{i}"),
+            _drawings(table, section.curves, f"{prefix}p{i}"),
         )
         for i, (table, choice) in enumerate(zip(tables, options, strict=True))
     )
@@ -147,10 +142,10 @@ def _view(section: ReportSection, tables: Sequence[Table], ours: str, prefix: st
         section,
         groups,
         panels,
-        overview(tables, ours),
-        _gallery(section.samples, ours, "Randomly chosen samples"),
-        _gallery(section.failures, ours, "Failure cases"),
-        _timing(section.timing, ours),
+        overview(tables),
+        _gallery(section.samples, "Randomly chosen samples"),
+        _gallery(section.failures, "Failure cases"),
+        _timing(section.timing),
     )
 
 
@@ -178,12 +173,12 @@ def _switch_for_each(settings: Sequence[Setting]) -> tuple[tuple[Group, ...], li
     return groups, [(i,) for i in range(len(names))]
 
 
-def _drawings(table: Table, curves: pd.DataFrame | None, ours: str, prefix: str) -> dict[str, Drawing]:
+def _drawings(table: Table, curves: pd.DataFrame | None, prefix: str) -> dict[str, Drawing]:
     """Curves, radar and trade-off of one setting, as far as it has the values that they show."""
     found = {
-        "curves": ("Deletion and insertion curves", curves_of(table, curves, ours)),
-        "radar": ("Metrics at a glance", radar_of(table, ours)),
-        "tradeoff": ("Faithfulness against clarity", tradeoff_of(table, ours)),
+        "curves": ("Deletion and insertion curves", curves_of(table, curves)),
+        "radar": ("Metrics at a glance", radar_of(table)),
+        "tradeoff": ("Faithfulness against clarity", tradeoff_of(table)),
     }
     return {
         kind: Drawing(
@@ -198,14 +193,14 @@ def _svg(picture: Picture, prefix: str, label: str) -> Markup:
     return Markup(to_inline_svg(picture.figure, prefix, label))
 
 
-def _gallery(samples: Sequence[GridSample], ours: str, label: str) -> Markup | None:
+def _gallery(samples: Sequence[GridSample], label: str) -> Markup | None:
     if not samples:
         return None
-    methods = ordered((m for sample in samples for m in sample.maps), ours)
+    methods = ordered(m for sample in samples for m in sample.maps)
     page = _environment().get_template("gallery.html.j2")
     rows = [(sample, *_pictures(sample, methods)) for sample in samples]
     outlined = any(sample.truth is not None for sample in samples)
-    columns = [(method_label(m), kind_of(m, ours)) for m in methods]
+    columns = [(method_label(m), kind_of(m)) for m in methods]
     return Markup(page.render(rows=rows, methods=columns, label=label, outlined=outlined))
 
 
@@ -223,7 +218,7 @@ def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[
     return Markup(renderer.html(None, sample.display, truth=sample.truth, alt="input")), maps
 
 
-def _timing(rows: Sequence[Mapping[str, Any]], ours: str) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
+def _timing(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
     """Bars by batch size, fastest first; a method and its share of the longest, as logarithms."""
     ratios = [float(r["ratio"]) for r in rows if r.get("ratio") is not None]
     top = max([2.0, *ratios])
@@ -231,7 +226,7 @@ def _timing(rows: Sequence[Mapping[str, Any]], ours: str) -> tuple[tuple[str, tu
     for row in sorted(rows, key=lambda r: float(r.get("ratio") or 0)):
         method = str(row["method"])
         width = 100 * math.log(max(1.0, float(row.get("ratio") or 1))) / math.log(top)
-        bar = Bar(method_label(method), kind_of(method, ours), max(0.8, width), row)
+        bar = Bar(method_label(method), kind_of(method), max(0.8, width), row)
         groups.setdefault(str(row.get("batch", "")), []).append(bar)
     return tuple((batch, tuple(bars)) for batch, bars in groups.items())
 

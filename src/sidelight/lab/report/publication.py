@@ -130,7 +130,7 @@ def write_publication(
 
 def _study(runs: list[StoredRun], metrics: Sequence[str], ranked: Sequence[str], alpha: float) -> Study:
     summaries = [summarise(run.rows, dataset=run.dataset) for run in runs]
-    comparisons, tables = build_comparisons([r for s in summaries for r in plain_rows(s)], metrics, OURS)
+    comparisons, tables = build_comparisons([r for s in summaries for r in plain_rows(s)], metrics)
     if not comparisons:
         raise InputError(f"the runs hold no values of {', '.join(metrics) or 'any metric'}.")
     means = case_means(pd.concat([ranked_rows(run) for run in runs]), ranked or RANKED)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sidelight.core.names import is_ours, method_label
-from sidelight.lab.report.data import ReportData, ReportSection
+from sidelight.core.names import OURS, is_ours
+from sidelight.lab.report.data import ReportSection
 from sidelight.lab.tables.summary import GROUPS
-from sidelight.lab.tables.table import Column, Line, Table
+from sidelight.lab.tables.table import Column, Table
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Overview:
         return sum(s is not None for row in self.standings for s in row)
 
 
-def overview(tables: Sequence[Table], ours: str) -> Overview | None:
+def overview(tables: Sequence[Table]) -> Overview | None:
     """Our standing everywhere, or ``None`` if our method or every other method is missing."""
     grouped: dict[tuple[str, str, str], list[Table]] = {}
     for table in tables:
@@ -64,26 +64,26 @@ def overview(tables: Sequence[Table], ours: str) -> Overview | None:
         label = " ".join(filter(None, [*names, f"by {grain}" if grain else ""]))
         groups.append((label, tuple(t.setting.fill or "all" for t in part)))
     rows = tuple(
-        tuple(s for part in grouped.values() for s in _standings(part, column, ours)) for column in columns
+        tuple(s for part in grouped.values() for s in _standings(part, column)) for column in columns
     )
     found = Overview(columns, tuple(groups), rows)
     return found if found.total else None
 
 
-def _standings(tables: Sequence[Table], column: Column, ours: str) -> list[Standing | None]:
+def _standings(tables: Sequence[Table], column: Column) -> list[Standing | None]:
     if column.group == GROUPS[0]:
-        return [_standing(table, column.name, ours) for table in tables]
-    single = _standing(tables[0], column.name, ours)
+        return [_standing(table, column.name) for table in tables]
+    single = _standing(tables[0], column.name)
     # An absent standing still fills the row, cell by cell.
     return [None] * len(tables) if single is None else [replace(single, span=len(tables))]
 
 
-def _standing(table: Table, metric: str, ours: str) -> Standing | None:
+def _standing(table: Table, metric: str) -> Standing | None:
     if metric not in [c.name for c in table.columns]:
         return None
     cells = [(line, table.cell(line.name, metric)) for line in table.lines]
     ranked = [(cell.rank, line, cell) for line, cell in cells if cell is not None and cell.rank is not None]
-    mine = [entry for entry in ranked if is_ours(entry[1].name, ours)]
+    mine = [entry for entry in ranked if is_ours(entry[1].name)]
     if not mine or len(ranked) == len(mine):
         return None
     rank, _, cell = min(mine, key=lambda entry: entry[0])
@@ -91,38 +91,32 @@ def _standing(table: Table, metric: str, ours: str) -> Standing | None:
     return Standing(rank, len(ranked), cell.text, line.label, best.text)
 
 
-def reading(data: ReportData, tables: Sequence[Sequence[Table]]) -> str:
+def reading(sections: Sequence[ReportSection], tables: Sequence[Table]) -> str:
     """One or two sentences on faithfulness over all sections; empty without comparable rows."""
-    if data.reading:
-        return data.reading
     firsts: Counter[str] = Counter()
     total = 0
-    for table in (t for group in tables for t in group):
-        for position, column in enumerate(table.columns):
-            leaders = _leaders(table.lines, position)
-            if column.group == GROUPS[0] and leaders and len(table.lines) > 1:
+    for table in tables:
+        for column in table.columns:
+            cells = [(line.label, table.cell(line.name, column.name)) for line in table.lines]
+            leaders = [label for label, cell in cells if cell is not None and cell.rank == 1]
+            if column.group == GROUPS[0] and leaders and len(cells) > 1:
                 total += 1
                 firsts.update(leaders)
     if not total:
         return ""
-    mine = method_label(data.ours)
-    sentence = f"{mine} has the best value in {firsts[mine]} of {total} faithfulness comparisons"
-    rivals = [(name, count) for name, count in firsts.most_common() if name != mine]
-    if rivals:
-        sentence += f"; the strongest rival, {rivals[0][0]}, in {rivals[0][1]}"
-    return sentence + _cost(data.sections, data.ours) + "."
+    sentence = f"{OURS} has the best value in {firsts[OURS]} of {total} faithfulness comparisons"
+    others = [(name, count) for name, count in firsts.most_common() if name != OURS]
+    if others:
+        sentence += f"; the strongest rival, {others[0][0]}, in {others[0][1]}"
+    return sentence + _cost(sections) + "."
 
 
-def _leaders(lines: Sequence[Line], position: int) -> list[str]:
-    return [line.label for line in lines if (c := line.cells[position]) is not None and c.rank == 1]
-
-
-def _cost(sections: Sequence[ReportSection], ours: str) -> str:
+def _cost(sections: Sequence[ReportSection]) -> str:
     ratios = [
         float(row["ratio"])
         for section in sections
         for row in section.timing
-        if row.get("ratio") is not None and is_ours(str(row.get("method", "")), ours)
+        if row.get("ratio") is not None and is_ours(str(row.get("method", "")))
     ]
     if not ratios:
         return ""

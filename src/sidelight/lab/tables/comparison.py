@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sidelight.core.names import OURS
 from sidelight.core.safe_output import csv_of_records
 from sidelight.lab.tables.summary import Rows, build_tables
 from sidelight.lab.tables.table import Cell, Column, Line, Table, counts, short
@@ -91,9 +90,7 @@ def slug(*parts: str) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9]+", "-", p).strip("-") for p in parts if p) or "all"
 
 
-def build_comparisons(
-    rows: Rows, metrics: Sequence[str] = (), ours: str = OURS
-) -> tuple[list[Comparison], list[Table]]:
+def build_comparisons(rows: Rows, metrics: Sequence[str] = ()) -> tuple[list[Comparison], list[Table]]:
     """Tables for each modality, kind of granularity and fill, a block a data set.
 
     ``patch4`` of one data set and ``patch16`` of another are of one kind.
@@ -101,7 +98,6 @@ def build_comparisons(
     Args:
         rows: summary lines, see :class:`~sidelight.lab.report.data.ReportSection`.
         metrics: columns in their order; those without rows are left out (default: :data:`COLUMNS`).
-        ours: name of our method.
 
     Returns:
         The comparisons, and the single tables that they are made of.
@@ -110,7 +106,7 @@ def build_comparisons(
         InputError: a row lacks its method, metric or mean.
     """
     wanted = tuple(metrics) or COLUMNS
-    tables = build_tables([row for row in rows if row.get("metric") in wanted], ours)
+    tables = build_tables([row for row in rows if row.get("metric") in wanted])
     found: dict[tuple[str, str, str], list[Table]] = {}
     for table in tables:
         at = table.setting

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.table import Table as RichTable
 
-from sidelight.core.names import OURS, kind_of, method_label, ordered
+from sidelight.core.names import kind_of, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.protocols import PROTOCOLS
@@ -39,37 +39,31 @@ CAPTION = "a: absolute value, +: positive part; †: a trivial map that no metho
 HEADLINE = ("average_drop", "deletion_auc", "insertion_auc", "srg", "mean_score", "auprc", "pointing_game")
 
 
-def markdown_table(rows: Rows, ours: str = OURS) -> str:
+def markdown_table(rows: Rows) -> str:
     """Markdown: one table for each dataset, modality, fill and granularity, and a legend.
 
     Args:
         rows: summary lines (dataset, modality, method, reduction, fill, granularity, metric, mean, sd,
             ci95, n).
-        ours: name of our method; its label is bold.
 
     Raises:
         InputError: a row lacks its method, metric or mean.
     """
-    blocks = [f"### {escape(t.title)}\n\n{markdown(t)}\n" for t in build_tables(rows, ours)]
+    blocks = [f"### {escape(t.title)}\n\n{markdown(t)}\n" for t in build_tables(rows)]
     return "\n".join([*blocks, LEGEND.replace("|", r"\|"), ""]) if blocks else "No results.\n"
 
 
-def terminal_tables(rows: Rows, ours: str = OURS, *, metrics: Sequence[str] = HEADLINE) -> list[RichTable]:
-    """Rich tables of the main metrics, one for each dataset, modality, fill and granularity.
-
-    Args:
-        rows: as for :func:`markdown_table`.
-        ours: name of our method, highlighted.
-        metrics: columns to show; all columns if the rows have none of these.
+def terminal_tables(rows: Rows) -> list[RichTable]:
+    """Rich tables of the main metrics (of all, if none of those is there), one for each setting.
 
     Raises:
         InputError: a row lacks its method, metric or mean.
     """
-    kept = [row for row in rows if row.get("metric") in metrics] or rows
-    return [terminal(table, CAPTION) for table in build_tables(kept, ours)]
+    kept = [row for row in rows if row.get("metric") in HEADLINE] or rows
+    return [terminal(table, CAPTION) for table in build_tables(kept)]
 
 
-def build_tables(rows: Rows, ours: str = OURS) -> list[Table]:
+def build_tables(rows: Rows) -> list[Table]:
     """One table for each dataset, modality, fill and granularity, in the order of the rows.
 
     Rows without a fill belong to all fills of their kind; they have a table of their own if no row of
@@ -77,7 +71,6 @@ def build_tables(rows: Rows, ours: str = OURS) -> list[Table]:
 
     Args:
         rows: summary lines, see :class:`~sidelight.lab.report.data.ReportSection`.
-        ours: name of our method.
 
     Raises:
         InputError: a row lacks its method, metric or mean.
@@ -90,7 +83,7 @@ def build_tables(rows: Rows, ours: str = OURS) -> list[Table]:
     for kind, fill in settings:
         if fill or kind not in with_fill:
             part = [r for r in rows if _kind(r) == kind and fill_of(r) in (fill, "")]
-            tables.append(_table(part, Setting(*kind, fill), ours))
+            tables.append(_table(part, Setting(*kind, fill)))
     return tables
 
 
@@ -159,14 +152,14 @@ def _digits(values: Sequence[float]) -> int:
     return 1 if largest < 1000 else 0
 
 
-def _table(rows: Rows, setting: Setting, ours: str) -> Table:
+def _table(rows: Rows, setting: Setting) -> Table:
     setting = _under_protocol(setting, rows)
     columns = tuple(columns_of(rows))
     lines = []
-    for method in ordered((str(r["method"]) for r in rows), ours):
+    for method in ordered(str(r["method"]) for r in rows):
         own = [r for r in rows if r["method"] == method]
         cells = tuple(_cell([r for r in own if r["metric"] == c.name], c) for c in columns)
-        lines.append(Line(method, method_label(method), cells, kind_of(method, ours)))
+        lines.append(Line(method, method_label(method), cells, kind_of(method)))
     table = Table(
         "", columns, ranked(lines, columns) if setting.comparable else tuple(lines), setting=setting
     )

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from sidelight.errors import CheckpointError, InputError
+from sidelight.lab.data.scenes import BLANK
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import (
     ReportData,
@@ -22,6 +23,7 @@ from sidelight.lab.report import (
     terminal_tables,
     write_report,
 )
+from sidelight.lab.report.page import _readable
 from sidelight.lab.report.reading import fact_value, overview
 from sidelight.lab.tables.summary import build_tables
 
@@ -170,6 +172,20 @@ def test_page_shows_the_run(page):
     for text in ("98.7", "1.23 M", "n = 50", "prefers-color-scheme: dark", "@media print", "Limits"):
         assert text in page
     assert "best value in" in page
+
+
+@pytest.mark.parametrize(("ratio", "told"), [(1.05, False), (1.7, True)])
+def test_a_high_ratio_is_explained_beside_the_times(ratio: float, told: bool) -> None:
+    """On a small model the fixed cost of a scorer is a large share."""
+    row = {"method": "sidelight", "batch": 1, "classify_ms": 9.0, "explain_ms": 9.0 * ratio, "ratio": ratio}
+    page = render_report(ReportData("times", sections=[ReportSection("small", timing=[row])]))
+    assert ("has a fixed cost" in page) == told
+
+
+def test_words_that_the_data_blanked_out_are_gaps() -> None:
+    assert _readable(["there is ", "no ", f"{BLANK} ", "circle"]) == ["there is ", "no ", "___ ", "circle"]
+    pixels = np.zeros((2, 2, 1))
+    assert _readable(pixels) is pixels
 
 
 def test_empty_report_still_renders():

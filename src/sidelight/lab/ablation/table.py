@@ -1,4 +1,4 @@
-"""The table of an ablation, from stored rows alone: a row a variant, best values marked."""
+"""The tables of an ablation, from stored rows alone: a row a variant, best values marked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sidelight.lab.tables.summary import ANY, cell_of, columns_of, fill_of
 from sidelight.lab.tables.table import Cell, Column, Line, Setting, Table, ranked, short
 from sidelight.lab.tables.terminal import terminal
 
-#: rows about a map as the scorer gives it: 1 where all its scores are equal; the mean of its scores
+#: metrics of a map as the scorer gives it: 1 if all its scores are equal, and the mean of its scores
 CONSTANT, GIVEN_MEAN = "constant_map", "mean_as_given"
 #: columns of the terminal, under the first fill
 HEADLINE = ("average_drop", "deletion_auc", "insertion_auc", "mean_score", "auprc", CONSTANT)
@@ -37,7 +37,7 @@ LEGEND = (
 
 
 def write_tables(run: Run) -> list[Table]:
-    """Write ``scores.parquet`` and ``table.md``, ``.csv``, ``.json`` from the finished cells; no model is run.
+    """Write ``scores.parquet`` and ``table.md``, ``.csv``, ``.json`` from the finished cells. No model is run.
 
     Returns:
         One table for each modality and granularity.
@@ -71,7 +71,7 @@ def write_tables(run: Run) -> list[Table]:
 
 
 def variant_facts(cells: Sequence[AblationCell]) -> list[dict[str, Any]]:
-    """What is known of each variant over its finished seeds, as JSON values."""
+    """Facts of each variant over its finished seeds, as JSON values."""
     found: dict[str, dict[str, Any]] = {}
     for cell in cells:
         facts = cell.facts or {}
@@ -197,7 +197,7 @@ def for_terminal(table: Table) -> RichTable:
 
 
 def _notes(cells: Sequence[AblationCell], done: Sequence[AblationCell]) -> list[str]:
-    """Which variants are not in the table, or not with every seed; why some have no numbers."""
+    """Sentences on variants that lack numbers, a seed, or a line in the table."""
     messages = [(*c.key, str((c.facts or {})["message"])) for c in done]
     notes = [f"{name}, seed {seed}: {message}" for name, seed, message in messages if message]
     finished = {c.key for c in done}

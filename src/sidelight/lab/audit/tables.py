@@ -1,4 +1,4 @@
-"""Numbers of a check: gathered sample by sample, told as rows, laid out as tables."""
+"""Numbers of a check: collected sample by sample, kept as rows, shown as tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 class Tally:
-    """Values of single samples under keys; NaN is no value."""
+    """Values of single samples under keys. NaN values are left out."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[tuple[str, Any], ...], list[float]] = {}
@@ -32,7 +32,7 @@ class Tally:
             self.add(value, **key, metric=metric)
 
     def rows(self) -> list[Row]:
-        """``{**key, "mean", "sd", "n"}``; mean and sd are ``None`` where there is no value."""
+        """``{**key, "mean", "sd", "n"}`` for each key. Mean and sd are ``None`` if there is no value."""
         return [{**dict(key), **_summary(values)} for key, values in self._values.items()]
 
 
@@ -50,7 +50,7 @@ def named(row: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A value for a table; a dash where there is none."""
+    """A value for a table, a dash if there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
@@ -80,7 +80,7 @@ def by_metric(
 
 
 def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:
-    """Of each method the reading that stands better on average, so that a picture has one line for each."""
+    """Rows of the reading that is better on average, so that a picture has one line for each method."""
     means: dict[str, dict[str, list[float]]] = {}
     for row in rows:
         if row["mean"] is not None:

@@ -1,4 +1,4 @@
-"""A row a variant: what each version of a scorer makes of the same inputs."""
+"""Maps of the same inputs by several variants of a scorer, a row a variant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABEL_WIDTH, GAP = 1.55, 0.1
 def plot_variants(
     samples: Sequence[GridSample], variants: Sequence[str], notes: Mapping[str, str] | None = None
 ) -> Figure:
-    """Columns are samples; the first row shows the inputs, each further one a variant's maps.
+    """Columns are samples. The first row shows the inputs, each further row a variant's maps.
 
     Maps are drawn as they are, not stretched to [0, 1], so that a variant without rescaling and a
     constant map look like what they are.

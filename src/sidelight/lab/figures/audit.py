@@ -24,7 +24,7 @@ class Panel:
     Attributes:
         title: above it.
         lines: method -> points ``(x, y)``, for :func:`plot_lines`.
-        points: method -> mark's name -> value, for :func:`plot_points`; an only mark may be called "".
+        points: method -> mark's name -> value, for :func:`plot_points`. An only mark may be called "".
         ticks: names of some x.
     """
 

@@ -1,4 +1,4 @@
-"""Average ranks on one axis; a bar joins the methods that the cases do not tell apart (Demšar, 2006)."""
+"""Average ranks on one axis. A bar joins methods that the cases do not tell apart (Demšar, 2006)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.figure import ShownFigure
 
-#: inches: height of a method's line, of a bar, and what axis and critical difference need
+#: inches: height of a method's line, of a bar, and of the axis with the critical difference
 LINE, BAR, HEAD = 0.23, 0.11, 0.75
 
 
@@ -53,7 +53,7 @@ def plot_critical_difference(
     Args:
         ranks: method -> average rank, 1 at best.
         critical_difference: drawn as a scale above the axis.
-        groups: methods that are not told apart, one bar each; those of
+        groups: methods that are not told apart, one bar each, as in
             :attr:`~sidelight.lab.metrics.rank_tests.AverageRanks.groups`.
 
     Raises:

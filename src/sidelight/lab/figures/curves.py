@@ -23,7 +23,11 @@ COLUMNS = ("method", "kind", "share", "mean")
 
 
 def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """``curves`` with the optional columns present; :class:`InputError` when one needed is missing."""
+    """``curves`` with the optional columns added.
+
+    Raises:
+        InputError: a needed column is missing.
+    """
     missing = [name for name in COLUMNS if name not in curves.columns]
     if missing:
         raise InputError(
@@ -58,9 +62,9 @@ def plot_curves(
 
     Args:
         curves: of one setting, with the columns ``method``, ``kind`` (``deletion`` / ``insertion``), ``share``
-            (0 to 1) and ``mean``; optionally ``reduction`` and the band ``lo`` to ``hi``. A signed method is
+            (0 to 1) and ``mean``, and optionally ``reduction`` and the band ``lo`` to ``hi``. A signed method is
             drawn in its better reduction.
-        xlabel, ylabel: of the axes; by default the horizontal one says what is removed or inserted.
+        xlabel, ylabel: of the axes. By default the horizontal one names the features removed or inserted.
 
     Raises:
         InputError: a column is missing, or there is no row.

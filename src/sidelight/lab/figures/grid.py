@@ -16,12 +16,12 @@ class GridSample:
     """One row of a qualitative figure.
 
     Args:
-        display: image floats ``[H, W, 1]`` or ``[H, W, 3]`` in [0, 1]; text a list of strings.
+        display: of an image floats ``[H, W, 1]`` or ``[H, W, 3]`` in [0, 1], of a text a list of strings.
         maps: method name -> scores of the input's features; any range, shown min-max as
             the metrics see them.
         label: predicted class; ``probability``: its probability.
-        truth_label: the true class, where known (a wrong prediction is marked).
-        truth: boolean array of the scores' shape, true where the evidence is.
+        truth_label: the true class, if known (a wrong prediction is marked).
+        truth: boolean array of the scores' shape, true at the evidence.
         modality: name in :data:`~sidelight.viz.base.RENDERERS`.
         caption: a remark of a few words, e.g. why this sample is a failure.
     """

@@ -22,10 +22,10 @@ def oriented(
 
     Args:
         values: method -> metric -> value.
-        directions: metric -> ``"lower"`` or ``"higher"``; its order is the order of the axes.
+        directions: metric -> ``"lower"`` or ``"higher"``, in the order of the axes.
 
     Returns:
-        Method -> ``[len(directions)]``; a metric on which all agree gives 1, a missing value NaN.
+        Method -> ``[len(directions)]``. A metric on which all agree gives 1, a missing value gives NaN.
 
     Raises:
         InputError: a direction is neither ``"lower"`` nor ``"higher"``, or there are no values.
@@ -51,13 +51,13 @@ def plot_radar(
     labels: Mapping[str, str] | None = None,
     methods: Sequence[str] | None = None,
 ) -> Figure:
-    """Radar of methods over metrics; the rim is the best method on that metric, the centre the worst.
+    """Radar of methods over metrics. The rim is the best method on that metric, the centre the worst.
 
     Args:
         values: method -> metric -> mean.
         directions: metric -> ``"lower"`` / ``"higher"``.
         labels: metric -> text on its axis.
-        methods: which to draw (default: all); scaling always uses all of ``values``.
+        methods: which to draw (default: all). Scaling always uses all of ``values``.
 
     Raises:
         InputError: see :func:`oriented`.

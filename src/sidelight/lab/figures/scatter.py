@@ -1,4 +1,4 @@
-"""Faithfulness against clarity: who is not beaten on both at once."""
+"""Faithfulness against clarity, and the methods that no other beats on both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Points = Mapping[str, tuple[float, float]]
 
 
 def pareto_front(points: np.ndarray) -> np.ndarray:
-    """``[N]`` boolean: true where no other point is at least as good on both and better on one.
+    """``[N]`` boolean: true for points without another that is at least as good on both and better on one.
 
     Args:
         points: ``[N, 2]``, larger is better on both axes.
@@ -40,7 +40,7 @@ def plot_tradeoff(
 
     Args:
         points: method -> (clarity, faithfulness) values as the metrics give them.
-        x, y: name and direction (``"lower"`` / ``"higher"``) of each axis; an axis on which
+        x, y: name and direction (``"lower"`` / ``"higher"``) of each axis. An axis on which
             lower is better is turned round, so the upper right corner is always best.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a report is made of; everything optional that a run may not have."""
+"""The contents of a report. Parts that a run may lack are optional."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ReportSection:
         title: e.g. the data set's name.
         modality: ``"image"``, ``"text"`` or a group such as ``"image+text"``.
         rows: summary lines: dataset, modality, method, reduction, fill, granularity, metric,
-            mean, sd, ci95 (``[lo, hi]``), n; ``fill`` is ``"none"`` where it plays no part.
+            mean, sd, ci95 (``[lo, hi]``), n. ``fill`` is ``"none"`` if it plays no part.
         curves: columns modality, method, reduction, fill, granularity, kind, share, mean, lo, hi.
         samples: maps of randomly chosen samples.
         failures: maps of the samples on which our method did worst.
-        notes: sentences on what the table does not say: coinciding rivals, losses and why.
+        notes: sentences beside the table, e.g. on methods that give the same map.
         timing: method, batch, classify_ms, explain_ms, ratio, peak_mb.
         target: facts of the model explained: name, accuracy, parameters, ...
         scorer: facts of the scorer: parameters, seeds, training time, objective, ...

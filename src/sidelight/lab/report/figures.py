@@ -14,7 +14,7 @@ from sidelight.lab.figures.radar import plot_radar
 from sidelight.lab.figures.scatter import plot_tradeoff
 from sidelight.lab.tables.table import Column, Line, Table
 
-#: axes of a radar, where present; none says again what another does
+#: axes of a radar, if present; no two measure the same
 RADAR = (
     "average_drop",
     "increase_in_confidence",
@@ -33,18 +33,18 @@ RADAR_METHODS = 6
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and what its caption must say."""
+    """A figure and its caption."""
 
     figure: Figure
     caption: str
 
 
 def radar_of(table: Table) -> Picture | None:
-    """Radar of our method and the strongest rivals; ``None`` for fewer than three axes or two methods.
+    """Radar of our method and the strongest others, or ``None``.
 
     Every axis is scaled from the worst to the best of all ranked methods and turned so that
-    outward is better. Trivial maps take no part: the constant map would stretch most axes. ``None`` too
-    where methods are scored by units that do not compare.
+    outward is better. Trivial maps take no part: the constant map would stretch most axes. It is
+    ``None`` for fewer than three axes or two methods, and if the protocol's values do not compare across methods.
     """
     axes = [c for name in RADAR for c in table.columns if c.name == name]
     methods = [line for line in table.lines if line.kind != "control" and _complete(table, line, axes)]
@@ -69,7 +69,7 @@ def radar_of(table: Table) -> Picture | None:
 
 
 def tradeoff_of(table: Table) -> Picture | None:
-    """Average drop against the clarity of the map; ``None`` where a metric is missing or units do not compare."""
+    """Average drop against the clarity of the map, ``None`` if a metric is missing or values do not compare."""
     present = {c.name: c for c in table.columns}
     clarity = next((present[name] for name in CLARITY if name in present), None)
     faithful = present.get("average_drop")
@@ -107,7 +107,7 @@ def _mean_rank(table: Table, line: Line, columns: list[Column]) -> float:
 
 
 def curves_of(table: Table, curves: pd.DataFrame | None) -> Picture | None:
-    """Deletion and insertion curves of one table's setting; ``None`` if none were stored."""
+    """Deletion and insertion curves of one table's setting, ``None`` if none were stored."""
     if curves is None or curves.empty:
         return None
     setting = table.setting

@@ -1,4 +1,4 @@
-"""The page: everything inline, nothing fetched, readable without scripts."""
+"""The page. Everything is inline, nothing is fetched, and it needs no script."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of the timing chart; ``width`` in percent of the longest, on a log scale."""
+    """One line of the timing chart. ``width`` is in percent of the longest, on a log scale."""
 
     label: str
     kind: str
@@ -87,7 +87,7 @@ class SectionView:
 
 
 def render_report(run: ReportData) -> str:
-    """One self-contained HTML page; every text from ``run`` is escaped.
+    """One self-contained HTML page. Every text from ``run`` is escaped.
 
     Raises:
         InputError: a summary row, curve or sample is not what :class:`ReportData` describes.
@@ -103,7 +103,7 @@ def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
     """Render ``data`` to ``path``, complete or not at all.
 
     Raises:
-        CheckpointError: the disk refused; an earlier page is left as it was.
+        CheckpointError: the disk refused. An earlier page stays as it was.
         InputError: see :func:`render_report`.
     """
     write_text(path, render_report(data))
@@ -219,7 +219,7 @@ def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[
 
 
 def _timing(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
-    """Bars by batch size, fastest first; a method and its share of the longest, as logarithms."""
+    """Bars by batch size, fastest first. Lengths are logarithms of the ratio."""
     ratios = [float(r["ratio"]) for r in rows if r.get("ratio") is not None]
     top = max([2.0, *ratios])
     groups: dict[str, list[Bar]] = {}

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def report_runs(runs: Sequence[Run], path: Path, title: str, subtitle: str = "") -> Path:
-    """Write one self-contained page for one or several evaluated runs; returns its path."""
+    """Write one self-contained page for one or several evaluated runs, and return its path."""
     from sidelight.core.version import __version__
 
     for run in runs:
@@ -120,7 +120,7 @@ def grid_samples(
     rivals: Sequence[Rival],
     captions: Mapping[int, str] | None = None,
 ) -> list[GridSample]:
-    """Rows of a qualitative figure: our map and the rivals' (positive part where signed)."""
+    """Maps of some rows by our scorer and by baseline methods, of signed ones the positive part."""
     if not picks:
         return []
     target, collate = explainer.target, Collator(explainer.target)
@@ -153,14 +153,14 @@ def grid_samples(
 
 
 def _marked(target: TargetModel, inputs: Inputs, evidence: Scores, samples: Any) -> list[dict[str, Any]]:
-    """The evidence of each sample as it is shown, by modality; without those that have none."""
+    """The evidence of each sample as it is shown, by modality. Modalities without any are left out."""
     shown = target.display_scores(inputs, {m: t.float() for m, t in evidence.items()}, samples)
     masks = [{m: np.asarray(values) > 0.5 for m, values in sample.items()} for sample in shown]
     return [{m: mask for m, mask in sample.items() if mask.any()} for sample in masks]
 
 
 def _readable(display: Any) -> Any:
-    """Words that the data set blanked out are a gap on the page, not the token that stands for them."""
+    """The display with gaps for the words that the data set blanked out, in place of their token."""
     return [word.replace(BLANK, "___") for word in display] if isinstance(display, list) else display
 
 

@@ -1,8 +1,8 @@
-"""Our numbers beside published ones of the method: the same data set, method and metric, and under which protocol.
+"""Our numbers beside published ones of the same data set, method and metric, with their protocols.
 
-Two layouts of CSV are known, told apart by their header: the tables of the thesis (``table, dataset, kind,
+Two layouts of CSV are known, and their headers tell them apart: the tables of the thesis (``table, dataset, kind,
 method, metric, mean, std``) and its authors' later numbers (``dataset, variant, method, metric, mean, std``).
-Their names for data sets, methods and metrics are translated here and nowhere else.
+This module alone translates their names for data sets, methods and metrics.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Layout:
     """One kind of file.
 
     Attributes:
-        protocol: what its numbers were measured under, a name in
+        protocol: under which its numbers were measured, a name in
             :data:`~sidelight.lab.metrics.protocols.PROTOCOLS`.
         columns: its header.
         metrics: their metric -> ours.
@@ -124,9 +124,9 @@ class Published:
     Attributes:
         data: our data sets that it may stand beside.
         method, metric: our names.
-        mean, sd: as published; ``sd`` over samples.
+        mean, sd: as published, ``sd`` over samples.
         variant: of the method, as published.
-        protocol: what it was measured under.
+        protocol: under which it was measured.
     """
 
     data: tuple[str, ...]
@@ -139,7 +139,7 @@ class Published:
 
 
 def read_published(path: str | Path) -> tuple[list[Published], list[str]]:
-    """The comparisons of methods in a published file, and sentences on what has no name here.
+    """The comparisons of methods in a published file, and sentences on names that are not known here.
 
     Raises:
         InputError: there is no such file, its header is unknown, a line is short, or a value is no number.
@@ -190,7 +190,7 @@ def _number(path: Path, number: int, line: Mapping[str, str], column: str) -> fl
 def beside(
     runs: Sequence[StoredRun], summaries: Sequence[pd.DataFrame], published: Sequence[Published]
 ) -> pd.DataFrame:
-    """A line for each number that both have; columns :data:`COLUMNS`.
+    """A line for each number that both have, with the columns :data:`COLUMNS`.
 
     Ours are those of all modalities together, feature by feature, under zero fill (or none).
 

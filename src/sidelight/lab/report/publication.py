@@ -1,4 +1,4 @@
-"""Tables, figures and tests for a paper, from the stored values of one or several runs; runs no model."""
+"""Tables, figures and tests for a paper, from the stored values of one or several runs. No model is run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TESTS = (
 )
 
 
-#: kinds of picture files, and what draws them
+#: kinds of picture files and their writers
 FORMATS = {"png": to_png, "pdf": to_pdf}
 
 
@@ -90,11 +90,11 @@ def write_publication(
 ) -> Publication:
     """Write tables (Markdown, CSV, LaTeX), figures and tests of evaluated runs into ``out``.
 
-    All files are written beside their places first and then moved, so a failure leaves what was there.
+    All files are first written beside their places and then moved, so earlier files survive a failure.
 
     Args:
-        folders: run folders after ``sidelight evaluate``; each is a block of the tables.
-        out: folder, made where it is not there.
+        folders: run folders after ``sidelight evaluate``. Each is a block of the tables.
+        out: folder, made if it is not there.
         metrics: columns (default: those of :data:`~sidelight.lab.tables.comparison.COLUMNS` that are stored).
         ranked: metrics whose cases are ranked (default: :data:`~sidelight.lab.metrics.rank_tests.RANKED`).
         alpha: level of the critical difference.

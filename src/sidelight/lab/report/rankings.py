@@ -66,7 +66,7 @@ def ranked_rows(run: StoredRun) -> pd.DataFrame:
 
 
 def rankings_of(means: pd.DataFrame, alpha: float) -> tuple[list[Ranking], list[str]]:
-    """Rankings over all cases and, if there are several, over each data set, modality and granularity; with notes."""
+    """Rankings over all cases and over each data set, modality and granularity, and notes on those left out."""
     if means.empty:
         return [], ["No average ranks: the runs hold none of the metrics that are ranked."]
     rankings, notes = [], []
@@ -105,7 +105,7 @@ def rank_table(rankings: Sequence[Ranking]) -> pd.DataFrame:
 
 
 def case_table(means: pd.DataFrame) -> pd.DataFrame:
-    """Mean and rank of every method in every case; the ranks are made from these."""
+    """Mean and rank of every method in every case, from which average ranks are made."""
     if means.empty:
         return pd.DataFrame(columns=["dataset", "method", "mean", "rank"])
     found = pd.DataFrame({"mean": means.stack(), "rank": case_ranks(means).stack()}).dropna()

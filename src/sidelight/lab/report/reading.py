@@ -1,4 +1,4 @@
-"""Sentences and small overviews drawn from the tables, losses as plainly as wins."""
+"""Sentences and small overviews of the tables. Losses are told as plainly as wins."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Standing:
 class Overview:
     """Our rank on every metric (``columns``) under every setting.
 
-    ``groups`` names the settings as (granularity, its fills); a metric that no fill touches
-    has one standing for all fills of a group, so that it is counted once.
+    ``groups`` names the settings as (granularity, its fills). A metric that does not depend on fills has one
+    standing for all fills of a group, so that it counts once.
     """
 
     columns: tuple[Column, ...]
@@ -92,7 +92,7 @@ def _standing(table: Table, metric: str) -> Standing | None:
 
 
 def reading(sections: Sequence[ReportSection], tables: Sequence[Table]) -> str:
-    """One or two sentences on faithfulness over all sections; empty without comparable rows."""
+    """One or two sentences on faithfulness over all sections, empty without comparable rows."""
     firsts: Counter[str] = Counter()
     total = 0
     for table in tables:
@@ -126,7 +126,12 @@ def _cost(sections: Sequence[ReportSection]) -> str:
 
 
 def fact_value(key: str, value: Any) -> str:
-    """A fact as people write it: accuracy 0.987 -> 98.7 %, 2143000 -> 2.14 M."""
+    """A fact as people write it.
+
+    Example:
+        >>> fact_value("accuracy", 0.987), fact_value("parameters", 2143000)
+        ('98.7 %', '2.14 M')
+    """
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, float) and 0 <= value <= 1 and "accuracy" in key.lower():

@@ -1,4 +1,4 @@
-"""One table type, what fills it from stored results, and what prints it.
+"""One table type; builders that fill it from stored results, and printers.
 
 :mod:`.table` holds the type, :mod:`.summary` and :mod:`.comparison` fill it, :mod:`.markdown`,
 :mod:`.terminal` and :mod:`.latex` print it.

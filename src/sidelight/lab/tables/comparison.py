@@ -33,7 +33,7 @@ LEGEND = (
 )
 #: order of lines in a block
 KINDS = ("rival", "ours", "control")
-#: what the CSV holds of every metric
+#: numbers of every metric in the CSV
 PARTS = ("mean", "sd", "lo", "hi", "n", "seed_sd", "reduction", "place")
 
 
@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """``"mnist: image, zero fill, by patch4"``; blocks name the granularities of several data sets."""
+        """``"mnist: image, zero fill, by patch4"``. Blocks name the granularities of several data sets."""
         grain = self.grain if len(self.tables) > 1 else self.tables[0].setting.granularity
         parts = [self.modality, f"{self.fill} fill" if self.fill else "", f"by {grain}" if grain else ""]
         names = ", ".join(map(_block_name, self.tables))
@@ -97,7 +97,7 @@ def build_comparisons(rows: Rows, metrics: Sequence[str] = ()) -> tuple[list[Com
 
     Args:
         rows: summary lines, see :class:`~sidelight.lab.report.data.ReportSection`.
-        metrics: columns in their order; those without rows are left out (default: :data:`COLUMNS`).
+        metrics: columns in their order (default: :data:`COLUMNS`). Those without rows are left out.
 
     Returns:
         The comparisons, and the single tables that they are made of.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sidelight.lab.tables.table import Cell, Column, Line, Table
 
-#: what the preamble of a document that takes the tables in must have
+#: packages that the preamble of a document with these tables must load
 PACKAGES = ("booktabs", "graphicx")
 _MARKS = {"abs": r"$^{|\cdot|}$", "positive": "$^{+}$"}
 _ESCAPES = {
@@ -41,7 +41,7 @@ _ESCAPES = {
 
 
 def latex_escape(text: str) -> str:
-    """``text`` for LaTeX; what plain pdfLaTeX cannot print loses its accents or becomes a question mark."""
+    """``text`` for LaTeX. Letters that plain pdfLaTeX cannot print lose their accents or become question marks."""
     return "".join(_safe(char) for char in " ".join(text.split()))
 
 
@@ -55,7 +55,7 @@ def _safe(char: str) -> str:
 
 
 def latex_table(table: Table, label: str) -> str:
-    """``table`` as a ``table`` environment; needs the packages in :data:`PACKAGES`."""
+    """``table`` as a ``table`` environment. It needs the packages in :data:`PACKAGES`."""
     head = [_heading(Column(table.first)), *map(_heading, table.columns)]
     lines = [
         r"\begin{table}[htbp]",

@@ -1,4 +1,4 @@
-"""Tables of an evaluation's summary rows, one for each setting, and what prints them.
+"""Tables of an evaluation's summary rows, one for each setting.
 
 A signed method has rows by absolute value and by positive part. Each column shows the better of the
 two, which favours the baseline methods, and marks which one it is.
@@ -66,7 +66,7 @@ def terminal_tables(rows: Rows) -> list[RichTable]:
 def build_tables(rows: Rows) -> list[Table]:
     """One table for each dataset, modality, fill and granularity, in the order of the rows.
 
-    Rows without a fill belong to all fills of their kind; they have a table of their own if no row of
+    Rows without a fill belong to all fills of their kind. They have a table of their own only if no row of
     their kind has a fill.
 
     Args:
@@ -179,7 +179,7 @@ def _under_protocol(setting: Setting, rows: Rows) -> Setting:
 
 
 def _cell(rows: Rows, column: Column) -> Cell | None:
-    """The better reduction of one method on one metric; at the precision shown, so that ties keep the first."""
+    """The better reduction of one method on one metric. Values that look equal keep the first."""
     if not rows:
         return None
     best = best_of([round(float(r["mean"]), column.digits) for r in rows], column.direction)

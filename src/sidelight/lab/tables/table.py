@@ -17,8 +17,8 @@ class Column:
 
     Attributes:
         label: as people write it.
-        name: of the metric; empty if the column holds something else.
-        direction: ``"lower"`` or ``"higher"`` is better; ``""``: values are not ranked.
+        name: of the metric, empty if the column holds something else.
+        direction: ``"lower"`` or ``"higher"`` is better, ``""`` if values are not ranked.
         digits: decimals of its values.
         fill: under which it was measured, if the table has columns of several fills.
         group, doc: kind and meaning of the metric.
@@ -45,7 +45,7 @@ class Column:
         return " ".join(part for part in (self.label, self.arrow, self.fill) if part)
 
     def key(self, value: float) -> float:
-        """A number that is smaller for better values, at the precision shown: what looks equal ranks equal."""
+        """A number that is smaller for better values, rounded so that values that look equal rank equal."""
         return round(value, self.digits) * (-1 if self.direction == "higher" else 1) + 0.0
 
 
@@ -56,9 +56,9 @@ class Cell:
     Attributes:
         text: as printed, without marks.
         spread: printed after it, e.g. ``"±.012"``.
-        rank: place among the ranked lines from 1 (equal values share it); ``None``: not ranked.
+        rank: place among the ranked lines from 1, ``None`` if not ranked. Equal values share it.
         beats: whether this is a trivial map at least as good as the best method.
-        mean, sd, ci, n: over samples; ``ci`` is the 95 % interval of the mean.
+        mean, sd, ci, n: over samples. ``ci`` is the 95 % interval of the mean.
         reduction: ``"abs"`` or ``"positive"`` for signed methods, else ``"none"``.
         other: the reduction not shown and its mean.
         seeds, seed_sd: how many scorer seeds, and the standard deviation of their means.
@@ -90,7 +90,7 @@ class Line:
     Attributes:
         name: of the method or variant.
         label: its name as people write it.
-        cells: one a column, ``None`` if nothing was measured; a ``"block"`` has none.
+        cells: one for each column, ``None`` if nothing was measured. A ``"block"`` has no cells.
         kind: ``"ours"``, ``"rival"``, ``"control"`` (a trivial map, not ranked), ``"collapsed"`` (not ranked),
             ``"block"`` (a heading inside the table) or ``"note"`` (about the line before).
         remark: printed beside a block's label, or the state of a variant.
@@ -105,12 +105,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Setting:
-    """The conditions under which a table's values were measured; empty if they play no part.
+    """The conditions under which a table's values were measured, empty if they play no part.
 
     Attributes:
         dataset, modality, granularity, fill: as in the rows.
         remark: names a protocol other than the default.
-        comparable: whether the protocol's values compare across methods; else none is marked as best.
+        comparable: whether the protocol's values compare across methods. If not, none is marked as best.
         axes: labels that the protocol gives curves.
     """
 
@@ -124,7 +124,7 @@ class Setting:
 
     @property
     def conditions(self) -> list[str]:
-        """Fill, granularity and protocol in words; those that play no part are left out."""
+        """Fill, granularity and protocol in words, without those that play no part."""
         fill = f"{self.fill} fill" if self.fill else ""
         grain = f"by {self.granularity}" if self.granularity else ""
         return [part for part in (fill, grain, self.remark) if part]
@@ -154,12 +154,12 @@ class Table:
         return counts(cell for line in self.lines for cell in line.cells) or "?"
 
     def cell(self, name: str, metric: str, fill: str = "") -> Cell | None:
-        """The cell of one line and metric; ``None`` if there is none."""
+        """The cell of one line and metric, ``None`` if there is none."""
         index = [(c.name, c.fill) for c in self.columns].index((metric, fill))
         return next((line.cells[index] for line in self.lines if line.name == name), None)
 
     def cells_of(self, line: Line) -> dict[str, Cell]:
-        """The cells of a line by the name of their column; without those that are not there."""
+        """The cells of a line by the name of their column. Missing cells are left out."""
         pairs = zip(self.columns, line.cells, strict=True)
         return {column.name: cell for column, cell in pairs if cell is not None}
 
@@ -171,14 +171,14 @@ class Table:
 
 
 def text_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of texts; the first of each row is the label of its line."""
+    """A table of texts. The first text of each row is the label of its line."""
     first, *others = headings
     lines = tuple(Line(label, label, tuple(map(Cell, texts))) for label, *texts in rows)
     return Table(title, tuple(Column(text, left=True) for text in others), lines, first)
 
 
 def ranked(lines: Iterable[Line], columns: Sequence[Column]) -> tuple[Line, ...]:
-    """``lines`` with places 1, 2, ... in every column that has a direction; equal values share one.
+    """``lines`` with places 1, 2, ... in every column that has a direction. Equal values share a place.
 
     Trivial maps and collapsed variants have no place. A trivial map that no method beats is marked so.
     """

@@ -20,7 +20,7 @@ SHORT = {
 
 
 def terminal(table: Table, caption: str = "") -> RichTable:
-    """``table`` with its best values in colour; values are shown without their spread."""
+    """``table`` with its best values in colour and without spreads."""
     out = RichTable(
         title=Text(table.title),
         title_justify="left",

@@ -29,7 +29,8 @@ from sidelight.explanations.blocks import (
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows, Rows
-from sidelight.rows.sources import Stream, is_source, open_data, rows_of
+from sidelight.rows.sources import is_source, open_data, rows_of
+from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scorer
 from sidelight.scorers.head import is_constant
@@ -105,7 +106,7 @@ class Explainer:
                 pairs ``(sample, label)`` or samples. They may come as a list, a ``datasets.Dataset`` (of a
                 ``DatasetDict`` the training split), a data frame, a dictionary of columns, a ``DataLoader`` or torch
                 data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``, a stream or generator (kept in memory, up to
-                :data:`sidelight.rows.sources.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
+                :data:`sidelight.rows.stream.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
                 or of a folder of pictures, one folder a class. Labels are class numbers or names; they are read for
                 ``label="data"`` only.
             eval: rows for early stopping, given likewise; default: the validation split of ``train``, else a tenth of

@@ -358,7 +358,7 @@ def test_fault_18_pictures_of_a_stream_stay_encoded(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "None": (lambda: None, "train is None. Give rows in a list"),
-    "number": (lambda: 3, "of which no rows can be had"),
+    "number": (lambda: 3, "which holds no rows"),
     "bytes": (lambda: b"abc", "train is bytes"),
     "set": (lambda: set(T), "no order"),
     "function": (lambda: lambda: T, "call it"),
@@ -650,11 +650,11 @@ def test_fault_26_few_rows_that_stand_for_many_are_spread() -> None:
 def test_fault_26_warnings_about_fills_see_all_classes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import sidelight.training.loop
+    import sidelight.training.diagnostics
 
     seen: list[int] = []
     monkeypatch.setattr(
-        sidelight.training.loop,
+        sidelight.training.diagnostics,
         "blind_fills",
         lambda target, inputs, fills: seen.append(len(inputs["input_ids"])) or [],
     )

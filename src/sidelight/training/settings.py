@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from sidelight.core.field_checks import (
     Count,
@@ -27,6 +28,25 @@ LABELS = ("data", "prediction", "distribution")
 CALIBRATION_NAMES = ("bounded", "literal", "reference", "fixed")
 
 
+#: Fields of the objective in earlier versions, with the value at which they had no effect.
+RETIRED = {"order_weight": 0}
+
+
+def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of an :class:`ObjectiveConfig` that an earlier version wrote, without those that had no effect.
+
+    Raises:
+        ConfigError: a retired field had an effect.
+    """
+    for name, neutral in RETIRED.items():
+        if objective.get(name, neutral) != neutral:
+            raise ConfigError(
+                f"objective.{name} is {objective[name]!r}, but this version has no such term: measurements found no gain "
+                f"from it. Leave it out, or set {name}={neutral}."
+            )
+    return {name: value for name, value in objective.items() if name not in RETIRED}
+
+
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """What the scorer minimises.
@@ -37,8 +57,6 @@ class ObjectiveConfig:
         fills: what stands where features are removed; each sample draws one of them.
         magnitude_weight, binary_weight: factors of the two penalties; 0 drops one.
         complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))); 0 is the thesis.
-        order_weight: factor of the ranking term: the same losses on hard masks of a random
-            share of the features, best scores first (straight-through gradient); 0 is the thesis.
         solo: with several modalities, whether each is also masked alone (Eq. 3.5).
         coalition_weight: factor of the coalition term, which makes raw scores say how much the probability
             changes with each feature (:mod:`sidelight.training.coalitions`); 0 is the thesis.
@@ -57,7 +75,6 @@ class ObjectiveConfig:
     magnitude_weight: NotNegative = 1.0
     binary_weight: NotNegative = 1.0
     complement_weight: NotNegative = 0.0
-    order_weight: NotNegative = 0.0
     solo: Flag = True
     coalition_weight: NotNegative = 0.0
     coalition_draws: Count = 4

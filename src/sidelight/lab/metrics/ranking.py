@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import Registry
+from sidelight.core.tensors import masked_range
 from sidelight.errors import InputError
 
 
@@ -31,8 +32,7 @@ def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
     real = torch.ones_like(values, dtype=torch.bool) if real is None else real
     # float64: the span of float32 extremes must not overflow, nor that of tiny gradients vanish
     v = values.double()
-    low = v.masked_fill(~real, torch.inf).amin(1, keepdim=True)
-    high = v.masked_fill(~real, -torch.inf).amax(1, keepdim=True)
+    low, high = masked_range(v, real)
     span = high - low
     scaled = torch.where(span > 0, (v - low) / span.where(span > 0, torch.ones_like(span)), (v > 0).double())
     return scaled.masked_fill(~real, 0.0).float()

@@ -39,6 +39,7 @@ def test_fit_explain_save_and_load_in_the_library(name: str, tmp_path: Path) -> 
         decoder=SMALL,
         on_collapse="warn",
         layers=[-2, -1],
+        context=False,
         epochs=1,
         batch_size=16,
     )
@@ -48,6 +49,7 @@ def test_fit_explain_save_and_load_in_the_library(name: str, tmp_path: Path) -> 
     assert [set(e.scores) for e in found] == [{"image", "text"}] * 3
     again = Explainer.from_pretrained(tmp_path / "run" / "scorer", model, processor=processor)
     assert again.target.options() == explainer.target.options()
+    assert again.target.options()["context"] is False
     for a, b in zip(found, again.explain(pairs[:3]), strict=True):
         assert all(np.array_equal(a.scores[m], b.scores[m]) for m in a.scores)
 

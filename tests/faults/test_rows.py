@@ -773,7 +773,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"layer": ["stem"]}, r"no option 'layer'. Did you mean 'layers'"),
     "misspelt setting": ({"layers": ["stem"], "epoch": 1}, "Did you mean 'epochs'"),
     "of another family": ({"layers": ["stem"], "max_length": 3}, "no option 'max_length'"),
-    "no states": ({"layers": ["stem"], "max_states": 0}, "max_states must be a whole number of at least 1"),
+    "no states": ({"layers": ["stem"], "max_states": 0}, "max_states must be at least 1; got 0"),
     "flag": ({"layers": ["stem"], "max_states": True}, "max_states must be a whole number"),
     "class names": ({"layers": ["stem"], "class_names": "abc"}, "class_names must be a list of names"),
     "objective": ({"layers": ["stem"], "objective": [1]}, "objective must be a ObjectiveConfig or a mapping"),
@@ -796,7 +796,7 @@ def test_kind_options_are_held_to_their_types(kind: str, tmp_path: Path) -> None
 def test_kind_text_and_pair_options(tmp_path: Path) -> None:
     for options, message in (
         ({"columns": "text"}, r"Write columns=\['text'\]"),
-        ({"layers": ["a"]}, "layers must be a list of whole numbers"),
+        ({"layers": ["a"]}, r"layers\[0\] must be a whole number; got 'a'"),
         ({"layers": -1}, r"Write layers=\[-1\]"),
         ({"max_length": 0}, "max_length"),
     ):

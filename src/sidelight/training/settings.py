@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sidelight.core.field_checks import (
     Count,
@@ -21,12 +21,13 @@ from sidelight.core.field_checks import (
 )
 from sidelight.errors import ConfigError
 
-#: What the task loss compares with: the data set's label, the target's own prediction,
-#: or its whole output distribution (Eq. 3.1).
-LABELS = ("data", "prediction", "distribution")
-#: Readings of the penalties' weight (method §3); the functions are in :mod:`sidelight.training.objective`.
-CALIBRATION_NAMES = ("bounded", "literal", "reference", "fixed")
-
+#: The goal that the task loss compares with: the data set's label, the target's own prediction, or its whole output
+#: distribution (Eq. 3.1).
+Label = Literal["data", "prediction", "distribution"]
+#: Weights of the penalties (method §3). The functions are in :mod:`sidelight.training.objective`.
+CalibrationName = Literal["bounded", "literal", "reference", "fixed"]
+LABELS: tuple[str, ...] = get_args(Label)
+CALIBRATION_NAMES: tuple[str, ...] = get_args(CalibrationName)
 
 #: Fields of the objective in earlier versions, with the value at which they had no effect.
 RETIRED = {"order_weight": 0}
@@ -69,8 +70,8 @@ class ObjectiveConfig:
             all of the modality is hidden, instead of as many to each. Costs one more pass a modality.
     """
 
-    calibration: str = "bounded"
-    label: str = "data"
+    calibration: CalibrationName = "bounded"
+    label: Label = "data"
     fills: Names = ("zero",)
     magnitude_weight: NotNegative = 1.0
     binary_weight: NotNegative = 1.0
@@ -83,18 +84,6 @@ class ObjectiveConfig:
     coalition_focus: Flag = False
 
     def __post_init__(self) -> None:
-        for name, known in (("calibration", CALIBRATION_NAMES), ("label", LABELS)):
-            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}. "
-                    f"(In a configuration file: objective.{name}.)"
-                )
-        for name in ("fills", "coalition_modalities"):
-            if isinstance(getattr(self, name), str):
-                raise ConfigError(
-                    f"{name} must be a list of names; got {getattr(self, name)!r}. Write {name}=[{getattr(self, name)!r}]. "
-                    f"(In a configuration file: objective.{name}.)"
-                )
         check_fields(self, "objective")
         if not self.fills:
             raise ConfigError("fills needs at least one fill, e.g. fills=['zero'].")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import Registry
+from sidelight.core.seeds import sample_seed
 from sidelight.core.terminal import track
 from sidelight.core.types import Scores
 from sidelight.explainer import Explainer
@@ -33,7 +34,6 @@ from sidelight.lab.evaluation.methods import (
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.similarity import spearman, ssim, top_overlap
 from sidelight.lab.runs.run import Run
 from sidelight.scorers import Scorer

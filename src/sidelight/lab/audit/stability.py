@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sidelight.core.seeds import sample_seed
 from sidelight.lab.audit.base import CHECKS, Check, Findings, Subject, read_maps
 from sidelight.lab.audit.nearby import NEARBY
 from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, number, pivot
 from sidelight.lab.evaluation.settings import EvalBatch
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.similarity import spearman
 
 if TYPE_CHECKING:

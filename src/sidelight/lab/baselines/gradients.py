@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sidelight.core.seeds import stream
 from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Job, Rival, class_output, reduce_channels, register, stream
+from sidelight.lab.baselines.base import Job, Rival, class_output, reduce_channels, register
 from sidelight.lab.baselines.reference import reference_inputs
 
 

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sidelight.core.seeds import stream
 from sidelight.core.tensors import probabilities
 from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Job, Rival, class_output, register, stream
+from sidelight.lab.baselines.base import Job, Rival, class_output, register
 
 #: default window on a grid: each side holds so many
 WINDOWS_PER_SIDE = 7

@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from sidelight.core.seeds import stream
 from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Job, Reduction, Rival, register, stream
+from sidelight.lab.baselines.base import Job, Reduction, Rival, register
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from sidelight.core.processes import Share
+from sidelight.core.seeds import sample_seed
 from sidelight.core.terminal import counting_bar
 from sidelight.core.types import Scores
 from sidelight.errors import InputError
@@ -22,7 +23,6 @@ from sidelight.lab.evaluation.parts import PartStore
 from sidelight.lab.evaluation.settings import BatchResult, EvalBatch, EvalResult, EvalSettings, Method
 from sidelight.lab.metrics.probe import Probe
 from sidelight.lab.metrics.protocols import DEFAULT
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.statistics import mean_curves
 from sidelight.targets.base import TargetModel
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.modality import IMAGE, TEXT, Modality
+from sidelight.core.types import IMAGE, TEXT, Modality
 from sidelight.targets.base import TargetModel
 
 SOUND = Modality("sound", channel_dim=1, keeps_channel_dim=True)

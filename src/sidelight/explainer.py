@@ -149,6 +149,7 @@ class Explainer:
             self_check(target, few_samples(target, NumberedRows(data.train), collate), check, gradients=True)
         torch.manual_seed(training_config.seed)
         network = new_scorer(target, NumberedRows(data.train), scorer_config, collate)
+        weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):
             metrics = train_scorer(
                 network,
@@ -159,10 +160,12 @@ class Explainer:
                 objective_config,
                 training_config,
                 data.readers,
+                weights.known,
             )
-            explainer = cls(target, network, check)
+            known = weights.now()
+            explainer = cls(target, network, check, known)
             explainer.training_metrics, explainer.output_dir = metrics, place
-            in_main(lambda: explainer.save_pretrained(place / "scorer"))
+            in_main(lambda: save_scorer(place / "scorer", network, target, fingerprint=known))
         return explainer
 
     @public

@@ -13,6 +13,8 @@ def test_seeds_stay_as_they_are() -> None:
 
 
 def test_neighbouring_seeds_and_salts_differ() -> None:
-    found = {sample_seed(run, sample, salt) for run in range(5) for sample in range(5) for salt in range(1, 5)}
+    found = {
+        sample_seed(run, sample, salt) for run in range(5) for sample in range(5) for salt in range(1, 5)
+    }
     assert len(found) == 100
     assert all(0 <= seed < 2**62 for seed in found)

@@ -40,12 +40,16 @@ def training_identity(
     evaluation: Any,
     objective: ObjectiveConfig,
     config: TrainingConfig,
+    fingerprint: str | None = None,
 ) -> dict[str, Any]:
-    """Plain values; two trainings of equal values have the same result."""
+    """Plain values. Two trainings of equal values have the same result.
+
+    ``fingerprint`` is the hash of the target's weights, if it is known already.
+    """
     values = {
         "format": FORMAT,
         "version": VERSION,
-        "target": target.fingerprint(),
+        "target": fingerprint or target.fingerprint(),
         "model": value_digest(_structure(target)),
         "preprocessing": value_digest(_preprocessing(target)),
         "options": target.all_options(),

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sidelight.core.batch import take_rows
 from sidelight.core.tensors import probabilities
-from sidelight.core.types import Encoding, Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Scores, take_rows
 from sidelight.fills.base import complement
 from sidelight.targets import TargetModel
 from sidelight.training.objective import complement_loss, task_loss

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from eval_toys import LinearToy, joint_toy
-from sidelight.core.modality import IMAGE, TEXT
+from sidelight.core.types import IMAGE, TEXT
 from sidelight.errors import ConfigError, InputError, UnknownNameError
 from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, _identity, run_evaluation
 from sidelight.lab.metrics.granularity import granularity

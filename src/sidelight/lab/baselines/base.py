@@ -20,9 +20,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from sidelight.core.batch import is_batched
 from sidelight.core.registry import Registry, nearest
-from sidelight.core.types import Features, Inputs
+from sidelight.core.types import Features, Inputs, is_batched
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.lab.baselines.hooks import pristine
 from sidelight.targets.base import TargetModel

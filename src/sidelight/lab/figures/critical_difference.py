@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 #: inches: height of a method's line, of a bar, and what axis and critical difference need
 LINE, BAR, HEAD = 0.23, 0.11, 0.75

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 #: kind -> (title, sign that makes a larger area better, label of the x axis)
 KINDS = {

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, unit_range
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 
 @dataclass

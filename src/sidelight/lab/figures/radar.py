@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 _ARROWS = {"lower": "↓", "higher": "↑"}
 

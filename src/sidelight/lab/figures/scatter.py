@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 from sidelight.errors import InputError
 from sidelight.lab.figures.labels import place_labels
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 _ARROWS = {"lower": "↓ better", "higher": "↑ better"}
 

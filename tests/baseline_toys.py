@@ -13,7 +13,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from sidelight.core.modality import IMAGE, TEXT
+from sidelight.core.types import IMAGE, TEXT
 from sidelight.targets.base import TargetModel
 
 SIZE = 32

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.modality import IMAGE, TEXT, Modality
+from sidelight.core.types import IMAGE, TEXT, Modality
 from sidelight.lab.evaluation.loop import Measurement, run_evaluation
 from sidelight.lab.evaluation.settings import EvalBatch, EvalResult, EvalSettings, Method
 from sidelight.targets.base import TargetModel

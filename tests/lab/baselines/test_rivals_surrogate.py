@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
 from baseline_toys import CLASSES
+from sidelight.core.seeds import stream
 from sidelight.lab.baselines import make_rival
-from sidelight.lab.baselines.base import stream
 from sidelight.lab.baselines.surrogate import ShapleyRegression
 from sidelight.targets.text import TextTarget
 

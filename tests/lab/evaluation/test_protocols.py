@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from eval_toys import LinearToy, evaluated, joint_toy
-from sidelight.core.modality import IMAGE, TEXT
+from sidelight.core.types import IMAGE, TEXT
 from sidelight.errors import ConfigError, InputError, UnknownNameError
 from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
 from sidelight.lab.metrics.granularity import granularity

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sidelight.core.names import OURS
 from sidelight.core.registry import Registry
+from sidelight.core.seeds import sample_seed
 from sidelight.explainer import Explainer
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
@@ -30,7 +31,6 @@ from sidelight.lab.evaluation.methods import (
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.similarity import spearman, ssim, top_overlap
 from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.table import Table

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sidelight.core.seeds import sample_seed
 from sidelight.core.types import Inputs
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.targets import TargetModel
 
 

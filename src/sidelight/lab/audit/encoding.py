@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sidelight.core.seeds import sample_seed
 from sidelight.core.tensors import probabilities
 from sidelight.core.terminal import track
 from sidelight.core.types import Inputs, Scores
@@ -28,7 +29,7 @@ from sidelight.lab.config.sections import TargetSection
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.methods import set_reference
 from sidelight.lab.evaluation.settings import EvalBatch, Method
-from sidelight.lab.metrics.ranking import area_counts, ranks, sample_seed
+from sidelight.lab.metrics.ranking import area_counts, ranks
 from sidelight.lab.runs.classifier import accuracy, train_classifier
 from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sidelight.core.seeds import sample_seed
 from sidelight.core.terminal import track
 from sidelight.lab.audit.base import AuditedRun, Findings, check, each_map
 from sidelight.lab.audit.nearby import NEARBY
 from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
 from sidelight.lab.evaluation.settings import EvalBatch
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.similarity import spearman
 from sidelight.lab.tables.table import Table, text_table
 

@@ -17,13 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sidelight.core.batch import is_batched
 from sidelight.core.registry import Registry, nearest
-from sidelight.core.types import Features, Inputs
+from sidelight.core.types import Features, Inputs, is_batched
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.lab.baselines.hooks import pristine
 from sidelight.targets.base import TargetModel
@@ -260,14 +258,6 @@ def check_range(classes: Tensor, count: int) -> None:
         raise InputError(
             f"the model has {count} classes (0 to {count - 1}); got class {low if low < 0 else high}."
         )
-
-
-def stream(seed: int, sample: int, salt: int = 0) -> torch.Generator:
-    """The random stream of one sample: the same on every device and in every batch."""
-    # SeedSequence mixes neighbouring seeds well. A sum of them would not. Its words are unsigned.
-    words = [seed % 2**64, sample % 2**64, salt]
-    state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 def _presentable(value: Tensor) -> Tensor:

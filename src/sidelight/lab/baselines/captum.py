@@ -14,7 +14,7 @@ from captum.attr import Saliency as CaptumSaliency
 from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 from torch import Tensor, nn
 
-from sidelight.core.batch import is_batched
+from sidelight.core.types import is_batched
 from sidelight.lab.baselines.base import Job, Rival, at_least, check_range, reduce_channels, register
 from sidelight.lab.baselines.gradients import Gradient, InputXGradient, MeanReferenceXGradient
 from sidelight.lab.baselines.hooks import unshared

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, reduce_channels, register, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, reduce_channels, register
 from sidelight.lab.baselines.reference import reference_inputs
 
 

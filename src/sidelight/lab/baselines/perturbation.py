@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sidelight.core.seeds import stream
 from sidelight.core.tensors import probabilities
-from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register, stream
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register
 
 #: default window on a grid: each side holds so many
 WINDOWS_PER_SIDE = 7

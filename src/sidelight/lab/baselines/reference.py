@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sidelight.lab.baselines.base import Job, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job
 
 
 def reference_inputs(job: Job, count: int, seed: int) -> dict[str, Tensor]:

@@ -23,7 +23,8 @@ from captum.attr._core.lime import get_exp_kernel_similarity_function
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sidelight.lab.baselines.base import Job, at_least, register, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job, at_least, register
 from sidelight.lab.baselines.perturbation import WINDOWS_PER_SIDE, Perturbation
 
 #: Captum's ``similarity_func(original, perturbed, bits, **kwargs)``

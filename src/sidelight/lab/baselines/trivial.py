@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sidelight.lab.baselines.base import Job, Reduction, Rival, register, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job, Reduction, Rival, register
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 
 from sidelight.core.processes import Share
+from sidelight.core.seeds import sample_seed
 from sidelight.core.terminal import counting_bar
 from sidelight.errors import InputError
 from sidelight.lab.evaluation.engine import Views, evaluate_batch
 from sidelight.lab.evaluation.settings import EvalBatch, EvalResult, EvalSettings, Method, call_method
 from sidelight.lab.evaluation.store import PartStore
 from sidelight.lab.metrics.protocols import DEFAULT
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.statistics import mean_curves
 from sidelight.targets.base import TargetModel
 

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from sidelight.core.files import replace_file
-from sidelight.core.modality import MODALITIES
 from sidelight.core.registry import nearest
+from sidelight.core.types import MODALITIES
 from sidelight.errors import InputError
 
 OFFSETS = "_offsets"

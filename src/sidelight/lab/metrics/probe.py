@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sidelight.core.batch import take_rows
 from sidelight.core.finite import require_finite_logits
 from sidelight.core.registry import Registry
 from sidelight.core.tensors import probabilities
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.types import Inputs, Scores, take_rows
 from sidelight.errors import ConfigError, InputError, NotFiniteError
 from sidelight.lab.metrics.layout import Layout
 from sidelight.targets.base import TargetModel

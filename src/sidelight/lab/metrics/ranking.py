@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import Registry
+from sidelight.core.seeds import sample_seed
+from sidelight.core.tensors import masked_range
 from sidelight.errors import InputError
 
 
@@ -31,17 +33,10 @@ def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
     real = torch.ones_like(values, dtype=torch.bool) if real is None else real
     # float64: the span of float32 extremes must not overflow, nor that of tiny gradients vanish
     v = values.double()
-    low = v.masked_fill(~real, torch.inf).amin(1, keepdim=True)
-    high = v.masked_fill(~real, -torch.inf).amax(1, keepdim=True)
+    low, high = masked_range(v, real)
     span = high - low
     scaled = torch.where(span > 0, (v - low) / span.where(span > 0, torch.ones_like(span)), (v > 0).double())
     return scaled.masked_fill(~real, 0.0).float()
-
-
-def sample_seed(seed: int, sample: int, *salt: int) -> int:
-    """A 62-bit seed that depends only on the run seed, the sample's id and the salt."""
-    words = [int(v) % 2**64 for v in (seed, sample, *salt)]
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(2))
 
 
 def tie_keys(real: Tensor, ids: Sequence[int], seed: int = 0, draw: int = 0) -> Tensor:

@@ -146,7 +146,7 @@ CONFIGURATION = {
     "top_share train",
     "data": "data_dir name seed test train validation",
     "evaluation": "batch_size count curve_count few_count few_samples fills forward_batch granularities groups "
-    "imported metrics protocol rivals seed steps tie_draws",
+    "imported metrics protocol rivals seed steps",
     "evaluation.imported": "name path signed",
     "report": "failures methods samples speed",
     "scorer": "channels conditioned heads layers padding relu rescale sigmoid stride width",

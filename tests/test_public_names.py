@@ -135,8 +135,8 @@ REGISTERED = {
     "text fill": "zero mean mask pad random drop",
     "calibration": "bounded literal reference fixed",
     "check": "parameters retraining encoding stability classes",
-    "data set": "digits mnist cifar10 imagenette planted_text tweets tweets_neutral imdb liar scenes "
-    "scene_objects flickr8k hateful_memes snli_ve esnlive nlvr nlvr_sentences",
+    "data set": "digits mnist cifar10 imagenette planted_text tweets imdb liar scenes "
+    "scene_objects flickr8k hateful_memes snli_ve esnlive nlvr",
 }
 #: keys of a run's YAML, by section
 CONFIGURATION = {

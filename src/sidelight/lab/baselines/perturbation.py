@@ -69,7 +69,6 @@ class Occlusion(Perturbation):
     """
 
     name = "occlusion"
-    title = "Occlusion"
     signed = True
     reduction = "none"
 
@@ -131,7 +130,6 @@ class Rise(Perturbation):
     """
 
     name = "rise"
-    title = "RISE"
     signed = False
     reduction = "none"
 

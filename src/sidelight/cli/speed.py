@@ -50,7 +50,7 @@ def run(
     import torch
 
     from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
-    from sidelight.lab.evaluation.run import supports
+    from sidelight.lab.evaluation.methods import supports
     from sidelight.lab.speed.measure import measure_speed
     from sidelight.lab.speed.subjects import speed_subject, training_seconds
 

@@ -21,7 +21,7 @@ from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator
 from sidelight.lab.audit.base import CHECKS, Check, Findings, Reading, Subject, digest, read_maps
 from sidelight.lab.audit.judges import masked_training, shuffled
-from sidelight.lab.audit.tables import Table, Tally, choose, number, pivot
+from sidelight.lab.audit.tables import Tally, choose, number, pivot
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import TargetSection
 from sidelight.lab.evaluation.batches import TestBatches
@@ -29,6 +29,7 @@ from sidelight.lab.evaluation.methods import set_reference
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.metrics.ranking import area_counts, ranks, sample_seed
 from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def tables(found: Findings) -> list[Table]:
     """Accuracies, then a table a judge and fill: agreement with the target's prediction under each mask."""
     judges = found["facts"]["accuracy"]
     whole = [number(value) for value in judges.values()]
-    out = [Table("Accuracy on whole inputs", [JUDGES[name] for name in judges], [whole])]
+    out = [text_table("Accuracy on whole inputs", [JUDGES[name] for name in judges], [whole])]
     for name in judges:
         for fill in found["facts"]["fills"]:
             rows = [r for r in found["rows"] if (r["judge"], r["fill"]) == (name, fill)]

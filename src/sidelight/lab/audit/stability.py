@@ -14,10 +14,11 @@ from torch import Tensor
 
 from sidelight.lab.audit.base import CHECKS, Check, Findings, Subject, read_maps
 from sidelight.lab.audit.nearby import NEARBY
-from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, number, pivot
+from sidelight.lab.audit.tables import Tally, by_metric, choose, modalities, number, pivot
 from sidelight.lab.evaluation.settings import EvalBatch
 from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.similarity import spearman
+from sidelight.lab.tables.table import Table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -120,7 +121,7 @@ def _nearby(
 def tables(found: Findings) -> list[Table]:
     """One table a modality, a column a figure."""
     facts = found["facts"]
-    out = [Table("Draws that keep the prediction", ["share"], [[number(facts["same_prediction"], 2)]])]
+    out = [text_table("Draws that keep the prediction", ["share"], [[number(facts["same_prediction"], 2)]])]
     for modality in modalities(found["rows"]):
         shown = [{**r, "metric": t} for t, rows in by_metric(found["rows"], modality, METRICS) for r in rows]
         out.append(pivot(f"Change of the map, noise {facts['noise']:g} ({modality})", shown, "metric"))

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.core.names import OURS
 from sidelight.core.terminal import track
 from sidelight.core.types import Scores
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
-from sidelight.lab.evaluation.methods import OURS, ScorerMethod, rivals_of, set_reference
+from sidelight.lab.evaluation.methods import ScorerMethod, rivals_of, set_reference
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel

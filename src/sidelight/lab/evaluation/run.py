@@ -14,6 +14,7 @@ import pandas as pd
 
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
+from sidelight.core.names import OURS
 from sidelight.core.processes import Share, agreed, device, in_main, is_main
 from sidelight.errors import InputError
 from sidelight.lab.baselines.base import Rival
@@ -30,7 +31,6 @@ from sidelight.lab.evaluation.merge import (
     write_scores,
 )
 from sidelight.lab.evaluation.methods import (
-    OURS,
     ScorerMethod,
     _make,
     fills_of,
@@ -49,7 +49,7 @@ from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
-from sidelight.lab.tables.table import markdown_table
+from sidelight.lab.tables.summary import markdown_table
 from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)

@@ -253,7 +253,7 @@ def kind_of(hint: Any) -> str:
     if origin is not None:
         return f"list of {kind_of(next(i for i in inner if i is not Ellipsis))}" if inner else "list"
     simple = {int: "int", float: "float", bool: "bool", str: "str", type(None): "none", Any: "any"}
-    return simple.get(hint) or getattr(hint, "__name__", str(hint))
+    return simple.get(hint) or str(getattr(hint, "__name__", hint))
 
 
 def field_default(field: dataclasses.Field[Any]) -> str:

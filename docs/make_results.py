@@ -15,7 +15,8 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
+from sidelight.core.names import OURS, kind_of, method_label
 from sidelight.lab.figures.critical_difference import plot_critical_difference
-from sidelight.lab.figures.scatter import plot_tradeoff
-from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.rank_tests import AverageRanks
-from sidelight.lab.metrics.statistics import better_reduction
+from sidelight.lab.tables.markdown import markdown
+from sidelight.lab.tables.summary import build_tables, fill_of
+from sidelight.lab.tables.table import Cell, Line, Table
 from sidelight.viz import style
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,15 +60,15 @@ FAITHFUL = (
     "comprehensiveness",
     "sufficiency",
 )
+DRAWN = ("average_drop", "deletion_auc", "insertion_auc")
 KNOWN = ("auprc", "pointing_game", "f1", "iou")
 SIZE = ("mean_score", "area", "entropy", "sparsity", "complexity")
-SPELLED = {"srg": "SRG", "auprc": "AUPRC", "f1": "F1", "iou": "IoU"}
-NO_FILL = "none"
 MADE = "<!-- Made by `make results-pages` from {source}. Change {notes} instead. -->"
 LEGEND = (
     "Each number is a mean over the samples. The n in the header holds unless a cell gives its own. ↓: lower is better. "
-    "↑: higher is better. The best method of a column is bold. Trivial maps are controls, so they are never bold. "
-    "A signed method is given by its absolute value or by its positive part, whichever is better in that column."
+    "↑: higher is better. The best method of a column is bold, and the second is underlined. Trivial maps are controls: "
+    "they are not ranked, and † marks one that no method beats. A signed method is given by its absolute value or by "
+    "its positive part, whichever is better in that column."
 )
 
 #: words -> the file they belong to
@@ -81,7 +83,7 @@ def all_pages() -> Pages:
 def data_page(name: str) -> str:
     """The page of one data set."""
     results, config = stored(name)
-    rows = best_rows(results["rows"])
+    found = build_tables(results["rows"])
     title, note_text = note(name)
     words, _, setting = note_text.partition("\n## What was trained\n")
     parts = [
@@ -90,12 +92,12 @@ def data_page(name: str) -> str:
         f"## What this shows\n\n{words.strip()}",
         caption(name),
         f"## What was trained\n\n{setting.strip()}".strip(),
-        table(("", ""), facts(name, results, config), "---"),
+        plain_table(("", ""), facts(name, results, config), "---"),
         *(f"* {line}" for line in results["notes"]),
         f"## Tables\n\n{LEGEND}",
-        *tables(rows, spread=False),
+        *sections(found, measured),
         "## Intervals\n\nThe 95 % bootstrap interval of each mean over samples.",
-        *tables(rows, spread=True),
+        *sections(found, intervals),
         f"All metrics of this run are in [results/{name}/table.md](../../results/{name}/table.md).",
     ]
     return joined(parts)
@@ -127,7 +129,7 @@ def facts(name: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> I
     target, scorers = results["target"], results["scorers"]
     objective, training = config["objective"], config["training"]
     sizes = sorted({s["parameters"] for s in scorers.values()})
-    tried = dict.fromkeys(r["fill"] for r in results["rows"] if r["fill"] != NO_FILL)
+    tried = dict.fromkeys(filter(None, map(fill_of, results["rows"])))
     unseen = [fill for fill in tried if fill not in objective["fills"]]
     yield "classifier", f"{target['name']}, {target['parameters']:,} parameters"
     yield "accuracy", f"{target['accuracy']:.3f} on {target['accuracy_n']:,} test samples"
@@ -151,77 +153,85 @@ def facts(name: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> I
     yield "configuration", f"[{CONFIGURATIONS[name]}](../../{CONFIGURATIONS[name]})"
 
 
-def best_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row for each method and number: the better reduction, undefined means left out."""
-    frame = pd.DataFrame(list(rows))
-    return better_reduction(frame[frame["mean"].notna()])
-
-
-def tables(rows: pd.DataFrame, *, spread: bool) -> Iterator[str]:
-    """A heading and a table for each granularity and fill, then for what needs no fill.
+def sections(tables: Sequence[Table], show: Callable[[Table], Table]) -> Iterator[str]:
+    """A heading and a table for each granularity and fill, then for the metrics that need no fill.
 
     Args:
-        rows: of :func:`best_rows`.
-        spread: intervals instead of means.
+        tables: of a run, one for each modality, granularity and fill.
+        show: the values to print of each.
     """
-    for modality, granularity in dict.fromkeys(zip(rows["modality"], rows["granularity"], strict=True)):
-        own = rows[(rows["modality"] == modality) & (rows["granularity"] == granularity)]
-        place = f"{modality}, by {granularity}"
-        for fill in [f for f in dict.fromkeys(own["fill"]) if f != NO_FILL]:
-            yield from section(own[own["fill"] == fill], FAITHFUL, f"{place}: {fill} fill", spread)
-        free = own[own["fill"] == NO_FILL]
-        yield from section(free, KNOWN, f"{place}: agreement with known evidence", spread)
-        yield from section(free, SIZE, f"{place}: size of the maps", spread)
+    for place, own in groupby(tables, lambda t: f"{t.setting.modality}, by {t.setting.granularity}"):
+        found = list(own)
+        parts: list[tuple[Table, tuple[str, ...], str]] = [
+            (t, FAITHFUL, f"{t.setting.fill} fill") for t in found if t.setting.fill
+        ]
+        parts += [(found[0], KNOWN, "agreement with known evidence"), (found[0], SIZE, "size of the maps")]
+        for table, metrics, about in parts:
+            part = chosen(table, metrics)
+            if part.columns:
+                yield f"### {place[0].upper()}{place[1:]}: {about}{': intervals' if show is intervals else ''}"
+                yield markdown(show(part))
 
 
-def section(rows: pd.DataFrame, metrics: Sequence[str], heading: str, spread: bool) -> Iterator[str]:
-    """A heading and its table; nothing if none of the metrics was measured."""
-    found = [m for m in metrics if m in set(rows["metric"])]
-    if not found:
-        return
-    columns = {m: rows[rows["metric"] == m].set_index("method") for m in found}
-    counts = {m: int(c["n"].max()) for m, c in columns.items()}
-    methods = style.ordered(dict.fromkeys(rows["method"]))
-    cell = interval if spread else value
+def chosen(table: Table, metrics: Sequence[str]) -> Table:
+    """``table`` with the columns of ``metrics``, in their order."""
+    order = sorted((c for c in table.columns if c.name in metrics), key=lambda c: metrics.index(c.name))
+    lines = tuple(
+        replace(line, cells=tuple(table.cell(line.name, c.name) for c in order)) for line in table.lines
+    )
+    return replace(table, columns=tuple(order), lines=lines)
+
+
+def measured(table: Table) -> Table:
+    """Means with n in the header, and our deviation over seeds below our own line."""
+    counts = most_samples(table)
+    columns = tuple(
+        replace(c, label=f"{c.label} (n = {n})") for c, n in zip(table.columns, counts, strict=True)
+    )
     lines = []
-    for method in methods:
-        control = style.is_control(method)
-        name = f"*{style.method_label(method)}*" if control else style.method_label(method)
-        lines.append([name, *(cell(columns[m], method, m, counts[m]) for m in found)])
-        if method == style.OURS and not spread:
-            lines.append(["*its deviation over seeds*", *(deviation(columns[m]) for m in found)])
-    yield f"### {heading[0].upper()}{heading[1:]}" + (": intervals" if spread else "")
-    yield table(["method", *(header(m, counts[m]) for m in found)], lines)
+    for line in table.lines:
+        cells = tuple(cell and with_own_n(cell, n) for cell, n in zip(line.cells, counts, strict=True))
+        lines.append(replace(line, cells=cells))
+        if line.name == OURS:
+            spread = [Cell(deviation(cell)) for cell in line.cells]
+            lines.append(Line("", "its deviation over seeds", tuple(spread), "note"))
+    return replace(table, columns=columns, lines=tuple(lines))
 
 
-def header(metric: str, n: int) -> str:
-    """A metric's name, the arrow to its better side, and the number of samples."""
-    name = SPELLED.get(metric, metric.removesuffix("_auc").replace("_", " "))
-    return f"{name} {'↓' if METRICS[metric].direction == 'lower' else '↑'} (n = {n})"
+def intervals(table: Table) -> Table:
+    """The ends of the 95 % interval of each mean."""
+    lines = [
+        replace(
+            line, cells=tuple(Cell("–" if c is None or c.ci is None else between(c.ci)) for c in line.cells)
+        )
+        for line in table.lines
+    ]
+    return replace(table, lines=tuple(lines))
 
 
-def value(column: pd.DataFrame, method: str, metric: str, n: int) -> str:
-    """A mean, bold if no method beats it; its own n if that is not the header's."""
-    if method not in column.index:
-        return "–"
-    shown = {m: number(v) for m, v in column["mean"].items() if not style.is_control(str(m))}
-    better = min if METRICS[metric].direction == "lower" else max
-    text = number(column.loc[method, "mean"])
-    best = method in shown and float(text) == better(map(float, shown.values()))
-    own = int(column.loc[method, "n"])
-    return (f"**{text}**" if best else text) + ("" if own == n else f" (n = {own})")
+def most_samples(table: Table) -> list[int]:
+    """For each column the largest number of samples behind a cell."""
+    return [max(cell.n or 0 for cell in column if cell is not None) for column in cells_by_column(table)]
 
 
-def interval(column: pd.DataFrame, method: str, metric: str, n: int) -> str:
-    """The ends of a mean's 95 % interval."""
-    ends = column.loc[method, "ci95"] if method in column.index else None
-    return "–" if ends is None else f"{number(ends[0])} to {number(ends[1])}"
+def cells_by_column(table: Table) -> list[list[Cell | None]]:
+    """The cells of each column."""
+    return [list(column) for column in zip(*(line.cells for line in table.lines), strict=True)]
 
 
-def deviation(column: pd.DataFrame) -> str:
+def with_own_n(cell: Cell, n: int) -> Cell:
+    """A cell without its interval and mark, and with its own n if that is not ``n``."""
+    return replace(cell, spread="" if cell.n == n else f"(n = {cell.n})", reduction="none")
+
+
+def deviation(cell: Cell | None) -> str:
     """The deviation of our seeds' means."""
-    found = column.loc[style.OURS, "seed_sd"] if style.OURS in column.index else None
-    return "–" if found is None or found != found else f"±{number(found)}"
+    return "–" if cell is None or cell.seed_sd is None else f"±{number(cell.seed_sd)}"
+
+
+def between(ends: tuple[float, float]) -> str:
+    """An interval in words."""
+    return f"{number(ends[0])} to {number(ends[1])}"
 
 
 def number(x: float) -> str:
@@ -229,7 +239,7 @@ def number(x: float) -> str:
     return f"{x:.3f}" if abs(x) < 10 else f"{x:.1f}"
 
 
-def table(head: Sequence[str], lines: Any, align: str = "---:") -> str:
+def plain_table(head: Sequence[str], lines: Any, align: str = "---:") -> str:
     """A Markdown table; the first column is text, the others are numbers unless ``align`` says otherwise."""
     rows = [list(head), ["---", *([align] * (len(head) - 1))], *map(list, lines)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
@@ -263,38 +273,58 @@ def drawn_from(path: Path) -> str | None:
 
 def all_pictures() -> dict[Path, Picture]:
     """Every picture of docs/results."""
-    found = {name: trade_off(*shown_rows(name)) for name in CONFIGURATIONS}
+    found = {name: dots(shown_table(name)) for name in CONFIGURATIONS}
     return {IMAGES / "ranks.png": rank_picture(), **{IMAGES / f"{n}.png": p for n, p in found.items()}}
 
 
-def shown_rows(name: str) -> tuple[pd.DataFrame, str]:
-    """The rows that a data set's picture shows, and their place in words.
+def shown_table(name: str) -> Table:
+    """The table that a data set's picture shows.
 
-    They are of the first modality and granularity, under the first fill that no scorer was trained with.
+    It is of the first modality and granularity, under the first fill that no scorer was trained with.
     """
     results, config = stored(name)
-    rows = best_rows(results["rows"])
-    first = rows.iloc[0]
-    own = rows[(rows["modality"] == first["modality"]) & (rows["granularity"] == first["granularity"])]
-    tried = [f for f in dict.fromkeys(own["fill"]) if f != NO_FILL]
-    fill = next((f for f in tried if f not in config["objective"]["fills"]), tried[0])
-    return own[own["fill"] == fill], f"under the {fill} fill, {first['modality']} by {first['granularity']}"
+    tables = build_tables(results["rows"])
+    return next((t for t in tables if t.setting.fill not in config["objective"]["fills"]), tables[0])
 
 
-def trade_off(rows: pd.DataFrame, place: str) -> Picture:
-    """How much of the prediction each method keeps, against how well it ranks."""
-    ranked, kept = (rows[rows["metric"] == m].set_index("method")["mean"] for m in ("srg", "average_drop"))
-    points = {str(m): (float(ranked[m]), float(kept[m])) for m in ranked.index if m in kept.index}
-    axes = {"x": ("SRG: insertion minus deletion", "higher"), "y": ("average drop", "lower")}
-    return Picture([points, place], lambda: plot_tradeoff(points, **axes))
+def dots(table: Table) -> Picture:
+    """Means with their intervals, a row for each method and a panel for each of three metrics."""
+    part = chosen(table, DRAWN)
+    numbers = {
+        line.name: [None if c is None else [c.mean, *(c.ci or (c.mean, c.mean))] for c in line.cells]
+        for line in part.lines
+    }
+    headings = [column.heading for column in part.columns]
+    return Picture([numbers, headings], lambda: plot_dots(numbers, headings))
+
+
+def plot_dots(numbers: Mapping[str, Sequence[Sequence[float] | None]], headings: Sequence[str]) -> Figure:
+    """A dot and its interval for each method, one panel a heading; ours is coloured and trivial maps are grey."""
+    with style.house_style():
+        figure = Figure(figsize=(8.0, 1.0 + 0.24 * len(numbers)), layout="constrained")
+        panels = figure.subplots(1, len(headings), sharey=True, squeeze=False)[0]
+        for i, (panel, heading) in enumerate(zip(panels, headings, strict=True)):
+            for row, (method, values) in enumerate(numbers.items()):
+                color = {"ours": style.ACCENT, "control": style.CONTROL}.get(kind_of(method), style.RIVALS[0])
+                if (value := values[i]) is not None:
+                    mean, low, high = value
+                    panel.plot([low, high], [row, row], color=color, linewidth=1.4)
+                    panel.plot(mean, row, "o", color=color, markersize=7 if kind_of(method) == "ours" else 5)
+            panel.set_title(heading)
+            panel.set_xlim(left=min(0.0, panel.get_xlim()[0]))
+            panel.grid(True, axis="both")
+        panels[0].set_yticks(range(len(numbers)), [method_label(m) for m in numbers])
+        panels[0].invert_yaxis()
+    return figure
 
 
 def caption(name: str) -> str:
     """The picture of a data set with the words below it."""
+    setting = shown_table(name).setting
     return (
-        f"![Average drop against SRG of every method](images/{name}.png)\n\n"
-        "*How much of the prediction a map keeps (upwards) and how well it ranks features (to the right), "
-        f"{shown_rows(name)[1]}. The dashed line joins the methods that no other beats on both.*"
+        f"![Average drop, deletion and insertion of every method](images/{name}.png)\n\n"
+        f"*Means with 95 % intervals under the {setting.fill} fill, {setting.modality} by {setting.granularity}. No scorer was "
+        "trained with this fill.*"
     )
 
 
@@ -308,13 +338,12 @@ def index_page() -> str:
     }
     order = list(scopes["all cases"].index)
     lines = [
-        [style.method_label(m), *(_rank(scope["average_rank"], m) for scope in scopes.values())]
-        for m in order
+        [method_label(m), *(_rank(scope["average_rank"], m) for scope in scopes.values())] for m in order
     ]
     spans = [f"{scope['critical_difference'].iloc[0]:.2f}" for scope in scopes.values()]
     head = ["method", *(f"{s} (n = {scope['cases'].iloc[0]})" for s, scope in scopes.items())]
-    rank_table = table(head, [*lines, ["*critical difference*", *spans]])
-    links = table(
+    rank_table = plain_table(head, [*lines, ["*critical difference*", *spans]])
+    links = plain_table(
         ("page", "classifier", "accuracy", "our drop", "our deletion", "our insertion"),
         map(link, CONFIGURATIONS),
     )
@@ -352,7 +381,7 @@ def link(name: str) -> list[str]:
     """A page's line in the index: our own numbers under the first fill of training, all modalities together."""
     results, config = stored(name)
     fill = config["objective"]["fills"][0]
-    own = [r for r in results["rows"] if r["method"] == style.OURS and r["fill"] == fill]
+    own = [r for r in results["rows"] if r["method"] == OURS and r["fill"] == fill]
     place = {k: own[0][k] for k in ("modality", "granularity")}
     found = {r["metric"]: r["mean"] for r in own if place.items() <= r.items()}
     target = results["target"]

@@ -11,6 +11,7 @@ import pytest
 from test_prose import documents, markdown_sentences
 
 from sidelight.lab.metrics import METRICS
+from sidelight.lab.tables.summary import build_tables
 
 ROOT = Path(__file__).parents[2]
 NOTES = ROOT / "docs" / "results" / "notes"
@@ -59,7 +60,7 @@ class TestTables:
         {"method": "constant", "reduction": "none", "mean": 0.0, "seed_sd": None, "ci95": [0.0, 0.0], "n": 8},
     )
 
-    def text(self, results, spread: bool) -> str:
+    def text(self, results, show: str) -> list[str]:
         place = {
             "dataset": "d",
             "modality": "image",
@@ -67,22 +68,23 @@ class TestTables:
             "granularity": "pixel",
             "metric": "average_drop",
         }
-        rows = results["best_rows"]([{**place, **row} for row in self.ROWS])
-        return "\n".join(results["tables"](rows, spread=spread))
+        tables = build_tables([{**place, **row} for row in self.ROWS])
+        return "\n".join(results["sections"](tables, results[show])).splitlines()
 
     def test_best_method_is_bold_and_controls_never(self, results) -> None:
-        lines = self.text(results, spread=False).splitlines()
+        lines = self.text(results, "measured")
         assert lines[0] == "### Image, by pixel: zero fill"
-        assert lines[1] == "| method | average drop ↓ (n = 8) |"
+        assert lines[1] == "| method | average drop (n = 8) ↓ |"
         assert lines[3:] == [
-            "| sidelight | 0.200 |",
-            "| *its deviation over seeds* | ±0.010 |",
+            "| **sidelight** | <u>0.200</u> |",
+            "| *its deviation over seeds* | *±0.010* |",
             "| Saliency | **0.150** (n = 4) |",
-            "| *Constant* | 0.000 |",
+            "| *trivial maps* |  |",
+            "| Constant | 0.000 † |",
         ]
 
     def test_intervals_belong_to_the_means_shown(self, results) -> None:
-        assert "| Saliency | 0.100 to 0.200 |" in self.text(results, spread=True)
+        assert "| Saliency | 0.100 to 0.200 |" in self.text(results, "intervals")
 
     def test_every_metric_that_has_a_column_exists(self, results) -> None:
         assert {*results["FAITHFUL"], *results["KNOWN"], *results["SIZE"]} <= set(METRICS)

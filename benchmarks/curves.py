@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from transformers import ViTConfig, ViTForImageClassification
 
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
 from sidelight.lab.metrics.ranking import ranks, step_counts
 from sidelight.targets import ImageTarget
 

@@ -32,7 +32,8 @@ from curves import METRICS, one_at_a_time, seconds, small_vit
 from rich.console import Console
 from rich.table import Table
 
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
 from sidelight.targets import ImageTarget
 
 #: largest difference of two probabilities that is rounding

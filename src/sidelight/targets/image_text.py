@@ -12,8 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sidelight.core.modality import IMAGE, TEXT, Modality
-from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+from sidelight.core.types import (
+    IMAGE,
+    TEXT,
+    Encoding,
+    Features,
+    Inputs,
+    Modality,
+    Scores,
+    StateSpec,
+    TargetSpec,
+)
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.fills.base import pair_fills
 from sidelight.fills.text import Dropped

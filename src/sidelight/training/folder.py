@@ -203,7 +203,7 @@ def drop_checkpoints(folder: Path, limit: int | None = 0, best: str | None = Non
     found = own_checkpoints(folder)
     if limit is None or len(found) <= limit:
         return
-    kept = {found[-1], Path(best) if best else found[-1]} if limit else set()
+    kept = {found[-1], Path(best or found[-1])} if limit else set()
     for checkpoint in [c for c in found if c not in kept][: len(found) - limit]:
         shutil.rmtree(checkpoint, ignore_errors=True)
 

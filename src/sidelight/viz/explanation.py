@@ -15,7 +15,7 @@ from sidelight.core.shown import Shown
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 from sidelight.viz.safe_text import visible
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import f_oneway, pearsonr
 
-from sidelight.lab.audit.base import Reading, digest
+from sidelight.lab.audit.base import Maps, digest
 from sidelight.lab.audit.classes import (
     Collected,
     class_share,
@@ -114,12 +114,12 @@ def test_texts_are_read_at_places() -> None:
     np.testing.assert_allclose(from_places(at, real), [[0, 1, 2, 0], [4, 0, 0, 0]])
 
 
-def reading(soft: torch.Tensor, grid: tuple[int, int] | None = None) -> Reading:
+def reading(soft: torch.Tensor, grid: tuple[int, int] | None = None) -> Maps:
     """``[B, N]`` as an image of ``grid``, or as texts of N tokens."""
     name, shape = ("image", (len(soft), 1, *grid)) if grid else ("text", tuple(soft.shape))
     mask = {name: torch.ones(shape, dtype=torch.bool)}
     layout = make_layout(mask, {name: finest(name)}, {})
-    return Reading(soft, soft, layout.real, layout)
+    return Maps(soft, soft, layout.real, layout)
 
 
 @pytest.mark.parametrize("grid", [(4, 5), None])

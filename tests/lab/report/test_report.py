@@ -123,6 +123,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.stack: list[str] = []
+        self.texts: list[tuple[str, str]] = []
         self.feed(text)
         self.close()
 
@@ -140,6 +141,14 @@ class Page(HTMLParser):
     def handle_endtag(self, tag) -> None:
         if tag not in self.VOID:
             assert self.stack.pop() == tag
+
+    def handle_data(self, data) -> None:
+        if self.stack and data.strip():
+            self.texts.append((self.stack[-1], " ".join(data.split())))
+
+    def inside(self, tag: str) -> list[str]:
+        """What stands directly inside elements of a kind, in their order."""
+        return [text for place, text in self.texts if place == tag]
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +178,17 @@ def test_page_ids_are_unique(page):
 
 
 def test_page_shows_the_run(page):
-    for text in ("98.7", "1.23 M", "n = 50", "prefers-color-scheme: dark", "@media print", "Limits"):
-        assert text in page
-    assert "best value in" in page
+    parsed = Page(page)
+    facts = dict(zip(parsed.inside("dt"), parsed.inside("dd"), strict=True))
+    assert facts == {"name": EVIL, "accuracy": "98.7 %", "parameters": "1.23 M"}
+    style = parsed.inside("style")[0]
+    assert "prefers-color-scheme: dark" in style
+    assert "@media print" in style
+    settings = [text for text in parsed.inside("span") if text.startswith("n = ")]
+    assert settings == ["n = 50, ± 95 % interval of the mean"] * 2 * len(build_tables(section().rows))
+    assert parsed.inside("h3").count("Limits") == 1
+    # of each section's three faithfulness comparisons (two fills, one of them with two metrics) it leads two
+    assert sum("best value in 4 of 6" in text for text in parsed.inside("p")) == 1
 
 
 @pytest.mark.parametrize(("ratio", "told"), [(1.05, False), (1.7, True)])
@@ -189,8 +206,16 @@ def test_words_that_the_data_blanked_out_are_gaps() -> None:
 
 
 def test_empty_report_still_renders():
-    Page(render_report(ReportData("nothing yet")))
-    Page(render_report(ReportData("no rows", sections=[ReportSection("empty")])))
+    nothing = Page(render_report(ReportData("nothing yet")))
+    assert nothing.inside("h1") == nothing.inside("title") == ["nothing yet"]
+    assert nothing.inside("h3") == ["Limits"]
+    assert not {"article", "table", "img"} & set(nothing.tags)
+    empty = Page(render_report(ReportData("no rows", sections=[ReportSection("empty")])))
+    assert empty.inside("h1") == ["no rows"]
+    assert empty.tags.count("article") == 1
+    assert "empty" in empty.inside("h2")
+    assert empty.inside("h3") == ["Limits"]
+    assert not {"table", "img"} & set(empty.tags)
 
 
 def test_marks_by_hand():

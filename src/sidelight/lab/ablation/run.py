@@ -25,6 +25,7 @@ from sidelight.core.files import read_json, replace_file, write_json
 from sidelight.core.folders import recover_folder
 from sidelight.core.locks import hold
 from sidelight.core.names import OURS
+from sidelight.core.tensors import masked_mean
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import CollapseError, ConfigError
 from sidelight.explainer import Explainer, new_scorer
@@ -41,7 +42,6 @@ from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.training.diagnostics import COLLAPSED
 from sidelight.training.loss import ScorerObjective
-from sidelight.training.objective import masked_mean
 from sidelight.viz import to_png
 from sidelight.viz.export import write_atomic
 

@@ -1,4 +1,4 @@
-"""Numbers of a check: collected sample by sample, kept as rows, shown as tables."""
+"""Numbers of a check: gathered sample by sample, summarised as rows, laid out as tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tally:
             self.add(value, **key, metric=metric)
 
     def rows(self) -> list[Row]:
-        """``{**key, "mean", "sd", "n"}`` for each key. Mean and sd are ``None`` if there is no value."""
+        """``{**key, "mean", "sd", "n"}``. Mean and sd are ``None`` if there is no value."""
         return [{**dict(key), **_summary(values)} for key, values in self._values.items()]
 
 
@@ -50,7 +50,7 @@ def named(row: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A value for a table, a dash if there is none."""
+    """A value for a table, or a dash if there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
@@ -65,14 +65,14 @@ def pivot(title: str, rows: Sequence[Row], across: str, first: str = "method") -
 
 
 def modalities(rows: Sequence[Row]) -> list[str]:
-    """The modalities that rows are of, in their order."""
+    """The modalities of rows, in their order."""
     return list(dict.fromkeys(r["modality"] for r in rows))
 
 
 def by_metric(
     rows: Sequence[Row], modality: str, titles: Mapping[str, str]
 ) -> Iterator[tuple[str, list[Row]]]:
-    """Title and rows of each metric that ``modality`` has rows of, in the order of ``titles``."""
+    """Title and rows of each metric for which ``modality`` has rows, in the order of ``titles``."""
     for metric, title in titles.items():
         found = [r for r in rows if r["modality"] == modality and r["metric"] == metric]
         if found:
@@ -80,7 +80,7 @@ def by_metric(
 
 
 def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:
-    """Rows of the reading that is better on average, so that a picture has one line for each method."""
+    """The rows of each method's better reading on average, so that a picture has one line for each method."""
     means: dict[str, dict[str, list[float]]] = {}
     for row in rows:
         if row["mean"] is not None:
@@ -91,3 +91,12 @@ def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:
         for method, found in means.items()
     }
     return [r for r in rows if best.get(r["method"]) == r["reading"]]
+
+
+def per_method(rows: Sequence[Row], lower_is_better: bool) -> dict[str, list[Row]]:
+    """Those of :func:`choose` that have a mean, by method."""
+    found: dict[str, list[Row]] = {}
+    for row in choose(rows, lower_is_better):
+        if row["mean"] is not None:
+            found.setdefault(row["method"], []).append(row)
+    return found

@@ -1,4 +1,4 @@
-"""Maps that know nothing of the model: what any method must beat."""
+"""Maps that do not use the model: any method must beat them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Job, Reduction, Rival, register, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job, Reduction, Rival, register
 
 
 @dataclass(frozen=True)
 class _Trivial(Rival):
     signed = False
     reduction: ClassVar[Reduction] = "none"
-
-    @property
-    def passes(self) -> str:
-        return "0"
 
 
 @register
@@ -62,8 +58,7 @@ class Centre(_Trivial):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.width > 0:
-            raise ConfigError(f"option 'width' of rival 'centre' must be positive; got {self.width}.")
+        self.require("width", self.width > 0, "be positive")
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         return {name: self._bump(job, name) for name in job.features}
@@ -80,7 +75,7 @@ class Centre(_Trivial):
 @register
 @dataclass(frozen=True)
 class Constant(_Trivial):
-    """Ones everywhere: wins average drop and says nothing."""
+    """Ones everywhere: has the best average drop and points at nothing."""
 
     name = "constant"
     title = "Constant"

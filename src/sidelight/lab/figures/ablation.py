@@ -12,7 +12,7 @@ from sidelight.errors import InputError
 from sidelight.lab.figures.grid import GridSample
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 #: inches for the names, and between rows
 LABEL_WIDTH, GAP = 1.55, 0.1

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sidelight.core.names import is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 MARKS = ("o", "D", "s", "^", "v")
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sidelight.core.names import is_ours, method_label
 from sidelight.errors import InputError
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 #: inches: height of a method's line, of a bar, and of the axis with the critical difference
 LINE, BAR, HEAD = 0.23, 0.11, 0.75

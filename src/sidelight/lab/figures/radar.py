@@ -12,7 +12,7 @@ from sidelight.core.names import is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.lab.tables.table import ARROWS
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 
 def oriented(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sidelight.core.names import is_control, is_ours, method_label
 from sidelight.errors import InputError
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 #: method -> its values on the two axes
 Points = Mapping[str, tuple[float, float]]

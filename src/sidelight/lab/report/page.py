@@ -21,11 +21,10 @@ from sidelight.core.types import Inputs, Scores
 from sidelight.errors import CheckpointError
 from sidelight.explainer import Explainer
 from sidelight.inputs.collate import Collator, split_row
-from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.data.scenes import BLANK
 from sidelight.lab.evaluation.batches import known_evidence
-from sidelight.lab.evaluation.methods import fills_of, rivals_of, set_reference, supports
+from sidelight.lab.evaluation.methods import fills_of, rival_of, rivals_of, set_reference, supports
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
 from sidelight.lab.runs.folder import continue_run
@@ -101,16 +100,11 @@ def galleries(run: Run, explainer: Explainer) -> tuple[list[GridSample], list[Gr
     drops = drops[drops.granularity == drops.granularity.iloc[0]] if len(drops) else drops
     worst = drops.groupby("sample")["value"].mean().sort_values(ascending=False)
     failing = [int(i) for i in worst.index[: settings.failures] if worst[i] > 0]
-    rivals = [r for r in (_rival(n, section) for n in settings.methods) if supports(r, explainer.target)]
+    rivals = [r for r in (rival_of(section, n) for n in settings.methods) if supports(r, explainer.target)]
     return (
         grid_samples(explainer, rows, chosen, rivals),
         grid_samples(explainer, rows, failing, rivals, {i: f"drop {worst[i]:.2f}" for i in failing}),
     )
-
-
-def _rival(name: str, section: Any) -> Rival:
-    """The rival as the evaluation has it, options included."""
-    return next((r for r in rivals_of(section) if r.name == name), None) or make_rival(name)
 
 
 def grid_samples(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pair_models import make_target, pairs
-from sidelight.lab.audit.judges import MaskedTraining, masked_training, random_masks, shuffled
+from sidelight.lab.audit.masked_training import MaskedTraining, masked_training, random_masks, shuffled
 from sidelight.targets import as_target
 from tiny_models import pixels, tiny
 
@@ -62,7 +62,7 @@ def test_shuffled_scores_stay_among_the_real_features() -> None:
 
 @pytest.mark.parametrize("kind", ["image", "pair"])
 def test_gradients_reach_the_judge_under_masks(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidelight.lab.audit.judges.WHOLE", 0.0)
+    monkeypatch.setattr("sidelight.lab.audit.masked_training.WHOLE", 0.0)
     if kind == "image":
         target, inputs = as_target(tiny("resnet")), {"pixel_values": pixels(4)}
     else:

@@ -1,7 +1,7 @@
-"""Classifiers that never saw a map: trained here on inputs masked at random, to judge what masks show.
+"""Training of classifiers on inputs masked at random. They judge masks and never see a map.
 
-After EVAL-X (Jethani et al. 2021): a model of p(y | what is shown) for any mask is learned from random masks,
-so a mask can tell it only what the shown features tell.
+After EVAL-X (Jethani et al. 2021): random masks teach a model of p(y | the features shown) for any mask. Such a
+model learns about the class from the shown features only, not from the shape of a mask.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ WHOLE = 0.25
 
 
 class MaskedTraining:
-    """A target whose training passes see random masks; in all else it is that target.
+    """A target whose training passes see random masks. Everything else is that target's.
 
     Args:
         target: the classifier to train.
-        fills: what stands where features are removed; each batch draws one.
+        fills: names of fills for removed features. Each batch draws one.
     """
 
     def __init__(self, target: TargetModel, fills: Sequence[str]) -> None:
@@ -47,25 +47,25 @@ class MaskedTraining:
 
 
 def masked_training(target: TargetModel, fills: Sequence[str]) -> TargetModel:
-    """``target`` as :func:`sidelight.lab.runs.classifier.train_classifier` takes it, trained under random masks."""
+    """``target`` for :func:`sidelight.lab.runs.classifier.train_classifier`, trained under random masks."""
     return cast(TargetModel, MaskedTraining(target, fills))
 
 
 def random_masks(
     feature_mask: Mapping[str, Tensor], generator: torch.Generator | None = None
 ) -> dict[str, Tensor]:
-    """Random masks of random area, hard or soft, scattered or in lumps; one area a sample for all modalities.
+    """Random masks of random area, hard or soft, scattered or in lumps, with one area a sample for all modalities.
 
-    A sample draws an area ``a`` in (0, 1) and each of its modalities a lump size (1, 2, 4, ... up to half the
-    side). A hard mask shows the share ``a`` of the real features; a soft one is ``u^((1 − a) / a)`` of uniform
-    ``u``, whose mean is ``a``. Half the batch's samples are hard.
+    A sample draws an area ``a`` in (0, 1), and each of its modalities draws a lump size (1, 2, 4, ... up to half
+    the side). A hard mask shows the share ``a`` of the real features. A soft one is ``u^((1 − a) / a)`` of uniform
+    ``u``, whose mean is ``a``. About half the samples are hard.
 
     Args:
-        feature_mask: per modality which features are real, ``[B, 1, H, W]`` or ``[B, T]``.
-        generator: default: torch's own.
+        feature_mask: per modality ``[B, 1, H, W]`` or ``[B, T]``, true for real features.
+        generator: of the draws (default: torch's own).
 
     Returns:
-        Per modality scores in [0, 1], 1 where there is no feature.
+        Per modality scores in [0, 1]. Positions without a feature get 1.
     """
     size = len(next(iter(feature_mask.values())))
     area = torch.rand(size, generator=generator).clamp(0.02, 0.98)
@@ -76,7 +76,7 @@ def random_masks(
         flat, keep = noise.flatten(1), real.cpu().flatten(1)
         soft = flat ** ((1 - area) / area)[:, None]
         count = (area * keep.sum(1)).round().clamp(min=1)[:, None]
-        # a little noise of its own, or all of a lump would enter together
+        # a little noise for each feature, or all of a lump would enter together
         ranked = (flat + 1e-4 * torch.rand(flat.shape, generator=generator)).masked_fill(~keep, -1.0)
         top = (ranked.argsort(1, descending=True).argsort(1) < count).float()
         mask = torch.where(hard[:, None], top, soft).masked_fill(~keep, 1.0)
@@ -99,11 +99,11 @@ def _lumps(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
 
 
 def shuffled(soft: Tensor, real: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Each sample's scores at random places: the same values, so the same area, that point at nothing.
+    """Each sample's scores at random places: the values and the area stay, but they point at nothing.
 
     Args:
         soft: ``[B, N]``.
-        real: ``[B, N]`` which features count; only these change places.
+        real: ``[B, N]`` true for features that count. Only these change places.
         seeds: one a sample.
     """
     out = soft.clone()

@@ -1,4 +1,4 @@
-"""A target's weights, block by block from the head down to the embedding, made random on a copy."""
+"""The parameter blocks of a target from the head down to the embedding, and how to make them random."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from sidelight.core.seeds import sample_seed
 from sidelight.core.types import Inputs
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.targets import TargetModel
 
 
 @dataclass(frozen=True)
 class Block:
-    """Modules that are randomised in one step; they hold parameters of their own."""
+    """Modules that are randomised in one step. They hold parameters of their own."""
 
     name: str
     modules: tuple[nn.Module, ...]
@@ -32,12 +32,13 @@ def copy_target(target: TargetModel) -> TargetModel:
 def parameter_blocks(target: TargetModel, inputs: Inputs) -> list[Block]:
     """Blocks of ``target``'s model in the order of a pass, the last to run first.
 
-    A block is one layer of a stack (``encoder.layer.3``), one stage of a pyramid, or else what shares
-    the first two parts of its name (``bert.embeddings``). What no pass calls by itself (tables that are
-    only read) comes last, with the embedding.
+    A block is one layer of a stack (``encoder.layer.3``) or one stage of a pyramid. Other modules form a block if
+    they share the first two parts of their names (``bert.embeddings``). Modules that no pass calls by itself
+    (tables that are only read) come last, with the embedding.
 
     Args:
-        inputs: a batch, for the pass that tells the order.
+        target: the model.
+        inputs: a batch for the pass that finds the order.
     """
     modules = {
         name: module
@@ -62,7 +63,7 @@ def parameter_blocks(target: TargetModel, inputs: Inputs) -> list[Block]:
     for name in modules:
         members.setdefault(block_name(name), []).append(name)
     first = {block: min(called.get(n, len(modules)) for n in names) for block, names in members.items()}
-    # never called: before everything, so the very last step down
+    # a module that is never called counts as first in the pass, so its block comes last
     place = {block: -1 if at == len(modules) else at for block, at in first.items()}
     order = sorted(members, key=lambda block: place[block], reverse=True)
     return [Block(block, tuple(modules[n] for n in members[block])) for block in order]
@@ -81,7 +82,7 @@ def block_name(module: str) -> str:
 
 
 def merge_blocks(blocks: Sequence[Block], steps: int) -> list[Block]:
-    """At most ``steps`` blocks: neighbours put together, as evenly as can be."""
+    """At most ``steps`` blocks. Neighbours are joined as evenly as possible."""
     count = min(steps, len(blocks))
     ends = [round(i * len(blocks) / count) for i in range(count + 1)]
     return [_joined(blocks[a:b]) for a, b in pairwise(ends)]
@@ -95,9 +96,10 @@ def _joined(blocks: Sequence[Block]) -> Block:
 
 @torch.no_grad()
 def randomise(block: Block, seed: int) -> None:
-    """Draw the parameters of ``block`` anew, in place: by the layer's own initialisation, where it has one.
+    """Draw the parameters of ``block`` anew, in place, by each layer's own initialisation.
 
-    Others (class tokens, bare tables) are drawn from a normal distribution of their own mean and deviation.
+    Parameters of modules without one (class tokens, bare tables) come from a normal distribution of their own mean
+    and deviation.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sidelight.errors import CheckpointError
-from sidelight.lab.evaluation.merge import (
+from sidelight.lab.evaluation.run import as_categories
+from sidelight.lab.evaluation.store import (
     categories,
     filled,
     mean_curves_of,
@@ -19,7 +20,6 @@ from sidelight.lab.evaluation.merge import (
     summarise_parts,
     write_scores,
 )
-from sidelight.lab.evaluation.run import as_categories
 from sidelight.lab.metrics.statistics import mean_curves, summarise
 
 METHODS = (

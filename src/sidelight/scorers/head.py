@@ -23,7 +23,7 @@ class ScoreHead(nn.Module):
 
     Where ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between.
     Without that a map once empty stays so whatever it costs, and so may all maps of a training (measured:
-    most of a pair's picture maps for one target of three, ``docs/results.md``, scenes). Neither penalty has
+    most of a pair's picture maps for one target of three, ``docs/notes/scenes.md``). Neither penalty has
     a gradient at a map of zeros, so only the task can call it back.
 
     Args:

@@ -64,7 +64,7 @@ class ObjectiveConfig:
         coalition_draws: random parts a sample, each two passes of the target without gradient.
         coalition_unit: a part of this share of the input with raw scores of 1 changes the probability by 1.
             The larger it is, the larger raw scores must get, and the finer the steps of the optimiser
-            beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/results.md``, scenes).
+            beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/notes/scenes.md``).
         coalition_modalities: of several modalities, those the term asks about and teaches; default: all.
         coalition_focus: give a batch's coalitions to the samples and modalities whose verdict changes most when
             all of the modality is hidden, instead of as many to each. Costs one more pass a modality.

@@ -41,7 +41,8 @@ from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows, Rows
-from sidelight.rows.sources import Stream, is_source, open_data, rows_of
+from sidelight.rows.sources import is_source, open_data, rows_of
+from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scorer
 from sidelight.targets import TargetModel
@@ -49,8 +50,8 @@ from sidelight.targets.base import require_plain
 from sidelight.targets.lending import check_gradients_pass
 from sidelight.training.fit_data import FitData, fit_data
 from sidelight.training.fit_options import one_of, open_target, split_options
+from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
-from sidelight.training.output_folder import training_place
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 #: values that are always one sample, whatever the model reads
@@ -110,7 +111,7 @@ class Explainer:
                 pairs ``(sample, label)`` or samples. They may come as a list, a ``datasets.Dataset`` (of a
                 ``DatasetDict`` the training split), a data frame, a dictionary of columns, a ``DataLoader`` or torch
                 data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``, a stream or generator (kept in memory, up to
-                :data:`sidelight.rows.sources.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
+                :data:`sidelight.rows.stream.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
                 or of a folder of pictures, one folder a class. Labels are class numbers or names; they are read for
                 ``label="data"`` only.
             eval: rows for early stopping, given likewise; default: the validation split of ``train``, else a tenth of
@@ -147,14 +148,13 @@ class Explainer:
         held, seed = one_of(eval=eval, validation=validation), training_config.seed
         data = fit_data(target, train, held, objective_config.label, seed)
         network = _network(target, data, scorer_config, seed, require_check(check))
+        weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):
-            sets = data.train, data.evaluation
-            metrics = train_scorer(
-                network, target, *sets, place, objective_config, training_config, data.readers
-            )
-            explainer = cls(target, network, check)
+            sets, settings = (data.train, data.evaluation), (objective_config, training_config)
+            metrics = train_scorer(network, target, *sets, place, *settings, data.readers, weights.known)
+            explainer = cls(target, network, check, known := weights.now())
             explainer.training_metrics, explainer.output_dir = metrics, place
-            in_main(lambda: explainer.save_pretrained(place / "scorer"))
+            in_main(lambda: save_scorer(place / "scorer", network, target, fingerprint=known))
         return explainer
 
     @overload

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.modality import IMAGE, Modality
-from sidelight.core.types import Encoding, Features, Inputs, Scores
+from sidelight.core.types import IMAGE, Encoding, Features, Inputs, Modality, Scores
 from sidelight.errors import InputError, InputTypeError, SidelightError, UnsupportedTargetError
 from sidelight.fills.base import FillContext
 from sidelight.inputs.image import ImageReader

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.modality import TEXT, Modality
-from sidelight.core.types import Encoding, Features, Inputs, Scores, Unmasked
+from sidelight.core.types import TEXT, Encoding, Features, Inputs, Modality, Scores, Unmasked
 from sidelight.errors import ConfigError, UnsupportedTargetError
 from sidelight.fills.base import FillContext, TokenContext, fill_values
 from sidelight.fills.text import split_drop

@@ -20,7 +20,8 @@ from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader
 from sidelight.rows.row import NumberedRows, Rows
-from sidelight.rows.sources import VALIDATION, rows_of, split_named
+from sidelight.rows.sources import rows_of
+from sidelight.rows.splits import VALIDATION, split_named
 from sidelight.targets.base import TargetModel
 
 #: rows that are looked at where looking at all of them costs too much

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sidelight.core.types import Encoding, Inputs, Scores
+from sidelight.core.seeds import sample_seed
+from sidelight.core.types import Scores
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.coordinates import ChannelView
@@ -20,7 +20,7 @@ from sidelight.lab.metrics.granularity import resolve
 from sidelight.lab.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
 from sidelight.lab.metrics.probe import Probe
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
-from sidelight.lab.metrics.ranking import STEPPINGS, area_counts, ranks_of_draws, sample_seed
+from sidelight.lab.metrics.ranking import STEPPINGS, area_counts, ranks_of_draws
 from sidelight.targets.base import TargetModel
 
 
@@ -35,29 +35,6 @@ def make_probe(target: TargetModel, batch: Batch, settings: EvalSettings) -> Pro
     seeds = [sample_seed(settings.seed, i) for i in batch.ids]
     confidence = PROTOCOLS[settings.protocol].confidence_of(target.modalities)
     return Probe(target, batch.inputs, seeds, settings.forward_batch, confidence, batch.ids, batch.encoding)
-
-
-def call_method(
-    method: Method,
-    target: TargetModel,
-    inputs: Inputs,
-    classes: Tensor,
-    ids: Sequence[int],
-    encoding: Encoding | None,
-) -> Scores:
-    """The raw scores of ``method``, which is given what its signature names.
-
-    Args:
-        method: takes ``(target, inputs, classes)``, and perhaps ``ids`` or ``encoding`` by name.
-        target: what it explains.
-        inputs: ``B`` samples on the target's device.
-        classes: ``[B]``.
-        ids: of the samples, from which a method may seed its draws.
-        encoding: the clean pass of ``inputs``, if it was made already.
-    """
-    offered: dict[str, Any] = {"ids": list(ids), "encoding": encoding}
-    named = inspect.signature(method).parameters
-    return method(target, inputs, classes, **{k: v for k, v in offered.items() if k in named})
 
 
 class View(NamedTuple):

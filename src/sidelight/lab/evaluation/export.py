@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.core.names import OURS
 from sidelight.core.terminal import track
 from sidelight.core.types import Encoding, Scores
 from sidelight.inputs.base import Batch
-from sidelight.lab.baselines import make_rival
 from sidelight.lab.evaluation.batches import split_batches
-from sidelight.lab.evaluation.engine import call_method
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
-from sidelight.lab.evaluation.methods import OURS, ScorerMethod, rivals_of, set_reference
-from sidelight.lab.evaluation.settings import Method
+from sidelight.lab.evaluation.methods import ScorerMethod, rival_of, set_reference
+from sidelight.lab.evaluation.settings import Method, call_method
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
 
@@ -51,7 +50,7 @@ def export_maps(
     if method == OURS:
         chosen = ScorerMethod(run.explainer(seed, target), "")
     else:
-        chosen = next((r for r in rivals_of(section) if r.name == method), None) or make_rival(method)
+        chosen = rival_of(section, method)
     # batched as the evaluation does it: the last digit of a gradient depends on what is beside it
     split = split_batches(target, run.rows("test", count or section.count), section)
     batches, total = chain(split.whole, split.single), len(split.whole) + len(split.single)
@@ -73,7 +72,7 @@ def raw_maps(
 
     Args:
         method: a scorer or a baseline method.
-        target: what it explains.
+        target: the classifier that it explains.
         batch: samples on the target's device.
         classes: of each sample.
         encoding: the clean pass of ``target``, if it was made already.

@@ -23,7 +23,7 @@ from sidelight.inputs.images import ImageTransform
 from sidelight.inputs.text import TextReader
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.evaluation.batches import TestBatches, TestRows
-from sidelight.lab.evaluation.loop import run_evaluation
+from sidelight.lab.evaluation.loop import Measurement, run_evaluation
 from sidelight.lab.evaluation.methods import ScorerMethod
 from sidelight.lab.evaluation.modality import share_rows
 from sidelight.lab.evaluation.run import evaluate_run
@@ -154,7 +154,7 @@ class AsksForTheEncoding:
 
 @pytest.mark.parametrize("kind", ["text", "image", "pair"])
 @pytest.mark.parametrize("scorers", [1, 3])
-def test_a_batch_has_one_clean_pass_for_all_methods(kind: str, scorers: int) -> None:
+def test_a_batch_has_one_clean_pass_for_all_methods(kind: str, scorers: int, tmp_path: Path) -> None:
     pictures = [np.full((*SIZE, 3), 20 * i, np.uint8) for i in range(3)]
     targets: dict[str, tuple[TargetModel, list[Any]]] = {
         "text": (text_target(), [{"text": t, "evidence": {"text": [(0, 3)]}} for t in TEXTS]),
@@ -169,7 +169,9 @@ def test_a_batch_has_one_clean_pass_for_all_methods(kind: str, scorers: int) -> 
     if kind != "image":
         settings = EvalSettings(metrics=("average_drop", "area"), granularities=(), steps=2)
     with counting(target) as counts:
-        found = run_evaluation(target, TestBatches(target, rows, 2), methods, settings, progress=False)
+        found = run_evaluation(
+            Measurement(target, TestBatches(target, rows, 2), methods, settings, tmp_path), progress=False
+        )
     assert set(found.rows["method"]) == set(methods)
     assert counts.read == counts.encoded == 2, "two batches"
     assert counts.passes > counts.encoded, "masked passes come on top"
@@ -177,7 +179,7 @@ def test_a_batch_has_one_clean_pass_for_all_methods(kind: str, scorers: int) -> 
 
 
 @pytest.mark.parametrize("scorers", [1, 3])
-def test_maps_that_need_no_masked_pass_cost_the_model_one_pass_a_batch(scorers: int) -> None:
+def test_maps_that_need_no_masked_pass_cost_the_model_one_pass_a_batch(scorers: int, tmp_path: Path) -> None:
     target = make_target("fusion-resnet")
     rows = [{"image": i, "text": t} for i, t in pairs()]
     methods: dict[str, Any] = {
@@ -185,17 +187,22 @@ def test_maps_that_need_no_masked_pass_cost_the_model_one_pass_a_batch(scorers: 
     }
     settings = EvalSettings(metrics=("complexity",), granularities=())
     with counting(target) as counts:
-        run_evaluation(target, TestBatches(target, rows, 1), methods, settings, progress=False)
+        run_evaluation(
+            Measurement(target, TestBatches(target, rows, 1), methods, settings, tmp_path), progress=False
+        )
     assert counts.passes == counts.encoded == counts.read == 3
 
 
-def test_by_coordinate_too_there_is_one_clean_pass() -> None:
+def test_by_coordinate_too_there_is_one_clean_pass(tmp_path: Path) -> None:
     target = text_target()
     methods: dict[str, Any] = {n: make_rival(n) for n in ("saliency", "random")}
     settings = EvalSettings(**PROTOCOLS["thesis"].fixed(), protocol="thesis", steps=2)
     with counting(target) as counts:
         run_evaluation(
-            target, TestBatches(target, [{"text": t} for t in TEXTS], 3), methods, settings, progress=False
+            Measurement(
+                target, TestBatches(target, [{"text": t} for t in TEXTS], 3), methods, settings, tmp_path
+            ),
+            progress=False,
         )
     assert counts.read == counts.encoded == 1
 

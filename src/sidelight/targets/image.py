@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class ImageTarget(TargetModel):
     """
 
     family = "image"
-    reader_type = ImageReader
+    reader_type: ClassVar[type[ImageReader]] = ImageReader
     modalities: Mapping[str, Modality] = MappingProxyType({"image": IMAGE})
 
     def __init__(
@@ -72,7 +72,7 @@ class ImageTarget(TargetModel):
         super().__init__(model)
         self.verdict = Verdict(model, output, loader="AutoModelForImageClassification")
         self._named = named_outputs(model)
-        self.reader: ImageReader = ImageReader(processor, self._config("num_channels"))
+        self.reader: ImageReader = self.reader_type(processor, self._config("num_channels"))
         self.layers = tuple(layers)
         self.max_states = max_states
         self._chosen: tuple[int, ...] | None = tuple(states) if states else None

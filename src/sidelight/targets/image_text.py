@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +64,7 @@ class ImageTextTarget(TargetModel):
     """
 
     family = "image+text"
-    reader_type = ImageTextReader
+    reader_type: ClassVar[type[ImageTextReader]] = ImageTextReader
     modalities: Mapping[str, Modality] = MappingProxyType({"image": IMAGE, "text": TEXT})
 
     def __init__(
@@ -99,7 +99,7 @@ class ImageTextTarget(TargetModel):
         self.text = TextTarget(self.architecture.text_part, both.tokenizer, layers, max_length)
         if self.text.reader.tokenizing is not None:
             self.text.reader.tokenizing.pads_fully = self.architecture.pads_fully
-        self.reader: ImageTextReader = ImageTextReader(both, self.image.reader, self.text.reader, columns)
+        self.reader: ImageTextReader = self.reader_type(both, self.image.reader, self.text.reader, columns)
         self.fused, self.context = fused, context
         self.candidates, self.threshold = tuple(candidates), threshold
         if candidates:

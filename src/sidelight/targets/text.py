@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +75,7 @@ class TextTarget(TargetModel):
     """
 
     family = "text"
-    reader_type = TextReader
+    reader_type: ClassVar[type[TextReader]] = TextReader
     modalities: Mapping[str, Modality] = MappingProxyType({"text": TEXT})
     varying_length = True
 
@@ -110,7 +110,7 @@ class TextTarget(TargetModel):
         cut = min(limits) if limits else None
         self._accepts = _taken(model)
         counts = self._takes("position_ids") and not positions_from_ids(model)
-        self.reader: TextReader = TextReader(tokenizer, cut, columns, padding_side(model), counts)
+        self.reader: TextReader = self.reader_type(tokenizer, cut, columns, padding_side(model), counts)
 
     def _takes(self, name: str) -> bool:
         """Whether the model's forward is known to take the argument ``name``."""

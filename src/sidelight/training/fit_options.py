@@ -1,4 +1,4 @@
-"""What ``fit`` is told beside model and data: settings as objects, mappings or single fields, and options of the target."""
+"""Arguments of ``fit`` beside model and data: settings as objects, mappings or single fields, and options of the target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: dict[str, Any] = {"scorer": ScorerConfig, "objective": ObjectiveConfig, "
 
 
 def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
-    """The settings with their fields out of ``options``; what is left is for the target family.
+    """The settings, with their fields taken out of ``options``, and the rest, which is for the target family.
 
     Args:
         options: further keyword arguments of ``fit``.
@@ -57,7 +57,7 @@ def field_names() -> list[str]:
 
 
 def as_setting(name: str, kind: Any, value: Any) -> Any:
-    """``value`` as settings of ``kind``; the defaults for ``None``.
+    """``value`` as settings of ``kind``. ``None`` stands for the defaults.
 
     Raises:
         ConfigError: it is neither that nor a mapping of its fields.

@@ -23,7 +23,7 @@ class Step:
     Attributes:
         config: of the objective.
         target: for further masked passes.
-        inputs: of the target, with what its encoders gave in the clean pass.
+        inputs: of the target, and outputs of its encoders in the clean pass.
         encoding: of the clean pass.
         raw: per modality, raw scores before the score head.
         scores: per modality, scores in [0, 1].
@@ -61,7 +61,7 @@ class Step:
         return complement_loss(self.target.classify(self.inputs, outside, self.fill), self.goal)
 
     def clean_probability(self) -> Tensor:
-        """``[B]`` probability that the unmasked input has of the goal."""
+        """``[B]`` probability of the goal for the unmasked input."""
         return (self.encoding.probabilities * self.goal).sum(-1)
 
     def probability(self, masks: Scores, index: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ TERMS: Registry[Term] = Registry("term of the objective")
 def term(
     name: str, weight: str | None, part: Part = "further"
 ) -> Callable[[Callable[[Step], Tensor]], Callable[[Step], Tensor]]:
-    """Decorator that makes a function ``step -> [B]`` a term; see :class:`Term`."""
+    """Decorator that makes a function ``step -> [B]`` a :class:`Term`."""
 
     def add(value: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
         TERMS.add(name, Term(name, value, weight, part))
@@ -64,7 +64,8 @@ def objective(step: Step) -> dict[str, Tensor]:
     """``loss`` and all that it is made of, ``[B]`` each: every term by its name, ``clean`` and ``gamma``.
 
     ``clean`` is the task loss of the unmasked input. ``gamma`` weighs the penalties: a calibration of ``task − clean``.
-    Terms are given without their weights; one that is not computed is 0. Penalties cost no pass and are always computed.
+    Terms are given without their weights. A term with weight 0 is not computed and is 0 here, except penalties, which
+    cost no pass.
     """
     values, parts = {}, {"task": step.zeros(), "penalty": step.zeros(), "further": step.zeros()}
     for name, entry in TERMS.items():

@@ -2,7 +2,7 @@
 
 The palette keeps its order for readers with any colour vision deficiency (hues are
 separated by lightness too, and lines also differ in dash). Our own method always has the
-accent colour; trivial maps are always grey.
+accent colour, and trivial maps are always grey.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RIVALS = (
 )
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
-#: Perceptually uniform; black is no evidence, light is evidence.
+#: Perceptually uniform: black for a score of 0, light for 1.
 HEAT = "inferno"
 DPI = 150
 
@@ -68,7 +68,7 @@ RC: dict[str, Any] = {
 
 
 def house_style(**extra: Any) -> AbstractContextManager[None]:
-    """Draw in the house style inside a ``with`` block; the caller's own settings come back after it."""
+    """Draw in the house style inside a ``with`` block. The caller's settings come back after it."""
     # ``Any``: the stubs type the keys as one long literal.
     settings: Any = {**RC, **{key.replace("__", "."): value for key, value in extra.items()}}
     return matplotlib.rc_context(settings)
@@ -109,7 +109,7 @@ def is_control(method: str) -> bool:
 
 
 def ordered(methods: Iterable[str], ours: str = OURS) -> list[str]:
-    """Ours first, then rivals in the order given, controls last; duplicates dropped."""
+    """Ours first, then baseline methods in the order given, trivial maps last, without duplicates."""
     unique = list(dict.fromkeys(methods))
     return sorted(unique, key=lambda m: (not is_ours(m, ours), is_control(m)))
 
@@ -117,7 +117,7 @@ def ordered(methods: Iterable[str], ours: str = OURS) -> list[str]:
 def method_styles(methods: Iterable[str], ours: str = OURS) -> dict[str, dict[str, Any]]:
     """Line properties of each method: ``color``, ``linestyle``, ``linewidth``, ``zorder``.
 
-    Rivals take colours in alphabetical order, so figures of one run agree whatever order
+    Baseline methods take colours in alphabetical order, so figures of one run agree whatever order
     their tables come in.
     """
     names = ordered(methods, ours)

@@ -14,9 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.folders import recover_folder as recover_folder
-from sidelight.core.folders import replace_folder as replace_folder
-from sidelight.core.ownership import file_digest, foreign, may_replace, record
+from sidelight.core.ownership import file_digest, foreign, may_replace, not_written, record
 from sidelight.errors import CheckpointError, SidelightError
 
 
@@ -39,7 +37,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except SidelightError:
         raise
     except OSError as error:
-        raise _not_written(final, error) from error
+        raise not_written(final, error) from error
     finally:
         with suppress(OSError):  # e.g. the folder is a file, for which an error is raised already
             tmp.unlink(missing_ok=True)
@@ -68,13 +66,6 @@ def _require_replaceable(final: Path, tmp: Path) -> None:
 def _beside(final: Path, kind: str) -> Path:
     """A hidden name beside ``final`` that is in use nowhere and ends in ``kind``."""
     return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.{kind}")
-
-
-def _not_written(final: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        f"could not write {final}: {error}. What was there before is untouched; "
-        "free some space or choose another folder."
-    )
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

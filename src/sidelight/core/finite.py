@@ -43,7 +43,7 @@ def require_finite_scores(raw: Mapping[str, Tensor], feature_mask: Mapping[str, 
         bad = ~torch.isfinite(values.detach()) & feature_mask[name].reshape(values.shape)
         if bool(bad.any()):
             raise NotFiniteError(
-                f"what the scorer gives for the {name}",
+                f"the scorer's output for the {name}",
                 _rows(bad),
                 "Its weights are damaged, or a training has failed: in training give a lower learning_rate, else load "
                 "the scorer again or fit a new one.",

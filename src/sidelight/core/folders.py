@@ -19,6 +19,7 @@ from sidelight.core.ownership import (
     foreign_entries,
     is_manifest,
     may_replace,
+    not_written,
 )
 from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
 
@@ -59,10 +60,7 @@ def replace_folder(
     except SidelightError:
         raise
     except OSError as error:
-        raise CheckpointError(
-            f"could not write {final}: {error}. What was there before is untouched; "
-            "free some space or choose another folder."
-        ) from error
+        raise not_written(final, error) from error
     finally:
         with suppress(OSError, SidelightError):
             recover_folder(final)

@@ -161,6 +161,14 @@ def reason(error: OSError) -> str:
     return f"{said}. Choose another folder, or free this one."
 
 
+def not_written(final: Path, error: OSError) -> CheckpointError:
+    """The error for ``final``, which the system refused to write."""
+    return CheckpointError(
+        f"could not write {final}: {error}. What was there before is untouched; "
+        "free some space or choose another folder."
+    )
+
+
 def is_manifest(path: Path) -> bool:
     """Whether ``path`` is a manifest of ours."""
     try:

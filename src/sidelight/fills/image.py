@@ -23,7 +23,7 @@ def black(x: Tensor, context: FillContext) -> Tensor:
     if context.lower is None:
         raise InputError(
             "fill 'black' needs the pixel range of the target; give its image processor "
-            "(or an ImageTransform), which tells mean and standard deviation."
+            "(or an ImageTransform), which holds mean and standard deviation."
         )
     return context.lower.to(x).view(1, -1, 1, 1).expand_as(x)
 

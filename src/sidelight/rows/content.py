@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +63,12 @@ def content_of(rows: Any) -> Content:
     if table is not None:
         return Content(count, table, count)
     if isinstance(rows, (Tensor, np.ndarray)):
-        return Content(count, _digest([rows]), count)
+        return Content(count, value_digest(rows), count)
     stored = cheap or isinstance(rows, (list, tuple))
     picks: Sequence[int] = range(count)
     if not stored and count > MOST_COMPUTED_ROWS:
         picks = [round(i * (count - 1) / (MOST_COMPUTED_ROWS - 1)) for i in range(MOST_COMPUTED_ROWS)]
-    if not stored and _digest([rows[0]]) != _digest([rows[0]]):
+    if not stored and value_digest(rows[0]) != value_digest(rows[0]):
         return Content(count, None, 0)
     every = max(1, -(-count // MOST_PICTURES))
     hasher = _Hasher()
@@ -80,16 +80,11 @@ def content_of(rows: Any) -> Content:
     return Content(count, hasher.hexdigest() if hasher.known else None, len(picks))
 
 
-def _digest(values: Iterable[Any]) -> str:
-    hasher = _Hasher()
-    for value in values:
-        hasher.feed(value)
-    return hasher.hexdigest()
-
-
 def value_digest(value: Any) -> str:
     """Hash of one value."""
-    return _digest([value])
+    hasher = _Hasher()
+    hasher.feed(value)
+    return hasher.hexdigest()
 
 
 def _table_of(rows: Any) -> str | None:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from sidelight.errors import InputError
-from sidelight.rows.row import plain
+from sidelight.rows.row import scalar
 
 #: The share of rows held out, and the largest share that rare classes may make of it.
 SHARE, MOST = 0.1, 0.25
@@ -59,9 +58,7 @@ def _shares(sizes: Sequence[int], wanted: int, count: int) -> list[int]:
 
 def _kind(label: Any) -> Any:
     """``label`` as something that rows can be grouped by."""
-    if isinstance(label, (Tensor, np.ndarray)):
-        label = label.item() if np.prod(label.shape) == 1 else None
-    label = plain(label)
+    label = scalar(label)
     label = str(label) if isinstance(label, float) else label
     return label if isinstance(label, (str, int)) else None
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError, InputError
-from sidelight.rows.row import plain
+from sidelight.rows.row import scalar
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +93,9 @@ def is_missing(label: Any) -> bool:
 
 def label_number(label: Any) -> int | None:
     """``label`` as a whole number (also 1.0, True, NumPy's and tensors of one element), else ``None``."""
+    label = scalar(label)
     if isinstance(label, (Tensor, np.ndarray)):
-        if label.size != 1 if isinstance(label, np.ndarray) else label.numel() != 1:
-            return None
-        label = label.item()
-    label = plain(label)
+        return None
     if isinstance(label, float):
         return int(label) if label.is_integer() else None
     if isinstance(label, (bool, int)):
@@ -162,7 +160,7 @@ class LabelReader:
         if number == self.classes.count:
             hint = "if the data number their classes from 1, subtract 1."
         if number in _IGNORED:
-            hint = "where it stands for no label, leave these rows out or use label='prediction'."
+            hint = "if it stands for no label, leave these rows out or use label='prediction'."
         raise InputError(
             f"{where}: label {_shown(label)} is none of the model's {self.classes.count} classes "
             f"(0 is the first, {self.classes.count - 1} the last); {hint}"
@@ -285,11 +283,4 @@ def _instead(label: Any) -> str:
 
 
 def _shown(label: Any) -> str:
-    value = (
-        label.item() if isinstance(label, (Tensor, np.ndarray)) and label.size != 0 and _one(label) else label
-    )
-    return short(repr(plain(value)), 60)
-
-
-def _one(value: Any) -> bool:
-    return bool((value.numel() if isinstance(value, Tensor) else value.size) == 1)
+    return short(repr(scalar(label)), 60)

@@ -135,6 +135,12 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def scalar(value: Any) -> Any:
+    """The number in a tensor or array of one element. Other values are as of :func:`plain`."""
+    one = isinstance(value, (Tensor, np.ndarray)) and np.prod(value.shape) == 1
+    return plain(value.item() if one else value)
+
+
 def size_in_memory(row: Any) -> int:
     """About how many bytes ``row`` takes: its texts, bytes, arrays, tensors and pictures."""
     if isinstance(row, Mapping):

@@ -124,10 +124,6 @@ def _read_csv(path: Path, separator: str = ",") -> Any:
     return frame
 
 
-def _read_tsv(path: Path) -> Any:
-    return _read_csv(path, "\t")
-
-
 def _read_parquet(path: Path) -> Any:
     import pyarrow.parquet
 
@@ -146,10 +142,6 @@ def _read_json(path: Path) -> Any:
     return (
         [found] if isinstance(found, dict) and not any(isinstance(v, list) for v in found.values()) else found
     )
-
-
-def _read_json_lines(path: Path) -> Any:
-    return _json_lines(read_text(path), path)
 
 
 def _json_lines(text: str, path: Path) -> list[Any]:
@@ -171,10 +163,10 @@ def read_text(path: Path) -> str:
 
 TABLES: dict[str, Callable[[Path], Any]] = {
     ".csv": _read_csv,
-    ".tsv": _read_tsv,
+    ".tsv": lambda path: _read_csv(path, "\t"),
     ".json": _read_json,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
+    ".jsonl": lambda path: _json_lines(read_text(path), path),
+    ".ndjson": lambda path: _json_lines(read_text(path), path),
     ".parquet": _read_parquet,
 }
 

@@ -350,9 +350,7 @@ def _folder(source: str | os.PathLike[str], revision: str | None) -> Path:
     try:
         return Path(snapshot_download(text, revision=revision, allow_patterns=[CONFIG, WEIGHTS, PROCESSOR]))
     except Exception as error:
-        raise CheckpointError(
-            f"{text!r} is neither a folder nor to be had from the hub ({error})."
-        ) from error
+        raise CheckpointError(f"{text!r} is neither a folder nor found on the hub ({error}).") from error
 
 
 def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:

@@ -63,7 +63,7 @@ def warn_of_removal(
     if len(granted) == len(fills):  # otherwise another fill makes up for this one
         for found in granted:
             log.warning(
-                "with everything removed under fill %s this target says %r (p = %.2f): any map keeps samples of that "
+                "with everything removed under fill %s this target predicts %r (p = %.2f): any map keeps samples of that "
                 "class, and their maps will be arbitrary. Add a fill that leaves it undecided, e.g. fills=['random'] "
                 "(in a config: objective.fills).",
                 found.fill,
@@ -89,7 +89,7 @@ def check_collapse(metrics: Mapping[str, float], action: str) -> None:
         constant, of = share, f" of {modality}"
     if of or constant >= COLLAPSED:
         message = (
-            f"the scorer has collapsed: {constant:.0%} of the validation maps{of} are constant, so they say nothing. "
+            f"the scorer has collapsed: {constant:.0%} of the validation maps{of} are constant, so they show nothing. "
             + COLLAPSE_ADVICE
         )
         if action == "stop":
@@ -104,7 +104,7 @@ def warn_if_lost(metrics: Mapping[str, float]) -> None:
     share = metrics.get("eval_lost", 0.0)
     if share >= LOST and metrics.get("eval_constant", 0.0) < COLLAPSED:
         log.warning(
-            "for %.0f%% of the validation samples the prediction is lost: shown what its map keeps, the classifier does "
+            "for %.0f%% of the validation samples the prediction is lost: from the part that its map keeps, the classifier does "
             "worse than a uniform guess. These maps say little. Try, in this order: coalition_weight=3; "
             "more data or epochs; another seed; magnitude_weight below 1 (in a config both stand under objective).",
             100 * share,

@@ -47,13 +47,9 @@ def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> Targe
         ConfigError: an option is unknown or of another type, or the model is a target already.
     """
     if not isinstance(model, TargetModel):
-        checked_options(TARGETS[family_of(model)], model, options, field_names())
+        settings = [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
+        checked_options(TARGETS[family_of(model)], model, options, settings)
     return as_target(model, processor, **options)
-
-
-def field_names() -> list[str]:
-    """Names of all fields of the settings."""
-    return [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
 
 
 def as_setting(name: str, kind: Any, value: Any) -> Any:

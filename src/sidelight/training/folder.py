@@ -143,7 +143,7 @@ def _claim(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
 def _require_same(
     folder: Path, found: Mapping[str, Any], about: Mapping[str, Any], last: Path | None
 ) -> None:
-    changed = differences(found, about) if found else [f"{IDENTITY} is missing, so nothing tells"]
+    changed = differences(found, about) if found else [f"{IDENTITY} is missing, so the training is unknown"]
     way = "Give another output_dir, or start over in this one with resume=False."
     if changed:
         raise ConfigError(f"{folder} holds another training (different: {'; '.join(changed)}). {way}")

@@ -42,8 +42,8 @@ def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
     for name, neutral in RETIRED.items():
         if objective.get(name, neutral) != neutral:
             raise ConfigError(
-                f"objective.{name} is {objective[name]!r}, but this version has no such term: measurements found no gain "
-                f"from it. Leave it out, or set {name}={neutral}."
+                f"objective.{name} is {objective[name]!r}, but this version has no such term, because it brought no gain. "
+                f"Leave it out, or set {name}={neutral}."
             )
     return {name: value for name, value in objective.items() if name not in RETIRED}
 

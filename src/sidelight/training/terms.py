@@ -19,6 +19,7 @@ from sidelight.training.objective import CALIBRATIONS, binary_penalty, magnitude
 from sidelight.training.settings import ObjectiveConfig
 from sidelight.training.step import Step
 
+Value = Callable[[Step], Tensor]
 #: Task losses and further terms are added as they are. γ multiplies the penalties.
 Part = Literal["task", "penalty", "further"]
 
@@ -35,7 +36,7 @@ class Term:
     """
 
     name: str
-    value: Callable[[Step], Tensor]
+    value: Value
     weight: str | None
     part: Part
 
@@ -48,12 +49,10 @@ class Term:
 TERMS: Registry[Term] = Registry("term of the objective")
 
 
-def term(
-    name: str, weight: str | None, part: Part = "further"
-) -> Callable[[Callable[[Step], Tensor]], Callable[[Step], Tensor]]:
+def term(name: str, weight: str | None, part: Part = "further") -> Callable[[Value], Value]:
     """Decorator that makes a function ``step -> [B]`` a :class:`Term`."""
 
-    def add(value: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
+    def add(value: Value) -> Value:
         TERMS.add(name, Term(name, value, weight, part))
         return value
 
@@ -101,13 +100,10 @@ def removed(step: Step) -> Tensor:
 term("coalition", "coalition_weight")(coalition_loss)
 
 
-@term("magnitude", "magnitude_weight", "penalty")
-def magnitude(step: Step) -> Tensor:
-    """Penalty of large maps, summed over modalities."""
-    return torch.stack([magnitude_penalty(s, step.feature_mask[m]) for m, s in step.scores.items()]).sum(0)
+def _over_modalities(penalty: Callable[[Tensor, Tensor], Tensor]) -> Value:
+    """The sum of a penalty ``(scores, feature_mask) -> [B]`` over modalities."""
+    return lambda step: torch.stack([penalty(s, step.feature_mask[m]) for m, s in step.scores.items()]).sum(0)
 
 
-@term("binary", "binary_weight", "penalty")
-def binary(step: Step) -> Tensor:
-    """Penalty of scores between 0 and 1, summed over modalities."""
-    return torch.stack([binary_penalty(s, step.feature_mask[m]) for m, s in step.scores.items()]).sum(0)
+term("magnitude", "magnitude_weight", "penalty")(_over_modalities(magnitude_penalty))
+term("binary", "binary_weight", "penalty")(_over_modalities(binary_penalty))

@@ -254,5 +254,5 @@ def checked_arguments(extra: Mapping[str, Any], place: str = "training.extra") -
     try:
         TrainingArguments(**{"output_dir": "unused", "report_to": [], **extra})
     except (TypeError, ValueError, ImportError) as error:
-        raise ConfigError(f"{place} is not what transformers' TrainingArguments takes: {error}") from error
+        raise ConfigError(f"{place} is refused by transformers' TrainingArguments: {error}") from error
     return dict(extra)

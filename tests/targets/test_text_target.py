@@ -440,8 +440,14 @@ class TestFamilyProtocol:
         target = make_target("roberta")
         inputs = target.prepare(TEXTS)
         inputs["labels"] = torch.tensor([0, 1, 2])
-        target.forward_trainable(inputs).sum().backward()
-        assert target.embedding.weight.grad is not None
+        logits = target.forward_trainable(inputs)
+        torch.nn.functional.cross_entropy(logits, inputs["labels"]).backward()
+        alone = make_model("roberta")
+        alone(**inputs).loss.backward()
+        for name, parameter in alone.named_parameters():
+            own = target.model.get_parameter(name).grad
+            assert own is not None or parameter.grad is None, name
+            torch.testing.assert_close(own, parameter.grad, msg=name)
 
     def test_rebuilt_from_disk(self, tmp_path) -> None:
         target = make_target("bert", layers=[1, -1], max_length=12)

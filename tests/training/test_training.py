@@ -294,10 +294,24 @@ def test_prediction_needs_no_labels_and_ignores_wrong_ones(tmp_path: Path) -> No
 
 
 def test_distribution_label(tmp_path: Path) -> None:
+    images = list(corner_images(8, seed=1)[0])
     explainer = fit(
-        tmp_path, rows=list(corner_images(32)[0]), evaluation=list(corner_images(8)[0]), label="distribution"
+        tmp_path, rows=list(corner_images(32)[0]), evaluation=images, label="distribution", fills=["zero"]
     )
-    assert np.isfinite(explainer.training_metrics["eval_loss"])
+    # one validation batch by the formula, in plain arithmetic: all classes count, by their probabilities
+    inputs = {"pixel_values": corner_tensor(8, seed=1)}
+    scores = explainer.attribute(inputs)[1]["image"].double()
+    with torch.no_grad():
+        clean = explainer.target.model(inputs["pixel_values"]).logits.double()
+        masked = explainer.target.model(inputs["pixel_values"] * scores.float()).logits.double()
+    losses = []
+    for sample in range(8):
+        p = torch.exp(clean[sample]) / torch.exp(clean[sample]).sum()
+        entropy = -sum(p[k] * torch.log(p[k]) for k in range(4))
+        task = -sum(p[k] * (masked[sample, k] - torch.logsumexp(masked[sample], 0)) for k in range(4))
+        penalty = scores[sample].mean() ** 2 + ((scores[sample] * (1 - scores[sample])) ** 2).mean()
+        losses.append(float(task + penalty / max(float(task - entropy), 1)))
+    assert explainer.training_metrics["eval_loss"] == pytest.approx(np.mean(losses), abs=2e-5)
 
 
 def test_label_the_model_has_no_class_for(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def _builtin(kind: type[Exception]) -> type[Exception]:
 def unexpected_kind(kind: type[Exception]) -> type[UnexpectedError]:
     """A class of our family that ``except`` clauses for the builtin error ``kind`` catch too."""
     names = {
+        "__module__": UnexpectedError.__module__,
         "__init__": _plain_init,
         "__str__": _plain_str,
         "__reduce__": _plain_reduce,

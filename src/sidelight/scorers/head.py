@@ -23,7 +23,7 @@ class ScoreHead(nn.Module):
 
     If ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between.
     Otherwise a map that is once empty would stay empty at any cost, and so may all maps of a training (measured:
-    most of a pair's picture maps for one target of three, ``docs/results.md``, scenes). Neither penalty has
+    most of a pair's picture maps for one target of three, ``docs/notes/scenes.md``). Neither penalty has
     a gradient at a map of zeros, so only the task can bring it back.
 
     Args:

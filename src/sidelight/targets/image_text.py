@@ -64,7 +64,7 @@ class ImageTextTarget(TargetModel):
         fused: read each modality's tokens after the fusion layers too, where the model has such.
         context: let scorers know the mean of each modality's last state beside the fusion output. A fusion's
             class token is trained to hold the verdict and may forget what was asked. Measured on the scenes
-            (``docs/results.md``): it helps words a little; pictures taught by coalitions choose better without.
+            (``docs/notes/scenes.md``): it helps words a little; pictures taught by coalitions choose better without.
         candidates: texts that every sample's own text competes with.
         threshold: similarity at which match and no match are equally probable.
         output: what the model's output means (:mod:`sidelight.targets.verdict`).

@@ -64,7 +64,7 @@ class ObjectiveConfig:
         coalition_draws: random parts a sample. Each costs two passes of the target without gradient.
         coalition_unit: a part of this share of the input with raw scores of 1 changes the probability by 1.
             The larger it is, the larger raw scores must get, and the finer the steps of the optimiser
-            beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/results.md``, scenes).
+            beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/notes/scenes.md``).
         coalition_modalities: of several modalities, those that the term hides and teaches. Default: all.
         coalition_focus: whether samples and modalities get more coalitions of a batch if the prediction changes more
             when all of the modality is hidden. Costs one more pass a modality.

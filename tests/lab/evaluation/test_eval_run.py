@@ -88,11 +88,13 @@ def test_an_unfinished_batch_is_evaluated_again(tmp_path: Path) -> None:
 
 def test_speed_settings_may_change_between_runs(tmp_path: Path) -> None:
     target, inputs = image_toy(batch=2)
-    run(target, batches(inputs), tmp_path)
+    slow = replace(SETTINGS, forward_batch=3)
+    first = run(target, batches(inputs), tmp_path)
+    pd.testing.assert_frame_equal(run(target, batches(inputs), settings=slow).rows, first.rows)
     method = RandomMaps()
-    methods, settings = {"chance": method, "ids": KnowsIds()}, replace(SETTINGS, forward_batch=3)
-    run(target, batches(inputs), tmp_path, methods, settings)
+    resumed = run(target, batches(inputs), tmp_path, {"chance": method, "ids": KnowsIds()}, settings=slow)
     assert method.calls == 0
+    pd.testing.assert_frame_equal(resumed.rows, first.rows)
 
 
 def test_results_of_another_evaluation_are_refused(tmp_path: Path) -> None:

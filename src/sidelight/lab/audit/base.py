@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
+from sidelight.core.names import OURS
 from sidelight.core.registry import Registry
 from sidelight.core.seeds import sample_seed
 from sidelight.explainer import Explainer
-from sidelight.lab.audit.tables import Table
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import AuditSection
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.export import raw_maps
 from sidelight.lab.evaluation.methods import (
-    OURS,
     ScorerMethod,
     rival_of,
     scorer_fingerprint,
@@ -34,6 +33,7 @@ from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
 from sidelight.lab.metrics.similarity import spearman, ssim, top_overlap
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.table import Table
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 

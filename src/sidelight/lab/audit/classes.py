@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sidelight.core.terminal import track
 from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, each_map
-from sidelight.lab.audit.tables import READINGS, Row, Table, modalities, number
+from sidelight.lab.audit.tables import Row, modalities, named, number
 from sidelight.lab.metrics.localisation import auprc, pointing_game
-from sidelight.viz.style import method_label
+from sidelight.lab.tables.table import Table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,13 +161,10 @@ def tables(found: Findings) -> list[Table]:
     for modality in modalities(found["rows"]):
         rows = [r for r in found["rows"] if r["modality"] == modality]
         columns = {k: v for k, v in COLUMNS.items() if any(r.get(k) is not None for r in rows)}
-        cells = [
-            [method_label(r["method"]) + READINGS[r["reading"]], *(number(r.get(k)) for k in columns)]
-            for r in rows
-        ]
+        cells = [[named(r), *(number(r.get(k)) for k in columns)] for r in rows]
         about = f"{rows[0]['samples']} samples of {rows[0]['classes']} predicted classes"
         out.append(
-            Table(
+            text_table(
                 f"{modality}: {about}, chance {number(rows[0]['chance'])}",
                 ["method", *columns.values()],
                 cells,

@@ -23,7 +23,7 @@ from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator
 from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, digest, each_map
 from sidelight.lab.audit.masked_training import masked_training, shuffled
-from sidelight.lab.audit.tables import Table, Tally, number, per_method, pivot
+from sidelight.lab.audit.tables import Tally, number, per_method, pivot
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import TargetSection
 from sidelight.lab.evaluation.batches import TestBatches
@@ -31,6 +31,7 @@ from sidelight.lab.evaluation.methods import set_reference
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.metrics.ranking import area_counts, ranks
 from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def tables(found: Findings) -> list[Table]:
     """Accuracies, then a table a classifier and fill: agreement with the target's prediction under each mask."""
     names = found["facts"]["accuracy"]
     whole = [number(value) for value in names.values()]
-    out = [Table("Accuracy on whole inputs", [CLASSIFIERS[name] for name in names], [whole])]
+    out = [text_table("Accuracy on whole inputs", [CLASSIFIERS[name] for name in names], [whole])]
     for name in names:
         for fill in found["facts"]["fills"]:
             rows = [r for r in found["rows"] if (r["judge"], r["fill"]) == (name, fill)]

@@ -23,8 +23,9 @@ from sidelight.lab.audit.blocks import (
     randomise,
     step_seed,
 )
-from sidelight.lab.audit.tables import Table, Tally, by_metric, modalities, number, per_method, pivot
+from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
 from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def tables(found: Findings) -> list[Table]:
     """One table a modality and metric: methods down, steps across."""
     steps = found["facts"]["steps"]
     out = [
-        Table(
+        text_table(
             "Predictions that stay",
             ["", *(short(s["layer"]) for s in steps)],
             [["share", *(number(s["same_prediction"], 2) for s in steps)]],

@@ -17,14 +17,15 @@ from torch import Tensor
 
 from sidelight.core.files import read_json, write_json
 from sidelight.core.folders import recover_folder
+from sidelight.core.names import OURS
 from sidelight.explainer import Explainer
 from sidelight.inputs.collate import split_row
 from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, check, compare, digest, each_map
 from sidelight.lab.audit.blocks import randomised_copy
-from sidelight.lab.audit.tables import Table, Tally, by_metric, modalities, per_method, pivot
-from sidelight.lab.evaluation.methods import OURS
+from sidelight.lab.audit.tables import Tally, by_metric, modalities, per_method, pivot
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.tables.table import Table
 from sidelight.targets import TargetModel
 from sidelight.training.folder import drop_checkpoints
 

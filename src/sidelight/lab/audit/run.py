@@ -22,6 +22,7 @@ from sidelight.errors import ConfigError
 from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings, digest
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.markdown import markdown
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def write_page(run: Run, folder: Path) -> None:
         figures = check.figures(dict(found))
         pictures |= {folder / f"{n}.png": to_png(figure) for n, figure in figures.items()}
         parts += [f"## {check.title}\n", check.question + "\n"]
-        parts += [table.markdown() for table in check.tables(dict(found))]
+        parts += [f"**{t.title}**\n\n{markdown(t)}\n" for t in check.tables(dict(found))]
         parts += [f"![{n}]({n}.png)\n" for n in figures]
     write_atomic(pictures)
     write_text(folder / "audit.md", "\n".join(parts))

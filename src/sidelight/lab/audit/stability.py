@@ -17,9 +17,10 @@ from sidelight.core.seeds import sample_seed
 from sidelight.core.terminal import track
 from sidelight.lab.audit.base import AuditedRun, Findings, check, each_map
 from sidelight.lab.audit.nearby import NEARBY
-from sidelight.lab.audit.tables import Table, Tally, by_metric, modalities, number, per_method, pivot
+from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
 from sidelight.lab.evaluation.settings import EvalBatch
 from sidelight.lab.metrics.similarity import spearman
+from sidelight.lab.tables.table import Table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +96,7 @@ def _nearby(
 def tables(found: Findings) -> list[Table]:
     """One table a modality, a column a figure."""
     facts = found["facts"]
-    out = [Table("Draws that keep the prediction", ["share"], [[number(facts["same_prediction"], 2)]])]
+    out = [text_table("Draws that keep the prediction", ["share"], [[number(facts["same_prediction"], 2)]])]
     for modality in modalities(found["rows"]):
         shown = [{**r, "metric": t} for t, rows in by_metric(found["rows"], modality, METRICS) for r in rows]
         out.append(pivot(f"Change of the map, noise {facts['noise']:g} ({modality})", shown, "metric"))

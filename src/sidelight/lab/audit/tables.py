@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sidelight.viz.style import method_label
+from sidelight.core.names import method_label
+from sidelight.lab.tables.table import REDUCTION_MARKS, Table, text_table
 
 Row = dict[str, Any]
-READINGS = {"abs": " |·|", "positive": " +", "none": ""}
 
 
 class Tally:
-    """Values of single samples under keys; NaN is no value."""
+    """Values of single samples under keys. NaN values are left out."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[tuple[str, Any], ...], list[float]] = {}
@@ -45,24 +44,9 @@ def _summary(values: Sequence[float]) -> Row:
     return {"mean": round(float(found.mean()), 6), "sd": round(spread, 6), "n": len(values)}
 
 
-@dataclass(frozen=True)
-class Table:
-    """A title, column headings, and cells as text."""
-
-    title: str
-    columns: Sequence[str]
-    cells: Sequence[Sequence[str]]
-
-    def markdown(self) -> str:
-        """The table as Markdown."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.cells]
-        body = "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)
-        return f"**{self.title}**\n\n{body}\n"
-
-
 def named(row: Mapping[str, Any]) -> str:
     """The method of a row as people write it, marked with the reading of its sign."""
-    return method_label(row["method"]) + READINGS.get(row.get("reading", "none"), "")
+    return f"{method_label(row['method'])} {REDUCTION_MARKS.get(row.get('reading', 'none'), '')}".strip()
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -77,7 +61,7 @@ def pivot(title: str, rows: Sequence[Row], across: str, first: str = "method") -
     for row in rows:
         lines.setdefault(named(row), {})[str(row[across])] = number(row["mean"])
     cells = [[name, *(found.get(c, "") for c in columns)] for name, found in lines.items()]
-    return Table(title, [first, *columns], cells)
+    return text_table(title, [first, *columns], cells)
 
 
 def modalities(rows: Sequence[Row]) -> list[str]:

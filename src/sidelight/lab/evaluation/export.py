@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.core.names import OURS
 from sidelight.core.terminal import track
 from sidelight.core.types import Scores
 from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
-from sidelight.lab.evaluation.methods import OURS, ScorerMethod, rival_of, set_reference
+from sidelight.lab.evaluation.methods import ScorerMethod, rival_of, set_reference
 from sidelight.lab.evaluation.settings import EvalBatch, Method, call_method
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel

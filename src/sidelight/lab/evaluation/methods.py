@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sidelight.core.names import OURS
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.explainer import Explainer
@@ -25,8 +26,6 @@ from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
 
-#: our own method's name in every table
-OURS = "sidelight"
 #: number of training inputs from which fills and DeepLIFT-SHAP draw
 REFERENCE_SIZE = 32
 

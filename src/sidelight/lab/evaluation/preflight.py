@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sidelight.core.files import find_pretrained, find_weights
+from sidelight.core.names import OURS
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.fills.base import default_fills, pair_fills
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import ConvertSection, ModelSection, RunConfig
 from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.lab.evaluation.foreign_maps import imported_of
-from sidelight.lab.evaluation.methods import OURS, groups_of, rivals_of
+from sidelight.lab.evaluation.methods import groups_of, rivals_of
 from sidelight.lab.evaluation.run import check_evaluation
 from sidelight.lab.metrics import METRICS
 

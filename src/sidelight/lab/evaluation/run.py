@@ -13,6 +13,7 @@ import pandas as pd
 
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
+from sidelight.core.names import OURS
 from sidelight.core.processes import Share, agreed, device, in_main, is_main
 from sidelight.errors import InputError
 from sidelight.lab.baselines.base import Rival
@@ -21,7 +22,6 @@ from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
 from sidelight.lab.evaluation.methods import (
-    OURS,
     ScorerMethod,
     fills_of,
     groups_of,
@@ -47,7 +47,7 @@ from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
-from sidelight.lab.tables.table import markdown_table
+from sidelight.lab.tables.summary import markdown_table
 from sidelight.targets import TargetModel
 
 #: endings of facts that differ from one training to the next: durations, and the epoch that a Trainer counts

@@ -95,6 +95,16 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
     return pd.DataFrame(lines)
 
 
+def best_of(values: ArrayLike, direction: str) -> int:
+    """Position of the best value: the largest if ``direction`` is ``"higher"``, else the smallest.
+
+    Of equal values it is the first. Without a direction it is the first of all.
+    """
+    if not direction:
+        return 0
+    return int(np.nanargmax(values) if direction == "higher" else np.nanargmin(values))
+
+
 def better_reduction(summary: pd.DataFrame) -> pd.DataFrame:
     """Per method, fill, granularity and metric the reduction with the better mean.
 
@@ -105,10 +115,12 @@ def better_reduction(summary: pd.DataFrame) -> pd.DataFrame:
         The chosen lines of ``summary``, in its order.
     """
     _require(summary, (*KEYS, "mean"))
-    sign = summary["metric"].map(lambda name: 1.0 if METRICS[name].direction == "higher" else -1.0)
     keys = [k for k in ("dataset", *KEYS) if k in summary and k != "reduction"]
-    best = (summary["mean"] * sign).groupby([summary[k] for k in keys], sort=False).idxmax()
-    return summary.loc[sorted(best)].reset_index(drop=True)
+    chosen = [
+        group.index[best_of(group["mean"].to_numpy(), METRICS[str(group["metric"].iloc[0])].direction)]
+        for _, group in summary.groupby(keys, sort=False)
+    ]
+    return summary.loc[sorted(chosen)].reset_index(drop=True)
 
 
 def select_reductions(rows: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:

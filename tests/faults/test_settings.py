@@ -130,8 +130,8 @@ def test_a_message_names_what_the_caller_wrote() -> None:
 
 
 LATER: list[tuple[str, dict[str, Any]]] = [
-    ("rival", {"evaluation": {"rivals": ["salience"]}}),
-    ("rival", {"evaluation": {"few_samples": ["nothing"]}}),
+    ("baseline method", {"evaluation": {"rivals": ["salience"]}}),
+    ("baseline method", {"evaluation": {"few_samples": ["nothing"]}}),
     ("option", {"evaluation": {"rivals": [{"integrated_gradients": {"stepz": 3}}]}}),
     ("n_steps", {"evaluation": {"rivals": [{"integrated_gradients": {"n_steps": 0}}]}}),
     ("metric", {"evaluation": {"metrics": ["average_dorp"]}}),

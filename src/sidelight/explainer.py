@@ -48,8 +48,8 @@ from sidelight.targets.selfcheck import (
 )
 from sidelight.training.fit_data import fit_data
 from sidelight.training.fit_options import one_of, open_target, split_options
+from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
-from sidelight.training.output_folder import training_place
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 

@@ -33,7 +33,6 @@ class AttentionRollout(Rival):
     """
 
     name = "attention_rollout"
-    title = "Attention Rollout"
     signed = False
     reduction = "none"
 

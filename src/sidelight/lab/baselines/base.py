@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from sidelight.core.names import method_label
 from sidelight.core.registry import Registry, nearest
 from sidelight.core.types import Features, Inputs, is_batched
 from sidelight.errors import ConfigError, InputError, InputTypeError
@@ -98,7 +99,6 @@ class Rival(ABC):
     Class attributes:
 
     * ``name``: key in :data:`RIVALS`.
-    * ``title``: name for people.
     * ``signed``: whether scores below zero mean evidence against the class.
     * ``reduction``: how the channels of a feature become one score. ``"sum"`` for signed methods, ``"l2"`` for
       Saliency, ``"none"`` if the method scores features directly.
@@ -117,7 +117,6 @@ class Rival(ABC):
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
     signed: ClassVar[bool]
     reduction: ClassVar[Reduction]
     #: rows of the target's batch that one sample needs at the least
@@ -126,6 +125,11 @@ class Rival(ABC):
     modalities: ClassVar[tuple[str, ...] | None] = None
 
     internal_batch: int = at_least(1, 16)
+
+    @property
+    def title(self) -> str:
+        """The name as people write it."""
+        return method_label(self.name)
 
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):

@@ -61,7 +61,6 @@ class Saliency(Rival):
     """L2 norm over channels of the gradient of the class logit (Simonyan et al. 2014)."""
 
     name = "saliency"
-    title = "Saliency"
     signed = False
     reduction = "l2"
 
@@ -85,7 +84,6 @@ class GuidedBackprop(Rival):
     """
 
     name = "guided_backprop"
-    title = "Guided Backprop"
     signed = True
     reduction = "sum"
 
@@ -111,7 +109,6 @@ class IntegratedGradients(Rival):
     """
 
     name = "integrated_gradients"
-    title = "Integrated Gradients"
     signed = True
     reduction = "sum"
 
@@ -148,7 +145,6 @@ class DeepLift(Rival):
     """
 
     name = "deep_lift"
-    title = "DeepLIFT"
     signed = True
     reduction = "sum"
     rows_per_sample = 2
@@ -182,7 +178,6 @@ class DeepLiftShap(Rival):
     """
 
     name = "deep_lift_shap"
-    title = "DeepLIFT-SHAP"
     signed = True
     reduction = "sum"
     rows_per_sample = 2

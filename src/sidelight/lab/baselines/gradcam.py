@@ -29,7 +29,6 @@ class GradCam(Rival):
 
     modalities: ClassVar[tuple[str, ...] | None] = ("image",)
     name = "grad_cam"
-    title = "Grad-CAM"
     signed = False
     reduction = "none"
 

@@ -33,7 +33,6 @@ class Gradient(Rival):
     """The signed gradient of the class logit, summed over channels (Simonyan et al. 2014)."""
 
     name = "gradient"
-    title = "Gradient (signed)"
     signed = True
     reduction = "sum"
 
@@ -53,7 +52,6 @@ class InputXGradient(Rival):
     """
 
     name = "input_x_gradient"
-    title = "Input × Gradient"
     signed = True
     reduction = "sum"
 
@@ -74,7 +72,6 @@ class MeanReferenceXGradient(Rival):
     """
 
     name = "reference_x_gradient"
-    title = "(input − mean reference) × Gradient"
     signed = True
     reduction = "sum"
 
@@ -107,7 +104,6 @@ class GradientShap(Rival):
     """
 
     name = "gradient_shap"
-    title = "Gradient-SHAP"
     signed = True
     reduction = "sum"
 

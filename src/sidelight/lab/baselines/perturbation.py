@@ -70,7 +70,6 @@ class Occlusion(Perturbation):
     """
 
     name = "occlusion"
-    title = "Occlusion"
     signed = True
     reduction = "none"
 
@@ -132,7 +131,6 @@ class Rise(Perturbation):
     """
 
     name = "rise"
-    title = "RISE"
     signed = False
     reduction = "none"
 

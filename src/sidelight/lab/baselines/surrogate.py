@@ -175,7 +175,6 @@ class Lime(_Surrogate):
     """
 
     name = "lime"
-    title = "LIME"
 
     kernel_width: float = 0.25
     alpha: float = 1.0
@@ -215,7 +214,6 @@ class KernelShap(_Surrogate):
     """
 
     name = "kernel_shap"
-    title = "Kernel-SHAP"
 
     def _draws(self, count: int, generator: torch.Generator) -> Tensor:
         rows = [torch.tensor([[True], [False]]).expand(2, count)]

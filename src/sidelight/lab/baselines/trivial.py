@@ -29,7 +29,6 @@ class Random(_Trivial):
     """
 
     name = "random"
-    title = "Random"
 
     seed: int = 0
 
@@ -52,7 +51,6 @@ class Centre(_Trivial):
 
     modalities: ClassVar[tuple[str, ...] | None] = ("image",)
     name = "centre"
-    title = "Centre"
 
     width: float = 0.25
 
@@ -78,7 +76,6 @@ class Constant(_Trivial):
     """Ones everywhere: has the best average drop and points at nothing."""
 
     name = "constant"
-    title = "Constant"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         return {name: job.features[name].new_ones(shape) for name, shape in job.score_shapes().items()}
@@ -90,7 +87,6 @@ class InputNorm(_Trivial):
     """L2 norm over channels of the input itself (normalised pixels, word embeddings)."""
 
     name = "input_norm"
-    title = "Input magnitude"
     reduction = "l2"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:

@@ -26,7 +26,7 @@ from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
 
-#: how many training inputs fills and DeepLIFT-SHAP may draw from
+#: number of training inputs from which fills and DeepLIFT-SHAP draw
 REFERENCE_SIZE = 32
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,40 +24,28 @@ from sidelight.lab.report.stored import StoredRun
 from sidelight.lab.tables.markdown import markdown
 from sidelight.lab.tables.table import Cell, Column, Line, Table
 
-#: their data set -> ours; two of ours may come from one of theirs
+#: their data set, in lower case without signs -> ours; two of ours may come from one of theirs
 DATA: dict[str, tuple[str, ...]] = {
-    "Tweet Sentiment Extraction": ("tweets", "tweets_neutral"),
-    "IMDB": ("imdb",),
-    "LIAR": ("liar",),
-    "MNIST": ("mnist",),
-    "CIFAR-10": ("cifar10",),
-    "Imagenette": ("imagenette",),
-    "Flickr8k": ("flickr8k",),
-    "Hateful Memes": ("hateful_memes",),
-    "SNLI-VE": ("snli_ve",),
-    "tweet-sentiment": ("tweets", "tweets_neutral"),
+    "tweetsentimentextraction": ("tweets", "tweets_neutral"),
+    "tweetsentiment": ("tweets", "tweets_neutral"),
     "imdb": ("imdb",),
+    "liar": ("liar",),
     "mnist": ("mnist",),
     "cifar10": ("cifar10",),
     "imagenette": ("imagenette",),
     "flickr8k": ("flickr8k",),
-    "hateful-memes": ("hateful_memes",),
-    "snli-ve": ("snli_ve",),
+    "hatefulmemes": ("hateful_memes",),
+    "snlive": ("snli_ve",),
 }
+#: their method, spelled likewise -> ours
 METHODS = {
-    "Saliency": "saliency",
-    "Guided Backprop.": "guided_backprop",
-    "Int. Gradients": "integrated_gradients",
-    "DeepLIFT": "deep_lift",
-    "DeepLIFT-SHAP": "deep_lift_shap",
-    "Gradient-SHAP": "gradient_shap",
-    "Ours": OURS,
     "saliency": "saliency",
-    "guided-backprop": "guided_backprop",
-    "layer-ig": "integrated_gradients",
+    "guidedbackprop": "guided_backprop",
+    "intgradients": "integrated_gradients",
+    "layerig": "integrated_gradients",
     "deeplift": "deep_lift",
-    "deeplift-shap": "deep_lift_shap",
-    "gradient-shap": "gradient_shap",
+    "deepliftshap": "deep_lift_shap",
+    "gradientshap": "gradient_shap",
     "ours": OURS,
 }
 COLUMNS = (
@@ -163,7 +152,7 @@ def read_published(path: str | Path) -> tuple[list[Published], list[str]]:
         variant = line[layout.variant]
         if variant.startswith(layout.left_out):
             continue
-        data, method = DATA.get(line["dataset"]), METHODS.get(line["method"])
+        data, method = DATA.get(_plain(line["dataset"])), METHODS.get(_plain(line["method"]))
         metric = layout.metrics.get(line["metric"])
         unknown |= {n for n, ours in zip(_names(line), (data, method, metric), strict=True) if ours is None}
         if data and method and metric:
@@ -171,6 +160,10 @@ def read_published(path: str | Path) -> tuple[list[Published], list[str]]:
             found.append(Published(data, method, metric, mean, sd, variant, layout.protocol))
     notes = [f"Not known here, of {path.name}: {', '.join(sorted(unknown))}."] if unknown else []
     return found, notes
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _names(line: Mapping[str, str]) -> tuple[str, str, str]:

@@ -170,11 +170,13 @@ class Table:
         return replace(self, columns=tuple(self.columns[i] for i in kept), lines=lines)
 
 
-def text_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of texts. The first text of each row is the label of its line."""
+def text_table(
+    title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], left: bool = True
+) -> Table:
+    """A table of texts. The first text of each row is the label of its line; ``left`` aligns the others."""
     first, *others = headings
     lines = tuple(Line(label, label, tuple(map(Cell, texts))) for label, *texts in rows)
-    return Table(title, tuple(Column(text, left=True) for text in others), lines, first)
+    return Table(title, tuple(Column(text, left=left) for text in others), lines, first)
 
 
 def ranked(lines: Iterable[Line], columns: Sequence[Column]) -> tuple[Line, ...]:

@@ -22,7 +22,7 @@ SHORT = {
 def terminal(table: Table, caption: str = "") -> RichTable:
     """``table`` with its best values in colour and without spreads."""
     out = RichTable(
-        title=Text(table.title),
+        title=Text(table.title) if table.title else None,
         title_justify="left",
         caption=Text(caption) if caption else None,
         caption_justify="left",

@@ -126,7 +126,11 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in map(github_anchor, headings), target
 
 
-@pytest.mark.parametrize("page", documents(), ids=lambda p: str(p.relative_to(ROOT)))
+# the changelog names modules that are gone, and results/README files of any run
+NAMING = [p for p in documents() if p.name != "CHANGELOG.md" and p.parent.name != "results"]
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda p: str(p.relative_to(ROOT)))
 def test_modules_that_are_named_exist(page: Path) -> None:
     homes = (ROOT, ROOT / "src" / "sidelight", ROOT / "src" / "sidelight" / "lab")
     for name in re.findall(r"`([\w/.]+/[\w.]+\.(?:py|yaml))`", page.read_text(encoding="utf-8")):

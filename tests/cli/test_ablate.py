@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import MICRO, sidelight, write_config
 from PIL import Image
+
+from cli_tools import MICRO, sidelight, write_config
 
 VARIANTS: dict[str, Any] = {
     # drives every score below the ReLU: a real collapse

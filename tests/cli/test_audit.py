@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from cli_tools import sidelight
-
 from sidelight.lab.runs.run import Run
 from tiny_runs import tiny_run
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
-from cli_tools import Result, sidelight
 
+from cli_tools import Result, sidelight
 from tiny_runs import IMAGE, TEXT, tiny_run
 
 #: what must not depend on kills, processes or machines; fit.json and timing.json hold durations

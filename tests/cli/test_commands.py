@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cli_tools import TARGET, Result, sidelight, write_config
 from PIL import Image
 
+from cli_tools import TARGET, Result, sidelight, write_config
 from sidelight import Explanation
 from sidelight.lab.data.digits import digit_scenes
 

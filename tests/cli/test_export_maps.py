@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from cli_tools import sidelight
 
+from cli_tools import sidelight
 from sidelight.lab.evaluation.map_files import read_maps
 from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, tiny_run

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cli_tools import sidelight, write_config
 from PIL import Image
 
+from cli_tools import sidelight, write_config
 from sidelight.lab.data.digits import digit_scenes
 
 

@@ -18,7 +18,6 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from text_models import TEXTS, make_pair
 from typer.testing import CliRunner
 
 from sidelight import Explainer, Explanation
@@ -42,6 +41,7 @@ from sidelight.targets.removal import granted_classes
 from sidelight.training.diagnostics import warn_of_removal
 from sidelight.viz.export import to_png
 from sidelight.viz.safe_text import visible
+from text_models import TEXTS, make_pair
 
 CONFIG = """
 name: tiny_text

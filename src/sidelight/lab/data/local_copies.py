@@ -23,7 +23,8 @@ from sidelight.lab.data.reading import DATA_VARIABLE, find_folder, sample_rows
 log = logging.getLogger(__name__)
 
 ENTAILMENT = ("entailment", "neutral", "contradiction")
-CAPTION_FILES = ("Flickr8k.token.txt", "captions.txt")
+#: Flickr8k's captions with ``<picture>#<number>``, a tab and a caption in each line, or with ``<picture>,<caption>``
+TABBED, COMMAS = "Flickr8k.token.txt", "captions.txt"
 MEMES = {
     "train": ("train.jsonl",),
     "validation": ("dev_seen.jsonl", "dev.jsonl"),
@@ -110,7 +111,7 @@ def read_flickr8k(folder: Path, split: str) -> tuple[Pictures, list[list[str]]]:
     Raises:
         InputError: a file is missing or malformed.
     """
-    path = find_file(folder, CAPTION_FILES)
+    path = find_file(folder, (TABBED, COMMAS))
     captions: dict[str, list[str]] = {}
     for name, caption in _caption_lines(path):
         captions.setdefault(name, []).append(caption)
@@ -124,16 +125,17 @@ def read_flickr8k(folder: Path, split: str) -> tuple[Pictures, list[list[str]]]:
 
 def _caption_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Picture name and caption of each line, in either of the two layouts."""
-    tabbed = path.name == CAPTION_FILES[0]
+    tabbed = path.name == TABBED
+    wanted = "<picture>#<number>, a tab and a caption" if tabbed else "<picture>,<caption>"
     with path.open(encoding="utf-8", newline="") as file:
         lines: Iterable[list[str]] = (line.rstrip("\r\n").split("\t", 1) for line in file)
         for number, parts in enumerate(lines if tabbed else csv.reader(file), start=1):
             if not parts or parts == [""] or (number == 1 and parts == ["image", "caption"]):
                 continue
-            if len(parts) != 2 or not parts[1].strip():
-                wanted = "<picture>#<number>, a tab and a caption" if tabbed else "<picture>,<caption>"
+            picture, caption = parts[0], parts[1].strip() if len(parts) == 2 else ""
+            if not caption:
                 raise InputError(f"{path}, line {number}: expected {wanted}; got {','.join(parts)[:60]!r}.")
-            yield (parts[0].rsplit("#", 1)[0] if tabbed else parts[0]), parts[1].strip()
+            yield (picture.rsplit("#", 1)[0] if tabbed else picture), caption
 
 
 def _published_split(folder: Path, split: str) -> list[str] | None:

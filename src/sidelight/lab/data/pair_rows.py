@@ -164,44 +164,34 @@ def exchanged_things(
 ) -> list[tuple[int, Thing, int]]:
     """Claims that a picture shows a thing, balanced by picture and by thing.
 
-    Pictures are taken in twos, of which each shows something that the other does not: both things are
-    claimed of both pictures. So every picture, and every thing, has as many rows of either label.
+    Two pictures form a couple if each shows something that the other does not. Both things are claimed of both
+    pictures. So every picture, and every thing, has as many rows of either label.
 
     Args:
-        shown: what each picture shows; at most 62 different things in all.
+        shown: the things in each picture.
         rng: picks pictures and things.
-        rounds: a picture joins in at most so many twos, each time with other things.
+        rounds: a picture joins at most so many couples, each time with other things.
 
     Returns:
-        ``(picture, thing, label)`` of each row; no picture is asked for a thing twice. Pictures that find no
+        ``(picture, thing, label)`` of each row. No picture is asked for a thing twice. Pictures that find no
         partner are left out.
     """
-    things = sorted(set().union(*shown))
-    # sets as bits of a number: many are compared
-    has = np.array(
-        [sum(1 << k for k, t in enumerate(things) if t in found) for found in shown], dtype=np.int64
-    )
-    asked = np.zeros_like(has)
+    true = [set(found) for found in shown]  # claims about each picture that are right and not made yet
+    spent = [set(found) for found in shown]  # claims that would be right, or are made already
+    every = set().union(*shown)
     claims: list[tuple[int, Thing, int]] = []
     for _ in range(rounds):
-        waiting = rng.permutation(len(shown))
-        while len(waiting) > 1:
-            one, waiting = int(waiting[0]), waiting[1:]
-            fresh = ~(asked[one] | asked[waiting])
-            mine, yours = has[one] & ~has[waiting] & fresh, has[waiting] & ~has[one] & fresh
-            suits = (mine != 0) & (yours != 0)
-            if not suits.any():
+        waiting = [n for n in rng.permutation(len(shown)).tolist() if true[n] and spent[n] < every]
+        while waiting:
+            one = waiting.pop(0)
+            other = next((n for n in waiting if not (true[one] <= spent[n] or true[n] <= spent[one])), None)
+            if other is None:
                 continue
-            place = int(suits.argmax())
-            other = int(waiting[place])
-            waiting = np.delete(waiting, place)
-            for bits, label in ((int(mine[place]), 1), (int(yours[place]), 0)):
-                k = _any_bit(rng, bits)
-                claims += [(one, things[k], label), (other, things[k], 1 - label)]
-                asked[[one, other]] |= 1 << k
+            waiting.remove(other)
+            for things, label in ((true[one] - spent[other], 1), (true[other] - spent[one], 0)):
+                thing = sorted(things)[int(rng.integers(len(things)))]
+                for number, right in ((one, label), (other, 1 - label)):
+                    claims.append((number, thing, right))
+                    true[number].discard(thing)
+                    spent[number].add(thing)
     return claims
-
-
-def _any_bit(rng: np.random.Generator, bits: int) -> int:
-    found = [k for k in range(bits.bit_length()) if bits >> k & 1]
-    return found[int(rng.integers(len(found)))]

@@ -68,15 +68,6 @@ def esnlive_rows(split: str, data_dir: str | None = None, count: int | None = No
     return sample_rows(PairRows(Pictures.of(rows), range(len(rows)), columns), count, seed)
 
 
-def nlvr_sentence_rows(
-    split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0
-) -> Any:
-    """Is the human-written sentence true of the picture?"""
-    rows = _local("nlvr", split, data_dir, ("image", "sentence", "label"))
-    columns = {"text": list(rows["sentence"]), "label": list(rows["label"])}
-    return sample_rows(PairRows(Pictures.of(rows), range(len(rows)), columns), count, seed)
-
-
 def nlvr_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
     """Does the picture show such an object? Labels and evidence come from the objects' boxes.
 

@@ -14,14 +14,14 @@ the prediction, and no map can be called right.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from sidelight.errors import ConfigError
 
 if TYPE_CHECKING:  # transformers is slow to import
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 #: class names by label; the last says nothing of the film
 CLASSES = ("negative", "positive", "no verdict")
@@ -180,86 +180,26 @@ def _chatter(rng: random.Random) -> _Clause:
 
 
 def planted_tokenizer(
-    texts: Sequence[str] | None = None, kind: str = "word", size: int = 400, max_length: int = 64
+    texts: Sequence[str] | None = None, size: int = 400, max_length: int = 64
 ) -> PreTrainedTokenizerFast:
-    """A small BERT-style tokenizer for the planted texts, trained in memory.
+    """A small BERT-style tokenizer for the planted texts, one token a word, trained in memory.
 
     Args:
-        texts: what to learn the vocabulary from; default: 2,000 planted texts.
-        kind: ``"word"`` (one token a word) or ``"wordpiece"`` (rare words in pieces).
+        texts: the source of the vocabulary; default: 2,000 planted texts.
         size: largest vocabulary.
         max_length: longest input in tokens.
-
-    Raises:
-        ConfigError: ``kind`` is unknown.
     """
-    from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     special = list(names.values())  # trainers number them in this order
-    model, trainer = _learner(kind, size, special)
-    tokenizer = Tokenizer(model)
+    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     learn_from = [row["text"] for row in planted_texts(2000, seed=0)] if texts is None else list(texts)
+    trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=special, show_progress=False)
     tokenizer.train_from_iterator(learn_from, trainer)
     ids = {token: i for i, token in enumerate(special)}
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **names)
-
-
-def planted_classifier(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
-    """An untrained classifier that learns the planted texts in about a minute on one CPU core.
-
-    Three layers, width 64. Its positions are relative (DeBERTa): telling what an opinion is
-    about means looking at neighbours, which a table of absolute positions learned far more
-    slowly. Measured with 8,000 texts, 8 epochs of AdamW, batch 32, one-cycle rate with peak 1e-3:
-    100 % on unseen texts for seeds 1 and 2.
-
-    Args:
-        tokenizer: from :func:`planted_tokenizer`.
-        seed: of the weights.
-    """
-    import torch
-    from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
-
-    config = DebertaV2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=128,
-        max_position_embeddings=int(tokenizer.model_max_length),
-        type_vocab_size=0,
-        pad_token_id=tokenizer.pad_token_id,
-        initializer_range=0.05,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        relative_attention=True,
-        position_biased_input=False,
-        position_buckets=16,
-        pos_att_type=["p2c", "c2p"],
-        id2label=dict(enumerate(CLASSES)),
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return DebertaV2ForSequenceClassification(config)
-
-
-def _learner(kind: str, size: int, special: list[str]) -> tuple[Any, Any]:
-    from tokenizers import models, trainers
-
-    kinds: dict[str, Callable[[], tuple[Any, Any]]] = {
-        "word": lambda: (
-            models.WordLevel(unk_token="[UNK]"),
-            trainers.WordLevelTrainer(vocab_size=size, special_tokens=special, show_progress=False),
-        ),
-        "wordpiece": lambda: (
-            models.WordPiece(unk_token="[UNK]"),
-            trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False),
-        ),
-    }
-    if kind not in kinds:
-        raise ConfigError(f"kind must be 'word' or 'wordpiece'; got {kind!r}.")
-    return kinds[kind]()

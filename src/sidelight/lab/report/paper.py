@@ -23,9 +23,9 @@ from sidelight.lab.report.stored import StoredRun
 from sidelight.lab.tables.table import escape
 from sidelight.viz import style
 
-#: their data set -> ours; two of ours may come from one of theirs
+#: their data set -> ours
 DATA: dict[str, tuple[str, ...]] = {
-    "Tweet Sentiment Extraction": ("tweets", "tweets_neutral"),
+    "Tweet Sentiment Extraction": ("tweets",),
     "IMDB": ("imdb",),
     "LIAR": ("liar",),
     "MNIST": ("mnist",),
@@ -34,7 +34,7 @@ DATA: dict[str, tuple[str, ...]] = {
     "Flickr8k": ("flickr8k",),
     "Hateful Memes": ("hateful_memes",),
     "SNLI-VE": ("snli_ve",),
-    "tweet-sentiment": ("tweets", "tweets_neutral"),
+    "tweet-sentiment": ("tweets",),
     "imdb": ("imdb",),
     "mnist": ("mnist",),
     "cifar10": ("cifar10",),

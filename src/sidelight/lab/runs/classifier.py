@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sidelight.inputs.collate import Collator
-from sidelight.training.lengths import row_lengths
-from sidelight.errors import ConfigError
 from sidelight.core.folders import replace_folder
-from sidelight.lab.config.classifiers import ClassifierTraining
 from sidelight.core.processes import is_main
 from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
+from sidelight.errors import ConfigError
+from sidelight.inputs.collate import Collator
+from sidelight.lab.config.classifiers import ClassifierTraining
 from sidelight.targets import TargetModel
+from sidelight.training.lengths import row_lengths
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import yaml
 
-from sidelight.lab.config.sections import RunConfig, dump_config, load_config
-from sidelight.errors import ConfigError, ForeignFileError
 from sidelight.core.files import write_text
 from sidelight.core.folders import folder_path, require_folder_place
 from sidelight.core.ownership import (
@@ -25,6 +23,8 @@ from sidelight.core.ownership import (
     own_folder,
     require_free,
 )
+from sidelight.errors import ConfigError, ForeignFileError
+from sidelight.lab.config.sections import RunConfig, dump_config, load_config
 
 CONFIG = "config.yaml"
 #: files that commands write into a run folder

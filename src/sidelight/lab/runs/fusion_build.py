@@ -13,6 +13,11 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from sidelight.core.files import find_pretrained
+from sidelight.core.folders import recover_folder
+from sidelight.core.surroundings import kept_random_state
+from sidelight.errors import ConfigError
+from sidelight.inputs.pairs import ImageTextProcessor
 from sidelight.lab.config.sections import (
     FusionImageSection,
     FusionSection,
@@ -21,18 +26,13 @@ from sidelight.lab.config.sections import (
     WarmupSection,
 )
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
-from sidelight.errors import ConfigError
-from sidelight.core.files import find_pretrained
-from sidelight.core.folders import recover_folder
 from sidelight.lab.runs.classifier import AUTO_CLASSES, architecture_config, new_classifier, train_classifier
 from sidelight.models.encoders import encoder_options, new_encoder
 from sidelight.models.fusion import FusionClassifier
-from sidelight.core.surroundings import kept_random_state
 from sidelight.targets import as_target
-from sidelight.targets.families import TARGETS
-from sidelight.inputs.pairs import ImageTextProcessor
-from sidelight.targets.text import TextTarget
 from sidelight.targets.embedding import POSITION_NAMES
+from sidelight.targets.families import TARGETS
+from sidelight.targets.text import TextTarget
 
 
 @kept_random_state()

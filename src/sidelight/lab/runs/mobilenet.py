@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sidelight.errors import InputError
 from sidelight.core.files import find_weights
+from sidelight.errors import InputError
 
 #: counts training batches, which a frozen model never reads and older files lack
 COUNTER = ".num_batches_tracked"

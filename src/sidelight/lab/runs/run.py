@@ -23,14 +23,15 @@ from typing import Any
 
 import torch
 
-from sidelight.lab.config.sections import RunConfig, TargetSection, load_config
-from sidelight.rows.content import content_of
-from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
-from sidelight.errors import CheckpointError, ConfigError
-from sidelight.explainer import Explainer
 from sidelight.core.files import find_pretrained, find_weights, read_json, write_json
 from sidelight.core.folders import is_target_folder, recover_folder
 from sidelight.core.locks import hold
+from sidelight.core.processes import is_main, process_count, wait
+from sidelight.core.surroundings import kept_random_state
+from sidelight.errors import CheckpointError, ConfigError
+from sidelight.explainer import Explainer
+from sidelight.lab.config.sections import RunConfig, TargetSection, load_config
+from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.classifier import (
     AUTO_CLASSES,
@@ -39,11 +40,10 @@ from sidelight.lab.runs.classifier import (
     save_target,
     train_classifier,
 )
-from sidelight.core.processes import is_main, process_count, wait
-from sidelight.lab.runs.processors import new_processor
 from sidelight.lab.runs.folder import claim_run, load_run_config
+from sidelight.lab.runs.processors import new_processor
+from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
-from sidelight.core.surroundings import kept_random_state
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
 

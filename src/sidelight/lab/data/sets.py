@@ -140,24 +140,26 @@ def _digits(split: str, data_dir: str | None = None, count: int | None = None, s
     return digit_scenes(split, count, seed)
 
 
-DATASETS: Registry[DataSet] = Registry("data set")
 # fmt: off
-for _name, *_fields in (
-    ("digits", IMAGE, DIGITS, _digits, "embedded: scikit-learn digits among strokes", True),
-    ("mnist", IMAGE, DIGITS, parquet_loader("mnist", "ylecun/mnist"), "hub: ylecun/mnist"),
-    ("cifar10", IMAGE, CIFAR10, _CIFAR10, "hub: uoft-cs/cifar10"),
-    ("imagenette", IMAGE, IMAGENETTE, _IMAGENETTE, "hub: frgfm/imagenette"),
-    ("planted_text", TEXT, VERDICTS, planted_rows, "embedded: reviews from a grammar, verdict planted", True),
-    ("tweets", TEXT, OPINION, _TWEETS, f"hub: {TWEETS_HUB}, neutral tweets left out (evidence in a local copy only)", True),
-    ("imdb", TEXT, OPINION, _IMDB, "hub: stanfordnlp/imdb"),
-    ("liar", TEXT, ("false", "true"), _LIAR, "hub: ucsbnlp/liar, six grades made two"),
-    ("scenes", PAIR, CLAIMS, scene_rows, "embedded: coloured shapes and captions; some captions need no look", True),
-    ("scene_objects", IMAGE, KINDS_OF_OBJECT, object_rows, "embedded: one coloured shape; warms up encoders of scenes", True),
-    ("flickr8k", PAIR, MATCH, flickr8k_rows, f"own or another picture's caption; local copy, or hub: {FLICKR8K_HUB}"),
-    ("hateful_memes", PAIR, ("not hateful", "hateful"), _MEMES, "local copy as published (jsonl and img)"),
-    ("snli_ve", PAIR, ENTAILMENT, _SNLI_VE, "local copy as published (jsonl), with Flickr30k's pictures"),
-    ("esnlive", PAIR, ENTAILMENT, esnlive_rows, "local copy: e-SNLI-VE, hypotheses"),
-    ("nlvr", PAIR, MATCH, nlvr_rows, "local copy: NLVR, does the picture show such an object?", True),
-):
+_SETS = {
+    "digits": DataSet(IMAGE, DIGITS, _digits, "embedded: scikit-learn digits among strokes", True),
+    "mnist": DataSet(IMAGE, DIGITS, parquet_loader("mnist", "ylecun/mnist"), "hub: ylecun/mnist"),
+    "cifar10": DataSet(IMAGE, CIFAR10, _CIFAR10, "hub: uoft-cs/cifar10"),
+    "imagenette": DataSet(IMAGE, IMAGENETTE, _IMAGENETTE, "hub: frgfm/imagenette"),
+    "planted_text": DataSet(TEXT, VERDICTS, planted_rows, "embedded: reviews from a grammar, verdict planted", True),
+    "tweets": DataSet(TEXT, OPINION, _TWEETS, f"hub: {TWEETS_HUB}, neutral tweets left out (evidence in a local copy only)", True),
+    "imdb": DataSet(TEXT, OPINION, _IMDB, "hub: stanfordnlp/imdb"),
+    "liar": DataSet(TEXT, ("false", "true"), _LIAR, "hub: ucsbnlp/liar, six grades made two"),
+    "scenes": DataSet(PAIR, CLAIMS, scene_rows, "embedded: coloured shapes and captions; some captions need no look", True),
+    "scene_objects": DataSet(IMAGE, KINDS_OF_OBJECT, object_rows, "embedded: one coloured shape; warms up encoders of scenes", True),
+    "flickr8k": DataSet(PAIR, MATCH, flickr8k_rows, f"own or another picture's caption; local copy, or hub: {FLICKR8K_HUB}"),
+    "hateful_memes": DataSet(PAIR, ("not hateful", "hateful"), _MEMES, "local copy as published (jsonl and img)"),
+    "snli_ve": DataSet(PAIR, ENTAILMENT, _SNLI_VE, "local copy as published (jsonl), with Flickr30k's pictures"),
+    "esnlive": DataSet(PAIR, ENTAILMENT, esnlive_rows, "local copy: e-SNLI-VE, hypotheses"),
+    "nlvr": DataSet(PAIR, MATCH, nlvr_rows, "local copy: NLVR, does the picture show such an object?", True),
+}
 # fmt: on
-    DATASETS.add(_name, DataSet(*_fields))
+
+DATASETS: Registry[DataSet] = Registry("data set")
+for _name, _entry in _SETS.items():
+    DATASETS.add(_name, _entry)

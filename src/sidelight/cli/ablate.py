@@ -30,7 +30,7 @@ def run(
     from sidelight.lab.ablation.cells import FOLDER, cells_of
     from sidelight.lab.ablation.run import run_ablation
     from sidelight.lab.ablation.table import terminal, write_tables
-    from sidelight.lab.config.sections import load_config
+    from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run
     from sidelight.lab.runs.run import Run
 

@@ -40,7 +40,7 @@ def run(
 
     from sidelight.core.terminal import print_table
     from sidelight.lab.audit import CHECKS, run_audit
-    from sidelight.lab.config.sections import dump_config, parse_config
+    from sidelight.lab.config.files import dump_config, parse_config
     from sidelight.lab.runs.run import Run
 
     current = Run.open(folder)

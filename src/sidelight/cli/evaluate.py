@@ -41,7 +41,7 @@ def run(
     quiet_libraries()
     from sidelight.core.processes import Share, wait
     from sidelight.errors import SidelightError
-    from sidelight.lab.config.sections import dump_config, parse_config
+    from sidelight.lab.config.files import dump_config, parse_config
     from sidelight.lab.evaluation.foreign_maps import with_maps
     from sidelight.lab.evaluation.preflight import check_run
     from sidelight.lab.evaluation.run import evaluate_share

@@ -20,7 +20,7 @@ def run(
 ) -> None:
     """Train the scorers of CONFIG beside its target; a killed run continues where it was."""
     quiet_libraries()
-    from sidelight.lab.config.sections import load_config
+    from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run
     from sidelight.lab.runs.run import Run
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import sidelight.lab.demo.run
 from pair_models import save_parts
-from sidelight.lab.config.sections import load_config
+from sidelight.lab.config.files import load_config
 from sidelight.lab.data.local_copies import ENTAILMENT
 from sidelight.lab.data.reading import DATA_VARIABLE
 from sidelight.lab.data.sets import DATASETS

@@ -27,7 +27,7 @@ from sidelight.explainer import new_scorer
 from sidelight.inputs.collate import Collator
 from sidelight.inputs.view import TruncationWarning
 from sidelight.lab.benchmark.plan import load_benchmark
-from sidelight.lab.config.sections import parse_config
+from sidelight.lab.config.files import parse_config
 from sidelight.lab.data.planted_text import CLASSES
 from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.lab.data.texts import tidy_reviews, tidy_statements, tidy_tweets

@@ -9,45 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from sidelight.errors import ConfigError
-from sidelight.lab.config.overrides import read_overrides
-from sidelight.lab.config.sections import RunConfig, Section, parse_config, parse_section, read_yaml
+from sidelight.lab.config.files import parse_config, parse_section, read_overrides, read_yaml
+from sidelight.lab.config.sections import (
+    DEFAULT_NAME,
+    BenchmarkSection,
+    RunConfig,
+    RunSection,
+    TablesSection,
+)
 from sidelight.lab.metrics import METRICS
 
-#: name of a benchmark that has no file of its own
-DEFAULT_NAME = "benchmark"
 #: any of these makes a file a run's configuration
 RUN_KEYS = ("data", "target")
-
-
-class TablesSection(Section):
-    """How the tables of all runs are made; as the options of ``sidelight tables``.
-
-    ``metrics`` are the columns, ``rank_by`` the metrics whose cases are ranked; empty: the defaults.
-    """
-
-    metrics: list[str] = Field(default_factory=list)
-    rank_by: list[str] = Field(default_factory=list)
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    figures: bool = True
-
-
-class RunSection(Section):
-    """One run: ``config``, a path relative to the benchmark's file, and what is ``set`` otherwise in it."""
-
-    config: str
-    set: dict[str, Any] = Field(default_factory=dict)
-
-
-class BenchmarkSection(Section):
-    """A benchmark's file: ``set`` holds for all runs, what a run sets itself goes before it."""
-
-    name: str = DEFAULT_NAME
-    runs: list[str | RunSection]
-    set: dict[str, Any] = Field(default_factory=dict)
-    tables: TablesSection = TablesSection()
 
 
 @dataclass(frozen=True)

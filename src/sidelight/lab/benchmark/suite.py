@@ -12,7 +12,8 @@ from pathlib import Path
 from sidelight.core.processes import Share, agreed, is_main, wait
 from sidelight.errors import CheckpointError, SidelightError
 from sidelight.lab.benchmark.plan import Benchmark
-from sidelight.lab.config.sections import RunConfig, load_config
+from sidelight.lab.config.files import load_config
+from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.evaluation.preflight import check_run
 from sidelight.lab.evaluation.run import evaluate_share
 from sidelight.lab.report.publication import Publication, write_publication

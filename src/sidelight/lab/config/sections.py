@@ -1,26 +1,25 @@
-"""A run's configuration: YAML with dotted overrides, validated, unknown keys refused."""
+"""The sections of a run's and of a benchmark's YAML file, with their defaults. Imports no torch."""
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from sidelight.core.field_checks import LARGEST_SEED, plain_words
-from sidelight.core.registry import nearest
+from sidelight.core.field_checks import (
+    LARGEST_SEED,
+    Count,
+    NotNegative,
+    Options,
+    Positive,
+    Seed,
+    Share,
+    check_fields,
+)
 from sidelight.errors import ConfigError
-from sidelight.lab.config.classifiers import ClassifierTraining
-from sidelight.lab.config.overrides import apply_overrides
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
-
-#: values of a configuration, with everything that anchors repeat; the largest shipped one has some hundred
-MOST_VALUES = 100_000
 
 
 class Section(BaseModel):
@@ -63,6 +62,28 @@ class ModelSection(Section):
                 f"config {where} needs exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}."
             )
         return given[0]
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """How a classifier is trained (method §5): AdamW, linear decay after warm-up.
+
+    Attributes:
+        epochs, batch_size, learning_rate, weight_decay, warmup_ratio: the usual ones.
+        seed: of initialisation and order.
+        extra: more options of Hugging Face's ``TrainingArguments``.
+    """
+
+    epochs: Positive = 3
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.05
+    warmup_ratio: Share = 0.1
+    seed: Seed = 0
+    extra: Options = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "target.training")
 
 
 class WarmupSection(Section):
@@ -178,7 +199,6 @@ class EvaluationSection(Section):
     granularities: list[str] = Field(default_factory=list)
     groups: list[list[str]] | None = None
     steps: int = Field(default=20, ge=1)
-    tie_draws: int = Field(default=1, ge=1)
     rivals: list[str | dict[str, dict[str, Any]]] | None = None
     few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
     few_count: int | None = Field(default=None, ge=1)
@@ -277,123 +297,33 @@ class RunConfig(Section):
     audit: AuditSection = AuditSection()
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
+#: name of a benchmark that has no file of its own
+DEFAULT_NAME = "benchmark"
 
-    Raises:
-        ConfigError: missing or malformed file, unknown key (with the nearest known), bad value.
+
+class TablesSection(Section):
+    """How the tables of all runs are made; as the options of ``sidelight tables``.
+
+    ``metrics`` are the columns, ``rank_by`` the metrics whose cases are ranked; empty: the defaults.
     """
-    return parse_config(read_yaml(path), overrides)
+
+    metrics: list[str] = Field(default_factory=list)
+    rank_by: list[str] = Field(default_factory=list)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    figures: bool = True
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file, empty for an empty file.
+class RunSection(Section):
+    """One run: ``config``, a path relative to the benchmark's file, and what is ``set`` otherwise in it."""
 
-    Raises:
-        ConfigError: missing or malformed file, or something else than a mapping.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise ConfigError(f"no config file at {str(file)!r}.")
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{file} is nested too deeply to be a configuration.") from error
-    require_few_values(values, str(file))
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file} must hold a mapping of sections; got {type(values).__name__}.")
-    return values
+    config: str
+    set: dict[str, Any] = Field(default_factory=dict)
 
 
-def require_few_values(values: Any, name: str) -> None:
-    """Refuse what has more values than a configuration needs, each counted as often as an anchor repeats it.
+class BenchmarkSection(Section):
+    """A benchmark's file: ``set`` holds for all runs, what a run sets itself goes before it."""
 
-    A few lines of anchors that hold anchors stand for millions of values, which would all be checked and written.
-
-    Raises:
-        ConfigError: there are too many, or a value holds itself.
-    """
-    known: dict[int, int] = {}
-
-    def count(value: Any) -> int:
-        if not isinstance(value, (dict, list)):
-            return 1
-        if id(value) not in known:
-            known[id(value)] = MOST_VALUES + 1  # until it is counted: who comes here again holds itself
-            parts = value.values() if isinstance(value, dict) else value
-            known[id(value)] = 1 + sum(map(count, parts))
-        return known[id(value)]
-
-    if count(values) > MOST_VALUES:
-        raise ConfigError(
-            f"{name} stands for more than {MOST_VALUES:,} values, or for one that holds itself: too much for a "
-            "configuration. Are there anchors (&) that repeat anchors?"
-        )
-
-
-def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
-    """Validate plain values; see :func:`load_config`."""
-    return parse_section(apply_overrides(values, overrides), RunConfig)
-
-
-S = TypeVar("S", bound=Section)
-
-
-def parse_section(values: Mapping[str, Any], kind: type[S]) -> S:
-    """``values`` as a section of that kind.
-
-    Raises:
-        ConfigError: unknown key (with the nearest known), or a bad value.
-    """
-    _refuse_unknown(values, kind, "")
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        given = first.get("input")
-        raise ConfigError(f"config {where or 'file'} {plain_words(first['msg'])}; got {given!r}.") from error
-
-
-def dump_config(config: RunConfig) -> str:
-    """YAML text that :func:`load_config` reads back to an equal config."""
-    return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return {k: _plain(getattr(value, k)) for k in type(value).model_fields}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value
-
-
-def _fields(kind: Any) -> dict[str, Any] | None:
-    """Field name -> type of a section, or ``None`` where ``kind`` is none."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {k: f.annotation for k, f in kind.model_fields.items()}
-    if dataclasses.is_dataclass(kind):
-        return dict(typing.get_type_hints(kind))
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return next((f for f in map(_fields, typing.get_args(kind)) if f), None)
-    return None
-
-
-def _refuse_unknown(values: Any, kind: Any, path: str) -> None:
-    fields = _fields(kind)
-    if fields is None or not isinstance(values, Mapping):
-        return
-    for key, value in values.items():
-        if key not in fields:
-            raise ConfigError(
-                f"unknown config key {path + str(key)!r}.{nearest(str(key), fields)} "
-                f"Known here: {', '.join(fields)}."
-            )
-        _refuse_unknown(value, fields[key], f"{path}{key}.")
+    name: str = DEFAULT_NAME
+    runs: list[str | RunSection]
+    set: dict[str, Any] = Field(default_factory=dict)
+    tables: TablesSection = TablesSection()

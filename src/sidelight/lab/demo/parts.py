@@ -21,7 +21,7 @@ EXAMPLES = 4
 
 def run_part(part: str, out: Path, overrides: Sequence[str] = ()) -> None:
     """One part: train its classifier and scorer, evaluate, explain some samples."""
-    from sidelight.lab.config.sections import parse_config
+    from sidelight.lab.config.files import parse_config
     from sidelight.lab.evaluation.run import evaluate_run
     from sidelight.lab.runs.run import Run
 

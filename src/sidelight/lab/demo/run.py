@@ -18,7 +18,7 @@ def run_demo(
 
     Args:
         out: folder; a run folder for each part, ``explanations/`` and ``report.html``.
-        overrides: as in :func:`sidelight.lab.config.sections.parse_config`, applied to every part.
+        overrides: as in :func:`sidelight.lab.config.files.parse_config`, applied to every part.
         parts: some of :data:`PARTS`; none means all.
         jobs: parts at a time, in processes of their own; default: one a core.
 

@@ -22,7 +22,7 @@ from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
 from sidelight.errors import ConfigError
 from sidelight.inputs.collate import Collator
-from sidelight.lab.config.classifiers import ClassifierTraining
+from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.targets import TargetModel
 from sidelight.training.lengths import row_lengths
 
@@ -39,16 +39,15 @@ AUTO_CLASSES = {
 class Classifier(nn.Module):
     """A target's model with a cross-entropy loss, as the Trainer wants it."""
 
-    def __init__(self, target: TargetModel, smoothing: float = 0.0) -> None:
+    def __init__(self, target: TargetModel) -> None:
         super().__init__()
         self.model = target.model
         self.target = target
-        self.smoothing = smoothing
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """``{"loss": scalar, "logits": [B, K]}``."""
         logits = self.target.forward_trainable(inputs)
-        loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
         return {"loss": loss, "logits": logits}
 
 
@@ -157,7 +156,7 @@ def train_classifier(
     }
     args = TrainingArguments(**arguments)
     trainer = LengthTrainer(
-        model=Classifier(target, config.label_smoothing),
+        model=Classifier(target),
         args=args,
         data_collator=Collator(target),
         train_dataset=train,

@@ -24,7 +24,8 @@ from sidelight.core.ownership import (
     require_free,
 )
 from sidelight.errors import ConfigError, ForeignFileError
-from sidelight.lab.config.sections import RunConfig, dump_config, load_config
+from sidelight.lab.config.files import dump_config, load_config
+from sidelight.lab.config.sections import RunConfig
 
 CONFIG = "config.yaml"
 #: files that commands write into a run folder

@@ -30,7 +30,8 @@ from sidelight.core.processes import is_main, process_count, wait
 from sidelight.core.surroundings import kept_random_state
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
-from sidelight.lab.config.sections import RunConfig, TargetSection, load_config
+from sidelight.lab.config.files import load_config
+from sidelight.lab.config.sections import RunConfig, TargetSection
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.classifier import (

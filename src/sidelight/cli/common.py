@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from sidelight.lab.report.publication import Publication
 
 #: columns of the rows that ``--json`` files hold, by command: they tell such a file from another
 ROW_COLUMNS = (
@@ -125,6 +128,19 @@ def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> Non
         print_table(table)
     if brief:
         say("Other fills and granularities are in the report.")
+
+
+def tell_publication(found: Publication) -> None:
+    """The first ranking and the notes of published tables."""
+    for ranking in found.rankings[:1]:
+        say(f"average ranks over {ranking.sentence}")
+    tell_notes(found.notes)
+
+
+def tell_notes(notes: Sequence[str]) -> None:
+    """What tables do not show, a line for each note."""
+    for note in notes:
+        say(f"note: {note}")
 
 
 def tell_error(message: str) -> None:

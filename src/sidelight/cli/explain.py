@@ -20,40 +20,54 @@ NAME = "explain"
 _LIKE_A_FILE = re.compile(r"^\S*(?:\.(?:txt|md|html?|json|csv|text)|/\S+)$", re.IGNORECASE)
 
 
+FolderArgument = Annotated[
+    Path, typer.Argument(help="Run folder, or a scorer folder saved by save_pretrained.")
+]
+InputsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Image files, texts or text files, or, for a classifier of both, an image file and a text in turn."
+    ),
+]
+CsvOption = Annotated[
+    Path | None, typer.Option(help="Explain every row of this CSV or TSV instead.", dir_okay=False)
+]
+ParquetOption = Annotated[Path | None, typer.Option(help="Of this Parquet file.", dir_okay=False)]
+JsonlOption = Annotated[Path | None, typer.Option(help="Of this file of JSON lines.", dir_okay=False)]
+PicturesOption = Annotated[
+    Path | None, typer.Option("--folder", help="Every picture in this folder.", file_okay=False)
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Column of the table (default: image, text, or both); twice for pairs of texts."),
+]
+OutOption = Annotated[Path, typer.Option(help="Folder for what is written.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="Folder or hub id of the classifier, if a scorer folder does not find it by itself."),
+]
+BatchOption = Annotated[int, typer.Option(help="Rows a pass, for tables and folders.", min=1)]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
+]
+AsTextOption = Annotated[
+    bool, typer.Option("--as-text", help="Take inputs as texts, even if files have such names.")
+]
+
+
 def run(
-    folder: Annotated[Path, typer.Argument(help="Run folder, or a scorer folder saved by save_pretrained.")],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Image files, texts or text files, or, for a classifier of both, an image file and a text in turn."
-        ),
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(help="Explain every row of this CSV or TSV instead.", dir_okay=False)
-    ] = None,
-    parquet: Annotated[Path | None, typer.Option(help="Of this Parquet file.", dir_okay=False)] = None,
-    jsonl: Annotated[Path | None, typer.Option(help="Of this file of JSON lines.", dir_okay=False)] = None,
-    pictures: Annotated[
-        Path | None, typer.Option("--folder", help="Every picture in this folder.", file_okay=False)
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="Column of the table (default: image, text, or both); twice for pairs of texts."),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("explanations"),
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder or hub id of the classifier, if a scorer folder does not find it by itself."
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Rows a pass, for tables and folders.", min=1)] = 32,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
-    ] = False,
-    as_text: Annotated[
-        bool, typer.Option("--as-text", help="Take inputs as texts, even if files have such names.")
-    ] = False,
+    folder: FolderArgument,
+    inputs: InputsArgument = None,
+    csv: CsvOption = None,
+    parquet: ParquetOption = None,
+    jsonl: JsonlOption = None,
+    pictures: PicturesOption = None,
+    column: ColumnOption = None,
+    out: OutOption = Path("explanations"),
+    model: ModelOption = None,
+    batch_size: BatchOption = 32,
+    strict: StrictOption = False,
+    as_text: AsTextOption = False,
     json: JsonOption = None,
 ) -> None:
     """Explain what the classifier says of each INPUT: a PNG, a JSON and an HTML file for each.
@@ -68,22 +82,34 @@ def run(
     sources = {kind: place for kind, place in given.items() if place is not None}
     if len(sources) + bool(inputs) != 1:
         raise InputError("give either inputs, or one of --csv, --parquet, --jsonl and --folder.")
-    if sources:
-        from sidelight.cli.explain_table import explain_table
-
-        ((kind, place),) = sources.items()
-        rows = explain_table(
-            lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict
-        )
-        write_rows(rows, json)
+    if not sources:
+        _explain_inputs(folder, model, inputs or [], out, as_text, strict, json)
         return
-    explainer, others = open_explainer(folder, model)
-    given_inputs = in_turn(inputs or [], tuple(explainer.target.modalities))
-    about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text}
-    rows = _explain_each(explainer, given_inputs, out, about, strict or len(given_inputs) == 1)
+    from sidelight.cli.explain_table import explain_table
+
+    ((kind, place),) = sources.items()
+    rows = explain_table(
+        lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict
+    )
     write_rows(rows, json)
-    if len(rows) < len(given_inputs):
-        say(f"{len(given_inputs) - len(rows)} of {len(given_inputs)} inputs could not be explained")
+
+
+def _explain_inputs(
+    folder: Path,
+    model: str | None,
+    inputs: list[str],
+    out: Path,
+    as_text: bool,
+    strict: bool,
+    json: Path | None,
+) -> None:
+    explainer, others = open_explainer(folder, model)
+    samples = in_turn(inputs, tuple(explainer.target.modalities))
+    about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text}
+    rows = _explain_each(explainer, samples, out, about, strict or len(samples) == 1)
+    write_rows(rows, json)
+    if len(rows) < len(samples):
+        say(f"{len(samples) - len(rows)} of {len(samples)} inputs could not be explained")
         raise typer.Exit(2)
 
 
@@ -112,10 +138,11 @@ def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
     """
     from sidelight.errors import ConfigError
     from sidelight.explainer import Explainer
-    from sidelight.lab.runs.run import Run
 
     if not (folder / "config.yaml").is_file():
         return Explainer.from_pretrained(folder, model), None
+    from sidelight.lab.runs.run import Run
+
     if model is not None:
         raise ConfigError(
             "--model goes with a scorer folder; a run folder knows its classifier. Leave it out."

@@ -20,25 +20,29 @@ NAME = "speed"
 DEFAULT = "vit-b16"
 
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16 (default), "
+        "roberta-base-shape, vit-roberta-shape."
+    ),
+]
+BatchOption = Annotated[
+    list[int] | None, typer.Option(min=1, help="Batch size; repeatable (default 1 and 8).")
+]
+RivalOption = Annotated[
+    list[str] | None, typer.Option(help="Rival to time; repeatable (default: all; 'none' for none).")
+]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: as torch decides).")]
+
+
 def run(
     folder: Annotated[str | None, typer.Argument(metavar="[RUN]", help="As --model.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16 (default), "
-            "roberta-base-shape, vit-roberta-shape."
-        ),
-    ] = None,
-    batch: Annotated[
-        list[int] | None, typer.Option(min=1, help="Batch size; repeatable (default 1 and 8).")
-    ] = None,
+    model: ModelOption = None,
+    batch: BatchOption = None,
     tokens: Annotated[int, typer.Option(help="Length of the texts, for text classifiers.", min=3)] = 128,
-    rival: Annotated[
-        list[str] | None, typer.Option(help="Rival to time; repeatable (default: all; 'none' for none).")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads (default: as torch decides).")
-    ] = None,
+    rival: RivalOption = None,
+    threads: ThreadsOption = None,
     repeats: Annotated[int, typer.Option(min=1, help="Pairs of passes for each figure.")] = 15,
     json: JsonOption = None,
 ) -> None:
@@ -50,30 +54,26 @@ def run(
     import torch
 
     from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
-    from sidelight.lab.evaluation.run import supports
+    from sidelight.lab.evaluation.methods import supports
     from sidelight.lab.speed.measure import measure_speed
     from sidelight.lab.speed.subjects import speed_subject, training_seconds
 
     if threads:
         torch.set_num_threads(threads)
-    sizes = batch or [1, 8]
-    subject = chosen(folder, model)
+    sizes, subject = batch or [1, 8], chosen(folder, model)
     explainer, inputs = speed_subject(subject, max(sizes), tokens)
-    names = list(DEFAULT_RIVALS) if not rival else [r for r in rival if r != "none"]
+    names = [r for r in rival if r != "none"] if rival else list(DEFAULT_RIVALS)
     rivals = [r for r in map(make_rival, names) if supports(r, explainer.target)]
     say(
         f"target: {explainer.target.name}; scorer: {explainer.scorer.num_parameters:,} parameters; "
         f"{torch.get_num_threads()} threads"
     )
-    rows = measure_speed(
-        explainer,
-        inputs,
-        rivals,
-        sizes,
-        repeats,
-        on_row=lambda r: say(f"  {r.method:<22} batch {r.batch:<3} ×{r.ratio:.3f}"),
-    )
+    rows = measure_speed(explainer, inputs, rivals, sizes, repeats, on_row=_say_row)
     _tell(rows, training_seconds(subject), json)
+
+
+def _say_row(row: SpeedRow) -> None:
+    say(f"  {row.method:<22} batch {row.batch:<3} ×{row.ratio:.3f}")
 
 
 def chosen(folder: str | None, model: str | None) -> str:

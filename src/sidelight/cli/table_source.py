@@ -1,12 +1,11 @@
-"""What ``sidelight explain`` reads many samples from: a table or a folder, and what tells it from another one."""
+"""The table or folder of samples that ``sidelight explain`` reads, and whether it is still the same."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,41 +220,30 @@ def _missing(source: Path, head: Mapping[str, Any] | None, what: str, hint: str 
     )
 
 
-# -- what tells one source from another ------------------------------------------------------
+# -- is it the same source? ------------------------------------------------------------------
 
 
-def content_of(source: Path, rows: Rows, column: str) -> dict[str, Any]:
-    """What changes when the rows do: a hash of the table, and names, sizes and times of the pictures that it names.
+def content_of(source: Path, rows: Rows, column: str) -> str:
+    """Hash of a table and of the pictures that it names, or of the pictures of a folder.
 
     Args:
+        source: the table or folder.
+        rows: those of ``source``.
         column: that names pictures.
     """
-    from sidelight.core.ownership import feed_file
+    from sidelight.rows.content import value_digest
 
-    digest = hashlib.blake2b(digest_size=16)
-    if source.is_file():
-        feed_file(digest.update, source)
-    return {
-        "rows": len(rows),
-        "table": digest.hexdigest(),
-        "pictures": _pictures(rows, column, source.parent),
-    }
+    return value_digest([source, *_pictures(rows, column, source.parent)])
 
 
-def _pictures(rows: Rows, column: str, folder: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _pictures(rows: Rows, column: str, folder: Path) -> Iterator[Path | None]:
+    """The file of each row; ``None`` for a row without one."""
     head = first_row(rows)
-    named = head is not None and isinstance(head.get(column, head.get(FILE_COLUMN)), str)
-    for number in range(len(rows)) if named else ():
-        digest.update(_about(rows, number, column, folder))
-    return digest.hexdigest()
-
-
-def _about(rows: Rows, number: int, column: str, folder: Path) -> bytes:
-    try:
-        row = rows[number]
-        name = row.get(column, row.get(FILE_COLUMN))
-        found = os.stat(_found(name, folder))
-        return f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode()
-    except (InputError, OSError, ValueError, TypeError, AttributeError):
-        return f"{number} is not there\n".encode()
+    if head is None or not isinstance(head.get(column, head.get(FILE_COLUMN)), str):
+        return
+    for number in range(len(rows)):
+        try:
+            row = rows[number]
+            yield Path(_found(row.get(column, row.get(FILE_COLUMN)), folder))
+        except (InputError, TypeError, ValueError, AttributeError):
+            yield None

@@ -30,14 +30,8 @@ from sidelight.explainer import Explainer, new_scorer
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
 from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, AblationTable, write_tables
 from sidelight.lab.evaluation.batches import TestBatches
-from sidelight.lab.evaluation.run import (
-    OURS,
-    ScorerMethod,
-    as_categories,
-    measure,
-    scorer_fingerprint,
-    set_reference,
-)
+from sidelight.lab.evaluation.methods import OURS, ScorerMethod, scorer_fingerprint, set_reference
+from sidelight.lab.evaluation.run import as_categories, measure
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
 from sidelight.lab.runs.run import Run

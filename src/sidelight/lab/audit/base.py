@@ -22,7 +22,7 @@ from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import AuditSection
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.export import raw_maps
-from sidelight.lab.evaluation.run import (
+from sidelight.lab.evaluation.methods import (
     OURS,
     ScorerMethod,
     rivals_of,

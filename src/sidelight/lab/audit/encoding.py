@@ -25,7 +25,7 @@ from sidelight.lab.audit.tables import Table, Tally, choose, number, pivot
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import TargetSection
 from sidelight.lab.evaluation.batches import TestBatches
-from sidelight.lab.evaluation.run import set_reference
+from sidelight.lab.evaluation.methods import set_reference
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.metrics.ranking import area_counts, ranks, sample_seed
 from sidelight.lab.runs.classifier import accuracy, train_classifier

@@ -31,7 +31,7 @@ from sidelight.lab.audit.base import (
 )
 from sidelight.lab.audit.cascade import randomised_copy
 from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, pivot
-from sidelight.lab.evaluation.run import OURS
+from sidelight.lab.evaluation.methods import OURS
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.runs.classifier import accuracy, train_classifier
 from sidelight.targets import TargetModel

@@ -108,6 +108,11 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
 
 
+def changed(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
+    """``config`` with overrides; see :func:`load_config`."""
+    return parse_config(yaml.safe_load(dump_config(config)), overrides)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return {k: _plain(getattr(value, k)) for k in type(value).model_fields}

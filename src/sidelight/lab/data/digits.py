@@ -8,6 +8,7 @@ of the class. The evidence is known: it is the digit's own ink.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class EvidenceRows:
         }
 
 
+@lru_cache(maxsize=4)  # a run reads them again at each step
 def digit_scenes(split: str, count: int | None = None, seed: int = 0) -> EvidenceRows:
     """``count`` scenes of a split (default: each digit once); the same arguments give the same scenes.
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,6 +146,7 @@ def scenes(count: int, seed: int = 0, stream: int = 0, text_only: float = TEXT_O
     return [_scene(np.random.default_rng([seed, stream, i]), text_only) for i in range(count)]
 
 
+@lru_cache(maxsize=4)  # a run reads them again at each step
 def scene_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> PairRows:
     """Rows ``{"image", "text", "label", "decided_by", "evidence": {"image", "text"}}`` of a split.
 
@@ -161,6 +163,7 @@ def scene_rows(split: str, data_dir: str | None = None, count: int | None = None
     )
 
 
+@lru_cache(maxsize=4)
 def object_rows(
     split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0
 ) -> EvidenceRows:
@@ -193,6 +196,11 @@ def _size(sizes: dict[str, int], split: str, count: int | None) -> tuple[int, in
 def scene_tokenizer() -> PreTrainedTokenizerFast:
     """A word tokenizer that knows every word of the captions, made in memory."""
     return planted_tokenizer([" ".join(caption_words(list(COLOURS), SHAPES))], max_length=24)
+
+
+def readable(display: Any) -> Any:
+    """Words of a text with gaps in place of blanks; anything else as it is."""
+    return [word.replace(BLANK, "___") for word in display] if isinstance(display, list) else display
 
 
 def _scene(rng: np.random.Generator, text_only: float) -> Scene:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from sidelight.lab.data.planted_text import planted_texts
 PLANTED = {"train": 8000, "validation": 400, "test": 500}
 
 
+@lru_cache(maxsize=4)  # a run reads them again at each step
 def planted_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
     """Rows ``{"text", "label", "evidence": {"text": [(start, end), ...]}}``; splits are drawn independently."""
     if split not in PLANTED:

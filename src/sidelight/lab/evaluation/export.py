@@ -16,7 +16,7 @@ from sidelight.core.types import Scores
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
-from sidelight.lab.evaluation.run import OURS, ScorerMethod, rivals_of, set_reference
+from sidelight.lab.evaluation.methods import OURS, ScorerMethod, rivals_of, set_reference
 from sidelight.lab.evaluation.settings import EvalBatch, Method
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel

@@ -13,7 +13,8 @@ from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import ConvertSection, ModelSection, RunConfig
 from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.lab.evaluation.foreign_maps import imported_of
-from sidelight.lab.evaluation.run import OURS, check_evaluation, groups_of, rivals_of
+from sidelight.lab.evaluation.methods import OURS, groups_of, rivals_of
+from sidelight.lab.evaluation.run import check_evaluation
 from sidelight.lab.metrics import METRICS
 
 #: bytes that checkpoints and log of one scorer take at the most; scorers have below two million parameters

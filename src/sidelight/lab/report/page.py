@@ -22,7 +22,7 @@ from sidelight.inputs.collate import Collator, split_row
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.evaluation.batches import known_evidence
-from sidelight.lab.evaluation.run import OURS, fills_of, rivals_of, set_reference, supports
+from sidelight.lab.evaluation.methods import OURS, fills_of, rivals_of, set_reference, supports
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
 from sidelight.lab.runs.folder import continue_run

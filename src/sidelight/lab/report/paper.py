@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from sidelight.errors import InputError
-from sidelight.lab.evaluation.run import OURS
+from sidelight.lab.evaluation.methods import OURS
 from sidelight.lab.metrics.protocols import PROTOCOLS, UNITS
 from sidelight.lab.metrics.statistics import better_reduction
 from sidelight.lab.report.stored import StoredRun

@@ -14,7 +14,8 @@ from sidelight.core.folders import folder_path, require_folder_place
 from sidelight.core.ownership import own_folder, require_free
 from sidelight.core.safe_output import csv_of
 from sidelight.errors import InputError
-from sidelight.lab.evaluation.run import OURS, plain_rows
+from sidelight.lab.evaluation.methods import OURS
+from sidelight.lab.evaluation.run import plain_rows
 from sidelight.lab.figures.critical_difference import plot_critical_difference
 from sidelight.lab.figures.curves import plot_curves
 from sidelight.lab.metrics.base import METRICS

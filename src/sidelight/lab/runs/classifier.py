@@ -1,4 +1,4 @@
-"""Training the classifier that is to be explained, where an experiment brings none."""
+"""Training the classifier that is to be explained, if a run brings none."""
 
 from __future__ import annotations
 
@@ -132,32 +132,14 @@ def train_classifier(
     """Train ``target``'s model in place and save it in Hugging Face layout under ``output_dir``.
 
     Returns:
-        ``{"accuracy": ..., "loss": ..., "train_runtime": seconds}`` on ``evaluation``.
+        ``{"accuracy": share in [0, 1], "train_runtime": seconds}``, the accuracy on ``evaluation``.
     """
-    from transformers import TrainingArguments
-
     from sidelight.training.progress import show_progress
-    from sidelight.training.trainer import LengthTrainer, shared_arguments
+    from sidelight.training.trainer import LengthTrainer
 
-    steps = -(-len(train) // config.batch_size) * config.epochs
-    arguments: dict[str, Any] = {
-        "output_dir": str(output_dir.with_name(output_dir.name + "-training")),
-        "num_train_epochs": config.epochs,
-        "per_device_train_batch_size": config.batch_size,
-        "per_device_eval_batch_size": 2 * config.batch_size,
-        "learning_rate": config.learning_rate,
-        "weight_decay": config.weight_decay,
-        "warmup_steps": int(config.warmup_ratio * steps),
-        "save_strategy": "no",
-        "logging_steps": max(1, int(steps) // 20),
-        "seed": config.seed,
-        **shared_arguments(),
-        **config.extra,
-    }
-    args = TrainingArguments(**arguments)
     trainer = LengthTrainer(
         model=Classifier(target),
-        args=args,
+        args=_arguments(config, len(train), output_dir.with_name(output_dir.name + "-training")),
         data_collator=Collator(target),
         train_dataset=train,
         eval_dataset=evaluation,
@@ -177,6 +159,27 @@ def train_classifier(
     log.info("classifier: accuracy %.4f on %d samples", metrics["accuracy"], len(evaluation))
     save_target(target, output_dir, metrics)
     return metrics
+
+
+def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
+    from transformers import TrainingArguments
+
+    from sidelight.training.trainer import shared_arguments
+
+    steps = -(-rows // config.batch_size) * config.epochs
+    options: dict[str, Any] = {
+        "output_dir": str(folder),
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": 2 * config.batch_size,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": int(config.warmup_ratio * steps),
+        "save_strategy": "no",
+        "logging_steps": max(1, int(steps) // 20),
+        "seed": config.seed,
+    }
+    return TrainingArguments(**{**options, **shared_arguments(), **config.extra})
 
 
 @torch.inference_mode()

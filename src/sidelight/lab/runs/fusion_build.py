@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -114,14 +114,14 @@ def warmed_up(
     folder: Path | None,
     fitting: Mapping[str, Any] | None = None,
 ) -> PreTrainedModel:
-    """An encoder that has learned the classes of another data set; loaded where it was trained before.
+    """An encoder that has learned the classes of another data set. It is trained once and then loaded.
 
     Args:
-        section: how the encoder is given: pretrained, or an architecture.
+        section: of the encoder: pretrained, or an architecture.
         family: ``"image"`` or ``"text"``.
         warmup: data set and training.
         processor: of the modality.
-        folder: trained encoders are kept in subfolders.
+        folder: trained encoders are kept in its subfolders.
         fitting: options of a new encoder that follow from ``processor``.
 
     Raises:
@@ -136,24 +136,26 @@ def warmed_up(
     # another encoder, or another warm-up of it, is kept apart
     asked = json.dumps(section.model_dump(mode="json"), sort_keys=True, default=asdict)
     place = folder / f"{family}-{hashlib.blake2b(asked.encode(), digest_size=4).hexdigest()}"
-    target_family = TARGETS[family]
     recover_folder(place)
     if (place / "metrics.json").is_file():
-        return target_family.load_model(str(place)).base_model
+        return TARGETS[family].load_model(str(place)).base_model
     torch.manual_seed(warmup.training.seed)
-    if section.pretrained is not None:
-        found = find_pretrained(section.pretrained)
-        model: Any = target_family.load_model(found, section.revision, dataset.classes)
-    else:
-        options = {**(fitting or {}), **(section.architecture or {})}
-        model = words_first(new_classifier(options, dataset.classes, AUTO_CLASSES[family]))
-    target = as_target(model, processor, family=family)
+    model = _with_head(section, family, dataset.classes, fitting or {})
     train, validation = (
         load_rows(data.name, s, data_dir=data.data_dir, count=getattr(data, s), seed=data.seed)
         for s in ("train", "validation")
     )
+    target = as_target(model, processor, family=family)
     train_classifier(target, train, validation, place, warmup.training)
     return model.base_model
+
+
+def _with_head(section: ModelSection, family: str, classes: Sequence[str], fitting: Mapping[str, Any]) -> Any:
+    """The encoder of ``section`` with a head for ``classes``."""
+    if section.pretrained is not None:
+        return TARGETS[family].load_model(find_pretrained(section.pretrained), section.revision, classes)
+    options = {**fitting, **(section.architecture or {})}
+    return words_first(new_classifier(options, classes, AUTO_CLASSES[family]))
 
 
 @torch.no_grad()

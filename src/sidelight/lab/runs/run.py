@@ -15,7 +15,6 @@ Everything a run makes lives in one folder::
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,19 +65,14 @@ class Run:
             ConfigError: ``folder`` was made with another data set, target or scorer.
             ForeignFileError: files of somebody else have the names of the run's; nothing is written.
         """
-        path = folder / "config.yaml"
-        found = load_run_config(path)
-        if found is not None:
-            changed = [
-                part
-                for part in ("data", "target", "scorer", "objective", "training")
-                if getattr(found, part) != getattr(config, part)
-            ]
-            if changed:
-                raise ConfigError(
-                    f"{folder} holds a run whose {', '.join(changed)} differ(s) from this configuration; "
-                    "choose another --out, or remove the folder."
-                )
+        found = load_run_config(folder / "config.yaml") or config
+        parts = ("data", "target", "scorer", "objective", "training")
+        changed = [part for part in parts if getattr(found, part) != getattr(config, part)]
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run whose {', '.join(changed)} differ(s) from this configuration; "
+                "choose another --out, or remove the folder."
+            )
         claim_run(folder, config)
         return cls(folder, config)
 
@@ -186,13 +180,7 @@ class Run:
         facts = self._facts()
         self._check_data(facts)
         if "accuracy" not in facts["target"]:
-            test = self.rows("test")
-            facts["target"] = {
-                "name": self.config.target.pretrained or type(target.model).__name__,
-                "parameters": sum(p.numel() for p in target.model.parameters()),
-                "accuracy": accuracy(target, test),
-                "accuracy_n": len(test),
-            }
+            facts["target"] = self._target_facts(target)
             self._keep(facts)
         for seed in self.unfitted():
             log.info("fitting the scorer of seed %d", seed)
@@ -204,6 +192,15 @@ class Run:
             self._keep(facts)
         wait()  # for the files of the last scorer
         return facts
+
+    def _target_facts(self, target: TargetModel) -> dict[str, Any]:
+        test = self.rows("test")
+        return {
+            "name": self.config.target.pretrained or type(target.model).__name__,
+            "parameters": sum(p.numel() for p in target.model.parameters()),
+            "accuracy": accuracy(target, test),
+            "accuracy_n": len(test),
+        }
 
     def _check_data(self, facts: dict[str, Any]) -> None:
         """Note what the rows of the run hold, or refuse where scorers were trained on others.
@@ -300,8 +297,3 @@ class Run:
     def results(self) -> dict[str, Any]:
         """What ``evaluate`` wrote; raises :class:`CheckpointError` before it."""
         return dict(read_json(self.results_folder / "results.json", finite=True))
-
-
-def as_json(value: Any) -> str:
-    """Compact JSON for logs."""
-    return json.dumps(value, sort_keys=True, default=str)

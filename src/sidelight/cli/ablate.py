@@ -24,7 +24,7 @@ def run(
         bool, typer.Option("--table-only", help="Make the tables again from stored rows; runs no model.")
     ] = False,
 ) -> None:
-    """Train and measure variants of CONFIG's scorer beside one target; a killed ablation continues."""
+    """Train and measure variants of CONFIG's scorer beside one target. A killed ablation continues."""
     quiet_libraries()
     from sidelight.core.terminal import print_table
     from sidelight.lab.ablation.cells import FOLDER, cells_of
@@ -36,7 +36,7 @@ def run(
 
     settings = load_config(config, set_ or [])
     folder = out or Path("runs") / settings.name
-    cells_of(Run(folder, settings), only or [])  # refuse before anything is written
+    cells_of(Run(folder, settings), only or [])  # refuses unknown names before anything is written
     if table_only:
         tables = write_tables(Run(folder, settings))
     else:

@@ -1,4 +1,4 @@
-"""``sidelight audit``: can the scorer's maps be believed?"""
+"""``sidelight audit``: sanity checks of a scorer's maps."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def run(
     set_: SetOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Put RUN's scorer and some rivals to sanity checks; what is answered already is not asked again.
+    """Put RUN's scorer and some rivals to sanity checks. Finished checks are not repeated.
 
-    Randomised parameters, a scorer trained beside a random target, an independent judge of its masks, stability
-    under small changes, and how much of a map its class alone explains. Answers go to RUN/audit/.
+    The checks: randomised parameters, a scorer trained beside a random target, an independent judge of its masks,
+    stability under small changes, and the part of a map that its class alone explains. Answers go to RUN/audit/.
     """
     quiet_libraries()
     from rich.table import Table

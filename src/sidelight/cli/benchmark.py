@@ -27,9 +27,9 @@ def run(
     set_: SetOption = None,
     shard: ShardOption = None,
 ) -> None:
-    """Fit and evaluate every run where it is not yet, then write the tables and figures of all of them.
+    """Fit and evaluate every run that is not finished, then write the tables and figures of all runs.
 
-    A killed benchmark continues where it was; a run that fails does not stop the others. Several GPUs:
+    A killed benchmark continues. A run that fails does not stop the others. Several GPUs:
     accelerate launch -m sidelight.cli benchmark CONFIG.
     """
     quiet_libraries()

@@ -41,7 +41,7 @@ def run(
     shard: ShardOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure every method of RUN on its test split; an interrupted evaluation continues.
+    """Measure every method of RUN on its test split. An interrupted evaluation continues.
 
     Several GPUs: accelerate launch -m sidelight.cli evaluate RUN.
     """
@@ -71,7 +71,7 @@ def run(
 
 
 def _changed(run: Run, overrides: list[str], maps: list[Path]) -> Run:
-    """``run`` with the changes written into its folder, once they are known to be possible."""
+    """``run`` with changes, which are written into its folder if they are possible."""
     from sidelight.lab.config.files import changed
     from sidelight.lab.evaluation.foreign_maps import with_maps
     from sidelight.lab.evaluation.preflight import check_run

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sidelight.explanations.explanation import Explanation
 
 NAME = "explain"
-#: a text that may be meant for the name of a file
+#: a text that looks like the name of a file
 _LIKE_A_FILE = re.compile(r"^\S*(?:\.(?:txt|md|html?|json|csv|text)|/\S+)$", re.IGNORECASE)
 
 
@@ -70,10 +70,10 @@ def run(
     as_text: AsTextOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Explain what the classifier says of each INPUT: a PNG, a JSON and an HTML file for each.
+    """Explain the classifier's decision on each INPUT: a PNG, a JSON and an HTML file for each.
 
-    For a table or folder the answers go to --out: explanations.csv, for texts explanations.json, and finished parts,
-    from which a killed call goes on. Rows that cannot be explained go to errors.csv, and the rest goes on.
+    For a table or folder the answers go to --out: explanations.csv, for texts explanations.json, and finished parts.
+    A killed call continues from these. Rows that cannot be explained go to errors.csv; the others are explained.
     """
     quiet_libraries()
     from sidelight.errors import InputError
@@ -114,7 +114,7 @@ def _explain_inputs(
 
 
 def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Inputs as samples: each alone, or for several modalities in groups of one each, in their order.
+    """Inputs as samples: single ones, or for several modalities groups with one input of each, in order.
 
     Raises:
         InputError: inputs are left over.
@@ -131,10 +131,10 @@ def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[tuple[str, .
 
 
 def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
-    """The explainer, and rows to exchange modalities with if there are several and the run has data.
+    """The explainer, and rows for exchanging modalities if there are several and the run has data.
 
     Raises:
-        ConfigError: a model is named for a run folder, which knows its own.
+        ConfigError: a model is named for a run folder, which has its own.
     """
     from sidelight.errors import ConfigError
     from sidelight.explainer import Explainer
@@ -156,7 +156,7 @@ def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
 def _explain_each(
     explainer: Explainer, inputs: list[tuple[str, ...]], out: Path, about: dict[str, Any], strict: bool
 ) -> list[dict[str, Any]]:
-    """A row for each input that can be explained; of another one the error is told, and with ``strict`` raised."""
+    """A row for each input that can be explained. Other errors are printed, and with ``strict`` raised."""
     from sidelight.cli.common import tell_error
     from sidelight.errors import InputError, InputTypeError
 
@@ -204,7 +204,7 @@ def _explain_one(
 
 
 def _content(part: str, modality: str, as_text: bool) -> str:
-    """What of an argument is explained: of a file with a text its content, else the argument itself."""
+    """The content of a text file, or the argument itself."""
     if modality != "text" or as_text:
         return part
     if not is_file(part):
@@ -218,7 +218,7 @@ def _content(part: str, modality: str, as_text: bool) -> str:
 
 
 def _place(part: str) -> str:
-    """An input as it is remembered: of a file where it is, wherever the next call is made from."""
+    """The name of an input in saved data: for a file its absolute path."""
     return str(Path(part).absolute()) if is_file(part) else part
 
 
@@ -236,7 +236,7 @@ def _remarks(explanation: Explanation) -> list[str]:
 
 
 def is_file(source: str) -> bool:
-    """Whether ``source`` names a regular file; a text may be too long for a name, or hold a null character."""
+    """Whether ``source`` names a regular file. A text may be too long for a name, or hold a null character."""
     try:
         return Path(source).is_file()
     except (OSError, ValueError):

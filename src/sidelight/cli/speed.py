@@ -1,4 +1,4 @@
-"""``sidelight speed``: what an explanation costs beside the classification it explains."""
+"""``sidelight speed``: the cost of an explanation beside its classification."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sidelight.lab.speed.measure import BreakEven, SpeedRow
 
 NAME = "speed"
-#: timed if nothing is named
+#: the default model
 DEFAULT = "vit-b16"
 
 
@@ -46,9 +46,9 @@ def run(
     repeats: Annotated[int, typer.Option(min=1, help="Pairs of passes for each figure.")] = 15,
     json: JsonOption = None,
 ) -> None:
-    """Time classification against explanation, in turn in one run, with peak memory.
+    """Time classification against explanation, by turns in one run, with peak memory.
 
-    Of a run folder, whose training was timed, also from how many explanations on the scorer is the cheaper way.
+    For a run folder also the number of explanations after which the scorer's training has paid for itself.
     """
     quiet_libraries()
     import torch
@@ -77,10 +77,10 @@ def _say_row(row: SpeedRow) -> None:
 
 
 def chosen(folder: str | None, model: str | None) -> str:
-    """What is timed: the argument, the option, or the default.
+    """The model to time: the argument, the option, or the default.
 
     Raises:
-        ConfigError: both are given and differ.
+        ConfigError: argument and option differ.
     """
     from sidelight.errors import ConfigError
 
@@ -90,7 +90,7 @@ def chosen(folder: str | None, model: str | None) -> str:
 
 
 def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -> None:
-    """The table, on the terminal and in a file; with ``training`` seconds also when they have paid for themselves."""
+    """Print and write the table; with ``training`` seconds also when these have paid for themselves."""
     from sidelight.lab.speed.measure import break_even
 
     paid = {} if training is None else {(b.method, b.batch): b for b in break_even(rows, training)}

@@ -17,22 +17,22 @@ from sidelight.rows.table_files import FILE_COLUMN, TABLES, beside, found_beside
 if TYPE_CHECKING:
     from sidelight.explainer import Explainer
 
-#: what a folder holds that is a data set, and no mere pictures
+#: a folder with one of these files is a data set, not only pictures
 _DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 def open_source(source: Path, kind: str, out: Path) -> Rows:
     """The rows of a table, or the pictures of a folder.
 
-    A line that is no row of the table is an error of that row only, raised when it is read.
+    A malformed line is an error of its row only, raised when the row is read.
 
     Args:
-        source: where the table or folder is.
+        source: the table or folder.
         kind: "csv", "parquet", "jsonl" or "folder".
-        out: left out of a folder that holds it.
+        out: its files are left out if it lies in the folder.
 
     Raises:
-        InputError: it is not there, cannot be read, or has no rows.
+        InputError: ``source`` is missing, cannot be read, or has no rows.
     """
     wanted = source.is_dir() if kind == "folder" else source.is_file()
     if not wanted:
@@ -75,7 +75,7 @@ def _csv(source: Path) -> Rows:
 
 
 def _uneven_lines(source: Path) -> Any:
-    """Lines of a table of which some have too many cells; ``None`` where it cannot be read at all."""
+    """Lines of a table in which some have too many cells; ``None`` if it cannot be read at all."""
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.reader(file, delimiter="\t" if suffix(str(source)) == ".tsv" else ","))
@@ -150,7 +150,7 @@ class Row(dict[str, Any]):
 
 
 class _Chosen:
-    """Rows of which some columns are the sample."""
+    """Rows with a sample made of some columns."""
 
     def __init__(self, rows: Rows, columns: Sequence[str], folder: Path | None) -> None:
         self.rows, self.columns, self.folder = rows, list(columns), folder
@@ -169,18 +169,18 @@ class _Chosen:
 
 
 def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None) -> Rows:
-    """``rows`` as :class:`Row`, whose sample is what stands in ``columns``; without columns as they are.
+    """``rows`` as :class:`Row` with a sample made of ``columns``; without columns as they are.
 
     Args:
         rows: of the table.
-        columns: the picture first, where the classifier reads pictures.
-        folder: where pictures lie whose paths do not count from here; ``None`` if there are none.
+        columns: the picture first, if the classifier reads pictures.
+        folder: of the table, from which paths of pictures may count; ``None`` if there are no pictures.
     """
     return Rows(_Chosen(rows, columns, folder), rows.name) if columns else rows
 
 
 def _found(name: Any, folder: Path) -> Any:
-    """The path of a picture: as it is, or beside the table."""
+    """The path of a picture, as it is or beside the table."""
     return found_beside(name, folder) if isinstance(name, str) and name else name
 
 
@@ -196,14 +196,14 @@ def first_row(rows: Rows) -> Mapping[str, Any] | None:
 
 
 def require_columns(source: Path, head: Mapping[str, Any] | None, columns: Sequence[str]) -> None:
-    """Raise :class:`InputError` where a column that was named is not there."""
+    """Raise :class:`InputError` if a named column is missing."""
     for name in columns if head is not None else ():
         if name not in head:  # type: ignore[operator]
             raise _missing(source, head, f"has no column {name!r}", nearest(name, map(str, head or ())))
 
 
 def require_sample(source: Path, head: Mapping[str, Any] | None, explainer: Explainer) -> None:
-    """Raise :class:`InputError` where no column has a name that the classifier's samples go by."""
+    """Raise :class:`InputError` if no column has a name of the classifier's samples."""
     if head is None:
         return
     filled = {k: "x" if v is None or (isinstance(v, str) and not v.strip()) else v for k, v in head.items()}
@@ -229,7 +229,7 @@ def content_of(source: Path, rows: Rows, column: str) -> str:
     Args:
         source: the table or folder.
         rows: those of ``source``.
-        column: that names pictures.
+        column: names the pictures.
     """
     from sidelight.rows.content import value_digest
 

@@ -1,4 +1,4 @@
-"""What a benchmark consists of: run configurations, listed in a YAML file or given one by one."""
+"""The runs of a benchmark, listed in a YAML file or given one by one."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ RUN_KEYS = ("data", "target")
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Runs to fit and evaluate, and how their tables are made.
+    """Runs to fit and evaluate, and the options of their tables.
 
     Attributes:
         name: of the folder with the tables.
-        runs: configurations, by distinct names.
+        runs: configurations with different names.
         tables: options of the tables.
     """
 
@@ -44,11 +44,11 @@ def load_benchmark(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -
 
     Args:
         paths: one file with a list ``runs``, or one or several run configurations.
-        overrides: ``section.key=value`` for all runs; goes before what the file sets.
+        overrides: ``section.key=value`` for all runs. They go before the changes in the file.
 
     Raises:
-        ConfigError: a missing or malformed file, an unknown key or metric (with the nearest known), no run, two
-            runs of one name, or a name that no folder can have.
+        ConfigError: a file is missing or malformed, a key or metric is unknown (with the nearest known), there is no
+            run, two runs have one name, or no folder can have a name.
     """
     if not paths:
         raise ConfigError("no configuration given; give a benchmark's YAML or those of several runs.")
@@ -119,7 +119,7 @@ def _checked(
     where: str = "the benchmark",
 ) -> Benchmark:
     for metric in (*tables.metrics, *tables.rank_by) if tables else ():
-        METRICS[metric]  # refused now, not when every run is evaluated
+        METRICS[metric]  # an unknown one is refused now, not when every run is evaluated
     if not runs:
         raise ConfigError(f"{where} has no runs; list configurations under runs, e.g. runs: [mnist.yaml].")
     for place, folder in ((where, name), *((file, config.name) for file, config in runs)):

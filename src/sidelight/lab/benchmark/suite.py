@@ -1,4 +1,4 @@
-"""A benchmark: every run fitted and evaluated where it is not yet, then the tables of all of them together."""
+"""A benchmark: all runs are fitted and evaluated, unless they are already, then the tables of all are written."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
         run: folder and configuration.
-        error: why it is not evaluated; ``None`` where it is.
+        error: the reason if it failed, else ``None``.
         waiting: whether other shards have batches of it to measure.
     """
 
@@ -46,14 +46,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What became of a benchmark.
+    """The outcome of a benchmark.
 
     Attributes:
-        outcomes: one a run.
-        tables: what was written about all evaluated runs; ``None`` where there is none, or for other processes
-            than the main one.
+        outcomes: one for each run.
+        tables: the tables of all evaluated runs; ``None`` if there is none, and in processes other than the main one.
         folder: of the tables.
-        error: why there are no tables, where they failed.
+        error: the reason if the tables failed, else ``None``.
     """
 
     outcomes: tuple[Outcome, ...]

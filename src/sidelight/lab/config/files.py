@@ -18,9 +18,9 @@ from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
 from sidelight.lab.config.sections import RunConfig, Section
 
-#: values of a configuration, with everything that anchors repeat; the largest shipped one has some hundred
+#: most values in a configuration, counting repeated anchors; the largest shipped one has some hundred
 MOST_VALUES = 100_000
-#: options that earlier versions wrote into each run folder, with the value that still holds
+#: options that earlier versions wrote into each run folder, with the only value that still works
 REMOVED = {"training.label_smoothing": 0.0, "evaluation.tie_draws": 1}
 
 S = TypeVar("S", bound=Section)
@@ -30,7 +30,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
 
     Raises:
-        ConfigError: missing or malformed file, unknown key (with the nearest known), bad value.
+        ConfigError: the file is missing or malformed, a key is unknown (with the nearest known), or a value is bad.
     """
     return parse_config(read_yaml(path), overrides)
 
@@ -39,7 +39,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file, empty for an empty file.
 
     Raises:
-        ConfigError: missing or malformed file, or something else than a mapping.
+        ConfigError: the file is missing, malformed or no mapping.
     """
     file = Path(path)
     if not file.is_file():
@@ -58,9 +58,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def require_few_values(values: Any, name: str) -> None:
-    """Refuse what has more values than a configuration needs, each counted as often as an anchor repeats it.
+    """Refuse values that are too many for a configuration; a repeated anchor counts each time.
 
-    A few lines of anchors that hold anchors stand for millions of values, which would all be checked and written.
+    A few lines of anchors that hold anchors can stand for millions of values. All would be checked and written.
 
     Raises:
         ConfigError: there are too many, or a value holds itself.
@@ -71,7 +71,9 @@ def require_few_values(values: Any, name: str) -> None:
         if not isinstance(value, (dict, list)):
             return 1
         if id(value) not in known:
-            known[id(value)] = MOST_VALUES + 1  # until it is counted: who comes here again holds itself
+            known[id(value)] = (
+                MOST_VALUES + 1
+            )  # until it is counted: a value that comes here again holds itself
             parts = value.values() if isinstance(value, dict) else value
             known[id(value)] = 1 + sum(map(count, parts))
         return known[id(value)]
@@ -84,7 +86,13 @@ def require_few_values(values: Any, name: str) -> None:
 
 
 def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
-    """Validate plain values; see :func:`load_config`."""
+    """Validate plain values; see :func:`load_config`.
+
+    Example:
+        >>> values = {"data": {"name": "digits"}, "target": {"pretrained": "folder"}}
+        >>> parse_config(values, ["evaluation.count=50"]).evaluation.count
+        50
+    """
     return parse_section(apply_overrides(values, overrides), RunConfig)
 
 
@@ -92,7 +100,7 @@ def parse_section(values: Mapping[str, Any], kind: type[S]) -> S:
     """``values`` as a section of that kind.
 
     Raises:
-        ConfigError: unknown key (with the nearest known), or a bad value.
+        ConfigError: a key is unknown (with the nearest known), or a value is bad.
     """
     try:
         return kind.model_validate(_known(values, kind, ""))
@@ -178,7 +186,7 @@ def read_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> list[tuple[s
     """Pairs of dotted key and value, from ``dotted.key=yaml`` strings or a mapping of the same.
 
     Raises:
-        ConfigError: a string without ``=``, an empty part of a key, or a value that is not YAML.
+        ConfigError: a string has no ``=``, a key has an empty part, or a value is not YAML.
     """
     if isinstance(overrides, Mapping):
         pairs = [(key, key.strip(), value) for key, value in overrides.items()]

@@ -23,13 +23,20 @@ from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 
 class Section(BaseModel):
-    """A part of the configuration; unknown keys are refused."""
+    """A part of the configuration. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataSection(Section):
-    """Which data: ``name`` in ``sidelight list``; counts cut splits down (``None``: all)."""
+    """The data set.
+
+    Attributes:
+        name: a data set of ``sidelight list``.
+        data_dir: folder of local copies; default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
+        train, validation, test: at most so many rows of the split (default: all).
+        seed: of the rows that are drawn.
+    """
 
     name: str
     data_dir: str | None = None
@@ -40,7 +47,13 @@ class DataSection(Section):
 
 
 class ConvertSection(Section):
-    """Weights of another library: ``weights`` is a file, or ``package:path/in/package``."""
+    """Weights of another library.
+
+    Attributes:
+        format: their format.
+        weights: a file, or ``package:path/in/package``.
+        classes: rows of the classifier that are kept (default: all).
+    """
 
     format: Literal["torchvision_mobilenet_v2"]
     weights: str
@@ -48,14 +61,20 @@ class ConvertSection(Section):
 
 
 class ModelSection(Section):
-    """A model: ``pretrained`` (hub id, folder, or ``package:path`` of a Python package) or ``architecture``."""
+    """A model.
+
+    Attributes:
+        pretrained: hub id, folder, or ``package:path`` of a Python package.
+        revision: of the hub repository.
+        architecture: ``model_type`` and options of a new Hugging Face model.
+    """
 
     pretrained: str | None = None
     revision: str | None = None
     architecture: dict[str, Any] | None = None
 
     def only(self, *names: str, where: str = "target") -> str:
-        """Which one of ``names`` is given; raises :class:`ConfigError` unless it is exactly one."""
+        """The one of ``names`` that is given; raises :class:`ConfigError` unless it is exactly one."""
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:
             raise ConfigError(
@@ -87,21 +106,36 @@ class ClassifierTraining:
 
 
 class WarmupSection(Section):
-    """What an encoder learns before it is joined to another: the classes of a data set of its own modality."""
+    """The training of an encoder before it is joined to another one.
+
+    Attributes:
+        data: a data set of the encoder's own modality.
+        training: of the encoder with a head for the classes of ``data``.
+    """
 
     data: DataSection
     training: ClassifierTraining = Field(default_factory=ClassifierTraining)
 
 
 class FusionTextSection(ModelSection):
-    """Text encoder of a fusion; ``tokenizer`` as in :class:`TargetSection`."""
+    """Text encoder of a fusion.
+
+    Attributes:
+        tokenizer: as in :class:`TargetSection`.
+        warmup: a training of the encoder alone, before the fusion.
+    """
 
     tokenizer: str | None = None
     warmup: WarmupSection | None = None
 
 
 class FusionImageSection(ModelSection):
-    """Image encoder of a fusion; ``convert`` and ``transform`` as in :class:`TargetSection`."""
+    """Image encoder of a fusion.
+
+    Attributes:
+        convert, transform: as in :class:`TargetSection`.
+        warmup: a training of the encoder alone, before the fusion.
+    """
 
     convert: ConvertSection | None = None
     transform: dict[str, Any] | None = None
@@ -111,8 +145,10 @@ class FusionImageSection(ModelSection):
 class FusionSection(Section):
     """A classifier of image-text pairs: two encoders and a small transformer over their tokens.
 
-    Everything but ``text`` and ``image`` is an option of
-    :class:`sidelight.models.fusion.FusionConfig`; ``freeze`` lists the encoders that are not trained.
+    Attributes:
+        text, image: the encoders.
+        width, layers, heads, expand, dropout: options of :class:`sidelight.models.fusion.FusionConfig`.
+        freeze: the encoders that are not trained.
     """
 
     text: FusionTextSection
@@ -128,9 +164,13 @@ class FusionSection(Section):
 class TargetSection(ModelSection):
     """The classifier: ``pretrained``, ``architecture`` (trained here), ``convert`` or ``fusion`` (image and text).
 
-    ``transform`` (image) and ``tokenizer`` (text: like ``pretrained``, or a name in ``TOKENIZERS``)
-    give the preprocessing where the model brings none; ``training`` trains or fine-tunes the
-    classifier before the scorer, with a head for the data set's classes.
+    Attributes:
+        convert: weights of another library.
+        fusion: a classifier of image-text pairs.
+        transform: preprocessing of images, if the model brings none.
+        tokenizer: if the model brings none: a name in ``TOKENIZERS``, or a place as in ``pretrained``.
+        training: trains the classifier before the scorer, with a head for the data set's classes.
+        options: of the target family, e.g. ``layers``.
     """
 
     convert: ConvertSection | None = None
@@ -142,7 +182,14 @@ class TargetSection(ModelSection):
 
 
 class ScorerSection(Section):
-    """Head steps, and the decoder: ``channels``, ``stride``, ``padding`` (image); ``width``, ``layers``, ``heads`` (text)."""
+    """The scorer's head steps and decoder.
+
+    Attributes:
+        relu, sigmoid, rescale: steps of the head.
+        conditioned: whether the scorer reads the predicted class.
+        channels, stride, padding: of the image decoder.
+        width, layers, heads: of the text decoder.
+    """
 
     relu: bool = True
     sigmoid: bool = True
@@ -164,9 +211,12 @@ class ScorerSection(Section):
 
 
 class ImportedSection(Section):
-    """A file of maps made elsewhere (format: :mod:`sidelight.lab.evaluation.map_files`): one more row of every table.
+    """A file of maps that another program made, one more row of every table.
 
-    ``signed`` says whether scores below 0 speak against the class; by default the file says or shows it.
+    Attributes:
+        name: in the tables.
+        path: of the file (format: :mod:`sidelight.lab.evaluation.map_files`).
+        signed: whether scores below 0 are evidence against the class (default: the file tells or shows it).
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
@@ -175,18 +225,25 @@ class ImportedSection(Section):
 
 
 class EvaluationSection(Section):
-    """What is measured on the test split.
+    """The measurements on the test split.
 
-    ``count`` samples carry every metric that needs one masked pass; the first
-    ``curve_count`` of them also carry the metrics that need a whole curve.
-    ``fills`` default to those every modality of the target has; without ``granularities``
-    every feature stands alone (pixel, token). ``groups`` are the modalities masked and ranked
-    together, e.g. ``[[image, text], [image], [text]]``; by default all of them, and each alone.
-    ``rivals`` are names, or one-key mappings ``{name: {option: value}}``; those in
-    ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only, and with the metrics of one
-    masked pass on as many as ``few_count``.
-    ``imported`` lists maps that another program made, ``{name, path, signed}``. A ``protocol`` other than the
-    default (``thesis``, ``thesis-later``) brings its own ``fills``, ``metrics`` and ``granularities``.
+    Attributes:
+        protocol: ``thesis`` and ``thesis-later`` bring their own ``fills``, ``metrics`` and ``granularities``.
+        count: samples for metrics that need one masked pass.
+        curve_count: the first of them, for metrics that need a whole curve (default: all).
+        batch_size: samples in each batch.
+        forward_batch: masked inputs in each pass of the classifier.
+        fills: default: those that every modality of the target has.
+        metrics: default: all.
+        granularities: units that are masked together (default: every pixel or token alone).
+        groups: modalities that are masked and ranked together, e.g. ``[[image, text], [image], [text]]``
+            (default: all of them, and each alone).
+        steps: points of a curve.
+        rivals: names, or mappings of one name to its options (default: those of ``sidelight list``).
+        few_samples: slow rivals, measured on the ``curve_count`` samples only.
+        few_count: samples on which those carry the metrics of one masked pass (default: ``curve_count``).
+        imported: files of maps that another program made.
+        seed: of the samples, of random fills and of random orders.
     """
 
     protocol: str = "sidelight"
@@ -209,12 +266,14 @@ class EvaluationSection(Section):
 class AblationSection(Section):
     """Variants of the scorer, trained and measured side by side (``sidelight ablate``).
 
-    ``variants`` maps a name to what it changes in ``scorer``, ``objective`` or ``training``: a list of
-    ``section.key=value`` strings or a mapping of dotted keys to values, empty for the run as it is.
-    Without ``variants`` there are the thesis's eight (Tables 5.10, 5.11), the other readings of the
-    calibration, the other sources of the label, and two sizes of the scorer.
-    ``seeds`` default to the run's; ``count``, ``curve_count``, ``steps`` and ``fills`` to ``evaluation``'s.
-    ``samples`` is how many inputs the picture shows.
+    Attributes:
+        seeds: default: those of the run.
+        variants: name of a variant -> its changes of ``scorer``, ``objective``, ``training`` or ``target``: a list of
+            ``section.key=value`` strings, or a mapping of dotted keys to values. An empty one is the run as it is.
+            Default: the thesis's eight (Tables 5.10, 5.11), the other versions of the calibration, the other sources
+            of the label, and two sizes of the scorer.
+        count, curve_count, steps, fills, metrics: default: those of ``evaluation``.
+        samples: inputs in the picture.
     """
 
     seeds: list[int] | None = Field(default=None, min_length=1)
@@ -227,7 +286,7 @@ class AblationSection(Section):
     samples: int = Field(default=5, ge=1)
 
 
-#: asked beside the scorer: cheap ones, one that reads the input alone and one that reads nothing
+#: audited beside the scorer: fast methods, one that reads the input alone and one that reads nothing
 AUDIT_RIVALS: tuple[str | dict[str, dict[str, Any]], ...] = (
     "integrated_gradients",
     "grad_cam",
@@ -238,15 +297,24 @@ AUDIT_RIVALS: tuple[str | dict[str, dict[str, Any]], ...] = (
 
 
 class AuditSection(Section):
-    """What ``sidelight audit`` asks of a scorer, and with how much effort.
+    """The checks of ``sidelight audit``, and their effort.
 
-    ``scorer`` is the seed of the one audited (default: the first); ``rivals`` are asked beside it, as in
-    ``evaluation``. ``count`` test samples serve the checks that make maps many times (parameters,
-    retraining, stability), ``count_wide`` the others (encoding, classes). ``steps`` and ``top_share``: of the
-    randomisation. ``train`` rows and ``epochs``: the budget of a scorer trained again; ``labels``: train a
-    classifier on shuffled labels as well. ``areas``, ``fills`` (default: those of ``objective``) and ``classifier``
-    (default: like the target; its own preprocessing is the target's unless given): of the encoding check. ``noise``
-    (share of an image's deviation, share of a text's words) and ``draws``: of the stability check.
+    Attributes:
+        scorer: seed of the scorer that is audited (default: the first).
+        rivals: audited beside it, as in ``evaluation``.
+        count: test samples of the checks that make maps many times (parameters, retraining, stability).
+        count_wide: test samples of the others (encoding, classes).
+        steps: of the randomisation of parameters.
+        top_share: of the features, in the comparison of rankings.
+        train: rows for a scorer that is trained again.
+        epochs: of that training.
+        labels: whether a classifier is trained on shuffled labels, too.
+        areas: shares of the input that masks keep in the encoding check.
+        fills: of the encoding check (default: those of ``objective``).
+        classifier: the judge of the encoding check (default: like the target, with its preprocessing).
+        noise: of the stability check: share of an image's deviation, share of a text's words.
+        draws: of that noise.
+        seed: of the samples and of all randomness.
     """
 
     scorer: int | None = None
@@ -269,7 +337,14 @@ class AuditSection(Section):
 
 
 class ReportSettings(Section):
-    """What the page shows: samples in its gallery, and which methods beside ours."""
+    """The report page.
+
+    Attributes:
+        samples: number of random samples in the gallery.
+        failures: number of samples on which our map was worst.
+        methods: baseline methods in the galleries.
+        speed: whether the page times the methods.
+    """
 
     samples: int = Field(default=8, ge=0)
     failures: int = Field(default=4, ge=0)
@@ -280,7 +355,20 @@ class ReportSettings(Section):
 
 
 class RunConfig(Section):
-    """One run: a target, its scorers (one per seed) and their evaluation."""
+    """One run: a target, its scorers and their evaluation.
+
+    Attributes:
+        name: of the run and its default folder.
+        seeds: one scorer for each.
+        data: the data set.
+        target: the classifier.
+        scorer: the network that gives scores.
+        objective, training: of the scorer.
+        evaluation: the measurements.
+        report: the page.
+        ablation: variants of the scorer.
+        audit: checks of the scorer.
+    """
 
     name: str = "run"
     seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field(
@@ -302,9 +390,13 @@ DEFAULT_NAME = "benchmark"
 
 
 class TablesSection(Section):
-    """How the tables of all runs are made; as the options of ``sidelight tables``.
+    """The tables of all runs, as the options of ``sidelight tables``.
 
-    ``metrics`` are the columns, ``rank_by`` the metrics whose cases are ranked; empty: the defaults.
+    Attributes:
+        metrics: columns (default: the main metrics).
+        rank_by: metrics whose cases are ranked (default: faithfulness).
+        alpha: level of the critical difference.
+        figures: whether figures are drawn.
     """
 
     metrics: list[str] = Field(default_factory=list)
@@ -314,14 +406,26 @@ class TablesSection(Section):
 
 
 class RunSection(Section):
-    """One run: ``config``, a path relative to the benchmark's file, and what is ``set`` otherwise in it."""
+    """One run of a benchmark.
+
+    Attributes:
+        config: path of the run's configuration, relative to the benchmark's file.
+        set: changes of it.
+    """
 
     config: str
     set: dict[str, Any] = Field(default_factory=dict)
 
 
 class BenchmarkSection(Section):
-    """A benchmark's file: ``set`` holds for all runs, what a run sets itself goes before it."""
+    """A benchmark's file.
+
+    Attributes:
+        name: of the folder with the tables.
+        runs: configurations, or configurations with changes.
+        set: changes of all runs. Changes of a single run go before them.
+        tables: the tables of all runs.
+    """
 
     name: str = DEFAULT_NAME
     runs: list[str | RunSection]

@@ -1,14 +1,12 @@
 """Short texts whose evidence is known to the character, made from a grammar and a seed.
 
-Each text may give one verdict: an opinion, perhaps negated, about a film. Around it stand
-sentences that look like verdicts and are none: opinions about the weather or the seats,
-opinions of other people, and neutral chatter, some of it about the film. Opinion words of
-both kinds occur with all labels, so counting words does not do; a model must find out what
-an opinion is about, and heed negation.
+A text may give one verdict: an opinion about a film, perhaps negated. Other sentences look like verdicts and are
+none: opinions about the weather or the seats, opinions about people, and chatter, some of it about the film.
+Opinion words of both kinds occur with all labels, so counting words is not enough. A model must find the subject
+of each opinion, and heed negation.
 
-A third of the texts give no verdict. They are there because a classifier of two classes may
-take one of them for granted: then nothing in a text of that class is needed, every map keeps
-the prediction, and no map can be called right.
+A third of the texts give no verdict. A classifier of two classes could take one of them for granted. Then it would
+need nothing in a text of that class, every map would keep the prediction, and no map would be right or wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from sidelight.errors import ConfigError
 if TYPE_CHECKING:  # transformers is slow to import
     from transformers import PreTrainedTokenizerFast
 
-#: class names by label; the last says nothing of the film
+#: class names by label; texts of the last class give no opinion on the film
 CLASSES = ("negative", "positive", "no verdict")
 SILENT = len(CLASSES) - 1
 
@@ -63,7 +61,7 @@ _JOINS = [". ", ". ", ", and ", "; ", ", while ", ". by the way, "]
 
 
 class PlantedText(TypedDict):
-    """One row: the text, its label, and the character spans of the evidence."""
+    """A row: the text, its label, and the character spans of the evidence."""
 
     text: str
     label: int
@@ -87,18 +85,18 @@ class _Clause:
 def planted_texts(
     count: int, seed: int = 0, negation: float = 0.25, distractors: int = 1
 ) -> list[PlantedText]:
-    """``count`` rows, each label as likely; the same arguments always give the same rows.
+    """``count`` rows with equally likely labels. The same arguments always give the same rows.
 
     Args:
         count: number of rows.
-        seed: rows of different seeds are drawn independently; a longer list starts with the shorter one.
+        seed: rows of different seeds are independent. A longer list starts with the shorter one.
         negation: share of opinions, true and distracting, that are negated.
         distractors: sentences about something or someone else in each text, at most.
 
     Returns:
-        Rows ``{"text", "label", "evidence"}``: label as in :data:`CLASSES`, evidence as ``(start, end)``
-        of what the opinion is about, its negator if there is one, and the opinion word; a text without
-        a verdict has none.
+        Rows ``{"text", "label", "evidence"}``. The label is an index of :data:`CLASSES`. The evidence is
+        ``(start, end)`` of the opinion's subject, of its negator if there is one, and of the opinion word. A text
+        without a verdict has none.
 
     Raises:
         ConfigError: a number is out of range.
@@ -120,7 +118,7 @@ def _row(rng: random.Random, negation: float, distractors: int) -> PlantedText:
     label = rng.randrange(len(CLASSES))
     silent = label == SILENT
     clauses = [] if silent else [_verdict(rng, label, negation)]
-    # A distractor's polarity is drawn by itself, so it says nothing about the label.
+    # A distractor's polarity is drawn by itself, so it does not depend on the label.
     clauses += [
         rng.choice([_other_thing, _other_person])(rng, rng.randrange(2), negation)
         for _ in range(rng.randint(min(silent, distractors), distractors))

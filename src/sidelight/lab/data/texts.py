@@ -1,4 +1,4 @@
-"""Text data sets as rows of ``text``, ``label`` and, where it is known, ``evidence``."""
+"""Text data sets as rows of ``text``, ``label`` and, if it is known, ``evidence``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLANTED = {"train": 8000, "validation": 400, "test": 500}
 
 @lru_cache(maxsize=4)  # a run reads them again at each step
 def planted_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
-    """Rows ``{"text", "label", "evidence": {"text": [(start, end), ...]}}``; splits are drawn independently."""
+    """Rows ``{"text", "label", "evidence": {"text": [(start, end), ...]}}``. Splits are independent."""
     if split not in PLANTED:
         raise ConfigError(f"split must be one of {', '.join(PLANTED)}; got {split!r}.")
     if count is not None and count < 1:

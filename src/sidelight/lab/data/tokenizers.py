@@ -1,4 +1,4 @@
-"""Tokenizers by name: built in memory, the same every time, or loaded from a folder or the hub."""
+"""Tokenizers by name: built in memory, always the same, or loaded from a folder or the hub."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from sidelight.training.lengths import row_lengths
 
 log = logging.getLogger(__name__)
 
-#: what builds a new classifier of each family
+#: the class that builds a new classifier, by target family
 AUTO_CLASSES = {
     "image": "AutoModelForImageClassification",
     "text": "AutoModelForSequenceClassification",
@@ -60,7 +60,7 @@ def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto
         auto_class: e.g. ``AutoModelForImageClassification``.
 
     Raises:
-        ConfigError: unknown model type or option.
+        ConfigError: the model type or an option is unknown.
     """
     import transformers
 
@@ -78,7 +78,7 @@ def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto
 def architecture_config(
     architecture: Mapping[str, Any],
     auto: Any,
-    where: str,
+    key: str,
     defaults: Mapping[str, Any] = MappingProxyType({}),
     **more: Any,
 ) -> Any:
@@ -86,13 +86,13 @@ def architecture_config(
 
     Args:
         architecture: ``{"model_type": "vit", ...}`` and any option of that type's config.
-        auto: the ``AutoModel...`` class that shall build it.
-        where: the key in the configuration, for messages.
-        defaults: options that hold where the type has them and ``architecture`` names no others.
+        auto: the ``AutoModel...`` class that builds it.
+        key: of ``architecture`` in the configuration, for messages.
+        defaults: options of the type, unless ``architecture`` names others.
         more: options that are not checked.
 
     Raises:
-        ConfigError: unknown model type or option, or a type that ``auto`` does not build.
+        ConfigError: the model type or an option is unknown, or ``auto`` does not build the type.
     """
     import transformers
 
@@ -101,22 +101,22 @@ def architecture_config(
     known = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
     if kind not in known:
         raise ConfigError(
-            f"{where}.model_type {kind!r} is not a Hugging Face model type.{nearest(str(kind), known)}"
+            f"{key}.model_type {kind!r} is not a Hugging Face model type.{nearest(str(kind), known)}"
         )
     plain = transformers.AutoConfig.for_model(kind)
     unknown = [k for k in options if not hasattr(plain, k) and not _reads(auto, plain, k)]
     if unknown:
         raise ConfigError(
-            f"{where}: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
+            f"{key}: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
         )
     if type(plain) not in auto._model_mapping:
-        raise ConfigError(f"{where}: transformers has no {auto.__name__} of type {kind!r}.")
+        raise ConfigError(f"{key}: transformers has no {auto.__name__} of type {kind!r}.")
     own = {k: v for k, v in defaults.items() if hasattr(plain, k)}
     return transformers.AutoConfig.for_model(kind, **{**own, **options}, **more)
 
 
 def _reads(auto: Any, config: Any, option: str) -> bool:
-    """Whether the model's code asks for ``option``, though its config does not list it (DeBERTa does that)."""
+    """Whether the model's code reads ``option``, though its config does not list it (DeBERTa does that)."""
     if type(config) not in auto._model_mapping:
         return False
     found = auto._model_mapping[type(config)]
@@ -197,7 +197,7 @@ def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
 
 
 def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float]) -> None:
-    """Write model, preprocessing and metrics to ``folder`` at once, or not at all; of several processes one writes."""
+    """Write model, preprocessing and metrics to ``folder``, all or nothing. Of several processes one writes."""
     if is_main():
         with replace_folder(folder) as tmp:
             target.model.save_pretrained(str(tmp))  # type: ignore[operator]

@@ -43,19 +43,19 @@ def new_fusion(
     folder: Path | None = None,
     seed: int = 0,
 ) -> FusionClassifier:
-    """A fusion classifier for the classes of ``dataset``; encoders loaded, converted or new, the rest new.
+    """A fusion classifier for the classes of ``dataset``. Encoders are loaded, converted or new; the rest is new.
 
     Args:
         section: ``target.fusion`` of the configuration.
-        processor: whose tokenizer a new text encoder is made for.
+        processor: its tokenizer gives the size of a new text encoder.
         dataset: of images and texts.
-        folder: where encoders that learn something else first are kept.
-        seed: of what is new above the encoders.
+        folder: keeps encoders with a warm-up.
+        seed: of the new parts above the encoders.
 
     Raises:
         ConfigError: the data set is of another kind, or an encoder is not given in exactly one way.
         CheckpointError: weights are not there.
-        UnsupportedTargetError: what is given for an encoder is none.
+        UnsupportedTargetError: a given encoder is none.
     """
     if tuple(dataset.modalities) != ("image", "text"):
         raise ConfigError(
@@ -64,7 +64,7 @@ def new_fusion(
     names = list(dataset.classes)
     text = text_encoder(section.text, processor, folder)
     image = image_encoder(section.image, processor, folder)
-    torch.manual_seed(seed)  # whatever came before: a warm-up that was loaded instead of trained, say
+    torch.manual_seed(seed)  # the same whether a warm-up was loaded or trained before
     return FusionClassifier.from_encoders(
         text,
         image,
@@ -160,11 +160,11 @@ def _with_head(section: ModelSection, family: str, classes: Sequence[str], fitti
 
 @torch.no_grad()
 def words_first(encoder: Any) -> Any:
-    """``encoder`` with the absolute positions and types of its words scaled to a tenth; for untrained ones.
+    """An untrained ``encoder`` with the absolute positions and types of its words scaled to a tenth.
 
-    They begin as large as the words themselves, so that two thirds of what the first layer sees is
-    not about words. Measured on the statements of the scenes that words decide (width 64, 1 layer,
-    150 steps of 16): 75 % right instead of 52 %.
+    They begin as large as the words themselves, so two thirds of the first layer's input is not about words.
+    Measured on the scenes' statements that words decide (width 64, 1 layer, 150 steps of 16): 75 % right instead
+    of 52 %.
     """
     for name, module in encoder.named_modules():
         if name.rsplit(".", 1)[-1] in {*POSITION_NAMES, "token_type_embeddings"} and isinstance(

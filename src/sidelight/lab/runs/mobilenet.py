@@ -37,10 +37,10 @@ def from_weights(
 def from_torchvision(
     state: Mapping[str, Tensor], classes: Sequence[int] | None = None, labels: Sequence[str] | None = None
 ) -> Any:
-    """A ``MobileNetV2ForImageClassification`` computing what torchvision's ``mobilenet_v2`` computes.
+    """A ``MobileNetV2ForImageClassification`` that computes the same as torchvision's ``mobilenet_v2``.
 
-    Both networks hold the same layers in the same order, so the n-th convolution or batch
-    norm of one is the n-th of the other; every shape is checked.
+    Both networks hold the same layers in the same order, so the n-th convolution or batch norm of one is the n-th
+    of the other. Every shape is checked.
 
     Args:
         state: torchvision's state dict (width 1.0).

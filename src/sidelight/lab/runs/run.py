@@ -2,15 +2,15 @@
 
 Everything a run makes lives in one folder::
 
-    config.yaml            what was asked for
-    target/                the classifier, where it was trained or converted here
-    warmup/                encoders of a fusion, where they learned something else first
+    config.yaml            the configuration
+    target/                the classifier, if it was trained or converted here
+    warmup/                encoders of a fusion, if they had a warm-up
     scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed
     evaluation/            finished batches; an interrupted evaluation continues from them
     scores.parquet         one row per sample × method × fill × metric
     curves.parquet         mean deletion and insertion curves
     results.json table.md report.html
-    protocols/<name>/      the same files, where ``evaluation.protocol`` is not the default
+    protocols/<name>/      the same files, if ``evaluation.protocol`` is not the default
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, config: RunConfig) -> Run:
-        """Start (or continue) a run; a folder that holds another configuration is refused.
+        """Start or continue a run.
 
         Raises:
             ConfigError: ``folder`` was made with another data set, target or scorer.
-            ForeignFileError: files of somebody else have the names of the run's; nothing is written.
+            ForeignFileError: files of somebody else have names that the run needs; nothing is written.
         """
         found = load_run_config(folder / "config.yaml") or config
         parts = ("data", "target", "scorer", "objective", "training")
@@ -78,7 +78,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """An existing run; raises :class:`CheckpointError` where there is none."""
+        """An existing run; raises :class:`CheckpointError` if there is none."""
         path = Path(folder) / "config.yaml"
         if not path.is_file():
             raise CheckpointError(
@@ -98,7 +98,7 @@ class Run:
         return load_rows(data.name, split, data_dir=data.data_dir, count=wanted, seed=data.seed)
 
     def scorer_folder(self, seed: int) -> Path:
-        """Where the scorer of ``seed`` is trained and kept."""
+        """The folder of the scorer of ``seed``."""
         return self.folder / f"scorer-{seed}"
 
     def open_target(self) -> TargetModel:
@@ -119,11 +119,11 @@ class Run:
             )
         if process_count() == 1:
             return target
-        wait()  # running means of a batch norm differ from process to process; what was saved is the model
+        wait()  # running means of a batch norm differ from process to process, so all load the saved model
         return self.saved_target(folder) or target
 
     def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
-        """The classifier that a finished training or conversion left in ``folder``; ``None`` where there is none."""
+        """The classifier that a finished training or conversion left in ``folder``; ``None`` if there is none."""
         recover_folder(folder)
         if not is_target_folder(folder):
             return None
@@ -131,7 +131,7 @@ class Run:
         return self._wrap(family.load_model(str(folder)), family.load_processor(str(folder), {}), section)
 
     def new_target(self, section: TargetSection | None = None) -> TargetModel:
-        """A classifier as ``section`` (default: the run's own) describes it, before any training.
+        """The classifier of ``section`` (default: the run's own) before any training.
 
         Raises:
             ConfigError: the section names no model, or several, or one that cannot be built.
@@ -139,7 +139,7 @@ class Run:
         section = self.config.target if section is None else section
         section.only("pretrained", "architecture", "convert", "fusion")
         if section.convert is not None:
-            find_weights(section.convert.weights)  # said first: what else is missing matters less
+            find_weights(section.convert.weights)  # a missing file is reported before anything else
         family = TARGETS[self._family()]
         processor = new_processor(family.family, section)
         return self._wrap(self._new_model(section, family, processor), processor, section)
@@ -155,7 +155,7 @@ class Run:
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
         torch.manual_seed(section.training.seed if section.training else 0)
         if section.pretrained is not None:
-            # a head for the data set's classes is trained with the rest; without training the model has its own
+            # training brings a new head for the data set's classes; without training the model keeps its own
             classes = self.dataset.classes if section.training else ()
             return family.load_model(find_pretrained(section.pretrained), section.revision, classes)
         if section.convert is not None:
@@ -171,7 +171,7 @@ class Run:
         return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
 
     def fit(self) -> dict[str, Any]:
-        """Train what is not trained yet; returns the facts that ``fit.json`` keeps."""
+        """Train the classifier and the scorers that are not trained yet; returns the facts of ``fit.json``."""
         with hold(self.folder, "fit"):
             return self._fit()
 
@@ -203,10 +203,10 @@ class Run:
         }
 
     def _check_data(self, facts: dict[str, Any]) -> None:
-        """Note what the rows of the run hold, or refuse where scorers were trained on others.
+        """Note the content of the run's rows, or refuse rows on which its scorers were not trained.
 
         Raises:
-            ConfigError: the rows are not those that scorers in this folder were trained on.
+            ConfigError: scorers in this folder were trained on other rows.
         """
         found = {split: content_of(self.rows(split)).to_dict() for split in ("train", "validation")}
         changed = [split for split in found if facts.get("data", found)[split] != found[split]]
@@ -258,7 +258,7 @@ class Run:
         )
 
     def scorer_config(self, target: TargetModel) -> ScorerConfig:
-        """The scorer that the configuration asks for beside ``target``."""
+        """The configured scorer for ``target``."""
         section = self.config.scorer
         return ScorerConfig(
             relu=section.relu,
@@ -281,7 +281,7 @@ class Run:
 
     @property
     def results_folder(self) -> Path:
-        """Where ``evaluate`` writes: the run's folder, or one of its own for a protocol other than the default.
+        """The folder of results: the run's folder, or a folder in it for a protocol other than the default.
 
         Raises:
             UnknownNameError: there is no such protocol.
@@ -295,5 +295,5 @@ class Run:
         return dict(read_json(self.folder / "fit.json", finite=True))
 
     def results(self) -> dict[str, Any]:
-        """What ``evaluate`` wrote; raises :class:`CheckpointError` before it."""
+        """The results of ``evaluate``; raises :class:`CheckpointError` before it."""
         return dict(read_json(self.results_folder / "results.json", finite=True))

@@ -95,6 +95,10 @@ class CollapseError(SidelightError, RuntimeError):
     """Training produced maps that carry no information (all scores equal)."""
 
 
+class MissingPackageError(SidelightError, ImportError):
+    """A package that a plain installation lacks is needed. The message holds the line that installs it."""
+
+
 class PeerError(SidelightError, RuntimeError):
     """Another of several processes failed at a step that all of them take."""
 

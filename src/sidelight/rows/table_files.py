@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sidelight.core.optional import optional
 from sidelight.errors import InputError, InputTypeError, first_line
 from sidelight.rows.row import Rows
 
@@ -113,7 +114,7 @@ def found_beside(name: str, folder: Path) -> str:
 
 
 def _read_csv(path: Path, separator: str = ",") -> Any:
-    import pandas as pd
+    pd = optional("pandas", "reading a CSV file")
 
     # every cell as it is written, because "NA" and "007" may be texts
     frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
@@ -221,8 +222,7 @@ def _folder(folder: Path, name: str) -> tuple[Any, Path | None]:
 
 
 def _from_disk(folder: Path, name: str) -> Any:
-    import datasets
-
+    datasets = optional("datasets", "reading a data set from a folder")
     try:
         return datasets.load_from_disk(str(folder))
     except Exception as error:

@@ -19,11 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 from transformers import ViTConfig, ViTForImageClassification
 
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
 from sidelight.lab.metrics.ranking import ranks, step_counts
+from sidelight.lab.tables.table import text_table
+from sidelight.lab.tables.terminal import terminal
 from sidelight.targets import ImageTarget
 
 METRICS = ("deletion_auc", "insertion_auc")
@@ -125,11 +127,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     row = measure(args.samples, args.steps, args.repeats, args.forward_batch)
-    table = Table(title="deletion + insertion, one method, small ViT")
-    for name in row:
-        table.add_column(name, justify="right")
-    table.add_row(*(f"{v:.3g}" for v in row.values()))
-    Console().print(table)
+    texts = [f"{v:.3g}" for v in row.values()]
+    Console().print(terminal(text_table("deletion + insertion, one method, small ViT", list(row), [texts])))
     if args.json:
         args.json.write_text(json.dumps([row], indent=1))
 

@@ -30,9 +30,11 @@ import quantus
 import torch
 from curves import METRICS, one_at_a_time, seconds, small_vit
 from rich.console import Console
-from rich.table import Table
 
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+from sidelight.lab.tables.table import text_table
+from sidelight.lab.tables.terminal import terminal
 from sidelight.targets import ImageTarget
 
 #: largest difference of two probabilities that is rounding
@@ -229,6 +231,16 @@ def measure(name: str, samples: int, steps: int, repeats: int, rows: int, device
     }
 
 
+def texts_of(row: dict[str, Any]) -> list[str]:
+    """A line of the printed table."""
+    seconds_of = [f"{row['median_s'][n]:.3g}" for n in ("ours", "quantus", "one_at_a_time")]
+    ratios = [
+        "\n".join(f"{n} {r[n]['median']:.2f} ({r[n]['min']:.2f}–{r[n]['max']:.2f})" for n in ("wall", "cpu"))
+        for r in (row["quantus_over_ours"], row["one_at_a_time_over_ours"])
+    ]
+    return [row["model"], *seconds_of, *ratios]
+
+
 def main() -> None:
     """Check, measure, print a table, write JSON if asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -245,20 +257,9 @@ def main() -> None:
             f"--steps must divide {SIDE * SIDE}: Quantus flips equal numbers of pixels; got {args.steps}."
         )
     found = [measure(m, args.samples, args.steps, args.repeats, args.rows, args.device) for m in args.models]
-    table = Table(title="deletion and insertion curves: seconds, and ratios (median, range)")
-    for name in ("model", "ours", "Quantus", "one at a time", "Quantus / ours", "one / ours"):
-        table.add_column(name, justify="right")
-    for row in found:
-        ratios = (row["quantus_over_ours"], row["one_at_a_time_over_ours"])
-        texts = [
-            "\n".join(
-                f"{n} {r[n]['median']:.2f} ({r[n]['min']:.2f}–{r[n]['max']:.2f})" for n in ("wall", "cpu")
-            )
-            for r in ratios
-        ]
-        values = (f"{row['median_s'][n]:.3g}" for n in ("ours", "quantus", "one_at_a_time"))
-        table.add_row(row["model"], *values, *texts)
-    Console().print(table)
+    title = "deletion and insertion curves: seconds, and ratios (median, range)"
+    heads = ["model", "ours", "Quantus", "one at a time", "Quantus / ours", "one / ours"]
+    Console().print(terminal(text_table(title, heads, map(texts_of, found))))
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
 

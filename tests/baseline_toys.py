@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import toy_models
-from sidelight.core.modality import IMAGE, TEXT
+from sidelight.core.types import IMAGE, TEXT
 from sidelight.targets.base import TargetModel
 
 SIZE = 32

@@ -29,7 +29,8 @@ from sidelight.explanations.blocks import (
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows, Rows
-from sidelight.rows.sources import Stream, is_source, open_data, rows_of
+from sidelight.rows.sources import is_source, open_data, rows_of
+from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scorer
 from sidelight.scorers.head import is_constant
@@ -47,8 +48,8 @@ from sidelight.targets.selfcheck import (
 )
 from sidelight.training.fit_data import fit_data
 from sidelight.training.fit_options import one_of, open_target, split_options
+from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
-from sidelight.training.output_folder import training_place
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 
@@ -105,7 +106,7 @@ class Explainer:
                 pairs ``(sample, label)`` or samples. They may come as a list, a ``datasets.Dataset`` (of a
                 ``DatasetDict`` the training split), a data frame, a dictionary of columns, a ``DataLoader`` or torch
                 data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``, a stream or generator (kept in memory, up to
-                :data:`sidelight.rows.sources.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
+                :data:`sidelight.rows.stream.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
                 or of a folder of pictures, one folder a class. Labels are class numbers or names; they are read for
                 ``label="data"`` only.
             eval: rows for early stopping, given likewise; default: the validation split of ``train``, else a tenth of
@@ -148,6 +149,7 @@ class Explainer:
             self_check(target, few_samples(target, NumberedRows(data.train), collate), check, gradients=True)
         torch.manual_seed(training_config.seed)
         network = new_scorer(target, NumberedRows(data.train), scorer_config, collate)
+        weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):
             metrics = train_scorer(
                 network,
@@ -158,10 +160,12 @@ class Explainer:
                 objective_config,
                 training_config,
                 data.readers,
+                weights.known,
             )
-            explainer = cls(target, network, check)
+            known = weights.now()
+            explainer = cls(target, network, check, known)
             explainer.training_metrics, explainer.output_dir = metrics, place
-            in_main(lambda: explainer.save_pretrained(place / "scorer"))
+            in_main(lambda: save_scorer(place / "scorer", network, target, fingerprint=known))
         return explainer
 
     @public

@@ -358,7 +358,7 @@ def test_fault_18_pictures_of_a_stream_stay_encoded(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "None": (lambda: None, "train is None. Give rows in a list"),
-    "number": (lambda: 3, "of which no rows can be had"),
+    "number": (lambda: 3, "which holds no rows"),
     "bytes": (lambda: b"abc", "train is bytes"),
     "set": (lambda: set(T), "no order"),
     "function": (lambda: lambda: T, "call it"),
@@ -650,11 +650,11 @@ def test_fault_26_few_rows_that_stand_for_many_are_spread() -> None:
 def test_fault_26_warnings_about_fills_see_all_classes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import sidelight.training.loop
+    import sidelight.training.diagnostics
 
     seen: list[int] = []
     monkeypatch.setattr(
-        sidelight.training.loop,
+        sidelight.training.diagnostics,
         "blind_fills",
         lambda target, inputs, fills: seen.append(len(inputs["input_ids"])) or [],
     )
@@ -773,7 +773,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"layer": ["stem"]}, r"no option 'layer'. Did you mean 'layers'"),
     "misspelt setting": ({"layers": ["stem"], "epoch": 1}, "Did you mean 'epochs'"),
     "of another family": ({"layers": ["stem"], "max_length": 3}, "no option 'max_length'"),
-    "no states": ({"layers": ["stem"], "max_states": 0}, "max_states must be a whole number of at least 1"),
+    "no states": ({"layers": ["stem"], "max_states": 0}, "max_states must be at least 1; got 0"),
     "flag": ({"layers": ["stem"], "max_states": True}, "max_states must be a whole number"),
     "class names": ({"layers": ["stem"], "class_names": "abc"}, "class_names must be a list of names"),
     "objective": ({"layers": ["stem"], "objective": [1]}, "objective must be a ObjectiveConfig or a mapping"),
@@ -796,7 +796,7 @@ def test_kind_options_are_held_to_their_types(kind: str, tmp_path: Path) -> None
 def test_kind_text_and_pair_options(tmp_path: Path) -> None:
     for options, message in (
         ({"columns": "text"}, r"Write columns=\['text'\]"),
-        ({"layers": ["a"]}, "layers must be a list of whole numbers"),
+        ({"layers": ["a"]}, r"layers\[0\] must be a whole number; got 'a'"),
         ({"layers": -1}, r"Write layers=\[-1\]"),
         ({"max_length": 0}, "max_length"),
     ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -16,7 +15,7 @@ from sidelight.errors import InputError
 from sidelight.inputs.tokenizing import Tokenizing
 from sidelight.inputs.view import build_view
 from sidelight.inputs.words import word_spans
-from sidelight.viz.highlight import to_ansi, to_html, to_latex, to_rich
+from sidelight.viz.highlight import to_html
 from sidelight.viz.safe_text import partition, visible
 from text_models import CORPUS, TOKENIZERS, make_tokenizer
 
@@ -250,20 +249,6 @@ class TestHighlights:
         assert set(reader.tags) <= {"div", "span"}
         to_html(text, spans).encode("utf-8")
 
-    @FAST
-    @given(TEXT, SPANS)
-    def test_terminal_shows_the_text_and_obeys_nothing(self, text: str, spans: list) -> None:
-        assert to_rich(text, spans).plain == visible(text)
-        bare = re.sub(r"\x1b\[[0-9;]*m", "", to_ansi(text, spans, width=400))
-        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", bare)
-
-    @FAST
-    @given(TEXT, SPANS)
-    def test_latex_braces_balance(self, text: str, spans: list) -> None:
-        source = to_latex(text, spans)
-        bare = re.sub(r"\\[{}]", "", source.replace("\\\\", ""))
-        assert bare.count("{") == bare.count("}")
-
     def test_scripts_are_shown(self) -> None:
         source = to_html(SCRIPT, [(0, 8, 0.7), (8, len(SCRIPT), 0.1)])
         assert "<script" not in source
@@ -278,7 +263,6 @@ class TestHighlights:
     def test_right_to_left_text_keeps_its_order(self) -> None:
         spans = [(a, b, 0.5) for a, b in word_spans(RTL)]
         assert read_html(to_html(RTL, spans)).text == RTL
-        assert to_rich(RTL, spans).plain == RTL
 
     def test_strength_follows_the_score(self) -> None:
         source = to_html("a b", [(0, 1, 0.25), (2, 3, 1.0)])
@@ -287,16 +271,7 @@ class TestHighlights:
         assert "not read by the model" in to_html("a", [(0, 1, None)])
         assert "title" not in to_html("a b", [(0, 1, None), (2, 3, 0.5)], titles=False)
         nan = float("nan")
-        assert "nan" not in to_html("a", [(0, 1, nan)]) + to_latex("a", [(0, 1, nan)])
-
-    def test_latex_escapes(self) -> None:
-        source = to_latex("100% of $5 & #1_a {x} ^~\\ <b>\n[2]", [(0, 4, 1.0)])
-        assert r"\colorbox[rgb]{1.000,0.600,0.000}{\strut 100\%}" in source
-        assert r"\$5 \& \#1\_a \{x\} \textasciicircum{}\textasciitilde{}\textbackslash{}" in source
-        assert "\\leavevmode\\\\{}\n[2]" in source
-
-    def test_ansi_has_colours(self) -> None:
-        assert "\x1b[" in to_ansi("great film", [(0, 5, 1.0)])
+        assert "nan" not in to_html("a", [(0, 1, nan)])
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)

@@ -27,7 +27,7 @@ from pair_models import (
     vilt,
     visual_bert,
 )
-from sidelight.core.modality import IMAGE
+from sidelight.core.types import IMAGE
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 from sidelight.fills.base import fill_values
 from sidelight.lab.baselines import make_rival

@@ -39,6 +39,7 @@ from sidelight.training.folder import append_csv, newest_checkpoint
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import is_lost
 from sidelight.training.settings import TrainingConfig
+from sidelight.training.terms import objective
 
 TERMS = ("task", "magnitude", "binary", "gamma", "mean_score", "constant", "solo", "complement")
 WORKER = Path(__file__).parents[1] / "training_worker.py"
@@ -149,10 +150,11 @@ def test_terms_are_means_over_samples_not_batches(tmp_path: Path) -> None:
     module = ScorerObjective(explainer.scorer, explainer.target, ObjectiveConfig()).eval()
     inputs = {"pixel_values": corner_tensor(17, seed=3)}
     with torch.no_grad():
-        terms, scores, _ = module.terms(inputs, torch.tensor(corner_images(17, seed=3)[1]))
+        step = module.step(inputs, torch.tensor(corner_images(17, seed=3)[1]))
+        terms, scores = objective(step), step.scores
     metrics = explainer.training_metrics
-    assert metrics["eval_loss"] == pytest.approx(float(terms.loss.mean()), rel=1e-4)
-    assert metrics["eval_task"] == pytest.approx(float(terms.task.mean()), rel=1e-4)
+    assert metrics["eval_loss"] == pytest.approx(float(terms["loss"].mean()), rel=1e-4)
+    assert metrics["eval_task"] == pytest.approx(float(terms["task"].mean()), rel=1e-4)
     assert metrics["eval_mean_score"] == pytest.approx(float(scores["image"].mean()), rel=1e-4)
 
 
@@ -238,7 +240,6 @@ def test_global_random_state_of_the_caller_does_not_matter(tmp_path: Path) -> No
     "objective",
     [
         {"complement_weight": 1.0},
-        {"order_weight": 0.5},
         {"coalition_weight": 1.0},
         {"coalition_weight": 1.0, "coalition_focus": True},
     ],

@@ -135,30 +135,43 @@ def _merge(tmp: Path, final: Path, last: Sequence[str], advice: str) -> None:
 
 
 def recover_folder(path: str | os.PathLike[str]) -> None:
-    """Put back what a kill between two renames left without its name, where it is ours and nothing is at ``path``.
+    """Put back what a kill between two renames left without its name: the folder itself, or folders within it.
+
+    Only folders of ours are put back, and only if nothing has their name now.
 
     Raises:
         CheckpointError: the disk refused.
     """
     final = folder_path(path)
-    if os.path.lexists(final) or not final.parent.is_dir():
+    missing = not os.path.lexists(final)
+    place = final.parent if missing else final
+    if not place.is_dir() or (final.is_symlink() and not missing):
         return
     try:
-        for old in _left_behind(final):
-            os.replace(old, final)
-            return
-        _recover_from_earlier_version(final)
+        for old, name in _left_behind(place, final.name if missing else None):
+            if not os.path.lexists(place / name):
+                os.replace(old, place / name)
+        if not os.path.lexists(final):
+            _recover_from_earlier_version(final)
     except OSError as error:
         raise CheckpointError(f"could not restore {final} after a kill: {error}.") from error
 
 
-def _left_behind(final: Path) -> list[Path]:
-    """Folders of ours that a kill left, the newest first."""
-    pattern = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{8}}\.old")
+def _left_behind(place: Path, name: str | None) -> list[tuple[Path, str]]:
+    """Folders of ours in ``place`` that a kill left, the newest first, each with the name that it had.
+
+    Args:
+        place: where to look.
+        name: look for a folder of this name only.
+    """
+    pattern = re.compile(rf"\.({re.escape(name) if name else '.+'})\.[0-9a-f]{{8}}\.old")
     found = [
-        p for p in final.parent.iterdir() if pattern.fullmatch(p.name) and p.is_dir() and not p.is_symlink()
+        (p, match[1])
+        for p in place.iterdir()
+        if (match := pattern.fullmatch(p.name)) and p.is_dir() and not p.is_symlink()
     ]
-    return [p for p in sorted(found, key=lambda p: -p.stat().st_mtime) if not foreign_entries(p, final)]
+    found.sort(key=lambda pair: -pair[0].stat().st_mtime)
+    return [(old, own) for old, own in found if not foreign_entries(old, place / own)]
 
 
 def _recover_from_earlier_version(final: Path) -> None:

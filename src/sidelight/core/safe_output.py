@@ -6,8 +6,11 @@ change the title of a window, start a formula in a spreadsheet, or leave the fol
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 #: the longest name of a file that we make, in bytes, so that endings still fit
@@ -44,6 +47,15 @@ def csv_of(frame: Any) -> str:
     texts = [name for name in frame.columns if frame[name].dtype.kind not in "biufc"]
     safe = frame.assign(**{name: frame[name].map(for_csv, na_action="ignore") for name in texts})
     return str(safe.rename(columns=for_csv).to_csv(index=False))
+
+
+def csv_of_records(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
+    """Records as CSV under ``columns``, each value made harmless (:func:`for_csv`); a missing one is empty."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: for_csv(value) for key, value in record.items()} for record in records)
+    return out.getvalue()
 
 
 def _is_number(text: str) -> bool:

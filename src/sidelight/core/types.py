@@ -1,4 +1,15 @@
-"""The values that travel between the rooms of the library."""
+"""The vocabulary of the library: the values that travel between its rooms, and the *modalities* they are of.
+
+A *feature* is a pixel of an image or a token of a text. A modality fixes one thing: along which axis of the
+differentiable input ``x`` the channels of one feature lie. Masking, reducing an attribution and ranking follow from it.
+
+=========  =====================  =================
+modality   differentiable ``x``   scores ``S``
+=========  =====================  =================
+image      ``[B, C, H, W]``       ``[B, 1, H, W]``
+text       ``[B, T, D]``          ``[B, T]``
+=========  =====================  =================
+"""
 
 from __future__ import annotations
 
@@ -63,3 +74,65 @@ class TargetSpec:
     states: Mapping[str, tuple[StateSpec, ...]]
     feature_shape: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     fusion_dim: int | None = None
+
+
+@dataclass(frozen=True)
+class Modality:
+    """Axis convention of one kind of input.
+
+    Args:
+        name: ``"image"`` or ``"text"``.
+        channel_dim: axis of ``x`` over which one feature extends.
+        keeps_channel_dim: whether scores keep that axis with length 1.
+    """
+
+    name: str
+    channel_dim: int
+    keeps_channel_dim: bool
+
+    def expand(self, scores: Tensor) -> Tensor:
+        """Scores with a channel axis of length 1, ready to multiply ``x``."""
+        return scores if self.keeps_channel_dim else scores.unsqueeze(self.channel_dim)
+
+    def reduce_sum(self, attribution: Tensor) -> Tensor:
+        """One signed score per feature: the sum over its channels."""
+        return attribution.sum(self.channel_dim, keepdim=self.keeps_channel_dim)
+
+    def reduce_norm(self, attribution: Tensor) -> Tensor:
+        """One non-negative score per feature: the L2 norm over its channels."""
+        return attribution.norm(dim=self.channel_dim, keepdim=self.keeps_channel_dim)
+
+    def by_channel(self) -> ChannelModality:
+        """The same modality with every channel a feature of its own."""
+        return ChannelModality(self.name, self.channel_dim, self.keeps_channel_dim)
+
+
+@dataclass(frozen=True)
+class ChannelModality(Modality):
+    """A modality whose channels are scored one by one: scores have the shape of ``x`` itself."""
+
+    def expand(self, scores: Tensor) -> Tensor:
+        return scores
+
+    def reduce_sum(self, attribution: Tensor) -> Tensor:
+        """The attribution as it is: every channel is a feature."""
+        return attribution
+
+    def reduce_norm(self, attribution: Tensor) -> Tensor:
+        """The norm of a single number: its absolute value."""
+        return attribution.abs()
+
+
+IMAGE = Modality("image", channel_dim=1, keeps_channel_dim=True)
+TEXT = Modality("text", channel_dim=-1, keeps_channel_dim=False)
+MODALITIES = {m.name: m for m in (IMAGE, TEXT)}
+
+
+def is_batched(value: Tensor, size: int) -> bool:
+    """Whether ``value`` has a batch axis of ``size`` samples; one that has none belongs to every sample."""
+    return value.ndim > 0 and len(value) == size
+
+
+def take_rows(tensors: Mapping[str, Tensor], rows: Tensor, size: int) -> dict[str, Tensor]:
+    """The samples at ``rows [R]`` of a batch of ``size``, some perhaps more than once; the unbatched as they are."""
+    return {k: v.index_select(0, rows) if is_batched(v, size) else v for k, v in tensors.items()}

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sidelight.core.modality import Modality
 from sidelight.core.registry import Registry
+from sidelight.core.types import Modality
 from sidelight.errors import InputError
 
 

@@ -6,13 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sidelight.core.seeds import drawing
 from sidelight.errors import InputError
 from sidelight.fills.base import FILLS, FillContext
-
-
-def _generator(seed: int, salt: int) -> torch.Generator:
-    # CPU generators give the same draw on every device.
-    return torch.Generator().manual_seed((int(seed) * 1_000_003 + salt) % 2**63)
 
 
 @FILLS["image"].register("zero")
@@ -50,9 +46,9 @@ def noise(x: Tensor, context: FillContext) -> Tensor:
     """Independent uniform noise over the pixel range (standard normal where it is unknown)."""
     shape = x.shape[1:]
     if context.lower is None or context.upper is None:
-        draws = [torch.randn(shape, generator=_generator(s, 1)) for s in context.seeds]
+        draws = [torch.randn(shape, generator=drawing(s, 1)) for s in context.seeds]
         return torch.stack(draws).to(x)
-    draws = [torch.rand(shape, generator=_generator(s, 1)) for s in context.seeds]
+    draws = [torch.rand(shape, generator=drawing(s, 1)) for s in context.seeds]
     low, high = (b.to(x).view(1, -1, 1, 1) for b in (context.lower, context.upper))
     return low + (high - low) * torch.stack(draws).to(x)
 
@@ -78,7 +74,7 @@ def other_image(x: Tensor, context: FillContext) -> Tensor:
 
 
 def _draw(bank: Tensor, own: Tensor, seed: int) -> Tensor:
-    pick = int(torch.randint(len(bank), (1,), generator=_generator(seed, 2)))
+    pick = int(torch.randint(len(bank), (1,), generator=drawing(seed, 2)))
     taken = bank[pick]
     return bank[(pick + 1) % len(bank)] if torch.equal(taken, own) else taken
 

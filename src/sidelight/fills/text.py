@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sidelight.core.seeds import drawing
 from sidelight.errors import InputError
 from sidelight.fills.base import FILLS, FillContext, TokenContext
 
@@ -113,10 +114,8 @@ def random(x: Tensor, context: FillContext) -> Tensor:
 
 def _draw(seed: int, real: Tensor, size: int) -> Tensor:
     """``[T]`` indices below ``size``: the n-th true position of ``real`` holds the n-th draw."""
-    # CPU generators give the same draw on every device.
-    generator = torch.Generator().manual_seed((int(seed) * 1_000_003 + 11) % 2**63)
     picks = torch.zeros(len(real), dtype=torch.long)
-    picks[real] = torch.randint(size, (int(real.sum()),), generator=generator)
+    picks[real] = torch.randint(size, (int(real.sum()),), generator=drawing(seed, 11))
     return picks
 
 

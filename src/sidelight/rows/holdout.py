@@ -62,7 +62,8 @@ def _kind(label: Any) -> Any:
     if isinstance(label, (Tensor, np.ndarray)):
         label = label.item() if np.prod(label.shape) == 1 else None
     label = plain(label)
-    return label if isinstance(label, (str, int, bool)) else str(label) if isinstance(label, float) else None
+    label = str(label) if isinstance(label, float) else label
+    return label if isinstance(label, (str, int)) else None
 
 
 def spread(count: int, wanted: int, seed: int = 0) -> list[int]:

@@ -130,31 +130,6 @@ class NumberedRows(Sequence[Numbered]):
         ]
 
 
-class Columns(Sequence[Any]):
-    """Columns of one length as rows: of names mappings, without names tuples.
-
-    Args:
-        columns: sequences by name, or in a list.
-    """
-
-    def __init__(self, columns: Mapping[Any, Any] | Sequence[Any]) -> None:
-        named = columns.items() if isinstance(columns, Mapping) else enumerate(columns)
-        self.columns = {key: positional(column) for key, column in named}
-        self.named = isinstance(columns, Mapping)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
-
-    def __getitem__(self, index: Any) -> Any:
-        row = {key: plain(column[index]) for key, column in self.columns.items()}
-        return row if self.named else tuple(row.values())
-
-
-def positional(column: Any) -> Any:
-    """``column`` so that whole numbers count places (a column of pandas looks them up among its labels)."""
-    return column.array if hasattr(column, "iloc") else column
-
-
 def plain(value: Any) -> Any:
     """A number of NumPy as a number of Python; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value

@@ -135,7 +135,13 @@ class SavedScorer:
             ) from error
 
 
-def save_scorer(folder: Path, scorer: Scorer, target: TargetModel, overwrite: bool = False) -> Path:
+def save_scorer(
+    folder: Path,
+    scorer: Scorer,
+    target: TargetModel,
+    overwrite: bool = False,
+    fingerprint: str | None = None,
+) -> Path:
     """Write ``folder`` at once; an older checkpoint stays until the new one is complete.
 
     Files of others in the folder stay. Where they have the names of ours they are replaced with ``overwrite`` only.
@@ -156,7 +162,7 @@ def save_scorer(folder: Path, scorer: Scorer, target: TargetModel, overwrite: bo
         "sidelight_version": __version__,
         "scorer": scorer.config.to_dict(),
         "spec": spec_to_dict(scorer.spec),
-        "target": target.identity(),
+        "target": target.identity(fingerprint),
         "weights_hash": hash_of(state),
     }
     advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sidelight.core.tensors import masked_mean, masked_range
+
 #: below this spread a map counts as constant
 FLAT = 1e-6
 
@@ -21,7 +23,7 @@ class ScoreHead(nn.Module):
 
     Where ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between.
     Without that a map once empty stays so whatever it costs, and so may all maps of a training (measured:
-    most of a pair's picture maps for one target of three, ``docs/results.md``, scenes). Neither penalty has
+    most of a pair's picture maps for one target of three, ``docs/notes/scenes.md``). Neither penalty has
     a gradient at a map of zeros, so only the task can call it back.
 
     Args:
@@ -59,17 +61,14 @@ class ScoreHead(nn.Module):
 
 def standardise(z: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
     """Zero mean and unit variance over the real features of each row of ``[B, N]``."""
-    weight = real.to(z.dtype)
-    count = weight.sum(1, keepdim=True).clamp(min=1)
-    mean = (z * weight).sum(1, keepdim=True) / count
-    variance = ((z - mean) ** 2 * weight).sum(1, keepdim=True) / count
+    mean = masked_mean(z, real).unsqueeze(1)
+    variance = masked_mean((z - mean) ** 2, real).unsqueeze(1)
     return (z - mean) / torch.sqrt(variance + eps)
 
 
 def rescale(z: Tensor, real: Tensor) -> Tensor:
     """Min-max each row of ``[B, N]`` over its real features; a constant row becomes zeros."""
-    low = z.masked_fill(~real, float("inf")).amin(1, keepdim=True)
-    high = z.masked_fill(~real, float("-inf")).amax(1, keepdim=True)
+    low, high = masked_range(z, real)
     span = high - low
     flat = ~(span > FLAT)  # also true where no feature is real (infinite bounds)
     scaled = (z - torch.where(flat, 0.0, low)) / torch.where(flat, 1.0, span)
@@ -84,6 +83,5 @@ def straight_through(value: Tensor, source: Tensor) -> Tensor:
 def is_constant(scores: Tensor, feature_mask: Tensor) -> Tensor:
     """``[B]`` true where all real features of a sample score the same (a collapse)."""
     z, real = scores.flatten(1), feature_mask.reshape(scores.shape).flatten(1)
-    low = z.masked_fill(~real, float("inf")).amin(1)
-    high = z.masked_fill(~real, float("-inf")).amax(1)
-    return ~(high - low > FLAT)
+    low, high = masked_range(z, real)
+    return ~(high - low > FLAT).squeeze(1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.field_checks import Layers, Share, Size
+from sidelight.core.tensors import masked_mean
 from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers.base import DECODERS
@@ -103,13 +104,7 @@ class TextDecoder(nn.Module):
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=~seen)
         raw = self.readout(self.norm(x)).squeeze(-1)
-        return (raw - masked_mean(raw, feature_mask)).masked_fill(~seen, 0.0)
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """``[B, 1]`` mean of ``values`` ``[B, T]`` where ``mask`` is true; 0 where it never is."""
-    weight = mask.to(values.dtype)
-    return (values * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+        return (raw - masked_mean(raw, feature_mask).unsqueeze(1)).masked_fill(~seen, 0.0)
 
 
 @DECODERS.register("text")

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.finite import require_finite_logits
-from sidelight.core.modality import Modality
-from sidelight.core.types import Encoding, Features, Inputs, Scores, TargetSpec
+from sidelight.core.types import Encoding, Features, Inputs, Modality, Scores, TargetSpec
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.fills.base import FillContext, apply_mask, fill_values, pair_fills
 from sidelight.targets.attention import AttentionPass
@@ -208,15 +207,15 @@ class TargetModel(ABC):
         shared = {"class_names": list(self.class_names)} if self.class_names else {}
         return {**self.options(), **shared}
 
-    def identity(self) -> dict[str, Any]:
-        """What a scorer remembers of its target: id, revision, weight hash, how to prepare inputs."""
+    def identity(self, fingerprint: str | None = None) -> dict[str, Any]:
+        """What a scorer remembers of its target: id, revision, weight hash (if not known already), how to prepare inputs."""
         config = getattr(self.model, "config", None)
         return {
             "family": self.family,
             "name": self.name,
             **self._place(),
             "revision": getattr(config, "_commit_hash", None),
-            "fingerprint": self.fingerprint(),
+            "fingerprint": fingerprint or self.fingerprint(),
             "shapes": shapes_hash(self.model),
             "precision": precision_of(self.model),
             "processor": self.processor_state(),

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.files import write_json
-from sidelight.core.modality import IMAGE, Modality
-from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+from sidelight.core.types import IMAGE, Encoding, Features, Inputs, Modality, Scores, StateSpec, TargetSpec
 from sidelight.errors import InputError, InputTypeError, SidelightError, UnsupportedTargetError
 from sidelight.fills.base import FillContext
 from sidelight.inputs.images import PictureTransform, as_transform

@@ -12,8 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sidelight.core.modality import IMAGE, TEXT, Modality
-from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+from sidelight.core.types import (
+    IMAGE,
+    TEXT,
+    Encoding,
+    Features,
+    Inputs,
+    Modality,
+    Scores,
+    StateSpec,
+    TargetSpec,
+)
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.fills.base import pair_fills
 from sidelight.fills.text import Dropped
@@ -55,7 +64,7 @@ class ImageTextTarget(TargetModel):
         fused: read each modality's tokens after the fusion layers too, where the model has such.
         context: let scorers know the mean of each modality's last state beside the fusion output. A fusion's
             class token is trained to hold the verdict and may forget what was asked. Measured on the scenes
-            (``docs/results.md``): it helps words a little; pictures taught by coalitions choose better without.
+            (``docs/notes/scenes.md``): it helps words a little; pictures taught by coalitions choose better without.
         candidates: texts that every sample's own text competes with.
         threshold: similarity at which match and no match are equally probable.
         output: what the model's output means (:mod:`sidelight.targets.verdict`).

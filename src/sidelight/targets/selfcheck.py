@@ -295,6 +295,10 @@ class WatchedWeights:
             self._tell(check)
         self.watch, self.known = watch, found
 
+    def now(self) -> str:
+        """Hash of the weights as they are. They are read only if the watch notices a change."""
+        return self.target.fingerprint() if self.watch.changed() else self.known
+
     def _tell(self, check: Check) -> None:
         message = (
             f"the weights of {self.target.name} have changed since its scorer was trained or loaded: trained further, "

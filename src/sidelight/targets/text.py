@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.modality import TEXT, Modality
-from sidelight.core.types import Encoding, Features, Inputs, Scores, StateSpec, TargetSpec
+from sidelight.core.types import TEXT, Encoding, Features, Inputs, Modality, Scores, StateSpec, TargetSpec
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 from sidelight.fills.base import FillContext, TokenContext, fill_values
 from sidelight.fills.text import split_drop

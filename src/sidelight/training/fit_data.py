@@ -18,7 +18,8 @@ from sidelight.inputs.images import read_image
 from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader
 from sidelight.rows.row import NumberedRows, Rows
-from sidelight.rows.sources import VALIDATION, rows_of, split_named
+from sidelight.rows.sources import rows_of
+from sidelight.rows.splits import VALIDATION, split_named
 from sidelight.targets.base import TargetModel
 from sidelight.targets.verdict_check import check_verdict
 

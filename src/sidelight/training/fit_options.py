@@ -12,7 +12,7 @@ from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS, family_of
 from sidelight.targets.options import checked_options
-from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig, without_retired
 
 Settings = tuple[ScorerConfig, ObjectiveConfig, TrainingConfig]
 
@@ -71,6 +71,7 @@ def as_setting(name: str, kind: Any, value: Any) -> Any:
             f"{name} must be a {kind.__name__} or a mapping of its fields, e.g. {name}={{...}}; "
             f"got {type(value).__name__}."
         )
+    value = without_retired(value) if kind is ObjectiveConfig else value
     known = [f.name for f in dataclasses.fields(kind)]
     for field in value:
         if field not in known:

@@ -12,7 +12,7 @@ from sidelight.core.safe_output import short
 from sidelight.rows.content import content_of, value_digest
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
-from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+from sidelight.training.settings import RETIRED, ObjectiveConfig, TrainingConfig
 
 #: ``format`` of ``training.json``, and its version: another one where the same settings give another result
 FORMAT, VERSION = "sidelight.training", 2
@@ -40,12 +40,16 @@ def training_identity(
     evaluation: Any,
     objective: ObjectiveConfig,
     config: TrainingConfig,
+    fingerprint: str | None = None,
 ) -> dict[str, Any]:
-    """Plain values; two trainings of equal values have the same result."""
+    """Plain values. Two trainings of equal values have the same result.
+
+    ``fingerprint`` is the hash of the target's weights, if it is known already.
+    """
     values = {
         "format": FORMAT,
         "version": VERSION,
-        "target": target.fingerprint(),
+        "target": fingerprint or target.fingerprint(),
         "model": value_digest(_structure(target)),
         "preprocessing": value_digest(_preprocessing(target)),
         "options": target.all_options(),
@@ -86,6 +90,8 @@ def _changed_settings(found: Mapping[str, Any], asked: Mapping[str, Any], early:
     said = []
     for name in dict.fromkeys([*found, *asked]):
         there, now = found.get(name), asked.get(name)
+        if name in RETIRED and there == RETIRED[name]:
+            continue
         new = early and (name not in found or name not in asked)  # a setting of one of the versions only
         if there != now and not new:
             said.append(f"{name} ({_short(there)} there, {_short(now)} now)")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
+from sidelight.core.seeds import drawing
 from sidelight.inputs.collate import Collator
 from sidelight.targets.base import TargetModel
 
@@ -64,7 +65,7 @@ class LengthSampler(Sampler[int]):
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        generator = drawing(self.seed, self.epoch)
         order = torch.randperm(len(self.lengths), generator=generator)
         pools = [pool[self.lengths[pool].argsort(stable=True)] for pool in order.split(self.pool)]
         batches = [batch for pool in pools for batch in pool.split(self.batch_size)]

@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+from sidelight.core.names import method_label
 from sidelight.core.ownership import HTML_MARK
 from sidelight.core.shown import Shown
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 from sidelight.viz.safe_text import visible
 
 
@@ -65,7 +66,7 @@ def explanation_html(explanation: Shown) -> str:
         ]
         size = f"flex:1 1 180px;max-width:{renderer.panel_width}px"
         panels += [f'<div style="{size}">{picture}</div>' for picture in pictures]
-    made_by = f"{look.method_label(explanation.method)}"
+    made_by = f"{method_label(explanation.method)}"
     made_by += f" · {explanation.target}" if explanation.target else ""
     return (
         '<figure style="margin:0;font:14px/1.45 system-ui,sans-serif">'
@@ -103,4 +104,4 @@ def _title(explanation: Shown) -> str:
     # A dollar sign in a label would start mathematics, and can fail to parse.
     note = share_note(explanation)
     title = f"{visible(explanation.label)}  {explanation.probability:.1%}" + (f"   {note}" if note else "")
-    return title.replace("$", r"\$")
+    return look.literal(title)

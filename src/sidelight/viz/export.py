@@ -1,4 +1,4 @@
-"""Figures as bytes, and bytes on disk without ever leaving half a file."""
+"""Figures that notebooks show, figures as bytes, and bytes on disk without ever leaving half a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +16,35 @@ from PIL import Image
 
 from sidelight.core.files import file_path, replace_file
 from sidelight.core.ownership import MARK, require_free
+from sidelight.core.quiet import ignored_warnings
 from sidelight.viz import style
+
+#: what matplotlib says of glyphs that the font lacks; they are drawn as boxes
+MISSING_GLYPHS = (r"Glyph ", r"Matplotlib currently does not support")
+#: where files of a kind hold the mark of who made them
+MARKS = {"png": "Software", "pdf": "Creator", "svg": "Title"}
+
+
+class ShownFigure(Figure):
+    """A figure that the last line of a notebook's cell shows as a picture.
+
+    Letters that the font lacks are drawn as boxes. Matplotlib would warn of each one at each drawing.
+    """
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+    def draw(self, renderer: Any) -> None:
+        with ignored_warnings(*MISSING_GLYPHS):
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **kwargs: Any) -> None:
+        """As of matplotlib; the file says that sidelight made it, so that a later call may replace it."""
+        kind = str(kwargs.get("format") or Path(str(fname)).suffix[1:] or "png").lower()
+        if kind in MARKS and "metadata" not in kwargs:
+            kwargs["metadata"] = {MARKS[kind]: MARK}
+        with ignored_warnings(*MISSING_GLYPHS):
+            super().savefig(fname, **kwargs)
 
 
 def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:

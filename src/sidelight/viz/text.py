@@ -25,7 +25,7 @@ from sidelight.core.quiet import ignored_warnings
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, Renderer
-from sidelight.viz.figure import MISSING_GLYPHS
+from sidelight.viz.export import MISSING_GLYPHS
 from sidelight.viz.highlight import EVIDENCE, HIGHLIGHT, to_html
 from sidelight.viz.safe_text import visible
 

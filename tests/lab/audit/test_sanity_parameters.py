@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pair_models import make_target, pairs
 from sidelight.errors import InputError
-from sidelight.lab.audit.cascade import (
+from sidelight.lab.audit.blocks import (
     Block,
     block_name,
     merge_blocks,

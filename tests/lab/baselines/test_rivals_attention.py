@@ -28,7 +28,7 @@ from baseline_toys import CLASSES, SIZE, SharedReluNet, resnet, vit
 from sidelight.errors import UnsupportedTargetError
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.attention import rollout
-from sidelight.lab.evaluation.run import _say_once, supports
+from sidelight.lab.evaluation.methods import _say_once, supports
 from sidelight.targets import ImageTarget
 from sidelight.targets.attention import attention_pass
 from sidelight.targets.text import TextTarget

@@ -19,6 +19,8 @@ QUICK = {
     "kernel_shap": {"n_samples": 50, "window": 8},
 }
 RANDOM = ("random", "rise", "gradient_shap", "deep_lift_shap", "lime", "kernel_shap")
+#: methods that never call the model
+TRIVIAL = ("random", "centre", "constant", "input_norm")
 #: rivals that need a kind of model: the toys here that are not of it
 PICKY = {"attention_rollout": ("resnet", "mobilenet", "shared_relu")}
 
@@ -63,7 +65,7 @@ def test_every_rival_declares_itself(name):
     assert rival.title
     assert isinstance(rival.signed, bool)
     assert rival.reduction in ("sum", "l2", "none")
-    assert rival.passes
+    assert type(rival).__doc__
     assert type(rival)() == rival  # its defaults are those of its name
 
 
@@ -133,7 +135,7 @@ def test_gradients_of_a_pair_are_those_of_its_parts(pair_target, text_target, te
     torch.testing.assert_close(both["image"], (own * pairs["pixel_values"]).sum(1, keepdim=True))
 
 
-@pytest.mark.parametrize("name", [n for n in RIVALS if quick(n).passes != "0" and n not in PICKY])
+@pytest.mark.parametrize("name", [n for n in RIVALS if n not in (*TRIVIAL, *PICKY)])
 def test_an_error_inside_leaves_no_trace(name, resnet_target, images, classes):
     class Boom(RuntimeError):
         pass
@@ -196,9 +198,14 @@ def test_unknown_names_and_options_are_refused():
     with pytest.raises(ConfigError, match="window"):
         make_rival("occlusion", window=0)
     for name in ("lime", "kernel_shap"):
-        with pytest.raises(ConfigError, match=f"'window' of rival '{name}' must be at least 1; got 0"):
+        with pytest.raises(
+            ConfigError, match=f"'window' of baseline method '{name}' must be an integer of at least 1; got 0"
+        ):
             make_rival(name, window=0)
-        with pytest.raises(ConfigError, match=f"'n_samples' of rival '{name}' must be at least 2; got 1"):
+        with pytest.raises(
+            ConfigError,
+            match=f"'n_samples' of baseline method '{name}' must be an integer of at least 2; got 1",
+        ):
             make_rival(name, n_samples=1)
     with pytest.raises(ConfigError, match=r"'kernel_width' .* must be positive; got 0"):
         make_rival("lime", kernel_width=0)

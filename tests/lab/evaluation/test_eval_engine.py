@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from eval_toys import image_toy, joint_toy
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch, make_probe
+from sidelight.lab.evaluation.engine import evaluate_batch, make_probe
+from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.ranking import ranks
 

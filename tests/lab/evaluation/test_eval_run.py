@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from eval_toys import KnowsIds, RandomMaps, image_toy
+from eval_toys import KnowsIds, RandomMaps, evaluated, image_toy
 from sidelight.errors import CheckpointError, ConfigError, InputError
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, run_evaluation
+from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
 from sidelight.lab.metrics.statistics import better_reduction, summarise
 
 SETTINGS = EvalSettings(fills=["zero", "one"], granularities=["pixel", "patch2"], steps=4)
@@ -26,15 +26,14 @@ def batches(target_inputs: dict[str, torch.Tensor], size: int = 2) -> list[EvalB
     ]
 
 
-def run(target, data, directory=None, methods=None, settings=SETTINGS, **options):
-    methods = methods or {"chance": RandomMaps(), "ids": KnowsIds()}
-    return run_evaluation(target, data, methods, settings, directory=directory, progress=False, **options)
+def run(target, data, folder=None, methods=None, settings=SETTINGS):
+    methods = {"chance": RandomMaps(), "ids": KnowsIds()} if methods is None else methods
+    return evaluated(target, data, methods, settings, folder)
 
 
-def test_tables_have_a_row_for_every_case_and_methods_get_their_ids() -> None:
+def test_tables_have_a_row_for_every_case_and_methods_get_their_ids(tmp_path: Path) -> None:
     target, inputs = image_toy(batch=5)
-    seen: list[pd.DataFrame] = []
-    result = run(target, batches(inputs), on_rows=seen.append)
+    result = run(target, batches(inputs), tmp_path)
     assert list(result.rows) == [
         "sample",
         "modality",
@@ -48,7 +47,8 @@ def test_tables_have_a_row_for_every_case_and_methods_get_their_ids() -> None:
     readings, per_reading = 2 + 1, 5 + 2 * 8
     assert len(result.rows) == 5 * 2 * readings * per_reading
     assert not result.rows.duplicated(subset=[c for c in result.rows if c != "value"]).any()
-    assert [len(part["sample"].unique()) for part in seen] == [2, 2, 1]
+    parts = [pd.read_parquet(tmp_path / f"part-{i:05d}.parquet") for i in range(3)]
+    assert [len(part["sample"].unique()) for part in parts] == [2, 2, 1]
     first = ["modality", "method", "reduction", "fill", "granularity", "kind", "share", "mean", "lo", "hi"]
     assert list(result.curves) == first
     assert len(result.curves) == 2 * readings * 2 * 2 * 5
@@ -150,6 +150,6 @@ def test_a_full_disk_leaves_no_half_written_part(tmp_path: Path, monkeypatch: py
 def test_nothing_to_evaluate_is_an_error() -> None:
     target, _ = image_toy()
     with pytest.raises(InputError, match="no method"):
-        run_evaluation(target, [], {}, progress=False)
-    with pytest.raises(InputError, match="empty"):
+        run(target, [], methods={})
+    with pytest.raises(InputError, match="no batches"):
         run(target, [])

@@ -19,7 +19,8 @@ from scipy.integrate import trapezoid
 from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import auc, average_precision_score, f1_score, jaccard_score
 
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.base import Evidence
 from toy_targets import pixel_toy

@@ -17,7 +17,7 @@ from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
 from sidelight.lab.config.classifiers import ClassifierTraining
 from sidelight.lab.config.overrides import apply_overrides
-from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig, without_retired
 
 #: values of a configuration, with everything that anchors repeat; the largest shipped one has some hundred
 MOST_VALUES = 100_000
@@ -336,7 +336,10 @@ def require_few_values(values: Any, name: str) -> None:
 
 def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
     """Validate plain values; see :func:`load_config`."""
-    return parse_section(apply_overrides(values, overrides), RunConfig)
+    merged = apply_overrides(values, overrides)
+    if isinstance(merged.get("objective"), Mapping):
+        merged["objective"] = without_retired(merged["objective"])
+    return parse_section(merged, RunConfig)
 
 
 S = TypeVar("S", bound=Section)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sidelight.core.seeds import sample_seed
 from sidelight.core.types import Scores
 from sidelight.errors import InputError
 from sidelight.lab.evaluation.coordinates import ChannelView
@@ -18,7 +19,7 @@ from sidelight.lab.metrics.granularity import resolve
 from sidelight.lab.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
 from sidelight.lab.metrics.probe import Probe
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
-from sidelight.lab.metrics.ranking import STEPPINGS, area_counts, ranks_of_draws, sample_seed
+from sidelight.lab.metrics.ranking import STEPPINGS, area_counts, ranks_of_draws
 from sidelight.targets.base import TargetModel
 
 

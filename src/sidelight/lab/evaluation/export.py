@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -11,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.core.names import OURS
 from sidelight.core.terminal import track
 from sidelight.core.types import Scores
-from sidelight.lab.baselines import make_rival
 from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
-from sidelight.lab.evaluation.run import OURS, ScorerMethod, rivals_of, set_reference
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.methods import ScorerMethod, rival_of, set_reference
+from sidelight.lab.evaluation.settings import EvalBatch, Method, call_method
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
 
@@ -51,7 +49,7 @@ def export_maps(
     if method == OURS:
         chosen = ScorerMethod(run.explainer(seed, target), "")
     else:
-        chosen = next((r for r in rivals_of(section) if r.name == method), None) or make_rival(method)
+        chosen = rival_of(section, method)
     # batched as the evaluation does it: the last digit of a gradient depends on what is beside it
     split = split_batches(target, run.rows("test", count or section.count), section)
     batches, total = chain(split.whole, split.single), len(split.whole) + len(split.single)
@@ -68,11 +66,7 @@ def raw_maps(method: Method, target: TargetModel, batch: EvalBatch, classes: Ten
     """Scores of a method for the predicted class (or ``classes`` ``[B]``) of each sample of a batch."""
     if classes is None:
         classes = target.encode(batch.inputs).prediction.clone()
-    ids: Sequence[int] = list(batch.ids)
-    if "ids" in inspect.signature(method).parameters:
-        found = method(target, batch.inputs, classes, ids=ids)  # type: ignore[call-arg]
-    else:
-        found = method(target, batch.inputs, classes)
+    found = call_method(method, target, batch.inputs, classes, batch.ids)
     return {name: s.detach() for name, s in found.items()}
 
 

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
+from sidelight.core.names import OURS
 from sidelight.core.processes import Share, agreed, device, in_main, is_main
-from sidelight.core.types import Inputs, Scores
-from sidelight.errors import ConfigError, InputError
-from sidelight.explainer import Explainer
-from sidelight.fills.base import default_fills
-from sidelight.inputs.collate import Collator
-from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
+from sidelight.errors import InputError
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
-from sidelight.lab.evaluation.batches import TestBatches, split_batches
+from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.foreign_maps import imported_of
-from sidelight.lab.evaluation.loop import finish_parts, open_store, run_evaluation
-from sidelight.lab.evaluation.merge import (
+from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
+from sidelight.lab.evaluation.methods import (
+    ScorerMethod,
+    fills_of,
+    groups_of,
+    make_rivals,
+    reference_inputs,
+    rivals_of,
+    scorer_fingerprint,
+    set_reference,
+    supports,
+)
+from sidelight.lab.evaluation.modality import share_note, share_rows, share_summary
+from sidelight.lab.evaluation.notes import degeneracy_notes, removal_notes
+from sidelight.lab.evaluation.settings import EvalSettings, Method
+from sidelight.lab.evaluation.store import (
     filled,
     mean_curves_of,
     merge_seeds,
@@ -35,114 +43,16 @@ from sidelight.lab.evaluation.merge import (
     summarise_parts,
     write_scores,
 )
-from sidelight.lab.evaluation.modality import share_note, share_rows, share_summary
-from sidelight.lab.evaluation.notes import degeneracy_notes, removal_notes
-from sidelight.lab.evaluation.parts import PartStore
-from sidelight.lab.evaluation.settings import EvalSettings, Method
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
-from sidelight.lab.tables.table import markdown_table
+from sidelight.lab.tables.summary import markdown_table
 from sidelight.targets import TargetModel
 
-log = logging.getLogger(__name__)
-
-#: our own method's name in every table
-OURS = "sidelight"
-#: how many training inputs fills and DeepLIFT-SHAP may draw from
-REFERENCE_SIZE = 32
 #: endings of facts that differ from one training to the next: durations, and the epoch that a Trainer counts
 #: from 0 again where a kill came between training and saving
 NOT_REPEATABLE = ("_runtime", "_per_second", "_time", "epoch")
-#: metrics that need only one masked pass, or none
-SINGLE_PASS = (
-    "average_drop",
-    "average_drop_relative",
-    "increase_in_confidence",
-    "complexity",
-    "sparsity",
-    "mean_score",
-    "area",
-    "entropy",
-    "iou",
-    "f1",
-    "auprc",
-    "pointing_game",
-)
-
-
-@dataclass(frozen=True)
-class ScorerMethod:
-    """A fitted scorer as one more method of the benchmark."""
-
-    explainer: Explainer
-    fingerprint: str
-    name: str = OURS
-    signed: bool = False
-
-    def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
-        """Scores in [0, 1]; the scorer explains the prediction, so ``classes`` play no part."""
-        return self.explainer.attribute(target.to_device(inputs))[1]
-
-
-def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
-    """The fills a configuration asks for, or those that suit the target."""
-    fixed: list[str] | None = PROTOCOLS[section.protocol].fixed().get("fills")
-    return fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
-
-
-def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tuple[str, ...]]:
-    """The modalities that are masked and ranked together: all of them, then each alone where there are several.
-
-    Empty where there is one and nothing else was asked for.
-
-    Raises:
-        ConfigError: a group is empty or names a modality that the target does not read.
-    """
-    names = tuple(modalities)
-    if section.groups is None:
-        return [names, *((n,) for n in names)] if len(names) > 1 else []
-    for group in section.groups:
-        if not group or not set(group) <= set(names):
-            raise ConfigError(
-                f"evaluation.groups: {group!r} must name modalities among {', '.join(names)}, "
-                f"e.g. [[{', '.join(names)}]]."
-            )
-    return [tuple(n for n in names if n in group) for group in section.groups]
-
-
-def rivals_of(section: EvaluationSection) -> list[Rival]:
-    """The rivals a configuration asks for, ready to call; those for few samples come last."""
-    return [*_make(DEFAULT_RIVALS if section.rivals is None else section.rivals), *_make(section.few_samples)]
-
-
-def _make(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
-    found: list[Rival] = []
-    for entry in entries:
-        if isinstance(entry, str):
-            found.append(make_rival(entry))
-        elif len(entry) == 1:
-            found += [make_rival(name, **(options or {})) for name, options in entry.items()]
-        else:
-            raise ConfigError(f"a rival is a name or a mapping of one name to its options; got {entry!r}.")
-    return found
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Methods measured on batches with one set of settings; finished batches lie in ``folder``."""
-
-    target: TargetModel
-    batches: TestBatches
-    methods: Mapping[str, Method]
-    settings: EvalSettings
-    folder: Path
-
-    @property
-    def store(self) -> PartStore:
-        """Where finished batches are; raises :class:`ConfigError` where the folder holds another evaluation's."""
-        return open_store(self.folder, self.target, self.methods, self.settings)
 
 
 @dataclass(frozen=True)
@@ -201,8 +111,8 @@ def _evaluate_share(
         stores = []
         for m in evaluation.measurements:
             note = None if on_batch is None else partial(on_batch, m.folder.name)
-            stores.append(m.store)
-            finish_parts(m.target, m.batches, m.methods, m.settings, stores[-1], share=own, on_batch=note)
+            stores.append(m.open_store())
+            finish_parts(m, stores[-1], share=own, on_batch=note)
     counts = [len(m.batches) for m in evaluation.measurements]
     if share is not None and any(s.missing(n) for s, n in zip(stores, counts, strict=True)):
         return None
@@ -297,10 +207,7 @@ def measure(
     Returns:
         Per-sample rows with a ``seed`` column, and mean curves.
     """
-    found = [
-        run_evaluation(target, m.batches, m.methods, m.settings, directory=m.folder)
-        for m in measurements(run, target, rows, methods, folder)
-    ]
+    found = [run_evaluation(m) for m in measurements(run, target, rows, methods, folder)]
     return split_seed(pd.concat([f.rows for f in found], ignore_index=True)), merge_seeds(found[0].curves)
 
 
@@ -313,8 +220,8 @@ def measurements(
     folder = run.results_folder / "evaluation" if folder is None else folder
     split = split_batches(target, rows, section)
     found = [Measurement(target, split.whole, methods, settings, folder / "full")]
-    quick = [m for m in settings.metrics if m in SINGLE_PASS]
-    slow = {r.name for r in _make(section.few_samples)}
+    quick = [m for m in settings.metrics if METRICS[m].one_pass]
+    slow = {r.name for r in make_rivals(section.few_samples)}
     for name, batches, wanted in (("single", split.single, False), ("few", split.few, True)):
         chosen = {n: m for n, m in methods.items() if (n in slow) == wanted}
         if len(batches) and quick and chosen:
@@ -359,40 +266,6 @@ def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:
     with replace_file(run.folder / "modality_share.parquet") as tmp:
         frame.to_parquet(tmp, index=False)
     return share_summary(frame, names)
-
-
-def set_reference(run: Run, target: TargetModel) -> None:
-    """Training inputs that fills ("another image") and reference-based rivals draw from."""
-    target.set_reference(target.to_device(reference_inputs(run, target)))
-
-
-def reference_inputs(run: Run, target: TargetModel) -> Inputs:
-    """:data:`REFERENCE_SIZE` rows of the training split, prepared."""
-    rows = run.rows("train")
-    picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
-    inputs = Collator(target)([rows[int(i)] for i in picks])
-    inputs.pop("labels", None)
-    return inputs
-
-
-def supports(rival: Rival, target: TargetModel) -> bool:
-    """Whether a rival knows what to do with the target; the others are left out with a word."""
-    reason = rival.refusal(target)
-    if reason is not None:
-        _say_once(f"{rival.title} is left out: {reason}")
-    return reason is None
-
-
-@lru_cache(maxsize=64)
-def _say_once(message: str) -> None:
-    log.warning(message)
-
-
-def scorer_fingerprint(explainer: Explainer) -> str:
-    """Hash of a scorer's weights: an evaluation never mixes batches of two scorers."""
-    from sidelight.targets import fingerprint
-
-    return fingerprint(explainer.scorer)
 
 
 def plain_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:

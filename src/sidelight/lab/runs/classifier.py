@@ -137,7 +137,7 @@ def train_classifier(
     """
     from transformers import TrainingArguments
 
-    from sidelight.training.progress import show_progress
+    from sidelight.training.progress import shown_progress
     from sidelight.training.trainer import LengthTrainer, shared_arguments
 
     steps = -(-len(train) // config.batch_size) * config.epochs
@@ -165,11 +165,10 @@ def train_classifier(
     )
     trainer.lengths = row_lengths(target, train)
     target.model.requires_grad_(True).train()
-    bar = show_progress(trainer, "classifier")
     try:
-        result = trainer.train()
+        with shown_progress(trainer, "classifier"):
+            result = trainer.train()
     finally:
-        bar.stop()
         target.model.eval()
     metrics = {
         "accuracy": accuracy(target, evaluation, config.batch_size * 2),

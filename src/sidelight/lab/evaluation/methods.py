@@ -1,0 +1,133 @@
+"""The methods that an evaluation compares, and the training inputs and fills that they draw from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sidelight.core.names import OURS
+from sidelight.core.types import Inputs, Scores
+from sidelight.errors import ConfigError
+from sidelight.explainer import Explainer
+from sidelight.fills.base import default_fills
+from sidelight.inputs.collate import Collator
+from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
+from sidelight.lab.baselines.base import Rival
+from sidelight.lab.config.sections import EvaluationSection
+from sidelight.lab.metrics.protocols import PROTOCOLS
+from sidelight.lab.runs.run import Run
+from sidelight.targets import TargetModel
+
+log = logging.getLogger(__name__)
+
+#: number of training inputs from which fills and DeepLIFT-SHAP draw
+REFERENCE_SIZE = 32
+
+
+@dataclass(frozen=True)
+class ScorerMethod:
+    """A fitted scorer as one more method of the benchmark."""
+
+    explainer: Explainer
+    fingerprint: str
+    name: str = OURS
+    signed: bool = False
+
+    def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
+        """Scores in [0, 1]. The scorer explains the prediction, so ``classes`` play no part."""
+        return self.explainer.attribute(target.to_device(inputs))[1]
+
+
+def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
+    """The fills of a configuration, or the defaults of the target's modalities."""
+    fixed: list[str] | None = PROTOCOLS[section.protocol].fixed().get("fills")
+    return fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
+
+
+def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tuple[str, ...]]:
+    """The groups of modalities that are masked and ranked together.
+
+    By default these are all together, then each alone. The list is empty if there is only one modality and the
+    configuration names no groups.
+
+    Raises:
+        ConfigError: a group is empty or names a modality that the target does not read.
+    """
+    names = tuple(modalities)
+    if section.groups is None:
+        return [names, *((n,) for n in names)] if len(names) > 1 else []
+    for group in section.groups:
+        if not group or not set(group) <= set(names):
+            raise ConfigError(
+                f"evaluation.groups: {group!r} must name modalities among {', '.join(names)}, "
+                f"e.g. [[{', '.join(names)}]]."
+            )
+    return [tuple(n for n in names if n in group) for group in section.groups]
+
+
+def rivals_of(section: EvaluationSection) -> list[Rival]:
+    """The baseline methods of a configuration, ready to call. Those for few samples come last."""
+    return [
+        *make_rivals(DEFAULT_RIVALS if section.rivals is None else section.rivals),
+        *make_rivals(section.few_samples),
+    ]
+
+
+def rival_of(section: EvaluationSection, name: str) -> Rival:
+    """The baseline method ``name`` with the options that a configuration gives it, or its own defaults."""
+    return next((r for r in rivals_of(section) if r.name == name), None) or make_rival(name)
+
+
+def make_rivals(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
+    """Baseline methods from a configuration's entries: names, or mappings of one name to its options."""
+    found: list[Rival] = []
+    for entry in entries:
+        if isinstance(entry, str):
+            found.append(make_rival(entry))
+        elif len(entry) == 1:
+            found += [make_rival(name, **(options or {})) for name, options in entry.items()]
+        else:
+            raise ConfigError(
+                f"a baseline method is a name or a mapping of one name to its options; got {entry!r}."
+            )
+    return found
+
+
+def set_reference(run: Run, target: TargetModel) -> None:
+    """Give the target training inputs, from which some fills and baseline methods draw."""
+    target.set_reference(target.to_device(reference_inputs(run, target)))
+
+
+def reference_inputs(run: Run, target: TargetModel) -> Inputs:
+    """:data:`REFERENCE_SIZE` rows of the training split, prepared."""
+    rows = run.rows("train")
+    picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
+    inputs = Collator(target)([rows[int(i)] for i in picks])
+    inputs.pop("labels", None)
+    return inputs
+
+
+def supports(rival: Rival, target: TargetModel) -> bool:
+    """Whether a baseline method can explain the target. A warning names one that cannot."""
+    reason = rival.refusal(target)
+    if reason is not None:
+        _say_once(f"{rival.title} is left out: {reason}")
+    return reason is None
+
+
+@lru_cache(maxsize=64)
+def _say_once(message: str) -> None:
+    log.warning(message)
+
+
+def scorer_fingerprint(explainer: Explainer) -> str:
+    """Hash of a scorer's weights, so that an evaluation never mixes batches of two scorers."""
+    from sidelight.targets import fingerprint
+
+    return fingerprint(explainer.scorer)

@@ -350,7 +350,7 @@ def test_variants_differ_in_what_they_change_only(finished: Run) -> None:
 def test_a_second_time_nothing_is_trained_or_measured(
     run: Run, fits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidelight.lab.evaluation.loop._evaluate_methods", None)
+    monkeypatch.setattr("sidelight.lab.evaluation.loop.evaluate_batch", None)
     before = table_of(run)
     run_ablation(run)
     assert fits == []

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo-out
 
-.PHONY: help demo test test-fast test-soak lint format publish clean
+.PHONY: help demo test test-fast test-soak lint format publish results-pages docs-reference clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -44,6 +44,12 @@ format: $(STAMP)  ## rewrite the code in the house style
 publish:  ## copy a run's summary into results/: make publish RUN=mnist
 	mkdir -p results/$(RUN)
 	cp runs/$(RUN)/config.yaml runs/$(RUN)/fit.json runs/$(RUN)/results.json runs/$(RUN)/table.md results/$(RUN)/
+
+results-pages: $(STAMP)  ## make docs/results from results/ and docs/results/notes
+	$(BIN)/python docs/make_results.py
+
+docs-reference: $(STAMP)  ## make docs/reference/options.md from the code
+	$(BIN)/python docs/make_options.py
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) demo-out runs .pytest_cache .mypy_cache .ruff_cache

@@ -19,11 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 from transformers import ViTConfig, ViTForImageClassification
 
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, evaluate_batch
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.ranking import ranks, step_counts
+from sidelight.lab.tables.table import text_table
+from sidelight.lab.tables.terminal import terminal
 from sidelight.targets import ImageTarget
 
 METRICS = ("deletion_auc", "insertion_auc")
@@ -47,7 +50,7 @@ def small_vit() -> ImageTarget:
 
 
 @torch.no_grad()
-def one_at_a_time(target: ImageTarget, batch: EvalBatch, scores: torch.Tensor, steps: int) -> np.ndarray:
+def one_at_a_time(target: ImageTarget, batch: Batch, scores: torch.Tensor, steps: int) -> np.ndarray:
     """``[B, 2]`` deletion and insertion area, every step of every sample its own pass."""
     areas = []
     for row, sample in enumerate(batch.ids):
@@ -69,7 +72,7 @@ def one_at_a_time(target: ImageTarget, batch: EvalBatch, scores: torch.Tensor, s
 
 
 def batched(
-    target: ImageTarget, batch: EvalBatch, scores: torch.Tensor, steps: int, forward_batch: int
+    target: ImageTarget, batch: Batch, scores: torch.Tensor, steps: int, forward_batch: int
 ) -> np.ndarray:
     """The same by the evaluation engine."""
     settings = EvalSettings(metrics=METRICS, steps=steps, forward_batch=forward_batch)
@@ -91,8 +94,8 @@ def measure(samples: int, steps: int, repeats: int, forward_batch: int) -> dict[
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randn(samples, 1, 28, 28, generator=generator)
     scores = torch.rand(samples, 1, 28, 28, generator=generator)
-    batch = EvalBatch({"pixel_values": pixels}, range(samples))
-    warm = EvalBatch({"pixel_values": pixels[:2]}, range(2))
+    batch = Batch({"pixel_values": pixels}, range(samples))
+    warm = Batch({"pixel_values": pixels[:2]}, range(2))
     one_at_a_time(target, warm, scores[:2], steps)
     batched(target, warm, scores[:2], steps, forward_batch)
     slow_s, fast_s, cpu_ratio, difference = [], [], [], 0.0
@@ -125,11 +128,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     row = measure(args.samples, args.steps, args.repeats, args.forward_batch)
-    table = Table(title="deletion + insertion, one method, small ViT")
-    for name in row:
-        table.add_column(name, justify="right")
-    table.add_row(*(f"{v:.3g}" for v in row.values()))
-    Console().print(table)
+    texts = [f"{v:.3g}" for v in row.values()]
+    Console().print(terminal(text_table("deletion + insertion, one method, small ViT", list(row), [texts])))
     if args.json:
         args.json.write_text(json.dumps([row], indent=1))
 

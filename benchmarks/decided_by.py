@@ -13,6 +13,8 @@ import pandas as pd
 
 from sidelight.lab.evaluation.modality import DECIDED_BY
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.markdown import markdown
+from sidelight.lab.tables.table import text_table
 
 #: shown, as (metric, modality, fill)
 COLUMNS = (
@@ -42,12 +44,12 @@ def main() -> None:
     wanted = [(m, g, f) for m, g, fill in COLUMNS for f in ([fill] if fill else fills)]
     for answer, part in scores.dropna(subset=["value"]).groupby(DECIDED_BY):
         print(f"\nDecided by {answer}, n = {part['sample'].nunique()}\n")
-        heads = [f"{m} {g}" + ("" if f == "none" else f", {f}") for m, g, f in wanted]
-        print("| variant | " + " | ".join(heads) + " |")
-        print("|---" * (len(heads) + 1) + "|")
-        for variant in dict.fromkeys(scores["variant"]):
-            cells = [_cell(part[part["variant"] == variant], *column) for column in wanted]
-            print(f"| {variant} | " + " | ".join(cells) + " |")
+        heads = [f"{m.replace('_', ' ')} {g}" + ("" if f == "none" else f", {f}") for m, g, f in wanted]
+        rows = [
+            [variant, *(_cell(part[part["variant"] == variant], *column) for column in wanted)]
+            for variant in dict.fromkeys(scores["variant"])
+        ]
+        print(markdown(text_table("", ["variant", *heads], rows)))
 
 
 def _cell(part: pd.DataFrame, metric: str, modality: str, fill: str) -> str:

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import (
-    MobileNetV2Config,
-    MobileNetV2ForImageClassification,
-    ResNetConfig,
-    ResNetForImageClassification,
-    ViTConfig,
-    ViTForImageClassification,
-)
 
-from sidelight.core.modality import IMAGE, TEXT
+import toy_models
+from sidelight.core.types import IMAGE, TEXT
 from sidelight.targets.base import TargetModel
 
 SIZE = 32
@@ -34,28 +27,15 @@ def lively(model: nn.Module) -> nn.Module:
 
 
 def vit() -> nn.Module:
-    config = ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=SIZE,
-        patch_size=8,
-        num_labels=CLASSES,
-    )
-    return lively(ViTForImageClassification(config))
+    return lively(toy_models.vit(num_hidden_layers=3, image_size=SIZE, num_labels=CLASSES))
 
 
 def resnet() -> nn.Module:
-    config = ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=CLASSES
-    )
-    return lively(ResNetForImageClassification(config))
+    return lively(toy_models.resnet(num_labels=CLASSES))
 
 
 def mobilenet() -> nn.Module:
-    config = MobileNetV2Config(depth_multiplier=0.25, num_labels=CLASSES, image_size=SIZE)
-    return lively(MobileNetV2ForImageClassification(config))
+    return lively(toy_models.mobilenet(num_labels=CLASSES, image_size=SIZE))
 
 
 class SharedReluNet(nn.Module):

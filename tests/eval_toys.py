@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.modality import IMAGE, TEXT, Modality
+from sidelight.core.types import IMAGE, TEXT, Modality
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.loop import Measurement, run_evaluation
+from sidelight.lab.evaluation.settings import EvalResult, EvalSettings, Method
 from sidelight.targets.base import TargetModel
 
 SOUND = Modality("sound", channel_dim=1, keeps_channel_dim=True)
@@ -100,3 +105,23 @@ class KnowsIds:
         own = torch.tensor(list(ids), dtype=torch.float32)
         mask = target.feature_mask(inputs)
         return {n: own.view(-1, *[1] * (m.ndim - 1)).expand(m.shape) for n, m in mask.items()}
+
+
+class Ready(list[Batch]):
+    """Batches that are there already."""
+
+    def ids(self, index: int) -> list[int]:
+        return list(self[index].ids)
+
+
+def evaluated(
+    target: TargetModel,
+    batches: Sequence[Batch],
+    methods: Mapping[str, Method],
+    settings: EvalSettings,
+    folder: Path | None = None,
+) -> EvalResult:
+    """All results in memory; finished batches are kept in ``folder`` if there is one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        measurement = Measurement(target, Ready(batches), methods, settings, folder or Path(scratch))
+        return run_evaluation(measurement, progress=False)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import toy_models
 from sidelight.inputs.images import ImageTransform
 from sidelight.training.settings import TrainingConfig
 
@@ -53,39 +54,11 @@ class TinyNet(nn.Module):
         return self.head(self.second(self.first(x)))
 
 
-def _vit() -> nn.Module:
-    from transformers import ViTConfig, ViTForImageClassification
-
-    return ViTForImageClassification(
-        ViTConfig(
-            image_size=SIZE,
-            patch_size=4,
-            num_channels=1,
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            num_labels=4,
-        )
-    )
-
-
-def _resnet() -> nn.Module:
-    from transformers import ResNetConfig, ResNetForImageClassification
-
-    return ResNetForImageClassification(
-        ResNetConfig(
-            num_channels=1,
-            embedding_size=8,
-            hidden_sizes=[8, 16],
-            depths=[1, 1],
-            layer_type="basic",
-            num_labels=4,
-        )
-    )
-
-
-BUILDERS: dict[str, Callable[[], nn.Module]] = {"vit": _vit, "resnet": _resnet, "plain": TinyNet}
+BUILDERS: dict[str, Callable[[], nn.Module]] = {
+    "vit": lambda: toy_models.vit(image_size=SIZE, patch_size=4, num_channels=1, num_labels=4),
+    "resnet": lambda: toy_models.resnet(num_channels=1, num_labels=4),
+    "plain": TinyNet,
+}
 
 
 @lru_cache(maxsize=8)

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
+import toy_models
 from sidelight.inputs.images import ImageTransform
 from sidelight.targets import ImageTextProcessor, ImageTextTarget
 
@@ -23,12 +24,7 @@ VOCABULARY = 60
 CLASSES = 3
 TRANSFORM = ImageTransform((SIDE, SIDE))
 TEXTS = ["a red square", "there is no blue circle near the green cross", "dull"]
-ENCODER: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-}
+ENCODER: dict[str, Any] = {**toy_models.SMALL, "intermediate_size": 24}
 TEXT = {**ENCODER, "vocab_size": VOCABULARY, "max_position_embeddings": LONGEST}
 VISION = {**ENCODER, "image_size": SIDE, "patch_size": 8}
 
@@ -38,7 +34,7 @@ def _trained() -> str:
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    special = list(toy_models.BERT_TOKENS)
     trainer = trainers.WordLevelTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
     tokenizer.train_from_iterator(TEXTS, trainer)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
@@ -47,28 +43,19 @@ def _trained() -> str:
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """A word-level tokenizer: padding 0, first token 2, last token 3."""
-    names = {f"{n}_token": f"[{n.upper()}]" for n in ("pad", "unk", "cls", "sep", "mask")}
-    own = Tokenizer.from_str(_trained())
-    return PreTrainedTokenizerFast(tokenizer_object=own, model_max_length=LONGEST, **names)
+    return toy_models.bert_like(_trained(), model_max_length=LONGEST)
 
 
 def bert() -> nn.Module:
-    from transformers import BertConfig, BertModel
-
-    return BertModel(BertConfig(**TEXT))
+    return toy_models.bert(**TEXT)
 
 
 def vit() -> nn.Module:
-    from transformers import ViTConfig, ViTModel
-
-    return ViTModel(ViTConfig(**VISION))
+    return toy_models.vit(**VISION)
 
 
 def resnet() -> nn.Module:
-    from transformers import ResNetConfig, ResNetModel
-
-    options = {"embedding_size": 8, "hidden_sizes": [8, 12], "depths": [1, 1]}
-    return ResNetModel(ResNetConfig(layer_type="basic", **options))
+    return toy_models.resnet(hidden_sizes=[8, 12])
 
 
 def fusion(image: Callable[[], nn.Module] = resnet, **options: Any) -> Any:

@@ -19,6 +19,7 @@ from sidelight.training.coalitions import FLOOR
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import task_loss
 from sidelight.training.settings import ObjectiveConfig
+from sidelight.training.terms import objective
 
 SMALL: dict[str, Any] = {"image": {"channels": [8, 8]}, "text": {"width": 16, "layers": 1, "heads": 2}}
 
@@ -38,6 +39,7 @@ def test_fit_explain_save_and_load_in_the_library(name: str, tmp_path: Path) -> 
         decoder=SMALL,
         on_collapse="warn",
         layers=[-2, -1],
+        context=False,
         epochs=1,
         batch_size=16,
     )
@@ -47,6 +49,7 @@ def test_fit_explain_save_and_load_in_the_library(name: str, tmp_path: Path) -> 
     assert [set(e.scores) for e in found] == [{"image", "text"}] * 3
     again = Explainer.from_pretrained(tmp_path / "run" / "scorer", model, processor=processor)
     assert again.target.options() == explainer.target.options()
+    assert again.target.options()["context"] is False
     for a, b in zip(found, again.explain(pairs[:3]), strict=True):
         assert all(np.array_equal(a.scores[m], b.scores[m]) for m in a.scores)
 
@@ -56,17 +59,18 @@ def test_each_modality_is_masked_alone_and_together() -> None:
     rows = [(r["image"], r["text"]) for r in match_rows(4)]
     scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
     config = ObjectiveConfig(label="prediction", fills=("mean",), calibration="fixed", complement_weight=1.0)
-    objective = ScorerObjective(scorer, target, config).eval()
-    inputs = target.prepare(rows)
+    module = ScorerObjective(scorer, target, config).eval()
+    inputs = target.reader.read(rows).inputs
     with torch.no_grad():
-        terms, scores, _ = objective.terms(inputs, None)
+        step = module.step(inputs, None)
+        terms, scores = objective(step), step.scores
         goal = torch.nn.functional.one_hot(target.encode(inputs).prediction, 3).float()
 
         def masked(names: tuple[str, ...]) -> torch.Tensor:
             return task_loss(target.classify(inputs, {m: scores[m] for m in names}, "mean"), goal)
 
-        torch.testing.assert_close(terms.task, masked(("image", "text")))
-        torch.testing.assert_close(terms.solo, masked(("image",)) + masked(("text",)))
+        torch.testing.assert_close(terms["task"], masked(("image", "text")))
+        torch.testing.assert_close(terms["solo"], masked(("image",)) + masked(("text",)))
 
 
 def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,18 +87,19 @@ def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pyt
         coalition_modalities=["image"],
         coalition_focus=True,
     )
-    objective, inputs = ScorerObjective(scorer, target, config).eval(), target.prepare(rows)
+    module, inputs = ScorerObjective(scorer, target, config).eval(), target.reader.read(rows).inputs
     classify, asked = target.classify, []
 
-    def spy(given: Any, scores: Any, fill: Any = "zero", seeds: Any = None) -> torch.Tensor:
+    def spy(given: Any, scores: Any, fill: Any = "zero", unmasked: Any = None) -> torch.Tensor:
         hard = all(bool(((s == 0) | (s == 1)).all()) for s in scores.values())
         if hard:
             asked.append((given["pixel_values"], scores))
-        return classify(given, scores, fill, seeds)
+        return classify(given, scores, fill, unmasked=unmasked)
 
     monkeypatch.setattr(target, "classify", spy)
     with torch.no_grad():
-        terms, _, encoding = objective.terms(inputs, None)
+        step = module.step(inputs, None)
+        terms, encoding = objective(step), step.encoding
         raw = scorer.raw(encoding)["image"]
         own = target.fill_values(inputs, "noise", range(4))
 
@@ -115,7 +120,7 @@ def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pyt
                 effect = probability(sample, kept) - probability(sample, rest)
                 error[sample] += (effect - (raw[sample] * (2 * kept - 1)).mean() / unit) ** 2
                 counts[sample] += 1
-        torch.testing.assert_close(terms.coalition, error / draws, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(terms["coalition"], error / draws, rtol=1e-4, atol=1e-6)
         change = torch.stack(
             [encoding.probabilities[i].max() - probability(i, torch.zeros_like(raw[i])) for i in range(4)]
         ).abs()
@@ -128,12 +133,12 @@ def test_a_sample_is_without_map_only_where_no_modality_has_one() -> None:
     target = make_target("fusion-resnet")
     rows = [(r["image"], r["text"]) for r in match_rows(4)]
     scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
-    objective = ScorerObjective(scorer, target, ObjectiveConfig(label="prediction", fills=("mean",))).eval()
-    inputs = target.prepare(rows)
+    module = ScorerObjective(scorer, target, ObjectiveConfig(label="prediction", fills=("mean",))).eval()
+    inputs = target.reader.read(rows).inputs
 
     def constant() -> dict[str, float]:
         with torch.no_grad():
-            return {k: float(v) for k, v in objective(**inputs).items() if k.startswith("constant")}
+            return {k: float(v) for k, v in module(**inputs).items() if k.startswith("constant")}
 
     assert constant() == {"constant": 0, "constant_image": 0, "constant_text": 0}
     torch.nn.init.constant_(scorer.decoders["image"].decoder.readout.bias, -1e4)

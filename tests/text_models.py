@@ -24,6 +24,8 @@ from transformers import (
     XLMRobertaConfig,
 )
 
+import toy_models
+
 CORPUS = [
     "the film was not great but the story is charming",
     "a truly awful movie, with weak acting and a dull script!",
@@ -43,33 +45,15 @@ TEXTS = ["the film was great", "a truly awful movie, with weak acting!", "dull"]
 
 
 def _wordpiece(special: list[str]) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=260, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return tokenizer
+    return toy_models.wordpiece(CORPUS, 260, special)
 
 
 def _byte_bpe(special: list[str]) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=340,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer = toy_models.byte_bpe(CORPUS, 340, special)
     if "<mask>" in special:
         tokenizer.post_processor = processors.RobertaProcessing(
             ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
         )
-    else:
-        tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     return tokenizer
 
 
@@ -122,9 +106,9 @@ TOKENIZERS = tuple(_KINDS)
 
 
 @cache
-def _trained(kind: str) -> Tokenizer:
+def _trained(kind: str) -> str:
     train, family = _KINDS[kind]
-    return train(list(SPECIAL[family].values()))
+    return train(list(SPECIAL[family].values())).to_str()
 
 
 def make_tokenizer(kind: str, **options: Any) -> PreTrainedTokenizerFast:
@@ -132,15 +116,13 @@ def make_tokenizer(kind: str, **options: Any) -> PreTrainedTokenizerFast:
     names: dict[str, Any] = {f"{k}_token": v for k, v in SPECIAL[_KINDS[kind][1]].items()}
     if kind == "wordpiece":
         names["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
-    own = Tokenizer.from_str(_trained(kind).to_str())
-    return PreTrainedTokenizerFast(tokenizer_object=own, **{**names, **options})
+    return toy_models.fast(_trained(kind), **{**names, **options})
 
 
 _ENCODER = {
+    **toy_models.SMALL,
     "vocab_size": 512,
     "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
     "intermediate_size": 48,
     "num_labels": 3,
 }

@@ -8,46 +8,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import toy_models
+
 #: rows and columns of the inputs below, not square on purpose
 SIZE = (32, 48)
 CLASSES = 5
-
-
-def _vit() -> nn.Module:
-    from transformers import ViTConfig, ViTForImageClassification
-
-    return ViTForImageClassification(ViTConfig(image_size=SIZE, patch_size=8, **_token_options()))
+#: sizes of the transformers
+TOKENS: dict[str, Any] = {**toy_models.SMALL, "num_hidden_layers": 3, "num_labels": CLASSES}
 
 
 def _deit() -> nn.Module:
     from transformers import DeiTConfig, DeiTForImageClassification
 
-    return DeiTForImageClassification(DeiTConfig(image_size=SIZE, patch_size=8, **_token_options()))
+    return DeiTForImageClassification(DeiTConfig(image_size=SIZE, patch_size=8, **TOKENS))
 
 
 def _beit() -> nn.Module:
     from transformers import BeitConfig, BeitForImageClassification
 
-    return BeitForImageClassification(BeitConfig(image_size=SIZE, patch_size=8, **_token_options()))
+    return BeitForImageClassification(BeitConfig(image_size=SIZE, patch_size=8, **TOKENS))
 
 
 def _dinov2_registers() -> nn.Module:
     from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersForImageClassification
 
-    options = {**_token_options(), "mlp_ratio": 2}
+    options = {**TOKENS, "mlp_ratio": 2}
     del options["intermediate_size"]
     config = Dinov2WithRegistersConfig(image_size=32, patch_size=8, num_register_tokens=4, **options)
     return Dinov2WithRegistersForImageClassification(config)
-
-
-def _token_options() -> dict[str, Any]:
-    return {
-        "hidden_size": 16,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "num_labels": CLASSES,
-    }
 
 
 def _swin() -> nn.Module:
@@ -78,36 +66,15 @@ def _convnext() -> nn.Module:
     return ConvNextForImageClassification(config)
 
 
-def _resnet() -> nn.Module:
-    from transformers import ResNetConfig, ResNetForImageClassification
-
-    config = ResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8, 16, 24],
-        depths=[1, 1, 1],
-        layer_type="basic",
-        num_labels=CLASSES,
-    )
-    return ResNetForImageClassification(config)
-
-
-def _mobilenet_v2() -> nn.Module:
-    from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
-
-    return MobileNetV2ForImageClassification(
-        MobileNetV2Config(depth_multiplier=0.25, num_labels=CLASSES, tf_padding=False)
-    )
-
-
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
-    "vit": _vit,
+    "vit": lambda: toy_models.vit(image_size=SIZE, **TOKENS),
     "deit": _deit,
     "beit": _beit,
     "dinov2_registers": _dinov2_registers,
     "swin": _swin,
     "convnext": _convnext,
-    "resnet": _resnet,
-    "mobilenet_v2": _mobilenet_v2,
+    "resnet": lambda: toy_models.resnet(hidden_sizes=[8, 16, 24], num_labels=CLASSES),
+    "mobilenet_v2": lambda: toy_models.mobilenet(num_labels=CLASSES, tf_padding=False),
 }
 
 #: What each gives for inputs of :data:`SIZE`: channels and grid of the states that a target reads.
@@ -153,9 +120,7 @@ class PlainNet(nn.Module):
 
 def plain(seed: int = 0, channels: int = 3) -> PlainNet:
     """A seeded :class:`PlainNet` in training mode."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return PlainNet(channels).train()
+    return toy_models.seeded(lambda: PlainNet(channels).train(), seed)
 
 
 def pixels(count: int = 2, size: tuple[int, int] = SIZE, channels: int = 3, seed: int = 1) -> Tensor:

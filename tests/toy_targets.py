@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.modality import IMAGE
+from sidelight.core.types import IMAGE
 from sidelight.targets.base import TargetModel
 
 

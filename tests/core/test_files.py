@@ -153,6 +153,24 @@ def test_a_hard_kill_between_the_renames_is_recovered(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".run.*.old"))
 
 
+def test_a_hard_kill_within_a_folder_with_files_of_others_is_recovered(tmp_path: Path) -> None:
+    """Files of others keep the folder in place, so its own folders are replaced one by one."""
+    run = own_folder(tmp_path / "run")
+    (run / "notes.txt").write_text("mine")
+    with replace_folder(run) as tmp:
+        write_text(tmp / "deep" / "a.txt", "old")
+    (run / "deep").rename(run / ".deep.0123abcd.old")
+    (run / ".hers.0123abcd.old").mkdir()
+    (run / ".hers.0123abcd.old" / "b.txt").write_text("of somebody else")
+    recover_folder(run)
+    recover_folder(run)  # once more does no harm
+    assert (run / "deep" / "a.txt").read_text() == "old"
+    assert names(run) == [".hers.0123abcd.old", "deep", "notes.txt"]
+    with replace_folder(run) as tmp:
+        write_text(tmp / "deep" / "a.txt", "new")
+    assert (run / "deep" / "a.txt").read_text() == "new"
+
+
 def test_an_old_copy_never_replaces_a_folder_that_is_there(tmp_path: Path) -> None:
     for name in ("run", "run.old"):
         (tmp_path / name).mkdir()

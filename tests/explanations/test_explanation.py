@@ -8,11 +8,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from sidelight.errors import CheckpointError, InputError, SidelightError
 from sidelight.explanations.explanation import Explanation
+from sidelight.viz.style import HEAT
 
 
 def explain(size=28, channels=1, scores=None, **changes) -> Explanation:
@@ -80,10 +83,17 @@ def test_bad_scores_are_refused(scores, message):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("fill", [0.0, 0.5, 1.0, None])
 def test_plot_copes_with_every_map(size, channels, fill):
-    scores = None if fill is None else np.full((size, size), fill)
-    figure = explain(size, channels, scores).plot()
-    assert isinstance(figure, Figure)
+    explanation = explain(size, channels, None if fill is None else np.full((size, size), fill))
+    figure = explanation.plot()
     figure.canvas.draw()
+    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    display = np.broadcast_to(explanation.inputs["image"], (size, size, 3))
+    grey = display @ np.array([0.2126, 0.7152, 0.0722])
+    weight = explanation.map[..., None]
+    faded = weight * display + (1 - weight) * (0.64 + 0.26 * grey[..., None])
+    coloured = 0.78 * colormaps[HEAT](explanation.map)[..., :3] + 0.22 * grey[..., None]
+    for pixels, expected in zip(shown, (display, faded, coloured), strict=True):
+        np.testing.assert_allclose(pixels, expected, atol=1e-6)
 
 
 def test_plot_into_an_axis_and_a_figure():
@@ -110,7 +120,10 @@ def test_plot_refuses_unknown_style_and_misfitting_scores():
 
 
 def test_a_label_with_dollars_is_not_mathematics():
-    explain(label="$\\frac{$ broken").plot().canvas.draw()
+    figure = explain(label="$\\frac{$ broken").plot()
+    figure.canvas.draw()  # mathematics that cannot be parsed would raise
+    drawn = [text.get_text().replace("\\$", "$") for text in figure.findobj(Text)]
+    assert any("$\\frac{$ broken" in text for text in drawn)
 
 
 def test_html_escapes_and_is_self_contained():

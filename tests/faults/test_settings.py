@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import namedtuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from sidelight.errors import ConfigError
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.evaluation.preflight import bytes_needed, check_run
+from sidelight.training.fit_options import as_setting
+from sidelight.training.identity import differences
 from tiny_runs import IMAGE
 
 NAN, INF = math.nan, math.inf
@@ -33,7 +36,7 @@ BAD_TRAINING: list[tuple[str, Any]] = [
     ("on_collapse", "ignore"),
     ("checkpoints", 0),
 ]
-WEIGHTS = ["magnitude_weight", "binary_weight", "complement_weight", "order_weight", "coalition_weight"]
+WEIGHTS = ["magnitude_weight", "binary_weight", "complement_weight", "coalition_weight"]
 BAD_OBJECTIVE: list[tuple[str, Any]] = [
     *[(name, v) for name in WEIGHTS for v in (NAN, INF, -5, "1", None)],
     *[("solo", v) for v in ("no", 1, None)],
@@ -58,6 +61,31 @@ def test_kind_raw_exceptions_training_settings_are_checked(name: str, value: Any
 def test_kind_refused_only_after_training_objective_settings_are_checked(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"^{name}"):
         ObjectiveConfig(**{name: value})
+
+
+def test_a_retired_setting_is_ignored_if_it_had_no_effect() -> None:
+    run = {
+        "data": {"name": "digits"},
+        "target": {},
+        "objective": {"order_weight": 0.0, "solo": False},
+    }
+    assert parse_config(run).objective == ObjectiveConfig(solo=False)
+    assert parse_config(run, ["objective.order_weight=0"]).objective == ObjectiveConfig(solo=False)
+    assert as_setting("objective", ObjectiveConfig, {"order_weight": 0}) == ObjectiveConfig()
+    now = {"objective": asdict(ObjectiveConfig()), "version": 2, "train": {"rows": 1}, "eval": {"rows": 1}}
+    assert differences({**now, "objective": {**now["objective"], "order_weight": 0.0}}, now) == []  # type: ignore[dict-item]
+    before = {**now, "objective": {**now["objective"], "order_weight": 0.5}}  # type: ignore[dict-item]
+    assert differences(before, now) == ["order_weight (0.5 there, null now)"]
+
+
+def test_a_retired_setting_is_refused_if_it_had_an_effect() -> None:
+    with pytest.raises(
+        ConfigError, match=r"objective\.order_weight is 0\.5, but this version has no such term"
+    ):
+        as_setting("objective", ObjectiveConfig, {"order_weight": 0.5})
+    run = {"data": {"name": "digits"}, "target": {}}
+    with pytest.raises(ConfigError, match=r"order_weight is 2, but this version has no such term"):
+        parse_config(run, ["objective.order_weight=2"])
 
 
 @pytest.mark.parametrize(
@@ -102,8 +130,8 @@ def test_a_message_names_what_the_caller_wrote() -> None:
 
 
 LATER: list[tuple[str, dict[str, Any]]] = [
-    ("rival", {"evaluation": {"rivals": ["salience"]}}),
-    ("rival", {"evaluation": {"few_samples": ["nothing"]}}),
+    ("baseline method", {"evaluation": {"rivals": ["salience"]}}),
+    ("baseline method", {"evaluation": {"few_samples": ["nothing"]}}),
     ("option", {"evaluation": {"rivals": [{"integrated_gradients": {"stepz": 3}}]}}),
     ("n_steps", {"evaluation": {"rivals": [{"integrated_gradients": {"n_steps": 0}}]}}),
     ("metric", {"evaluation": {"metrics": ["average_dorp"]}}),

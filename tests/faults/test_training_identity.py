@@ -31,6 +31,7 @@ from sidelight.core.locks import hold
 from sidelight.errors import BusyFolderError, ConfigError
 from sidelight.rows import content
 from sidelight.rows.content import content_of
+from sidelight.targets import TargetModel
 from sidelight.training.folder import IDENTITY, newest_checkpoint
 
 QUICK = {**S, "extra": {"disable_tqdm": True, "use_cpu": True}}
@@ -118,6 +119,22 @@ def test_fault_04_the_same_training_is_taken_up_and_said_so(
         again = texts(first.output_dir, tuple(dict(r) for r in ROWS), on_collapse="stop", checkpoints=3)
     assert same(first, again)
     assert "taken up again" in caplog.text
+
+
+def test_fault_04_the_weights_are_hashed_once_and_kept_with_the_scorer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes: list[str] = []
+    original = TargetModel.fingerprint
+
+    def counted(self: TargetModel) -> str:
+        hashes.append(original(self))
+        return hashes[-1]
+
+    monkeypatch.setattr(TargetModel, "fingerprint", counted)
+    texts(tmp_path / "run")
+    kept = [json.loads((tmp_path / "run" / name).read_text()) for name in (IDENTITY, "scorer/config.json")]
+    assert hashes == [kept[0]["target"]] == [kept[1]["target"]["fingerprint"]]
 
 
 def test_fault_04_the_default_folder_is_never_that_of_another_training(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sidelight.core.modality import IMAGE, MODALITIES, TEXT
+from sidelight.core.types import IMAGE, MODALITIES, TEXT
 from sidelight.errors import InputError, UnknownNameError
 from sidelight.fills.base import FILLS, FillContext, apply_mask, fill_values
 from sidelight.fills.image import gaussian_blur

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +14,38 @@ from torch import Tensor
 
 from sidelight.core.types import Scores
 from sidelight.errors import ConfigError
-from sidelight.training.coalitions import FLOOR, coalition_loss, predicted_effect, random_part, share_out
+from sidelight.training import coalitions
+from sidelight.training.coalitions import FLOOR, predicted_effect, random_part, share_out
 from sidelight.training.settings import ObjectiveConfig
 
 UNIT = 0.25
+
+
+class GivenGame:
+    """A step whose target gives probabilities that are known beforehand."""
+
+    def __init__(
+        self, raw: Scores, mask: Scores, probability: Any, whole: Any, config: ObjectiveConfig
+    ) -> None:
+        self.raw, self.feature_mask, self.config = raw, mask, config
+        self.probability: Callable[[Scores, Tensor], Tensor] = probability
+        self.whole = whole
+
+    def clean_probability(self) -> Tensor:
+        return self.whole
+
+    def generator(self) -> None:
+        return None
+
+
+def coalition_loss(
+    raw: Scores, mask: Scores, probability: Any, draws: int, unit: float, whole: Any = None, **settings: Any
+) -> Tensor:
+    """The term for a game ``probability(masks, index)``. Coalitions are focused if the ``whole`` is given."""
+    values = {f"coalition_{k}" if k != "solo" else k: v for k, v in settings.items()}
+    focus = whole is not None
+    config = ObjectiveConfig(coalition_draws=draws, coalition_unit=unit, coalition_focus=focus, **values)
+    return coalitions.coalition_loss(GivenGame(raw, mask, probability, whole, config))  # type: ignore[arg-type]
 
 
 def every_part(count: int) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,17 +13,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.training.loss import random_top_share
 from sidelight.training.objective import (
     CALIBRATIONS,
     binary_penalty,
     complement_loss,
     label_distribution,
     magnitude_penalty,
-    objective,
     task_loss,
 )
-from sidelight.training.settings import CALIBRATION_NAMES
+from sidelight.training.settings import CALIBRATION_NAMES, ObjectiveConfig
+from sidelight.training.terms import TERMS, objective
 
 NAMES = ("bounded", "literal", "reference", "fixed")
 
@@ -42,6 +43,51 @@ def penalties_by_hand(scores: Tensor, mask: Tensor) -> tuple[list[float], list[f
         magnitude.append((sum(kept) / len(kept)) ** 2)
         binary.append(sum((s * (1 - s)) ** 2 for s in kept) / len(kept))
     return magnitude, binary
+
+
+class GivenLosses:
+    """A step whose passes through the target have losses that are known beforehand.
+
+    Args:
+        joint: of all modalities masked.
+        clean: of none.
+        scores, masks: per modality.
+        solo: per modality, of it masked alone.
+        outside: of the evidence removed.
+        settings: of the objective.
+    """
+
+    def __init__(
+        self,
+        joint: Tensor,
+        clean: Tensor,
+        scores: dict[str, Tensor],
+        masks: dict[str, Tensor],
+        solo: dict[str, Tensor] | None = None,
+        outside: Tensor | None = None,
+        **settings: Any,
+    ) -> None:
+        self.joint, self.clean, self.solo, self.outside = joint, clean, solo or {}, outside
+        self.scores, self.feature_mask = scores, masks
+        self.config = ObjectiveConfig(**settings)
+
+    def clean_loss(self) -> Tensor:
+        return self.clean
+
+    def masked_loss(self, masks: dict[str, Tensor]) -> Tensor:
+        return self.joint if set(masks) == set(self.scores) else self.solo[next(iter(masks))]
+
+    def removed_loss(self, masks: dict[str, Tensor]) -> Tensor:
+        assert self.outside is not None, "a term without weight makes no pass"
+        return self.outside
+
+    def zeros(self) -> Tensor:
+        return torch.zeros_like(self.clean)
+
+
+def terms_of(*args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    """The objective and its terms; see :class:`GivenLosses`."""
+    return objective(GivenLosses(*args, **kwargs))  # type: ignore[arg-type]
 
 
 def problem(modalities: tuple[str, ...] = ("image", "text"), batch: int = 6) -> dict[str, dict[str, Tensor]]:
@@ -67,7 +113,7 @@ def test_the_registry_holds_the_calibrations_that_settings_name() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_equation_3_5_by_hand(name: str) -> None:
     p = problem()
-    terms = objective(
+    terms = terms_of(
         CLEAN + DELTAS,
         CLEAN,
         p["scores"],
@@ -84,45 +130,51 @@ def test_equation_3_5_by_hand(name: str) -> None:
         binary = sum(parts[m][1][i] for m in parts)
         solo = sum(float(p["solo"][m][i]) for m in parts)
         expected = float(CLEAN[i] + DELTAS[i]) + solo + gamma * (0.7 * magnitude + 1.3 * binary)
-        assert float(terms.loss[i]) == pytest.approx(expected, rel=1e-12)
-        assert float(terms.gamma[i]) == pytest.approx(gamma, rel=1e-12)
-        assert float(terms.magnitude[i]) == pytest.approx(magnitude, rel=1e-12)
-        assert float(terms.binary[i]) == pytest.approx(binary, rel=1e-12)
-        assert float(terms.solo[i]) == pytest.approx(solo, rel=1e-12)
+        assert float(terms["loss"][i]) == pytest.approx(expected, rel=1e-12)
+        assert float(terms["gamma"][i]) == pytest.approx(gamma, rel=1e-12)
+        assert float(terms["magnitude"][i]) == pytest.approx(magnitude, rel=1e-12)
+        assert float(terms["binary"][i]) == pytest.approx(binary, rel=1e-12)
+        assert float(terms["solo"][i]) == pytest.approx(solo, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_modality_is_equation_3_4(name: str) -> None:
     p = problem(("image",))
-    terms = objective(CLEAN + DELTAS, CLEAN, p["scores"], p["masks"], calibration=name)
+    terms = terms_of(CLEAN + DELTAS, CLEAN, p["scores"], p["masks"], calibration=name)
     magnitude, binary = penalties_by_hand(p["scores"]["image"], p["masks"]["image"])
     expected = [
         float(CLEAN[i] + DELTAS[i]) + gamma_by_hand(name, float(DELTAS[i])) * (magnitude[i] + binary[i])
         for i in range(6)
     ]
-    torch.testing.assert_close(terms.loss, torch.tensor(expected, dtype=torch.float64))
-    assert not terms.solo.any()
-    same = objective(CLEAN + DELTAS, CLEAN, p["scores"], p["masks"], solo={}, calibration=name)
-    assert torch.equal(terms.loss, same.loss)
+    torch.testing.assert_close(terms["loss"], torch.tensor(expected, dtype=torch.float64))
+    assert not terms["solo"].any()
+    same = terms_of(CLEAN + DELTAS, CLEAN, p["scores"], p["masks"], solo={}, calibration=name)
+    assert torch.equal(terms["loss"], same["loss"])
 
 
 def test_fixed_is_equation_3_3_with_its_two_gammas() -> None:
     p = problem(("text",))
-    terms = objective(
+    terms = terms_of(
         CLEAN, CLEAN, p["scores"], p["masks"], calibration="fixed", magnitude_weight=0.2, binary_weight=5.0
     )
     magnitude, binary = penalties_by_hand(p["scores"]["text"], p["masks"]["text"])
     expected = [float(c) + 0.2 * m + 5.0 * b for c, m, b in zip(CLEAN, magnitude, binary, strict=True)]
-    torch.testing.assert_close(terms.loss, torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(terms["loss"], torch.tensor(expected, dtype=torch.float64))
 
 
 def test_the_complement_is_added_with_its_weight() -> None:
     p = problem(("text",))
     outside = torch.arange(6, dtype=torch.float64)
-    base = objective(CLEAN, CLEAN, p["scores"], p["masks"])
-    terms = objective(CLEAN, CLEAN, p["scores"], p["masks"], complement=outside, complement_weight=0.5)
-    torch.testing.assert_close(terms.loss - base.loss, 0.5 * outside)
-    assert torch.equal(terms.complement, outside)
+    base = terms_of(CLEAN, CLEAN, p["scores"], p["masks"])
+    terms = terms_of(CLEAN, CLEAN, p["scores"], p["masks"], outside=outside, complement_weight=0.5)
+    torch.testing.assert_close(terms["loss"] - base["loss"], 0.5 * outside)
+    assert torch.equal(terms["complement"], outside)
+
+
+def test_every_term_has_its_weight_among_the_settings() -> None:
+    fields = {f.name for f in dataclasses.fields(ObjectiveConfig)}
+    assert {t.weight for _, t in TERMS.items()} - {None} <= fields
+    assert all(name == entry.name for name, entry in TERMS.items())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -144,7 +196,7 @@ def test_scores_always_get_the_gradient_of_the_penalties(name: str) -> None:
     scores = {"text": torch.full((1, 4), 0.3, dtype=torch.float64, requires_grad=True)}
     mask = {"text": torch.tensor([[True, True, True, False]])}
     joint = torch.tensor([2.0], dtype=torch.float64)
-    objective(joint, torch.zeros_like(joint), scores, mask, calibration=name).loss.sum().backward()
+    terms_of(joint, torch.zeros_like(joint), scores, mask, calibration=name)["loss"].sum().backward()
     gamma = gamma_by_hand(name, 2.0)
     s = 0.3
     each = gamma * (2 * s / 3 + 2 * s * (1 - s) * (1 - 2 * s) / 3)
@@ -238,40 +290,3 @@ def test_complement_loss_is_finite_as_p_nears_one(height: float) -> None:
     loss.sum().backward()
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad, torch.tensor([[1.0, -0.5, -0.5]]))
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**20), width=st.integers(1, 40), ties=st.booleans())
-def test_random_top_share_keeps_a_share_of_the_best_real_features(seed: int, width: int, ties: bool) -> None:
-    torch.manual_seed(seed)
-    scores = torch.rand(3, width)
-    scores = scores.round() if ties else scores
-    real = torch.rand(3, width) > 0.3
-    mask = random_top_share(scores.requires_grad_(), real)
-    assert bool(((mask == 0) | (mask == 1)).all())  # exactly, not nearly
-    for values, kept, here in zip(scores.detach(), mask.detach(), real, strict=True):
-        assert bool((kept[~here] == 1).all())
-        inside, on = values[here], kept[here] == 1
-        assert not len(inside) or int(on.sum()) >= 1
-        if bool(on.any()) and bool((~on).any()):
-            assert float(inside[on].min()) >= float(inside[~on].max()) - 1e-4
-
-
-def test_random_top_share_covers_all_shares_evenly_and_breaks_ties_at_random() -> None:
-    torch.manual_seed(0)
-    scores, real = torch.zeros(4000, 10), torch.ones(4000, 10, dtype=torch.bool)
-    mask = random_top_share(scores, real)
-    shares = torch.bincount(mask.sum(1).long(), minlength=11)
-    assert int(shares[0]) == 0
-    assert bool(((shares[1:] - 400).abs() < 100).all())
-    assert bool(((mask.mean(0) - 0.55).abs() < 0.04).all())  # no position is favoured
-
-
-def test_random_top_share_passes_the_gradient_straight_through() -> None:
-    torch.manual_seed(0)
-    scores = torch.rand(2, 1, 3, 3, requires_grad=True)
-    real = torch.ones(2, 1, 3, 3, dtype=torch.bool)
-    real[1, 0, 0] = False
-    weight = torch.randn(2, 1, 3, 3)
-    (random_top_share(scores, real) * weight).sum().backward()
-    torch.testing.assert_close(scores.grad, weight * real)

@@ -39,6 +39,7 @@ from sidelight.training.folder import append_csv, newest_checkpoint
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import is_lost
 from sidelight.training.settings import TrainingConfig
+from sidelight.training.terms import objective
 
 TERMS = ("task", "magnitude", "binary", "gamma", "mean_score", "constant", "solo", "complement")
 WORKER = Path(__file__).parents[1] / "training_worker.py"
@@ -149,10 +150,11 @@ def test_terms_are_means_over_samples_not_batches(tmp_path: Path) -> None:
     module = ScorerObjective(explainer.scorer, explainer.target, ObjectiveConfig()).eval()
     inputs = {"pixel_values": corner_tensor(17, seed=3)}
     with torch.no_grad():
-        terms, scores, _ = module.terms(inputs, torch.tensor(corner_images(17, seed=3)[1]))
+        step = module.step(inputs, torch.tensor(corner_images(17, seed=3)[1]))
+        terms, scores = objective(step), step.scores
     metrics = explainer.training_metrics
-    assert metrics["eval_loss"] == pytest.approx(float(terms.loss.mean()), rel=1e-4)
-    assert metrics["eval_task"] == pytest.approx(float(terms.task.mean()), rel=1e-4)
+    assert metrics["eval_loss"] == pytest.approx(float(terms["loss"].mean()), rel=1e-4)
+    assert metrics["eval_task"] == pytest.approx(float(terms["task"].mean()), rel=1e-4)
     assert metrics["eval_mean_score"] == pytest.approx(float(scores["image"].mean()), rel=1e-4)
 
 
@@ -238,7 +240,6 @@ def test_global_random_state_of_the_caller_does_not_matter(tmp_path: Path) -> No
     "objective",
     [
         {"complement_weight": 1.0},
-        {"order_weight": 0.5},
         {"coalition_weight": 1.0},
         {"coalition_weight": 1.0, "coalition_focus": True},
     ],
@@ -293,10 +294,24 @@ def test_prediction_needs_no_labels_and_ignores_wrong_ones(tmp_path: Path) -> No
 
 
 def test_distribution_label(tmp_path: Path) -> None:
+    images = list(corner_images(8, seed=1)[0])
     explainer = fit(
-        tmp_path, rows=list(corner_images(32)[0]), evaluation=list(corner_images(8)[0]), label="distribution"
+        tmp_path, rows=list(corner_images(32)[0]), evaluation=images, label="distribution", fills=["zero"]
     )
-    assert np.isfinite(explainer.training_metrics["eval_loss"])
+    # one validation batch by the formula, in plain arithmetic: all classes count, by their probabilities
+    inputs = {"pixel_values": corner_tensor(8, seed=1)}
+    scores = explainer.attribute(inputs)[1]["image"].double()
+    with torch.no_grad():
+        clean = explainer.target.model(inputs["pixel_values"]).logits.double()
+        masked = explainer.target.model(inputs["pixel_values"] * scores.float()).logits.double()
+    losses = []
+    for sample in range(8):
+        p = torch.exp(clean[sample]) / torch.exp(clean[sample]).sum()
+        entropy = -sum(p[k] * torch.log(p[k]) for k in range(4))
+        task = -sum(p[k] * (masked[sample, k] - torch.logsumexp(masked[sample], 0)) for k in range(4))
+        penalty = scores[sample].mean() ** 2 + ((scores[sample] * (1 - scores[sample])) ** 2).mean()
+        losses.append(float(task + penalty / max(float(task - entropy), 1)))
+    assert explainer.training_metrics["eval_loss"] == pytest.approx(np.mean(losses), abs=2e-5)
 
 
 def test_label_the_model_has_no_class_for(tmp_path: Path) -> None:

@@ -11,20 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
-from sidelight.lab.figures.curves import better_reduction, plot_curves
-from sidelight.lab.figures.grid import GridSample, plot_grid
+from sidelight.lab.figures.curves import plot_curves, reductions_drawn
 from sidelight.lab.figures.radar import oriented, plot_radar
 from sidelight.lab.figures.scatter import pareto_front, plot_tradeoff
 from sidelight.viz import RENDERERS, style, to_data_uri, to_png, to_svg
 from sidelight.viz.base import unit_range
 from sidelight.viz.export import pixels_to_uri, to_inline_svg
 from sidelight.viz.image import dim, heat, outline
-
-
-def sample(size=28, **changes) -> GridSample:
-    rng = np.random.default_rng(1)
-    maps = {"random": rng.normal(size=(size, size)), "sidelight": np.zeros((size, size))}
-    return GridSample(**{"display": rng.random((size, size, 3)), "maps": maps, "label": "$5 <b>", **changes})
 
 
 def curves() -> pd.DataFrame:
@@ -88,28 +81,10 @@ def test_outline_marks_only_the_border():
     np.testing.assert_array_equal(changed, mask & ~inside)
 
 
-def test_grid_has_a_column_a_method_ours_first():
-    figure = plot_grid([sample(), sample(64, truth=np.eye(64, dtype=bool), truth_label="six")])
-    titles = [ax.get_title("center") for ax in figure.axes[:3]]
-    assert titles == ["Input", "sidelight", "Random"]
-    assert figure.axes[3].get_xlabel().endswith("true: six")
-    figure.canvas.draw()
-
-
-def test_grid_leaves_a_missing_map_empty_and_refuses_unknown_ones():
-    short = sample(maps={"random": np.zeros((28, 28))})
-    assert not plot_grid([sample(), short]).axes[4].axison
-    with pytest.raises(InputError, match="no sample has a map of nothing"):
-        plot_grid([sample()], ["nothing"])
-    with pytest.raises(InputError, match="at least one sample"):
-        plot_grid([])
-
-
 def test_curves_draw_the_better_reduction():
     data = curves()
-    assert (
-        better_reduction(data[data["kind"] == "deletion"], "deletion")["integrated_gradients"] == "positive"
-    )
+    drawn = reductions_drawn(data[data["kind"] == "deletion"], "deletion")
+    assert drawn["integrated_gradients"] == "positive"
     figure = plot_curves(data)
     line = next(ln for ln in figure.axes[0].lines if ln.get_label() == "Integrated Gradients")
     np.testing.assert_allclose(line.get_ydata(), np.exp(-5 * np.linspace(0, 1, 5)))
@@ -120,8 +95,8 @@ def test_curves_draw_the_better_reduction():
 def test_curves_refuse_missing_columns_and_empty_selections():
     with pytest.raises(InputError, match="missing kind"):
         plot_curves(curves().drop(columns="kind"))
-    with pytest.raises(InputError, match="no curve with fill='blur'"):
-        plot_curves(curves(), fill="blur")
+    with pytest.raises(InputError, match="no curve to draw: there are 0 rows"):
+        plot_curves(curves()[:0])
     plot_curves(curves().drop(columns=["lo", "hi", "reduction", "fill"])[lambda d: d["method"] == "saliency"])
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
 from sidelight.explanations.explanation import Explanation
-from sidelight.lab.figures.grid import GridSample, plot_grid
+from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, render_report
 from sidelight.viz import RENDERERS
 from sidelight.viz.export import to_inline_svg, to_svg
@@ -139,14 +139,7 @@ def nasty_sample(**changes: object) -> GridSample:
     return GridSample(**{**fields, **changes})
 
 
-def test_a_grid_of_texts_says_what_was_predicted_and_what_is_true() -> None:
-    drawn = unescape(to_svg(plot_grid([nasty_sample(label="negative", truth_label="positive")])))
-    assert "negative 90.0%" in drawn
-    assert "true: positive" in drawn
-    assert "sidelight" in drawn
-
-
-@pytest.mark.parametrize("what", ["grid", "explanation", "panel"])
+@pytest.mark.parametrize("what", ["explanation", "panel"])
 def test_markup_in_labels_of_figures_is_drawn_as_it_is(what: str) -> None:
     sample = nasty_sample()
     found = Explanation({"text": sample.maps["rise"]}, {"text": NASTY}, 0, sample.label, 0.9)
@@ -154,7 +147,7 @@ def test_markup_in_labels_of_figures_is_drawn_as_it_is(what: str) -> None:
         figure = Figure()
         found.plot(ax=figure.subplots())
     else:
-        figure = found.plot() if what == "explanation" else plot_grid([sample])
+        figure = found.plot()
     for drawn in (to_svg(figure), to_inline_svg(figure, "f-", EVIL)):
         assert "<script" not in drawn
         assert "<img" not in drawn
@@ -168,9 +161,7 @@ def test_markup_in_a_text_is_shown_and_not_run_in_pages() -> None:
     report = render_report(
         ReportData(
             "texts",
-            sections=[
-                ReportSection("texts", modality="text", samples=[sample], failures=plot_grid([sample]))
-            ],
+            sections=[ReportSection("texts", modality="text", samples=[sample], failures=[sample])],
         )
     )
     for source in (found.to_html(), report):

@@ -29,7 +29,7 @@ def run(
     from sidelight.core.terminal import print_table
     from sidelight.lab.ablation.cells import FOLDER, cells_of
     from sidelight.lab.ablation.run import run_ablation
-    from sidelight.lab.ablation.table import terminal, write_tables
+    from sidelight.lab.ablation.table import for_terminal, write_tables
     from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run
     from sidelight.lab.runs.run import Run
@@ -43,5 +43,5 @@ def run(
         check_run(settings, folder)
         tables = run_ablation(Run.create(folder, settings), only or [])
     for table in tables:
-        print_table(terminal(table))
+        print_table(for_terminal(table))
     say(f"tables: {folder / FOLDER}/table.md, .csv, .json   rows: scores.parquet   picture: maps.png")

@@ -40,12 +40,11 @@ def run(
     stability under small changes, and the part of a map that its class alone explains. Answers go to RUN/audit/.
     """
     quiet_libraries()
-    from rich.table import Table
-
     from sidelight.core.terminal import print_table
     from sidelight.lab.audit import CHECKS, run_audit
     from sidelight.lab.config.files import changed
     from sidelight.lab.runs.run import Run
+    from sidelight.lab.tables.terminal import terminal
 
     current = Run.open(folder)
     if set_:
@@ -54,9 +53,6 @@ def run(
     for name, findings in found.items():
         say(f"\n{CHECKS[name].title}: {CHECKS[name].question}")
         for table in CHECKS[name].tables(findings):
-            shown = Table(*table.columns, title=table.title, title_justify="left", min_width=len(table.title))
-            for cells in table.cells:
-                shown.add_row(*cells)
-            print_table(shown)
+            print_table(terminal(table))
     write_rows([{"check": name, **row} for name, f in found.items() for row in f["rows"]], json)
     say(f"audit: {folder}/audit/audit.md, a JSON file and pictures for each check")

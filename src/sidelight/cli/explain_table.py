@@ -98,7 +98,7 @@ def _about(explainer: Explainer, source: Path, rows: Rows, columns: Sequence[str
         "content of the source": content_of(source, rows, picture),
         "columns": list(columns),
         "classifier": explainer.target.fingerprint(),
-        "preprocessing": explainer.target.processor_state(),
+        "preprocessing": explainer.target.reader.state(),
         "scorer": hash_of({k: v.detach().cpu() for k, v in explainer.scorer.state_dict().items()}),
     }
 

@@ -33,6 +33,7 @@ def known() -> list[dict[str, str]]:
 
 def entries() -> list[dict[str, str]]:
     """``{"kind", "name", "about"}`` of everything registered."""
+    from sidelight.core.names import method_label
     from sidelight.fills.base import FILLS
     from sidelight.lab.audit import CHECKS
     from sidelight.lab.baselines import DEFAULT_RIVALS, RIVALS
@@ -43,9 +44,9 @@ def entries() -> list[dict[str, str]]:
     from sidelight.training.objective import CALIBRATIONS
 
     rows = [_row("target family", n, _first_line(t)) for n, t in TARGETS.items()]
-    for name, rival in RIVALS.items():
+    for name in RIVALS:
         extra = "" if name in DEFAULT_RIVALS else " (not in the default set)"
-        rows.append(_row("rival", name, rival.title + extra))
+        rows.append(_row("rival", name, method_label(name) + extra))
     rows += [_row("metric", n, f"{m.direction} is better. {m.doc}") for n, m in METRICS.items()]
     rows += [_row("protocol", n, p.doc) for n, p in PROTOCOLS.items()]
     for modality, fills in FILLS.items():

@@ -105,14 +105,13 @@ def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -
 
 
 def _print_table(rows: Sequence[SpeedRow], paid: Mapping[tuple[str, int], BreakEven]) -> None:
-    from rich.table import Table
-
     from sidelight.core.terminal import print_table
+    from sidelight.lab.tables.table import text_table
+    from sidelight.lab.tables.terminal import terminal
 
     headings = ["method", "batch", "classify ms", "explain ms", "explain ÷ classify", "peak MB"]
-    table = Table(*headings, *(["paid for after"] if paid else []))
-    for r in rows:
-        table.add_row(
+    lines = [
+        [
             r.method,
             str(r.batch),
             f"{r.classify_ms:.1f}",
@@ -120,8 +119,10 @@ def _print_table(rows: Sequence[SpeedRow], paid: Mapping[tuple[str, int], BreakE
             f"{r.ratio:.3f}",
             f"{r.peak_mb:.0f}",
             *([_paid_for(paid.get((r.method, r.batch)))] if paid else []),
-        )
-    print_table(table)
+        ]
+        for r in rows
+    ]
+    print_table(terminal(text_table("", headings + (["paid for after"] if paid else []), lines, left=False)))
 
 
 def _paid_for(found: BreakEven | None) -> str:

@@ -208,7 +208,7 @@ def require_sample(source: Path, head: Mapping[str, Any] | None, explainer: Expl
         return
     filled = {k: "x" if v is None or (isinstance(v, str) and not v.strip()) else v for k, v in head.items()}
     try:
-        explainer.target.read_rows([filled])
+        explainer.target.reader.samples([filled])
     except InputError as error:
         wanted = " and ".join(explainer.target.modalities)
         raise _missing(source, head, f"has no column that is known to hold the {wanted}") from error

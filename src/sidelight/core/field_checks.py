@@ -1,34 +1,42 @@
-"""Settings hold what they may hold: every field of a dataclass is checked against its annotation.
+"""Settings and options are checked against types such as :data:`Count`, by pydantic.
 
-The types say what is allowed, for example ``Annotated[float, Field(gt=0, allow_inf_nan=False)]``. pydantic does
-the checking. A message names the field as the caller wrote it.
+A message names the field as the caller wrote it.
 """
 
 from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError
 
 
 def _plain_number(value: Any) -> Any:
-    """A number of NumPy as a number of Python; anything else as it is."""
+    """A number of NumPy as a number of Python. Other values are returned unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _names(value: Any) -> Any:
-    """A list of names as a tuple, so that what YAML or JSON gives equals what Python gives."""
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else value
+def _list_of(kind: str) -> BeforeValidator:
+    """A list as a tuple, so that settings from YAML or JSON equal those from Python."""
+
+    def as_tuple(value: Any) -> tuple[Any, ...]:
+        value = value.tolist() if isinstance(value, np.ndarray) else value
+        if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+            return tuple(value)
+        raise PydanticCustomError("no_list", f"must be a list of {kind}")
+
+    return BeforeValidator(as_tuple)
 
 
-#: the largest seed that torch, NumPy and Python all take
+#: The largest seed that torch, NumPy and Python all take.
 LARGEST_SEED = 2**32 - 1
 
 Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=False)]
@@ -40,11 +48,12 @@ Count = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
 CountOrNone = Annotated[Whole, Field(ge=0, le=2**31 - 1)]
 Seed = Annotated[Whole, Field(ge=0, le=LARGEST_SEED)]
 Flag = Annotated[bool, BeforeValidator(_plain_number)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Names = Annotated[tuple[str, ...], _list_of("names")]
+Places = Annotated[tuple[Whole, ...], _list_of("whole numbers")]
 Options = Mapping[str, Any]
-#: a size that a person may ask for; more would not fit into any memory
+#: Larger sizes would not fit into any memory.
 Size = Annotated[Whole, Field(le=2**20)]
-Sizes = Annotated[tuple[Size, ...], BeforeValidator(_names), Field(max_length=64)]
+Sizes = Annotated[tuple[Size, ...], _list_of("whole numbers"), Field(max_length=64)]
 Layers = Annotated[Whole, Field(le=256)]
 
 
@@ -62,7 +71,7 @@ def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
     }
 
 
-#: pydantic's words and plainer ones, in the order in which they are replaced
+#: pydantic's words and plainer ones, in the order of replacement.
 _PLAINER = (
     ("Input should be", "must be"),
     ("greater than or equal to", "at least"),
@@ -73,7 +82,6 @@ _PLAINER = (
     ("a valid integer", "a whole number"),
     ("a valid boolean", "True or False"),
     ("a valid dictionary", "a mapping of names to values"),
-    ("a valid tuple", "a list of names"),
     ("a valid list", "a list"),
     ("a valid string", "a text"),
     ("Field required", "is required"),
@@ -87,27 +95,23 @@ def check_fields(settings: Any, section: str) -> None:
     Strings are never read as numbers, and numbers never as flags.
 
     Args:
-        settings: an instance of a dataclass; its fields are set to the checked values.
-        section: where the field stands in a configuration file, e.g. ``"training"``.
+        settings: an instance of a dataclass. Its fields are set to the checked values.
+        section: of a configuration file that holds the fields, e.g. ``"training"``.
 
     Raises:
         ConfigError: a value is of the wrong type, not finite, or out of range.
     """
     for name, adapter in _adapters(settings.__class__).items():
-        value = getattr(settings, name)
-        checked = _checked(adapter, name, section, value)
-        # an int stays an int: files are named after hashes of settings
-        if type(value) not in (bool, int, float, str):
-            object.__setattr__(settings, name, checked)
+        object.__setattr__(settings, name, _checked(adapter, name, section, getattr(settings, name)))
 
 
 def check_values(values: Mapping[str, Any], kinds: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """``values`` with those that ``kinds`` has a type for checked; the others as they are.
+    """``values``, of which those with a type in ``kinds`` are checked.
 
     Args:
         values: by name.
         kinds: types by name, such as :data:`Count`.
-        where: what the values belong to, for messages.
+        where: section of a configuration file that holds the values, for messages.
 
     Raises:
         ConfigError: a value is of another type, or out of range.
@@ -120,16 +124,23 @@ def check_values(values: Mapping[str, Any], kinds: Mapping[str, Any], where: str
 
 def _checked(adapter: TypeAdapter[Any], name: str, section: str, value: Any) -> Any:
     try:
-        return adapter.validate_python(value)
+        checked = adapter.validate_python(value)
     except ValidationError as error:
-        raise ConfigError(_message(name, section, error)) from error
+        raise ConfigError(_message(adapter, name, section, error)) from error
+    # an int stays an int, even among floats: files are named after hashes of settings
+    return value if type(value) in (bool, int, float, str) else checked
 
 
-def _message(name: str, section: str, error: ValidationError) -> str:
+def _message(adapter: TypeAdapter[Any], name: str, section: str, error: ValidationError) -> str:
     found = error.errors()[0]
     place = "".join(f"[{p!r}]" for p in found["loc"])
+    given, example = short(repr(found["input"])), ""
+    if found["type"] == "no_list":
+        with suppress(ValidationError):
+            adapter.validate_python([found["input"]])
+            example = f" Write {name}=[{given}]."
     expected = plain_words(found["msg"])
-    return f"{name}{place} {expected}; got {short(repr(found['input']))}. (In a configuration file: {section}.{name}.)"
+    return f"{name}{place} {expected}; got {given}.{example} (In a configuration file: {section}.{name}.)"
 
 
 def plain_words(message: str) -> str:

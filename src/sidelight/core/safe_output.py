@@ -1,4 +1,4 @@
-"""Texts of others made harmless where they are shown: on a terminal, in a table, in the name of a file.
+"""Texts of others, made harmless for a terminal, a table or the name of a file.
 
 Labels, file names, column names and texts come from users, data sets and hubs. Printed raw they may move the cursor,
 change the title of a window, start a formula in a spreadsheet, or leave the folder.
@@ -6,8 +6,11 @@ change the title of a window, start a formula in a spreadsheet, or leave the fol
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 #: the longest name of a file that we make, in bytes, so that endings still fit
@@ -16,13 +19,12 @@ LONGEST_NAME = 120
 _DEVICES = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
 #: endings that writers of ours would take for the kind of file
 _ENDINGS = re.compile(r"\.(png|svg|pdf|html?|json)$", re.IGNORECASE)
-#: what a spreadsheet takes for the beginning of a formula
-#: full-width signs are taken for the plain ones in some countries
+#: Spreadsheets take these for the beginning of a formula, in some countries the full-width signs too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def short(text: str, longest: int = 80) -> str:
-    """``text``, or its beginning with three dots where it has more than ``longest`` characters."""
+    """``text``, or its beginning with three dots if it has more than ``longest`` characters."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
@@ -46,6 +48,15 @@ def csv_of(frame: Any) -> str:
     return str(safe.rename(columns=for_csv).to_csv(index=False))
 
 
+def csv_of_records(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
+    """Records as CSV under ``columns``, each value made harmless (:func:`for_csv`); a missing one is empty."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: for_csv(value) for key, value in record.items()} for record in records)
+    return out.getvalue()
+
+
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", text) is not None
 
@@ -55,7 +66,7 @@ def for_file_name(text: Any, instead: str = "input") -> str:
 
     Args:
         text: any text, e.g. the stem of another file.
-        instead: where nothing is left of it.
+        instead: the name if nothing is left of it.
     """
     plain = re.sub(r"[^\w .()\[\]-]", "_", unicodedata.normalize("NFC", str(text)))
     plain = _ENDINGS.sub(r"_\1", plain).strip(" .")

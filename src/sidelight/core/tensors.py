@@ -1,4 +1,4 @@
-"""TODO."""
+"""Small functions of tensors that several rooms need."""
 
 from __future__ import annotations
 
@@ -8,3 +8,21 @@ from torch import Tensor
 def probabilities(logits: Tensor) -> Tensor:
     """``[B, K]`` probabilities of a target's logits ``[B, K]``, in float32."""
     return logits.float().softmax(-1)
+
+
+def masked_mean(values: Tensor, feature_mask: Tensor) -> Tensor:
+    """``[B]`` mean of ``values`` ``[B, ...]`` over the real features of each sample, 0 if it has none.
+
+    Example:
+        >>> import torch
+        >>> masked_mean(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]]))
+        tensor([2.])
+    """
+    real = feature_mask.reshape(values.shape).flatten(1).to(values.dtype)
+    return (values.flatten(1) * real).sum(1) / real.sum(1).clamp(min=1)
+
+
+def masked_range(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """``[B, 1]`` smallest and largest of ``values`` ``[B, N]`` over the real features, infinite if there are none."""
+    low = values.masked_fill(~real, float("inf")).amin(1, keepdim=True)
+    return low, values.masked_fill(~real, float("-inf")).amax(1, keepdim=True)

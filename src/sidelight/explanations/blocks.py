@@ -22,7 +22,7 @@ from sidelight.errors import (
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.collate import alone
 from sidelight.rows.row import Rows
-from sidelight.rows.sources import Stream
+from sidelight.rows.stream import Stream
 
 #: what happens to a row that cannot be explained
 Errors = Literal["raise", "skip"]

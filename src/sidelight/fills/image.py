@@ -6,13 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sidelight.core.seeds import drawing
 from sidelight.errors import InputError
 from sidelight.fills.base import FILLS, FillContext
-
-
-def _generator(seed: int, salt: int) -> torch.Generator:
-    # CPU generators give the same draw on every device.
-    return torch.Generator().manual_seed((int(seed) * 1_000_003 + salt) % 2**63)
 
 
 @FILLS["image"].register("zero")
@@ -27,7 +23,7 @@ def black(x: Tensor, context: FillContext) -> Tensor:
     if context.lower is None:
         raise InputError(
             "fill 'black' needs the pixel range of the target; give its image processor "
-            "(or an ImageTransform), which tells mean and standard deviation."
+            "(or an ImageTransform), which holds mean and standard deviation."
         )
     return context.lower.to(x).view(1, -1, 1, 1).expand_as(x)
 
@@ -47,12 +43,12 @@ def blur(x: Tensor, context: FillContext) -> Tensor:
 
 @FILLS["image"].register("noise")
 def noise(x: Tensor, context: FillContext) -> Tensor:
-    """Independent uniform noise over the pixel range (standard normal where it is unknown)."""
+    """Independent uniform noise over the pixel range (standard normal if that is unknown)."""
     shape = x.shape[1:]
     if context.lower is None or context.upper is None:
-        draws = [torch.randn(shape, generator=_generator(s, 1)) for s in context.seeds]
+        draws = [torch.randn(shape, generator=drawing(s, 1)) for s in context.seeds]
         return torch.stack(draws).to(x)
-    draws = [torch.rand(shape, generator=_generator(s, 1)) for s in context.seeds]
+    draws = [torch.rand(shape, generator=drawing(s, 1)) for s in context.seeds]
     low, high = (b.to(x).view(1, -1, 1, 1) for b in (context.lower, context.upper))
     return low + (high - low) * torch.stack(draws).to(x)
 
@@ -61,8 +57,8 @@ def noise(x: Tensor, context: FillContext) -> Tensor:
 def other_image(x: Tensor, context: FillContext) -> Tensor:
     """Another image: drawn from the reference bank, else the next one of the batch.
 
-    Only the bank makes the fill independent of batching; a sample that is in the bank itself
-    gets the one after its draw.
+    Only the bank makes the fill independent of batching. A sample that is in the bank itself
+    gets the image after its draw.
     """
     if context.reference is None or len(context.reference) == 0:
         if len(x) < 2:
@@ -78,7 +74,7 @@ def other_image(x: Tensor, context: FillContext) -> Tensor:
 
 
 def _draw(bank: Tensor, own: Tensor, seed: int) -> Tensor:
-    pick = int(torch.randint(len(bank), (1,), generator=_generator(seed, 2)))
+    pick = int(torch.randint(len(bank), (1,), generator=drawing(seed, 2)))
     taken = bank[pick]
     return bank[(pick + 1) % len(bank)] if torch.equal(taken, own) else taken
 
@@ -88,7 +84,7 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
 
     Args:
         x: image batch.
-        sigma: standard deviation in pixels; the kernel reaches 3 sigma, at most the image.
+        sigma: standard deviation in pixels. The kernel reaches 3 sigma, at most the image.
     """
     out = x
     for dim in (2, 3):

@@ -1,4 +1,4 @@
-"""Rows from a path: a table (CSV, TSV, JSON, JSONL, Parquet), or a folder of pictures."""
+"""The content of a path: of a table (CSV, TSV, JSON, JSONL, Parquet), or of a folder of pictures."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import lzma
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sidelight.core.optional import optional
 from sidelight.errors import InputError, InputTypeError, first_line
 from sidelight.rows.row import Rows
 
-if TYPE_CHECKING:
-    from sidelight.rows.sources import Stream
-
-#: endings of files that are taken for pictures
+#: Endings of picture files.
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 
-#: column of a table beside pictures that names the file of each row
+#: The column of a table beside pictures that names the file of each row.
 FILE_COLUMN = "file_name"
 
 
 def suffix(path: str) -> str:
-    """The ending of a file's name in small letters; of a compressed table the one before it."""
+    """The ending of a file's name in small letters, without that of a compression."""
     ends = [s.lower() for s in Path(path).suffixes]
     return ends[-2] if len(ends) > 1 and ends[-1] in (".gz", ".bz2", ".xz", ".zip") else (ends or [""])[-1]
 
 
-def open_path(path: str, name: str) -> Rows | Stream:
-    """Rows of the table or folder at ``path``.
+def read_path(path: str, name: str) -> tuple[Any, Path | None]:
+    """The content of the table or folder at ``path``, as plain data, and the folder that names in it count from.
+
+    Returns:
+        Data that :mod:`sidelight.rows.sources` opens, and the folder of a table, or ``None`` if all paths are complete.
 
     Raises:
         InputError: nothing is there, it cannot be read, or it is no table and no folder of pictures.
@@ -49,7 +49,7 @@ def open_path(path: str, name: str) -> Rows | Stream:
         return _folder(place, name)
     ending = suffix(path)
     if ending in TABLES:
-        return _table(place, name)
+        return _table(place, name), place.parent
     if ending in PICTURES:
         raise InputError(f"{name}: {path!r} is one picture; give a list of paths, or the folder they are in.")
     raise InputTypeError(
@@ -68,23 +68,20 @@ def _exists(place: Path) -> bool:
 # -- tables ----------------------------------------------------------------------------------
 
 
-def _table(path: Path, name: str) -> Rows:
-    from sidelight.rows.sources import rows_of
-
-    read = TABLES[suffix(str(path))]
+def _table(path: Path, name: str) -> Any:
+    ending = suffix(str(path))
     try:
-        found = read(path)
+        return TABLES[ending](path)
     except (InputError, InputTypeError):
         raise
     except Exception as error:
         raise InputError(
-            f"{name}: cannot read {str(path)!r} as {suffix(str(path))[1:]} ({first_line(error)})."
+            f"{name}: cannot read {str(path)!r} as {ending[1:]} ({first_line(error)})."
         ) from error
-    return beside(rows_of(found, name), path.parent)
 
 
 def beside(rows: Rows, folder: Path) -> Rows:
-    """``rows`` whose pictures' paths count from ``folder``, where they do not count from here."""
+    """``rows`` with paths of pictures that count from ``folder`` if they do not count from the working directory."""
     head = rows[0] if len(rows) else None
     if not isinstance(head, dict) or not {"image", FILE_COLUMN} & set(head):
         return rows
@@ -111,7 +108,7 @@ class PicturesBeside:
 
 
 def found_beside(name: str, folder: Path) -> str:
-    """The path of the file called ``name``: as it is, or in ``folder`` where it is only there."""
+    """``name`` itself, or its path in ``folder`` if the file is only there."""
     beside = folder / name
     return str(beside) if not os.path.isfile(name) and beside.is_file() else name
 
@@ -119,17 +116,13 @@ def found_beside(name: str, folder: Path) -> str:
 def _read_csv(path: Path, separator: str = ",") -> Any:
     pd = optional("pandas", "reading a CSV file")
 
-    # every cell as it is written: "NA" and "007" are texts until somebody says otherwise
+    # every cell as it is written, because "NA" and "007" may be texts
     frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
     if len(frame.columns) == 1 and separator == ",":
         header = str(frame.columns[0])
         other = next((s for s in (";", "\t") if s in header), None)
         return frame if other is None else _read_csv(path, other)
     return frame
-
-
-def _read_tsv(path: Path) -> Any:
-    return _read_csv(path, "\t")
 
 
 def _read_parquet(path: Path) -> Any:
@@ -152,10 +145,6 @@ def _read_json(path: Path) -> Any:
     )
 
 
-def _read_json_lines(path: Path) -> Any:
-    return _json_lines(read_text(path), path)
-
-
 def _json_lines(text: str, path: Path) -> list[Any]:
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -175,10 +164,10 @@ def read_text(path: Path) -> str:
 
 TABLES: dict[str, Callable[[Path], Any]] = {
     ".csv": _read_csv,
-    ".tsv": _read_tsv,
+    ".tsv": lambda path: _read_csv(path, "\t"),
     ".json": _read_json,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
+    ".jsonl": lambda path: _json_lines(read_text(path), path),
+    ".ndjson": lambda path: _json_lines(read_text(path), path),
     ".parquet": _read_parquet,
 }
 
@@ -186,7 +175,8 @@ TABLES: dict[str, Callable[[Path], Any]] = {
 # -- folders ---------------------------------------------------------------------------------
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
+    """Entries of ``folder`` whose names do not begin with ``.`` or ``__``, in order."""
     try:
         return sorted(p for p in folder.iterdir() if not p.name.startswith((".", "__")))
     except OSError as error:
@@ -201,42 +191,30 @@ def _pictures(folder: Path) -> list[Path]:
 
 def tables_and_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
     """Tables in ``folder``, and pictures in it and below."""
-    tables = [p for p in _visible(folder) if p.is_file() and suffix(p.name) in TABLES]
+    tables = [p for p in visible(folder) if p.is_file() and suffix(p.name) in TABLES]
     return tables, _pictures(folder)
 
 
-def split_places(path: str) -> dict[str, str]:
-    """Where a folder keeps its splits: folders or tables named ``train``, ``validation``, ``test``; empty without."""
-    from sidelight.rows.sources import SPLITS, TRAINING
-
-    entries = [p for p in _visible(Path(path)) if p.is_dir() or suffix(p.name) in TABLES]
-    places = {p.name.split(".")[0].lower(): str(p) for p in entries}
-    known = bool(places) and len(places) == len(entries) and set(places) <= set(SPLITS)
-    return places if known and set(places) & set(TRAINING) else {}
-
-
-def _folder(folder: Path, name: str) -> Rows | Stream:
-    from sidelight.rows.sources import open_data
-
+def _folder(folder: Path, name: str) -> tuple[Any, Path | None]:
     if (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file():
-        return open_data(_from_disk(folder, name), name)
-    entries = _visible(folder)
+        return _from_disk(folder, name), None
+    entries = visible(folder)
     tables = [p for p in entries if p.is_file() and suffix(p.name) in TABLES]
     flat = [p for p in entries if p.is_file() and suffix(p.name) in PICTURES]
     classes = {p.name: _pictures(p) for p in entries if p.is_dir()}
     classes = {n: found for n, found in classes.items() if found}
     if len(tables) == 1 and (tables[0].stem == "metadata" or not (flat or classes)):
-        return _table(tables[0], name)
+        return _table(tables[0], name), folder
     if flat and classes:
         raise InputError(
             f"{name}: the folder {str(folder)!r} holds pictures and folders of pictures. Give pictures alone, or "
             "one folder a class."
         )
     if flat:
-        return Rows([{"image": str(p)} for p in flat], name, cheap=True)
+        return [{"image": str(p)} for p in flat], None
     if classes:
         rows = [{"image": str(p), "label": c} for c, found in classes.items() for p in found]
-        return Rows(rows, name, labels=[r["label"] for r in rows], cheap=True)
+        return Rows(rows, name, labels=[r["label"] for r in rows], cheap=True), None
     raise InputError(
         f"{name}: the folder {str(folder)!r} holds no pictures ({', '.join(PICTURES)}), no folders of pictures, and "
         f"{'several tables: give one of them' if tables else 'no table'}."

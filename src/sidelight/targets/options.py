@@ -1,18 +1,16 @@
-"""Options of a target family: read from its signature, and held to the types that stand there."""
+"""Options of a target family: read from its signature, and checked against the types that stand there."""
 
 from __future__ import annotations
 
 import inspect
-import math
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from torch import nn
 
+from sidelight.core.field_checks import Count, Flag, Names, Number, Places, check_values
 from sidelight.core.registry import nearest
-from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError
 from sidelight.targets.base import TargetModel
 
@@ -21,12 +19,13 @@ _NOT_OPTIONS = ("self", "model", "processor")
 #: options of all families, which :func:`sidelight.targets.as_target` sets itself
 SHARED = {"class_names": Sequence[str]}
 
-_WORDS = {
-    int: "a whole number of at least 1",
-    bool: "True or False",
-    float: "a finite number",
-    Sequence[str]: "a list of names",
-    Sequence[int]: "a list of whole numbers",
+#: how values are checked, by the type in the signature; values of other types are taken as they are
+_CHECKED_AS: dict[Any, Any] = {
+    int: Count,
+    bool: Flag,
+    float: Number,
+    Sequence[str]: Names,
+    Sequence[int]: Places,
 }
 
 
@@ -40,7 +39,7 @@ def family_options(family: type[TargetModel]) -> dict[str, Any]:
 def checked_options(
     family: type[TargetModel], model: nn.Module, options: Mapping[str, Any], others: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """``options`` as ``family`` takes them; modules among ``layers`` become their names.
+    """``options`` as ``family`` takes them. Modules among ``layers`` become their names.
 
     Args:
         family: of targets.
@@ -51,15 +50,23 @@ def checked_options(
     Raises:
         ConfigError: an option is unknown or of another type.
     """
-    known, checked = family_options(family), {}
-    for name, value in options.items():
+    known = family_options(family)
+    for name in options:
         if name not in known:
             raise ConfigError(
                 f"fit() has no option {name!r}.{nearest(name, [*known, *others])} "
                 f"For a {type(model).__name__} there are {', '.join(known)}, and the fields of the settings."
             )
-        checked[name] = _checked(name, _named(value, model, name), known[name])
-    return checked
+    named = {name: _named(value, model, name) for name, value in options.items()}
+    return check_values(named, {name: _kind(known[name]) for name in named}, "target.options")
+
+
+def _kind(hint: Any) -> Any:
+    """The type that values for ``hint`` are checked against."""
+    kinds = [k for k in typing.get_args(hint) or [hint] if k is not type(None)]
+    if type(None) in typing.get_args(hint):
+        return _CHECKED_AS.get(kinds[0], Any) | None
+    return _CHECKED_AS.get(hint, Any)
 
 
 def _named(value: Any, model: nn.Module, option: str) -> Any:
@@ -78,23 +85,8 @@ def _named(value: Any, model: nn.Module, option: str) -> Any:
     return [names[id(v)] if isinstance(v, nn.Module) else v for v in value]
 
 
-def _checked(name: str, value: Any, hint: Any) -> Any:
-    kinds = typing.get_args(hint) if type(None) in typing.get_args(hint) else (hint,)
-    if value is None and type(None) in kinds:
-        return None
-    kind = next(k for k in kinds if k is not type(None))
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if kind not in _WORDS or _FITS[kind](value):
-        return value
-    text = short(repr(value))
-    example = f" Write {name}=[{text}]." if _FITS.get(kind, bool)([value]) else ""
-    raise ConfigError(f"{name} must be {_WORDS[kind]}; got {text}.{example}")
-
-
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Class names; raises :class:`ConfigError` where one is empty or stands there twice."""
+    """Class names; raises :class:`ConfigError` if one is empty or comes twice."""
     found = tuple(names)
     twice = sorted({n for n in found if found.count(n) > 1})
     if twice or any(not n.strip() for n in found):
@@ -103,20 +95,3 @@ def checked_names(names: Sequence[str]) -> tuple[str, ...]:
             f"class_names holds {odd}; name each class once, in the order of the model's outputs."
         )
     return found
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple, range))
-
-
-_FITS: dict[Any, Any] = {
-    int: lambda v: _is_whole(v) and v >= 1,
-    bool: lambda v: isinstance(v, bool),
-    float: lambda v: (_is_whole(v) or isinstance(v, float)) and math.isfinite(v),
-    Sequence[str]: lambda v: _is_list(v) and all(isinstance(x, str) for x in v),
-    Sequence[int]: lambda v: _is_list(v) and all(_is_whole(x) for x in v),
-}

@@ -1,93 +1,125 @@
-"""The coalition term: raw scores learn what hiding random parts of the input does to the probability.
+"""The coalition term: raw scores learn how much random parts of the input change the probability.
 
-Eq. 3.3 asks only that what is kept suffices, so a scorer may keep more than decides and need not tell
-what matters most. Here the target is asked with a random half of the features, and with the other half;
-the difference in probability is regressed on the raw scores. Its least-squares solution is each
-feature's Banzhaf value (Banzhaf 1965; the regression is Hammer & Holzman 1992; learning it with one
-network for all inputs follows FastSHAP, Jethani et al. 2022). The score head blots out the scale of raw
-scores and puts its floor at 0, which this term makes "no effect".
+Eq. 3.3 only demands that the kept part of the input suffices. So a scorer may keep more than the decisive features, and
+need not rank them. This term masks a random half of the features, then the other half, and regresses the difference in
+probability on the raw scores. The least-squares solution is each feature's Banzhaf value (Banzhaf 1965). The regression
+is due to Hammer & Holzman (1992), and one network learns it for all inputs as in FastSHAP (Jethani et al. 2022).
+The score head removes the scale of raw scores and puts its floor at 0, which this term makes "no effect".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from sidelight.core.tensors import masked_mean
 from sidelight.core.types import Scores
 from sidelight.fills.base import complement
-from sidelight.training.objective import masked_mean
+from sidelight.training.step import Step
 
-#: cells a side of an image's random parts, smallest and largest
+#: Smallest and largest number of cells on a side of an image's random parts.
 CELLS = (3, 7)
 
-#: added to each change of probability by which coalitions are shared out, so that none goes without for good
+#: Added to each change of probability before coalitions are shared out, so that no sample goes without for good.
 FLOOR = 0.02
 
-#: masks of some or all modalities for the samples at ``index [R]`` of the batch, to ``[R]``, the goal's probability
-Probability = Callable[[Scores, Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Coalition:
+    """A random part of the features of some modalities, for R samples of a batch. Other modalities stay whole.
+
+    Attributes:
+        index: ``[R]`` places of the samples in the batch, on the CPU. A sample may come more than once.
+        kept: per modality ``[R, ...]``, 1 for features that are kept and 0 for those that are hidden.
+        real: per modality ``[R, ...]`` boolean, true for features that count.
+    """
+
+    index: Tensor
+    kept: Scores
+    real: Mapping[str, Tensor]
 
 
-def coalition_loss(
-    raw: Mapping[str, Tensor],
-    feature_mask: Mapping[str, Tensor],
-    probability: Probability,
-    draws: int,
-    *,
-    unit: float,
-    solo: bool = True,
-    modalities: Sequence[str] = (),
-    whole: Tensor | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """``[B]`` squared error of the effects that ``raw`` predicts: a sample's sum over its coalitions, over ``draws``.
+def coalition_loss(step: Step) -> Tensor:
+    """``[B]`` squared error of the effects that raw scores predict: a sample's sum over its coalitions, over the draws."""
+    taught = _taught(step)
+    # Under autocast raw scores come in half precision, which is too coarse for sums over an image.
+    raw = {m: step.raw[m].to(_exact(step.raw[m].dtype)) for m in taught}
+    places, errors = [], []
+    for coalition in draw_coalitions(step):
+        effect = measured_effect(step, coalition)
+        errors.append((effect - regressed_effect(raw, coalition, step.config.coalition_unit)) ** 2)
+        places.append(coalition.index)
+    # index_add would sum in another order every time on a GPU
+    owner = (torch.cat(places)[:, None] == torch.arange(len(raw[taught[0]]))).to(errors[0].device)
+    return (owner * torch.cat(errors)[:, None]).sum(0) / step.config.coalition_draws
+
+
+def draw_coalitions(step: Step) -> Iterator[Coalition]:
+    """``coalition_draws`` coalitions a sample.
+
+    With ``solo``, modalities are hidden in part in turn, while the others stay whole: otherwise the effect of decisive
+    words would be noise in the effects of pixels. Without it, all are hidden in part together.
+
+    With ``coalition_focus`` the batch's coalitions go to samples and modalities in proportion to how much the probability
+    changes when all of the modality is hidden. This costs one more pass a modality. Otherwise all get as many.
+    """
+    taught, config, generator = _taught(step), step.config, step.generator()
+    parts = [[m] for m in taught] if config.solo else [taught]
+    size, device = len(step.raw[taught[0]]), step.raw[taught[0]].device
+    if config.coalition_focus:
+        clean = step.clean_probability()
+        changes = torch.stack([(clean - _without(step, p)).abs() for p in parts])
+        shared = share_out(changes, config.coalition_draws * size, generator)
+        plan = [(parts[i], index) for i, index in shared]
+    else:
+        plan = [(parts[draw % len(parts)], torch.arange(size)) for draw in range(config.coalition_draws)]
+    for part, index in plan:
+        real = {m: step.feature_mask[m][index.to(device)] for m in part}
+        kept = {m: random_part(real[m], generator).to(_exact(step.raw[m].dtype)) for m in part}
+        yield Coalition(index, kept, real)
+
+
+def measured_effect(step: Step, coalition: Coalition) -> Tensor:
+    """``[R]`` probability of the kept part minus that of the rest, by two passes of the target without gradient."""
+    both = {m: torch.cat([k, complement(k, coalition.real[m])]) for m, k in coalition.kept.items()}
+    device = next(iter(both.values())).device
+    with torch.no_grad():
+        with_kept, with_rest = step.probability(both, coalition.index.to(device).repeat(2)).chunk(2)
+    return with_kept - with_rest
+
+
+def regressed_effect(raw: Scores, coalition: Coalition, unit: float) -> Tensor:
+    """``[R]`` the effect that raw scores predict.
 
     Args:
-        raw: per modality, raw scores before the score head.
-        feature_mask: per modality, boolean of the same shape.
-        probability: the goal's, of masked samples of the batch; called without gradient.
-        draws: coalitions per sample; each costs two passes of the target.
-        unit: a part of this share of the input, whose raw scores are 1, changes the probability by 1.
-        solo: of several modalities one is hidden in part at a time, in turn, and the others stay whole: what
-            words decide would be noise in what pixels are asked. Otherwise all are hidden in part together.
-        modalities: of several modalities, those that are hidden and taught; default: all.
-        whole: ``[B]``, the probability of the whole input. Where given, the batch's coalitions go where there is
-            something to find: to each sample and modality in proportion to how much the probability changes when
-            all of that modality is hidden (one more pass for each). Otherwise to all alike.
-        generator: on the CPU; makes the draws repeatable.
+        raw: per modality ``[B, ...]``.
+        coalition: of the samples.
+        unit: a part of this share of the input, with raw scores of 1, changes the probability by 1.
     """
-    taught = [m for m in raw if not modalities or m in modalities]
-    parts = [[m] for m in taught] if solo else [taught]
-    size = len(raw[taught[0]])
-    if whole is None:
-        plan = [(parts[draw % len(parts)], torch.arange(size)) for draw in range(draws)]
-    else:
-        changes = torch.stack([(whole - _without(p, feature_mask, probability)).abs() for p in parts])
-        plan = [(parts[i], index) for i, index in share_out(changes, draws * size, generator)]
-    # under autocast raw scores come in half precision, too coarse for sums over an image
-    raw = {m: raw[m].to(torch.promote_types(raw[m].dtype, torch.float32)) for m in taught}
-    errors = []
-    for part, places in plan:
-        index = places.to(raw[taught[0]].device)
-        real = {m: feature_mask[m][index] for m in part}
-        kept = {m: random_part(real[m], generator).to(raw[m].dtype) for m in part}
-        both = {m: torch.cat([k, complement(k, real[m])]) for m, k in kept.items()}
-        with torch.no_grad():
-            with_kept, with_rest = probability(both, index.repeat(2)).chunk(2)
-        predicted = [predicted_effect(raw[m][index], k, real[m], unit) for m, k in kept.items()]
-        errors.append((with_kept - with_rest - torch.stack(predicted).sum(0)) ** 2)
-    asked = torch.cat([index for _, index in plan])
-    # index_add would sum in another order every time on a GPU
-    owner = (asked[:, None] == torch.arange(size)).to(errors[0].device)
-    return (owner * torch.cat(errors)[:, None]).sum(0) / draws
+    index = coalition.index.to(next(iter(raw.values())).device)
+    return torch.stack(
+        [predicted_effect(raw[m][index], k, coalition.real[m], unit) for m, k in coalition.kept.items()]
+    ).sum(0)
 
 
-def _without(part: Sequence[str], feature_mask: Mapping[str, Tensor], probability: Probability) -> Tensor:
+def _taught(step: Step) -> list[str]:
+    """The modalities that are hidden and taught."""
+    return [m for m in step.raw if m in (step.config.coalition_modalities or step.raw)]
+
+
+def _exact(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _without(step: Step, part: Sequence[str]) -> Tensor:
     """``[B]`` probability with every feature of the modalities in ``part`` hidden."""
-    hidden = {m: (~feature_mask[m]).float() for m in part}
+    hidden = {m: (~step.feature_mask[m]).float() for m in part}
+    first = hidden[part[0]]
     with torch.no_grad():
-        return probability(hidden, torch.arange(len(hidden[part[0]]), device=hidden[part[0]].device))
+        return step.probability(hidden, torch.arange(len(first), device=first.device))
 
 
 def share_out(
@@ -124,9 +156,9 @@ def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor, unit: floa
 def random_part(feature_mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Boolean of ``feature_mask``'s shape: a random half of each sample's features, true outside them.
 
-    Of an image ``[B, 1, H, W]`` each cell of a grid at a random place, independently; of a text ``[B, T]`` half
-    of the tokens (one more or less where they are odd): its raw scores have mean 0, so only their
-    differences can be learnt, and parts of one size show nothing else.
+    An image ``[B, 1, H, W]`` keeps or hides each cell of a grid at a random place, independently. A text ``[B, T]`` keeps
+    half of its tokens, rounded at random: its raw scores have mean 0, so only their differences can be learnt, and
+    parts of one size show nothing else.
     """
     drawn = (
         _random_cells(feature_mask, generator)

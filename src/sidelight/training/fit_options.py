@@ -1,4 +1,4 @@
-"""What ``fit`` is told beside model and data: settings as objects, mappings or single fields, and options of the target."""
+"""Arguments of ``fit`` beside model and data: settings as objects, mappings or single fields, and options of the target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS, family_of
 from sidelight.targets.options import checked_options
-from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig, without_retired
 
 Settings = tuple[ScorerConfig, ObjectiveConfig, TrainingConfig]
 
@@ -21,7 +21,7 @@ KINDS: dict[str, Any] = {"scorer": ScorerConfig, "objective": ObjectiveConfig, "
 
 
 def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
-    """The settings with their fields out of ``options``; what is left is for the target family.
+    """The settings, with their fields taken out of ``options``, and the rest, which is for the target family.
 
     Args:
         options: further keyword arguments of ``fit``.
@@ -47,17 +47,13 @@ def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> Targe
         ConfigError: an option is unknown or of another type, or the model is a target already.
     """
     if not isinstance(model, TargetModel):
-        checked_options(TARGETS[family_of(model)], model, options, field_names())
+        settings = [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
+        checked_options(TARGETS[family_of(model)], model, options, settings)
     return as_target(model, processor, **options)
 
 
-def field_names() -> list[str]:
-    """Names of all fields of the settings."""
-    return [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
-
-
 def as_setting(name: str, kind: Any, value: Any) -> Any:
-    """``value`` as settings of ``kind``; the defaults for ``None``.
+    """``value`` as settings of ``kind``. ``None`` stands for the defaults.
 
     Raises:
         ConfigError: it is neither that nor a mapping of its fields.
@@ -71,6 +67,7 @@ def as_setting(name: str, kind: Any, value: Any) -> Any:
             f"{name} must be a {kind.__name__} or a mapping of its fields, e.g. {name}={{...}}; "
             f"got {type(value).__name__}."
         )
+    value = without_retired(value) if kind is ObjectiveConfig else value
     known = [f.name for f in dataclasses.fields(kind)]
     for field in value:
         if field not in known:

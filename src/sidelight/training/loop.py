@@ -1,26 +1,31 @@
-"""The training loop of the scorer: Hugging Face Trainer glue, nothing about modalities."""
+"""The training loop of the scorer, around the Hugging Face Trainer."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sidelight.checks.verdict_check import name_bad_rows
 from sidelight.core.surroundings import training_surroundings
-from sidelight.errors import InputError, NotFiniteError
-from sidelight.inputs.collate import Collator, RowReader
+from sidelight.errors import InputError, NotFiniteError, SidelightError
+from sidelight.inputs.collate import Collator
+from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.row import NumberedRows, Rows
-from sidelight.rows.workers import words_of_workers
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
-from sidelight.targets.verdict_check import name_bad_rows
 from sidelight.training.diagnostics import warn_if_lost, warn_of_numbering, warn_of_removal
 from sidelight.training.folder import best_checkpoint, claim_folder, is_finished, require_own_training
 from sidelight.training.identity import training_identity
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from sidelight.training.trainer import ScorerTrainer
 
 log = logging.getLogger(__name__)
 
@@ -35,29 +40,29 @@ def train_scorer(
     objective_config: ObjectiveConfig,
     config: TrainingConfig,
     readers: Mapping[str, RowReader] | None = None,
+    fingerprint: str | None = None,
 ) -> dict[str, float]:
-    """Train ``scorer`` beside the frozen ``target``; the best weights by validation objective are kept.
+    """Train ``scorer`` beside the frozen ``target``, and keep the best weights by the loss of the validation.
 
     Args:
         train, evaluation: sequences of rows (see :class:`sidelight.inputs.collate.Collator`).
-        output_dir: checkpoints and ``log.csv`` go here; a killed run continues from it.
+        output_dir: checkpoints and ``log.csv`` go here. A killed training continues from it.
         readers: how rows are read, by the name of the data (see :mod:`sidelight.training.fit_data`).
+        fingerprint: hash of the target's weights, if it is known already.
 
     Returns:
-        Final validation metrics and ``train_runtime`` in seconds.
+        Metrics of the last validation, and ``train_runtime`` in seconds.
 
     Raises:
         CollapseError: most validation maps are constant.
         ConfigError: ``output_dir`` holds another training.
         ForeignFileError: it holds files of somebody else that have the names of ours.
         BusyFolderError: another process or thread trains there.
-        CheckpointError: the disk refused; what was saved before is whole, and the same call goes on from it.
+        CheckpointError: the disk refused. What was saved before is whole, and the same call continues from it.
         InputError: a data set is empty.
         NotFiniteError: the model's output or the loss holds NaN or infinity.
     """
-    from safetensors.torch import load_file
-
-    from sidelight.training.progress import show_progress
+    from sidelight.training.progress import shown_progress
     from sidelight.training.trainer import build_trainer
 
     for name, data in (("train", train), ("eval", evaluation)):
@@ -65,33 +70,60 @@ def train_scorer(
             raise InputError(f"the {name} data set is empty: give at least one row.")
     module = ScorerObjective(scorer, target, objective_config)
     folder = Path(output_dir)
-    require_own_training(folder)  # said before the rows are read
-    about = training_identity(scorer, target, train, evaluation, objective_config, config)
+    require_own_training(folder)  # before the rows are read, which takes long
+    about = training_identity(scorer, target, train, evaluation, objective_config, config, fingerprint)
     resume = claim_folder(folder, about, config.resume)
     train, evaluation = (NumberedRows(r) if isinstance(r, Rows) else r for r in (train, evaluation))
     collate = Collator(target) if readers is None else Collator(target, readers)
     trainer = build_trainer(module, collate, train, evaluation, folder, config)
-    bar = show_progress(trainer, "scorer")
-    try:
-        with target.borrowed(), words_of_workers():
-            warn_of_removal(target, train, objective_config.fills, collate=collate)
-            if objective_config.label == "data":
-                warn_of_numbering(target, evaluation, collate)
-            if resume is not None and is_finished(resume):
-                log.info(
-                    "%s holds this very training, finished: it is taken up again, nothing is trained", folder
-                )
-                module.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
-                seconds = trainer.csv_log.seconds
-            else:
-                trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-                seconds = trainer.csv_log.seconds
-            metrics = trainer.evaluate()
-    except NotFiniteError as error:
-        if error.samples:  # they are numbered within a shuffled batch
-            name_bad_rows(target, {"train": train, "eval": evaluation}, collate, config.batch_size)
-        raise
-    finally:
-        bar.stop()
+    sets = {"train": train, "eval": evaluation}
+    naming = _bad_rows_named(target, sets, collate, config.batch_size)
+    with shown_progress(trainer, "scorer"), naming, target.borrowed(), _words_of_workers():
+        warn_of_removal(target, train, objective_config.fills, collate=collate)
+        if objective_config.label == "data":
+            warn_of_numbering(target, evaluation, collate)
+        seconds = _run(trainer, resume)
+        metrics = trainer.evaluate()
     warn_if_lost(metrics)
     return {**{k: float(v) for k, v in metrics.items()}, "train_runtime": round(seconds, 3)}
+
+
+def _run(trainer: ScorerTrainer, resume: Path | None) -> float:
+    """Train from the checkpoint ``resume``, or load the best weights if that training is finished. Returns seconds."""
+    from safetensors.torch import load_file
+
+    if resume is not None and is_finished(resume):
+        log.info(
+            "%s holds this very training, finished: it is taken up again, nothing is trained", resume.parent
+        )
+        trainer.model.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
+    else:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    return trainer.csv_log.seconds
+
+
+@contextmanager
+def _bad_rows_named(
+    target: TargetModel, sets: Mapping[str, Any], collate: Collator, batch_size: int
+) -> Iterator[None]:
+    """Within the context an error about a sample of a shuffled batch names the rows instead."""
+    try:
+        yield
+    except NotFiniteError as error:
+        if error.samples:
+            name_bad_rows(target, sets, collate, batch_size)
+        raise
+
+
+@contextmanager
+def _words_of_workers() -> Iterator[None]:
+    """Within the context an error of ours from a worker process of a data loader comes without the worker's traceback."""
+    try:
+        yield
+    except SidelightError as error:
+        # torch raises the same class again, with the traceback as its text
+        message = str(error)
+        found = re.split(r"\nsidelight\.errors\.\w+: ", message)
+        if not message.startswith("Caught ") or len(found) < 2:
+            raise
+        raise type(error)(found[-1].strip()) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.progress import Progress, TaskID
@@ -14,7 +16,7 @@ class ProgressBar(TrainerCallback):
     """One bar for a training, with the newest losses beside it.
 
     Args:
-        title: what is being trained.
+        title: name of the trained model.
     """
 
     def __init__(self, title: str) -> None:
@@ -51,10 +53,14 @@ class ProgressBar(TrainerCallback):
         self._bar = None
 
 
-def show_progress(trainer: Trainer, title: str) -> ProgressBar:
-    """Replace the Trainer's printing by one :class:`ProgressBar`."""
+@contextmanager
+def shown_progress(trainer: Trainer, title: str) -> Iterator[None]:
+    """Within the context one :class:`ProgressBar` replaces the Trainer's printing."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     bar = ProgressBar(title)
     trainer.add_callback(bar)
-    return bar
+    try:
+        yield
+    finally:
+        bar.stop()

@@ -1,10 +1,11 @@
-"""What a training is told: plain values, importable without torch."""
+"""The settings of a training: plain values, importable without torch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from sidelight.core.field_checks import (
     Count,
@@ -20,44 +21,61 @@ from sidelight.core.field_checks import (
 )
 from sidelight.errors import ConfigError
 
-#: What the task loss compares with: the data set's label, the target's own prediction,
-#: or its whole output distribution (Eq. 3.1).
-LABELS = ("data", "prediction", "distribution")
-#: Readings of the penalties' weight (method §3); the functions are in :mod:`sidelight.training.objective`.
-CALIBRATION_NAMES = ("bounded", "literal", "reference", "fixed")
+#: The goal that the task loss compares with: the data set's label, the target's own prediction, or its whole output
+#: distribution (Eq. 3.1).
+Label = Literal["data", "prediction", "distribution"]
+#: Weights of the penalties (method §3). The functions are in :mod:`sidelight.training.objective`.
+CalibrationName = Literal["bounded", "literal", "reference", "fixed"]
+LABELS: tuple[str, ...] = get_args(Label)
+CALIBRATION_NAMES: tuple[str, ...] = get_args(CalibrationName)
+
+#: Fields of the objective in earlier versions, with the value at which they had no effect.
+RETIRED = {"order_weight": 0}
+
+
+def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of an :class:`ObjectiveConfig` that an earlier version wrote, without those that had no effect.
+
+    Raises:
+        ConfigError: a retired field had an effect.
+    """
+    for name, neutral in RETIRED.items():
+        if objective.get(name, neutral) != neutral:
+            raise ConfigError(
+                f"objective.{name} is {objective[name]!r}, but this version has no such term, because it brought no gain. "
+                f"Leave it out, or set {name}={neutral}."
+            )
+    return {name: value for name, value in objective.items() if name not in RETIRED}
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What the scorer minimises.
+    """The objective that the scorer minimises.
 
     Attributes:
         calibration: weight of the penalties, a name in ``CALIBRATIONS`` (method §3).
         label: ``data``, ``prediction`` or ``distribution``.
-        fills: what stands where features are removed; each sample draws one of them.
-        magnitude_weight, binary_weight: factors of the two penalties; 0 drops one.
-        complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))); 0 is the thesis.
-        order_weight: factor of the ranking term: the same losses on hard masks of a random
-            share of the features, best scores first (straight-through gradient); 0 is the thesis.
+        fills: names of the values that replace removed features. Each sample draws one of them.
+        magnitude_weight, binary_weight: factors of the two penalties. 0 drops one.
+        complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))). The thesis has 0.
         solo: with several modalities, whether each is also masked alone (Eq. 3.5).
-        coalition_weight: factor of the coalition term, which makes raw scores say how much the probability
-            changes with each feature (:mod:`sidelight.training.coalitions`); 0 is the thesis.
-        coalition_draws: random parts a sample, each two passes of the target without gradient.
+        coalition_weight: factor of the coalition term, by which raw scores learn how much each feature changes the
+            probability (:mod:`sidelight.training.coalitions`). The thesis has 0.
+        coalition_draws: random parts a sample. Each costs two passes of the target without gradient.
         coalition_unit: a part of this share of the input with raw scores of 1 changes the probability by 1.
             The larger it is, the larger raw scores must get, and the finer the steps of the optimiser
-            beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/results.md``, scenes).
-        coalition_modalities: of several modalities, those the term asks about and teaches; default: all.
-        coalition_focus: give a batch's coalitions to the samples and modalities whose verdict changes most when
-            all of the modality is hidden, instead of as many to each. Costs one more pass a modality.
+            beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/notes/scenes.md``).
+        coalition_modalities: of several modalities, those that the term hides and teaches. Default: all.
+        coalition_focus: whether samples and modalities get more coalitions of a batch if the prediction changes more
+            when all of the modality is hidden. Costs one more pass a modality.
     """
 
-    calibration: str = "bounded"
-    label: str = "data"
+    calibration: CalibrationName = "bounded"
+    label: Label = "data"
     fills: Names = ("zero",)
     magnitude_weight: NotNegative = 1.0
     binary_weight: NotNegative = 1.0
     complement_weight: NotNegative = 0.0
-    order_weight: NotNegative = 0.0
     solo: Flag = True
     coalition_weight: NotNegative = 0.0
     coalition_draws: Count = 4
@@ -66,18 +84,6 @@ class ObjectiveConfig:
     coalition_focus: Flag = False
 
     def __post_init__(self) -> None:
-        for name, known in (("calibration", CALIBRATION_NAMES), ("label", LABELS)):
-            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}. "
-                    f"(In a configuration file: objective.{name}.)"
-                )
-        for name in ("fills", "coalition_modalities"):
-            if isinstance(getattr(self, name), str):
-                raise ConfigError(
-                    f"{name} must be a list of names; got {getattr(self, name)!r}. Write {name}=[{getattr(self, name)!r}]. "
-                    f"(In a configuration file: objective.{name}.)"
-                )
         check_fields(self, "objective")
         if not self.fills:
             raise ConfigError("fills needs at least one fill, e.g. fills=['zero'].")
@@ -91,7 +97,7 @@ class TrainingConfig:
         epochs, batch_size, learning_rate, weight_decay, warmup_ratio: AdamW with linear decay.
         gradient_accumulation: batches a step.
         evals_per_epoch: validations (and checkpoints) an epoch.
-        patience: validations without improvement before stopping; 0 never stops early.
+        patience: validations without improvement before the training stops. 0 never stops early.
         seed: of initialisation, order and fills.
         on_collapse: ``stop`` raises :class:`CollapseError`, ``warn`` goes on.
         resume: continue from the newest checkpoint in the output folder, if there is one.

@@ -9,17 +9,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+from sidelight.core.names import method_label
 from sidelight.core.ownership import HTML_MARK
 from sidelight.core.shown import Shown
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 from sidelight.viz.safe_text import visible
 
 
 def plot_panel(explanation: Shown, ax: Axes, style: str | None = None) -> Figure:
-    """Draw the only map of ``explanation`` into ``ax``; returns the figure it belongs to."""
+    """Draw the only map of ``explanation`` into ``ax``. Returns the figure of ``ax``."""
     if len(explanation.scores) > 1:
         raise InputError(
             f"one axis cannot hold maps of {', '.join(explanation.scores)}; call plot() without ax."
@@ -65,7 +66,7 @@ def explanation_html(explanation: Shown) -> str:
         ]
         size = f"flex:1 1 180px;max-width:{renderer.panel_width}px"
         panels += [f'<div style="{size}">{picture}</div>' for picture in pictures]
-    made_by = f"{look.method_label(explanation.method)}"
+    made_by = f"{method_label(explanation.method)}"
     made_by += f" · {explanation.target}" if explanation.target else ""
     return (
         '<figure style="margin:0;font:14px/1.45 system-ui,sans-serif">'
@@ -81,7 +82,7 @@ def _cut_note(explanation: Shown) -> str:
 
 
 def share_note(explanation: Shown) -> str:
-    """What each modality was measured to be worth, as ``without the image −0.62, without the text −0.41``."""
+    """The measured worth of each modality, as ``without the image −0.62   without the text −0.41``."""
     measured = explanation.meta.get("modality_share")
     if not measured:
         return ""
@@ -103,4 +104,4 @@ def _title(explanation: Shown) -> str:
     # A dollar sign in a label would start mathematics, and can fail to parse.
     note = share_note(explanation)
     title = f"{visible(explanation.label)}  {explanation.probability:.1%}" + (f"   {note}" if note else "")
-    return title.replace("$", r"\$")
+    return look.literal(title)

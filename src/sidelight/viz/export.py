@@ -1,4 +1,4 @@
-"""Figures as bytes, and bytes on disk without ever leaving half a file."""
+"""Figures that notebooks show, figures as bytes, and bytes on disk without ever leaving half a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +16,35 @@ from PIL import Image
 
 from sidelight.core.files import file_path, replace_file
 from sidelight.core.ownership import MARK, require_free
+from sidelight.core.quiet import ignored_warnings
 from sidelight.viz import style
+
+#: matplotlib's warnings about glyphs that the font lacks, which are drawn as boxes
+MISSING_GLYPHS = (r"Glyph ", r"Matplotlib currently does not support")
+#: the metadata field that holds our mark, by kind of file
+MARKS = {"png": "Software", "pdf": "Creator", "svg": "Title"}
+
+
+class ShownFigure(Figure):
+    """A figure that the last line of a notebook's cell shows as a picture.
+
+    Letters that the font lacks are drawn as boxes. Matplotlib would warn of each one at each drawing.
+    """
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+    def draw(self, renderer: Any) -> None:
+        with ignored_warnings(*MISSING_GLYPHS):
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **kwargs: Any) -> None:
+        """As in matplotlib. The file carries our mark, so that a later call may replace it."""
+        kind = str(kwargs.get("format") or Path(str(fname)).suffix[1:] or "png").lower()
+        if kind in MARKS and "metadata" not in kwargs:
+            kwargs["metadata"] = {MARKS[kind]: MARK}
+        with ignored_warnings(*MISSING_GLYPHS):
+            super().savefig(fname, **kwargs)
 
 
 def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:
@@ -27,7 +56,7 @@ def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:
 
 
 def to_pdf(figure: Figure) -> bytes:
-    """The figure as PDF bytes, fonts embedded; the same figure gives the same bytes."""
+    """The figure as PDF bytes, with embedded fonts. The same figure gives the same bytes."""
     buffer = io.BytesIO()
     with style.house_style(pdf__fonttype=42):
         figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": MARK})
@@ -35,7 +64,7 @@ def to_pdf(figure: Figure) -> bytes:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an SVG document; the same figure gives the same text."""
+    """The figure as an SVG document. The same figure gives the same text."""
     buffer = io.StringIO()
     # Text stays text, so that a page can restyle it and a reader can search it.
     with style.house_style(svg__fonttype="none", svg__hashsalt="sidelight"):
@@ -49,7 +78,7 @@ def to_inline_svg(figure: Figure, prefix: str, label: str) -> str:
     Args:
         figure: drawn with the ink of :mod:`sidelight.viz.style`.
         prefix: makes ids unique on the page, e.g. ``"curves-1-"``.
-        label: what the picture shows, for readers who cannot see it (escaped here).
+        label: of the picture, for readers who cannot see it (escaped here).
     """
     svg = to_svg(figure)
     svg = svg[svg.index("<svg") :]
@@ -74,8 +103,8 @@ def to_data_uri(content: Figure | bytes, mime: str = "image/png") -> str:
 def pixels_to_uri(pixels: np.ndarray, longest: int = 224) -> str:
     """``data:`` URI of ``[H, W, 3]`` floats in [0, 1], at most ``longest`` pixels a side.
 
-    Small pictures stay lossless at their own size (a page enlarges them pixel by pixel);
-    large ones become JPEG, which keeps a page of a hundred maps small.
+    Small pictures stay lossless at their own size, and a page enlarges them pixel by pixel.
+    Large ones become JPEG, which keeps a page of a hundred maps small.
     """
     image = Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
@@ -94,8 +123,8 @@ def write_atomic(files: Mapping[Path, bytes]) -> None:
     A failure while writing (disk full, no permission) leaves every old file as it was.
 
     Raises:
-        CheckpointError: a file could not be written; no temporary file is left behind.
-        ForeignFileError: something that sidelight did not write has the name of one of them; nothing is written.
+        CheckpointError: a file could not be written. No temporary file is left behind.
+        ForeignFileError: a file of others has the name of one of them. Nothing is written.
     """
     require_free(file_path(path) for path in files)
     with ExitStack() as stack:

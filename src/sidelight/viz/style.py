@@ -2,7 +2,7 @@
 
 The palette keeps its order for readers with any colour vision deficiency (hues are
 separated by lightness too, and lines also differ in dash). Our own method always has the
-accent colour; trivial maps are always grey.
+accent colour, and trivial maps are always grey.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from typing import Any
 
 import matplotlib
 
-#: Name under which the library's own maps appear in tables and figures.
-OURS = "sidelight"
-#: Maps that look at nothing: the floor every method must beat.
-CONTROLS = ("random", "centre", "center", "constant", "input_norm")
+from sidelight.core.names import is_control, is_ours, ordered
 
 ACCENT = "#e8590c"
 CONTROL = "#8b93a1"
@@ -33,7 +30,7 @@ RIVALS = (
 )
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
-#: Perceptually uniform; black is no evidence, light is evidence.
+#: Perceptually uniform: black for a score of 0, light for 1.
 HEAT = "inferno"
 DPI = 150
 
@@ -68,64 +65,29 @@ RC: dict[str, Any] = {
 
 
 def house_style(**extra: Any) -> AbstractContextManager[None]:
-    """Draw in the house style inside a ``with`` block; the caller's own settings come back after it."""
+    """Draw in the house style inside a ``with`` block. The caller's settings come back after it."""
     # ``Any``: the stubs type the keys as one long literal.
     settings: Any = {**RC, **{key.replace("__", "."): value for key, value in extra.items()}}
     return matplotlib.rc_context(settings)
 
 
-_SPELLED = {
-    OURS: OURS,
-    "rise": "RISE",
-    "lime": "LIME",
-    "gradcam": "Grad-CAM",
-    "grad_cam": "Grad-CAM",
-    "gradient_shap": "Gradient-SHAP",
-    "deeplift": "DeepLIFT",
-    "deeplift_shap": "DeepLIFT-SHAP",
-    "deep_lift": "DeepLIFT",
-    "deep_lift_shap": "DeepLIFT-SHAP",
-    "input_x_gradient": "Input × Gradient",
-    "kernel_shap": "Kernel-SHAP",
-}
+def literal(text: str) -> str:
+    """``text`` for a figure: dollar signs start no mathematics."""
+    return text.replace("$", r"\$")
 
 
-def method_label(name: str) -> str:
-    """A method's name as people write it: ``integrated_gradients`` -> ``Integrated Gradients``."""
-    if name in _SPELLED:
-        return _SPELLED[name]
-    # Names that carry capitals or spaces were written for reading already.
-    return name if name != name.lower() or " " in name else name.replace("_", " ").title()
-
-
-def is_ours(method: str, ours: str = OURS) -> bool:
-    """Whether ``method`` is our own or a variant of it (``"sidelight (seed 1)"``)."""
-    return method == ours or method.startswith((ours + " ", ours + ":", ours + "-"))
-
-
-def is_control(method: str) -> bool:
-    """Whether ``method`` is a trivial map."""
-    return method.lower() in CONTROLS
-
-
-def ordered(methods: Iterable[str], ours: str = OURS) -> list[str]:
-    """Ours first, then rivals in the order given, controls last; duplicates dropped."""
-    unique = list(dict.fromkeys(methods))
-    return sorted(unique, key=lambda m: (not is_ours(m, ours), is_control(m)))
-
-
-def method_styles(methods: Iterable[str], ours: str = OURS) -> dict[str, dict[str, Any]]:
+def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Line properties of each method: ``color``, ``linestyle``, ``linewidth``, ``zorder``.
 
-    Rivals take colours in alphabetical order, so figures of one run agree whatever order
+    Baseline methods take colours in alphabetical order, so figures of one run agree whatever order
     their tables come in.
     """
-    names = ordered(methods, ours)
-    rivals = sorted(m for m in names if not is_ours(m, ours) and not is_control(m))
+    names = ordered(methods)
+    rivals = sorted(m for m in names if not is_ours(m) and not is_control(m))
     controls = sorted(m for m in names if is_control(m))
     styles: dict[str, dict[str, Any]] = {}
     for name in names:
-        if is_ours(name, ours):
+        if is_ours(name):
             styles[name] = {"color": ACCENT, "linestyle": "-", "linewidth": 2.6, "zorder": 5}
         elif is_control(name):
             dash = DASHES[1 + controls.index(name) % (len(DASHES) - 1)]

@@ -19,7 +19,7 @@ from sidelight.explainer import Explainer
 from sidelight.lab.ablation import run as ablation
 from sidelight.lab.ablation.cells import cells_of
 from sidelight.lab.ablation.run import run_ablation
-from sidelight.lab.ablation.table import build_ablation_tables, markdown, write_tables
+from sidelight.lab.ablation.table import build_ablation_tables, page, write_tables
 from sidelight.lab.ablation.variants import chosen_variants, variants_of
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.config.sections import RunConfig
@@ -195,23 +195,23 @@ def test_numbers_places_and_spread() -> None:
         {"name": n, "seeds": [0, 1], "collapsed": [1] if n == "c" else []} for n in ("a", "b", "c", "d")
     ]
     (table,) = build_ablation_tables(plain_rows(summarise(sample_rows(), "toy")), variants)
-    assert table.heading == "toy · image · by pixel · n = 2"
-    assert [(c.name, fill) for c, fill in table.columns] == [
+    assert table.title == "toy · image · by pixel · n = 2"
+    assert [(c.name, c.fill) for c in table.columns if c.name] == [
         ("average_drop", "zero"),
         ("average_drop", "mean"),
         ("sparsity", ""),
         ("constant_map", ""),
     ]
-    drop = table.entry("a", "average_drop", "zero")
+    drop = table.cell("a", "average_drop", "zero")
     assert drop is not None
     assert drop.mean == pytest.approx(0.3)
-    assert drop.sd == pytest.approx(np.std([0.2, 0.4], ddof=1))
-    assert (drop.n, drop.seeds, drop.place) == (2, 2, 1)
+    assert drop.seed_sd == pytest.approx(np.std([0.2, 0.4], ddof=1))
+    assert (drop.n, drop.seeds, drop.rank) == (2, 2, 1)
     places = {
-        (n, m): e and e.place
+        (n, m): e and e.rank
         for n in "abcd"
         for m, f in (("average_drop", "zero"), ("sparsity", ""))
-        if (e := table.entry(n, m, f)) or True
+        if (e := table.cell(n, m, f)) or True
     }
     # lower drop, higher sparsity; c collapsed, d has no numbers
     assert places == {
@@ -219,8 +219,8 @@ def test_numbers_places_and_spread() -> None:
         ("a", "sparsity"): 2, ("b", "sparsity"): 1, ("c", "sparsity"): None,
         ("d", "average_drop"): None, ("d", "sparsity"): None,
     }  # fmt: skip
-    assert table.entry("b", "average_drop", "mean") is None
-    lines = markdown([table], ["A note."]).splitlines()
+    assert table.cell("b", "average_drop", "mean") is None
+    lines = page([table], ["A note."]).splitlines()
     assert lines[2] == (
         "| variant | seeds | average drop ↓ zero | average drop ↓ mean | sparsity ↑ | constant map |  |"
     )
@@ -238,9 +238,9 @@ def test_several_modalities_have_tables_of_their_own() -> None:
     summary = plain_rows(summarise(pd.concat([rows, other]), "toy"))
     variants = [{"name": "a", "seeds": [0, 1], "collapsed": []}]
     image, text = build_ablation_tables(summary, variants)
-    assert (image.modality, text.modality) == ("image", "text")
+    assert (image.setting.modality, text.setting.modality) == ("image", "text")
     for table, mean in ((image, 0.3), (text, 1.3)):
-        drop, flat = table.entry("a", "average_drop", "zero"), table.entry("a", "constant_map")
+        drop, flat = table.cell("a", "average_drop", "zero"), table.cell("a", "constant_map")
         assert drop is not None
         assert drop.mean == pytest.approx(mean)
         assert flat is not None  # about the map itself: in both
@@ -350,7 +350,7 @@ def test_variants_differ_in_what_they_change_only(finished: Run) -> None:
 def test_a_second_time_nothing_is_trained_or_measured(
     run: Run, fits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidelight.lab.evaluation.loop._evaluate_methods", None)
+    monkeypatch.setattr("sidelight.lab.evaluation.loop.evaluate_batch", None)
     before = table_of(run)
     run_ablation(run)
     assert fits == []
@@ -445,7 +445,9 @@ def test_a_variant_may_read_the_same_classifier_otherwise(run: Run, monkeypatch:
 
     def spy(target: Any, *args: Any, **options: Any) -> Explainer:
         lengths.append(
-            target.prepare(["its plot seemed simply warm, and the bus was messy."])["input_ids"].shape[1]
+            target.reader.read(["its plot seemed simply warm, and the bus was messy."])
+            .inputs["input_ids"]
+            .shape[1]
         )
         return fit(target, *args, **options)
 
@@ -482,10 +484,10 @@ def test_a_collapse_stops_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Explainer, "fit", collapse)
     (table,) = run_ablation(run)
     full, other = table.lines
-    assert (full.state, other.state) == ("1 of 2 collapsed", "")
-    drop = table.entry("full", "average_drop", "zero")
+    assert (full.remark, other.remark) == ("1 of 2 collapsed", "")
+    drop = table.cell("full", "average_drop", "zero")
     assert drop is not None
-    assert (drop.seeds, drop.place) == (1, None)
+    assert (drop.seeds, drop.rank) == (1, None)
     assert table_of(run)["variants"][0]["messages"] == {"1": "all maps are constant"}
     assert "full, seed 1: all maps are constant" in (run.folder / "ablation" / "table.md").read_text()
     again = write_tables(run)

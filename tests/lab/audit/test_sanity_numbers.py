@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import f_oneway, pearsonr
 
-from sidelight.lab.audit.base import Reading, digest
+from sidelight.lab.audit.base import Maps, digest
 from sidelight.lab.audit.classes import (
     Collected,
     class_share,
@@ -18,9 +18,10 @@ from sidelight.lab.audit.classes import (
 )
 from sidelight.lab.audit.encoding import masks_of, verdicts
 from sidelight.lab.audit.stability import change
-from sidelight.lab.audit.tables import Table, Tally, choose, pivot
+from sidelight.lab.audit.tables import Tally, choose, pivot
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import make_layout
+from sidelight.lab.tables.markdown import markdown
 
 
 def g(seed: int = 0) -> torch.Generator:
@@ -113,12 +114,12 @@ def test_texts_are_read_at_places() -> None:
     np.testing.assert_allclose(from_places(at, real), [[0, 1, 2, 0], [4, 0, 0, 0]])
 
 
-def reading(soft: torch.Tensor, grid: tuple[int, int] | None = None) -> Reading:
+def reading(soft: torch.Tensor, grid: tuple[int, int] | None = None) -> Maps:
     """``[B, N]`` as an image of ``grid``, or as texts of N tokens."""
     name, shape = ("image", (len(soft), 1, *grid)) if grid else ("text", tuple(soft.shape))
     mask = {name: torch.ones(shape, dtype=torch.bool)}
     layout = make_layout(mask, {name: finest(name)}, {})
-    return Reading(soft, soft, layout.real, layout)
+    return Maps(soft, soft, layout.real, layout)
 
 
 @pytest.mark.parametrize("grid", [(4, 5), None])
@@ -199,10 +200,12 @@ def test_tables_and_the_better_reading() -> None:
         for r, at, m in (("abs", 1, 0.9), ("abs", 2, 0.1), ("positive", 1, 0.6), ("positive", 2, None))
     ]
     table = pivot("t", rows, "at")
-    assert table.columns == ["method", "1", "2"]
-    assert table.cells == [["RISE |·|", "0.900", "0.100"], ["RISE +", "0.600", "–"]]
-    assert "RISE \\|·\\| | 0.900" in table.markdown()
+    assert markdown(table).splitlines() == [
+        "| method | 1 | 2 |",
+        "| --- | --- | --- |",
+        "| RISE \\|·\\| | 0.900 | 0.100 |",
+        "| RISE + | 0.600 | – |",
+    ]
     assert {r["reading"] for r in choose(rows, lower_is_better=True)} == {"abs"}
     assert {r["reading"] for r in choose(rows, lower_is_better=False)} == {"positive"}
-    assert Table("t", ["a"], [["b"]]).markdown() == "**t**\n\n| a |\n| --- |\n| b |\n"
     assert digest({"a": 1}) == digest({"a": 1}) != digest({"a": 2})

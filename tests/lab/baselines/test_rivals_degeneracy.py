@@ -70,7 +70,7 @@ def test_rivals_among_themselves(vit_target, text_target, texts, images, classes
 
 def test_maps_that_differ_in_scale_coincide_and_a_shift_does_not(vit_target, images, classes):
     class Scaled(Rival):
-        title, signed, reduction, passes = "Scaled", True, "sum", "1"
+        signed, reduction = True, "sum"
 
         def __init__(self, name, scale, shift):
             super().__init__()

@@ -72,14 +72,16 @@ def test_tokenizer() -> None:
     assert all(
         ids[0] == tokenizer.cls_token_id and ids[-1] == tokenizer.sep_token_id for ids in batch["input_ids"]
     )
-    for row, view in zip(ROWS[:50], Tokenizing(tokenizer).views([r["text"] for r in ROWS[:50]]), strict=True):
+    for row, view in zip(
+        ROWS[:50], Tokenizing(tokenizer).read([r["text"] for r in ROWS[:50]]).views, strict=True
+    ):
         hit = [
             view.texts[0][a:b]
             for (a, b), on in zip(view.offsets, view.tokens_in(row["evidence"]), strict=True)
             if on
         ]
         assert "".join(hit) == "".join(row["text"][a:b] for a, b in row["evidence"]).replace(" ", "")
-    assert not any(view.truncated for view in Tokenizing(tokenizer).views([r["text"] for r in ROWS]))
+    assert not any(view.truncated for view in Tokenizing(tokenizer).read([r["text"] for r in ROWS]).views)
 
 
 @pytest.mark.parametrize(

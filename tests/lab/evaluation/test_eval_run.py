@@ -10,31 +10,31 @@ import pandas as pd
 import pytest
 import torch
 
-from eval_toys import KnowsIds, RandomMaps, image_toy
+from eval_toys import KnowsIds, RandomMaps, evaluated, image_toy
 from sidelight.errors import CheckpointError, ConfigError, InputError
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, run_evaluation
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.statistics import better_reduction, summarise
 
 SETTINGS = EvalSettings(fills=["zero", "one"], granularities=["pixel", "patch2"], steps=4)
 
 
-def batches(target_inputs: dict[str, torch.Tensor], size: int = 2) -> list[EvalBatch]:
+def batches(target_inputs: dict[str, torch.Tensor], size: int = 2) -> list[Batch]:
     n = len(target_inputs["image"])
     return [
-        EvalBatch({k: v[i : i + size] for k, v in target_inputs.items()}, list(range(n))[i : i + size])
+        Batch({k: v[i : i + size] for k, v in target_inputs.items()}, list(range(n))[i : i + size])
         for i in range(0, n, size)
     ]
 
 
-def run(target, data, directory=None, methods=None, settings=SETTINGS, **options):
-    methods = methods or {"chance": RandomMaps(), "ids": KnowsIds()}
-    return run_evaluation(target, data, methods, settings, directory=directory, progress=False, **options)
+def run(target, data, folder=None, methods=None, settings=SETTINGS):
+    methods = {"chance": RandomMaps(), "ids": KnowsIds()} if methods is None else methods
+    return evaluated(target, data, methods, settings, folder)
 
 
-def test_tables_have_a_row_for_every_case_and_methods_get_their_ids() -> None:
+def test_tables_have_a_row_for_every_case_and_methods_get_their_ids(tmp_path: Path) -> None:
     target, inputs = image_toy(batch=5)
-    seen: list[pd.DataFrame] = []
-    result = run(target, batches(inputs), on_rows=seen.append)
+    result = run(target, batches(inputs), tmp_path)
     assert list(result.rows) == [
         "sample",
         "modality",
@@ -48,7 +48,8 @@ def test_tables_have_a_row_for_every_case_and_methods_get_their_ids() -> None:
     readings, per_reading = 2 + 1, 5 + 2 * 8
     assert len(result.rows) == 5 * 2 * readings * per_reading
     assert not result.rows.duplicated(subset=[c for c in result.rows if c != "value"]).any()
-    assert [len(part["sample"].unique()) for part in seen] == [2, 2, 1]
+    parts = [pd.read_parquet(tmp_path / f"part-{i:05d}.parquet") for i in range(3)]
+    assert [len(part["sample"].unique()) for part in parts] == [2, 2, 1]
     first = ["modality", "method", "reduction", "fill", "granularity", "kind", "share", "mean", "lo", "hi"]
     assert list(result.curves) == first
     assert len(result.curves) == 2 * readings * 2 * 2 * 5
@@ -88,8 +89,13 @@ def test_an_unfinished_batch_is_evaluated_again(tmp_path: Path) -> None:
 
 def test_speed_settings_may_change_between_runs(tmp_path: Path) -> None:
     target, inputs = image_toy(batch=2)
-    run(target, batches(inputs), tmp_path)
-    run(target, batches(inputs), tmp_path, settings=replace(SETTINGS, forward_batch=3))
+    slow = replace(SETTINGS, forward_batch=3)
+    first = run(target, batches(inputs), tmp_path)
+    pd.testing.assert_frame_equal(run(target, batches(inputs), settings=slow).rows, first.rows)
+    method = RandomMaps()
+    resumed = run(target, batches(inputs), tmp_path, {"chance": method, "ids": KnowsIds()}, settings=slow)
+    assert method.calls == 0
+    pd.testing.assert_frame_equal(resumed.rows, first.rows)
 
 
 def test_results_of_another_evaluation_are_refused(tmp_path: Path) -> None:
@@ -145,6 +151,6 @@ def test_a_full_disk_leaves_no_half_written_part(tmp_path: Path, monkeypatch: py
 def test_nothing_to_evaluate_is_an_error() -> None:
     target, _ = image_toy()
     with pytest.raises(InputError, match="no method"):
-        run_evaluation(target, [], {}, progress=False)
-    with pytest.raises(InputError, match="empty"):
+        run(target, [], methods={})
+    with pytest.raises(InputError, match="no batches"):
         run(target, [])

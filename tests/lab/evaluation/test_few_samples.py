@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.metrics import METRICS, Metric
 from tiny_runs import IMAGE, TEXT, tiny_run
 
 ONE_PASS, CURVE = "average_drop", "deletion_auc"
@@ -48,3 +49,15 @@ def test_the_numbers_are_those_of_a_method_measured_on_all(tmp_path: Path) -> No
 def test_curves_alone_ask_nothing_of_further_samples(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "run", IMAGE, metrics=[CURVE], few_samples=["input_x_gradient"], few_count=8)
     assert samples(rows, "input_x_gradient", CURVE) == samples(rows, "sidelight", CURVE) == list(range(5))
+
+
+@pytest.mark.parametrize(("needs", "measured"), [((), 8), (("mask",), 8), (("steps",), 5), (("areas",), 5)])
+def test_a_new_metric_is_measured_on_all_samples_if_one_pass_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needs: tuple, measured: int
+) -> None:
+    metric = Metric("new", "lower", "", lambda found: found.clean, frozenset(needs))
+    monkeypatch.setitem(METRICS._entries, "new", metric)
+    rows = rows_of(tmp_path / "run", IMAGE, rivals=["saliency"], metrics=[ONE_PASS, "new"])
+    for method in ("sidelight", "saliency"):
+        assert samples(rows, method, "new") == list(range(measured))
+        assert samples(rows, method, ONE_PASS) == list(range(8))

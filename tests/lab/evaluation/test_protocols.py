@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from eval_toys import LinearToy, joint_toy
-from sidelight.core.modality import IMAGE, TEXT
+from eval_toys import LinearToy, evaluated, joint_toy
+from sidelight.core.types import IMAGE, TEXT
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, _identity, run_evaluation
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.granularity import granularity
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.lab.metrics.ranking import threshold_counts
@@ -64,8 +67,8 @@ def measured(target, inputs, methods, protocol: str, truth=None) -> dict[tuple[s
     options = EvalSettings(
         metrics=own.metrics, fills=own.fills, steps=STEPS, protocol=protocol, forward_batch=4
     )
-    batch = EvalBatch(inputs, list(range(len(next(iter(inputs.values()))))), truth)
-    rows = run_evaluation(target, [batch], methods, options, progress=False).rows
+    batch = Batch(inputs, list(range(len(next(iter(inputs.values()))))), truth)
+    rows = evaluated(target, [batch], methods, options).rows
     assert set(rows["protocol"]) == {protocol}
     table = {(r.method, r.sample, r.metric): r.value for r in rows.itertuples()}
     assert len(table) == len(rows), "one reading, one granularity, one fill"
@@ -163,9 +166,9 @@ def test_units_have_tables_of_their_own_and_pairs_are_laid_out_together() -> Non
     target, inputs = joint_toy()
     options = EvalSettings(metrics=["complexity", "average_drop"], steps=2, protocol="thesis")
     maps = {n: torch.rand(m.shape) for n, m in target.feature_mask(inputs).items()}
-    batch = EvalBatch(inputs, [0, 1, 2])
+    batch = Batch(inputs, [0, 1, 2])
     methods = {"product": Product(), "given": Given(maps)}
-    rows = run_evaluation(target, [batch], methods, options, progress=False).rows
+    rows = evaluated(target, [batch], methods, options).rows
     units = rows.groupby("method")["granularity"].unique().str[0].to_dict()
     assert units == {"product": "pixel+coordinate+unit", "given": "pixel+token+unit"}
     assert rows.groupby("method")["reduction"].unique().str[0].to_dict() == {
@@ -219,17 +222,17 @@ def test_threshold_counts_are_those_of_a_loop_with_ties(seed: int, levels: int, 
         assert got[row][-1] == real[row].sum()
 
 
-def test_the_default_says_nothing_and_evaluations_begun_before_go_on() -> None:
+def test_the_default_says_nothing_and_evaluations_begun_before_go_on(tmp_path: Path) -> None:
     target, inputs = joint_toy()
     maps = {n: torch.rand(m.shape) for n, m in target.feature_mask(inputs).items()}
-    options = EvalSettings(metrics=["complexity"])
-    rows = run_evaluation(
-        target, [EvalBatch(inputs, [0, 1, 2])], {"g": Given(maps)}, options, progress=False
-    ).rows
-    assert "protocol" not in rows
-    assert "protocol" not in _identity(target, {"g": Given(maps)}, options)["settings"]
-    thesis = EvalSettings(metrics=["complexity"], protocol="thesis")
-    assert _identity(target, {"g": Given(maps)}, thesis)["settings"]["protocol"] == "thesis"
+    batches, stored = [Batch(inputs, [0, 1, 2])], {}
+    for protocol in ("sidelight", "thesis"):
+        folder = tmp_path / protocol
+        options = EvalSettings(metrics=["complexity"], protocol=protocol)
+        rows = evaluated(target, batches, {"g": Given(maps)}, options, folder).rows
+        known = json.loads((folder / "evaluation.json").read_text())["settings"]
+        stored[protocol] = ("protocol" in rows, known.get("protocol"))
+    assert stored == {"sidelight": (False, None), "thesis": (True, "thesis")}
     default = PROTOCOLS["sidelight"]
     assert (default.remark(["text"]), default.note(["text"]), default.fixed()) == ("", "", {})
 

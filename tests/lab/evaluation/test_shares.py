@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,10 @@ import torch
 from eval_toys import KnowsIds, RandomMaps, image_toy
 from sidelight.core.processes import Share
 from sidelight.errors import CheckpointError, ConfigError
-from sidelight.lab.evaluation.loop import EvalBatch, EvalSettings, finish_parts, open_store, run_evaluation
-from sidelight.lab.evaluation.parts import PartStore
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
+from sidelight.lab.evaluation.settings import EvalSettings
+from sidelight.lab.evaluation.store import PartStore
 
 SETTINGS = EvalSettings(fills=["zero", "one"], granularities=["pixel", "patch2"], steps=4)
 
@@ -31,59 +34,56 @@ class Batches:
     def ids(self, index: int) -> list[int]:
         return list(range(7))[2 * index : 2 * index + 2]
 
-    def __getitem__(self, index: int) -> EvalBatch:
+    def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
             raise IndexError(index)
         self.made.append(index)
         ids = self.ids(index)
-        return EvalBatch({k: v[ids] for k, v in self.inputs.items()}, ids)
+        return Batch({k: v[ids] for k, v in self.inputs.items()}, ids)
 
 
 @pytest.fixture
-def toy():
+def toy(tmp_path: Path) -> Measurement:
     target, inputs = image_toy(batch=7)
-    return target, Batches(inputs), {"chance": RandomMaps(), "ids": KnowsIds()}
+    methods = {"chance": RandomMaps(), "ids": KnowsIds()}
+    return Measurement(target, Batches(inputs), methods, SETTINGS, tmp_path / "toy")
 
 
 def test_shares_in_any_order_give_the_parts_of_one_process(toy, tmp_path: Path) -> None:
-    target, batches, methods = toy
-    whole = open_store(tmp_path / "one", target, methods, SETTINGS)
-    finish_parts(target, batches, methods, SETTINGS, whole, progress=False)
-    batches.made.clear()
-    store = open_store(tmp_path / "three", target, methods, SETTINGS)
+    one, three = (replace(toy, folder=tmp_path / name) for name in ("one", "three"))
+    finish_parts(one, one.open_store(), progress=False)
+    toy.batches.made.clear()
+    store = three.open_store()
     for index in (2, 0, 1):
         torch.manual_seed(index)  # a process of its own has drawn other numbers
-        finish_parts(target, batches, methods, SETTINGS, store, share=Share(index, 3), progress=False)
+        finish_parts(three, store, share=Share(index, 3), progress=False)
         assert (store.missing(4) == []) == (index == 1)
-    assert batches.made == [2, 0, 3, 1]
+    assert toy.batches.made == [2, 0, 3, 1]
     files = sorted(p.name for p in (tmp_path / "one").iterdir())
     assert len(files) == 1 + 2 * 4
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes(), name
-    # and they are what an evaluation in memory gives
-    found = run_evaluation(target, batches, methods, SETTINGS, progress=False).rows
+    found = run_evaluation(three, progress=False).rows
     stored = pd.concat([pd.read_parquet(store.paths(i)[0]) for i in range(4)], ignore_index=True)
     pd.testing.assert_frame_equal(found, stored)
 
 
-def test_what_is_there_is_not_even_loaded(toy, tmp_path: Path) -> None:
-    target, batches, methods = toy
-    store = open_store(tmp_path, target, methods, SETTINGS)
-    finish_parts(target, batches, methods, SETTINGS, store, share=Share(0, 2), progress=False)
-    batches.made.clear()
+def test_what_is_there_is_not_even_loaded(toy) -> None:
+    store = toy.open_store()
+    finish_parts(toy, store, share=Share(0, 2), progress=False)
+    toy.batches.made.clear()
     seen: list[float | None] = []
 
     def note(seconds: float | None) -> str:
         seen.append(seconds)
         return ""
 
-    finish_parts(target, batches, methods, SETTINGS, store, on_batch=note, progress=False)
-    assert batches.made == [1, 3]
+    finish_parts(toy, store, on_batch=note, progress=False)
+    assert toy.batches.made == [1, 3]
     assert [s is None for s in seen] == [True, False, True, False]
 
 
-def test_finished_batches_leave_memory(toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target, batches, methods = toy
+def test_finished_batches_leave_memory(toy, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, alive = [], []
     write = PartStore.write
 
@@ -97,21 +97,20 @@ def test_finished_batches_leave_memory(toy, tmp_path: Path, monkeypatch: pytest.
         return ""
 
     monkeypatch.setattr(PartStore, "write", watched)
-    store = open_store(tmp_path, target, methods, SETTINGS)
-    finish_parts(target, batches, methods, SETTINGS, store, on_batch=note, progress=False)
+    store = toy.open_store()
+    finish_parts(toy, store, on_batch=note, progress=False)
     assert len(kept) == 8
     assert alive == [0, 0, 0, 0]
 
 
-def test_parts_that_do_not_belong_or_are_damaged(toy, tmp_path: Path) -> None:
-    target, batches, methods = toy
-    store = open_store(tmp_path, target, methods, SETTINGS)
-    finish_parts(target, batches, methods, SETTINGS, store, progress=False)
+def test_parts_that_do_not_belong_or_are_damaged(toy) -> None:
+    store = toy.open_store()
+    finish_parts(toy, store, progress=False)
     with pytest.raises(ConfigError, match="other samples"):
         store.holds(0, [5, 6])
     with pytest.raises(ConfigError, match="different methods"):
-        open_store(tmp_path, target, {"ids": KnowsIds()}, SETTINGS)
+        replace(toy, methods={"ids": KnowsIds()}).open_store()
     curves = store.paths(3)[1]
     curves.write_bytes(curves.read_bytes()[:40])
     with pytest.raises(CheckpointError, match=r"part-00003\.parquet.*Delete both"):
-        finish_parts(target, batches, methods, SETTINGS, store, progress=False)
+        finish_parts(toy, store, progress=False)

@@ -1,10 +1,9 @@
-"""The critical-difference diagram, and labels that keep out of each other's way."""
+"""The critical-difference diagram and the trade-off of two metrics."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from sidelight.errors import InputError
 from sidelight.lab.figures.critical_difference import plot_critical_difference
@@ -15,7 +14,7 @@ RANKS = {"rise": 1.5, "sidelight": 2.0, "saliency": 2.5, "lime": 4.0}
 
 
 def test_diagram_shows_ranks_bars_and_scale() -> None:
-    figure = plot_critical_difference(RANKS, 1.2, [("rise", "sidelight", "saliency")], title="zero fill")
+    figure = plot_critical_difference(RANKS, 1.2, [("rise", "sidelight", "saliency")])
     ax = figure.axes[0]
     texts = [t.get_text() for t in ax.texts]
     for wanted in ("RISE  1.50", "sidelight  2.00", "LIME  4.00", "critical difference 1.20", "4"):
@@ -53,27 +52,6 @@ def test_diagram_of_many_methods_and_a_wide_difference_stays_inside() -> None:
 def test_diagram_refuses(ranks, difference, groups, message) -> None:
     with pytest.raises(InputError, match=message):
         plot_critical_difference(ranks, difference, groups)
-
-
-def test_labels_of_crowded_points_do_not_cover_each_other() -> None:
-    rng = np.random.default_rng(0)
-    crowd = {f"m{i}": (0.05 + 0.01 * rng.random(), 0.9 + 0.01 * rng.random()) for i in range(6)}
-    figure = plot_tradeoff(
-        {"sidelight": (0.3, 0.1), "constant": (1.0, 0.0), **crowd},
-        x=("mean score", "lower"),
-        y=("average drop", "lower"),
-    )
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
-    boxes = [t.get_window_extent(renderer) for t in figure.axes[0].texts]
-    assert len(boxes) == 8
-    for i, box in enumerate(boxes):
-        for other in boxes[:i]:
-            shared = box.intersection(box, other)
-            covered = 0.0 if shared is None else shared.width * shared.height
-            assert covered < 0.05 * box.width * box.height
-    whole = figure.bbox
-    assert all(b.x0 >= whole.x0 and b.x1 <= whole.x1 and b.y0 >= whole.y0 for b in boxes)
 
 
 def test_trivial_maps_take_no_part_in_the_front() -> None:

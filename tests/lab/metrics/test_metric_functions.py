@@ -15,7 +15,6 @@ from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
 from sidelight.errors import InputError, UnknownNameError
 from sidelight.lab import metrics as m
-from sidelight.lab.evaluation.run import SINGLE_PASS
 from sidelight.lab.metrics import METRICS
 
 NAMES = [
@@ -66,7 +65,8 @@ def test_registry_names_directions_and_needs() -> None:
     free = {"complexity", "sparsity", "mean_score", "area", "entropy"} | rationale
     assert {n for n, e in METRICS.items() if not e.needs_fill} == free
     assert {n for n, e in METRICS.items() if e.needs_truth} == rationale
-    assert set(SINGLE_PASS) == {n for n, e in METRICS.items() if e.needs <= {"mask"}}
+    one_pass = {"average_drop", "average_drop_relative", "increase_in_confidence"}
+    assert {n for n, e in METRICS.items() if e.one_pass} == free | one_pass
     assert all(e.doc and "\n" not in e.doc for _, e in METRICS.items())
     with pytest.raises(UnknownNameError, match="deletion_auc"):
         METRICS["deletion"]

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from sidelight.core.files import read_json, write_json
+from sidelight.core.names import OURS
 from sidelight.errors import InputError
 from sidelight.lab.baselines import RIVALS
 from sidelight.lab.data.sets import DATASETS
-from sidelight.lab.evaluation.methods import OURS
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.lab.report.paper import DATA, LAYOUTS, METHODS, read_published

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from sidelight.errors import CheckpointError, InputError
-from sidelight.lab.figures.grid import GridSample, plot_grid
+from sidelight.lab.data.scenes import BLANK
+from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import (
     ReportData,
     ReportSection,
@@ -22,6 +23,7 @@ from sidelight.lab.report import (
     terminal_tables,
     write_report,
 )
+from sidelight.lab.report.page import _readable
 from sidelight.lab.report.reading import fact_value, overview
 from sidelight.lab.tables.summary import build_tables
 
@@ -87,7 +89,7 @@ def section(**changes) -> ReportSection:
         "rows": [{**r, "dataset": EVIL} for r in by_hand()] + [row(EVIL, "average_drop", 0.9, dataset=EVIL)],
         "curves": pd.DataFrame({**curve, "method": "rise", "kind": "deletion", "mean": 1 - share}),
         "samples": [sample],
-        "failures": plot_grid([sample]),
+        "failures": [sample],
         "notes": [EVIL],
         "timing": [
             {
@@ -121,6 +123,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.stack: list[str] = []
+        self.texts: list[tuple[str, str]] = []
         self.feed(text)
         self.close()
 
@@ -139,12 +142,18 @@ class Page(HTMLParser):
         if tag not in self.VOID:
             assert self.stack.pop() == tag
 
+    def handle_data(self, data) -> None:
+        if self.stack and data.strip():
+            self.texts.append((self.stack[-1], " ".join(data.split())))
+
+    def inside(self, tag: str) -> list[str]:
+        """What stands directly inside elements of a kind, in their order."""
+        return [text for place, text in self.texts if place == tag]
+
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render_report(
-        ReportData(EVIL, EVIL, [section(), section(title="second")], notes=[EVIL], config=EVIL, footer=EVIL)
-    )
+    return render_report(ReportData(EVIL, EVIL, [section(), section(title="second")], footer=EVIL))
 
 
 def test_page_is_well_formed_and_asks_for_nothing(page):
@@ -169,14 +178,44 @@ def test_page_ids_are_unique(page):
 
 
 def test_page_shows_the_run(page):
-    for text in ("98.7", "1.23 M", "n = 50", "prefers-color-scheme: dark", "@media print", "Limits"):
-        assert text in page
-    assert "best value in" in page
+    parsed = Page(page)
+    facts = dict(zip(parsed.inside("dt"), parsed.inside("dd"), strict=True))
+    assert facts == {"name": EVIL, "accuracy": "98.7 %", "parameters": "1.23 M"}
+    style = parsed.inside("style")[0]
+    assert "prefers-color-scheme: dark" in style
+    assert "@media print" in style
+    settings = [text for text in parsed.inside("span") if text.startswith("n = ")]
+    assert settings == ["n = 50, ± 95 % interval of the mean"] * 2 * len(build_tables(section().rows))
+    assert parsed.inside("h3").count("Limits") == 1
+    # of each section's three faithfulness comparisons (two fills, one of them with two metrics) it leads two
+    assert sum("best value in 4 of 6" in text for text in parsed.inside("p")) == 1
+
+
+@pytest.mark.parametrize(("ratio", "told"), [(1.05, False), (1.7, True)])
+def test_a_high_ratio_is_explained_beside_the_times(ratio: float, told: bool) -> None:
+    """On a small model the fixed cost of a scorer is a large share."""
+    row = {"method": "sidelight", "batch": 1, "classify_ms": 9.0, "explain_ms": 9.0 * ratio, "ratio": ratio}
+    page = render_report(ReportData("times", sections=[ReportSection("small", timing=[row])]))
+    assert ("has a fixed cost" in page) == told
+
+
+def test_words_that_the_data_blanked_out_are_gaps() -> None:
+    assert _readable(["there is ", "no ", f"{BLANK} ", "circle"]) == ["there is ", "no ", "___ ", "circle"]
+    pixels = np.zeros((2, 2, 1))
+    assert _readable(pixels) is pixels
 
 
 def test_empty_report_still_renders():
-    Page(render_report(ReportData("nothing yet")))
-    Page(render_report(ReportData("no rows", sections=[ReportSection("empty")])))
+    nothing = Page(render_report(ReportData("nothing yet")))
+    assert nothing.inside("h1") == nothing.inside("title") == ["nothing yet"]
+    assert nothing.inside("h3") == ["Limits"]
+    assert not {"article", "table", "img"} & set(nothing.tags)
+    empty = Page(render_report(ReportData("no rows", sections=[ReportSection("empty")])))
+    assert empty.inside("h1") == ["no rows"]
+    assert empty.tags.count("article") == 1
+    assert "empty" in empty.inside("h2")
+    assert empty.inside("h3") == ["Limits"]
+    assert not {"table", "img"} & set(empty.tags)
 
 
 def test_marks_by_hand():
@@ -192,7 +231,7 @@ def test_marks_by_hand():
     }
     insertion = {m: zero.cell(m, "insertion_auc") for m in ("sidelight", "rise", "saliency")}
     assert {m: c.rank for m, c in insertion.items() if c} == {"sidelight": 1, "rise": 1, "saliency": 2}
-    assert (blur.fill, blur.cell("rise", "average_drop").rank) == ("blur", 1)
+    assert (blur.setting.fill, blur.cell("rise", "average_drop").rank) == ("blur", 1)
     assert blur.cell("sidelight", "average_drop").rank == 2
 
 
@@ -217,11 +256,11 @@ def test_rows_without_fill_belong_to_every_setting():
     for table in build_tables(by_hand()):
         assert table.cell("sidelight", "sparsity").rank == 1
     alone = build_tables([r for r in by_hand() if r["metric"] == "sparsity"])
-    assert [t.fill for t in alone] == [""]
+    assert [t.setting.fill for t in alone] == [""]
 
 
 def test_overview_counts_what_no_fill_touches_once():
-    view = overview(build_tables(by_hand()), "sidelight")
+    view = overview(build_tables(by_hand()))
     by_metric = dict(zip((c.name for c in view.columns), view.standings, strict=True))
     assert [s.rank if s else None for s in by_metric["average_drop"]] == [1, 2]
     assert [(s.rank, s.span) for s in by_metric["sparsity"]] == [(1, 2)]
@@ -265,7 +304,7 @@ def test_bad_rows_are_refused():
 
 def test_nan_means_are_left_out():
     tables = build_tables([row("a", "srg", 0.5), row("b", "srg", float("nan"))])
-    assert [line.method for line in tables[0].lines] == ["a"]
+    assert [line.name for line in tables[0].lines] == ["a"]
 
 
 def test_write_keeps_the_old_page_on_failure(tmp_path, monkeypatch):

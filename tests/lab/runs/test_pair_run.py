@@ -180,11 +180,13 @@ def test_a_new_vilt_from_its_options(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({**CONFIG, "target": target}))
     opened = Run.create(tmp_path / "run", load_config(path)).open_target()
     assert type(opened.model).__name__ == "ViltForQuestionAnswering"
-    assert opened.encode(opened.prepare([(r["image"], r["text"]) for r in match_rows(2)])).logits.shape == (
+    assert opened.encode(
+        opened.reader.read([(r["image"], r["text"]) for r in match_rows(2)]).inputs
+    ).logits.shape == (
         2,
         2,
     )
-    assert isinstance(as_target(opened.model, opened.processor), ImageTextTarget)  # type: ignore[attr-defined]
+    assert isinstance(as_target(opened.model, opened.reader.processor), ImageTextTarget)  # type: ignore[attr-defined]
 
 
 def test_the_command_fits_it(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from sidelight.errors import InputError
 from sidelight.lab.report.figures import radar_of, tradeoff_of
-from sidelight.lab.tables.comparison import build_comparisons, csv_text, markdown, slug
+from sidelight.lab.tables.comparison import build_comparisons, csv_text, slug
 from sidelight.lab.tables.latex import latex_document, latex_escape, latex_figures, latex_table
+from sidelight.lab.tables.markdown import markdown
 from sidelight.viz import to_pdf
 
 EVIL = r"a_b & 50% of $x {y} #1 ^~\ <i>| [z] * é×Ω日"
@@ -68,7 +69,7 @@ def test_lines_are_rivals_then_ours_then_trivial_maps() -> None:
     first = comparisons[0]
     assert first.title == "digits: image, zero fill, by pixel"
     assert [c.name for c in first.columns] == ["average_drop", "sparsity"]
-    found = list(lines_of(markdown(first)))
+    found = list(lines_of(markdown(first.table)))
     assert found[2:] == [
         "RISE",
         "Integrated Gradients",
@@ -80,7 +81,7 @@ def test_lines_are_rivals_then_ours_then_trivial_maps() -> None:
 
 
 def test_markdown_marks_spread_seeds_and_n() -> None:
-    lines = lines_of(markdown(build_comparisons(by_hand())[0][0]))
+    lines = lines_of(markdown(build_comparisons(by_hand())[0][0].table))
     assert "| **0.100** ± 0.100 |" in lines["RISE"]
     assert "| <u>0.200</u> ± 0.100 |" in lines["**sidelight**"]
     assert "| 0.300 ± 0.100 + |" in lines["Integrated Gradients"]
@@ -95,7 +96,7 @@ def test_data_sets_are_blocks_and_patches_are_of_one_kind() -> None:
     (only,), _ = build_comparisons(two_data_sets())
     assert only.title == "digits, scenes: image, zero fill, by patch"
     assert only.name == "image-patch-zero"
-    text = markdown(only)
+    text = markdown(only.table)
     assert "| **digits**, by patch4 |" in text
     assert "| **scenes**, by patch16 |" in text
     assert text.count("| RISE |") == 2
@@ -104,7 +105,10 @@ def test_data_sets_are_blocks_and_patches_are_of_one_kind() -> None:
 def test_two_granularities_of_one_kind_stay_apart_in_one_data_set() -> None:
     scenes = [r for r in by_hand() if r["dataset"] == "scenes"]
     (only,), tables = build_comparisons(scenes)
-    assert [(b.dataset, b.granularity) for b in only.blocks] == [("scenes", "patch4"), ("scenes", "patch16")]
+    assert [(t.setting.dataset, t.setting.granularity) for t in only.tables] == [
+        ("scenes", "patch4"),
+        ("scenes", "patch16"),
+    ]
     assert len(tables) == 2
 
 
@@ -147,7 +151,7 @@ def test_metrics_are_columns_in_the_order_asked_for() -> None:
 
 def test_latex_rows_have_as_many_cells_as_columns() -> None:
     for comparison in (*build_comparisons(by_hand())[0], *build_comparisons(two_data_sets())[0]):
-        text = latex_table(comparison)
+        text = latex_table(comparison.table, comparison.name)
         width = len(comparison.columns) + 2
         assert rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}" in text
         body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
@@ -158,12 +162,12 @@ def test_latex_rows_have_as_many_cells_as_columns() -> None:
 
 
 def test_latex_marks() -> None:
-    text = latex_table(build_comparisons(by_hand())[0][0])
+    text = latex_table(build_comparisons(by_hand())[0][0].table, "all")
     assert r"RISE & \textbf{0.100} $\pm$ 0.100 &" in text
     assert r"\textbf{sidelight} & \underline{0.200} $\pm$ 0.100 & \textbf{12.0} $\pm$ 0.1 & 50 \\" in text
     assert r"0.300 $\pm$ 0.100$^{+}$ & -- & 20 \\" in text
     assert r"Average drop $\downarrow$ & Sparsity $\uparrow$" in text
-    negative = latex_table(build_comparisons(by_hand()[7:])[0][0])
+    negative = latex_table(build_comparisons(by_hand()[7:])[0][0].table, "all")
     assert r"\textbf{$-$0.500}" in negative
 
 
@@ -185,7 +189,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
     rows = [{**r, "dataset": EVIL if r["dataset"] == "digits" else "*[b]"} for r in two_data_sets()]
     rows.append(row(EVIL, "average_drop", -0.7, dataset=EVIL, granularity="patch4"))
     (comparison, *_), _ = build_comparisons(rows)
-    (tmp_path / "tables.tex").write_text(latex_table(comparison))
+    (tmp_path / "tables.tex").write_text(latex_table(comparison.table, comparison.name))
     picture = tradeoff_of(build_comparisons(sides())[1][0])
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "a-b.pdf").write_bytes(to_pdf(picture.figure))

@@ -1,4 +1,4 @@
-"""One variant trained with one seed: its folder, and what may be reused of it."""
+"""One variant trained with one seed: its folder, and the parts of it that may be reused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 #: folder of all variants inside the run's
 FOLDER = "ablation"
-#: measured where ``ablation.metrics`` says nothing; those that need the truth only where it is known
+#: metrics if ``ablation.metrics`` gives none; those that need evidence are left out of data without it
 COLUMNS = (
     "average_drop",
     "deletion_auc",
@@ -38,13 +38,13 @@ COLUMNS = (
     "pointing_game",
     "f1",
 )
-#: speed only: no reason to measure again
+#: these change the speed only, so they are no reason to measure again
 NOT_THE_RESULT = ("forward_batch",)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A run of its own that borrows the target of another: one variant, one seed.
+    """One variant with one seed: a run of its own that borrows the target of another.
 
     Its folder holds ``config.yaml``, ``scorer-<seed>/``, ``fit.json``, unfinished batches in
     ``evaluation/``, ``scores.parquet`` (a row per sample, fill and metric) and, last of all,
@@ -62,7 +62,7 @@ class Cell:
 
     @property
     def facts(self) -> dict[str, Any] | None:
-        """What ``cell.json`` says; ``None`` while the cell is not finished."""
+        """The contents of ``cell.json``, ``None`` while the cell is not finished."""
         path = self.folder / "cell.json"
         facts = dict(read_json(path)) if path.is_file() else None
         if facts and facts["measured"] and not (self.folder / "scores.parquet").is_file():
@@ -71,12 +71,12 @@ class Cell:
 
     @property
     def finished(self) -> bool:
-        """Whether it was trained and measured as the configuration says now."""
+        """Whether it was trained and measured with the present configuration."""
         return self.facts is not None and not self.changed
 
     @property
     def changed(self) -> list[str]:
-        """Sections in which what the folder was made with differs from what is wanted now."""
+        """Sections in which the configuration of the folder differs from the present one."""
         path = self.folder / "config.yaml"
         if not path.is_file():
             return []
@@ -90,7 +90,7 @@ class Cell:
         return (self.folder / "cell.json").is_file() or self.run.scorer_folder(self.seed).is_dir()
 
     def claim(self) -> None:
-        """Make the folder this cell's own, keeping what may be reused: a scorer outlives its measurement.
+        """Make the folder this cell's own. A scorer is kept even if its measurement is out of date.
 
         Raises:
             ConfigError: the folder holds a scorer that was trained otherwise.
@@ -115,7 +115,7 @@ class Cell:
         return self.variant.name, self.seed
 
     def drop_measurement(self) -> None:
-        """Forget what was measured; the scorer stays."""
+        """Remove the measurement; the scorer stays."""
         for name in ("cell.json", "scores.parquet"):
             remove_file(self.folder / name)
         self.drop_parts()
@@ -134,10 +134,10 @@ class Cell:
 
 
 def cells_of(run: Run, only: Sequence[str] = ()) -> list[Cell]:
-    """Every variant × seed that the run's configuration asks for; nothing is written.
+    """Every variant × seed in the run's configuration. Nothing is written.
 
     Args:
-        only: names of variants; none means all.
+        only: names of variants, all if empty.
 
     Raises:
         ConfigError: a variant, metric or name in ``only`` is not known.
@@ -154,7 +154,7 @@ def cells_of(run: Run, only: Sequence[str] = ()) -> list[Cell]:
 
 
 def measurement_of(config: RunConfig, modalities: Sequence[str]) -> EvaluationSection:
-    """What is measured of every variant: ``evaluation`` with what ``ablation`` says instead, no rivals."""
+    """The evaluation of every variant: ``evaluation`` with the values of ``ablation``, without baseline methods."""
     own, base = config.ablation, config.evaluation
     for name in own.metrics or ():
         METRICS[name]
@@ -163,7 +163,7 @@ def measurement_of(config: RunConfig, modalities: Sequence[str]) -> EvaluationSe
         update={
             **{k: v for k, v in given.items() if v is not None},
             "fills": own.fills or base.fills or default_fills(modalities),
-            "metrics": own.metrics or [m for m in COLUMNS if m in METRICS],
+            "metrics": own.metrics or list(COLUMNS),
             "rivals": [],
             "few_samples": [],
             "imported": [],

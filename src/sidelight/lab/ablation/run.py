@@ -24,22 +24,24 @@ from torch import Tensor
 from sidelight.core.files import read_json, replace_file, write_json
 from sidelight.core.folders import recover_folder
 from sidelight.core.locks import hold
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.names import OURS
+from sidelight.core.tensors import masked_mean
+from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import CollapseError, ConfigError
 from sidelight.explainer import Explainer, new_scorer
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
-from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, AblationTable, write_tables
+from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, write_tables
 from sidelight.lab.evaluation.batches import TestBatches
-from sidelight.lab.evaluation.methods import OURS, ScorerMethod, scorer_fingerprint, set_reference
+from sidelight.lab.evaluation.methods import ScorerMethod, scorer_fingerprint, set_reference
 from sidelight.lab.evaluation.run import as_categories, measure
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.table import Table
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.training.diagnostics import COLLAPSED
 from sidelight.training.loss import ScorerObjective
-from sidelight.training.objective import masked_mean
 from sidelight.viz import to_png
 from sidelight.viz.export import write_atomic
 
@@ -51,24 +53,28 @@ ROW = ["sample", "modality", "granularity", "fill", "metric", "value"]
 
 @dataclass(frozen=True)
 class VariantScorer(ScorerMethod):
-    """A variant's scorer as a method; one that gives no numbers has collapsed."""
+    """A variant's scorer as a method. A scorer whose scores are not finite has collapsed."""
 
     def __call__(
-        self, target: TargetModel, inputs: Inputs, classes: Tensor, ids: Sequence[int] | None = None
+        self, target: TargetModel, inputs: Inputs, classes: Tensor, encoding: Encoding | None = None
     ) -> Scores:
-        """Scores in [0, 1]; raises :class:`CollapseError` where they are not finite."""
-        scores = super().__call__(target, inputs, classes)
+        """Scores in [0, 1].
+
+        Raises:
+            CollapseError: scores are not finite.
+        """
+        scores = super().__call__(target, inputs, classes, encoding)
         if not all(bool(torch.isfinite(s).all()) for s in scores.values()):
             raise CollapseError("the scorer's maps are not finite: its training diverged.")
         return scores
 
 
-def run_ablation(run: Run, only: Sequence[str] = ()) -> list[AblationTable]:
-    """Train and measure every variant × seed that is not finished; write the tables and the picture.
+def run_ablation(run: Run, only: Sequence[str] = ()) -> list[Table]:
+    """Train and measure every variant × seed that is not finished, then write the tables and the picture.
 
     Args:
         run: its target is opened, or trained, once for all variants.
-        only: names of variants; none means all. The tables show all that are finished.
+        only: names of variants, all if empty. The tables show all that are finished.
 
     Returns:
         One table for each modality and granularity.
@@ -81,10 +87,10 @@ def run_ablation(run: Run, only: Sequence[str] = ()) -> list[AblationTable]:
         return _ablate(run, cells_of(run, only))
 
 
-def _ablate(run: Run, cells: Sequence[Cell]) -> list[AblationTable]:
+def _ablate(run: Run, cells: Sequence[Cell]) -> list[Table]:
     for cell in cells:
         cell.claim()
-    targets = Readings(run)
+    targets = Targets(run)
     _check_cells(cells, targets)
     for number, cell in enumerate(cells, start=1):
         if not cell.finished:
@@ -95,7 +101,7 @@ def _ablate(run: Run, cells: Sequence[Cell]) -> list[AblationTable]:
     return tables
 
 
-class Readings:
+class Targets:
     """The run's target, opened (or trained) once for each way in which variants read it.
 
     Args:
@@ -108,7 +114,7 @@ class Readings:
         self._add(run.config.target.options, run.open_target())
 
     def of(self, cell: Cell) -> TargetModel:
-        """The target as the cell's ``target.options`` say."""
+        """The target with the cell's ``target.options``."""
         section = cell.run.config.target
         for options, target in self._found:
             if options == section.options:
@@ -123,7 +129,7 @@ class Readings:
 
 
 def run_cell(cell: Cell, target: TargetModel) -> None:
-    """Train and measure one cell, whatever of that is not done yet; a collapse is a result, no error."""
+    """Train and measure one cell, as far as that is not done yet. A collapse is a result, not an error."""
     training: dict[str, Any] = {}
     scores, message = None, ""
     try:
@@ -151,7 +157,7 @@ def run_cell(cell: Cell, target: TargetModel) -> None:
 
 
 def fit_cell(cell: Cell, target: TargetModel) -> tuple[Explainer, dict[str, Any]]:
-    """The cell's scorer, trained now where it is not yet, and the facts of its training."""
+    """The cell's scorer, trained now if it was not, and the facts of its training."""
     path, folder = cell.folder / "fit.json", cell.run.scorer_folder(cell.seed) / "scorer"
     recover_folder(folder)
     if path.is_file() and folder.is_dir():
@@ -165,7 +171,7 @@ def fit_cell(cell: Cell, target: TargetModel) -> tuple[Explainer, dict[str, Any]
 
 
 def measure_cell(cell: Cell, target: TargetModel, explainer: Explainer) -> pd.DataFrame:
-    """Rows of every metric, and of what the maps are before the metrics stretch them to [0, 1]."""
+    """Rows of every metric, and of the maps before the metrics stretch them to [0, 1]."""
     section = cell.run.config.evaluation
     rows = cell.run.rows("test", section.count)
     method = VariantScorer(explainer, scorer_fingerprint(explainer))
@@ -191,7 +197,7 @@ def _map_facts(explainer: Explainer, batches: TestBatches) -> pd.DataFrame:
     )
 
 
-def save_picture(run: Run, targets: Readings) -> None:
+def save_picture(run: Run, targets: Targets) -> None:
     """Write ``maps.png``: the first seed of every variant that has a scorer, on randomly chosen test samples."""
     section = run.config.ablation
     firsts: dict[str, Cell] = {}
@@ -214,8 +220,8 @@ def save_picture(run: Run, targets: Readings) -> None:
     write_atomic({run.folder / FOLDER / "maps.png": to_png(figure)})
 
 
-def _check_cells(cells: Sequence[Cell], targets: Readings) -> None:
-    """Refuse now what would stop the ablation hours later."""
+def _check_cells(cells: Sequence[Cell], targets: Targets) -> None:
+    """Refuse cells that would stop the ablation hours later."""
     for cell in cells:
         fingerprint = targets.of(cell).fingerprint()
         if (cell.facts or {}).get("target", fingerprint) != fingerprint:

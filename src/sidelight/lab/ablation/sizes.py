@@ -1,4 +1,4 @@
-"""How each modality's decoder is made smaller or larger."""
+"""Smaller and larger decoders of each modality."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def scaled_options(decoder: Mapping[str, Mapping[str, Any]], factor: float) -> d
     """Options that make the decoders ``factor`` times as wide.
 
     Args:
-        decoder: modality name -> the options it has now; the decoder's own defaults count for the rest.
-        factor: positive; every width is rounded to one that the decoder can be built with.
+        decoder: modality name -> its present options. Options that are not given have their defaults.
+        factor: positive. Every width is rounded to one that the decoder can be built with.
 
     Raises:
         UnknownNameError: a modality without an entry in :data:`SIZES`.

@@ -1,32 +1,32 @@
-"""The table of an ablation, from stored rows alone: a row a variant, best values marked."""
+"""The tables of an ablation, from stored rows alone: a row a variant, best values marked."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from sidelight.core.files import replace_file, write_json, write_text
-from sidelight.core.safe_output import for_csv
+from sidelight.core.safe_output import csv_of_records
 from sidelight.errors import CheckpointError
-from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
+from sidelight.lab.ablation.cells import FOLDER, cells_of
+from sidelight.lab.ablation.cells import Cell as AblationCell
 from sidelight.lab.evaluation.run import as_categories, plain_rows
 from sidelight.lab.metrics.statistics import summarise
 from sidelight.lab.runs.run import Run
-from sidelight.lab.tables.summary import ANY, Column, columns_of, short
-from sidelight.lab.tables.table import SHORT
+from sidelight.lab.tables.markdown import markdown
+from sidelight.lab.tables.summary import ANY, cell_of, columns_of, fill_of
+from sidelight.lab.tables.table import Cell, Column, Line, Setting, Table, ranked, short
+from sidelight.lab.tables.terminal import terminal
 
-#: rows about a map as the scorer gives it: 1 where all its scores are equal; the mean of its scores
+#: metrics of a map as the scorer gives it: 1 if all its scores are equal, and the mean of its scores
 CONSTANT, GIVEN_MEAN = "constant_map", "mean_as_given"
 #: columns of the terminal, under the first fill
 HEADLINE = ("average_drop", "deletion_auc", "insertion_auc", "mean_score", "auprc", CONSTANT)
+CAPTION = "†: collapsed with at least one seed, and not ranked; flat: share of constant maps"
 LEGEND = (
     "Means over the test samples and seeds; ± is the standard deviation of the seeds' means. ↓ lower is "
     "better, ↑ higher is better; best in bold, second underlined, among the variants that did not collapse "
@@ -36,53 +36,8 @@ LEGEND = (
 )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One number: its ``place`` is 1 for the best, ``None`` where it is not ranked; ``sd`` is over seeds."""
-
-    mean: float
-    sd: float | None
-    n: int
-    seeds: int
-    place: int | None = None
-
-
-@dataclass(frozen=True)
-class Line:
-    """One variant; an entry per column, ``None`` where nothing was measured."""
-
-    variant: str
-    seeds: int
-    collapsed: int
-    entries: tuple[Entry | None, ...]
-
-    @property
-    def state(self) -> str:
-        """``"1 of 3 collapsed"``, or nothing."""
-        return f"{self.collapsed} of {self.seeds} collapsed" if self.collapsed else ""
-
-
-@dataclass(frozen=True)
-class AblationTable:
-    """All variants for one modality (or group of them) at one granularity.
-
-    A column is a metric and the fill it was measured under, or "" where there is none.
-    """
-
-    heading: str
-    modality: str
-    granularity: str
-    columns: tuple[tuple[Column, str], ...]
-    lines: tuple[Line, ...]
-
-    def entry(self, variant: str, metric: str, fill: str = "") -> Entry | None:
-        """One number of the table; ``None`` where there is none."""
-        index = [(c.name, f) for c, f in self.columns].index((metric, fill))
-        return next((line.entries[index] for line in self.lines if line.variant == variant), None)
-
-
-def write_tables(run: Run) -> list[AblationTable]:
-    """Write ``scores.parquet`` and ``table.md``, ``.csv``, ``.json`` from the finished cells; no model is run.
+def write_tables(run: Run) -> list[Table]:
+    """Write ``scores.parquet`` and ``table.md``, ``.csv``, ``.json`` from the finished cells. No model is run.
 
     Returns:
         One table for each modality and granularity.
@@ -108,15 +63,15 @@ def write_tables(run: Run) -> list[AblationTable]:
     tables = build_ablation_tables(summary, variants)
     notes = _notes(cells, done)
     folder = run.folder / FOLDER
-    write_text(folder / "table.md", markdown(tables, notes))
-    write_text(folder / "table.csv", csv_text(tables))
+    write_text(folder / "table.md", page(tables, notes))
+    write_text(folder / "table.csv", csv_text(tables, variants))
     about = {"name": run.config.name, "dataset": run.config.data.name, "notes": notes, "variants": variants}
     write_json(folder / "table.json", {**about, "rows": summary})
     return tables
 
 
-def variant_facts(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """What is known of each variant over its finished seeds, as JSON values."""
+def variant_facts(cells: Sequence[AblationCell]) -> list[dict[str, Any]]:
+    """Facts of each variant over its finished seeds, as JSON values."""
     found: dict[str, dict[str, Any]] = {}
     for cell in cells:
         facts = cell.facts or {}
@@ -134,161 +89,115 @@ def variant_facts(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 
 def build_ablation_tables(
     summary: Sequence[Mapping[str, Any]], variants: Sequence[Mapping[str, Any]]
-) -> list[AblationTable]:
+) -> list[Table]:
     """One table for each modality and granularity, lines in the order of ``variants``.
+
+    A column is a metric and the fill it was measured under. Variants that collapsed are not ranked.
 
     Args:
         summary: lines of :func:`~sidelight.lab.metrics.statistics.summarise`, the variant as ``method``.
         variants: from :func:`variant_facts`.
     """
-    # what is known of a map as it is given has no granularity and belongs to every table
+    # Values of a map as the scorer gives it have no granularity and belong to every table.
     given = [r for r in summary if r["granularity"] in ANY]
     settings: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in summary:
         if row["granularity"] not in ANY:
             settings.setdefault((str(row["modality"]), str(row["granularity"])), []).append(row)
-    if not settings:
-        return [_table(given, "", "", variants)]
-    return [_table([*rows, *given], *setting, variants) for setting, rows in settings.items()]
+    tables = [_table([*rows, *given], Setting("", *names), variants) for names, rows in settings.items()]
+    return tables or [_table(given, Setting(), variants)]
 
 
 def _table(
-    rows: Sequence[Mapping[str, Any]],
-    modality: str,
-    granularity: str,
-    variants: Sequence[Mapping[str, Any]],
-) -> AblationTable:
-    fills = dict.fromkeys(_fill(r) for r in rows)
-    cases = {(str(r["metric"]), _fill(r)) for r in rows}
-    columns = tuple((c, fill) for c in columns_of(rows) for fill in fills if (c.name, fill) in cases)
-    numbers = {(str(r["method"]), str(r["metric"]), _fill(r)): _entry(r) for r in rows}
-    lines = [
-        Line(
-            variant=str(v["name"]),
-            seeds=len(v["seeds"]),
-            collapsed=len(v["collapsed"]),
-            entries=tuple(numbers.get((str(v["name"]), c.name, fill)) for c, fill in columns),
-        )
-        for v in variants
-    ]
-    heading = _heading(rows, modality, granularity)
-    return AblationTable(heading, modality, granularity, columns, tuple(_ranked(lines, columns)))
+    rows: Sequence[Mapping[str, Any]], setting: Setting, variants: Sequence[Mapping[str, Any]]
+) -> Table:
+    numbers = {(str(r["method"]), str(r["metric"]), fill_of(r)): r for r in rows}
+    fills = dict.fromkeys(fill_of(r) for r in rows)
+    cases = {(metric, fill) for _, metric, fill in numbers}
+    columns = [replace(c, fill=f) for c in columns_of(rows) for f in fills if (c.name, f) in cases]
+    lines = [_line(variant, columns, numbers) for variant in variants]
+    return Table(
+        _title(rows, setting),
+        (Column("seeds"), *columns, Column("", left=True)),
+        tuple(
+            replace(line, cells=(Cell(str(len(variant["seeds"]))), *line.cells, Cell(line.remark)))
+            for line, variant in zip(ranked(lines, columns), variants, strict=True)
+        ),
+        first="variant",
+        setting=setting,
+    )
 
 
-def _entry(row: Mapping[str, Any]) -> Entry:
-    sd = row.get("seed_sd")
-    return Entry(float(row["mean"]), None if sd is None else float(sd), int(row["n"]), int(row["seeds"]))
+def _line(
+    variant: Mapping[str, Any],
+    columns: Sequence[Column],
+    numbers: Mapping[tuple[str, str, str], Mapping[str, Any]],
+) -> Line:
+    name, collapsed = str(variant["name"]), len(variant["collapsed"])
+    cells = tuple(_cell(numbers.get((name, c.name, c.fill)), c.digits) for c in columns)
+    state = f"{collapsed} of {len(variant['seeds'])} collapsed" if collapsed else ""
+    return Line(name, name, cells, "collapsed" if collapsed else "rival", state)
 
 
-def _fill(row: Mapping[str, Any]) -> str:
-    return "" if row["fill"] in ANY else str(row["fill"])
+def _cell(row: Mapping[str, Any] | None, digits: int) -> Cell | None:
+    if row is None:
+        return None
+    cell = cell_of(row, digits)
+    return cell if cell.seed_sd is None else replace(cell, spread=f"±{short(cell.seed_sd)}")
 
 
-def _heading(rows: Sequence[Mapping[str, Any]], modality: str, granularity: str) -> str:
+def _title(rows: Sequence[Mapping[str, Any]], setting: Setting) -> str:
     if not rows:
         return "nothing measured"
     counts = sorted({int(r["n"]) for r in rows if r["granularity"] not in ANY})
     n = f"n = {counts[-1]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    return " · ".join([str(rows[0]["dataset"]), modality, f"by {granularity}", n])
+    return " · ".join([str(rows[0]["dataset"]), setting.modality, f"by {setting.granularity}", n])
 
 
-def _ranked(lines: Sequence[Line], columns: Sequence[tuple[Column, str]]) -> list[Line]:
-    """Places 1, 2, ... of every column, equal values sharing one; collapsed variants have none."""
-    entries = [list(line.entries) for line in lines]
-    for i, (column, _) in enumerate(columns):
-        sound = [e[i] for e, line in zip(entries, lines, strict=True) if not line.collapsed]
-        values = sorted({column.key(e.mean) for e in sound if e is not None})
-        for row, line in zip(entries, lines, strict=True):
-            entry = row[i]
-            if entry is not None and not line.collapsed and column.direction:
-                row[i] = replace(entry, place=values.index(column.key(entry.mean)) + 1)
-    return [replace(line, entries=tuple(row)) for line, row in zip(lines, entries, strict=True)]
-
-
-def markdown(tables: Sequence[AblationTable], notes: Sequence[str] = ()) -> str:
+def page(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
     """The tables as Markdown, with a legend."""
-    blocks = []
-    for table in tables:
-        head = ["variant", "seeds", *(f"{c.label} {c.arrow} {fill}".strip() for c, fill in table.columns), ""]
-        lines = [head, ["---", *["---:"] * (len(head) - 2), "---"]]
-        lines += [
-            [
-                line.variant.replace("|", "\\|"),
-                str(line.seeds),
-                *(_marked(e, c) for e, (c, _) in zip(line.entries, table.columns, strict=True)),
-                line.state,
-            ]
-            for line in table.lines
-        ]
-        blocks.append(f"### {table.heading}\n\n" + "\n".join(f"| {' | '.join(x)} |" for x in lines) + "\n")
+    blocks = [f"### {table.title}\n\n{markdown(table)}\n" for table in tables]
     return "\n".join([*blocks, LEGEND, *(f"\n{note}" for note in notes), ""])
 
 
-def _marked(entry: Entry | None, column: Column) -> str:
-    if entry is None:
-        return ""
-    text = f"{entry.mean:.{column.digits}f}"
-    text = {1: f"**{text}**", 2: f"<u>{text}</u>"}.get(entry.place or 0, text)
-    return text if entry.sd is None else f"{text} ±{short(entry.sd)}"
-
-
-def csv_text(tables: Sequence[AblationTable]) -> str:
+def csv_text(tables: Sequence[Table], variants: Sequence[Mapping[str, Any]]) -> str:
     """The tables as CSV: for each metric and fill its mean, the seeds' standard deviation, and n."""
-    columns = dict.fromkeys((c.name, fill) for table in tables for c, fill in table.columns)
-    keys = [f"{name}.{fill}" if fill else name for name, fill in columns]
-    head = [f"{key}.{part}" for key in keys for part in ("mean", "sd", "n")]
-    out = io.StringIO()
-    writer = csv.DictWriter(
-        out, ["modality", "granularity", "variant", "seeds", "collapsed", *head], lineterminator="\n"
+    names = dict.fromkeys(
+        f"{_key(c)}.{part}" for t in tables for c in t.columns if c.name for part in ("mean", "sd", "n")
     )
-    writer.writeheader()
+    records = []
     for table in tables:
-        for line in table.lines:
-            row: dict[str, Any] = {"modality": table.modality, "granularity": table.granularity}
-            row.update(variant=line.variant, seeds=line.seeds, collapsed=line.collapsed)
-            for (column, fill), entry in zip(table.columns, line.entries, strict=True):
-                key = f"{column.name}.{fill}" if fill else column.name
-                if entry is not None:
-                    row.update({f"{key}.mean": entry.mean, f"{key}.sd": entry.sd, f"{key}.n": entry.n})
-            writer.writerow({k: for_csv(v) for k, v in row.items()})
-    return out.getvalue()
+        for line, variant in zip(table.lines, variants, strict=True):
+            record: dict[str, Any] = {
+                "modality": table.setting.modality,
+                "granularity": table.setting.granularity,
+                "variant": line.name,
+                **{k: len(variant[k]) for k in ("seeds", "collapsed")},
+            }
+            for column, cell in zip(table.columns, line.cells, strict=True):
+                if column.name and cell is not None:
+                    values = {"mean": cell.mean, "sd": cell.seed_sd, "n": cell.n}
+                    record |= {f"{_key(column)}.{part}": value for part, value in values.items()}
+            records.append(record)
+    columns = ["modality", "granularity", "variant", "seeds", "collapsed", *names]
+    return csv_of_records(columns, records)
 
 
-def terminal(table: AblationTable) -> RichTable:
+def _key(column: Column) -> str:
+    return f"{column.name}.{column.fill}" if column.fill else column.name
+
+
+def for_terminal(table: Table) -> RichTable:
     """The main columns of a table for the terminal, under its first fill."""
-    first = next((fill for _, fill in table.columns if fill), "")
-    shown = [i for i, (c, fill) in enumerate(table.columns) if c.name in HEADLINE and fill in (first, "")]
-    out = RichTable(
-        title=Text(f"{table.heading}, {first} fill" if first else table.heading),
-        title_justify="left",
-        caption=Text("†: collapsed with at least one seed, and not ranked; flat: share of constant maps"),
-        caption_justify="left",
-        header_style="dim",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
-        collapse_padding=True,
-    )
-    out.add_column("variant", no_wrap=True)
-    for column in (table.columns[i][0] for i in shown):
-        label = "flat" if column.name == CONSTANT else SHORT.get(column.name, column.label)
-        out.add_column(Text(f"{label} {column.arrow}".strip()), justify="right")
-    for line in table.lines:
-        cells = [_terminal_cell(line.entries[i], table.columns[i][0]) for i in shown]
-        name = Text(line.variant + (" †" if line.collapsed else ""))
-        out.add_row(name, *cells, style="dim" if line.collapsed else "")
-    return out
+    first = next((c.fill for c in table.columns if c.fill), "")
+    shown = table.select(lambda c: c.name in HEADLINE and c.fill in (first, ""))
+    if first:
+        shown = replace(shown, title=f"{table.title}, {first} fill")
+    return terminal(shown, CAPTION)
 
 
-def _terminal_cell(entry: Entry | None, column: Column) -> Text:
-    if entry is None:
-        return Text("")
-    look = {1: "bold green", 2: "underline"}.get(entry.place or 0, "")
-    return Text(f"{entry.mean:.{column.digits}f}", look)
-
-
-def _notes(cells: Sequence[Cell], done: Sequence[Cell]) -> list[str]:
-    """Which variants are not in the table, or not with every seed; why some have no numbers."""
+def _notes(cells: Sequence[AblationCell], done: Sequence[AblationCell]) -> list[str]:
+    """Sentences on variants that lack numbers, a seed, or a line in the table."""
     messages = [(*c.key, str((c.facts or {})["message"])) for c in done]
     notes = [f"{name}, seed {seed}: {message}" for name, seed, message in messages if message]
     finished = {c.key for c in done}

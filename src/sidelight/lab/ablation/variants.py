@@ -18,9 +18,9 @@ from sidelight.lab.config.files import dump_config, parse_config, read_overrides
 from sidelight.lab.config.sections import RunConfig
 from sidelight.training.settings import CALIBRATION_NAMES, LABELS, ObjectiveConfig
 
-#: the run as it is; default variants that change nothing are left out
+#: name of the run as it is
 FULL = "full"
-#: what a variant may change: the classifier and the data are shared by all, but not how the classifier is read
+#: sections that a variant may change; all variants share the classifier and the data, but not how it is read
 SECTIONS = ("scorer", "objective", "training", "target.options")
 #: keys that the ablation sets itself, and how
 RESERVED = {
@@ -33,7 +33,7 @@ SIZE_FACTORS = {"smaller scorer": 0.5, "larger scorer": 2.0}
 
 @dataclass(frozen=True)
 class Variant:
-    """A name, what it changes (dotted keys to values), and the run's configuration with that changed."""
+    """A name, its changes (dotted keys to values), and the run's configuration with these changes."""
 
     name: str
     changes: Mapping[str, Any]
@@ -56,11 +56,11 @@ def part_of(config: RunConfig, section: str) -> Any:
 
 
 def variants_of(config: RunConfig, modalities: Sequence[str]) -> dict[str, Variant]:
-    """The variants a configuration asks for, or the default ones, by name and in order.
+    """The variants of a configuration, or the default ones, by name and in order.
 
     Args:
-        config: of the run; ``config.ablation.variants`` says what to change.
-        modalities: of the run's data set; they decide what "smaller" means.
+        config: of the run. ``config.ablation.variants`` holds the changes.
+        modalities: of the run's data set, whose decoders are made smaller and larger.
 
     Raises:
         ConfigError: a change is malformed, outside :data:`SECTIONS`, unknown or of a bad value, or two
@@ -95,7 +95,7 @@ def default_changes(config: RunConfig, modalities: Sequence[str]) -> dict[str, d
         "without binary penalty": no_binary,
         "without magnitude penalty": no_magnitude,
         "without both penalties": {**no_binary, **no_magnitude},
-        # cross-entropy alone is left, whatever terms the run has beyond the thesis
+        # Cross-entropy alone is left, also if the run has terms beyond the thesis.
         "without everything": {**no_relu, **no_sigmoid, **no_rescale, **nothing},
     }
     further = [name for name in weights if not name.startswith(("binary", "magnitude"))]
@@ -109,10 +109,10 @@ def default_changes(config: RunConfig, modalities: Sequence[str]) -> dict[str, d
 
 
 def chosen_variants(variants: Mapping[str, Variant], names: Sequence[str]) -> dict[str, Variant]:
-    """Those of ``variants`` that are called for by name or folder; all where no name is given.
+    """Those of ``variants`` with one of the given names or folders, all if no name is given.
 
     Raises:
-        UnknownNameError: there is no such variant; the message lists those there are.
+        UnknownNameError: there is no such variant. The message lists the known ones.
     """
     by_slug = {v.slug: v.name for v in variants.values()}
     for name in names:

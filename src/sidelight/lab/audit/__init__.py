@@ -1,14 +1,14 @@
-"""Can a map be believed? Checks that look at a scorer from outside its own metrics (``sidelight audit``)."""
+"""Can people believe a map? Checks of a scorer beside the metrics (``sidelight audit``)."""
 
 from sidelight.lab.audit import parameters, retraining, encoding, stability, classes  # isort: skip
-from sidelight.lab.audit.base import CHECKS, Check, Findings, Subject
+from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings
 from sidelight.lab.audit.run import run_audit, write_page
 
 __all__ = [
     "CHECKS",
+    "AuditedRun",
     "Check",
     "Findings",
-    "Subject",
     "classes",
     "encoding",
     "parameters",

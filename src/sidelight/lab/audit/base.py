@@ -1,10 +1,10 @@
-"""What a check is, and what it is given: a run's scorer beside its target, rivals, test samples."""
+"""The contract of a check, the run that it examines, and the maps that it compares."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,43 +12,42 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
+from sidelight.core.names import OURS
 from sidelight.core.registry import Registry
-from sidelight.core.terminal import track
-from sidelight.core.types import Scores
+from sidelight.core.seeds import sample_seed
 from sidelight.explainer import Explainer
-from sidelight.lab.audit.tables import Table
+from sidelight.inputs.base import Batch
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import AuditSection
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.export import raw_maps
 from sidelight.lab.evaluation.methods import (
-    OURS,
     ScorerMethod,
-    rivals_of,
+    rival_of,
     scorer_fingerprint,
     set_reference,
     supports,
 )
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
-from sidelight.lab.metrics.ranking import sample_seed
 from sidelight.lab.metrics.similarity import spearman, ssim, top_overlap
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.table import Table
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-T = TypeVar("T")
-#: what a check found: ``rows`` of numbers and ``facts`` beside them, plain values for JSON
+#: the result of a check: ``rows`` of numbers, and ``facts`` beside them, all plain values for JSON
 Findings = dict[str, Any]
+Measure = TypeVar("Measure", bound="Callable[[AuditedRun], Findings]")
 
 
-class Subject:
-    """What is audited.
+class AuditedRun:
+    """A fitted run with its target, its scorer, and the baseline methods beside it.
 
     Args:
         run: fitted.
@@ -69,21 +68,21 @@ class Subject:
         self.folder: Path = run.folder / "audit"
 
     def batches(self, count: int) -> TestBatches:
-        """The first ``count`` samples that the evaluation judges."""
+        """The first ``count`` samples of the evaluation."""
         rows = self.run.rows("test", self.run.config.evaluation.count)
         return TestBatches(self.target, rows, self.run.config.evaluation.batch_size, 0, count)
 
     def methods(self, target: TargetModel | None = None, scorer: Scorer | None = None) -> dict[str, Method]:
-        """Our scorer (or ``scorer``) beside ``target`` (default: the run's), and the rivals."""
+        """Our scorer (or ``scorer``) beside ``target`` (default: the run's), and the baseline methods."""
         explainer = self.explainer
         if target is not None or scorer is not None:
-            # its weights are drawn anew while it is asked, and that is what the audit asks about
+            # the audit changes the target's weights on purpose, so the explainer must not check them
             explainer = Explainer(target or self.target, scorer or self.explainer.scorer, check="off")
         ours: dict[str, Method] = {OURS: ScorerMethod(explainer, "")}
         return {**ours, **{r.name: r for r in self.rivals}}
 
     def identity(self) -> dict[str, Any]:
-        """What every result depends on besides its own settings."""
+        """Everything besides its own settings that a check's result depends on."""
         return {
             "target": self.target.fingerprint(),
             "scorer": scorer_fingerprint(self.explainer),
@@ -92,29 +91,24 @@ class Subject:
             "samples": [self.run.config.evaluation.count, self.section.seed],
         }
 
-    def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-        """``items`` with a bar."""
-        yield from track(items, what, total=total)
-
 
 def _rival(entry: str | dict[str, dict[str, Any]], run: Run) -> Rival:
-    """A rival as the audit asks for it, with the options of the evaluation where it names none."""
+    """The baseline method of an entry. A bare name takes the options that the evaluation gives it."""
     if isinstance(entry, str):
-        known = next((r for r in rivals_of(run.config.evaluation) if r.name == entry), None)
-        return known or make_rival(entry)
+        return rival_of(run.config.evaluation, entry)
     ((name, options),) = entry.items()
     return make_rival(name, **options)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Maps of ``B`` samples read in one way, for the modalities of one group.
+class Maps:
+    """Maps of ``B`` samples under one reading, for the modalities of one group.
 
     Attributes:
         soft: ``[B, N]`` in [0, 1], on the CPU.
-        order: ``[B, N]`` what ranks the features, larger first; with its sign where it has one.
-        real: ``[B, N]`` which features count.
-        layout: where each feature sits.
+        order: ``[B, N]`` ranks the features, larger first. It is signed if the method is.
+        real: ``[B, N]`` true for features that count.
+        layout: the place of each feature.
     """
 
     soft: Tensor
@@ -124,58 +118,53 @@ class Reading:
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        """Rows and columns where the features are laid out on such, else ``None``."""
+        """Rows and columns if the features lie on a grid, else ``None``."""
         (shape, *more) = self.layout.shapes.values()
         return None if more or len(shape) != 3 else (shape[-2], shape[-1])
 
 
-def read_maps(
-    method: Method,
+def each_map(
+    methods: Mapping[str, Method],
     target: TargetModel,
-    batch: EvalBatch,
+    batch: Batch,
     classes: Tensor,
     groups: Sequence[tuple[str, ...]] | None = None,
     seed: int = 0,
-) -> dict[tuple[str, str], Reading]:
-    """Maps of ``method`` for ``classes``, as ``{(modality, reading): maps}``.
+) -> Iterator[tuple[dict[str, str], Maps]]:
+    """The maps of all methods for ``classes``, read as the evaluation reads them.
 
     Args:
-        target: what the method explains; for a scorer the target it sits beside.
+        methods: by name.
+        target: the explained model. For a scorer it is the target beside it.
         batch: samples on the target's device.
         classes: ``[B]``.
         groups: modalities read together (default: each alone).
-        seed: of whatever a method draws from torch's own generator.
+        seed: of draws that a method makes from torch's own generator.
+
+    Yields:
+        A key of ``modality``, ``method`` and ``reading`` (see
+        :func:`~sidelight.lab.metrics.layout.reduce_map`), and the maps.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(sample_seed(seed, batch.ids[0]))
-        scores = raw_maps(method, target, batch, classes)
-    return readings(scores, target, batch, method.signed, groups)
-
-
-def readings(
-    scores: Scores,
-    target: TargetModel,
-    batch: EvalBatch,
-    signed: bool,
-    groups: Sequence[tuple[str, ...]] | None = None,
-) -> dict[tuple[str, str], Reading]:
-    """Raw scores as the benchmark reads them: see :func:`sidelight.lab.metrics.layout.reduce_map`."""
     mask = {name: m.cpu() for name, m in target.feature_mask(batch.inputs).items()}
-    found = {}
-    for group in groups or [(m,) for m in target.modalities]:
-        layout = make_layout(mask, {m: finest(m) for m in group}, batch.inputs)
-        flat = layout.flatten({m: scores[m].detach().float().cpu() for m in group})
-        for name, maps in reduce_map(flat, layout, signed).items():
-            found["+".join(group), name] = Reading(maps.soft, maps.order, layout.real, layout)
-    return found
+    chosen = groups or [(m,) for m in target.modalities]
+    layouts = {g: make_layout(mask, {m: finest(m) for m in g}, batch.inputs) for g in chosen}
+    for name, method in methods.items():
+        with torch.random.fork_rng():
+            torch.manual_seed(sample_seed(seed, batch.ids[0]))
+            scores = raw_maps(method, target, batch, classes)
+        for group, layout in layouts.items():
+            flat = layout.flatten({m: scores[m].float().cpu() for m in group})
+            for reading, maps in reduce_map(flat, layout, method.signed).items():
+                about = {"modality": "+".join(group), "method": name, "reading": reading}
+                yield about, Maps(maps.soft, maps.order, layout.real, layout)
 
 
-#: what :func:`compare` finds, as people call it
+#: the similarities of :func:`compare` by their names for people
 SIMILARITIES = {"spearman": "Spearman", "top_k": "top-k overlap", "ssim": "SSIM"}
 
 
-def compare(a: Reading, b: Reading, share: float) -> dict[str, Tensor]:
-    """Similarity of two readings of the same samples: ``spearman``, ``top_k`` and, on a grid, ``ssim``; ``[B]``."""
+def compare(a: Maps, b: Maps, share: float) -> dict[str, Tensor]:
+    """Similarity ``[B]`` of two maps of the same samples: ``spearman``, ``top_k`` and, on a grid, ``ssim``."""
     found = {
         "spearman": spearman(a.order, b.order, a.real),
         "top_k": top_overlap(a.order, b.order, a.real, share),
@@ -191,23 +180,19 @@ def digest(about: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def _never(subject: Subject) -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class Check:
-    """One question put to a scorer and its rivals.
+    """One question about a scorer and the methods beside it.
 
     Attributes:
         name: in :data:`CHECKS`.
         title: for headings.
-        question: what is asked, and how the answer is read.
+        question: the question, and how to read the answer.
         settings: keys of :class:`~sidelight.lab.config.sections.AuditSection` that the answer depends on.
         measure: the work.
-        tables: what it found, for people.
-        figures: the same in pictures, by name.
-        refusal: why it cannot be asked of this subject; ``None`` where it can.
+        tables: the findings as tables.
+        figures: the findings as pictures, by name.
+        refusal: the reason why a run cannot answer the question, or ``None`` if it can.
         uses_other: whether the answer depends on the other run.
     """
 
@@ -215,12 +200,28 @@ class Check:
     title: str
     question: str
     settings: tuple[str, ...]
-    measure: Callable[[Subject], Findings]
+    measure: Callable[[AuditedRun], Findings]
     tables: Callable[[Findings], list[Table]]
     figures: Callable[[Findings], Mapping[str, Figure]]
-    refusal: Callable[[Subject], str | None] = _never
+    refusal: Callable[[AuditedRun], str | None] = lambda audited: None
     uses_other: bool = False
 
 
 #: Every check by name, in the order they are run.
 CHECKS: Registry[Check] = Registry("check")
+
+
+def check(title: str, settings: tuple[str, ...], **parts: Any) -> Callable[[Measure], Measure]:
+    """Decorator: register a measuring function as a check, under the function's name.
+
+    Args:
+        title, settings: fields of :class:`Check`.
+        parts: its other fields. The question is the function's docstring.
+    """
+
+    def register(measure: Measure) -> Measure:
+        question = " ".join((measure.__doc__ or "").split())
+        CHECKS.add(measure.__name__, Check(measure.__name__, title, question, settings, measure, **parts))
+        return measure
+
+    return register

@@ -1,4 +1,4 @@
-"""Does the scorer draw the class instead of finding it? How much of a map its predicted class alone explains."""
+"""Does a method draw the class instead of finding it? The share of a map that its predicted class explains."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sidelight.lab.audit.base import CHECKS, Check, Findings, Reading, Subject, read_maps
-from sidelight.lab.audit.tables import READINGS, Row, Table, modalities, number
+from sidelight.core.terminal import track
+from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, each_map
+from sidelight.lab.audit.tables import Row, modalities, named, number
 from sidelight.lab.metrics.localisation import auprc, pointing_game
-from sidelight.viz.style import method_label
+from sidelight.lab.tables.table import Table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: places at which maps of texts, which differ in length, are read and averaged
+#: places at which maps of texts are read and averaged, because texts differ in length
 PLACES = 32
 
 
@@ -29,9 +30,10 @@ def class_share(maps: Tensor, classes: Tensor) -> dict[str, float]:
         classes: ``[M]`` class of each sample.
 
     Returns:
-        ``share`` in [0, 1]; 1 where the class decides the whole map, also where all maps are equal.
-        ``chance``: what it is on average where classes play no part, ``(C − 1) / (M − 1)``; ``adjusted``: what is
-        left beyond chance, ``1 − (1 − share)(M − 1) / (M − C)`` (epsilon squared, Kelley 1935), NaN for M = C.
+        ``share`` in [0, 1]: 1 if the class decides the whole map, also if all maps are equal.
+        ``chance``: its average if classes play no part, ``(C − 1) / (M − 1)``.
+        ``adjusted``: the share beyond chance, ``1 − (1 − share)(M − 1) / (M − C)`` (epsilon squared, Kelley 1935),
+        NaN for M = C.
     """
     maps = maps.double()
     grand, count = maps.mean(0), len(maps)
@@ -39,7 +41,7 @@ def class_share(maps: Tensor, classes: Tensor) -> dict[str, float]:
     members = [maps[classes == c] for c in classes.unique()]
     between = sum(len(m) * float((m.mean(0) - grand).square().sum()) for m in members)
     groups = len(members)
-    # all maps alike up to rounding: the class says everything there is to say
+    # if all maps are equal up to rounding, the class explains everything
     share = min(between / total, 1.0) if total > 1e-12 * float(maps.square().sum()) else 1.0
     spare = count - groups
     adjusted = 1 - (1 - share) * (count - 1) / spare if spare > 0 else float("nan")
@@ -48,7 +50,7 @@ def class_share(maps: Tensor, classes: Tensor) -> dict[str, float]:
 
 
 def mean_of_others(maps: Tensor, classes: Tensor) -> Tensor:
-    """For each sample the mean map of the others of its class: ``[M, N]``, NaN where there are none."""
+    """For each sample the mean map of the others of its class: ``[M, N]``, NaN if there are none."""
     maps, out = maps.double(), torch.full(maps.shape, torch.nan, dtype=torch.float64)
     for c in classes.unique():
         own = (classes == c).nonzero().flatten()
@@ -58,7 +60,7 @@ def mean_of_others(maps: Tensor, classes: Tensor) -> Tensor:
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation of each pair of rows: ``[M]``, NaN where either is constant or not finite."""
+    """Pearson's correlation of each pair of rows: ``[M]``, NaN if either is constant or not finite."""
     a, b = (m.double() - m.double().mean(1, keepdim=True) for m in (a, b))
     scale = a.norm(dim=1) * b.norm(dim=1)
     found = (a * b).sum(1) / scale.where(scale > 1e-12, torch.ones_like(scale))
@@ -66,7 +68,7 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def to_places(soft: Tensor, real: Tensor, places: int = PLACES) -> Tensor:
-    """Maps of different lengths read at evenly spaced places from their first real feature to the last.
+    """Maps of different lengths, read at evenly spaced places from the first real feature to the last.
 
     Args:
         soft: ``[B, N]``.
@@ -97,18 +99,18 @@ def from_places(at: Tensor, real: Tensor) -> Tensor:
 
 @dataclass
 class Collected:
-    """Maps of one method and reading over all samples, made comparable, and where they should point."""
+    """Maps of one method and reading over all samples, made comparable, and the known evidence."""
 
     maps: list[Tensor] = field(default_factory=list)
-    parts: list[tuple[Reading, Tensor | None]] = field(default_factory=list)
+    parts: list[tuple[Maps, Tensor | None]] = field(default_factory=list)
 
-    def add(self, reading: Reading, truth: Tensor | None) -> None:
-        """Take the maps of one batch."""
-        self.maps.append(reading.soft if reading.grid is not None else to_places(reading.soft, reading.real))
-        self.parts.append((reading, truth))
+    def add(self, maps: Maps, truth: Tensor | None) -> None:
+        """Add the maps of one batch, and the evidence ``[B, N]`` if it is known."""
+        self.maps.append(maps.soft if maps.grid is not None else to_places(maps.soft, maps.real))
+        self.parts.append((maps, truth))
 
     def describe(self, classes: Tensor) -> Row:
-        """Everything that is said of the method."""
+        """The row of the method: class share, likeness to mean maps, and localisation."""
         maps = torch.cat(self.maps).double()
         one = torch.zeros_like(classes)
         of_class, of_all = mean_of_others(maps, classes), mean_of_others(maps, one)
@@ -120,49 +122,26 @@ class Collected:
         return {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
 
     def _localised(self, means: Tensor | None) -> dict[str, float]:
-        """Localisation of the maps themselves, or of ``means`` ``[M, ...]`` in their place; none without truth."""
+        """Localisation of the maps, or of ``means`` ``[M, ...]`` in their place. It is empty without truth."""
         found: dict[str, list[Tensor]] = {"auprc": [], "pointing_game": []}
         start = 0
-        for reading, truth in self.parts:
-            rows = slice(start, start + len(reading.real))
+        for maps, truth in self.parts:
+            rows = slice(start, start + len(maps.real))
             start = rows.stop
             if truth is None:
                 continue
-            order = reading.order.double()
+            order = maps.order.double()
             if means is not None:
-                order = means[rows] if reading.grid is not None else from_places(means[rows], reading.real)
+                order = means[rows] if maps.grid is not None else from_places(means[rows], maps.real)
             known = torch.isfinite(order).all(1)
             for metric, function in (("auprc", auprc), ("pointing_game", pointing_game)):
-                values = function(order.nan_to_num(0.0), truth, reading.real)
+                values = function(order.nan_to_num(0.0), truth, maps.real)
                 found[metric].append(values.where(known, torch.full_like(values, torch.nan)))
         return {metric: _mean(torch.cat(values)) for metric, values in found.items() if values}
 
 
 def _mean(values: Tensor) -> float:
     return float(values.double().nanmean())
-
-
-def measure(subject: Subject) -> Findings:
-    """The subject's methods on many samples."""
-    section = subject.section
-    batches = subject.batches(section.count_wide)
-    collected: dict[tuple[str, str, str], Collected] = {}
-    predicted = []
-    for batch in subject.track(batches, "class bias", len(batches)):
-        classes: Tensor = subject.target.encode(batch.inputs).prediction.clone()
-        predicted.append(classes.cpu())
-        for name, method in subject.methods().items():
-            maps = read_maps(method, subject.target, batch, classes, seed=section.seed)
-            for (modality, reading), own in maps.items():
-                truth = None if batch.truth is None else batch.truth.get(modality)
-                flat = None if truth is None else truth.cpu().flatten(1).bool()
-                collected.setdefault((modality, name, reading), Collected()).add(own, flat)
-    rows = []
-    for (modality, name, reading), gathered in collected.items():
-        row = gathered.describe(torch.cat(predicted))
-        plain = {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}
-        rows.append({"modality": modality, "method": name, "reading": reading, **plain})
-    return {"rows": rows, "facts": {}}
 
 
 COLUMNS = {
@@ -182,13 +161,10 @@ def tables(found: Findings) -> list[Table]:
     for modality in modalities(found["rows"]):
         rows = [r for r in found["rows"] if r["modality"] == modality]
         columns = {k: v for k, v in COLUMNS.items() if any(r.get(k) is not None for r in rows)}
-        cells = [
-            [method_label(r["method"]) + READINGS[r["reading"]], *(number(r.get(k)) for k in columns)]
-            for r in rows
-        ]
+        cells = [[named(r), *(number(r.get(k)) for k in columns)] for r in rows]
         about = f"{rows[0]['samples']} samples of {rows[0]['classes']} predicted classes"
         out.append(
-            Table(
+            text_table(
                 f"{modality}: {about}, chance {number(rows[0]['chance'])}",
                 ["method", *columns.values()],
                 cells,
@@ -198,7 +174,7 @@ def tables(found: Findings) -> list[Table]:
 
 
 def figures(found: Findings) -> dict[str, Figure]:
-    """One picture a modality: variance explained by the class; localisation of maps and of class means."""
+    """One picture a modality: variance explained by the class, and localisation of maps and of class means."""
     from sidelight.lab.figures.audit import Panel, plot_points
 
     out = {}
@@ -225,18 +201,27 @@ def figures(found: Findings) -> dict[str, Figure]:
     return out
 
 
-CHECKS.add(
-    "classes",
-    Check(
-        name="classes",
-        title="Class bias",
-        question="Does a method draw the class instead of finding it? The share of its maps' variance that the predicted "
-        "class explains should be near chance where classes appear anywhere in the input; near 1, the map is a "
-        "picture of the class. Where the evidence is known, a map must point better than the mean map of the other "
-        "samples of its class.",
-        settings=("rivals", "count_wide"),
-        measure=measure,
-        tables=tables,
-        figures=figures,
-    ),
-)
+@check("Class bias", ("rivals", "count_wide"), tables=tables, figures=figures)
+def classes(audited: AuditedRun) -> Findings:
+    """Does a method draw the class instead of finding it? The share of its maps' variance that the predicted
+    class explains should be near chance where classes appear anywhere in the input; near 1, the map is a
+    picture of the class. Where the evidence is known, a map must point better than the mean map of the other
+    samples of its class.
+    """
+    target, section = audited.target, audited.section
+    batches = audited.batches(section.count_wide)
+    collected: dict[tuple[str, ...], Collected] = {}
+    predicted = []
+    for batch in track(batches, "class bias", total=len(batches)):
+        found: Tensor = target.encode(batch.inputs).prediction.clone()
+        predicted.append(found.cpu())
+        for about, own in each_map(audited.methods(), target, batch, found, seed=section.seed):
+            truth = None if batch.truth is None else batch.truth.get(about["modality"])
+            flat = None if truth is None else truth.cpu().flatten(1).bool()
+            collected.setdefault(tuple(about.values()), Collected()).add(own, flat)
+    rows = []
+    for key, gathered in collected.items():
+        row = gathered.describe(torch.cat(predicted))
+        plain = {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}
+        rows.append({**dict(zip(("modality", "method", "reading"), key, strict=True)), **plain})
+    return {"rows": rows, "facts": {}}

@@ -1,9 +1,9 @@
-"""Do maps hand the answer over in their shape? Masks made for one model are judged by others.
+"""Do maps give the answer away by their shape? Other classifiers judge the masks made for one model.
 
-A scorer trained with its target can learn masks that make this target say the class, whatever they show: the
-class is then *encoded* in the mask. Classifiers that never saw a map cannot be talked into it. If the target
-keeps its prediction on what a mask shows and an independent classifier, at home in masked inputs, does no
-better than on random masks of the same area, the mask encodes.
+A scorer trained with its target can learn masks that make this target say the class, whatever they show. The
+class is then *encoded* in the mask. Such a mask does not work on classifiers that never saw a map. It encodes the
+class if two things hold. The target keeps its prediction under the mask. An independent classifier, trained on
+masked inputs, does no better under it than under random masks of the same area.
 """
 
 from __future__ import annotations
@@ -15,124 +15,99 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sidelight.core.seeds import sample_seed
 from sidelight.core.tensors import probabilities
+from sidelight.core.terminal import track
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import InputError
-from sidelight.inputs.collate import Collator
-from sidelight.lab.audit.base import CHECKS, Check, Findings, Reading, Subject, digest, read_maps
-from sidelight.lab.audit.judges import masked_training, shuffled
-from sidelight.lab.audit.tables import Table, Tally, choose, number, pivot
+from sidelight.inputs.base import Batch
+from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, digest, each_map
+from sidelight.lab.audit.masked_training import masked_training, shuffled
+from sidelight.lab.audit.tables import Tally, number, per_method, pivot
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import TargetSection
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.methods import set_reference
-from sidelight.lab.evaluation.settings import EvalBatch, Method
-from sidelight.lab.metrics.ranking import area_counts, ranks, sample_seed
+from sidelight.lab.evaluation.settings import Method
+from sidelight.lab.metrics.ranking import area_counts, ranks
 from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TARGET, INDEPENDENT, OTHER = "target", "independent", "other"
-JUDGES = {TARGET: "the target itself", INDEPENDENT: "independent classifier", OTHER: "another run's target"}
+CLASSIFIERS = {
+    TARGET: "the target itself",
+    INDEPENDENT: "independent classifier",
+    OTHER: "another run's target",
+}
 SOFT, SHUFFLED = "map", "map, shuffled"
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """One judge's view of one batch: its inputs, what it says of them unmasked, and its fills' values."""
+class Judged:
+    """One classifier's view of one batch: inputs, probabilities ``[B, K]`` of the whole inputs, fill values."""
 
-    judge: TargetModel
+    classifier: TargetModel
     inputs: Inputs
     clean: Tensor
     values: Mapping[str, Mapping[str, Tensor]]
 
-
-def measure(subject: Subject) -> Findings:
-    """Train the independent classifier where it is not yet, and let every judge see every mask."""
-    section = subject.section
-    judges: dict[str, TargetModel] = {TARGET: subject.target, INDEPENDENT: independent(subject)}
-    facts: dict[str, Any] = {"fills": _fills(subject)}
-    if subject.other is not None:
-        judges[OTHER] = subject.other.open_target()
-        facts["other"] = subject.other.config.name
-    check_judges(judges)
-    for judge in judges.values():
-        if judge is not subject.target:
-            set_reference(subject.run, judge)
-    methods = subject.methods()
-    methods.setdefault("random", make_rival("random"))
-    batches = subject.batches(section.count_wide)
-    facts["accuracy"] = {name: round(accuracy(j, batches.rows), 6) for name, j in judges.items()}
-    tally = Tally()
-    for batch in subject.track(batches, "judging masks", len(batches)):
-        _judge_batch(subject, batches, batch, judges, methods, tally)
-    return {"rows": tally.rows(), "facts": facts}
-
-
-def _judge_batch(
-    subject: Subject,
-    batches: TestBatches,
-    batch: EvalBatch,
-    judges: Mapping[str, TargetModel],
-    methods: Mapping[str, Method],
-    tally: Tally,
-) -> None:
-    section, target = subject.section, subject.target
-    labels = Collator(target)([batches.rows[i] for i in batch.ids]).get("labels")
-    sittings = {
-        name: _sitting(name, judge, target, batches, batch, _fills(subject), section.seed)
-        for name, judge in judges.items()
-    }
-    classes = sittings[TARGET].clean.argmax(-1)
-    group = tuple(target.modalities)
-    for name, method in methods.items():
-        found = read_maps(method, target, batch, classes.to(target.device), [group], section.seed)
-        for (modality, reading), own in found.items():
-            about = {"modality": modality, "method": name, "reading": reading}
-            for mask, scores in masks_of(own, section.areas, batch.ids, section.seed).items():
-                for judge_name, sitting in sittings.items():
-                    for fill, p in _probabilities(sitting, own.layout.unflatten(scores)).items():
-                        values = verdicts(p, sitting.clean, classes, labels)
-                        tally.add_each(values, judge=judge_name, **about, mask=mask, fill=fill)
-
-
-def _probabilities(sitting: Sitting, scores: Scores) -> dict[str, Tensor]:
-    """``[B, K]`` of the masked inputs, by fill."""
-    laid = {m: s.to(sitting.judge.device) for m, s in scores.items()}
-    with torch.no_grad():
+    @torch.no_grad()
+    def probabilities(self, scores: Scores) -> dict[str, Tensor]:
+        """``[B, K]`` of the inputs under ``scores``, by fill."""
+        laid = {m: s.to(self.classifier.device) for m, s in scores.items()}
         return {
-            fill: probabilities(sitting.judge.classify(sitting.inputs, laid, values)).cpu()
-            for fill, values in sitting.values.items()
+            fill: probabilities(self.classifier.classify(self.inputs, laid, values)).cpu()
+            for fill, values in self.values.items()
         }
 
 
-def masks_of(
-    reading: Reading, areas: Sequence[float], ids: Sequence[int], seed: int = 0
-) -> dict[str, Tensor]:
-    """Masks ``[B, N]`` in [0, 1] that a map gives: itself, its values at random places, its top at each area."""
+def _judge_batch(
+    audited: AuditedRun,
+    batches: TestBatches,
+    batch: Batch,
+    classifiers: Mapping[str, TargetModel],
+    methods: Mapping[str, Method],
+    tally: Tally,
+) -> None:
+    section, target = audited.section, audited.target
+    judged = {n: _judged(n, c, audited, batches, batch) for n, c in classifiers.items()}
+    classes = judged[TARGET].clean.argmax(-1)
+    group = tuple(target.modalities)
+    for about, own in each_map(methods, target, batch, classes.to(target.device), [group], section.seed):
+        for mask, scores in masks_of(own, section.areas, batch.ids, section.seed).items():
+            for name, found in judged.items():
+                for fill, p in found.probabilities(own.layout.unflatten(scores)).items():
+                    values = verdicts(p, found.clean, classes, batch.labels)
+                    tally.add_each(values, judge=name, **about, mask=mask, fill=fill)
+
+
+def masks_of(maps: Maps, areas: Sequence[float], ids: Sequence[int], seed: int = 0) -> dict[str, Tensor]:
+    """Masks ``[B, N]`` in [0, 1] from a map: itself, its values at random places, its top at each area."""
     seeds = [sample_seed(seed, i, 29) for i in ids]
-    found = {SOFT: reading.soft, SHUFFLED: shuffled(reading.soft, reading.real, seeds)}
-    place = ranks(reading.order, reading.real, ids, seed)
-    counts = area_counts(reading.real.sum(1), areas)
+    found = {SOFT: maps.soft, SHUFFLED: shuffled(maps.soft, maps.real, seeds)}
+    place = ranks(maps.order, maps.real, ids, seed)
+    counts = area_counts(maps.real.sum(1), areas)
     for column, area in enumerate(areas):
-        found[f"{100 * area:g}%"] = ((place < counts[:, column : column + 1]) & reading.real).float()
+        found[f"{100 * area:g}%"] = ((place < counts[:, column : column + 1]) & maps.real).float()
     return found
 
 
 def verdicts(p: Tensor, clean: Tensor, classes: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
-    """What a judge's probabilities say of masked inputs, ``[B]`` each.
+    """Scores of a classifier's predictions on masked inputs, ``[B]`` each.
 
     Args:
-        p: ``[B, K]`` on what the masks show.
-        clean: ``[B, K]`` the same judge's on whole inputs.
-        classes: ``[B]`` what the explained target predicts on whole inputs.
-        labels: ``[B]`` the data's, where there are such.
+        p: ``[B, K]`` probabilities on masked inputs.
+        clean: ``[B, K]`` probabilities of the same classifier on whole inputs.
+        classes: ``[B]`` predictions of the explained target on whole inputs.
+        labels: ``[B]`` labels of the data, if there are any.
 
     Returns:
-        ``agreement`` with ``classes``; ``kept``, agreement with the judge's own prediction; ``confidence`` in
-        ``classes``; ``accuracy``.
+        ``agreement`` with ``classes``, ``kept`` (agreement with the classifier's own prediction), ``confidence`` in
+        ``classes``, and ``accuracy`` if there are labels.
     """
     said = p.argmax(-1)
     found = {
@@ -145,78 +120,71 @@ def verdicts(p: Tensor, clean: Tensor, classes: Tensor, labels: Tensor | None) -
     return {name: value.double() for name, value in found.items()}
 
 
-def _sitting(
-    name: str,
-    judge: TargetModel,
-    target: TargetModel,
-    batches: TestBatches,
-    batch: EvalBatch,
-    fills: Sequence[str],
-    seed: int,
-) -> Sitting:
-    inputs: Inputs = batch.inputs
-    if judge is not target:
-        inputs = Collator(judge)([batches.rows[i] for i in batch.ids])
-        inputs = judge.to_device({k: v for k, v in inputs.items() if k != "labels"})
-        own, wanted = judge.feature_mask(inputs), target.feature_mask(batch.inputs)
+def _judged(
+    name: str, classifier: TargetModel, audited: AuditedRun, batches: TestBatches, batch: Batch
+) -> Judged:
+    target, inputs = audited.target, batch.inputs
+    if classifier is not target:
+        inputs = classifier.reader.read([batches.rows[i] for i in batch.ids]).to(classifier.device).inputs
+        own, wanted = classifier.feature_mask(inputs), target.feature_mask(batch.inputs)
         for modality, real in wanted.items():
             if own[modality].shape != real.shape or not torch.equal(own[modality].cpu(), real.cpu()):
                 raise InputError(
-                    f"{JUDGES[name]} has other features of {modality!r} than the target, "
+                    f"{CLASSIFIERS[name]} has other features of {modality!r} than the target, "
                     f"{tuple(own[modality].shape)} and {tuple(real.shape)} (or other tokens are real): a map of one "
                     "fits no input of the other. Give both the same preprocessing."
                 )
-    seeds = [sample_seed(seed, i, 23) for i in batch.ids]
-    values = {fill: judge.fill_values(inputs, fill, seeds) for fill in fills}
-    return Sitting(judge, inputs, judge.encode(inputs).probabilities.cpu(), values)
+    seeds = [sample_seed(audited.section.seed, i, 23) for i in batch.ids]
+    values = {fill: classifier.fill_values(inputs, fill, seeds) for fill in _fills(audited)}
+    return Judged(classifier, inputs, classifier.encode(inputs).probabilities.cpu(), values)
 
 
-def check_judges(judges: Mapping[str, TargetModel]) -> None:
-    """Raise :class:`InputError` where a judge has other modalities or classes than the target."""
-    target = judges[TARGET]
-    for name, judge in judges.items():
-        if set(judge.modalities) != set(target.modalities) or judge.id2label != target.id2label:
+def check_classifiers(classifiers: Mapping[str, TargetModel]) -> None:
+    """Raise :class:`InputError` if a classifier has other modalities or classes than the target."""
+    target = classifiers[TARGET]
+    for name, other in classifiers.items():
+        if set(other.modalities) != set(target.modalities) or other.id2label != target.id2label:
             raise InputError(
-                f"{JUDGES[name]} reads {', '.join(judge.modalities)} and tells {len(judge.id2label)} classes apart, "
+                f"{CLASSIFIERS[name]} reads {', '.join(other.modalities)} and has {len(other.id2label)} classes, "
                 f"the target {', '.join(target.modalities)} and {len(target.id2label)}: they must be the same ones."
             )
 
 
-def _fills(subject: Subject) -> list[str]:
-    return list(subject.section.fills or subject.run.config.objective.fills)
+def _fills(audited: AuditedRun) -> list[str]:
+    return list(audited.section.fills or audited.run.config.objective.fills)
 
 
-def classifier_section(subject: Subject) -> TargetSection:
-    """How the independent classifier is built: ``audit.classifier``, or like the target; preprocessing as there."""
-    target, own = subject.run.config.target, subject.section.classifier
+def classifier_section(audited: AuditedRun) -> TargetSection:
+    """The section of the independent classifier: ``audit.classifier``, or the target's. It keeps the preprocessing."""
+    target, own = audited.run.config.target, audited.section.classifier
     if own is None:
         return target
     kept = {k: getattr(own, k) or getattr(target, k) for k in ("transform", "tokenizer")}
     return own.model_copy(update={**kept, "options": own.options or target.options})
 
 
-def independent(subject: Subject) -> TargetModel:
-    """The classifier trained on randomly masked inputs, or the one that was."""
-    run, section = subject.run, classifier_section(subject)
+def independent(audited: AuditedRun) -> TargetModel:
+    """The classifier for randomly masked inputs: trained now, or read back if an earlier audit trained it."""
+    run, section = audited.run, classifier_section(audited)
     assert section.training is not None  # refusal() has made sure
-    seed = section.training.seed + 101 + subject.section.seed  # not the target's own start
+    seed = section.training.seed + 101 + audited.section.seed  # not the target's own start
     training = type(section.training)(**{**asdict(section.training), "seed": seed})
     section = section.model_copy(update={"training": training})
-    about = [section.model_dump(), asdict(training), _fills(subject), run.config.data.model_dump()]
-    folder = subject.folder / f"classifier-{digest(about)}"
+    about = [section.model_dump(), asdict(training), _fills(audited), run.config.data.model_dump()]
+    folder = audited.folder / f"classifier-{digest(about)}"
     kept = run.saved_target(folder, section)
     if kept is not None:
         return kept
     target = run.new_target(section)
     set_reference(run, target)
     rows = run.rows("train"), run.rows("validation")
-    train_classifier(masked_training(target, _fills(subject)), *rows, folder, training)
+    train_classifier(masked_training(target, _fills(audited)), *rows, folder, training)
     return target
 
 
-def refusal(subject: Subject) -> str | None:
-    """There must be a way to train an independent classifier."""
-    if classifier_section(subject).training is None:
+def refusal(audited: AuditedRun) -> str | None:
+    """The run must know how to train an independent classifier."""
+    if classifier_section(audited).training is None:
         return (
             "the run does not train its target, so there is no recipe for an independent classifier: give "
             "audit.classifier with architecture (or pretrained) and training."
@@ -225,14 +193,14 @@ def refusal(subject: Subject) -> str | None:
 
 
 def tables(found: Findings) -> list[Table]:
-    """Accuracies, then a table a judge and fill: agreement with the target's prediction under each mask."""
-    judges = found["facts"]["accuracy"]
-    whole = [number(value) for value in judges.values()]
-    out = [Table("Accuracy on whole inputs", [JUDGES[name] for name in judges], [whole])]
-    for name in judges:
+    """Accuracies, then a table a classifier and fill: agreement with the target's prediction under each mask."""
+    names = found["facts"]["accuracy"]
+    whole = [number(value) for value in names.values()]
+    out = [text_table("Accuracy on whole inputs", [CLASSIFIERS[name] for name in names], [whole])]
+    for name in names:
         for fill in found["facts"]["fills"]:
             rows = [r for r in found["rows"] if (r["judge"], r["fill"]) == (name, fill)]
-            title = f"{JUDGES[name]}, {fill} fill"
+            title = f"{CLASSIFIERS[name]}, {fill} fill"
             agreement = [r for r in rows if r["metric"] == "agreement"]
             out.append(pivot(f"Agreement with the target's prediction: {title}", agreement, "mask"))
             if name == OTHER:
@@ -242,7 +210,7 @@ def tables(found: Findings) -> list[Table]:
 
 
 def figures(found: Findings) -> dict[str, Figure]:
-    """One picture a fill: a panel a judge, agreement against the area shown, a line a method."""
+    """One picture a fill: a panel a classifier, agreement against the area shown, a line a method."""
     from sidelight.lab.figures.audit import Panel, plot_lines
 
     out = {}
@@ -252,31 +220,44 @@ def figures(found: Findings) -> dict[str, Figure]:
             rows = [
                 r for r in found["rows"] if (r["judge"], r["fill"], r["metric"]) == (name, fill, "agreement")
             ]
-            areas = [r for r in rows if r["mask"].endswith("%") and r["mean"] is not None]
-            lines: dict[str, list[tuple[float, float]]] = {}
-            for r in choose(areas, lower_is_better=False):
-                lines.setdefault(r["method"], []).append((float(r["mask"][:-1]), r["mean"]))
-            panels.append(Panel(JUDGES[name], lines))
+            areas = [r for r in rows if r["mask"].endswith("%")]
+            chosen = per_method(areas, lower_is_better=False).items()
+            lines = {m: [(float(r["mask"][:-1]), r["mean"]) for r in own] for m, own in chosen}
+            panels.append(Panel(CLASSIFIERS[name], lines))
         out[f"encoding-{fill}"] = plot_lines(
             panels, "share shown, %", "agreement with the target's prediction"
         )
     return out
 
 
-CHECKS.add(
-    "encoding",
-    Check(
-        name="encoding",
-        title="Encoding",
-        question="Do the masks show evidence, or do they make the target say the class by their shape? At equal area "
-        "the independent classifier, trained on random masks, should agree with the target more often on what a "
-        "method shows than on what random maps show, and its lead should follow the target's own. A method that "
-        "leads with the target alone encodes the class.",
-        settings=("rivals", "count_wide", "areas", "fills", "classifier"),
-        measure=measure,
-        tables=tables,
-        figures=figures,
-        refusal=refusal,
-        uses_other=True,
-    ),
+@check(
+    "Encoding",
+    ("rivals", "count_wide", "areas", "fills", "classifier"),
+    tables=tables,
+    figures=figures,
+    refusal=refusal,
+    uses_other=True,
 )
+def encoding(audited: AuditedRun) -> Findings:
+    """Do the masks show evidence, or do they make the target say the class by their shape? At equal area
+    the independent classifier, trained on random masks, should agree with the target more often on what a
+    method shows than on what random maps show, and its lead should follow the target's own. A method that
+    leads with the target alone encodes the class.
+    """
+    classifiers: dict[str, TargetModel] = {TARGET: audited.target, INDEPENDENT: independent(audited)}
+    facts: dict[str, Any] = {"fills": _fills(audited)}
+    if audited.other is not None:
+        classifiers[OTHER] = audited.other.open_target()
+        facts["other"] = audited.other.config.name
+    check_classifiers(classifiers)
+    for classifier in classifiers.values():
+        if classifier is not audited.target:
+            set_reference(audited.run, classifier)
+    methods = audited.methods()
+    methods.setdefault("random", make_rival("random"))
+    batches = audited.batches(audited.section.count_wide)
+    facts["accuracy"] = {name: round(accuracy(c, batches.rows), 6) for name, c in classifiers.items()}
+    tally = Tally()
+    for batch in track(batches, "judging masks", total=len(batches)):
+        _judge_batch(audited, batches, batch, classifiers, methods, tally)
+    return {"rows": tally.rows(), "facts": facts}

@@ -1,7 +1,7 @@
-"""Inputs that lie close to given ones, by target family: what a steady explanation should hardly notice.
+"""Inputs close to given ones, by target family. A steady explanation should hardly change on them.
 
-Pixels get noise. Words cannot be changed a little: some are exchanged for near neighbours in the target's own
-embedding table, so that the target is shown a text and never a vector that no word has.
+Pixels get noise. A word cannot change a little, so some words are exchanged for near neighbours in the target's
+own embedding table. The target thus always gets a text, never a vector that no word has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from sidelight.core.registry import Registry
 from sidelight.core.types import Inputs
 
-#: nearest words among which a substitute is drawn
+#: number of nearest words among which a substitute is drawn
 NEIGHBOURS = 5
 
 #: ``(target, inputs, strength, seeds) -> inputs`` close to those given, by target family.

@@ -1,37 +1,32 @@
 """Do maps change when the model forgets? Cascading parameter randomisation (Adebayo et al. 2018).
 
-From the head down to the embedding the target's blocks are drawn anew, one after the other, on a copy. The
-scorer stays as it is and reads the copy's states; rivals explain the copy for the class predicted before.
+The check draws the blocks of a copy of the target anew, one after the other, from the head down to the embedding.
+The scorer stays as it is and reads the copy's states. The baseline methods explain the copy for the class
+predicted before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from sidelight.core.terminal import track
 from sidelight.errors import InputError
-from sidelight.lab.audit.base import (
-    CHECKS,
-    SIMILARITIES,
-    Check,
-    Findings,
-    Reading,
-    Subject,
-    compare,
-    read_maps,
-)
-from sidelight.lab.audit.cascade import (
+from sidelight.inputs.base import Batch
+from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, Maps, check, compare, each_map
+from sidelight.lab.audit.blocks import (
     copy_target,
     merge_blocks,
     parameter_blocks,
     randomise,
     step_seed,
 )
-from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, number, pivot
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
+from sidelight.lab.evaluation.settings import Method
+from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
 
 if TYPE_CHECKING:
@@ -40,45 +35,30 @@ if TYPE_CHECKING:
 TRAINED = "trained"
 
 
-def measure(subject: Subject) -> Findings:
-    """The cascade on the subject's samples."""
-    section = subject.section
-    batches = list(subject.batches(section.count))
-    return parameter_randomisation(
-        subject.target,
-        subject.methods,
-        batches,
-        steps=section.steps,
-        share=section.top_share,
-        seed=section.seed,
-        track=lambda items: subject.track(items, "randomising parameters"),
-    )
-
-
 def parameter_randomisation(
     target: TargetModel,
     methods: Callable[[TargetModel], Mapping[str, Method]],
-    batches: list[EvalBatch],
-    *,
+    batches: list[Batch],
     steps: int = 8,
     share: float = 0.1,
     seed: int = 0,
-    track: Callable[[list[Any]], Iterable[Any]] = iter,
 ) -> Findings:
     """Similarity of every method's maps to those of the trained target, after each step.
 
     Args:
-        target: left exactly as it is, also when a method raises: all is done on a copy.
+        target: the trained target. It stays exactly as it is, because all work is done on a copy.
         methods: gives the methods that explain a target, by name.
         batches: samples.
-        steps: at most so many; more blocks than that are put together.
-        share: of the top features that are compared.
+        steps: the largest number of steps. If there are more blocks, neighbours are joined.
+        share: of the features in the top-k overlap.
         seed: of the new parameters.
-        track: goes through the steps, with a bar.
 
     Returns:
-        Rows ``{step, layer, modality, method, reading, metric, mean, sd, n}``, step 0 being the trained target,
-        and in ``facts["steps"]`` the share of predictions each step leaves as they were.
+        Rows ``{step, layer, modality, method, reading, metric, mean, sd, n}``, with step 0 for the trained target.
+        ``facts["steps"]`` holds the share of predictions that stay after each step.
+
+    Raises:
+        InputError: there are no batches.
     """
     if not batches:
         raise InputError("no samples to audit: audit.count must be at least 1.")
@@ -86,24 +66,21 @@ def parameter_randomisation(
     blocks = merge_blocks(parameter_blocks(altered, batches[0].inputs), steps)
     classes = [target.encode(b.inputs).prediction.clone() for b in batches]
     found = methods(altered)
-    before: dict[tuple[int, str], dict[tuple[str, str], Reading]] = {}
+    before: dict[tuple[Any, ...], Maps] = {}
     tally, kept = Tally(), []
-    for step, block in track([*enumerate([None, *blocks])]):
+    for step, block in track([*enumerate([None, *blocks])], "randomising parameters"):
         if block is not None:
             randomise(block, step_seed(seed, step))
         layer = TRAINED if block is None else block.name
         kept.append({"step": step, "layer": layer, "same_prediction": _agreement(altered, batches, classes)})
         for number_, (batch, explained) in enumerate(zip(batches, classes, strict=True)):
-            for name, method in found.items():
-                maps = read_maps(method, altered, batch, explained, seed=seed)
-                first = before.setdefault((number_, name), maps)
-                for (modality, reading), own in maps.items():
-                    key = {"step": step, "layer": layer, "modality": modality, "method": name}
-                    tally.add_each(compare(first[modality, reading], own, share), **key, reading=reading)
+            for about, own in each_map(found, altered, batch, explained, seed=seed):
+                first = before.setdefault((number_, *about.values()), own)
+                tally.add_each(compare(first, own, share), step=step, layer=layer, **about)
     return {"rows": tally.rows(), "facts": {"steps": kept}}
 
 
-def _agreement(target: TargetModel, batches: list[EvalBatch], classes: list[Tensor]) -> float:
+def _agreement(target: TargetModel, batches: list[Batch], classes: list[Tensor]) -> float:
     same = [target.encode(b.inputs).prediction == c for b, c in zip(batches, classes, strict=True)]
     return round(float(torch.cat(same).float().mean()), 6)
 
@@ -122,7 +99,7 @@ def tables(found: Findings) -> list[Table]:
     """One table a modality and metric: methods down, steps across."""
     steps = found["facts"]["steps"]
     out = [
-        Table(
+        text_table(
             "Predictions that stay",
             ["", *(short(s["layer"]) for s in steps)],
             [["share", *(number(s["same_prediction"], 2) for s in steps)]],
@@ -144,10 +121,8 @@ def figures(found: Findings) -> dict[str, Figure]:
     for modality in modalities(found["rows"]):
         panels = []
         for title, rows in by_metric(found["rows"], modality, SIMILARITIES):
-            lines: dict[str, list[tuple[float, float]]] = {}
-            for r in choose(rows, lower_is_better=True):
-                if r["mean"] is not None:
-                    lines.setdefault(r["method"], []).append((r["step"], r["mean"]))
+            chosen = per_method(rows, lower_is_better=True).items()
+            lines = {m: [(r["step"], r["mean"]) for r in own] for m, own in chosen}
             panels.append(Panel(title, lines, ticks=dict(enumerate(layers))))
         out[f"parameters-{modality}"] = plot_lines(
             panels, "randomised down to, from the head on", "similarity to the trained target's map"
@@ -155,18 +130,15 @@ def figures(found: Findings) -> dict[str, Figure]:
     return out
 
 
-CHECKS.add(
-    "parameters",
-    Check(
-        name="parameters",
-        title="Parameter randomisation",
-        question="Do maps change when the target's weights are drawn anew, from the head down to the embedding? "
-        "A map that explains the model must: similarity should fall to what unrelated maps have (Spearman 0, "
-        "top-k overlap near the share compared). A method that stays at 1 does not look at the model. "
-        "The scorer reads states below the head, so the head's own step cannot change its map.",
-        settings=("rivals", "count", "steps", "top_share"),
-        measure=measure,
-        tables=tables,
-        figures=figures,
-    ),
-)
+@check("Parameter randomisation", ("rivals", "count", "steps", "top_share"), tables=tables, figures=figures)
+def parameters(audited: AuditedRun) -> Findings:
+    """Do maps change when the target's weights are drawn anew, from the head down to the embedding?
+    A map that explains the model must: similarity should fall to what unrelated maps have (Spearman 0,
+    top-k overlap near the share compared). A method that stays at 1 does not look at the model.
+    The scorer reads states below the head, so the head's own step cannot change its map.
+    """
+    section = audited.section
+    batches = list(audited.batches(section.count))
+    return parameter_randomisation(
+        audited.target, audited.methods, batches, section.steps, section.top_share, section.seed
+    )

@@ -1,9 +1,9 @@
-"""Does a scorer need a trained target? It is trained again beside a random one, and the maps compared.
+"""Does a scorer need a trained target? The check trains one beside a random target and compares the maps.
 
-Cascading randomisation keeps the scorer; this check lets it learn anew, so that what stays alike is what a
-scorer draws whatever the target knows. The control, trained with the same small budget beside the target as it
-is, says how alike two honest trainings are. With ``audit.labels`` a classifier is also trained on labels that
-were shuffled (the data randomisation of Adebayo et al. 2018), and explained by all methods.
+Cascading randomisation keeps the scorer. This check trains it anew: a likeness that stays does not depend on the
+target's knowledge. The control is trained with the same small budget beside the target as it is. It shows how
+alike two honest trainings are. With ``audit.labels`` the check also trains a classifier on shuffled labels (the
+data randomisation of Adebayo et al. 2018), and all methods explain it.
 """
 
 from __future__ import annotations
@@ -17,23 +17,16 @@ from torch import Tensor
 
 from sidelight.core.files import read_json, write_json
 from sidelight.core.folders import recover_folder
+from sidelight.core.names import OURS
 from sidelight.explainer import Explainer
-from sidelight.inputs.collate import split_row
-from sidelight.lab.audit.base import (
-    CHECKS,
-    SIMILARITIES,
-    Check,
-    Findings,
-    Subject,
-    compare,
-    digest,
-    read_maps,
-)
-from sidelight.lab.audit.cascade import randomised_copy
-from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, pivot
-from sidelight.lab.evaluation.methods import OURS
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.inputs.base import Batch
+from sidelight.inputs.row_parts import split_row
+from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, check, compare, digest, each_map
+from sidelight.lab.audit.blocks import randomised_copy
+from sidelight.lab.audit.tables import Tally, by_metric, modalities, per_method, pivot
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.tables.table import Table
 from sidelight.targets import TargetModel
 from sidelight.training.folder import drop_checkpoints
 
@@ -52,7 +45,7 @@ class Relabelled(Sequence[Any]):
 
     Args:
         rows: mappings or pairs ``(sample, label)``.
-        labels: one class index a row; rows beyond the last of them are left out.
+        labels: one class index a row. Rows beyond the last label are left out.
     """
 
     def __init__(self, rows: Any, labels: Sequence[int]) -> None:
@@ -68,82 +61,50 @@ class Relabelled(Sequence[Any]):
 
 
 def shuffled_labels(rows: Any, seed: int) -> Relabelled:
-    """``rows`` with their labels permuted: the classes stay as frequent, and tell nothing of the samples."""
+    """``rows`` with permuted labels: the classes keep their frequencies, but do not fit the samples."""
     labels = np.array([split_row(rows[i])[1] for i in range(len(rows))])
     return Relabelled(rows, np.random.default_rng(seed).permutation(labels).tolist())
 
 
-def measure(subject: Subject) -> Findings:
-    """Train what is not trained yet, and compare the maps with those of the audited scorer."""
-    run, section = subject.run, subject.section
-    batches = list(subject.batches(section.count))
-    rows = run.rows("train", section.train)
-    random = randomised_copy(subject.target, batches[0].inputs, section.seed)
-    beside: dict[str, tuple[TargetModel, Any]] = {
-        "control": (subject.target, rows),
-        "randomised": (random, rows),
-    }
-    facts: dict[str, Any] = {"scorers": {}}
-    if section.labels:
-        shuffled = shuffled_labels(run.rows("train"), section.seed)
-        target = labels_target(subject, shuffled)
-        facts["labels"] = {
-            "accuracy_shuffled": round(accuracy(target, shuffled), 6),
-            "accuracy_test": round(accuracy(target, run.rows("test")), 6),
-        }
-        beside["labels"] = (target, Relabelled(shuffled.rows, shuffled.labels[: len(rows)]))
-    methods: dict[str, tuple[TargetModel, Mapping[str, Method]]] = {}
-    for name, (target, train) in beside.items():
-        explainer, facts["scorers"][name] = retrained(subject, name, target, train)
-        found = subject.methods(target, explainer.scorer)
-        # the others look at the target alone, so only a target trained otherwise is news to them
-        methods[name] = (target, found if name == "labels" else {OURS: found[OURS]})
-    return {"rows": compare_all(subject, batches, methods), "facts": facts}
-
-
 def compare_all(
-    subject: Subject,
-    batches: Sequence[EvalBatch],
+    audited: AuditedRun,
+    batches: Sequence[Batch],
     methods: Mapping[str, tuple[TargetModel, Mapping[str, Method]]],
 ) -> list[dict[str, Any]]:
     """Rows of every comparison's methods against the methods of the same names beside the run's own target."""
-    section, tally = subject.section, Tally()
+    section, tally = audited.section, Tally()
     wanted = {name for _, found in methods.values() for name in found}
+    before = {n: m for n, m in audited.methods().items() if n in wanted}
     for batch in batches:
-        classes: Tensor = subject.target.encode(batch.inputs).prediction.clone()
-        first = {
-            n: read_maps(m, subject.target, batch, classes, seed=section.seed)
-            for n, m in subject.methods().items()
-            if n in wanted
-        }
+        classes: Tensor = audited.target.encode(batch.inputs).prediction.clone()
+        maps = each_map(before, audited.target, batch, classes, seed=section.seed)
+        first = {tuple(about.values()): own for about, own in maps}
         for comparison, (target, found) in methods.items():
-            for name, method in found.items():
-                maps = read_maps(method, target, batch, classes, seed=section.seed)
-                for (modality, reading), own in maps.items():
-                    values = compare(first[name][modality, reading], own, section.top_share)
-                    key = {"comparison": comparison, "modality": modality, "method": name}
-                    tally.add_each(values, **key, reading=reading)
+            for about, own in each_map(found, target, batch, classes, seed=section.seed):
+                values = compare(first[tuple(about.values())], own, section.top_share)
+                tally.add_each(values, comparison=comparison, **about)
     return tally.rows()
 
 
 def retrained(
-    subject: Subject, name: str, target: TargetModel, rows: Any
+    audited: AuditedRun, name: str, target: TargetModel, rows: Any
 ) -> tuple[Explainer, dict[str, float]]:
-    """A scorer trained beside ``target`` with the audit's budget, or the one that was; and how it went.
+    """A scorer trained beside ``target`` with the audit's budget, and its training metrics.
 
-    What is wanted is told by the folder's name, so a change of settings trains anew and mixes nothing.
+    A scorer of an earlier audit is read back. The folder's name depends on all settings, so a change of settings
+    trains anew.
     """
-    run, section = subject.run, subject.section
+    run, section = audited.run, audited.section
     training = replace(
         run.config.training,
         epochs=section.epochs,
-        seed=max(run.config.seeds) + 1 + section.seed,  # another draw than any of the run's own
+        seed=max(run.config.seeds) + 1 + section.seed,  # differs from all seeds of the run
         on_collapse="warn",
     )
     config = run.scorer_config(target)
     about = [config.to_dict(), asdict(run.config.objective), asdict(training), len(rows), section.train]
     about += [target.fingerprint(), run.config.data.model_dump(), name]
-    folder = subject.folder / f"scorer-{name}-{digest(about)}"
+    folder = audited.folder / f"scorer-{name}-{digest(about)}"
     recover_folder(folder / "scorer")
     if (folder / "metrics.json").is_file():
         return Explainer.from_pretrained(folder / "scorer", target), dict(read_json(folder / "metrics.json"))
@@ -162,12 +123,12 @@ def retrained(
     return explainer, metrics
 
 
-def labels_target(subject: Subject, rows: Relabelled) -> TargetModel:
+def labels_target(audited: AuditedRun, rows: Relabelled) -> TargetModel:
     """A classifier like the run's, trained like it, on ``rows``."""
-    run, section = subject.run, subject.run.config.target
+    run, section = audited.run, audited.run.config.target
     assert section.training is not None  # refusal() has made sure
     about = [section.model_dump(), asdict(section.training), rows.labels, run.config.data.model_dump()]
-    folder = subject.folder / f"labels-{digest(about)}"
+    folder = audited.folder / f"labels-{digest(about)}"
     kept = run.saved_target(folder)
     if kept is not None:
         return kept
@@ -176,9 +137,9 @@ def labels_target(subject: Subject, rows: Relabelled) -> TargetModel:
     return target
 
 
-def refusal(subject: Subject) -> str | None:
+def refusal(audited: AuditedRun) -> str | None:
     """Shuffled labels need a target that is trained here."""
-    if subject.section.labels and subject.run.config.target.training is None:
+    if audited.section.labels and audited.run.config.target.training is None:
         return (
             "audit.labels asks for a classifier of shuffled labels, but the run does not train its target "
             "(no target.training): set audit.labels=false."
@@ -204,28 +165,47 @@ def figures(found: Findings) -> dict[str, Figure]:
     for modality in modalities(found["rows"]):
         panels = []
         for title, rows in by_metric(found["rows"], modality, SIMILARITIES):
-            points: dict[str, dict[str, float]] = {}
-            for r in choose(rows, lower_is_better=True):
-                if r["mean"] is not None:
-                    points.setdefault(r["method"], {})[COMPARISONS[r["comparison"]]] = r["mean"]
+            chosen = per_method(rows, lower_is_better=True).items()
+            points = {m: {COMPARISONS[r["comparison"]]: r["mean"] for r in own} for m, own in chosen}
             if points:
                 panels.append(Panel(title, points=points))
         out[f"retraining-{modality}"] = plot_points(panels, "similarity to the audited map")
     return out
 
 
-CHECKS.add(
-    "retraining",
-    Check(
-        name="retraining",
-        title="Retraining beside a random target",
-        question="Is a scorer that learned beside a random target any different? Its maps should be far less like "
-        "the audited scorer's than those of the control, a scorer trained with the same budget beside the target "
-        "as it is. Where both are equally alike, the maps show what the data look like, not what the target uses.",
-        settings=("count", "top_share", "train", "epochs", "labels", "rivals"),
-        measure=measure,
-        tables=tables,
-        figures=figures,
-        refusal=refusal,
-    ),
+@check(
+    "Retraining beside a random target",
+    ("count", "top_share", "train", "epochs", "labels", "rivals"),
+    tables=tables,
+    figures=figures,
+    refusal=refusal,
 )
+def retraining(audited: AuditedRun) -> Findings:
+    """Is a scorer that learned beside a random target any different? Its maps should be far less like
+    the audited scorer's than those of the control, a scorer trained with the same budget beside the target
+    as it is. Where both are equally alike, the maps show what the data look like, not what the target uses.
+    """
+    run, section = audited.run, audited.section
+    batches = list(audited.batches(section.count))
+    rows = run.rows("train", section.train)
+    random = randomised_copy(audited.target, batches[0].inputs, section.seed)
+    beside: dict[str, tuple[TargetModel, Any]] = {
+        "control": (audited.target, rows),
+        "randomised": (random, rows),
+    }
+    facts: dict[str, Any] = {"scorers": {}}
+    if section.labels:
+        shuffled = shuffled_labels(run.rows("train"), section.seed)
+        target = labels_target(audited, shuffled)
+        facts["labels"] = {
+            "accuracy_shuffled": round(accuracy(target, shuffled), 6),
+            "accuracy_test": round(accuracy(target, run.rows("test")), 6),
+        }
+        beside["labels"] = (target, Relabelled(shuffled.rows, shuffled.labels[: len(rows)]))
+    methods: dict[str, tuple[TargetModel, Mapping[str, Method]]] = {}
+    for name, (target, train) in beside.items():
+        explainer, facts["scorers"][name] = retrained(audited, name, target, train)
+        found = audited.methods(target, explainer.scorer)
+        # the other methods depend on the target alone, so only a target trained otherwise changes their maps
+        methods[name] = (target, found if name == "labels" else {OURS: found[OURS]})
+    return {"rows": compare_all(audited, batches, methods), "facts": facts}

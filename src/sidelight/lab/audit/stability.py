@@ -1,8 +1,9 @@
-"""Does a map stay where it was when the input hardly changes?
+"""Does a map stay as it was when the input hardly changes?
 
-Inputs close by come from :mod:`sidelight.lab.audit.nearby`: noise on pixels, near neighbours for words. The figures
+Inputs close by come from :mod:`sidelight.lab.audit.nearby`: noise on pixels, near neighbours for words. The measures
 are those of Alvarez-Melis and Jaakkola 2018 (local Lipschitz estimate, a largest quotient over draws) and of Yeh
-et al. 2019 (largest relative change). Draws that change the prediction are left out: there the map should change.
+et al. 2019 (largest relative change). Draws that change the prediction do not count, because then the map should
+change.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sidelight.lab.audit.base import CHECKS, Check, Findings, Subject, read_maps
+from sidelight.core.seeds import sample_seed
+from sidelight.core.terminal import track
+from sidelight.inputs.base import Batch
+from sidelight.lab.audit.base import AuditedRun, Findings, check, each_map
 from sidelight.lab.audit.nearby import NEARBY
-from sidelight.lab.audit.tables import Table, Tally, by_metric, choose, modalities, number, pivot
-from sidelight.lab.evaluation.settings import EvalBatch
-from sidelight.lab.metrics.ranking import sample_seed
+from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
 from sidelight.lab.metrics.similarity import spearman
+from sidelight.lab.tables.table import Table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,26 +31,26 @@ METRICS = {
     "max_change": "largest change",
     "lipschitz": "Lipschitz estimate",
 }
-#: those of them in the picture
+#: the metrics in the picture
 DRAWN = {m: METRICS[m] for m in ("spearman", "max_change")}
 
 
 def change(
     base: Tensor, soft: Tensor, distance: Tensor, valid: Tensor, orders: tuple[Tensor, Tensor], real: Tensor
 ) -> dict[str, Tensor]:
-    """How far maps move with their inputs.
+    """The change of maps with their inputs.
 
     Args:
         base: ``[B, N]`` maps of the inputs.
         soft: ``[D, B, N]`` maps of the inputs nearby.
-        distance: ``[D, B]`` how far these lie off, L2 in the differentiable input; 0 says nothing and is left out.
+        distance: ``[D, B]`` their L2 distance in the differentiable input. Draws of distance 0 do not count.
         valid: ``[D, B]`` whether a draw counts.
-        orders: what ranks the features, ``[B, N]`` and ``[D, B, N]``.
-        real: ``[B, N]`` which features count.
+        orders: values that rank the features, ``[B, N]`` and ``[D, B, N]``.
+        real: ``[B, N]`` true for features that count.
 
     Returns:
-        ``[B]`` each: ``lipschitz``, the largest ``‖ΔS‖ / ‖Δx‖``; ``max_change`` and ``mean_change`` of
-        ``‖ΔS‖ / ‖S‖`` (NaN for a map of zeros); ``spearman``, mean correlation. NaN where no draw counts.
+        ``[B]`` each, NaN if no draw counts: ``lipschitz``, the largest ``‖ΔS‖ / ‖Δx‖``, ``max_change`` and
+        ``mean_change`` of ``‖ΔS‖ / ‖S‖`` (NaN for a map of zeros), and ``spearman``, the mean correlation.
     """
     valid = valid & (distance > 0)
     gone = torch.full_like(distance, torch.nan)
@@ -65,51 +68,24 @@ def change(
 
 
 def _largest(values: Tensor) -> Tensor:
-    """Largest over draws ``[D, B]``, NaN where there is none."""
+    """Largest over draws ``[D, B]``, NaN if there is none."""
     found = values.nan_to_num(-torch.inf, posinf=torch.inf).amax(0)
     return found.where(found > -torch.inf, torch.full_like(found, torch.nan))
 
 
-def measure(subject: Subject) -> Findings:
-    """The subject's methods on its samples and on what lies close to them."""
-    section, tally = subject.section, Tally()
-    batches = subject.batches(section.count)
-    kept: list[float] = []
-    for batch in subject.track(batches, "stability", len(batches)):
-        classes: Tensor = subject.target.encode(batch.inputs).prediction.clone()
-        near, distance, valid = _nearby(subject, batch, classes)
-        kept += valid.double().mean(0).tolist()
-        for name, method in subject.methods().items():
-            own = read_maps(method, subject.target, batch, classes, seed=section.seed)
-            others = [read_maps(method, subject.target, n, classes, seed=section.seed) for n in near]
-            for (modality, reading), first in own.items():
-                drawn = [maps[modality, reading] for maps in others]
-                values = change(
-                    first.soft,
-                    torch.stack([d.soft for d in drawn]),
-                    distance[modality],
-                    valid,
-                    (first.order, torch.stack([d.order for d in drawn])),
-                    first.real,
-                )
-                tally.add_each(values, modality=modality, method=name, reading=reading)
-    share = round(sum(kept) / max(len(kept), 1), 6)
-    return {"rows": tally.rows(), "facts": {"same_prediction": share, "noise": section.noise}}
-
-
 def _nearby(
-    subject: Subject, batch: EvalBatch, classes: Tensor
-) -> tuple[list[EvalBatch], dict[str, Tensor], Tensor]:
+    audited: AuditedRun, batch: Batch, classes: Tensor
+) -> tuple[list[Batch], dict[str, Tensor], Tensor]:
     """Draws close to a batch, their distances ``[D, B]`` by modality, and whether the prediction stays ``[D, B]``."""
-    section, target = subject.section, subject.target
+    section, target = audited.section, audited.target
     base = target.features(batch.inputs)
-    near: list[EvalBatch] = []
+    near: list[Batch] = []
     distance: dict[str, list[Tensor]] = {m: [] for m in target.modalities}
     valid = []
     for draw in range(section.draws):
         seeds = [sample_seed(section.seed, i, 31, draw) for i in batch.ids]
         inputs: Any = NEARBY[target.family](target, batch.inputs, section.noise, seeds)
-        near.append(EvalBatch(inputs, batch.ids))
+        near.append(Batch(inputs, batch.ids))
         features = target.features(inputs)
         for modality, x in base.items():
             distance[modality].append((features[modality] - x).flatten(1).double().norm(dim=1).cpu())
@@ -120,7 +96,7 @@ def _nearby(
 def tables(found: Findings) -> list[Table]:
     """One table a modality, a column a figure."""
     facts = found["facts"]
-    out = [Table("Draws that keep the prediction", ["share"], [[number(facts["same_prediction"], 2)]])]
+    out = [text_table("Draws that keep the prediction", ["share"], [[number(facts["same_prediction"], 2)]])]
     for modality in modalities(found["rows"]):
         shown = [{**r, "metric": t} for t, rows in by_metric(found["rows"], modality, METRICS) for r in rows]
         out.append(pivot(f"Change of the map, noise {facts['noise']:g} ({modality})", shown, "metric"))
@@ -135,25 +111,32 @@ def figures(found: Findings) -> dict[str, Figure]:
     for modality in modalities(found["rows"]):
         panels = []
         for title, rows in by_metric(found["rows"], modality, DRAWN):
-            chosen = choose(rows, lower_is_better=rows[0]["metric"] != "spearman")
-            points = {r["method"]: {"": r["mean"]} for r in chosen if r["mean"] is not None}
+            chosen = per_method(rows, lower_is_better=rows[0]["metric"] != "spearman").items()
+            points = {m: {"": own[-1]["mean"]} for m, own in chosen}
             if points:
                 panels.append(Panel(title, points=points))
         out[f"stability-{modality}"] = plot_points(panels, "")
     return out
 
 
-CHECKS.add(
-    "stability",
-    Check(
-        name="stability",
-        title="Stability",
-        question="Does a map stay where it was when the input hardly changes and the prediction not at all? Spearman "
-        "near 1 and small changes are steady; a steady map may still be wrong (random maps that do not look at the "
-        "input are steadiest), so read this beside faithfulness.",
-        settings=("rivals", "count", "noise", "draws"),
-        measure=measure,
-        tables=tables,
-        figures=figures,
-    ),
-)
+@check("Stability", ("rivals", "count", "noise", "draws"), tables=tables, figures=figures)
+def stability(audited: AuditedRun) -> Findings:
+    """Does a map stay where it was when the input hardly changes and the prediction not at all? Spearman
+    near 1 and small changes are steady; a steady map may still be wrong (random maps that do not look at the
+    input are steadiest), so read this beside faithfulness.
+    """
+    section, target, tally = audited.section, audited.target, Tally()
+    batches = audited.batches(section.count)
+    kept: list[float] = []
+    for batch in track(batches, "stability", total=len(batches)):
+        classes: Tensor = target.encode(batch.inputs).prediction.clone()
+        near, distance, valid = _nearby(audited, batch, classes)
+        kept += valid.double().mean(0).tolist()
+        # one generator a batch, side by side: only the maps of one method are held at a time
+        maps = (each_map(audited.methods(), target, b, classes, seed=section.seed) for b in (batch, *near))
+        for (about, own), *others in zip(*maps, strict=True):
+            soft, order = (torch.stack([getattr(m, n) for _, m in others]) for n in ("soft", "order"))
+            values = change(own.soft, soft, distance[about["modality"]], valid, (own.order, order), own.real)
+            tally.add_each(values, **about)
+    share = round(sum(kept) / max(len(kept), 1), 6)
+    return {"rows": tally.rows(), "facts": {"same_prediction": share, "noise": section.noise}}

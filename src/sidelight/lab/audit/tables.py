@@ -1,23 +1,22 @@
-"""Numbers of a check: gathered sample by sample, told as rows, laid out as tables."""
+"""Numbers of a check: gathered sample by sample, summarised as rows, laid out as tables."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sidelight.viz.style import method_label
+from sidelight.core.names import method_label
+from sidelight.lab.tables.table import REDUCTION_MARKS, Table, text_table
 
 Row = dict[str, Any]
-READINGS = {"abs": " |·|", "positive": " +", "none": ""}
 
 
 class Tally:
-    """Values of single samples under keys; NaN is no value."""
+    """Values of single samples under keys. NaN values are left out."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[tuple[str, Any], ...], list[float]] = {}
@@ -33,7 +32,7 @@ class Tally:
             self.add(value, **key, metric=metric)
 
     def rows(self) -> list[Row]:
-        """``{**key, "mean", "sd", "n"}``; mean and sd are ``None`` where there is no value."""
+        """``{**key, "mean", "sd", "n"}``. Mean and sd are ``None`` if there is no value."""
         return [{**dict(key), **_summary(values)} for key, values in self._values.items()]
 
 
@@ -45,28 +44,13 @@ def _summary(values: Sequence[float]) -> Row:
     return {"mean": round(float(found.mean()), 6), "sd": round(spread, 6), "n": len(values)}
 
 
-@dataclass(frozen=True)
-class Table:
-    """A title, column headings, and cells as text."""
-
-    title: str
-    columns: Sequence[str]
-    cells: Sequence[Sequence[str]]
-
-    def markdown(self) -> str:
-        """The table as Markdown."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.cells]
-        body = "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)
-        return f"**{self.title}**\n\n{body}\n"
-
-
 def named(row: Mapping[str, Any]) -> str:
     """The method of a row as people write it, marked with the reading of its sign."""
-    return method_label(row["method"]) + READINGS.get(row.get("reading", "none"), "")
+    return f"{method_label(row['method'])} {REDUCTION_MARKS.get(row.get('reading', 'none'), '')}".strip()
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A value for a table; a dash where there is none."""
+    """A value for a table, or a dash if there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
@@ -77,18 +61,18 @@ def pivot(title: str, rows: Sequence[Row], across: str, first: str = "method") -
     for row in rows:
         lines.setdefault(named(row), {})[str(row[across])] = number(row["mean"])
     cells = [[name, *(found.get(c, "") for c in columns)] for name, found in lines.items()]
-    return Table(title, [first, *columns], cells)
+    return text_table(title, [first, *columns], cells)
 
 
 def modalities(rows: Sequence[Row]) -> list[str]:
-    """The modalities that rows are of, in their order."""
+    """The modalities of rows, in their order."""
     return list(dict.fromkeys(r["modality"] for r in rows))
 
 
 def by_metric(
     rows: Sequence[Row], modality: str, titles: Mapping[str, str]
 ) -> Iterator[tuple[str, list[Row]]]:
-    """Title and rows of each metric that ``modality`` has rows of, in the order of ``titles``."""
+    """Title and rows of each metric for which ``modality`` has rows, in the order of ``titles``."""
     for metric, title in titles.items():
         found = [r for r in rows if r["modality"] == modality and r["metric"] == metric]
         if found:
@@ -96,7 +80,7 @@ def by_metric(
 
 
 def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:
-    """Of each method the reading that stands better on average, so that a picture has one line for each."""
+    """The rows of each method's better reading on average, so that a picture has one line for each method."""
     means: dict[str, dict[str, list[float]]] = {}
     for row in rows:
         if row["mean"] is not None:
@@ -107,3 +91,12 @@ def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:
         for method, found in means.items()
     }
     return [r for r in rows if best.get(r["method"]) == r["reading"]]
+
+
+def per_method(rows: Sequence[Row], lower_is_better: bool) -> dict[str, list[Row]]:
+    """Those of :func:`choose` that have a mean, by method."""
+    found: dict[str, list[Row]] = {}
+    for row in choose(rows, lower_is_better):
+        if row["mean"] is not None:
+            found.setdefault(row["method"], []).append(row)
+    return found

@@ -1,22 +1,18 @@
-"""The methods a scorer is compared with, behind one callable (:class:`Rival`)."""
+"""The baseline methods that a scorer is compared with, behind one callable (:class:`Rival`).
 
-from sidelight.lab.baselines.attention import AttentionRollout
+Importing the package imports every module in it, so a new method needs one file and no entry here.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
 from sidelight.lab.baselines.base import RIVALS, Rival, make_rival
-from sidelight.lab.baselines.captum import (
-    DeepLift,
-    DeepLiftShap,
-    GuidedBackprop,
-    IntegratedGradients,
-    Saliency,
-)
-from sidelight.lab.baselines.degeneracy import Coincidence, coincidences, completeness_gap
-from sidelight.lab.baselines.gradcam import GradCam
-from sidelight.lab.baselines.gradients import Gradient, GradientShap, InputXGradient
-from sidelight.lab.baselines.perturbation import Occlusion, Rise
-from sidelight.lab.baselines.surrogate import KernelShap, Lime
-from sidelight.lab.baselines.trivial import Centre, Constant, InputNorm, Random
+from sidelight.lab.baselines.degeneracy import Coincidence, coincidences
 
-#: what a benchmark runs unless told otherwise; LIME and KernelSHAP are slow: name them in ``few_samples``
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+#: what a benchmark runs unless told otherwise; LIME and KernelSHAP are slow, ``few_samples`` may name them
 DEFAULT_RIVALS = (
     "saliency",
     "guided_backprop",
@@ -33,30 +29,4 @@ DEFAULT_RIVALS = (
     "constant",
 )
 
-__all__ = [
-    "DEFAULT_RIVALS",
-    "RIVALS",
-    "AttentionRollout",
-    "Centre",
-    "Coincidence",
-    "Constant",
-    "DeepLift",
-    "DeepLiftShap",
-    "GradCam",
-    "Gradient",
-    "GradientShap",
-    "GuidedBackprop",
-    "InputNorm",
-    "InputXGradient",
-    "IntegratedGradients",
-    "KernelShap",
-    "Lime",
-    "Occlusion",
-    "Random",
-    "Rise",
-    "Rival",
-    "Saliency",
-    "coincidences",
-    "completeness_gap",
-    "make_rival",
-]
+__all__ = ["DEFAULT_RIVALS", "RIVALS", "Coincidence", "Rival", "coincidences", "make_rival"]

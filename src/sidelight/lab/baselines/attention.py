@@ -1,4 +1,4 @@
-"""Attention rollout: where the tokens that the classifier reads have looked, through all layers."""
+"""Attention rollout: the attention weights of all layers, multiplied."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import UnsupportedTargetError
-from sidelight.lab.baselines.base import Job, Rival, class_output, register
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.base import TargetModel
 
@@ -19,34 +19,30 @@ from sidelight.targets.base import TargetModel
 class AttentionRollout(Rival):
     """Attention weights, averaged over heads and multiplied through the layers.
 
-    Each layer counts as ``0.5 A + 0.5 I``, the identity standing for the residual connection.
-    The map is the row of the token that the classifier reads: the class token of an encoder,
-    the last real token of a decoder-only model. Which one that is, the gradient of the logit
-    at the last layer tells; where several are read (mean pooling, a second class token) their
-    rows are averaged with the gradient's norms as weights. Only there does the explained
-    class play a part. Patches of an image are laid out on their grid and upsampled.
+    Each layer counts as ``0.5 A + 0.5 I``. The identity stands for the residual connection. The map is the
+    row of the token that the classifier reads: the class token of an encoder, the last real token of a
+    decoder-only model. The gradient of the logit at the last layer finds this token. If the classifier reads
+    several (mean pooling, a second class token), their rows are averaged with the gradient's norms as weights.
+    The explained class plays a part in this average only. Patches of an image are laid out on their grid and
+    upsampled.
+
+    Source: Abnar & Zuidema 2020.
 
     Args:
-        internal_batch: as for every rival; weights of all layers are kept, so the default is small.
+        internal_batch: as for every method. The pass keeps the weights of all layers, so the default is small.
     """
 
     name = "attention_rollout"
-    title = "Attention Rollout"
     signed = False
     reduction = "none"
-    source = "Abnar & Zuidema 2020"
 
-    internal_batch: int = 8
-
-    @property
-    def passes(self) -> str:
-        return "1 forward"
+    internal_batch: int = at_least(1, 8)
 
     def refusal(self, target: TargetModel) -> str | None:
         inputs = target.trial_inputs()
         if inputs is None:
             kind = type(target).__name__
-            return f"{kind} names no inputs to try it on, so it is not known to give attention weights."
+            return f"{kind} names no inputs to try it on, so nobody knows whether it gives attention weights."
         try:
             self(target, inputs, torch.zeros(1, dtype=torch.long))
         except UnsupportedTargetError as error:
@@ -61,17 +57,17 @@ class AttentionRollout(Rival):
 def read_tokens(found: AttentionPass, classes: Tensor) -> Tensor:
     """``[B, L]`` share of each token of the last layer in what the classifier reads.
 
-    The norm of the class logit's gradient, so that each row sums to 1: all of it at one token
-    where one is pooled. Zeros where the logit depends on none.
+    The share is the norm of the class logit's gradient, scaled so that each row sums to 1. A pooled single token
+    gets all of it. A row is 0 if the logit depends on no token.
     """
     total = class_output(found.logits, classes).sum()
     (slope,) = torch.autograd.grad(total, [found.last], allow_unused=True)
     if slope is None:
         raise UnsupportedTargetError(
-            "the logits do not follow from the last hidden state, so the token that is read cannot be told. "
-            "Leave 'attention_rollout' out of the rivals of this target."
+            "the logits do not follow from the last hidden state, so the token that the classifier reads cannot be "
+            "found. Leave 'attention_rollout' out of evaluation.rivals."
         )
-    # scaled first: tiny gradients would square to zero
+    # scale first, because tiny gradients would square to zero
     slope = slope.float()
     tiny = torch.finfo(slope.dtype).tiny
     weight = (slope / slope.abs().amax((1, 2), keepdim=True).clamp(min=tiny)).norm(dim=-1)
@@ -86,7 +82,7 @@ def rollout(layers: Sequence[Tensor], start: Tensor) -> Tensor:
         start: ``[B, L]`` weights of the tokens of the last layer.
 
     Returns:
-        ``[B, L]`` non-negative relevance of the input tokens; sums to the sum of ``start``.
+        ``[B, L]`` non-negative relevance of the input tokens. A row sums to the sum of its ``start``.
     """
     relevance = start
     for weights in reversed(layers):

@@ -1,12 +1,12 @@
-"""One callable for every attribution method the scorer is compared with.
+"""The contract of a baseline method: one callable that gives one raw score per feature.
 
-A rival maps ``(target, inputs, classes)`` to one raw score per feature. It reaches the
-model only through :meth:`TargetModel.features`, :meth:`TargetModel.forward` and
-:meth:`TargetModel.classify`, so no rival asks which modality it deals with.
+A baseline method maps ``(target, inputs, classes)`` to scores. It reaches the model only through
+:meth:`TargetModel.features`, :meth:`TargetModel.forward` and :meth:`TargetModel.classify`. Therefore it works
+for any modality.
 
-What is explained is the class **logit**: a probability near 1 has a vanishing gradient,
-and it mixes evidence for the class with evidence against the others. RISE alone weighs
-its masks by the probability, as in its paper, because it needs non-negative weights.
+The methods explain the class **logit**. A probability near 1 has a vanishing gradient, and it mixes evidence
+for the class with evidence against the others. Only RISE weighs its masks by the probability, as in its paper,
+because it needs non-negative weights.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sidelight.core.batch import is_batched
+from sidelight.core.names import method_label
 from sidelight.core.registry import Registry, nearest
-from sidelight.core.types import Features, Inputs
+from sidelight.core.types import Features, Inputs, is_batched
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.lab.baselines.hooks import pristine
 from sidelight.targets.base import TargetModel
@@ -34,7 +33,7 @@ R = TypeVar("R", bound="type[Rival]")
 
 @dataclass(frozen=True)
 class Job:
-    """One chunk of samples on its way through a rival; tensors are private copies.
+    """One chunk of samples that a baseline method explains. Its tensors are private copies.
 
     Attributes:
         inputs: the model's inputs, ``B`` samples.
@@ -85,56 +84,77 @@ class Job:
         return self.score_shapes()[modality][2 if keeps else 1 :]
 
 
+def at_least(least: int, default: int | None) -> Any:
+    """The field of an option that must be an integer of at least ``least``, or ``None`` if that is its default."""
+    return dataclasses.field(default=default, metadata={"least": least})
+
+
 @dataclass(frozen=True)
 class Rival(ABC):
-    """An attribution method; its options are the fields of its dataclass.
+    """A baseline method. Its options are the fields of its dataclass.
 
-    Class attributes: ``name`` (registry key), ``title`` (for tables), ``signed`` (scores
-    below zero mean evidence against the class), ``reduction`` (how channels of a feature
-    become one score: ``"sum"`` for signed methods, ``"l2"`` for Saliency, ``"none"`` where
-    the method scores features directly) and ``source`` (the paper).
+    To add a method, write a module in this package with a subclass that implements ``_maps``, under
+    :func:`register`. Options that must be positive integers are declared with :func:`at_least`.
+
+    Class attributes:
+
+    * ``name``: key in :data:`RIVALS`.
+    * ``signed``: whether scores below zero mean evidence against the class.
+    * ``reduction``: how the channels of a feature become one score. ``"sum"`` for signed methods, ``"l2"`` for
+      Saliency, ``"none"`` if the method scores features directly.
 
     Args:
-        internal_batch: at most so many rows go through the target at once. The default is the
-            fastest on a CPU, where 64 images of 224 px take three times as long; raise it on a GPU.
+        internal_batch: at most so many rows go through the target at once. The default is the fastest on a
+            CPU, which takes three times as long with 64 images of 224 px. Raise it on a GPU.
+
+    Raises:
+        ConfigError: an option is out of range.
+
+    Example:
+        >>> from sidelight.lab.baselines import make_rival
+        >>> make_rival("integrated_gradients", n_steps=20)
+        IntegratedGradients(internal_batch=16, n_steps=20, baseline='zero')
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
     signed: ClassVar[bool]
     reduction: ClassVar[Reduction]
-    source: ClassVar[str] = ""
     #: rows of the target's batch that one sample needs at the least
     rows_per_sample: ClassVar[int] = 1
-    #: modalities the method can explain; ``None`` means any
+    #: modalities the method can explain. ``None`` means any
     modalities: ClassVar[tuple[str, ...] | None] = None
 
-    internal_batch: int = 16
-
-    def __post_init__(self) -> None:
-        positive = ("internal_batch", "n_steps", "n_samples", "n_baselines", "n_masks", "grid")
-        for option in positive:
-            value = getattr(self, option, 1)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(
-                    f"option {option!r} of rival {self.name!r} must be an integer of at least 1; "
-                    f"got {value!r}."
-                )
+    internal_batch: int = at_least(1, 16)
 
     @property
-    @abstractmethod
-    def passes(self) -> str:
-        """Passes of the target per input, in words."""
+    def title(self) -> str:
+        """The name as people write it."""
+        return method_label(self.name)
+
+    def __post_init__(self) -> None:
+        for option in dataclasses.fields(self):
+            value, least = getattr(self, option.name), option.metadata.get("least")
+            if least is None or (value is None and option.default is None):
+                continue
+            good = isinstance(value, int) and not isinstance(value, bool) and value >= least
+            self.require(option.name, good, f"be an integer of at least {least}")
+
+    def require(self, option: str, good: bool, rule: str) -> None:
+        """Raise :class:`ConfigError` unless ``good``. ``rule`` completes "option ... must"."""
+        if not good:
+            raise ConfigError(
+                f"option {option!r} of baseline method {self.name!r} must {rule}; got {getattr(self, option)!r}."
+            )
 
     @abstractmethod
     def _maps(self, job: Job) -> Mapping[str, Tensor]: ...
 
     def plain(self) -> Rival | None:
-        """The plain method this one falls back to on models whose layers it has no rule for."""
+        """The plain method that this one becomes on models whose layers it has no rule for."""
         return None
 
     def refusal(self, target: TargetModel) -> str | None:
-        """Why the method cannot explain ``target``, as a sentence; ``None`` where it can."""
+        """The reason why the method cannot explain ``target``, as a sentence, or ``None`` if it can."""
         wanted = self.modalities
         if wanted is not None and not set(target.modalities) <= set(wanted):
             return f"it explains {', '.join(wanted)} only."
@@ -150,21 +170,21 @@ class Rival(ABC):
         """Raw attribution, one score per feature, before any absolute value or rescaling.
 
         Args:
-            target: the model explained; given back exactly as it was.
+            target: the model to explain. The call leaves it exactly as it was.
             inputs: the model's inputs, ``B`` samples.
             classes: ``[B]`` integer class to explain for each sample.
-            ids: one integer per sample that seeds its random stream (default ``0..B-1``);
-                a sample keeps its map whatever batch it comes in.
+            ids: one integer per sample that seeds its random stream (default ``0..B-1``). A sample with the
+                same id gets the same map in any batch.
 
         Returns:
             Per modality a detached tensor of the scores' shape, image ``[B, 1, H, W]``, text
-            ``[B, T]``; padding and special tokens keep their raw values.
+            ``[B, T]``. Padding and special tokens keep their raw values.
 
         Raises:
             InputError: classes or ids do not fit the batch.
             UnsupportedTargetError: the method cannot work on this target.
         """
-        # autograd must work whatever mode the caller is in, and the caller's tensors stay untouched
+        # autograd must work in any mode of the caller, and the caller's tensors stay untouched
         with torch.inference_mode(False), torch.enable_grad(), target.one_pass(), pristine(target.model):
             target.check(inputs)
             parts = [self._maps(job) for job in self._jobs(target, inputs, classes, ids)]
@@ -191,21 +211,21 @@ class Rival(ABC):
         return jobs
 
 
-#: Every rival by name; an entry is called with the rival's options.
-RIVALS: Registry[type[Rival]] = Registry("rival")
+#: Every baseline method by name. An entry is called with the method's options.
+RIVALS: Registry[type[Rival]] = Registry("baseline method")
 
 
 def register(cls: R) -> R:
-    """Class decorator: enter a rival in :data:`RIVALS` under its own name."""
+    """Class decorator: enter a baseline method in :data:`RIVALS` under its own name."""
     RIVALS.add(cls.name, cls)
     return cls
 
 
 def make_rival(name: str, **options: Any) -> Rival:
-    """The rival called ``name``, e.g. ``make_rival("integrated_gradients", n_steps=20)``.
+    """The baseline method called ``name``, e.g. ``make_rival("integrated_gradients", n_steps=20)``.
 
     Raises:
-        UnknownNameError: there is no such rival.
+        UnknownNameError: there is no method of that name.
         ConfigError: an option is unknown or out of range.
     """
     cls = RIVALS[name]
@@ -213,7 +233,7 @@ def make_rival(name: str, **options: Any) -> Rival:
     for option in options:
         if option not in known:
             raise ConfigError(
-                f"rival {name!r} has no option {option!r}.{nearest(option, known)} Known: {', '.join(known)}."
+                f"baseline method {name!r} has no option {option!r}.{nearest(option, known)} Known: {', '.join(known)}."
             )
     return cls(**options)
 
@@ -230,7 +250,7 @@ def reduce_channels(
 
 
 def class_output(logits: Tensor, classes: Tensor) -> Tensor:
-    """``[B]`` logit of each sample's class; raises :class:`InputError` for a class out of range."""
+    """``[B]`` logit of each sample's class. Raises :class:`InputError` for a class out of range."""
     check_range(classes, logits.shape[-1])
     return logits.gather(1, classes[:, None]).squeeze(1)
 
@@ -242,14 +262,6 @@ def check_range(classes: Tensor, count: int) -> None:
         raise InputError(
             f"the model has {count} classes (0 to {count - 1}); got class {low if low < 0 else high}."
         )
-
-
-def stream(seed: int, sample: int, salt: int = 0) -> torch.Generator:
-    """The random stream of one sample: the same on every device and in every batch."""
-    # SeedSequence mixes neighbouring seeds well, which adding them would not; words are unsigned.
-    words = [seed % 2**64, sample % 2**64, salt]
-    state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 def _presentable(value: Tensor) -> Tensor:

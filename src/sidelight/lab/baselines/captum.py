@@ -1,4 +1,4 @@
-"""Captum's gradient methods on any target, with the model given back untouched."""
+"""Captum's gradient methods on any target. The model stays as it was."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from captum.attr import Saliency as CaptumSaliency
 from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 from torch import Tensor, nn
 
-from sidelight.core.batch import is_batched
-from sidelight.lab.baselines.base import Job, Rival, check_range, reduce_channels, register
+from sidelight.core.types import is_batched
+from sidelight.lab.baselines.base import Job, Rival, at_least, check_range, reduce_channels, register
 from sidelight.lab.baselines.gradients import Gradient, InputXGradient, MeanReferenceXGradient
 from sidelight.lab.baselines.hooks import unshared
 from sidelight.lab.baselines.reference import reference_inputs
@@ -24,8 +24,8 @@ from sidelight.lab.baselines.reference import reference_inputs
 class FeatureModule(nn.Module):
     """``target.forward`` as the module Captum wants: features first, then the other inputs.
 
-    Inputs with a batch axis travel as extra arguments, so that Captum repeats them together
-    with the features; the rest is closed over.
+    Inputs with a batch axis are extra arguments, so that Captum repeats them together with the features. The
+    module keeps the other inputs.
     """
 
     def __init__(self, job: Job) -> None:
@@ -58,17 +58,11 @@ class FeatureModule(nn.Module):
 @register
 @dataclass(frozen=True)
 class Saliency(Rival):
-    """L2 norm over channels of the gradient of the class logit."""
+    """L2 norm over channels of the gradient of the class logit (Simonyan et al. 2014)."""
 
     name = "saliency"
-    title = "Saliency"
     signed = False
     reduction = "l2"
-    source = "Simonyan et al. 2014"
-
-    @property
-    def passes(self) -> str:
-        return "1 forward + 1 backward"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         module = FeatureModule(job)
@@ -83,19 +77,15 @@ class Saliency(Rival):
 class GuidedBackprop(Rival):
     """Gradient that lets only positive values back through ``nn.ReLU`` modules.
 
-    On models without such modules (GELU transformers, ReLU6 mobile nets) it is the plain
-    signed gradient; :func:`~sidelight.lab.baselines.degeneracy.coincidences` tells.
+    On models without such modules (GELU transformers, ReLU6 mobile nets) it is the plain signed gradient.
+    :func:`~sidelight.lab.baselines.degeneracy.coincidences` reports this.
+
+    Source: Springenberg et al. 2015.
     """
 
     name = "guided_backprop"
-    title = "Guided Backprop"
     signed = True
     reduction = "sum"
-    source = "Springenberg et al. 2015"
-
-    @property
-    def passes(self) -> str:
-        return "1 forward + 1 backward"
 
     def plain(self) -> Rival:
         return Gradient(self.internal_batch)
@@ -111,23 +101,19 @@ class GuidedBackprop(Rival):
 class IntegratedGradients(Rival):
     """Gradients integrated along the straight line from a baseline to the input.
 
+    Source: Sundararajan et al. 2017.
+
     Args:
         n_steps: Gauss-Legendre points on the line.
-        baseline: a fill's name; ``"zero"`` is Captum's default.
+        baseline: a fill's name. ``"zero"`` is Captum's default.
     """
 
     name = "integrated_gradients"
-    title = "Integrated Gradients"
     signed = True
     reduction = "sum"
-    source = "Sundararajan et al. 2017"
 
-    n_steps: int = 50
+    n_steps: int = at_least(1, 50)
     baseline: str = "zero"
-
-    @property
-    def passes(self) -> str:
-        return f"{self.n_steps} forward + {self.n_steps} backward"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         base = job.target.fill_values(job.inputs, self.baseline, job.ids, job.features)
@@ -148,26 +134,22 @@ class IntegratedGradients(Rival):
 class DeepLift(Rival):
     """DeepLIFT, rescale rule.
 
-    Captum has rules for a fixed list of activation modules (ReLU, sigmoid, tanh, ...);
-    everything else (GELU, ReLU6, attention, norms) is passed by the plain gradient. Reused
-    activation modules, on which Captum fails, are separated for the time of the call.
+    Captum has rules for a fixed list of activation modules (ReLU, sigmoid, tanh, ...). All other modules (GELU,
+    ReLU6, attention, norms) use the plain gradient. Captum fails on an activation module that is used twice,
+    so each use gets its own copy during the call.
+
+    Source: Shrikumar et al. 2017.
 
     Args:
         baseline: a fill's name.
     """
 
     name = "deep_lift"
-    title = "DeepLIFT"
     signed = True
     reduction = "sum"
-    source = "Shrikumar et al. 2017"
     rows_per_sample = 2
 
     baseline: str = "zero"
-
-    @property
-    def passes(self) -> str:
-        return "2 forward + 2 backward"
 
     def plain(self) -> Rival:
         return InputXGradient(self.internal_batch, self.baseline)
@@ -184,9 +166,11 @@ class DeepLift(Rival):
 class DeepLiftShap(Rival):
     """DeepLIFT averaged over a reference distribution.
 
-    The references are run one by one, so memory does not grow with their number; the mean
-    is what Captum's own class computes. Without a reference bank on the target they are zero
-    and noise (see :func:`~sidelight.lab.baselines.reference.reference_inputs`).
+    The references run one by one, so memory does not grow with their number. The mean equals that of Captum's
+    own class. If the target has no bank of references, they are zero and noise (see
+    :func:`~sidelight.lab.baselines.reference.reference_inputs`).
+
+    Source: Lundberg & Lee 2017.
 
     Args:
         n_baselines: size of the reference distribution.
@@ -194,18 +178,12 @@ class DeepLiftShap(Rival):
     """
 
     name = "deep_lift_shap"
-    title = "DeepLIFT-SHAP"
     signed = True
     reduction = "sum"
-    source = "Lundberg & Lee 2017"
     rows_per_sample = 2
 
-    n_baselines: int = 10
+    n_baselines: int = at_least(1, 10)
     seed: int = 0
-
-    @property
-    def passes(self) -> str:
-        return f"{2 * self.n_baselines} forward + {2 * self.n_baselines} backward"
 
     def plain(self) -> Rival:
         return MeanReferenceXGradient(self.internal_batch, self.n_baselines, self.seed)

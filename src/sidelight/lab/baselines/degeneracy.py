@@ -1,8 +1,8 @@
-"""Baselines that are not what their name says, found on the target at hand.
+"""Baseline methods that become simpler methods on a target.
 
-Guided Backprop changes the gradient at ``nn.ReLU`` modules only and Captum's DeepLIFT knows
-a short list of activations; on a model without them they *are* simpler methods. A table
-that shows both as if they were two results misleads, so it is checked and said.
+Guided Backprop changes the gradient at ``nn.ReLU`` modules only, and Captum's DeepLIFT knows a short list of
+activations. On a model without them they *are* simpler methods. A table that shows both as two results
+misleads, so a note beside it names them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Rival, class_output, make_rival
+from sidelight.lab.baselines.base import Rival, make_rival
 from sidelight.targets.base import TargetModel
 
-#: rivals that can degenerate; the check costs a few gradient passes of the target
+#: methods that can become simpler ones. The check costs a few gradient passes of the target
 SUSPECTS = (
     "saliency",
     "guided_backprop",
@@ -34,10 +34,10 @@ PLAIN = ("gradient", "input_x_gradient")
 
 @dataclass(frozen=True)
 class Coincidence:
-    """Rivals whose maps are the same on this target.
+    """Baseline methods whose maps are the same on this target.
 
     Attributes:
-        names: registry names, in the order given; a plain method may be among them.
+        names: registry names, in the order given. A plain method may be among them.
         titles: what tables call them.
         absolute: whether they agree only after taking absolute values.
         note: one sentence for a table.
@@ -57,28 +57,30 @@ def coincidences(
     tol: float = 1e-4,
     ids: Sequence[int] | None = None,
 ) -> list[Coincidence]:
-    """Which rivals give the same map on this target, and which plain method they are.
+    """The baseline methods that give the same map on this target, and the plain method that they are.
 
-    Two maps coincide when cosine and correlation are at least ``1 - tol`` in every sample
-    and modality, so a scale that min-max would remove does not hide it; two flat maps
-    coincide too. Every rival is also compared with ``gradient``, ``input_x_gradient`` and
-    its own :meth:`Rival.plain`. Unsigned rivals are compared with the others' absolute value.
+    Two maps coincide if cosine and correlation are at least ``1 - tol`` in every sample and modality. A scale that
+    min-max would remove therefore hides nothing. Two flat maps coincide too. Every method is also compared with
+    ``gradient``, ``input_x_gradient`` and its own :meth:`Rival.plain`. Unsigned methods are compared with the
+    absolute values of signed ones.
 
     Args:
         target: the model.
-        inputs: a few samples; eight are plenty.
+        inputs: a few samples. Eight are plenty.
         classes: ``[B]`` classes to explain.
-        rivals: names or rivals (default: :data:`SUSPECTS`).
+        rivals: names or methods (default: :data:`SUSPECTS`).
         tol: how far from 1 cosine and correlation may be.
         ids: per-sample seeds.
 
     Returns:
-        Groups of two or more, those that agree with their sign first; empty where every
-        rival is its own.
+        Groups of two or more methods, those that agree with their sign first. The list is empty if no two coincide.
+
+    Raises:
+        ConfigError: a method is given twice.
     """
     asked = [make_rival(r) if isinstance(r, str) else r for r in (SUSPECTS if rivals is None else rivals)]
     if len({r.name for r in asked}) < len(asked):
-        raise ConfigError(f"each rival may be given once; got {', '.join(r.name for r in asked)}.")
+        raise ConfigError(f"each baseline method may be given once; got {', '.join(r.name for r in asked)}.")
     methods = _with_plain(asked)
     maps = [_flat(m(target, inputs, classes, ids)) for m in methods]
     signed = _groups([i for i, m in enumerate(methods) if m.signed], maps, tol)
@@ -103,7 +105,7 @@ def _with_plain(asked: Sequence[Rival]) -> list[Rival]:
 
 
 def _flat(maps: Mapping[str, Tensor]) -> list[Tensor]:
-    # scaled first, because a deep random model's gradients may square to zero
+    # scale first, because a deep random model's gradients may square to zero
     flat = [m.flatten(1).double() for m in maps.values()]
     return [m / m.abs().amax(1, keepdim=True).clamp(min=torch.finfo(m.dtype).tiny) for m in flat]
 
@@ -148,32 +150,3 @@ def _describe(members: Sequence[Rival], asked: set[str], absolute: bool = False)
     else:
         note = f"{' and '.join(m.title for m in members)} give the same map on this target."
     return Coincidence(tuple(m.name for m in members), tuple(m.title for m in members), absolute, note)
-
-
-def completeness_gap(
-    target: TargetModel,
-    inputs: Inputs,
-    classes: Tensor,
-    maps: Mapping[str, Tensor],
-    baseline: str = "zero",
-    ids: Sequence[int] | None = None,
-) -> Tensor:
-    """``[B]`` how far signed maps are from adding up to ``logit(x) − logit(baseline)``.
-
-    0 for an exact Integrated Gradients or DeepLIFT map (the axiom of completeness); special
-    tokens and padding count, as they are part of the raw map.
-
-    Args:
-        maps: raw maps of a signed rival, as :class:`Rival` returns them.
-        baseline: the fill that the rival used.
-        ids: per-sample seeds the rival used.
-    """
-    with torch.no_grad(), target.borrowed():
-        features = target.features(inputs)
-        size = len(next(iter(features.values())))
-        base = target.fill_values(inputs, baseline, range(size) if ids is None else ids, features)
-        full = {k: base[k].to(x).expand_as(x) for k, x in features.items()}
-        explained = class_output(target.forward(inputs, features), classes)
-        explained = explained - class_output(target.forward(inputs, full), classes)
-        total = sum(m.flatten(1).sum(1) for m in maps.values())
-    return total - explained

@@ -1,4 +1,4 @@
-"""Grad-CAM on whatever grid of states an image model has, without naming a layer."""
+"""Grad-CAM on an image model's states. Nobody has to name a layer."""
 
 from __future__ import annotations
 
@@ -17,25 +17,20 @@ from sidelight.lab.baselines.base import Job, Rival, class_output, register
 @register
 @dataclass(frozen=True)
 class GradCam(Rival):
-    """Class activation map of the deepest state that still has a grid and a gradient.
+    """Class activation map of the deepest state that has a grid and a gradient.
 
-    Channels are weighted by their gradient averaged over the grid, summed, cut at zero and
-    upsampled to the input. A transformer that classifies from its class token has a gradient
-    of exactly zero at the patch tokens of its last state, so there the state before it is
-    taken; class, distillation and register tokens are dropped. States of one cell are passed
-    over. The choice is made per sample, so that it does not depend on the batch.
+    Channels are weighted by their gradient averaged over the grid, summed, cut at zero and upsampled to the
+    input. A transformer that classifies from its class token has a gradient of exactly zero at the patch tokens
+    of its last state. The method then takes the state before it. Class, distillation and register tokens are
+    dropped, and states of one cell are skipped. Each sample has its own choice, so the batch has no influence.
+
+    Source: Selvaraju et al. 2017.
     """
 
     modalities: ClassVar[tuple[str, ...] | None] = ("image",)
     name = "grad_cam"
-    title = "Grad-CAM"
     signed = False
     reduction = "none"
-    source = "Selvaraju et al. 2017"
-
-    @property
-    def passes(self) -> str:
-        return "1 forward + 1 backward"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         states_with_grad = getattr(job.target, "states_with_grad", None)
@@ -43,7 +38,7 @@ class GradCam(Rival):
         if states_with_grad is None or len(shapes) != 1:
             raise UnsupportedTargetError(
                 f"Grad-CAM needs one modality with states on a grid; {type(job.target).__name__} has "
-                f"{', '.join(shapes)}. Leave 'grad_cam' out of the rivals of this target."
+                f"{', '.join(shapes)}. Leave 'grad_cam' out of evaluation.rivals."
             )
         logits, states, layout = states_with_grad(job.inputs)
         total = class_output(logits, job.classes).sum()

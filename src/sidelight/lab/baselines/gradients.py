@@ -1,4 +1,4 @@
-"""Plain gradients: the references against which the clever methods must show a difference."""
+"""Plain gradients: a refined method must differ from these."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Job, Rival, class_output, reduce_channels, register, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, reduce_channels, register
 from sidelight.lab.baselines.reference import reference_inputs
 
 
 def class_gradients(job: Job, points: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Gradient of each sample's class logit with respect to ``points``, of their shapes.
 
-    A modality the logit does not depend on gives zeros.
+    A modality gets zeros if the logit does not depend on it.
     """
     leaves = {name: x.detach().requires_grad_() for name, x in points.items()}
     output = class_output(job.target.forward(job.inputs, leaves), job.classes)
@@ -30,17 +30,11 @@ def class_gradients(job: Job, points: Mapping[str, Tensor]) -> dict[str, Tensor]
 @register
 @dataclass(frozen=True)
 class Gradient(Rival):
-    """The signed gradient of the class logit, summed over channels."""
+    """The signed gradient of the class logit, summed over channels (Simonyan et al. 2014)."""
 
     name = "gradient"
-    title = "Gradient (signed)"
     signed = True
     reduction = "sum"
-    source = "Simonyan et al. 2014"
-
-    @property
-    def passes(self) -> str:
-        return "1 forward + 1 backward"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         return reduce_channels(job.target, class_gradients(job, job.features), self.reduction)
@@ -51,21 +45,17 @@ class Gradient(Rival):
 class InputXGradient(Rival):
     """``(x − baseline) × gradient``, summed over channels.
 
+    Source: Shrikumar et al. 2016.
+
     Args:
-        baseline: a fill's name; ``"zero"`` gives plain input × gradient.
+        baseline: a fill's name. ``"zero"`` gives plain input × gradient.
     """
 
     name = "input_x_gradient"
-    title = "Input × Gradient"
     signed = True
     reduction = "sum"
-    source = "Shrikumar et al. 2016"
 
     baseline: str = "zero"
-
-    @property
-    def passes(self) -> str:
-        return "1 forward + 1 backward"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         base = job.target.fill_values(job.inputs, self.baseline, job.ids, job.features)
@@ -76,22 +66,17 @@ class InputXGradient(Rival):
 
 @dataclass(frozen=True)
 class MeanReferenceXGradient(Rival):
-    """``(x − mean reference) × gradient``: what DeepLIFT-SHAP is where DeepLIFT knows no layer.
+    """``(x − mean reference) × gradient``: DeepLIFT-SHAP on a model of which DeepLIFT knows no layer.
 
-    Not in the registry: it exists for the degeneracy check. Options as in DeepLIFT-SHAP.
+    It is not in the registry, because only the degeneracy check uses it. The options are those of DeepLIFT-SHAP.
     """
 
     name = "reference_x_gradient"
-    title = "(input − mean reference) × Gradient"
     signed = True
     reduction = "sum"
 
-    n_baselines: int = 10
+    n_baselines: int = at_least(1, 10)
     seed: int = 0
-
-    @property
-    def passes(self) -> str:
-        return "1 forward + 1 backward"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         bank = reference_inputs(job, self.n_baselines, self.seed)
@@ -105,9 +90,10 @@ class MeanReferenceXGradient(Rival):
 class GradientShap(Rival):
     """Expected gradients over random points between the input and random references.
 
-    The definition is Captum's. The draws are made here, from one stream per sample, because
-    Captum draws from numpy's global state, so that a map would depend on its batch and on
-    whatever ran before.
+    The definition is Captum's. Captum draws from numpy's global state, so that a map would depend on its batch
+    and on earlier calls. Here each sample has its own stream instead.
+
+    Source: Lundberg & Lee 2017; Erion et al. 2021.
 
     Args:
         n_samples: random points per sample.
@@ -118,26 +104,17 @@ class GradientShap(Rival):
     """
 
     name = "gradient_shap"
-    title = "Gradient-SHAP"
     signed = True
     reduction = "sum"
-    source = "Lundberg & Lee 2017; Erion et al. 2021"
 
-    n_samples: int = 20
-    n_baselines: int = 10
+    n_samples: int = at_least(1, 20)
+    n_baselines: int = at_least(1, 10)
     stdev: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.stdev >= 0:
-            raise ConfigError(
-                f"option 'stdev' of rival 'gradient_shap' must not be negative; got {self.stdev}."
-            )
-
-    @property
-    def passes(self) -> str:
-        return f"{self.n_samples} forward + {self.n_samples} backward"
+        self.require("stdev", self.stdev >= 0, "not be negative")
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         bank = reference_inputs(job, self.n_baselines, self.seed)

@@ -1,4 +1,4 @@
-"""Giving a model back as it was, whatever a method hung on it."""
+"""Leave a model as it was after a method put hooks and attributes on it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _HOOKS = (
     "_backward_hooks",
     "_backward_pre_hooks",
 )
-# Captum's DeepLIFT leaves tensors on activations that no gradient came back to. Transformers
-# marks a model that it has hooked for hidden states: hooks and mark must go together, or the
-# next request for hidden states finds neither.
+# Captum's DeepLIFT leaves tensors on activations that no gradient came back to. Transformers marks a model
+# on which it has put hooks for hidden states. Hooks and mark must go together, or the next request for hidden
+# states finds neither.
 _ATTRIBUTES = ("input", "output", "input_ref", "_output_capturing_hooks_installed")
 _MISSING = object()
 
@@ -41,7 +41,7 @@ def pristine(model: nn.Module) -> Iterator[None]:
         for module in model.modules()
     ]
     try:
-        # Captum announces that it sets hooks and needs gradients: both are seen to here
+        # Captum warns that it sets hooks and needs gradients. This module takes care of both
         with ignored_warnings(
             r"\s*Setting (forward, )?backward hooks", "Input Tensor .* did not already require gradients"
         ):
@@ -65,7 +65,7 @@ def _restore(module: nn.Module, hooks: dict[str, dict[int, Any]], attributes: di
 
 
 class _PerCall(nn.Module):
-    """Stands in for a module used several times a pass: each call gets its own copy."""
+    """Replaces a module that a pass uses several times: each call gets its own copy."""
 
     def __init__(self, module: nn.Module, calls: int) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class _PerCall(nn.Module):
 def unshared(model: nn.Module, run: Callable[[], Any], kinds: tuple[type[nn.Module], ...]) -> Iterator[None]:
     """Give each use of a reused module its own copy, for as long as the context lasts.
 
-    DeepLIFT keeps one input and one output per module, so it fails where one ReLU object
-    serves several places. Weights are not touched: only modules of ``kinds`` are replaced.
+    DeepLIFT keeps one input and one output per module, so it fails if one ReLU object serves several places.
+    Only modules of ``kinds`` are replaced. Weights stay.
 
     Args:
         model: the model to prepare.

@@ -1,10 +1,9 @@
-"""Rivals that only look at outputs: mask, classify, compare."""
+"""Methods that only use outputs: they mask, classify and compare."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sidelight.core.seeds import stream
 from sidelight.core.tensors import probabilities
-from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Job, Rival, class_output, register, stream
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register
 
 #: default window on a grid: each side holds so many
 WINDOWS_PER_SIDE = 7
@@ -22,10 +21,10 @@ WINDOWS_PER_SIDE = 7
 
 @dataclass(frozen=True)
 class Perturbation(Rival):
-    """What rivals that mask and compare share: classify many masks of every sample in bounded batches.
+    """The common part of methods that mask: they classify many masks of every sample in bounded batches.
 
     Args:
-        fill: what stands where a feature is removed.
+        fill: name of the fill for removed features.
         output: ``"logit"`` or ``"probability"`` of the class.
     """
 
@@ -34,8 +33,7 @@ class Perturbation(Rival):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.output not in ("logit", "probability"):
-            raise ConfigError(f"option 'output' must be 'logit' or 'probability'; got {self.output!r}.")
+        self.require("output", self.output in ("logit", "probability"), "be 'logit' or 'probability'")
 
     def _values(self, job: Job) -> dict[str, Tensor]:
         return job.target.fill_values(job.inputs, self.fill, job.ids, job.features)
@@ -55,18 +53,16 @@ class Perturbation(Rival):
     def _masks_per_batch(self, job: Job) -> int:
         return max(1, self.internal_batch // job.size)
 
-    @abstractmethod
-    def _maps(self, job: Job) -> Mapping[str, Tensor]: ...
-
 
 @register
 @dataclass(frozen=True)
 class Occlusion(Perturbation):
     """Drop of the class logit when a window of features is removed.
 
-    A feature gets the mean drop over the windows that cover it (Captum's convention). On a
-    grid the window slides over rows and columns; in a sequence it covers tokens. Padding and
-    special tokens are never removed, so they score 0.
+    A feature gets the mean drop over the windows that cover it (Captum's convention). On a grid the window slides
+    over rows and columns. In a sequence it covers tokens. Padding and special tokens stay, so they score 0.
+
+    Source: Zeiler & Fergus 2014.
 
     Args:
         window: side of the window in features (default: 1/7 of each side of a grid, one token).
@@ -74,25 +70,11 @@ class Occlusion(Perturbation):
     """
 
     name = "occlusion"
-    title = "Occlusion"
     signed = True
     reduction = "none"
-    source = "Zeiler & Fergus 2014"
 
-    window: int | None = None
-    stride: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for option, value in (("window", self.window), ("stride", self.stride)):
-            if value is not None and value < 1:
-                raise ConfigError(f"option {option!r} of rival 'occlusion' must be at least 1; got {value}.")
-
-    @property
-    def passes(self) -> str:
-        if self.window is None and self.stride is None:
-            return "169 forward (image) or one per token"
-        return "1 forward per window"
+    window: int | None = at_least(1, None)
+    stride: int | None = at_least(1, None)
 
     @torch.no_grad()
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
@@ -134,10 +116,12 @@ class Occlusion(Perturbation):
 @register
 @dataclass(frozen=True)
 class Rise(Perturbation):
-    """Random masks, averaged with the class probability they leave as weight.
+    """The mean of random masks, weighted by the class probability under each mask.
 
-    Masks of a grid are coarse random bits, enlarged smoothly and shifted at random; in a
-    sequence every token has its own bit.
+    Masks of a grid are coarse random bits, enlarged smoothly and shifted at random. In a sequence every token
+    has its own bit.
+
+    Source: Petsiuk et al. 2018.
 
     Args:
         n_masks: masks per sample.
@@ -147,25 +131,18 @@ class Rise(Perturbation):
     """
 
     name = "rise"
-    title = "RISE"
     signed = False
     reduction = "none"
-    source = "Petsiuk et al. 2018"
 
     output: str = "probability"
-    n_masks: int = 500
-    grid: int = 7
+    n_masks: int = at_least(1, 500)
+    grid: int = at_least(1, 7)
     p: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.p < 1:
-            raise ConfigError(f"option 'p' of rival 'rise' must lie between 0 and 1; got {self.p}.")
-
-    @property
-    def passes(self) -> str:
-        return f"{self.n_masks} forward"
+        self.require("p", 0 < self.p < 1, "lie between 0 and 1")
 
     @torch.no_grad()
     def _maps(self, job: Job) -> Mapping[str, Tensor]:

@@ -1,20 +1,22 @@
-"""The reference distribution of the SHAP-like rivals."""
+"""The reference distribution of the SHAP-like methods."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from sidelight.lab.baselines.base import Job, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job
 
 
 def reference_inputs(job: Job, count: int, seed: int) -> dict[str, Tensor]:
     """References to compare every sample with, per modality ``[R, B, ...]``.
 
-    With a bank of inputs (``target.reference`` for every modality, of the samples' shape)
-    these are its rows: all of them if there are at most ``count``, else ``count`` drawn by
-    ``seed``; the same rows for every sample and across modalities. Without one, the first
-    reference is zero and the others are Gaussian noise with the standard deviation of the
+    If the target has a bank of inputs (``target.reference`` for every modality, of the samples' shape), the
+    references are its rows. All are taken if there are at most ``count``, else ``seed`` draws ``count`` of them.
+    Every sample and every modality gets the same rows.
+
+    Without a bank the first reference is zero. The others are Gaussian noise with the standard deviation of the
     sample's own real features, from the sample's own stream.
     """
     banks = {name: job.target.reference.get(name) for name in job.features}

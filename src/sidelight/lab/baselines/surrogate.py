@@ -23,8 +23,8 @@ from captum.attr._core.lime import get_exp_kernel_similarity_function
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Job, register, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job, at_least, register
 from sidelight.lab.baselines.perturbation import WINDOWS_PER_SIDE, Perturbation
 
 #: Captum's ``similarity_func(original, perturbed, bits, **kwargs)``
@@ -34,10 +34,10 @@ Weigh = Callable[..., Any]
 class ShapleyRegression(Model):
     """Weighted least squares, in float64, under the two conditions that Shapley values meet.
 
-    Nothing shown gives the value of nothing, and the coefficients sum to what showing all
-    adds. (Captum's own class has two rows of very large weight instead; beside the small
-    weights of rows that are all tried these make the system ill-conditioned.) Where the rows
-    leave coefficients open, the solution nearest to equal shares is taken.
+    The empty row gives the value of the empty input, and the coefficients sum to the difference between the full
+    and the empty input. (Captum's own class has two rows of very large weight instead. Beside the small weights of
+    complete sizes these make the system ill-conditioned.) If the rows do not determine the coefficients, the
+    solution nearest to equal shares is taken.
     """
 
     def fit(self, train_data: DataLoader, **kwargs: object) -> None:
@@ -64,43 +64,28 @@ class ShapleyRegression(Model):
 
 @dataclass(frozen=True)
 class _Surrogate(Perturbation):
-    """What LIME and KernelSHAP share.
+    """The common part of LIME and KernelSHAP.
 
-    A sample with so few features that every choice of them costs no more passes than
-    ``n_samples`` gets each choice once, and nothing is left to chance.
+    If a sample has so few features that all choices of them need at most ``n_samples`` passes, each choice is
+    tried once, and chance plays no part.
 
     Args:
         n_samples: passes of the target per sample, at most.
-        window: side in features of what is shown or hidden as one (default: one token; on a
-            grid 1/7 of each side). All features of it get its score.
+        window: side in features of a cell, which is shown or hidden as one (default: one token, or on a grid 1/7
+            of each side). All features of a cell get its score.
         seed: with a sample's id, decides all its draws.
     """
 
     signed = True
     reduction = "none"
 
-    n_samples: int = 500
-    window: int | None = None
+    n_samples: int = at_least(2, 500)
+    window: int | None = at_least(1, None)
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.window is not None and self.window < 1:
-            raise ConfigError(
-                f"option 'window' of rival {self.name!r} must be at least 1; got {self.window}."
-            )
-        if self.n_samples < 2:
-            raise ConfigError(
-                f"option 'n_samples' of rival {self.name!r} must be at least 2; got {self.n_samples}."
-            )
-
-    @property
-    def passes(self) -> str:
-        return f"up to {self.n_samples} forward"
 
     @abstractmethod
     def _draws(self, count: int, generator: torch.Generator) -> Tensor:
-        """``[n_samples, count]`` bits to learn from, where not every choice can be tried."""
+        """``[n_samples, count]`` bits to learn from if there are too many choices to try all."""
 
     @abstractmethod
     def _weigh(self, bits: Tensor) -> Weigh:
@@ -119,7 +104,7 @@ class _Surrogate(Perturbation):
         return {name: torch.cat([f[name] for f in found]) for name in job.features}
 
     def _one(self, job: Job, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The map of a job of one sample, zero where there is no feature."""
+        """The map of a job of one sample. Positions without a feature get 0."""
         cells, count = self._cells(job)
         shapes = job.score_shapes()
 
@@ -135,7 +120,7 @@ class _Surrogate(Perturbation):
 
         method = CaptumLime(masked, self._regression(len(bits)), self._weigh(bits), rows)
         whole = torch.ones(1, count, device=job.classes.device)
-        with torch.random.fork_rng(devices=[]):  # Captum's loader draws a seed that it has no use for
+        with torch.random.fork_rng(devices=[]):  # Captum's loader draws a seed that it does not use
             scores = method.attribute(
                 whole,
                 n_samples=len(bits),
@@ -151,7 +136,7 @@ class _Surrogate(Perturbation):
         return self._draws(count, generator).long()
 
     def _cells(self, job: Job) -> tuple[dict[str, Tensor], int]:
-        """Per modality the cell of each feature, -1 where there is none; and how many cells there are."""
+        """Per modality the cell of each position, -1 if it is no feature, and the number of cells."""
         found, count = {}, 0
         for name, real in job.target.feature_mask(job.inputs).items():
             flags = real[0].view(job.spatial(name))
@@ -179,29 +164,25 @@ class _Surrogate(Perturbation):
 class Lime(_Surrogate):
     """Coefficients of a ridge regression from random choices of features to the class logit.
 
-    Each feature is shown with probability one half; the original input is among the rows. A
+    Each feature is shown with probability one half. The original input is among the rows. A
     row weighs ``exp(−d² / 2w²)`` with ``d`` the cosine distance of its bits from all ones.
 
+    Source: Ribeiro et al. 2016.
+
     Args:
-        kernel_width: ``w``; the default is that of the authors' code.
-        alpha: ridge penalty; the authors' code uses 1.
+        kernel_width: ``w``. The default is that of the authors' code.
+        alpha: ridge penalty. The authors' code uses 1.
     """
 
     name = "lime"
-    title = "LIME"
-    source = "Ribeiro et al. 2016"
 
     kernel_width: float = 0.25
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.kernel_width > 0:
-            raise ConfigError(
-                f"option 'kernel_width' of rival 'lime' must be positive; got {self.kernel_width}."
-            )
-        if not self.alpha >= 0:
-            raise ConfigError(f"option 'alpha' of rival 'lime' must not be negative; got {self.alpha}.")
+        self.require("kernel_width", self.kernel_width > 0, "be positive")
+        self.require("alpha", self.alpha >= 0, "not be negative")
 
     def _draws(self, count: int, generator: torch.Generator) -> Tensor:
         bits = torch.rand(self.n_samples, count, generator=generator) < 0.5
@@ -212,7 +193,7 @@ class Lime(_Surrogate):
         return get_exp_kernel_similarity_function("cosine", self.kernel_width)
 
     def _regression(self, rows: int) -> Model:
-        # every choice once stands for n_samples draws, against which the penalty is meant
+        # the penalty is meant for n_samples draws. Every choice once stands for them
         return SkLearnRidge(alpha=self.alpha * rows / self.n_samples)
 
 
@@ -221,19 +202,18 @@ class Lime(_Surrogate):
 class KernelShap(_Surrogate):
     """Shapley values of the features, by weighted regression.
 
-    Where every choice of features is tried the values are exact: the mean, over all orders, of
-    what a feature adds to the class logit when it joins those before it. Else the smallest
-    choices and their complements are all tried, as far as the samples reach, and the others
-    are drawn by the Shapley kernel in pairs of complements. Either way the values sum to the
-    logit of the input minus that of the fill. Give more samples than there are features.
+    If every choice of features is tried, the values are exact: each is the mean, over all orders, of the rise of
+    the class logit when the feature joins those before it. Otherwise the smallest choices and their complements
+    are all tried, as far as ``n_samples`` allows. The Shapley kernel draws the others in pairs of complements. In
+    both cases the values sum to the logit of the input minus that of the fill. Give more samples than features.
 
-    Captum's own class draws every row, knows no seed and fails on a single feature, so it is
-    Captum's LIME that is given the kernel here, as that class does.
+    Captum's own class draws every row, knows no seed and fails on a single feature. Therefore this class gives
+    the kernel to Captum's LIME, as Captum's class does.
+
+    Source: Lundberg & Lee 2017.
     """
 
     name = "kernel_shap"
-    title = "Kernel-SHAP"
-    source = "Lundberg & Lee 2017"
 
     def _draws(self, count: int, generator: torch.Generator) -> Tensor:
         rows = [torch.tensor([[True], [False]]).expand(2, count)]
@@ -251,7 +231,7 @@ class KernelShap(_Surrogate):
         return torch.cat([*rows, torch.stack([some, ~some], 1).flatten(0, 1)])[: self.n_samples]
 
     def _complete_sizes(self, count: int) -> int:
-        """Up to which size all choices are tried: as long as their share of the kernel pays for them."""
+        """The largest size of which all choices are tried: their share of the kernel pays for them."""
         mass = {k: 1 / (k * (count - k)) for k in range(1, count)}
         left = self.n_samples - 2
         for size in range(1, (count + 1) // 2):
@@ -263,7 +243,7 @@ class KernelShap(_Surrogate):
         return (count - 1) // 2
 
     def _weigh(self, bits: Tensor) -> Weigh:
-        """The kernel's mass of each size, shared by its rows; drawn sizes share theirs evenly."""
+        """Each row weighs its part of its size's mass in the kernel. Drawn sizes share their mass evenly."""
         count = bits.shape[1]
         complete = count if len(bits) == 2**count else self._complete_sizes(count)
         mass = {k: 1 / (k * (count - k)) for k in range(1, count)}

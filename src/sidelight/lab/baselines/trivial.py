@@ -1,4 +1,4 @@
-"""Maps that know nothing of the model: what any method must beat."""
+"""Maps that do not use the model: any method must beat them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sidelight.errors import ConfigError
-from sidelight.lab.baselines.base import Job, Reduction, Rival, register, stream
+from sidelight.core.seeds import stream
+from sidelight.lab.baselines.base import Job, Reduction, Rival, register
 
 
 @dataclass(frozen=True)
 class _Trivial(Rival):
     signed = False
     reduction: ClassVar[Reduction] = "none"
-
-    @property
-    def passes(self) -> str:
-        return "0"
 
 
 @register
@@ -33,7 +29,6 @@ class Random(_Trivial):
     """
 
     name = "random"
-    title = "Random"
 
     seed: int = 0
 
@@ -56,14 +51,12 @@ class Centre(_Trivial):
 
     modalities: ClassVar[tuple[str, ...] | None] = ("image",)
     name = "centre"
-    title = "Centre"
 
     width: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.width > 0:
-            raise ConfigError(f"option 'width' of rival 'centre' must be positive; got {self.width}.")
+        self.require("width", self.width > 0, "be positive")
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         return {name: self._bump(job, name) for name in job.features}
@@ -80,10 +73,9 @@ class Centre(_Trivial):
 @register
 @dataclass(frozen=True)
 class Constant(_Trivial):
-    """Ones everywhere: wins average drop and says nothing."""
+    """Ones everywhere: has the best average drop and points at nothing."""
 
     name = "constant"
-    title = "Constant"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         return {name: job.features[name].new_ones(shape) for name, shape in job.score_shapes().items()}
@@ -95,7 +87,6 @@ class InputNorm(_Trivial):
     """L2 norm over channels of the input itself (normalised pixels, word embeddings)."""
 
     name = "input_norm"
-    title = "Input magnitude"
     reduction = "l2"
 
     def _maps(self, job: Job) -> Mapping[str, Tensor]:

@@ -17,6 +17,7 @@ from sidelight.core.field_checks import plain_words
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
 from sidelight.lab.config.sections import RunConfig, Section
+from sidelight.training.settings import without_retired
 
 #: most values in a configuration, counting repeated anchors; the largest shipped one has some hundred
 MOST_VALUES = 100_000
@@ -93,7 +94,10 @@ def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[s
         >>> parse_config(values, ["evaluation.count=50"]).evaluation.count
         50
     """
-    return parse_section(apply_overrides(values, overrides), RunConfig)
+    merged = apply_overrides(values, overrides)
+    if isinstance(merged.get("objective"), Mapping):
+        merged["objective"] = without_retired(merged["objective"])
+    return parse_section(merged, RunConfig)
 
 
 def parse_section(values: Mapping[str, Any], kind: type[S]) -> S:

@@ -21,7 +21,7 @@ class ImportedMaps:
     Args:
         name: of the method in tables.
         path: ``.npz`` or ``.parquet``.
-        signed: whether scores below 0 speak against the class; default: what the file says or shows.
+        signed: whether scores below 0 are evidence against the class (default: as :func:`read_maps` finds).
 
     Raises:
         InputError: the file cannot be used.
@@ -31,16 +31,16 @@ class ImportedMaps:
         self.name, self.path = name, Path(path)
         self.file = read_maps(path, signed)
         self.signed = self.file.signed
-        #: an evaluation never mixes rows of two versions of a file
+        #: keeps an evaluation from mixing rows of two versions of a file
         self.fingerprint = file_hash(path)
 
     @property
     def slug(self) -> str:
-        """Folder name of what was measured: another content is another folder."""
+        """Name of the folder of measurements: another content gets another folder."""
         return f"{self.name}-{self.fingerprint[:12]}"
 
     def require(self, ids: Sequence[int], modalities: Iterable[str]) -> None:
-        """Raise :class:`InputError` where a sample or a modality has no map, before any pass is made."""
+        """Raise :class:`InputError` if a sample or a modality has no map."""
         for modality in modalities:
             if modality not in self.file.maps:
                 raise InputError(
@@ -58,7 +58,7 @@ class ImportedMaps:
     def __call__(
         self, target: TargetModel, inputs: Inputs, classes: Tensor, ids: Sequence[int] | None = None
     ) -> Scores:
-        """The stored maps of ``ids``, laid on the target's features; ``classes`` play no part.
+        """The stored maps of ``ids``, laid on the target's features. ``classes`` play no part.
 
         Raises:
             InputError: there are no ids, or a map is missing or does not fit its sample.
@@ -74,7 +74,7 @@ class ImportedMaps:
         }
 
     def _lay(self, modality: str, sample: int, real: Tensor) -> Tensor:
-        """The map of one sample as scores of the shape of ``real``, 0 where there is no feature."""
+        """The map of one sample as scores of the shape of ``real``. Positions without a feature get 0."""
         values = self.file.maps[modality][sample]
         shape = tuple(real.shape[1:] if real.ndim == 3 else real.shape)
         count = int(real.sum())
@@ -92,14 +92,14 @@ class ImportedMaps:
 
 
 def imported_of(section: EvaluationSection, taken: Iterable[str]) -> list[ImportedMaps]:
-    """The files of maps that a configuration asks for, read.
+    """The imported maps of a configuration, read from their files.
 
     Args:
         section: its ``imported`` list.
         taken: names of the other methods.
 
     Raises:
-        ConfigError: a name is taken, or makes no folder.
+        ConfigError: a name is taken.
         InputError: a file cannot be used.
     """
     names = list(taken)
@@ -113,7 +113,7 @@ def imported_of(section: EvaluationSection, taken: Iterable[str]) -> list[Import
 
 
 def with_maps(config: RunConfig, files: Sequence[Path]) -> RunConfig:
-    """``config`` with ``files`` among its imported maps, each named after its file; one of that name is replaced."""
+    """``config`` with ``files`` among its imported maps, named after their files. Equal names are replaced."""
     new = {f.stem: ImportedSection(name=f.stem, path=str(f.resolve())) for f in files}
     if len(new) < len(files):
         raise ConfigError(f"two files of maps share a name: {', '.join(map(str, files))}. Rename one.")

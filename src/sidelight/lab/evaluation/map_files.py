@@ -1,15 +1,17 @@
-"""Attributions in files, whoever made them: one map a sample and modality, by the sample's id.
+"""Files of maps from any program: one map a sample and modality, by the sample's id.
 
-``.npz`` (never with object arrays: those are pickles, which run code when they are read)::
+``.npz`` (never with object arrays, because those are pickles, which run code when they are read)::
 
     ids            [N] integers: rows of the test split, counted from 0
     image          [N, H, W] one score a pixel
     text           scores of all texts in one row, one a token, special tokens and padding left out
     text_offsets   [N + 1]: text n has the scores text_offsets[n] to text_offsets[n + 1]
-    signed         optional, true or false: whether scores below 0 speak against the class
+    signed         optional, true or false: whether scores below 0 are evidence against the class
 
-Either layout serves either modality. ``.parquet``: a row a sample and modality with the columns ``id``,
-``modality`` and ``scores``, a list (of lists, for images); ``signed`` may stand in the file's metadata.
+Either layout serves either modality.
+
+``.parquet`` has a row a sample and modality with the columns ``id``, ``modality`` and ``scores``, a list (of lists,
+for images). The file's metadata may hold ``signed``.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from sidelight.core.files import replace_file
-from sidelight.core.modality import MODALITIES
 from sidelight.core.registry import nearest
+from sidelight.core.types import MODALITIES
 from sidelight.errors import InputError
 
 OFFSETS = "_offsets"
@@ -38,8 +40,8 @@ class MapFile:
     """Maps of several samples.
 
     Attributes:
-        maps: modality -> id -> float32 scores, image ``[H, W]`` (or flat), text ``[T]``; finite.
-        signed: whether scores below 0 speak against the class.
+        maps: modality -> id -> float32 scores, image ``[H, W]`` (or flat), text ``[T]``, all finite.
+        signed: whether scores below 0 are evidence against the class.
     """
 
     maps: Mapping[str, Mapping[int, np.ndarray]]
@@ -57,7 +59,7 @@ def read_maps(path: str | os.PathLike[str], signed: bool | None = None) -> MapFi
 
     Args:
         path: ``.npz`` or ``.parquet``, see the top of this module.
-        signed: overrides what the file says; where neither does, any score below 0 makes it signed.
+        signed: overrides the file's own entry. If there is neither, any score below 0 makes the maps signed.
 
     Raises:
         InputError: the file is missing, unreadable or of another layout, ids are not distinct integers, scores
@@ -81,11 +83,11 @@ def read_maps(path: str | os.PathLike[str], signed: bool | None = None) -> MapFi
 
 
 def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:
-    """Write what :func:`read_maps` reads back to equal maps; the suffix tells the format.
+    """Write maps so that :func:`read_maps` reads equal ones. The suffix decides the format.
 
     Raises:
         InputError: the suffix is neither ``.npz`` nor ``.parquet``.
-        CheckpointError: the disk refused; an earlier file is left as it was.
+        CheckpointError: the file cannot be written. An earlier file stays as it was.
     """
     file = Path(path)
     if file.suffix not in SUFFIXES:
@@ -196,7 +198,7 @@ def _list_values(file: Path, key: int, scalar: Any) -> np.ndarray:
 
 
 def _check(file: Path, modality: str, found: dict[int, np.ndarray]) -> None:
-    """Make every map float32, and refuse what is no number."""
+    """Make every map float32, and refuse maps without finite numbers."""
     for key, values in found.items():
         if np.asarray(values).dtype.kind == "c":
             raise InputError(f"{file}: the map of id {key} holds complex numbers; give real scores.")

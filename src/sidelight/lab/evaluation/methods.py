@@ -1,4 +1,4 @@
-"""The methods that an evaluation compares, and the training inputs and fills they may draw from."""
+"""The methods that an evaluation compares, and the training inputs and fills that they draw from."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.names import OURS
+from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.explainer import Explainer
 from sidelight.fills.base import default_fills
-from sidelight.inputs.collate import Collator
 from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
@@ -25,9 +25,7 @@ from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
 
-#: our own method's name in every table
-OURS = "sidelight"
-#: how many training inputs fills and DeepLIFT-SHAP may draw from
+#: number of training inputs from which fills and DeepLIFT-SHAP draw
 REFERENCE_SIZE = 32
 
 
@@ -40,21 +38,26 @@ class ScorerMethod:
     name: str = OURS
     signed: bool = False
 
-    def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
-        """Scores in [0, 1]; the scorer explains the prediction, so ``classes`` play no part."""
+    def __call__(
+        self, target: TargetModel, inputs: Inputs, classes: Tensor, encoding: Encoding | None = None
+    ) -> Scores:
+        """Scores in [0, 1]. The scorer explains the prediction, so ``classes`` play no part."""
+        if encoding is not None:
+            return self.explainer.scores(encoding)
         return self.explainer.attribute(target.to_device(inputs))[1]
 
 
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
-    """The fills a configuration asks for, or those that suit the target."""
+    """The fills of a configuration, or the defaults of the target's modalities."""
     fixed: list[str] | None = PROTOCOLS[section.protocol].fixed().get("fills")
     return fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
 
 
 def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tuple[str, ...]]:
-    """The modalities that are masked and ranked together: all of them, then each alone where there are several.
+    """The groups of modalities that are masked and ranked together.
 
-    Empty where there is one and nothing else was asked for.
+    By default these are all together, then each alone. The list is empty if there is only one modality and the
+    configuration names no groups.
 
     Raises:
         ConfigError: a group is empty or names a modality that the target does not read.
@@ -72,11 +75,20 @@ def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tup
 
 
 def rivals_of(section: EvaluationSection) -> list[Rival]:
-    """The rivals a configuration asks for, ready to call; those for few samples come last."""
-    return [*_make(DEFAULT_RIVALS if section.rivals is None else section.rivals), *_make(section.few_samples)]
+    """The baseline methods of a configuration, ready to call. Those for few samples come last."""
+    return [
+        *make_rivals(DEFAULT_RIVALS if section.rivals is None else section.rivals),
+        *make_rivals(section.few_samples),
+    ]
 
 
-def _make(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
+def rival_of(section: EvaluationSection, name: str) -> Rival:
+    """The baseline method ``name`` with the options that a configuration gives it, or its own defaults."""
+    return next((r for r in rivals_of(section) if r.name == name), None) or make_rival(name)
+
+
+def make_rivals(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
+    """Baseline methods from a configuration's entries: names, or mappings of one name to its options."""
     found: list[Rival] = []
     for entry in entries:
         if isinstance(entry, str):
@@ -84,12 +96,14 @@ def _make(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
         elif len(entry) == 1:
             found += [make_rival(name, **(options or {})) for name, options in entry.items()]
         else:
-            raise ConfigError(f"a rival is a name or a mapping of one name to its options; got {entry!r}.")
+            raise ConfigError(
+                f"a baseline method is a name or a mapping of one name to its options; got {entry!r}."
+            )
     return found
 
 
 def set_reference(run: Run, target: TargetModel) -> None:
-    """Training inputs that fills ("another image") and reference-based rivals draw from."""
+    """Give the target training inputs, from which some fills and baseline methods draw."""
     target.set_reference(target.to_device(reference_inputs(run, target)))
 
 
@@ -97,13 +111,11 @@ def reference_inputs(run: Run, target: TargetModel) -> Inputs:
     """:data:`REFERENCE_SIZE` rows of the training split, prepared."""
     rows = run.rows("train")
     picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
-    inputs = Collator(target)([rows[int(i)] for i in picks])
-    inputs.pop("labels", None)
-    return inputs
+    return target.reader.read([rows[int(i)] for i in picks]).inputs
 
 
 def supports(rival: Rival, target: TargetModel) -> bool:
-    """Whether a rival knows what to do with the target; the others are left out with a word."""
+    """Whether a baseline method can explain the target. A warning names one that cannot."""
     reason = rival.refusal(target)
     if reason is not None:
         _say_once(f"{rival.title} is left out: {reason}")
@@ -116,7 +128,7 @@ def _say_once(message: str) -> None:
 
 
 def scorer_fingerprint(explainer: Explainer) -> str:
-    """Hash of a scorer's weights: an evaluation never mixes batches of two scorers."""
+    """Hash of a scorer's weights, so that an evaluation never mixes batches of two scorers."""
     from sidelight.targets import fingerprint
 
     return fingerprint(explainer.scorer)

@@ -1,4 +1,4 @@
-"""What a run will need later is checked before anything is trained: names, files, splits, free disk space."""
+"""Checks before anything is trained: names, files, splits and free disk space that a run will need later."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sidelight.core.files import find_pretrained, find_weights
+from sidelight.core.names import OURS
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.fills.base import default_fills, pair_fills
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import ConvertSection, ModelSection, RunConfig
 from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.lab.evaluation.foreign_maps import imported_of
-from sidelight.lab.evaluation.methods import OURS, groups_of, rivals_of
+from sidelight.lab.evaluation.methods import groups_of, rivals_of
 from sidelight.lab.evaluation.run import check_evaluation
 from sidelight.lab.metrics import METRICS
 
-#: bytes that checkpoints and log of one scorer take at the most; scorers have below two million parameters
+#: most bytes of the checkpoints and the log of one scorer, which has fewer than two million parameters
 SCORER_BYTES = 64 * 2**20
-#: bytes of checkpoints of a classifier that is trained here
+#: bytes of the checkpoints of a classifier that the run trains
 TARGET_BYTES = 512 * 2**20
 #: bytes of one stored value of an evaluation
 VALUE_BYTES = 32
 
 
 def check_run(config: RunConfig, folder: str | Path) -> None:
-    """Refuse a run now that could not be trained, measured or reported later.
+    """Refuse a run that could not be trained, measured or reported later.
 
-    Nothing is trained or written. A data set that is not there is fetched from the hub.
+    Nothing is trained or written. A data set that is not on this machine is fetched from the hub.
 
     Args:
         config: of the run.
-        folder: where the run will lie; it need not exist yet.
+        folder: of the run. It need not exist yet.
 
     Raises:
         ConfigError: a name or value in the configuration is unknown or does not fit the data set.
@@ -87,7 +88,7 @@ def _check_groups(config: RunConfig, modalities: Iterable[str]) -> None:
 
 
 def _named(place: str, look_up: Callable[[str], object], name: str) -> None:
-    """Look a name up; an error says where in the configuration it stands."""
+    """Look a name up. An error names its place in the configuration."""
     try:
         look_up(name)
     except SidelightError as error:
@@ -102,7 +103,7 @@ def _models(config: RunConfig) -> list[ModelSection]:
 
 
 def _check_places(section: ModelSection) -> None:
-    """Local weights are there. A hub id is asked for when the model is opened."""
+    """Local weights exist. A hub id is fetched later, when the model is opened."""
     convert: ConvertSection | None = getattr(section, "convert", None)
     if convert is not None:
         find_weights(convert.weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,27 +13,19 @@ import pandas as pd
 
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
+from sidelight.core.names import OURS
 from sidelight.core.processes import Share, agreed, device, in_main, is_main
 from sidelight.errors import InputError
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
-from sidelight.lab.evaluation.batches import TestBatches, split_batches
+from sidelight.lab.evaluation.batches import TestRows, split_batches
 from sidelight.lab.evaluation.foreign_maps import imported_of
-from sidelight.lab.evaluation.loop import finish_parts, open_store, run_evaluation
-from sidelight.lab.evaluation.merge import (
-    filled,
-    mean_curves_of,
-    merge_seeds,
-    split_seed,
-    summarise_parts,
-    write_scores,
-)
+from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
 from sidelight.lab.evaluation.methods import (
-    OURS,
     ScorerMethod,
-    _make,
     fills_of,
     groups_of,
+    make_rivals,
     reference_inputs,
     rivals_of,
     scorer_fingerprint,
@@ -43,51 +34,25 @@ from sidelight.lab.evaluation.methods import (
 )
 from sidelight.lab.evaluation.modality import share_note, share_rows, share_summary
 from sidelight.lab.evaluation.notes import degeneracy_notes, removal_notes
-from sidelight.lab.evaluation.parts import PartStore
 from sidelight.lab.evaluation.settings import EvalSettings, Method
+from sidelight.lab.evaluation.store import (
+    filled,
+    mean_curves_of,
+    merge_seeds,
+    split_seed,
+    summarise_parts,
+    write_scores,
+)
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
-from sidelight.lab.tables.table import markdown_table
+from sidelight.lab.tables.summary import markdown_table
 from sidelight.targets import TargetModel
-
-log = logging.getLogger(__name__)
 
 #: endings of facts that differ from one training to the next: durations, and the epoch that a Trainer counts
 #: from 0 again where a kill came between training and saving
 NOT_REPEATABLE = ("_runtime", "_per_second", "_time", "epoch")
-#: metrics that need only one masked pass, or none
-SINGLE_PASS = (
-    "average_drop",
-    "average_drop_relative",
-    "increase_in_confidence",
-    "complexity",
-    "sparsity",
-    "mean_score",
-    "area",
-    "entropy",
-    "iou",
-    "f1",
-    "auprc",
-    "pointing_game",
-)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Methods measured on batches with one set of settings; finished batches lie in ``folder``."""
-
-    target: TargetModel
-    batches: TestBatches
-    methods: Mapping[str, Method]
-    settings: EvalSettings
-    folder: Path
-
-    @property
-    def store(self) -> PartStore:
-        """Where finished batches are; raises :class:`ConfigError` where the folder holds another evaluation's."""
-        return open_store(self.folder, self.target, self.methods, self.settings)
 
 
 @dataclass(frozen=True)
@@ -96,7 +61,7 @@ class Evaluation:
 
     run: Run
     target: TargetModel
-    rows: Any
+    rows: TestRows
     rivals: Sequence[Rival]
     measurements: Sequence[Measurement]
 
@@ -146,8 +111,8 @@ def _evaluate_share(
         stores = []
         for m in evaluation.measurements:
             note = None if on_batch is None else partial(on_batch, m.folder.name)
-            stores.append(m.store)
-            finish_parts(m.target, m.batches, m.methods, m.settings, stores[-1], share=own, on_batch=note)
+            stores.append(m.open_store())
+            finish_parts(m, stores[-1], share=own, on_batch=note)
     counts = [len(m.batches) for m in evaluation.measurements]
     if share is not None and any(s.missing(n) for s, n in zip(stores, counts, strict=True)):
         return None
@@ -166,7 +131,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     if device().type != "cpu":
         target.model.to(device())
     set_reference(run, target)
-    rows = run.rows("test", section.count)
+    rows = TestRows(target, run.rows("test", section.count))
     rivals = [r for r in rivals_of(section) if supports(r, target)]
     methods: dict[str, Method] = {}
     for seed in run.config.seeds:
@@ -242,10 +207,7 @@ def measure(
     Returns:
         Per-sample rows with a ``seed`` column, and mean curves.
     """
-    found = [
-        run_evaluation(target, m.batches, m.methods, m.settings, directory=m.folder)
-        for m in measurements(run, target, rows, methods, folder)
-    ]
+    found = [run_evaluation(m) for m in measurements(run, target, rows, methods, folder)]
     return split_seed(pd.concat([f.rows for f in found], ignore_index=True)), merge_seeds(found[0].curves)
 
 
@@ -258,8 +220,8 @@ def measurements(
     folder = run.results_folder / "evaluation" if folder is None else folder
     split = split_batches(target, rows, section)
     found = [Measurement(target, split.whole, methods, settings, folder / "full")]
-    quick = [m for m in settings.metrics if m in SINGLE_PASS]
-    slow = {r.name for r in _make(section.few_samples)}
+    quick = [m for m in settings.metrics if METRICS[m].one_pass]
+    slow = {r.name for r in make_rivals(section.few_samples)}
     for name, batches, wanted in (("single", split.single, False), ("few", split.few, True)):
         chosen = {n: m for n, m in methods.items() if (n in slow) == wanted}
         if len(batches) and quick and chosen:
@@ -293,7 +255,7 @@ def _settings(
     )
 
 
-def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:
+def measured_shares(run: Run, target: TargetModel, rows: TestRows) -> dict[str, Any]:
     """What each modality is worth to the run's target; writes ``modality_share.parquet``. Empty for one modality."""
     names = tuple(target.modalities)
     if len(names) < 2:

@@ -1,15 +1,16 @@
-"""What goes into an evaluation and what comes out of it."""
+"""Inputs and outputs of an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 from torch import Tensor
 
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.lab.metrics.base import METRICS
 from sidelight.lab.metrics.granularity import resolve
@@ -18,9 +19,10 @@ from sidelight.targets.base import TargetModel
 
 
 class Method(Protocol):
-    """A rival or a scorer: one raw score per feature, from one callable.
+    """A baseline method or a scorer: a callable that gives one raw score per feature.
 
-    A method whose call also takes ``ids`` is given the sample ids, to seed its draws.
+    If its call takes ``ids``, it gets the sample ids, to seed its draws. If it takes ``encoding``, it gets the clean pass
+    that all methods share, or ``None`` if there is none yet.
     """
 
     @property
@@ -35,26 +37,40 @@ class Method(Protocol):
         """Scores for the class of each sample, ``classes`` being ``[B]`` int64."""
 
 
+def call_method(
+    method: Method,
+    target: TargetModel,
+    inputs: Inputs,
+    classes: Tensor,
+    ids: Sequence[int],
+    encoding: Encoding | None = None,
+) -> Scores:
+    """The scores of ``method``, which gets ``ids`` and ``encoding``, the clean pass, if its call takes them."""
+    offered: dict[str, Any] = {"ids": list(ids), "encoding": encoding}
+    taken = inspect.signature(method).parameters
+    return method(target, inputs, classes, **{k: v for k, v in offered.items() if k in taken})
+
+
 @dataclass(frozen=True)
 class EvalSettings:
-    """What to measure.
+    """The settings of an evaluation.
 
     Attributes:
-        fills: names of fills; at least one that no method was trained on.
-        metrics: names in :data:`~sidelight.lab.metrics.METRICS`; those that need ground truth
-            are left out where a batch has none.
+        fills: names of fills. At least one should be new to all methods.
+        metrics: names in :data:`~sidelight.lab.metrics.METRICS`. Those that need ground truth are left out if a
+            batch has none.
         steps: K, equal steps of the deletion and insertion curves, counted in cells.
         granularities: names, see :func:`~sidelight.lab.metrics.granularity.resolve`.
-        groups: modalities to mask and rank together, one evaluation each; empty means all
-            modalities of the target jointly. Modalities outside a group stay unmasked.
+        groups: modalities to mask and rank together, one evaluation each (default: all modalities of the target
+            jointly). Modalities outside a group stay unmasked.
         shares: areas of sufficiency and comprehensiveness.
         tie_draws: random orders of tied features to average over.
         iou_threshold: level at which a soft map becomes a region.
-        forward_batch: masked copies per pass; changes time and memory, not results. A small
-            one suits a CPU's caches, several hundred a GPU.
-        seed: run seed; with the sample ids the only source of chance.
-        protocol: a name in :data:`~sidelight.lab.metrics.protocols.PROTOCOLS`: how maps are read, how sure is
-            measured and how curves are walked.
+        forward_batch: masked copies per pass. It changes time and memory, not results. A small number suits a
+            CPU's caches, several hundred a GPU.
+        seed: run seed. With the sample ids it is the only source of chance.
+        protocol: a name in :data:`~sidelight.lab.metrics.protocols.PROTOCOLS`. It decides how maps are read, how
+            confidence is measured and how curves step.
 
     Raises:
         ConfigError: a value is out of range or a name unknown.
@@ -77,7 +93,7 @@ class EvalSettings:
             METRICS[name]
         resolve(self.granularities, ())
         if not self.metrics:
-            raise ConfigError(f"no metrics asked for; choose from {', '.join(METRICS)}.")
+            raise ConfigError(f"there are no metrics; choose from {', '.join(METRICS)}.")
         if not self.fills and any(METRICS[m].needs_fill for m in self.metrics):
             raise ConfigError("faithfulness metrics need at least one fill, e.g. fills=('zero',).")
         for name in ("steps", "tie_draws", "forward_batch"):
@@ -88,27 +104,12 @@ class EvalSettings:
             raise ConfigError(f"shares must lie in (0, 1], e.g. (0.05, 0.2); got {tuple(self.shares)}.")
 
 
-@dataclass(frozen=True)
-class EvalBatch:
-    """Samples to evaluate.
-
-    Attributes:
-        inputs: what the model takes, ``B`` samples.
-        ids: one integer per sample, unique in the run.
-        truth: per modality a bool tensor of the scores' shape, where the evidence is known.
-    """
-
-    inputs: Inputs
-    ids: Sequence[int]
-    truth: Mapping[str, Tensor] | None = None
-
-
 class BatchResult(NamedTuple):
-    """``rows``: sample, modality, method, reduction, fill, granularity, metric, value; protocol, where it is not the
-    default.
+    """Rows and curves of one batch.
 
-    ``curves``: the same keys without metric and value, and ``kind`` (``deletion`` or
-    ``insertion``) and ``p``, a list of ``steps + 1`` confidences.
+    ``rows``: sample, modality, method, reduction, fill, granularity, metric, value, and protocol if it is not the
+    default. ``curves``: the same keys without metric and value, and ``kind`` (``deletion`` or ``insertion``) and
+    ``p``, a list of ``steps + 1`` confidences.
     """
 
     rows: list[dict[str, Any]]
@@ -116,7 +117,7 @@ class BatchResult(NamedTuple):
 
 
 class EvalResult(NamedTuple):
-    """``rows``: one value per sample; ``curves``: their means with intervals (:func:`mean_curves`)."""
+    """``rows``: one value per sample. ``curves``: their means with intervals (:func:`mean_curves`)."""
 
     rows: pd.DataFrame
     curves: pd.DataFrame

@@ -1,4 +1,4 @@
-"""A row a variant: what each version of a scorer makes of the same inputs."""
+"""Maps of the same inputs by several variants of a scorer, a row a variant."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from sidelight.errors import InputError
 from sidelight.lab.figures.grid import GridSample
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 #: inches for the names, and between rows
 LABEL_WIDTH, GAP = 1.55, 0.1
 
 
 def plot_variants(
-    samples: Sequence[GridSample],
-    variants: Sequence[str],
-    notes: Mapping[str, str] | None = None,
-    *,
-    style: str | None = None,
+    samples: Sequence[GridSample], variants: Sequence[str], notes: Mapping[str, str] | None = None
 ) -> Figure:
-    """Columns are samples; the first row shows the inputs, each further one a variant's maps.
+    """Columns are samples. The first row shows the inputs, each further row a variant's maps.
 
     Maps are drawn as they are, not stretched to [0, 1], so that a variant without rescaling and a
     constant map look like what they are.
@@ -34,7 +30,6 @@ def plot_variants(
         samples: one column each, with a map in [0, 1] for every variant.
         variants: names in ``GridSample.maps``, one row each.
         notes: a few words below the name of a variant.
-        style: one of the renderer's styles; images: ``"heat"`` (default here) or ``"dim"``.
 
     Raises:
         InputError: no samples or variants, a sample without some variant's map, or a map that does
@@ -49,24 +44,26 @@ def plot_variants(
     widths = [LABEL_WIDTH, *(sizes[:, 0] + GAP)]
     rows = 1 + len(variants)
     with look.house_style():
-        figure = ShownFigure(
-            figsize=(float(sum(widths)), rows * height + 0.45), dpi=look.DPI, layout="constrained"
-        )
+        size = (float(sum(widths)), rows * height + 0.45)
+        figure = ShownFigure(figsize=size, dpi=look.DPI, layout="constrained")
         axes = figure.subplots(rows, 1 + len(samples), squeeze=False, gridspec_kw={"width_ratios": widths})
-        for ax, sample in zip(axes[0, 1:], samples, strict=True):
-            RENDERERS[sample.modality].draw_input(ax, sample.display, sample.truth)
-            colour = look.ACCENT if sample.wrong else look.INK
-            text = sample.decision.replace("$", r"\$")
-            ax.set_title(text, fontsize=8, loc="center", color=colour)
         _name(axes[0, 0], "input", "")
+        for ax, sample in zip(axes[0, 1:], samples, strict=True):
+            _draw_input(ax, sample)
         for row, variant in zip(axes[1:], variants, strict=True):
             _name(row[0], variant, (notes or {}).get(variant, ""))
             for ax, sample in zip(row[1:], samples, strict=True):
-                _draw(ax, sample, variant, style)
+                _draw_map(ax, sample, variant)
     return figure
 
 
-def _draw(ax: Axes, sample: GridSample, variant: str, style: str | None) -> None:
+def _draw_input(ax: Axes, sample: GridSample) -> None:
+    RENDERERS[sample.modality].draw_input(ax, sample.display, sample.truth)
+    colour = look.ACCENT if sample.wrong else look.INK
+    ax.set_title(look.literal(sample.decision), fontsize=8, loc="center", color=colour)
+
+
+def _draw_map(ax: Axes, sample: GridSample, variant: str) -> None:
     if variant not in sample.maps:
         raise InputError(f"a sample has no map of {variant!r}; it has {', '.join(sample.maps)}.")
     renderer = RENDERERS[sample.modality]
@@ -75,13 +72,12 @@ def _draw(ax: Axes, sample: GridSample, variant: str, style: str | None) -> None
         raise InputError(
             f"the map of {variant!r} must lie in [0, 1]; it spans {scores.min()}–{scores.max()}."
         )
-    if style is None and "heat" in renderer.styles:
-        style = "heat"
+    style = "heat" if "heat" in renderer.styles else None
     renderer.draw_map(ax, scores, display, style, sample.truth)
 
 
 def _name(ax: Axes, name: str, note: str) -> None:
     ax.set_axis_off()
-    ax.text(1.0, 0.5, name.replace("$", r"\$"), ha="right", va="bottom" if note else "center", fontsize=8.5)
+    ax.text(1.0, 0.5, look.literal(name), ha="right", va="bottom" if note else "center", fontsize=8.5)
     if note:
         ax.text(1.0, 0.47, note, ha="right", va="top", fontsize=7.5, color=look.ACCENT)

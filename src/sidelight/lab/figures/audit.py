@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sidelight.core.names import is_ours, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
+from sidelight.viz.export import ShownFigure
 
 MARKS = ("o", "D", "s", "^", "v")
 
@@ -23,7 +24,7 @@ class Panel:
     Attributes:
         title: above it.
         lines: method -> points ``(x, y)``, for :func:`plot_lines`.
-        points: method -> mark's name -> value, for :func:`plot_points`; an only mark may be called "".
+        points: method -> mark's name -> value, for :func:`plot_points`. An only mark may be called "".
         ticks: names of some x.
     """
 
@@ -33,21 +34,20 @@ class Panel:
     ticks: Mapping[float, str] = field(default_factory=dict)
 
 
-def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str = look.OURS) -> Figure:
+def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str) -> Figure:
     """A line for each method, panels side by side on one y axis.
 
     Args:
         panels: with ``lines``.
         xlabel, ylabel: of the axes.
-        ours: name drawn in the accent colour.
 
     Raises:
         InputError: there is nothing to draw.
     """
-    methods = look.ordered([m for p in panels for m in p.lines], ours)
+    methods = ordered([m for p in panels for m in p.lines])
     if not methods:
         raise InputError("a figure of lines needs a panel with at least one line.")
-    styles = look.method_styles(methods, ours)
+    styles = look.method_styles(methods)
     slanted = any(p.ticks for p in panels)
     with look.house_style():
         height = 3.2 + 0.2 * -(-len(methods) // 4) + (1.0 if slanted else 0.0)
@@ -56,9 +56,9 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
         )
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for ax, panel in zip(axes, panels, strict=True):
-            for method in look.ordered(panel.lines, ours):
+            for method in ordered(panel.lines):
                 x, y = zip(*panel.lines[method], strict=True)
-                ax.plot(x, y, label=look.method_label(method), marker=".", **styles[method])
+                ax.plot(x, y, label=method_label(method), marker=".", **styles[method])
             ax.set(title=panel.title, xlabel=xlabel)
             ax.grid(True)
             if panel.ticks:
@@ -67,22 +67,21 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str, *, ours: str =
                     list(panel.ticks), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=7
                 )
         axes[0].set_ylabel(ylabel)
-        _legend(figure, axes, ours)
+        _legend(figure, axes)
     return figure
 
 
-def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = look.OURS) -> Figure:
+def plot_points(panels: Sequence[Panel], xlabel: str) -> Figure:
     """A row for each method with its values as marks, panels side by side.
 
     Args:
         panels: with ``points``.
         xlabel: of every panel.
-        ours: name drawn in the accent colour.
 
     Raises:
         InputError: there is nothing to draw.
     """
-    methods = look.ordered([m for p in panels for m in p.points], ours)
+    methods = ordered([m for p in panels for m in p.points])
     if not methods:
         raise InputError("a figure of points needs a panel with at least one value.")
     marks = list(dict.fromkeys(name for p in panels for found in p.points.values() for name in found))
@@ -91,12 +90,12 @@ def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = look.OURS) 
         figure = ShownFigure(figsize=(1.6 + 3.2 * len(panels), height), dpi=look.DPI, layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for ax, panel in zip(axes, panels, strict=True):
-            _draw_points(ax, panel, methods, marks, ours)
+            _draw_points(ax, panel, methods, marks)
             ax.set(title=panel.title, xlabel=xlabel)
-        axes[0].set_yticks(range(len(methods)), [look.method_label(m) for m in methods])
+        axes[0].set_yticks(range(len(methods)), [method_label(m) for m in methods])
         axes[0].invert_yaxis()
         for label, method in zip(axes[0].get_yticklabels(), methods, strict=True):
-            label.set_fontweight("bold" if look.is_ours(method, ours) else "normal")
+            label.set_fontweight("bold" if is_ours(method) else "normal")
         if any(marks):
             figure.legend(
                 *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(marks))
@@ -104,41 +103,40 @@ def plot_points(panels: Sequence[Panel], xlabel: str, *, ours: str = look.OURS) 
     return figure
 
 
-def _draw_points(ax: Axes, panel: Panel, methods: Sequence[str], marks: Sequence[str], ours: str) -> None:
-    styles = look.method_styles(methods, ours)
+def _draw_points(ax: Axes, panel: Panel, methods: Sequence[str], marks: Sequence[str]) -> None:
+    styles = look.method_styles(methods)
     for number, name in enumerate(marks):
         rows = [i for i, m in enumerate(methods) if name in panel.points.get(m, {})]
         values = [panel.points[methods[i]][name] for i in rows]
         colours = [styles[methods[i]]["color"] for i in rows]
-        filled = colours if number % 2 == 0 else "none"
-        ax.scatter(
-            values,
-            rows,
-            marker=MARKS[number % len(MARKS)],
-            s=34,
-            facecolors=filled,
-            edgecolors=colours,
-            zorder=3,
-        )
-        if name:  # one grey mark for the legend, as colours tell methods
-            ax.scatter(
-                [np.nan],
-                [np.nan],
-                marker=MARKS[number % len(MARKS)],
-                s=34,
-                facecolors=look.INK_SOFT if number % 2 == 0 else "none",
-                edgecolors=look.INK_SOFT,
-                label=name,
-            )
+        _scatter(ax, number, values, rows, colours)
+        if name:  # One grey mark for the legend, since colours tell methods apart.
+            _scatter(ax, number, [np.nan], [np.nan], look.INK_SOFT, name)
     ax.grid(True, axis="x")
     low, high = ax.get_xlim()
     ax.set_xlim(min(0.0, low), max(1.0, high) if high <= 1.1 else high)
     ax.set_ylim(-0.6, len(methods) - 0.4)
 
 
-def _legend(figure: Figure, axes: Sequence[Axes], ours: str) -> None:
+def _scatter(
+    ax: Axes, number: int, x: Sequence[float], y: Sequence[float], colour: list[str] | str, label: str = ""
+) -> None:
+    """Points as the mark of this number, every second one hollow."""
+    ax.scatter(
+        x,
+        y,
+        marker=MARKS[number % len(MARKS)],
+        s=34,
+        facecolors=colour if number % 2 == 0 else "none",
+        edgecolors=colour,
+        zorder=3,
+        label=label or None,
+    )
+
+
+def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = sorted(handles, key=lambda label: not look.is_ours(label, ours))
+    order = sorted(handles, key=lambda label: not is_ours(label))
     figure.legend([handles[n] for n in order], order, loc="outside lower center", ncols=min(4, len(order)))
 
 

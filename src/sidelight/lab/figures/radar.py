@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sidelight.core.names import is_ours, method_label, ordered
 from sidelight.errors import InputError
+from sidelight.lab.tables.table import ARROWS
 from sidelight.viz import style as look
-from sidelight.viz.figure import ShownFigure
-
-_ARROWS = {"lower": "↓", "higher": "↑"}
+from sidelight.viz.export import ShownFigure
 
 
 def oriented(
@@ -22,10 +22,10 @@ def oriented(
 
     Args:
         values: method -> metric -> value.
-        directions: metric -> ``"lower"`` or ``"higher"``; its order is the order of the axes.
+        directions: metric -> ``"lower"`` or ``"higher"``, in the order of the axes.
 
     Returns:
-        Method -> ``[len(directions)]``; a metric on which all agree gives 1, a missing value NaN.
+        Method -> ``[len(directions)]``. A metric on which all agree gives 1, a missing value gives NaN.
 
     Raises:
         InputError: a direction is neither ``"lower"`` nor ``"higher"``, or there are no values.
@@ -50,57 +50,67 @@ def plot_radar(
     *,
     labels: Mapping[str, str] | None = None,
     methods: Sequence[str] | None = None,
-    ours: str = look.OURS,
 ) -> Figure:
-    """Radar of methods over metrics; the rim is the best method on that metric, the centre the worst.
+    """Radar of methods over metrics. The rim is the best method on that metric, the centre the worst.
 
     Args:
         values: method -> metric -> mean.
         directions: metric -> ``"lower"`` / ``"higher"``.
         labels: metric -> text on its axis.
-        methods: which to draw (default: all); scaling always uses all of ``values``.
-        ours: name drawn in the accent colour, filled.
+        methods: which to draw (default: all). Scaling always uses all of ``values``.
 
     Raises:
         InputError: see :func:`oriented`.
     """
     scaled = oriented(values, directions)
-    names = look.ordered(methods or values, ours)
+    names = ordered(methods or values)
     angles = np.linspace(0, 2 * np.pi, len(directions), endpoint=False)
     closed = np.append(angles, angles[:1])
-    styles = look.method_styles(values, ours)
+    styles = look.method_styles(values)
     with look.house_style():
         figure = ShownFigure(figsize=(5.4, 4.1 + 0.2 * -(-len(names) // 3)), dpi=look.DPI)
-        # a circle leaves its labels less room than the layout engine believes
-        figure.set_layout_engine("constrained", w_pad=0.2)
-        ax = figure.add_subplot(projection="polar")
-        ax.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
-        ax.set_theta_direction(-1)  # type: ignore[attr-defined]
+        ax = _polar_axes(figure)
         for name in names:
             ring = np.nan_to_num(np.append(scaled[name], scaled[name][:1]))
-            ax.plot(closed, ring, label=look.method_label(name), **styles[name])
-            if look.is_ours(name, ours):
+            ax.plot(closed, ring, label=method_label(name), **styles[name])
+            if is_ours(name):
                 ax.fill(closed, ring, color=look.ACCENT, alpha=0.14)
         ax.set_xticks(angles, [])
         for angle, (metric, direction) in zip(angles, directions.items(), strict=True):
-            text = (labels or {}).get(metric, metric.replace("_", " "))
-            _axis_label(ax, float(angle), f"{text} {_ARROWS[direction]}")
-        ax.set_yticks([0.25, 0.5, 0.75, 1.0], [])
-        ax.set_ylim(0, 1.04)
-        ax.spines["polar"].set_visible(False)
+            label = (labels or {}).get(metric, metric.replace("_", " "))
+            _axis_label(ax, float(angle), f"{label} {ARROWS[direction]}")
         figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
+def _polar_axes(figure: Figure) -> Axes:
+    """Axes on which the first angle points up and the next ones go clockwise."""
+    # A circle leaves its labels less room than the layout engine believes.
+    figure.set_layout_engine("constrained", w_pad=0.2)
+    ax = figure.add_subplot(projection="polar")
+    ax.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
+    ax.set_theta_direction(-1)  # type: ignore[attr-defined]
+    ax.set_yticks([0.25, 0.5, 0.75, 1.0], [])
+    ax.set_ylim(0, 1.04)
+    ax.spines["polar"].set_visible(False)
+    return ax
+
+
 def _axis_label(ax: Axes, angle: float, text: str) -> None:
     """Just outside the rim, growing away from it."""
-    x, y = np.sin(angle), np.cos(angle)  # the first axis points up, the next ones go clockwise
+    x, y = np.sin(angle), np.cos(angle)
     ax.annotate(
         text,
         (angle, 1.04),
         xytext=(4 * x, 4 * y),
         textcoords="offset points",
-        ha="center" if abs(x) < 0.1 else "left" if x > 0 else "right",
-        va="center" if abs(y) < 0.1 else "bottom" if y > 0 else "top",
+        ha=_away(x, "left", "right"),
+        va=_away(y, "bottom", "top"),
         fontsize=8.5,
     )
+
+
+def _away(offset: float, positive: str, negative: str) -> str:
+    if abs(offset) < 0.1:
+        return "center"
+    return positive if offset > 0 else negative

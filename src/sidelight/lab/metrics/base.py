@@ -1,7 +1,7 @@
-"""What a metric is: an entry of :data:`METRICS`, computed from the evidence the engine gathered.
+"""The contract of a metric: an entry of :data:`METRICS`, computed from the measurements of the engine.
 
-An entry says which passes through the target it needs, so the engine runs those and no
-others, and adding a metric touches only the file that defines it.
+An entry names the passes through the target that it needs, so the engine makes only those. A new metric needs
+one call of :func:`define` in one file.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ def _absent() -> Tensor:
 
 @dataclass
 class Evidence:
-    """Everything known about ``B`` samples under one method, reduction, granularity and fill.
+    """The measurements of ``B`` samples under one method, reduction, granularity and fill.
 
-    Fields that no requested metric needs stay empty. ``N`` counts the features of all
-    modalities that are ranked together; ``p`` is the softmax probability of the class
-    predicted on the clean input, or what else the protocol takes for confidence.
+    Fields that no requested metric needs stay empty. ``N`` counts the features of all modalities that are ranked
+    together. ``p`` is the softmax probability of the class predicted on the clean input, unless the protocol
+    has another confidence.
 
     Attributes:
         mask: ``[B, N]`` soft map in [0, 1] (min-max per sample).
-        order: ``[B, N]`` values that rank the features, larger first; may be negative.
-        real: ``[B, N]`` true where a feature counts.
+        order: ``[B, N]`` values that rank the features, larger first. They may be negative.
+        real: ``[B, N]`` true for features that count.
         clean: ``[B]`` p of the clean input.
-        truth: ``[B, N]`` true where the evidence is known to be.
+        truth: ``[B, N]`` true for features that are known evidence.
         threshold: level at which ``mask`` becomes a region for IoU and F1.
         masked: ``[B]`` p under the soft map.
-        shares: ``[B, K+1]`` where each step lies, 0 to 1: the share of features removed (added), or what
-            else the protocol walks along.
+        shares: ``[B, K+1]`` the place of each step, 0 to 1: the share of features removed (added), or the
+            protocol's own axis.
         deletion, insertion: ``[B, K+1]`` p at each step.
         removed, kept: ``[B, A]`` p with the top features removed, or alone, at each area.
     """
@@ -68,9 +68,14 @@ class Metric:
         name: key in :data:`METRICS`.
         direction: ``"lower"`` or ``"higher"`` is better.
         doc: one line for tables and ``list``.
-        compute: :class:`Evidence` to ``[B]`` values; NaN where undefined.
+        compute: :class:`Evidence` to ``[B]`` values, NaN if undefined.
         needs: passes through the target that must be made first.
         needs_truth: whether ground truth is required.
+
+    Example:
+        >>> peak = Metric("peak", "higher", "largest score of the map", lambda e: e.mask.amax(1))
+        >>> peak.needs_fill, peak.one_pass
+        (False, True)
     """
 
     name: str
@@ -82,8 +87,13 @@ class Metric:
 
     @property
     def needs_fill(self) -> bool:
-        """Whether the value depends on what replaces a removed feature."""
+        """Whether the value depends on the fill of removed features."""
         return bool(self.needs)
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether at most one masked pass is needed, so that the value is cheap on many samples."""
+        return self.needs <= {"mask"}
 
 
 #: Every metric by name, in the order tables show them.
@@ -98,5 +108,13 @@ def define(
     *needs: Need,
     truth: bool = False,
 ) -> Metric:
-    """Register a metric; raises :class:`~sidelight.errors.ConfigError` if the name is taken."""
+    """Register a metric.
+
+    Args:
+        name, direction, doc, compute, needs: see :class:`Metric`.
+        truth: whether ground truth is required.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
     return METRICS.add(name, Metric(name, direction, doc, compute, frozenset(needs), truth))

@@ -1,4 +1,4 @@
-"""How much of the input does a map light up? Read these beside faithfulness, never alone."""
+"""How much of the input does a map light up? Read these metrics beside faithfulness, never alone."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def complexity(mask: Tensor, real: Tensor | None = None) -> Tensor:
         real: ``[B, N]`` bool, default all true.
 
     Returns:
-        ``[B]`` in [0, sqrt(N)]; lower is better. It grows with N: compare only maps with
-        the same unit of scoring.
+        ``[B]`` in [0, sqrt(N)], lower is better. It grows with N, so compare only maps with the same unit of
+        scoring.
     """
     return _real(mask, real)[0].norm(dim=1)
 
 
 def mean_score(mask: Tensor, real: Tensor | None = None) -> Tensor:
-    """Mean of the min-max map over the real features: ``[B]`` in [0, 1]; lower is better.
+    """Mean of the min-max map over the real features: ``[B]`` in [0, 1], lower is better.
 
-    It unmasks trivial maps: all ones has no average drop, and a mean score of 1.
+    It exposes trivial maps: a map of ones has no average drop, but a mean score of 1.
     """
     values, n = _real(mask, real)
     return values.sum(1) / n
@@ -40,8 +40,7 @@ def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
     """Max divided by mean of the min-max map (thesis §4.1).
 
     Returns:
-        ``[B]`` in [1, N]; higher is better. A map of zeros is constant and gets 1, as any
-        constant map: it singles nothing out.
+        ``[B]`` in [1, N], higher is better. Any constant map gets 1, also one of zeros: it singles nothing out.
     """
     mean = mean_score(mask, real)
     peak = _real(mask, real)[0].amax(1)
@@ -49,7 +48,7 @@ def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
 
 
 def area(mask: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
-    """Share of the real features that score above ``threshold``: ``[B]`` in [0, 1]; lower is better.
+    """Share of the real features that score above ``threshold``: ``[B]`` in [0, 1], lower is better.
 
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
@@ -67,11 +66,11 @@ def entropy(mask: Tensor, real: Tensor | None = None) -> Tensor:
 
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
-        real: ``[B, N]`` bool, default all true; ``N`` counts these.
+        real: ``[B, N]`` bool, default all true. ``N`` counts these.
 
     Returns:
-        ``[B]`` in [0, 1]; lower is better. 0 where one feature holds everything, 1 for any
-        constant map: one of zeros singles nothing out, nor does one of a single feature.
+        ``[B]`` in [0, 1], lower is better. It is 0 if one feature holds everything, and 1 for any constant map.
+        A map of zeros or of a single feature counts as constant.
     """
     values, n = _real(mask.double(), real)
     total = values.sum(1, keepdim=True)

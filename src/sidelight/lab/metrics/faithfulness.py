@@ -1,7 +1,7 @@
 """Does the model's confidence follow the map?
 
-``p`` is always the softmax probability of the class predicted on the clean input. The
-functions take confidences that were measured already and return one value per sample.
+``p`` is the softmax probability of the class predicted on the clean input. The functions take measured
+confidences and return one value per sample.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from sidelight.errors import InputError
 from sidelight.lab.metrics.base import define
 
-#: Two batches of a different size differ by rounding; a rise below this is no rise.
+#: Batches of different sizes differ by rounding, so a smaller rise does not count.
 CONFIDENCE_TOLERANCE = 1e-6
 
 
@@ -22,25 +22,25 @@ def average_drop(p: Tensor, p_masked: Tensor) -> Tensor:
     Source: thesis §4.1; Chattopadhay et al. 2018, without the division by p.
 
     Args:
-        p: ``[B]`` in [0, 1]; clean input.
-        p_masked: ``[B]`` in [0, 1]; input masked by the soft map.
+        p: ``[B]`` in [0, 1], of the clean input.
+        p_masked: ``[B]`` in [0, 1], of the input masked by the soft map.
 
     Returns:
-        ``[B]`` in [0, 1]; lower is better.
+        ``[B]`` in [0, 1], lower is better.
     """
     return (p - p_masked).clamp(min=0)
 
 
 def average_drop_relative(p: Tensor, p_masked: Tensor) -> Tensor:
-    """``max(0, p − p_masked) / p`` (Chattopadhay et al. 2018). ``[B]`` in [0, 1]; lower is better."""
+    """``max(0, p − p_masked) / p`` (Chattopadhay et al. 2018). ``[B]`` in [0, 1], lower is better."""
     return average_drop(p, p_masked) / p.clamp(min=torch.finfo(p.dtype).tiny)
 
 
 def increase_in_confidence(p: Tensor, p_masked: Tensor) -> Tensor:
-    """1 where ``p_masked > p``, else 0 (Chattopadhay et al. 2018).
+    """1 if ``p_masked > p``, else 0 (Chattopadhay et al. 2018).
 
-    A rise below :data:`CONFIDENCE_TOLERANCE` is rounding and does not count, so a map of
-    ones scores 0. ``[B]``; its mean is the share of samples; higher is better.
+    A rise below :data:`CONFIDENCE_TOLERANCE` is rounding and does not count, so a map of ones scores 0. The result
+    is ``[B]``. Its mean is the share of samples. Higher is better.
     """
     return (p_masked > p + CONFIDENCE_TOLERANCE).to(p.dtype)
 
@@ -50,8 +50,8 @@ def area_under_curve(p: Tensor, shares: Tensor) -> Tensor:
 
     Args:
         p: ``[B, K+1]`` confidences.
-        shares: ``[B, K+1]`` or ``[K+1]``, ascending from 0 to 1: the share really removed,
-            which with few features differs from ``k / K``.
+        shares: ``[B, K+1]`` or ``[K+1]``, ascending from 0 to 1: the share really removed. With few features it
+            differs from ``k / K``.
 
     Returns:
         ``[B]`` within the range of ``p``.
@@ -68,12 +68,12 @@ def area_under_curve(p: Tensor, shares: Tensor) -> Tensor:
 
 
 def deletion_auc(p: Tensor, shares: Tensor) -> Tensor:
-    """Area while the most relevant features are removed first (Petsiuk et al. 2018); lower is better."""
+    """Area while the most relevant features are removed first (Petsiuk et al. 2018), lower is better."""
     return area_under_curve(p, shares)
 
 
 def insertion_auc(p: Tensor, shares: Tensor) -> Tensor:
-    """Area while the most relevant features are added first (Petsiuk et al. 2018); higher is better."""
+    """Area while the most relevant features are added first (Petsiuk et al. 2018), higher is better."""
     return area_under_curve(p, shares)
 
 
@@ -85,7 +85,7 @@ def sufficiency(p: Tensor, p_kept: Tensor) -> Tensor:
         p_kept: ``[B, A]`` confidence with only the top features of each area.
 
     Returns:
-        ``[B]`` in [−1, 1]; lower is better.
+        ``[B]`` in [−1, 1], lower is better.
     """
     return p - p_kept.mean(1)
 
@@ -98,7 +98,7 @@ def comprehensiveness(p: Tensor, p_removed: Tensor) -> Tensor:
         p_removed: ``[B, A]`` confidence without the top features of each area.
 
     Returns:
-        ``[B]`` in [−1, 1]; higher is better.
+        ``[B]`` in [−1, 1], higher is better.
     """
     return p - p_removed.mean(1)
 
@@ -106,17 +106,16 @@ def comprehensiveness(p: Tensor, p_removed: Tensor) -> Tensor:
 def srg(deletion: Tensor, insertion: Tensor) -> Tensor:
     """Symmetric relevance gain (Blücher et al. 2024): area least-relevant-first − most-relevant-first.
 
-    Removing all but the top c features, least relevant first, leaves exactly what
-    insertion shows after c features. With the same order of ties the least-relevant-first
-    curve is therefore the insertion curve read backwards and has its area, so no further
-    pass is needed.
+    If all but the top c features are removed, least relevant first, the input equals that of insertion after c
+    features. With the same order of ties, the least-relevant-first curve is therefore the insertion curve read
+    backwards. It has the same area, so it needs no further pass.
 
     Args:
         deletion: ``[B]`` :func:`deletion_auc`.
         insertion: ``[B]`` :func:`insertion_auc`, same order of ties.
 
     Returns:
-        ``[B]`` in [−1, 1]; higher is better.
+        ``[B]`` in [−1, 1], higher is better.
     """
     return insertion - deletion
 

@@ -1,7 +1,7 @@
-"""The units in which features are removed: pixels, patches, tokens; later words.
+"""The units in which features are removed: pixels, patches, tokens, coordinates.
 
-A granularity belongs to one modality and says which features form one cell. It is data
-in a registry: nothing here or later asks which modality it deals with.
+A granularity belongs to one modality and groups its features into cells. It is data in a registry, so the code
+that uses it works for any modality.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Granularity:
     """How the features of one modality group into cells.
 
     Attributes:
-        name: as settings and tables show it.
+        name: its name in settings and tables.
         modality: the modality it applies to.
         cells: ``(score shape, inputs) -> int64 [N]`` or ``[B, N]``: the cell of each
-            flattened feature, counted from 0; ids of unreal features are ignored. The
-            inputs are there for groupings that differ by sample, such as words.
+            flattened feature, counted from 0. Ids of unreal features are ignored. The inputs serve groupings
+            that differ by sample, such as words.
     """
 
     name: str
@@ -47,18 +47,18 @@ def coordinate_cells(shape: Sequence[int], inputs: Inputs) -> Tensor:
         shape: ``[B, T, D]``.
 
     Raises:
-        InputError: scores are one a token.
+        InputError: there is one score a token.
     """
     if len(shape) != 3:
         raise InputError(
             f"granularity 'coordinate' needs scores [B, T, D], one a coordinate of an embedding; got {tuple(shape)}. "
-            "It comes with evaluation.protocol: thesis; otherwise ask for 'token'."
+            "Use it with evaluation.protocol: thesis; otherwise use 'token'."
         )
     return unit_cells(shape, inputs)
 
 
 def patch_cells(shape: Sequence[int], size: int) -> Tensor:
-    """Cells of ``size × size`` pixels from the top left; those at the border may be smaller.
+    """Cells of ``size × size`` pixels from the top left. Those at the border may be smaller.
 
     Args:
         shape: ``[B, 1, H, W]``.
@@ -68,7 +68,7 @@ def patch_cells(shape: Sequence[int], size: int) -> Tensor:
     return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()
 
 
-#: Granularities by name; the first one of a modality is its finest.
+#: Granularities by name. The first one of a modality is its finest.
 GRANULARITIES: Registry[Granularity] = Registry("granularity")
 GRANULARITIES.add("pixel", Granularity("pixel", "image", unit_cells))
 GRANULARITIES.add("token", Granularity("token", "text", unit_cells))
@@ -92,16 +92,16 @@ def granularity(name: str) -> Granularity:
 
 
 def finest(modality: str) -> Granularity:
-    """The granularity in which every feature of ``modality`` stands alone."""
+    """The granularity that makes every feature of ``modality`` a cell of its own."""
     entries = (g for _, g in GRANULARITIES.items() if g.modality == modality)
     return next(entries, Granularity("unit", modality, unit_cells))
 
 
 def resolve(names: Sequence[str], modalities: Iterable[str]) -> dict[str, Mapping[str, Granularity]]:
-    """What the requested granularities mean for modalities that are ranked together.
+    """The granularity of each modality, for modalities that are ranked together.
 
-    A name may join several by ``+`` (``"patch4+word"``). A modality that a name does not
-    speak of takes its finest; names that speak of none are left out, unless none is left.
+    A name may join several by ``+`` (``"patch4+word"``). A modality that a name does not mention takes its finest
+    granularity. A name that mentions none of the modalities is left out, unless no name is left.
 
     Returns:
         label, e.g. ``"patch4+token"``, to the granularity of each modality.

@@ -17,13 +17,13 @@ from sidelight.lab.metrics.ranking import min_max
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each feature of the modalities ranked together sits in ``[B, N]``.
+    """The place in ``[B, N]`` of each feature of the modalities that are ranked together.
 
     Attributes:
         shapes: modality name to the shape of one sample's scores, in order.
-        real: ``[B, N]`` true where a feature counts.
+        real: ``[B, N]`` true for features that count.
         cells: ``[B, N]`` cell of each feature, 0 to M − 1.
-        size: ``[B, M]`` real features in each cell; a cell with none is no cell.
+        size: ``[B, M]`` real features in each cell. A cell with none is no cell.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -48,7 +48,7 @@ class Layout:
 
     def pool(self, flat: Tensor) -> Tensor:
         """Mean over the real features of each cell: ``[B, N]`` to float32 ``[B, M]``."""
-        # summed in float64 and rounded once, so equal pixels give equal cells whatever their size
+        # sum in float64 and round once, so that equal pixels give equal cells of any size
         total = torch.zeros(self.size.shape, dtype=torch.float64, device=flat.device)
         total.scatter_add_(1, self.cells, flat.double() * self.real)
         return (total / self.size.clamp(min=1)).float()
@@ -64,7 +64,7 @@ def make_layout(
     """Lay out the modalities named in ``granularities``, in that order.
 
     Args:
-        feature_mask: per modality, a bool tensor of the scores' shape: which features are real.
+        feature_mask: per modality a bool tensor of the scores' shape, true for real features.
         granularities: one per modality that takes part.
         inputs: the model's inputs, for granularities that depend on them.
     """
@@ -87,30 +87,29 @@ class ReducedMap:
     """One reading of a raw map.
 
     Attributes:
-        soft: ``[B, M]`` per cell in [0, 1], what multiplies the input.
-        order: ``[B, M]`` per cell, what ranks it, larger first.
+        soft: ``[B, M]`` per cell in [0, 1]. It multiplies the input.
+        order: ``[B, M]`` per cell. It ranks the cells, larger first.
     """
 
     soft: Tensor
     order: Tensor
 
 
-#: ``(raw [B, N], layout, signed) -> {name: ReducedMap}``: what a raw map is taken to say.
+#: ``(raw [B, N], layout, signed) -> {name: ReducedMap}``: turns a raw map into soft maps and orders.
 Reading = Callable[[Tensor, Layout, bool], dict[str, ReducedMap]]
 
-#: How raw maps are read before they are judged, by name.
+#: How raw maps are read before the metrics see them, by name.
 READINGS: Registry[Reading] = Registry("reading")
 
 
 @READINGS.register("better_of_two")
 def better_of_two(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
-    """A signed map is read twice, the better reading counts.
+    """A signed map is read twice, and the better reading counts.
 
-    ``abs`` takes the mean of |a| in each cell. ``positive`` keeps the sign while pooling; the
-    soft map is the positive part, but the order is that of the signed means, so that features
-    against the class are removed last in their own order instead of being tied at zero. That
-    favours the rivals of a learned mask, which is the safe side to err on. Scores without a
-    sign have the single reading ``none``.
+    ``abs`` takes the mean of |a| in each cell. ``positive`` keeps the sign while pooling. Its soft map is the
+    positive part, but its order is that of the signed means: features against the class are removed last in their
+    own order, instead of being tied at zero. This favours the baseline methods over a learned mask, which is the
+    safe side. Scores without a sign have the single reading ``none``.
     """
     real = layout.real_cells
     if not signed:
@@ -124,7 +123,7 @@ def better_of_two(raw: Tensor, layout: Layout, signed: bool) -> dict[str, Reduce
 
 @READINGS.register("signed")
 def as_it_is(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]:
-    """Min-max of the map with its sign, as in the thesis: what centres on zero becomes about one half everywhere."""
+    """Min-max of the map with its sign, as in the thesis. A map around zero becomes about 0.5 everywhere."""
     pooled = layout.pool(raw)
     return {"signed" if signed else "none": ReducedMap(min_max(pooled, layout.real_cells), pooled)}
 
@@ -141,7 +140,7 @@ def absolute(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]
 def reduce_map(
     raw: Tensor, layout: Layout, signed: bool, reading: str = "better_of_two"
 ) -> dict[str, ReducedMap]:
-    """The readings by which a method is judged, pooled to cells and min-maxed.
+    """The readings of a raw map, pooled to cells and min-maxed.
 
     Args:
         raw: ``[B, N]`` finite scores.
@@ -156,7 +155,7 @@ def reduce_map(
 
 
 def require_scores(scores: Scores, feature_mask: Mapping[str, Tensor], names: tuple[str, ...]) -> None:
-    """Raise :class:`InputError` where scores are missing, misshapen or not finite."""
+    """Raise :class:`InputError` if scores are missing, misshapen or not finite."""
     for name in names:
         if name not in scores:
             raise InputError(f"no scores for modality {name!r}; the method gave {sorted(scores)}.")

@@ -1,7 +1,6 @@
-"""Does the map point where the evidence is known to be?
+"""Does the map point at the known evidence?
 
-Every function takes ``[B, N]`` tensors and returns ``[B]``; a sample whose truth marks
-no real feature has no answer and gets NaN.
+Every function takes ``[B, N]`` tensors and returns ``[B]``. A sample whose truth marks no real feature gets NaN.
 """
 
 from __future__ import annotations
@@ -12,8 +11,23 @@ from torch import Tensor
 from sidelight.lab.metrics.base import Evidence, define
 
 
-def _known(values: Tensor, truth: Tensor) -> Tensor:
-    return values.where(truth.any(1), torch.full_like(values, torch.nan))
+def _known(values: Tensor, true: Tensor) -> Tensor:
+    """``values`` with NaN for samples that have no true feature. ``true`` ``[B]`` counts them."""
+    return values.where(true > 0, torch.full_like(values, torch.nan))
+
+
+def _real_truth(truth: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+    real = torch.ones_like(truth) if real is None else real
+    return truth & real, real
+
+
+def _region_counts(
+    mask: Tensor, truth: Tensor, real: Tensor | None, threshold: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``[B]`` numbers of real features: in region and truth, in the region ``mask >= threshold``, in the truth."""
+    truth, real = _real_truth(truth, real)
+    region = (mask >= threshold) & real
+    return (region & truth).sum(1), region.sum(1), truth.sum(1)
 
 
 def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
@@ -22,36 +36,32 @@ def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: floa
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
         truth: ``[B, N]`` bool.
-        real: ``[B, N]`` bool, default all true; other features count nowhere.
+        real: ``[B, N]`` bool, default all true. Other features count nowhere.
         threshold: level of the region, in (0, 1].
 
     Returns:
-        ``[B]`` in [0, 1]; higher is better.
+        ``[B]`` in [0, 1], higher is better.
     """
-    real = torch.ones_like(truth) if real is None else real
-    region, truth = (mask >= threshold) & real, truth & real
-    union = (region | truth).sum(1).clamp(min=1)
-    return _known((region & truth).sum(1).float() / union, truth)
+    both, region, true = _region_counts(mask, truth, real, threshold)
+    return _known(both.float() / (region + true - both).clamp(min=1), true)
 
 
 def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
     """F1 of ``mask >= threshold`` against the truth, feature by feature: ``2 TP / (region + truth)``.
 
-    Token F1 where features are tokens (DeYoung et al. 2020, ERASER), the Dice coefficient on images.
+    On tokens this is token F1 (DeYoung et al. 2020, ERASER), on images the Dice coefficient.
 
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
         truth: ``[B, N]`` bool.
-        real: ``[B, N]`` bool, default all true; other features count nowhere.
+        real: ``[B, N]`` bool, default all true. Other features count nowhere.
         threshold: level of the region, in (0, 1].
 
     Returns:
-        ``[B]`` in [0, 1]; higher is better.
+        ``[B]`` in [0, 1], higher is better.
     """
-    real = torch.ones_like(truth) if real is None else real
-    region, truth = (mask >= threshold) & real, truth & real
-    both = (region.sum(1) + truth.sum(1)).clamp(min=1)
-    return _known(2 * (region & truth).sum(1).float() / both, truth)
+    both, region, true = _region_counts(mask, truth, real, threshold)
+    return _known(2 * both.float() / (region + true).clamp(min=1), true)
 
 
 def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
@@ -65,32 +75,31 @@ def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
         real: ``[B, N]`` bool, default all true.
 
     Returns:
-        ``[B]`` in [0, 1]; higher is better; a constant map gets the share of true features.
+        ``[B]`` in [0, 1], higher is better. A constant map gets the share of true features.
     """
-    real = torch.ones_like(truth) if real is None else real
-    truth = truth & real
+    truth, real = _real_truth(truth, real)
     values, index = order.masked_fill(~real, -torch.inf).sort(1, descending=True)
     hits = truth.gather(1, index)
     place = torch.arange(values.shape[1], device=values.device).expand_as(index)
     last = torch.ones_like(hits)
     last[:, :-1] = values[:, 1:] != values[:, :-1]
-    # end of the tie each feature lies in: the nearest "last" at or after it
+    # end of the tie that each feature belongs to: the nearest "last" at or after it
     end = place.masked_fill(~last, values.shape[1]).flip(1).cummin(1).values.flip(1)
     precision = hits.cumsum(1).gather(1, end).double() / (end + 1)
-    return _known((precision * hits).sum(1) / truth.sum(1).clamp(min=1), truth).float()
+    true = truth.sum(1)
+    return _known((precision * hits).sum(1) / true.clamp(min=1), true).float()
 
 
 def pointing_game(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
     """Chance that the highest-scoring feature is a true one (Zhang et al. 2018, no margin).
 
-    Ties by expectation: the share of true features among those that share the maximum.
-    ``[B]`` in [0, 1]; higher is better.
+    A tie counts by expectation: the share of true features among those that share the maximum. The result is
+    ``[B]`` in [0, 1], higher is better.
     """
-    real = torch.ones_like(truth) if real is None else real
-    truth = truth & real
+    truth, real = _real_truth(truth, real)
     values = order.masked_fill(~real, -torch.inf)
     top = (values == values.amax(1, keepdim=True)) & real
-    return _known((top & truth).sum(1).float() / top.sum(1).clamp(min=1), truth)
+    return _known((top & truth).sum(1).float() / top.sum(1).clamp(min=1), truth.sum(1))
 
 
 def _truth(evidence: Evidence) -> Tensor:

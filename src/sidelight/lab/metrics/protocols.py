@@ -1,16 +1,16 @@
 """Named bundles of the choices that a metric's formula leaves open.
 
 The default is this library's. The two others repeat the choices behind published tables of the method (the
-thesis, and its authors' later numbers), so that ours can be read beside them. What could be told of those
-choices is told by the numbers themselves:
+thesis, and its authors' later numbers), so that people can read our numbers beside them. The published numbers
+themselves reveal those choices:
 
-* maps that centre on zero have a complexity of half the root of the number of features: signed min-max;
-* on texts that number is 512 × 768, and the later tables hold sparsities above 512, which no map of 512 tokens
-  can have: rivals were scored by embedding coordinate, the method itself by token;
-* average drops on texts and on images with texts exceed 1: logits, not probabilities.
+* Maps around zero have a complexity of half the root of the number of features: signed min-max.
+* On texts that number is 512 × 768. The later tables hold sparsities above 512, which no map of 512 tokens can
+  have. So the baseline methods were scored by embedding coordinate, and the method itself by token.
+* Average drops on texts and on images with texts exceed 1: logits, not probabilities.
 
-Two things are not repeated. Published maps of texts count padding up to 512 positions as features, these never do.
-How the thesis's curves step is not told; equal counts are taken.
+Two things differ. Published maps of texts count padding up to 512 positions as features. Ours do not. Nobody
+knows how the thesis's curves step. Ours take equal counts.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from sidelight.core.registry import Registry
 from sidelight.errors import ConfigError
 from sidelight.lab.metrics.base import METRICS
 
-#: the protocol unless told otherwise
+#: the default protocol
 DEFAULT = "sidelight"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What an evaluation decides beside the formulas of its metrics.
+    """The choices of an evaluation beside the formulas of its metrics.
 
     Attributes:
         name: key in :data:`PROTOCOLS`.
         doc: one line for people.
         reading: of raw maps, a name in :data:`~sidelight.lab.metrics.layout.READINGS`.
         stepping: of curves, a name in :data:`~sidelight.lab.metrics.ranking.STEPPINGS`.
-        confidence: by modality a name in :data:`~sidelight.lab.metrics.probe.CONFIDENCES`, where it is no
-            probability; of several modalities the first that is named here decides.
+        confidence: by modality a name in :data:`~sidelight.lab.metrics.probe.CONFIDENCES`, if it is no probability.
+            Of several modalities the first that is named here decides.
         coordinates: modalities whose channels are scored one by one, by the methods that can.
-        fills, metrics: the only ones there are; empty leaves both to the settings.
+        fills, metrics: the only allowed ones. Empty tuples leave both to the settings.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Protocol:
         return next((self.confidence[m] for m in modalities if m in self.confidence), "probability")
 
     def comparable(self, modalities: Iterable[str]) -> bool:
-        """Whether all methods are scored by the same unit, so that their numbers can be compared."""
+        """Whether all methods are scored by the same unit, so that people can compare their numbers."""
         return not set(self.coordinates) & set(modalities)
 
     def remark(self, modalities: Iterable[str]) -> str:
-        """For headings: ``"protocol thesis, not comparable across methods"``; empty for the default."""
+        """Words for headings: ``"protocol thesis, not comparable across methods"``, or none for the default."""
         if self.name == DEFAULT:
             return ""
         return f"protocol {self.name}" + (
@@ -68,7 +68,7 @@ class Protocol:
         )
 
     def note(self, modalities: Iterable[str]) -> str:
-        """For pages: what the protocol is and, where it is so, why its numbers do not compare."""
+        """Words for pages: the protocol, and the reason if its numbers do not compare. The default needs none."""
         if self.name == DEFAULT:
             return ""
         text = f"Measured under protocol {self.name}: {self.doc}."
@@ -80,7 +80,7 @@ class Protocol:
         return text
 
     def axes(self, modalities: Iterable[str]) -> dict[str, str]:
-        """Labels of a curve's axes, ``xlabel`` and ``ylabel``; those that are as by default are left out."""
+        """Labels of a curve's axes, ``xlabel`` and ``ylabel``, if they differ from the default."""
         confidence = self.confidence_of(modalities)
         labels = {} if confidence == "probability" else {"ylabel": f"{confidence} of the predicted class"}
         if self.stepping == "thresholds":
@@ -88,7 +88,7 @@ class Protocol:
         return labels
 
     def check(self, fills: Iterable[str], metrics: Iterable[str], granularities: Iterable[str]) -> None:
-        """Raise :class:`ConfigError` where settings ask for what the protocol does not have."""
+        """Raise :class:`ConfigError` if settings name things that the protocol does not have."""
         for what, given, own in (("fill", fills, self.fills), ("metric", metrics, self.metrics)):
             other = [name for name in given if own and name not in own]
             if other:
@@ -104,7 +104,7 @@ class Protocol:
             )
 
     def fixed(self) -> dict[str, Any]:
-        """Settings that the protocol brings along; none for the default."""
+        """Settings that the protocol fixes. The default fixes none."""
         if self.name == DEFAULT:
             return {}
         return {"fills": list(self.fills), "metrics": list(self.metrics), "granularities": []}
@@ -118,7 +118,7 @@ PROTOCOLS: Registry[Protocol] = Registry("protocol")
 
 
 def define(protocol: Protocol) -> Protocol:
-    """Register a protocol; raises :class:`~sidelight.errors.ConfigError` if the name is taken."""
+    """Register a protocol. Raises :class:`~sidelight.errors.ConfigError` if the name is taken."""
     for name in protocol.metrics:
         METRICS[name]
     return PROTOCOLS.add(protocol.name, protocol)

@@ -1,9 +1,8 @@
 """Average ranks of methods over many cases: Friedman's test and Nemenyi's critical difference.
 
 Source: J. Demšar, "Statistical comparisons of classifiers over multiple data sets",
-JMLR 7 (2006). His cases are independent data sets. Ours share samples where they come from
-one data set, so the critical difference is then smaller than it should be: it describes
-the cases at hand and says little about new data.
+JMLR 7 (2006). His cases are independent data sets. Our cases share samples if they come from one data set. The
+critical difference is then smaller than it should be: it describes the cases at hand, and new data may differ.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range
 from sidelight.errors import InputError
 from sidelight.lab.metrics.base import METRICS
 
-#: what identifies one case
+#: the columns that identify one case
 CASE = ("dataset", "modality", "granularity", "fill", "metric")
-#: Faithfulness without what another entry says again: the relative average drop repeats the
-#: average drop, and SRG is the insertion minus the deletion area.
+#: Faithfulness without repetition: the relative average drop repeats the average drop, and SRG is the insertion
+#: minus the deletion area.
 RANKED = (
     "average_drop",
     "increase_in_confidence",
@@ -30,7 +29,7 @@ RANKED = (
     "sufficiency",
     "comprehensiveness",
 )
-#: means closer than this are equal: maps that are the same differ by rounding only
+#: means that agree to so many digits are equal: equal maps differ by rounding only
 DIGITS = 6
 
 
@@ -41,7 +40,7 @@ class AverageRanks:
     Attributes:
         ranks: method to its average rank, best first.
         cases: how many cases.
-        samples: fewest and most samples behind a case; ``(0, 0)`` where unknown.
+        samples: fewest and most samples behind a case, or ``(0, 0)`` if unknown.
         statistic, p: of Friedman's test, corrected for ties.
         critical_difference: ranks further apart than this differ at level ``alpha`` (Nemenyi).
         alpha: level of that difference.
@@ -65,7 +64,7 @@ class AverageRanks:
         reached = 0
         for first, value in enumerate(values):
             last = sum(v <= value + self.critical_difference for v in values)
-            if last - first > 1 and last > reached:  # a run inside an earlier one says nothing new
+            if last - first > 1 and last > reached:  # a run inside an earlier one adds nothing
                 found.append(tuple(names[first:last]))
             reached = max(reached, last)
         return found
@@ -97,16 +96,16 @@ def critical_difference(methods: int, cases: int, alpha: float = 0.05) -> float:
 def case_means(rows: pd.DataFrame, metrics: Sequence[str] = RANKED) -> pd.DataFrame:
     """Mean of every method in every case, over the samples that all its methods have in common.
 
-    A signed method is given by the better of its reductions in each case; seeds are averaged
-    per sample first. Cases without a common sample are left out.
+    Each case takes the better reduction of a signed method. Seeds are averaged per sample first. Cases without a
+    common sample are left out.
 
     Args:
         rows: per-sample rows with a ``dataset`` column.
-        metrics: which to keep; those that are not there are passed over.
+        metrics: the metrics to keep. Those without rows are skipped.
 
     Returns:
-        A line a case, indexed by dataset, modality, granularity, fill, metric and ``n``
-        (samples); a column a method, NaN where the case lacks it.
+        A line a case, indexed by dataset, modality, granularity, fill, metric and ``n`` (samples). A column a
+        method, NaN if the case lacks it.
 
     Raises:
         InputError: a column is missing, or a metric is unknown.
@@ -130,7 +129,7 @@ def case_means(rows: pd.DataFrame, metrics: Sequence[str] = RANKED) -> pd.DataFr
 
 
 def case_ranks(means: pd.DataFrame) -> pd.DataFrame:
-    """Ranks within each case of :func:`case_means`, 1 for the best; equal means share a rank."""
+    """Ranks within each case of :func:`case_means`, 1 for the best. Equal means share a rank."""
     higher = [METRICS[name].direction == "higher" for name in means.index.get_level_values("metric")]
     signed = means.to_numpy(float) * np.where(higher, -1.0, 1.0)[:, None]
     ranks = rankdata(signed.round(DIGITS), axis=1, nan_policy="omit")
@@ -141,7 +140,7 @@ def average_ranks(means: pd.DataFrame, alpha: float = 0.05) -> AverageRanks:
     """Average ranks of the methods that every case has.
 
     Args:
-        means: from :func:`case_means`; only its level ``metric`` is needed.
+        means: from :func:`case_means`. Only its level ``metric`` is needed.
         alpha: level of the critical difference.
 
     Raises:
@@ -156,7 +155,7 @@ def average_ranks(means: pd.DataFrame, alpha: float = 0.05) -> AverageRanks:
         )
     ranks = case_ranks(complete)
     statistic, p = 0.0, 1.0
-    if (ranks.nunique(axis=1) > 1).any():  # where all tie in all cases there is no evidence of anything
+    if (ranks.nunique(axis=1) > 1).any():  # if all tie in all cases, the test has no answer
         found = friedmanchisquare(*ranks.to_numpy().T)
         statistic, p = float(found.statistic), float(found.pvalue)
     average = ranks.mean().sort_values(kind="stable")

@@ -1,6 +1,6 @@
-"""From raw scores to a soft map in [0, 1] and to an order, without favouring any index.
+"""From raw scores to a soft map in [0, 1] and to an order, without an advantage for any index.
 
-All functions take ``[B, N]`` tensors; ``real`` marks the features that count.
+All functions take ``[B, N]`` tensors. ``real`` marks the features that count.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import Registry
+from sidelight.core.seeds import sample_seed
+from sidelight.core.tensors import masked_range
 from sidelight.errors import InputError
 
 
 def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
     """Rescale each sample to span [0, 1] over its real features.
 
-    A constant map has no span: it becomes 1 where its value is positive (everything is
-    evidence) and 0 otherwise (nothing is), never NaN.
+    A constant map has no span. It becomes 1 if its value is positive (everything is evidence) and 0 otherwise
+    (nothing is), never NaN.
 
     Args:
         values: ``[B, N]`` finite scores of any sign.
-        real: ``[B, N]`` bool, default all true; unreal features come back as 0.
+        real: ``[B, N]`` bool, default all true. Unreal features come back as 0.
 
     Returns:
         ``[B, N]`` float32 in [0, 1].
@@ -31,24 +33,16 @@ def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
     real = torch.ones_like(values, dtype=torch.bool) if real is None else real
     # float64: the span of float32 extremes must not overflow, nor that of tiny gradients vanish
     v = values.double()
-    low = v.masked_fill(~real, torch.inf).amin(1, keepdim=True)
-    high = v.masked_fill(~real, -torch.inf).amax(1, keepdim=True)
+    low, high = masked_range(v, real)
     span = high - low
     scaled = torch.where(span > 0, (v - low) / span.where(span > 0, torch.ones_like(span)), (v > 0).double())
     return scaled.masked_fill(~real, 0.0).float()
 
 
-def sample_seed(seed: int, sample: int, *salt: int) -> int:
-    """A 62-bit seed that depends on the run seed and the sample's id and on nothing else."""
-    words = [int(v) % 2**64 for v in (seed, sample, *salt)]
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(2))
-
-
 def tie_keys(real: Tensor, ids: Sequence[int], seed: int = 0, draw: int = 0) -> Tensor:
     """Random keys ``[B, N]`` in [0, 1) that order tied features.
 
-    Keys are drawn for the real features only, so they do not change with the padding
-    that a batch happens to have.
+    Only real features draw keys, so the padding of a batch does not change them.
 
     Raises:
         InputError: not one id per sample.
@@ -68,13 +62,13 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
 
     Args:
         values: ``[B, N]`` finite scores.
-        real: ``[B, N]`` bool; unreal features come last.
-        ids: one integer per sample; with ``seed`` and ``draw`` the only source of chance.
+        real: ``[B, N]`` bool. Unreal features come last.
+        ids: one integer per sample. With ``seed`` and ``draw`` they are the only source of chance.
         seed: run seed.
         draw: number of the tie draw.
 
     Returns:
-        ``[B, N]`` int64; 0 is the most important feature.
+        ``[B, N]`` int64. 0 is the most important feature.
     """
     shuffle = tie_keys(real, ids, seed, draw).argsort(1)
     shuffled = values.masked_fill(~real, -torch.inf).gather(1, shuffle)
@@ -84,10 +78,10 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
 def ranks_of_draws(
     values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draws: int = 1
 ) -> list[Tensor]:
-    """:func:`ranks` of each of ``draws`` tie draws; one alone where nothing is tied, since all would be the same."""
+    """:func:`ranks` of each of ``draws`` tie draws, or of one if nothing is tied, since all would be equal."""
     if has_ties(values, real):
         return [ranks(values, real, ids, seed, draw) for draw in range(draws)]
-    # keys would change nothing here, and drawing them takes longer than all the rest
+    # keys would change nothing here, and drawing them takes longer than the rest of this function
     return [_places(values.masked_fill(~real, -torch.inf).argsort(1, descending=True))]
 
 
@@ -120,7 +114,7 @@ def step_counts(n: Tensor, steps: int) -> Tensor:
 def threshold_counts(soft: Tensor, real: Tensor, steps: int) -> Tensor:
     """Features at or above each of ``steps`` equal levels, from 1 down: ``#{S >= 1 − k / steps}``, none at step 0.
 
-    The last level is 0, which every feature reaches.
+    Every feature reaches the last level, 0.
 
     Args:
         soft: ``[B, N]`` min-max map in [0, 1].
@@ -137,8 +131,8 @@ def threshold_counts(soft: Tensor, real: Tensor, steps: int) -> Tensor:
     return torch.cat([reached.new_zeros(len(soft), 1), reached], 1)
 
 
-#: ``(soft [B, N], real [B, N], K) -> (counts, places)``, each ``[B, K+1]``: how many of the top features are gone
-#: at each step of a curve, and where on the horizontal axis, 0 to 1, that step lies.
+#: ``(soft [B, N], real [B, N], K) -> (counts, places)``, each ``[B, K+1]``: the number of top features removed at
+#: each step of a curve, and the step's place on the horizontal axis, 0 to 1.
 Stepping = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 #: Ways to walk along a deletion or insertion curve, by name.
@@ -155,7 +149,7 @@ def by_count(soft: Tensor, real: Tensor, steps: int) -> tuple[Tensor, Tensor]:
 
 @STEPPINGS.register("thresholds")
 def by_threshold(soft: Tensor, real: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Equal steps of a threshold on the map, over ``1 − threshold``; tied features go together."""
+    """Equal steps of a threshold on the map, over ``1 − threshold``. Tied features go together."""
     counts = threshold_counts(soft, real, steps)
     places = torch.arange(steps + 1, dtype=torch.float64, device=soft.device) / steps
     return counts, places.expand(counts.shape)

@@ -1,6 +1,6 @@
 """How alike are two maps of one input? Pure functions on batches of pairs.
 
-``real`` marks the features that count; a pair in which either map is not finite gets NaN.
+``real`` marks the features that count. A pair gets NaN if either map is not finite.
 """
 
 from __future__ import annotations
@@ -25,35 +25,39 @@ def spearman(a: Tensor, b: Tensor, real: Tensor | None = None) -> Tensor:
         real: ``[B, N]`` bool, default all true.
 
     Returns:
-        ``[B]`` float64 in [−1, 1]. Two constant maps are equal maps and get 1; a constant one has no
-        order to agree with any other: NaN.
+        ``[B]`` float64 in [−1, 1]. Two constant maps are equal and get 1. A pair of a constant map and another
+        gets NaN, because a constant map has no order.
     """
     a, b, real = _pair(a, b, real)
-    found = []
-    for x, y, keep in zip(a, b, real, strict=True):
-        u, v = x[keep].double().numpy(), y[keep].double().numpy()
-        if not (np.isfinite(u).all() and np.isfinite(v).all()):
-            found.append(np.nan)
-            continue
-        u, v = rankdata(u), rankdata(v)
-        u, v = u - u.mean(), v - v.mean()
-        scale = np.sqrt((u @ u) * (v @ v))
-        both_constant = not u.any() and not v.any()
-        found.append(float(u @ v / scale) if scale > 0 else 1.0 if both_constant else np.nan)
+    found = [
+        _rank_correlation(x[keep].double().numpy(), y[keep].double().numpy())
+        for x, y, keep in zip(a, b, real, strict=True)
+    ]
     return torch.tensor(found, dtype=torch.float64)
 
 
-def top_overlap(a: Tensor, b: Tensor, real: Tensor | None = None, share: float = 0.1) -> Tensor:
-    """How far the top features of two maps are the same ones: ``|A ∩ B| / k``, k being ``share`` of the features.
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return np.nan
+    u, v = rankdata(a), rankdata(b)
+    u, v = u - u.mean(), v - v.mean()
+    scale = np.sqrt((u @ u) * (v @ v))
+    if scale > 0:
+        return float(u @ v / scale)
+    return np.nan if u.any() or v.any() else 1.0
 
-    Features tied for the last places hold equal parts of them, so membership is a weight ``w`` in [0, 1] and the
-    overlap is ``Σ w_a w_b / sqrt(Σ w_a² · Σ w_b²)``, which is the count above where nothing is tied. Two unrelated
-    orders get about ``share``.
+
+def top_overlap(a: Tensor, b: Tensor, real: Tensor | None = None, share: float = 0.1) -> Tensor:
+    """Overlap of the top features of two maps: ``|A ∩ B| / k``, with ``k`` the number of features times ``share``.
+
+    Features tied for the last places hold equal parts of them. So membership is a weight ``w`` in [0, 1], and the
+    overlap is ``Σ w_a w_b / sqrt(Σ w_a² · Σ w_b²)``. Without ties this is the fraction above. Two unrelated orders
+    get about ``share``.
 
     Args:
         a, b: ``[B, N]`` scores of any sign.
         real: ``[B, N]`` bool, default all true.
-        share: in (0, 1]; at least one feature.
+        share: in (0, 1]. At least one feature counts.
 
     Returns:
         ``[B]`` float64 in [0, 1].
@@ -63,7 +67,7 @@ def top_overlap(a: Tensor, b: Tensor, real: Tensor | None = None, share: float =
     a, b, real = _pair(a, b, real)
     u, v = _membership(a, real, share), _membership(b, real, share)
     scale = (u.square().sum(1) * v.square().sum(1)).sqrt()
-    # rounding must not make a map less than itself
+    # rounding must not make a map differ from itself
     overlap = ((u * v).sum(1) / scale).clamp(max=1.0)
     return torch.where((u == v).all(1), torch.ones_like(overlap), overlap)
 
@@ -108,7 +112,7 @@ def _pair(a: Tensor, b: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor, Te
 
 
 def _membership(scores: Tensor, real: Tensor, share: float) -> Tensor:
-    """``[B, N]`` weight of each feature in the top ``share``: 1, 0, or its part of the places it is tied for."""
+    """``[B, N]`` weight of each feature in the top ``share``: 1, 0, or its part of the places that it ties for."""
     values = scores.double().masked_fill(~real, -torch.inf)
     k = (share * real.sum(1).double() + 0.5).floor().clamp(min=1).long()
     last = values.sort(1, descending=True).values.gather(1, k[:, None] - 1)

@@ -1,8 +1,7 @@
-"""What per-sample values say: means with intervals, the better reduction, paired tests.
+"""Statistics of per-sample values: means with intervals, the better reduction, paired tests.
 
-Rows are those of :func:`sidelight.lab.evaluation.loop.run_evaluation`. A column ``seed``
-(the training seed of a scorer) may be added to them; the spread over seeds is then
-reported beside the spread over samples and never mixed with it.
+Rows are those of :func:`sidelight.lab.evaluation.loop.run_evaluation`. They may have a column ``seed``, the training
+seed of a scorer. The spread over seeds is then reported beside the spread over samples and never mixed with it.
 """
 
 from __future__ import annotations
@@ -18,15 +17,17 @@ from scipy.stats import rankdata, wilcoxon
 from sidelight.errors import InputError
 from sidelight.lab.metrics.base import METRICS
 
-#: What identifies one number of a table.
+#: The columns that identify one number of a table.
 KEYS = ("modality", "method", "reduction", "fill", "granularity", "metric")
 _CASE = ("modality", "fill", "granularity", "metric")
+#: The columns that identify one curve.
+CURVE_KEYS = ("modality", "method", "reduction", "fill", "granularity", "kind")
 
 
 @lru_cache(maxsize=8)
 def _weights(n: int, draws: int, seed: int) -> NDArray[np.float64]:
-    # A resample enters a mean only by how often it takes each sample, so one product
-    # gives every resampled mean; the same weights serve all columns of one table.
+    # A mean depends only on how often a resample takes each sample. So one product gives every resampled mean,
+    # and the same weights serve all columns of one table.
     rng = np.random.default_rng(seed)
     return rng.multinomial(n, np.full(n, 1 / n), size=draws) / n
 
@@ -59,9 +60,9 @@ def bootstrap_ci(
 def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """One line per modality, method, reduction, fill, granularity and metric.
 
-    With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and
-    ``ci95`` speak of samples; ``seed_sd`` is the standard deviation of the seeds' means.
-    Undefined (NaN) values are left out and ``n`` counts the rest. A column ``protocol`` is kept.
+    With a ``seed`` column each sample is first averaged over the seeds, so ``sd`` and ``ci95`` describe samples.
+    ``seed_sd`` is the standard deviation of the seeds' means. Undefined (NaN) values are left out, and ``n`` counts
+    the rest. A column ``protocol`` is kept.
 
     Raises:
         InputError: columns are missing, or a value is infinite.
@@ -94,20 +95,32 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
     return pd.DataFrame(lines)
 
 
+def best_of(values: ArrayLike, direction: str) -> int:
+    """Position of the best value: the largest if ``direction`` is ``"higher"``, else the smallest.
+
+    Of equal values it is the first. Without a direction it is the first of all.
+    """
+    if not direction:
+        return 0
+    return int(np.nanargmax(values) if direction == "higher" else np.nanargmin(values))
+
+
 def better_reduction(summary: pd.DataFrame) -> pd.DataFrame:
     """Per method, fill, granularity and metric the reduction with the better mean.
 
-    Better by the metric's own direction; at a tie the first. Judging a signed method by
-    the better of ``abs`` and ``positive`` for every single figure favours the rivals.
+    Better follows the metric's own direction. At a tie the first wins. A signed method gets the better of ``abs`` and
+    ``positive`` for every single number, which favours the baseline methods.
 
     Returns:
         The chosen lines of ``summary``, in its order.
     """
     _require(summary, (*KEYS, "mean"))
-    sign = summary["metric"].map(lambda name: 1.0 if METRICS[name].direction == "higher" else -1.0)
     keys = [k for k in ("dataset", *KEYS) if k in summary and k != "reduction"]
-    best = (summary["mean"] * sign).groupby([summary[k] for k in keys], sort=False).idxmax()
-    return summary.loc[sorted(best)].reset_index(drop=True)
+    chosen = [
+        group.index[best_of(group["mean"].to_numpy(), METRICS[str(group["metric"].iloc[0])].direction)]
+        for _, group in summary.groupby(keys, sort=False)
+    ]
+    return summary.loc[sorted(chosen)].reset_index(drop=True)
 
 
 def select_reductions(rows: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
@@ -128,15 +141,14 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
 def rank_biserial(difference: ArrayLike) -> float:
     """Matched-pairs rank-biserial correlation, the effect size that belongs to Wilcoxon's test.
 
-    The share of the rank sum on which the difference is positive minus the share on which it
-    is negative; zero differences are dropped and ties share a rank, as in the test (Kerby,
-    "The simple difference formula", 2014).
+    It is the share of the rank sum with a positive difference minus the share with a negative one. Zero differences
+    are dropped and ties share a rank, as in the test (Kerby, "The simple difference formula", 2014).
 
     Args:
         difference: ``[n]`` paired differences.
 
     Returns:
-        A value in [-1, 1]: 1 where every difference is positive, 0 where none differs; NaN for none.
+        A value in [-1, 1]: 1 if every difference is positive, 0 if none differs, NaN without values.
     """
     values = np.asarray(difference, dtype=np.float64)
     if values.size == 0:
@@ -151,9 +163,9 @@ def rank_biserial(difference: ArrayLike) -> float:
 def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Wilcoxon signed-rank test of one method against every other on the same samples.
 
-    Give rows with one reduction per method and metric (:func:`select_reductions`), or
-    each reduction is a comparison of its own. Seeds are averaged per sample first. The
-    correction runs over the comparisons that share modality, fill, granularity and metric.
+    Rows should hold one reduction per method and metric (:func:`select_reductions`). Otherwise each reduction is a
+    comparison of its own. Seeds are averaged per sample first. The correction covers the comparisons that share
+    modality, fill, granularity and metric.
 
     Args:
         rows: per-sample rows.
@@ -162,9 +174,9 @@ def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     Returns:
         Columns modality, fill, granularity, metric, reference, method, reduction,
         difference (mean of reference − method), lo and hi (its 95 % bootstrap interval),
-        better (whether it favours the reference), effect (:func:`rank_biserial`, above zero
-        where it favours the reference), p, p_holm, n (pairs), seeds (of the reference) and
-        seeds_better (with how many of them alone the mean difference favours it).
+        better (whether it favours the reference), effect (:func:`rank_biserial`, above zero if it
+        favours the reference), p, p_holm, n (pairs), seeds (of the reference) and seeds_better (how
+        many of them alone have a mean difference that favours it).
 
     Raises:
         InputError: ``reference`` has no rows, or several reductions in one comparison.
@@ -189,7 +201,7 @@ def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def _per_seed(group: pd.DataFrame, own: tuple[str, str]) -> pd.DataFrame:
-    """``[sample, seed]`` values of the reference; one column where its seeds are not told apart."""
+    """``[sample, seed]`` values of the reference, in one column if ``group`` has no seeds."""
     rows = group[(group["method"] == own[0]) & (group["reduction"] == own[1])]
     seeds = rows["seed"].fillna(-1) if "seed" in rows else 0
     return rows.assign(seed=seeds).pivot_table(index="sample", columns="seed", values="value")
@@ -203,12 +215,12 @@ def _compare(
     case: dict[str, str],
 ) -> list[dict[str, object]]:
     sign = 1 if METRICS[case["metric"]].direction == "higher" else -1
+    # stored values are float32, in which a small p would be 0
+    differences = [(table[own] - table[other]).dropna().to_numpy(np.float64) for other in others]
+    # scipy has no answer if all differences are zero: there is no evidence of any
+    raw = [float(wilcoxon(d).pvalue) if np.any(d != 0) else 1.0 for d in differences]
     lines: list[dict[str, object]] = []
-    for other in others:
-        # stored values are float32, in which a small p would be 0
-        difference = (table[own] - table[other]).dropna().to_numpy(np.float64)
-        # scipy has no answer where all differences are zero: there is no evidence of any
-        p = float(wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
+    for other, difference, p, adjusted in zip(others, differences, raw, holm(raw), strict=True):
         mean = float(difference.mean()) if len(difference) else float("nan")
         lo, hi = bootstrap_ci(difference) if len(difference) else (mean, mean)
         alone = seeds.sub(table[other], axis="index").mean() * sign
@@ -224,14 +236,12 @@ def _compare(
                 "better": mean * sign > 0,
                 "effect": rank_biserial(difference * sign),
                 "p": p,
-                "p_holm": p,  # corrected below, where all of them are known
+                "p_holm": float(adjusted),
                 "n": len(difference),
                 "seeds": seeds.shape[1],
                 "seeds_better": int((alone > 0).sum()),
             }
         )
-    for line, adjusted in zip(lines, holm([float(str(line["p"])) for line in lines]), strict=True):
-        line["p_holm"] = float(adjusted)
     return lines
 
 
@@ -246,20 +256,15 @@ def mean_curves(curves: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.Da
         Columns modality, method, reduction, fill, granularity, kind, share, mean, lo, hi;
         ``share`` is the nominal ``k / K``.
     """
-    keys = ["modality", "method", "reduction", "fill", "granularity", "kind"]
     frames = []
-    for key, group in curves.groupby(keys, sort=False):
+    for key, group in curves.groupby(list(CURVE_KEYS), sort=False):
         p = np.stack([np.asarray(row, dtype=np.float64) for row in group["p"]])
         lo, hi = bootstrap_ci(p, draws, seed=seed)
-        frame = pd.DataFrame({"share": np.linspace(0, 1, p.shape[1]), "mean": p.mean(0), "lo": lo, "hi": hi})
-        for position, (name, value) in enumerate(zip(keys, key, strict=True)):
-            frame.insert(position, name, value)
-        frames.append(frame)
-    return (
-        pd.concat(frames, ignore_index=True)
-        if frames
-        else pd.DataFrame(columns=[*keys, "share", "mean", "lo", "hi"])
-    )
+        curve = {"share": np.linspace(0, 1, p.shape[1]), "mean": p.mean(0), "lo": lo, "hi": hi}
+        frames.append(pd.DataFrame({**dict(zip(CURVE_KEYS, key, strict=True)), **curve}))
+    if not frames:
+        return pd.DataFrame(columns=[*CURVE_KEYS, "share", "mean", "lo", "hi"])
+    return pd.concat(frames, ignore_index=True)
 
 
 def _require(frame: pd.DataFrame, columns: Sequence[str]) -> None:

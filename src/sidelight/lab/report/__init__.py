@@ -2,7 +2,7 @@
 
 from sidelight.lab.report.data import ReportData, ReportSection
 from sidelight.lab.report.html import render_report, write_report
-from sidelight.lab.tables.table import markdown_table, terminal_tables
+from sidelight.lab.tables.summary import markdown_table, terminal_tables
 
 __all__ = [
     "ReportData",

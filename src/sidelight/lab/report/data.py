@@ -1,4 +1,4 @@
-"""What a report is made of; everything optional that a run may not have."""
+"""The contents of a report. Parts that a run may lack are optional."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from sidelight.lab.figures.grid import GridSample
-from sidelight.viz.style import OURS
-
-#: A gallery is drawn from samples (best: it follows the page), or a finished figure.
-Gallery = Sequence[GridSample] | Figure | None
 
 
 @dataclass
@@ -24,31 +19,28 @@ class ReportSection:
         title: e.g. the data set's name.
         modality: ``"image"``, ``"text"`` or a group such as ``"image+text"``.
         rows: summary lines: dataset, modality, method, reduction, fill, granularity, metric,
-            mean, sd, ci95 (``[lo, hi]``), n; ``fill`` is ``"none"`` where it plays no part.
+            mean, sd, ci95 (``[lo, hi]``), n. ``fill`` is ``"none"`` if it plays no part.
         curves: columns modality, method, reduction, fill, granularity, kind, share, mean, lo, hi.
         samples: maps of randomly chosen samples.
         failures: maps of the samples on which our method did worst.
-        notes: sentences on what the table does not say: coinciding rivals, losses and why.
+        notes: sentences beside the table, e.g. on methods that give the same map.
         timing: method, batch, classify_ms, explain_ms, ratio, peak_mb.
         target: facts of the model explained: name, accuracy, parameters, ...
         scorer: facts of the scorer: parameters, seeds, training time, objective, ...
         config: YAML text.
-        samples_note, failures_note: how those samples were chosen.
     """
 
     title: str
     modality: str = "image"
     rows: Sequence[Mapping[str, Any]] = ()
     curves: pd.DataFrame | None = None
-    samples: Gallery = None
-    failures: Gallery = None
+    samples: Sequence[GridSample] = ()
+    failures: Sequence[GridSample] = ()
     notes: Sequence[str] = ()
     timing: Sequence[Mapping[str, Any]] = ()
     target: Mapping[str, Any] = field(default_factory=dict)
     scorer: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
-    samples_note: str = "Chosen at random from the test set, before looking at any map."
-    failures_note: str = "The samples on which our map served worst."
 
 
 @dataclass
@@ -58,21 +50,10 @@ class ReportData:
     Args:
         title, subtitle: of the page.
         sections: one a data set or modality.
-        reading: one sentence on what was found; written from the tables when empty.
-        target, scorer: facts that hold for all sections.
-        notes: limits of the whole study.
-        config: YAML text.
-        footer: versions, date, command; shown small.
-        ours: name of our method in the rows.
+        footer: versions and date, shown small.
     """
 
     title: str
     subtitle: str = ""
     sections: Sequence[ReportSection] = ()
-    reading: str = ""
-    target: Mapping[str, Any] = field(default_factory=dict)
-    scorer: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    config: str = ""
     footer: str = ""
-    ours: str = OURS

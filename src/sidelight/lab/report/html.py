@@ -1,4 +1,4 @@
-"""The page: everything inline, nothing fetched, readable without scripts."""
+"""The page. Everything is inline, nothing is fetched, and it needs no script."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from sidelight.core.files import write_text
-from sidelight.lab.figures.curves import plot_curves
-from sidelight.lab.figures.grid import GridSample, grid_methods
-from sidelight.lab.report.data import Gallery, ReportData, ReportSection
-from sidelight.lab.report.figures import Picture, radar_of, tradeoff_of
-from sidelight.lab.report.reading import Overview, fact_value, overview, reading, setting_name
-from sidelight.lab.tables.summary import Cell, Column, Table, build_tables, short
-from sidelight.viz import style
+from sidelight.core.names import kind_of, method_label, ordered
+from sidelight.lab.figures.grid import GridSample
+from sidelight.lab.report.data import ReportData, ReportSection
+from sidelight.lab.report.figures import Picture, curves_of, radar_of, tradeoff_of
+from sidelight.lab.report.reading import Overview, fact_value, overview, reading
+from sidelight.lab.tables.summary import build_tables
+from sidelight.lab.tables.table import Cell, Column, Setting, Table
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import to_inline_svg
 
 TEMPLATES = Path(__file__).parent / "templates"
+#: above this ratio of our time to the model's, a page says why it is high
+FIXED_COST = 1.2
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,12 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Panel:
-    """One setting of the switches: its table, its curves and drawings, and which options show it."""
+    """One setting of the switches: its table, its drawings by kind, and the options that show it."""
 
     table: Table
     name: str
     options: tuple[int, ...]
-    curves: Markup | None
-    drawings: tuple[Drawing, ...]
+    drawings: Mapping[str, Drawing]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of the timing chart; ``width`` in percent of the longest, on a log scale."""
+    """One line of the timing chart. ``width`` is in percent of the longest, on a log scale."""
 
-    method: str
     label: str
     kind: str
     width: float
@@ -80,30 +79,31 @@ class SectionView:
     failures: Markup | None
     timing: tuple[tuple[str, tuple[Bar, ...]], ...]
 
+    @property
+    def small_target(self) -> bool:
+        """Whether our scorer costs more than :data:`FIXED_COST` on top of the model, as it does on small ones."""
+        ours = [bar for _, bars in self.timing for bar in bars if bar.kind == "ours"]
+        return any(float(bar.row.get("ratio") or 0) > FIXED_COST for bar in ours)
+
 
 def render_report(run: ReportData) -> str:
-    """One self-contained HTML page; every text from ``run`` is escaped.
+    """One self-contained HTML page. Every text from ``run`` is escaped.
 
     Raises:
         InputError: a summary row, curve or sample is not what :class:`ReportData` describes.
     """
-    views, tables = [], []
-    for number, section in enumerate(run.sections):
-        own = build_tables(section.rows, run.ours)
-        tables.append(own)
-        views.append(_view(section, own, run.ours, f"s{number}"))
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(run=run, sections=views, reading=reading(run, tables), tables=tables)
-    )
+    tables = [build_tables(section.rows) for section in run.sections]
+    pairs = enumerate(zip(run.sections, tables, strict=True))
+    views = [_view(section, own, f"s{number}") for number, (section, own) in pairs]
+    words = reading(run.sections, [table for own in tables for table in own])
+    return _environment().get_template("report.html.j2").render(run=run, sections=views, reading=words)
 
 
 def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
     """Render ``data`` to ``path``, complete or not at all.
 
     Raises:
-        CheckpointError: the disk refused; an earlier page is left as it was.
+        CheckpointError: the disk refused. An earlier page stays as it was.
         InputError: see :func:`render_report`.
     """
     write_text(path, render_report(data))
@@ -122,20 +122,19 @@ def _environment() -> Environment:
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     environment.globals.update(css=Markup(css), hint=_hint)
     environment.filters.update(
-        fact=lambda value, key: fact_value(key, value), short=short, figure=_figure, breakable=_breakable
+        fact=lambda value, key: fact_value(key, value), figure=_figure, breakable=_breakable
     )
     return environment
 
 
-def _view(section: ReportSection, tables: Sequence[Table], ours: str, prefix: str) -> SectionView:
+def _view(section: ReportSection, tables: Sequence[Table], prefix: str) -> SectionView:
     groups, options = _switches(tables)
     panels = tuple(
         Panel(
             table,
-            setting_name(table),
+            table.setting.name,
             choice,
-            _curves(section, table, ours, f"{prefix}p{i}-"),
-            _drawings(table, ours, f"{prefix}p{i}"),
+            _drawings(table, section.curves, f"{prefix}p{i}"),
         )
         for i, (table, choice) in enumerate(zip(tables, options, strict=True))
     )
@@ -143,81 +142,65 @@ def _view(section: ReportSection, tables: Sequence[Table], ours: str, prefix: st
         section,
         groups,
         panels,
-        overview(tables, ours),
-        _gallery(section.samples, ours, f"{prefix}r-", "Randomly chosen samples"),
-        _gallery(section.failures, ours, f"{prefix}f-", "Failure cases"),
-        _timing(section.timing, ours),
+        overview(tables),
+        _gallery(section.samples, "Randomly chosen samples"),
+        _gallery(section.failures, "Failure cases"),
+        _timing(section.timing),
     )
 
 
 def _switches(tables: Sequence[Table]) -> tuple[tuple[Group, ...], list[tuple[int, ...]]]:
     """Rows of switches, and for each table the options (one a row) that show it."""
-    fills = list(dict.fromkeys(t.fill for t in tables))
-    grains = list(dict.fromkeys(t.granularity for t in tables))
-    if len({(t.fill, t.granularity) for t in tables}) == len(tables) == len(fills) * len(grains):
+    settings = [t.setting for t in tables]
+    fills = list(dict.fromkeys(s.fill for s in settings))
+    grains = list(dict.fromkeys(s.granularity for s in settings))
+    pairs = [(fills.index(s.fill), grains.index(s.granularity)) for s in settings]
+    if len(set(pairs)) == len(pairs) == len(fills) * len(grains):
         groups = (
             Group("What replaces a removed feature", tuple(f or "none" for f in fills)),
             Group("What is removed at once", tuple(g or "feature" for g in grains)),
         )
-        return groups, [(fills.index(t.fill), grains.index(t.granularity)) for t in tables]
-    # Some combinations are missing or doubled: one switch for each table.
-    names = [
-        " · ".join(p for p in (t.dataset, t.modality, setting_name(t)) if p)
-        if len({(u.dataset, u.modality) for u in tables}) > 1
-        else setting_name(t)
-        for t in tables
-    ]
-    return (Group("Setting", tuple(names)),) if names else (), [(i,) for i in range(len(names))]
+        return groups, list(pairs)
+    return _switch_for_each(settings)
 
 
-def _curves(section: ReportSection, table: Table, ours: str, prefix: str) -> Markup | None:
-    if section.curves is None or section.curves.empty:
-        return None
-    data = section.curves
-    keep = pd.Series(True, index=data.index)
-    for column, value in (
-        ("fill", table.fill),
-        ("granularity", table.granularity),
-        ("modality", table.modality),
-    ):
-        if value and column in data.columns:
-            keep &= data[column].astype(str) == value
-    if not keep.any():
-        return None
-    figure = plot_curves(data[keep], ours=ours, **table.axes)
-    label = f"Deletion and insertion curves, {setting_name(table)}"
-    return Markup(to_inline_svg(figure, prefix, label))
+def _switch_for_each(settings: Sequence[Setting]) -> tuple[tuple[Group, ...], list[tuple[int, ...]]]:
+    """One switch for each table, since some combinations are missing or there twice."""
+    names = [s.name for s in settings]
+    if len({(s.dataset, s.modality) for s in settings}) > 1:
+        names = [" · ".join(p for p in (s.dataset, s.modality, s.name) if p) for s in settings]
+    groups = (Group("Setting", tuple(names)),) if names else ()
+    return groups, [(i,) for i in range(len(names))]
 
 
-def _drawings(table: Table, ours: str, prefix: str) -> tuple[Drawing, ...]:
-    """Radar and trade-off of one setting, where it has what they show."""
-    pictures: list[tuple[str, str, Picture | None]] = [
-        ("Metrics at a glance", "radar", radar_of(table, ours)),
-        ("Faithfulness against clarity", "tradeoff", tradeoff_of(table, ours)),
-    ]
-    return tuple(
-        Drawing(
-            title,
-            Markup(to_inline_svg(found.figure, f"{prefix}{kind}-", f"{title}, {setting_name(table)}")),
-            found.caption,
+def _drawings(table: Table, curves: pd.DataFrame | None, prefix: str) -> dict[str, Drawing]:
+    """Curves, radar and trade-off of one setting, as far as it has the values that they show."""
+    found = {
+        "curves": ("Deletion and insertion curves", curves_of(table, curves)),
+        "radar": ("Metrics at a glance", radar_of(table)),
+        "tradeoff": ("Faithfulness against clarity", tradeoff_of(table)),
+    }
+    return {
+        kind: Drawing(
+            title, _svg(picture, f"{prefix}{kind}-", f"{title}, {table.setting.name}"), picture.caption
         )
-        for title, kind, found in pictures
-        if found is not None
-    )
+        for kind, (title, picture) in found.items()
+        if picture is not None
+    }
 
 
-def _gallery(gallery: Gallery, ours: str, prefix: str, label: str) -> Markup | None:
-    if gallery is None:
+def _svg(picture: Picture, prefix: str, label: str) -> Markup:
+    return Markup(to_inline_svg(picture.figure, prefix, label))
+
+
+def _gallery(samples: Sequence[GridSample], label: str) -> Markup | None:
+    if not samples:
         return None
-    if isinstance(gallery, Figure):
-        return Markup(to_inline_svg(gallery, prefix, label))
-    if not gallery:
-        return None
-    methods = grid_methods(gallery, None, ours)
+    methods = ordered(m for sample in samples for m in sample.maps)
     page = _environment().get_template("gallery.html.j2")
-    rows = [(sample, *_pictures(sample, methods)) for sample in gallery]
-    outlined = any(sample.truth is not None for sample in gallery)
-    columns = [_named(m, ours) for m in methods]
+    rows = [(sample, *_pictures(sample, methods)) for sample in samples]
+    outlined = any(sample.truth is not None for sample in samples)
+    columns = [(method_label(m), kind_of(m)) for m in methods]
     return Markup(page.render(rows=rows, methods=columns, label=label, outlined=outlined))
 
 
@@ -229,28 +212,22 @@ def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[
         if method not in sample.maps:
             maps.append(None)
             continue
-        alt = f"{style.method_label(method)} for {sample.label}"
+        alt = f"{method_label(method)} for {sample.label}"
         html = renderer.html(sample.scores(method), sample.display, overlay, sample.truth, alt)
         maps.append(Markup(html))
     return Markup(renderer.html(None, sample.display, truth=sample.truth, alt="input")), maps
 
 
-def _named(method: str, ours: str) -> tuple[str, str]:
-    kind = "ours" if style.is_ours(method, ours) else "control" if style.is_control(method) else "rival"
-    return style.method_label(method), kind
-
-
-def _timing(rows: Sequence[Mapping[str, Any]], ours: str) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
-    """Bars by batch size, fastest first; a method and its share of the longest, as logarithms."""
+def _timing(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
+    """Bars by batch size, fastest first. Lengths are logarithms of the ratio."""
     ratios = [float(r["ratio"]) for r in rows if r.get("ratio") is not None]
     top = max([2.0, *ratios])
     groups: dict[str, list[Bar]] = {}
     for row in sorted(rows, key=lambda r: float(r.get("ratio") or 0)):
-        label, kind = _named(str(row["method"]), ours)
+        method = str(row["method"])
         width = 100 * math.log(max(1.0, float(row.get("ratio") or 1))) / math.log(top)
-        groups.setdefault(str(row.get("batch", "")), []).append(
-            Bar(str(row["method"]), label, kind, max(0.8, width), row)
-        )
+        bar = Bar(method_label(method), kind_of(method), max(0.8, width), row)
+        groups.setdefault(str(row.get("batch", "")), []).append(bar)
     return tuple((batch, tuple(bars)) for batch, bars in groups.items())
 
 
@@ -278,7 +255,9 @@ def _figure(value: Any) -> str:
     if value is None or math.isnan(float(value)):
         return "–"
     number = float(value)
-    return f"{number:.2f}" if number < 10 else f"{number:.1f}" if number < 100 else f"{number:,.0f}"
+    if number < 10:
+        return f"{number:.2f}"
+    return f"{number:.1f}" if number < 100 else f"{number:,.0f}"
 
 
 def _breakable(label: str) -> str:

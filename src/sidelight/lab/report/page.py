@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from sidelight.core.files import read_json, write_json
+from sidelight.core.names import OURS
 from sidelight.core.ownership import require_free
 from sidelight.errors import CheckpointError
 from sidelight.explainer import Explainer
-from sidelight.inputs.collate import Collator, split_row
-from sidelight.lab.baselines import make_rival
+from sidelight.inputs.base import Batch, Reader
+from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines.base import Rival
-from sidelight.lab.evaluation.batches import known_evidence
-from sidelight.lab.evaluation.methods import OURS, fills_of, rivals_of, set_reference, supports
+from sidelight.lab.data.scenes import BLANK
+from sidelight.lab.evaluation.methods import fills_of, rival_of, rivals_of, set_reference, supports
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
 from sidelight.lab.runs.folder import continue_run
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def report_runs(runs: Sequence[Run], path: Path, title: str, subtitle: str = "") -> Path:
-    """Write one self-contained page for one or several evaluated runs; returns its path."""
+    """Write one self-contained page for one or several evaluated runs, and return its path."""
     from sidelight.core.version import __version__
 
     for run in runs:
@@ -98,16 +99,11 @@ def galleries(run: Run, explainer: Explainer) -> tuple[list[GridSample], list[Gr
     drops = drops[drops.granularity == drops.granularity.iloc[0]] if len(drops) else drops
     worst = drops.groupby("sample")["value"].mean().sort_values(ascending=False)
     failing = [int(i) for i in worst.index[: settings.failures] if worst[i] > 0]
-    rivals = [r for r in (_rival(n, section) for n in settings.methods) if supports(r, explainer.target)]
+    rivals = [r for r in (rival_of(section, n) for n in settings.methods) if supports(r, explainer.target)]
     return (
         grid_samples(explainer, rows, chosen, rivals),
         grid_samples(explainer, rows, failing, rivals, {i: f"drop {worst[i]:.2f}" for i in failing}),
     )
-
-
-def _rival(name: str, section: Any) -> Rival:
-    """The rival as the evaluation has it, options included."""
-    return next((r for r in rivals_of(section) if r.name == name), None) or make_rival(name)
 
 
 def grid_samples(
@@ -117,64 +113,57 @@ def grid_samples(
     rivals: Sequence[Rival],
     captions: Mapping[int, str] | None = None,
 ) -> list[GridSample]:
-    """Rows of a qualitative figure: our map and the rivals' (positive part where signed)."""
+    """Maps of some rows by our scorer and by baseline methods, of signed ones the positive part."""
     if not picks:
         return []
-    target, collate = explainer.target, Collator(explainer.target)
-    chosen = [rows[i] for i in picks]
-    samples = collate.samples([split_row(row)[0] for row in chosen])
-    inputs = collate(chosen)
-    inputs.pop("labels", None)
-    inputs = target.to_device(inputs)
+    target, chosen = explainer.target, [rows[i] for i in picks]
+    batch = target.reader.read(chosen, evidence=True).to(target.device)
+    inputs = batch.inputs
     encoding, scores = explainer.attribute(inputs)
-    maps = {OURS: target.display_scores(inputs, scores, samples)}
+    maps = {OURS: scores}
     for rival in rivals:
         raw = rival(target, inputs, encoding.prediction.clone(), ids=list(picks))
-        kept = {m: v.clamp(min=0) if rival.signed else v for m, v in raw.items()}
-        maps[rival.name] = target.display_scores(inputs, kept, samples)
-    shown = target.display(inputs, samples)
-    evidence = known_evidence(target, chosen, inputs)
-    marked = None
-    if evidence is not None:
-        marked = target.display_scores(inputs, {m: t.float() for m, t in evidence.items()}, samples)
+        maps[rival.name] = {m: v.clamp(min=0) if rival.signed else v for m, v in raw.items()}
+    reader, real = target.reader, encoding.feature_mask
+    drawn = {name: reader.show_scores(batch, found, real) for name, found in maps.items()}
+    shown, marked = reader.show(batch, real), _marked(reader, batch, real)
     return [
-        _grid_sample(
-            target,
-            row,
-            modality,
-            shown[i][modality],
-            {method: found[i][modality] for method, found in maps.items()},
-            None if marked is None else np.asarray(marked[i][modality]) > 0.5,
-            encoding.probabilities[i],
-            (captions or {}).get(pick, ""),
+        GridSample(
+            display=_readable(shown[i][modality]),
+            maps={name: found[i][modality] for name, found in drawn.items()},
+            truth=marked[i].get(modality),
+            modality=modality,
+            caption=(captions or {}).get(pick, ""),
+            **_decision(target, row, encoding.probabilities[i]),
         )
         for i, (pick, row) in enumerate(zip(picks, chosen, strict=True))
         for modality in target.modalities
     ]
 
 
-def _grid_sample(
-    target: TargetModel,
-    row: Any,
-    modality: str,
-    display: Any,
-    maps: Mapping[str, Any],
-    evidence: np.ndarray | None,
-    probabilities: Tensor,
-    caption: str,
-) -> GridSample:
+def _marked(reader: Reader, batch: Batch, real: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """The evidence of each sample as it is shown, by modality. Modalities without any are left out."""
+    if batch.truth is None:
+        return [{} for _ in range(len(batch))]
+    shown = reader.show_scores(batch, {m: t.float() for m, t in batch.truth.items()}, real)
+    masks = [{m: np.asarray(values) > 0.5 for m, values in sample.items()} for sample in shown]
+    return [{m: mask for m, mask in sample.items() if mask.any()} for sample in masks]
+
+
+def _readable(display: Any) -> Any:
+    """The display with gaps for the words that the data set blanked out, in place of their token."""
+    return [word.replace(BLANK, "___") for word in display] if isinstance(display, list) else display
+
+
+def _decision(target: TargetModel, row: Any, probabilities: Tensor) -> dict[str, Any]:
+    """Predicted class, its probability, and the true class if it is known."""
     labels, truth = target.id2label, split_row(row)[1]
     predicted = int(probabilities.argmax())
-    return GridSample(
-        display=display,
-        maps=maps,
-        label=str(labels.get(predicted, predicted)),
-        probability=float(probabilities[predicted]),
-        truth_label=None if truth is None else str(labels.get(int(truth), int(truth))),
-        truth=evidence if evidence is not None and evidence.any() else None,
-        modality=modality,
-        caption=caption,
-    )
+    return {
+        "label": str(labels.get(predicted, predicted)),
+        "probability": float(probabilities[predicted]),
+        "truth_label": None if truth is None else str(labels.get(int(truth), int(truth))),
+    }
 
 
 def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
@@ -185,8 +174,7 @@ def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
     if not run.config.report.speed:
         return []
     rows = run.rows("test", 8)
-    inputs = Collator(explainer.target)([rows[i] for i in range(len(rows))])
-    inputs.pop("labels", None)
+    inputs = explainer.target.reader.read([rows[i] for i in range(len(rows))]).inputs
     rivals = [r for r in rivals_of(run.config.evaluation) if supports(r, explainer.target)]
     measured = measure_speed(explainer, inputs, rivals, batches=(1, 8), repeats=3)
     found = [r.to_dict() for r in measured]

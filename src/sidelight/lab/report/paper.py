@@ -1,62 +1,51 @@
-"""Our numbers beside published ones of the method: the same data set, method and metric, and under which protocol.
+"""Our numbers beside published ones of the same data set, method and metric, with their protocols.
 
-Two layouts of CSV are known, told apart by their header: the tables of the thesis (``table, dataset, kind,
+Two layouts of CSV are known, and their headers tell them apart: the tables of the thesis (``table, dataset, kind,
 method, metric, mean, std``) and its authors' later numbers (``dataset, variant, method, metric, mean, std``).
-Their names for data sets, methods and metrics are translated here and nowhere else.
+This module alone translates their names for data sets, methods and metrics.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from sidelight.core.names import OURS, method_label
 from sidelight.errors import InputError
-from sidelight.lab.evaluation.methods import OURS
 from sidelight.lab.metrics.protocols import PROTOCOLS, UNITS
 from sidelight.lab.metrics.statistics import better_reduction
 from sidelight.lab.report.stored import StoredRun
-from sidelight.lab.tables.table import escape
-from sidelight.viz import style
+from sidelight.lab.tables.markdown import markdown
+from sidelight.lab.tables.table import Cell, Column, Line, Table
 
-#: their data set -> ours
+#: their data set, in lower case without signs -> ours; two of ours may come from one of theirs
 DATA: dict[str, tuple[str, ...]] = {
-    "Tweet Sentiment Extraction": ("tweets",),
-    "IMDB": ("imdb",),
-    "LIAR": ("liar",),
-    "MNIST": ("mnist",),
-    "CIFAR-10": ("cifar10",),
-    "Imagenette": ("imagenette",),
-    "Flickr8k": ("flickr8k",),
-    "Hateful Memes": ("hateful_memes",),
-    "SNLI-VE": ("snli_ve",),
-    "tweet-sentiment": ("tweets",),
+    "tweetsentimentextraction": ("tweets",),
+    "tweetsentiment": ("tweets",),
     "imdb": ("imdb",),
+    "liar": ("liar",),
     "mnist": ("mnist",),
     "cifar10": ("cifar10",),
     "imagenette": ("imagenette",),
     "flickr8k": ("flickr8k",),
-    "hateful-memes": ("hateful_memes",),
-    "snli-ve": ("snli_ve",),
+    "hatefulmemes": ("hateful_memes",),
+    "snlive": ("snli_ve",),
 }
+#: their method, spelled likewise -> ours
 METHODS = {
-    "Saliency": "saliency",
-    "Guided Backprop.": "guided_backprop",
-    "Int. Gradients": "integrated_gradients",
-    "DeepLIFT": "deep_lift",
-    "DeepLIFT-SHAP": "deep_lift_shap",
-    "Gradient-SHAP": "gradient_shap",
-    "Ours": OURS,
     "saliency": "saliency",
-    "guided-backprop": "guided_backprop",
-    "layer-ig": "integrated_gradients",
+    "guidedbackprop": "guided_backprop",
+    "intgradients": "integrated_gradients",
+    "layerig": "integrated_gradients",
     "deeplift": "deep_lift",
-    "deeplift-shap": "deep_lift_shap",
-    "gradient-shap": "gradient_shap",
+    "deepliftshap": "deep_lift_shap",
+    "gradientshap": "gradient_shap",
     "ours": OURS,
 }
 COLUMNS = (
@@ -76,7 +65,7 @@ class Layout:
     """One kind of file.
 
     Attributes:
-        protocol: what its numbers were measured under, a name in
+        protocol: under which its numbers were measured, a name in
             :data:`~sidelight.lab.metrics.protocols.PROTOCOLS`.
         columns: its header.
         metrics: their metric -> ours.
@@ -124,9 +113,9 @@ class Published:
     Attributes:
         data: our data sets that it may stand beside.
         method, metric: our names.
-        mean, sd: as published; ``sd`` over samples.
+        mean, sd: as published, ``sd`` over samples.
         variant: of the method, as published.
-        protocol: what it was measured under.
+        protocol: under which it was measured.
     """
 
     data: tuple[str, ...]
@@ -139,7 +128,7 @@ class Published:
 
 
 def read_published(path: str | Path) -> tuple[list[Published], list[str]]:
-    """The comparisons of methods in a published file, and sentences on what has no name here.
+    """The comparisons of methods in a published file, and sentences on names that are not known here.
 
     Raises:
         InputError: there is no such file, its header is unknown, a line is short, or a value is no number.
@@ -163,7 +152,7 @@ def read_published(path: str | Path) -> tuple[list[Published], list[str]]:
         variant = line[layout.variant]
         if variant.startswith(layout.left_out):
             continue
-        data, method = DATA.get(line["dataset"]), METHODS.get(line["method"])
+        data, method = DATA.get(_plain(line["dataset"])), METHODS.get(_plain(line["method"]))
         metric = layout.metrics.get(line["metric"])
         unknown |= {n for n, ours in zip(_names(line), (data, method, metric), strict=True) if ours is None}
         if data and method and metric:
@@ -171,6 +160,10 @@ def read_published(path: str | Path) -> tuple[list[Published], list[str]]:
             found.append(Published(data, method, metric, mean, sd, variant, layout.protocol))
     notes = [f"Not known here, of {path.name}: {', '.join(sorted(unknown))}."] if unknown else []
     return found, notes
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _names(line: Mapping[str, str]) -> tuple[str, str, str]:
@@ -190,7 +183,7 @@ def _number(path: Path, number: int, line: Mapping[str, str], column: str) -> fl
 def beside(
     runs: Sequence[StoredRun], summaries: Sequence[pd.DataFrame], published: Sequence[Published]
 ) -> pd.DataFrame:
-    """A line for each number that both have; columns :data:`COLUMNS`.
+    """A line for each number that both have, with the columns :data:`COLUMNS`.
 
     Ours are those of all modalities together, feature by feature, under zero fill (or none).
 
@@ -235,37 +228,29 @@ def _matches(run: StoredRun, own: pd.Series, published: Sequence[Published]) -> 
 
 def markdown_beside(lines: pd.DataFrame) -> str:
     """The lines of :func:`beside` as a Markdown table with its caution."""
-    head = [
-        "run",
-        "method",
-        "by",
-        "metric",
-        "ours",
-        "n",
-        "published",
-        "variant",
-        "same protocol (ours / published)",
-        "remark",
-    ]
-    out = [head, ["---", "---", "---", "---", "---:", "---:", "---:", "---", "---", "---"]]
-    for line in lines.itertuples():
-        same = (
-            "yes" if line.same_protocol == "yes" else f"no ({line.our_protocol} / {line.published_protocol})"
-        )
-        cells = [
-            *(
-                line.run,
-                style.method_label(str(line.method)),
-                line.granularity,
-                str(line.metric).replace("_", " "),
-            ),
-            *(
-                f"{line.ours:.3f} ± {line.ours_sd:.3f}",
-                line.n,
-                f"{line.published:.3f} ± {line.published_sd:.3f}",
-            ),
-            *(line.variant, same, line.remark),
-        ]
-        out.append([escape(str(cell)) for cell in cells])
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in out)
-    return f"### Beside published numbers\n\n{body}\n\n± is the standard deviation over samples. {CAUTION}\n"
+    columns = (
+        *(Column(label, left=True) for label in ("method", "by", "metric")),
+        *(Column(label) for label in ("ours", "n", "published")),
+        *(Column(label, left=True) for label in ("variant", "same protocol (ours / published)", "remark")),
+    )
+    table = Table("", columns, tuple(_line(row) for _, row in lines.iterrows()), first="run")
+    return (
+        f"### Beside published numbers\n\n{markdown(table)}\n\n"
+        f"± is the standard deviation over samples. {CAUTION}\n"
+    )
+
+
+def _line(found: pd.Series) -> Line:
+    same = f"no ({found['our_protocol']} / {found['published_protocol']})"
+    texts = (
+        method_label(found["method"]),
+        found["granularity"],
+        found["metric"].replace("_", " "),
+        f"{found['ours']:.3f} ± {found['ours_sd']:.3f}",
+        str(found["n"]),
+        f"{found['published']:.3f} ± {found['published_sd']:.3f}",
+        found["variant"],
+        "yes" if found["same_protocol"] == "yes" else same,
+        found["remark"],
+    )
+    return Line(found["run"], found["run"], tuple(map(Cell, texts)))

@@ -1,4 +1,4 @@
-"""Sentences and small overviews drawn from the tables, losses as plainly as wins."""
+"""Sentences and small overviews of the tables. Losses are told as plainly as wins."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sidelight.lab.report.data import ReportData, ReportSection
-from sidelight.lab.tables.summary import GROUPS, Column, Line, Table
-from sidelight.viz import style
+from sidelight.core.names import OURS, is_ours
+from sidelight.lab.report.data import ReportSection
+from sidelight.lab.tables.summary import GROUPS
+from sidelight.lab.tables.table import Column, Table
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Standing:
 class Overview:
     """Our rank on every metric (``columns``) under every setting.
 
-    ``groups`` names the settings as (granularity, its fills); a metric that no fill touches
-    has one standing for all fills of a group, so that it is counted once.
+    ``groups`` names the settings as (granularity, its fills). A metric that does not depend on fills has one
+    standing for all fills of a group, so that it counts once.
     """
 
     columns: tuple[Column, ...]
@@ -47,93 +48,75 @@ class Overview:
         return sum(s is not None for row in self.standings for s in row)
 
 
-def setting_name(table: Table) -> str:
-    """``"zero fill, by pixel"``, and the protocol where it is not the default."""
-    fill = f"{table.fill} fill" if table.fill else ""
-    grain = f"by {table.granularity}" if table.granularity else ""
-    return ", ".join(part for part in (fill, grain, table.remark) if part) or "all samples"
-
-
-def overview(tables: Sequence[Table], ours: str) -> Overview | None:
-    """Our standing everywhere, or ``None`` where our method or every rival is missing."""
+def overview(tables: Sequence[Table]) -> Overview | None:
+    """Our standing everywhere, or ``None`` if our method or every other method is missing."""
     grouped: dict[tuple[str, str, str], list[Table]] = {}
     for table in tables:
-        grouped.setdefault((table.dataset, table.modality, table.granularity), []).append(table)
-    names = dict.fromkeys(c.name for t in tables for c in t.columns if c.direction)
-    columns = tuple(next(c for t in tables for c in t.columns if c.name == name) for name in names)
+        at = table.setting
+        grouped.setdefault((at.dataset, at.modality, at.granularity), []).append(table)
+    columns = tuple(
+        {c.name: c for t in reversed(tables) for c in reversed(t.columns) if c.direction}.values()
+    )[::-1]
     several = len({key[:2] for key in grouped}) > 1
-    labels = [
-        " ".join(filter(None, (*(key[:2] if several else ()), f"by {key[2]}" if key[2] else "")))
-        for key in grouped
-    ]
-    groups = tuple(
-        (label, tuple(t.fill or "all" for t in part))
-        for label, part in zip(labels, grouped.values(), strict=True)
-    )
+    groups = []
+    for (dataset, modality, grain), part in grouped.items():
+        names = [dataset, modality] if several else []
+        label = " ".join(filter(None, [*names, f"by {grain}" if grain else ""]))
+        groups.append((label, tuple(t.setting.fill or "all" for t in part)))
     rows = tuple(
-        tuple(s for part in grouped.values() for s in _standings(part, column, ours)) for column in columns
+        tuple(s for part in grouped.values() for s in _standings(part, column)) for column in columns
     )
-    found = Overview(columns, groups, rows)
+    found = Overview(columns, tuple(groups), rows)
     return found if found.total else None
 
 
-def _standings(tables: Sequence[Table], column: Column, ours: str) -> list[Standing | None]:
+def _standings(tables: Sequence[Table], column: Column) -> list[Standing | None]:
     if column.group == GROUPS[0]:
-        return [_standing(table, column.name, ours) for table in tables]
-    single = _standing(tables[0], column.name, ours)
+        return [_standing(table, column.name) for table in tables]
+    single = _standing(tables[0], column.name)
     # An absent standing still fills the row, cell by cell.
     return [None] * len(tables) if single is None else [replace(single, span=len(tables))]
 
 
-def _standing(table: Table, metric: str, ours: str) -> Standing | None:
-    position = next((i for i, c in enumerate(table.columns) if c.name == metric), None)
-    if position is None:
+def _standing(table: Table, metric: str) -> Standing | None:
+    if metric not in [c.name for c in table.columns]:
         return None
-    ranked = [
-        (cell.rank, line, cell)
-        for line in table.lines
-        if (cell := line.cells[position]) is not None and cell.rank is not None
-    ]
-    mine = [entry for entry in ranked if style.is_ours(entry[1].method, ours)]
+    cells = [(line, table.cell(line.name, metric)) for line in table.lines]
+    ranked = [(cell.rank, line, cell) for line, cell in cells if cell is not None and cell.rank is not None]
+    mine = [entry for entry in ranked if is_ours(entry[1].name)]
     if not mine or len(ranked) == len(mine):
         return None
     rank, _, cell = min(mine, key=lambda entry: entry[0])
-    best = min((e for e in ranked if e not in mine), key=lambda entry: entry[0])
-    return Standing(rank, len(ranked), cell.text, best[1].label, best[2].text)
+    _, line, best = min((e for e in ranked if e not in mine), key=lambda entry: entry[0])
+    return Standing(rank, len(ranked), cell.text, line.label, best.text)
 
 
-def reading(data: ReportData, tables: Sequence[Sequence[Table]]) -> str:
-    """One or two sentences on faithfulness over all sections; empty without comparable rows."""
-    if data.reading:
-        return data.reading
+def reading(sections: Sequence[ReportSection], tables: Sequence[Table]) -> str:
+    """One or two sentences on faithfulness over all sections, empty without comparable rows."""
     firsts: Counter[str] = Counter()
     total = 0
-    for table in (t for group in tables for t in group):
-        for position, column in enumerate(table.columns):
-            leaders = _leaders(table.lines, position)
-            if column.group == GROUPS[0] and leaders and len(table.lines) > 1:
+    for table in tables:
+        for column in table.columns:
+            cells = [(line.label, table.cell(line.name, column.name)) for line in table.lines]
+            leaders = [label for label, cell in cells if cell is not None and cell.rank == 1]
+            if column.group == GROUPS[0] and leaders and len(cells) > 1:
                 total += 1
                 firsts.update(leaders)
     if not total:
         return ""
-    mine = style.method_label(data.ours)
-    sentence = f"{mine} has the best value in {firsts[mine]} of {total} faithfulness comparisons"
-    rivals = [(name, count) for name, count in firsts.most_common() if name != mine]
-    if rivals:
-        sentence += f"; the strongest rival, {rivals[0][0]}, in {rivals[0][1]}"
-    return sentence + _cost(data.sections, data.ours) + "."
+    sentence = f"{OURS} has the best value in {firsts[OURS]} of {total} faithfulness comparisons"
+    others = [(name, count) for name, count in firsts.most_common() if name != OURS]
+    if others:
+        sentence += f"; the strongest rival, {others[0][0]}, in {others[0][1]}"
+    return sentence + _cost(sections) + "."
 
 
-def _leaders(lines: Sequence[Line], position: int) -> list[str]:
-    return [line.label for line in lines if (c := line.cells[position]) is not None and c.rank == 1]
-
-
-def _cost(sections: Sequence[ReportSection], ours: str) -> str:
+def _cost(sections: Sequence[ReportSection]) -> str:
     ratios = [
         float(row["ratio"])
         for section in sections
         for row in section.timing
-        if row.get("ratio") is not None and style.is_ours(str(row.get("method", "")), ours)
+        if row.get("ratio") is not None and is_ours(str(row.get("method", "")))
     ]
     if not ratios:
         return ""
@@ -143,7 +126,12 @@ def _cost(sections: Sequence[ReportSection], ours: str) -> str:
 
 
 def fact_value(key: str, value: Any) -> str:
-    """A fact as people write it: accuracy 0.987 -> 98.7 %, 2143000 -> 2.14 M."""
+    """A fact as people write it.
+
+    Example:
+        >>> fact_value("accuracy", 0.987), fact_value("parameters", 2143000)
+        ('98.7 %', '2.14 M')
+    """
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, float) and 0 <= value <= 1 and "accuracy" in key.lower():

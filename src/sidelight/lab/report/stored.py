@@ -1,4 +1,4 @@
-"""What an evaluation stored, read back without opening a model."""
+"""Stored results of an evaluation, read back without opening a model."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class StoredRun:
 
     Attributes:
         name: of the run.
-        dataset: name of its data, or of the run where several runs share the data.
+        dataset: name of its data, or of the run if several runs share the data.
         data: name of its data, always.
-        protocol: name of what it was measured under.
+        protocol: name of the protocol it was measured under.
         rows: per-sample values with a column ``dataset``.
-        curves: mean deletion and insertion curves; empty where none were measured.
+        curves: mean deletion and insertion curves, empty if none were measured.
         notes: sentences on rivals that coincide and fills that remove nothing.
     """
 
@@ -90,11 +90,11 @@ def read_runs(folders: Sequence[str | Path]) -> list[StoredRun]:
 
 
 def require_defined(rows: pd.DataFrame, place: str | Path) -> None:
-    """Refuse stored values that are infinite, and say how many are not defined: those are left out of every mean.
+    """Refuse stored values that are infinite, and warn of NaN values, which no mean counts.
 
     Args:
         rows: with the columns ``metric`` and ``value``.
-        place: where they lie, for messages.
+        place: of the file, for messages.
 
     Raises:
         CheckpointError: a value is infinite.

@@ -134,7 +134,6 @@ def train_classifier(
     Returns:
         ``{"accuracy": share in [0, 1], "train_runtime": seconds}``, the accuracy on ``evaluation``.
     """
-    from sidelight.training.progress import show_progress
     from sidelight.training.trainer import LengthTrainer
 
     trainer = LengthTrainer(
@@ -146,11 +145,10 @@ def train_classifier(
     )
     trainer.lengths = row_lengths(target, train)
     target.model.requires_grad_(True).train()
-    bar = show_progress(trainer, "classifier")
     try:
-        result = trainer.train()
+        with shown_progress(trainer, "classifier"):
+            result = trainer.train()
     finally:
-        bar.stop()
         target.model.eval()
     metrics = {
         "accuracy": accuracy(target, evaluation, config.batch_size * 2),
@@ -185,14 +183,14 @@ def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
 @torch.inference_mode()
 def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
     """Share of ``rows`` whose label the target predicts."""
-    collate, right = Collator(target), 0
+    right = 0
     with target.borrowed():
         for start in range(0, len(rows), batch_size):
-            batch = collate([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
-            labels = batch.pop("labels")
-            inputs = target.to_device(batch)
+            batch = target.reader.read([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
+            inputs = target.to_device(batch.inputs)
             logits = target.forward(inputs, target.features(inputs))
-            right += int((logits.argmax(-1).cpu() == labels).sum())
+            assert batch.labels is not None  # every row of a data set has one
+            right += int((logits.argmax(-1).cpu() == batch.labels).sum())
     return right / max(len(rows), 1)
 
 
@@ -201,7 +199,7 @@ def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float])
     if is_main():
         with replace_folder(folder) as tmp:
             target.model.save_pretrained(str(tmp))  # type: ignore[operator]
-            target.save_processor(tmp)
+            target.reader.save(tmp)
             (tmp / "metrics.json").write_text(json.dumps(dict(metrics), indent=2))
     config = getattr(target.model, "config", None)
     if config is not None:

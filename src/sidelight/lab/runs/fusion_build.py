@@ -27,12 +27,12 @@ from sidelight.lab.config.sections import (
 )
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
 from sidelight.lab.runs.classifier import AUTO_CLASSES, architecture_config, new_classifier, train_classifier
+from sidelight.lab.runs.processors import config_values
 from sidelight.models.encoders import encoder_options, new_encoder
 from sidelight.models.fusion import FusionClassifier
 from sidelight.targets import as_target
 from sidelight.targets.embedding import POSITION_NAMES
 from sidelight.targets.families import TARGETS
-from sidelight.targets.text import TextTarget
 
 
 @kept_random_state()
@@ -80,7 +80,7 @@ def text_encoder(
     """The text encoder; see :func:`new_fusion`."""
     where = "target.fusion.text"
     given = section.only("pretrained", "architecture", where=where)
-    fitting = TextTarget.config_values(processor.tokenizer)
+    fitting = config_values(processor)
     if section.warmup is not None:
         return warmed_up(section, "text", section.warmup, processor.tokenizer, folder, fitting)
     if given == "pretrained":

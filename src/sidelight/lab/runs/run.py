@@ -41,7 +41,7 @@ from sidelight.lab.runs.classifier import (
     train_classifier,
 )
 from sidelight.lab.runs.folder import claim_run, load_run_config
-from sidelight.lab.runs.processors import new_processor
+from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
@@ -128,7 +128,7 @@ class Run:
         if not is_target_folder(folder):
             return None
         family = TARGETS[self._family()]
-        return self._wrap(family.load_model(str(folder)), family.load_processor(str(folder), {}), section)
+        return self._wrap(family.load_model(str(folder)), family.reader_type.load(str(folder), {}), section)
 
     def new_target(self, section: TargetSection | None = None) -> TargetModel:
         """The classifier of ``section`` (default: the run's own) before any training.
@@ -167,7 +167,7 @@ class Run:
 
             seed = section.training.seed if section.training else 0
             return new_fusion(section.fusion, processor, self.dataset, self.folder / "warmup", seed)
-        architecture = {**family.config_values(processor), **(section.architecture or {})}
+        architecture = {**config_values(processor), **(section.architecture or {})}
         return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
 
     def fit(self) -> dict[str, Any]:

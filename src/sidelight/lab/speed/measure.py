@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from sidelight.core.names import OURS
 from sidelight.core.types import Inputs
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
@@ -22,8 +23,6 @@ from sidelight.lab.baselines.base import Rival
 
 #: seconds after which a method is not repeated again
 PATIENCE = 20.0
-#: our own method's name in the rows
-OURS = "sidelight"
 
 
 @dataclass

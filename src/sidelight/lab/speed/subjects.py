@@ -18,8 +18,8 @@ from sidelight.inputs.images import ImageTransform
 from sidelight.inputs.pairs import ImageTextProcessor
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel, as_target
+from sidelight.targets.architectures import ARCHITECTURES
 from sidelight.targets.families import TARGETS
-from sidelight.targets.pair_readers import READERS
 
 #: Targets with random weights, by name.
 SHAPES: Registry[Callable[[], TargetModel]] = Registry("model to time")
@@ -80,11 +80,11 @@ def _open_target(name: str) -> TargetModel:
             f"{name!r} is no run or model folder, no hub id that can be had ({error}), nor one of {', '.join(SHAPES)}."
         ) from error
     family = TARGETS[_family(config)]
-    return as_target(family.load_model(name), family.load_processor(name, {}), family=family.family)
+    return as_target(family.load_model(name), family.reader_type.load(name, {}), family=family.family)
 
 
 def _family(config: Any) -> str:
-    if config.model_type in READERS:
+    if config.model_type in ARCHITECTURES:
         return "image+text"
     kinds = " ".join(getattr(config, "architectures", None) or [])
     return "text" if "ForSequenceClassification" in kinds else "image"
@@ -120,10 +120,9 @@ def _pair() -> TargetModel:
 
 
 def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:
-    """``[B, C, H, W]`` between the processor's values of black and white. The target would refuse others."""
-    transform = getattr(target, "transform", None) or getattr(
-        getattr(target, "image", None), "transform", None
-    )
+    """``[B, C, H, W]`` within what the processor makes of black and white; others would be refused."""
+    reader = target.reader
+    transform = getattr(reader, "image", reader).transform
     black, white = transform.bounds() if transform is not None else (None, None)
     if black is None or white is None:
         return torch.randn(batch, *shape)
@@ -133,7 +132,7 @@ def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:
 
 @RANDOM_INPUTS.register("image")
 def _pixels(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
-    transform = target.transform
+    transform = target.reader.transform
     shape = (3, 224, 224) if transform is None else (transform.channels, *(transform.size or (224, 224)))
     return {"pixel_values": _random_pixels(target, batch, shape)}
 

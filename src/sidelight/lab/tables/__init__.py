@@ -1,1 +1,5 @@
-"""Tables from stored results: rows to cells, cells to Markdown, the terminal and LaTeX."""
+"""One table type; builders that fill it from stored results, and printers.
+
+:mod:`.table` holds the type, :mod:`.summary` and :mod:`.comparison` fill it, :mod:`.markdown`,
+:mod:`.terminal` and :mod:`.latex` print it.
+"""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from sidelight.lab.tables.comparison import Block, Comparison, counts, spread
-from sidelight.lab.tables.summary import Cell, Column, short
+from sidelight.lab.tables.table import Cell, Column, Line, Table
 
-#: what the preamble of a document that takes the tables in must have
+#: packages that the preamble of a document with these tables must load
 PACKAGES = ("booktabs", "graphicx")
-_ARROWS = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "": ""}
 _MARKS = {"abs": r"$^{|\cdot|}$", "positive": "$^{+}$"}
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -43,7 +41,7 @@ _ESCAPES = {
 
 
 def latex_escape(text: str) -> str:
-    """``text`` for LaTeX; what plain pdfLaTeX cannot print loses its accents or becomes a question mark."""
+    """``text`` for LaTeX. Letters that plain pdfLaTeX cannot print lose their accents or become question marks."""
     return "".join(_safe(char) for char in " ".join(text.split()))
 
 
@@ -56,30 +54,23 @@ def _safe(char: str) -> str:
     return "".join(_ESCAPES.get(c, c) for c in plain) or "?"
 
 
-def latex_table(comparison: Comparison) -> str:
-    """One comparison as a ``table`` environment; needs the packages in :data:`PACKAGES`."""
-    columns = comparison.columns
-    head = ["Method", *(f"{latex_escape(_title(c))} {_ARROWS[c.arrow]}".strip() for c in columns), "$n$"]
-    body = [" & ".join(head) + r" \\"]
-    for block in comparison.blocks:
-        body.append(r"\midrule")
-        if len(comparison.blocks) > 1:
-            grain = f", by {block.granularity}" if block.granularity != comparison.grain else ""
-            name = rf"\textit{{{latex_escape(block.name + grain)}}}"
-            body += [rf"\multicolumn{{{len(head)}}}{{l}}{{{name}}} \\", r"\addlinespace[2pt]"]
-        body += _rows(block, columns)
+def latex_table(table: Table, label: str) -> str:
+    """``table`` as a ``table`` environment. It needs the packages in :data:`PACKAGES`."""
+    head = [_heading(Column(table.first)), *map(_heading, table.columns)]
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",
-        rf"\caption{{{_caption(comparison)}}}",
-        rf"\label{{tab:{comparison.name}}}",
+        rf"\caption{{{_caption(table)}}}",
+        rf"\label{{tab:{label}}}",
         r"\medskip",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{4pt}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
-        *body,
+        _row(head),
+        r"\midrule",
+        *_rows(table),
         r"\bottomrule",
         r"\end{tabular}}",
         r"\end{table}",
@@ -87,55 +78,64 @@ def latex_table(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _title(column: Column) -> str:
-    label = {"deletion_auc": "deletion AUC", "insertion_auc": "insertion AUC"}.get(column.name, column.label)
-    return label[0].upper() + label[1:]
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
-def _caption(comparison: Comparison) -> str:
-    text = (
-        latex_escape(f"Results on {comparison.title}.") + r" Mean $\pm$ standard deviation over the samples"
-    )
+def _heading(column: Column) -> str:
+    special = {"deletion_auc": "deletion AUC", "insertion_auc": "insertion AUC"}
+    label = special.get(column.name, column.label)
+    if label == "n":
+        return "$n$"
+    return latex_escape(f"{label[:1].upper()}{label[1:]} {column.arrow}")
+
+
+def _caption(table: Table) -> str:
+    text = latex_escape(f"Results on {table.title}. Mean ± standard deviation over the samples")
     text += "; best in bold, second underlined; trivial maps are not ranked."
-    lines = [line for block in comparison.blocks for line in block.lines]
-    cells = [cell for line in lines for cell in line.cells if cell is not None]
-    if any(cell.reduction in _MARKS for cell in cells):
+    cells = [cell for line in table.lines for cell in line.cells if cell is not None]
+    if any(cell.mark for cell in cells):
         text += (
             rf" Signed methods by absolute value ({_MARKS['abs']}) or positive part ({_MARKS['positive']}), "
             "whichever is better in that column."
         )
     if any(cell.beats for cell in cells):
         text += r" $\dagger$: a trivial map that no method beats."
-    if any("–" in counts(line.cells) for line in lines):
+    if any("–" in cell.text for cell in cells):
         text += " $n$: samples; where it is a range, some columns were measured on fewer."
     return text
 
 
-def _rows(block: Block, columns: Sequence[Column]) -> list[str]:
+def _rows(table: Table) -> list[str]:
+    width = len(table.columns) + 1
     rows: list[str] = []
-    previous = ""
-    for line in block.lines:
-        if line.kind == "control" != previous and rows:
-            rows.append(rf"\cmidrule(lr){{1-{len(columns) + 2}}}")
+    previous = "block"
+    for line in table.lines:
+        if line.kind == "block":
+            name = rf"\textit{{{latex_escape(line.label + line.remark)}}}"
+            rows += [r"\midrule"] if rows else []
+            rows += [rf"\multicolumn{{{width}}}{{l}}{{{name}}} \\", r"\addlinespace[2pt]"]
+        else:
+            if line.kind == "control" and previous not in ("block", "control"):
+                rows.append(rf"\cmidrule(lr){{1-{width}}}")
+            rows.append(_row([_label(line), *(_cell(cell, line) for cell in line.cells)]))
         previous = line.kind
-        cells = block.cells(line, columns)
-        name = latex_escape(line.label)
-        name = rf"\textbf{{{name}}}" if line.kind == "ours" else name
-        marked = [_cell(cell, block.digits(c)) for cell, c in zip(cells, columns, strict=True)]
-        rows.append(" & ".join([name, *marked, counts(cells).replace("–", "--")]) + r" \\")
-        if line.kind == "ours" and block.seeds > 1:
-            values = ["" if v is None else rf"\textit{{{short(v)}}}" for v in block.between]
-            rows.append(" & ".join([rf"\quad\textit{{sd, {block.seeds} seeds}}", *values, ""]) + r" \\")
     return rows
 
 
-def _cell(cell: Cell | None, digits: int) -> str:
+def _label(line: Line) -> str:
+    label = latex_escape(line.label)
+    return {"ours": rf"\textbf{{{label}}}", "note": rf"\quad\textit{{{label}}}"}.get(line.kind, label)
+
+
+def _cell(cell: Cell | None, line: Line) -> str:
     if cell is None:
         return "--"
-    text = cell.text.replace("-", "$-$")
+    text = latex_escape(cell.text.replace("-", "−"))
+    if line.kind == "note":
+        return rf"\textit{{{text}}}" if text else ""
     text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.rank or 0, text)
-    sd = spread(cell, digits)
-    text += rf" $\pm$ {sd}" if sd else ""
+    text += f" {latex_escape(cell.spread)}" if cell.spread else ""
     return text + _MARKS.get(cell.reduction, "") + (r"$^{\dagger}$" if cell.beats else "")
 
 

@@ -1,152 +1,232 @@
-"""Summary rows as Markdown and for the terminal."""
+"""The table that all outputs print: columns with a direction, a line for each method, best values marked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from rich import box
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from sidelight.lab.tables.summary import Cell, Rows, Table, build_tables, short
-from sidelight.viz import style
-
-LEGEND = (
-    "↓ lower is better, ↑ higher is better. Best method in bold, second underlined; ± is the 95 % interval. "
-    "Signed methods are judged by absolute value (|·|) or positive part (+), whichever is better in that "
-    "column. Trivial maps, below the line, are controls and are not ranked; † marks one that equals or beats "
-    "every method."
-)
-#: What fits a terminal; the Markdown table and the page have every metric.
-HEADLINE = ("average_drop", "deletion_auc", "insertion_auc", "srg", "mean_score", "auprc", "pointing_game")
-#: headers of the terminal's columns, where the full label does not fit
-SHORT = {
-    "average_drop": "drop",
-    "deletion_auc": "delete",
-    "insertion_auc": "insert",
-    "mean_score": "mean S",
-    "pointing_game": "point",
-}
+ARROWS = {"lower": "↓", "higher": "↑", "": ""}
+#: how a signed method was made unsigned, as tables mark it
+REDUCTION_MARKS = {"abs": "|·|", "positive": "+"}
 
 
-def markdown_table(rows: Rows, ours: str = style.OURS, *, intervals: bool = True) -> str:
-    """Markdown: one table for each dataset, modality, fill and granularity.
+@dataclass(frozen=True)
+class Column:
+    """A heading with the direction of its values.
 
-    Best value ``**bold**``, second ``<u>underlined</u>``, by the metric's own direction.
-
-    Args:
-        rows: summary lines (dataset, modality, method, reduction, fill, granularity, metric,
-            mean, sd, ci95, n).
-        ours: name of our method; its label is bold.
-        intervals: add ± half the 95 % interval.
-
-    Raises:
-        InputError: a row lacks its method, metric or mean.
+    Attributes:
+        label: as people write it.
+        name: of the metric, empty if the column holds something else.
+        direction: ``"lower"`` or ``"higher"`` is better, ``""`` if values are not ranked.
+        digits: decimals of its values.
+        fill: under which it was measured, if the table has columns of several fills.
+        group, doc: kind and meaning of the metric.
+        left: whether it holds texts, which are aligned left.
     """
-    blocks = [
-        f"### {escape(heading(table))}\n\n{_markdown(table, intervals)}\n"
-        for table in build_tables(rows, ours)
-    ]
-    return "\n".join([*blocks, LEGEND.replace("|", r"\|"), ""]) if blocks else "No results.\n"
+
+    label: str
+    name: str = ""
+    direction: str = ""
+    digits: int = 3
+    fill: str = ""
+    group: str = ""
+    doc: str = ""
+    left: bool = False
+
+    @property
+    def arrow(self) -> str:
+        """↓ if lower is better, ↑ if higher is."""
+        return ARROWS[self.direction]
+
+    @property
+    def heading(self) -> str:
+        """Label, arrow and fill."""
+        return " ".join(part for part in (self.label, self.arrow, self.fill) if part)
+
+    def key(self, value: float) -> float:
+        """A number that is smaller for better values, rounded so that values that look equal rank equal."""
+        return round(value, self.digits) * (-1 if self.direction == "higher" else 1) + 0.0
 
 
-def terminal_tables(
-    rows: Rows, ours: str = style.OURS, *, metrics: Sequence[str] = HEADLINE
-) -> list[RichTable]:
-    """Rich tables of the main metrics, one for each dataset, modality, fill and granularity.
+@dataclass(frozen=True)
+class Cell:
+    """One entry: its text, and the numbers behind it if it has any.
 
-    Args:
-        rows: as for :func:`markdown_table`.
-        ours: name of our method, highlighted.
-        metrics: columns to show, where present.
-
-    Raises:
-        InputError: a row lacks its method, metric or mean.
+    Attributes:
+        text: as printed, without marks.
+        spread: printed after it, e.g. ``"±.012"``.
+        rank: place among the ranked lines from 1, ``None`` if not ranked. Equal values share it.
+        beats: whether this is a trivial map at least as good as the best method.
+        mean, sd, ci, n: over samples. ``ci`` is the 95 % interval of the mean.
+        reduction: ``"abs"`` or ``"positive"`` for signed methods, else ``"none"``.
+        other: the reduction not shown and its mean.
+        seeds, seed_sd: how many scorer seeds, and the standard deviation of their means.
     """
-    kept = [row for row in rows if row.get("metric") in metrics] or rows
-    return [_rich(table) for table in build_tables(kept, ours)]
+
+    text: str
+    spread: str = ""
+    rank: int | None = None
+    beats: bool = False
+    mean: float = math.nan
+    sd: float | None = None
+    ci: tuple[float, float] | None = None
+    n: int | None = None
+    reduction: str = "none"
+    other: tuple[str, float] | None = None
+    seeds: int = 1
+    seed_sd: float | None = None
+
+    @property
+    def mark(self) -> str:
+        """``|·|`` or ``+`` for signed methods, else empty."""
+        return REDUCTION_MARKS.get(self.reduction, "")
 
 
-def heading(table: Table) -> str:
-    """``"mnist · image · zero fill · by pixel · n = 500"``."""
-    parts = [
-        table.dataset,
-        table.modality,
-        f"{table.fill} fill" if table.fill else "",
-        f"by {table.granularity}" if table.granularity else "",
-        table.remark,
-        f"n = {table.n}",
-    ]
-    return " · ".join(part for part in parts if part)
+@dataclass(frozen=True)
+class Line:
+    """A line of a table.
+
+    Attributes:
+        name: of the method or variant.
+        label: its name as people write it.
+        cells: one for each column, ``None`` if nothing was measured. A ``"block"`` has no cells.
+        kind: ``"ours"``, ``"rival"``, ``"control"`` (a trivial map, not ranked), ``"collapsed"`` (not ranked),
+            ``"block"`` (a heading inside the table) or ``"note"`` (about the line before).
+        remark: printed beside a block's label, or the state of a variant.
+    """
+
+    name: str
+    label: str
+    cells: tuple[Cell | None, ...]
+    kind: str = "rival"
+    remark: str = ""
 
 
-def _markdown(table: Table, intervals: bool) -> str:
-    head = ["method", *(f"{c.label} {c.arrow}".strip() for c in table.columns)]
-    out = [head, ["---", *["---:"] * len(table.columns)]]
-    for previous, line in zip((None, *table.lines), table.lines, strict=False):
-        if line.kind == "control" and (previous is None or previous.kind != "control"):
-            out.append(["*trivial maps*", *[""] * len(table.columns)])
-        label = escape(line.label)
-        label = f"**{label}**" if line.kind == "ours" else label
-        out.append([label, *(_markdown_cell(cell, intervals) for cell in line.cells)])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in out)
+@dataclass(frozen=True)
+class Setting:
+    """The conditions under which a table's values were measured, empty if they play no part.
+
+    Attributes:
+        dataset, modality, granularity, fill: as in the rows.
+        remark: names a protocol other than the default.
+        comparable: whether the protocol's values compare across methods. If not, none is marked as best.
+        axes: labels that the protocol gives curves.
+    """
+
+    dataset: str = ""
+    modality: str = ""
+    granularity: str = ""
+    fill: str = ""
+    remark: str = ""
+    comparable: bool = True
+    axes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def conditions(self) -> list[str]:
+        """Fill, granularity and protocol in words, without those that play no part."""
+        fill = f"{self.fill} fill" if self.fill else ""
+        grain = f"by {self.granularity}" if self.granularity else ""
+        return [part for part in (fill, grain, self.remark) if part]
+
+    @property
+    def name(self) -> str:
+        """``"zero fill, by pixel"``."""
+        return ", ".join(self.conditions) or "all samples"
 
 
-def _markdown_cell(cell: Cell | None, intervals: bool) -> str:
-    if cell is None:
-        return ""
-    text = {1: f"**{cell.text}**", 2: f"<u>{cell.text}</u>"}.get(cell.rank or 0, cell.text)
-    if intervals and cell.half_width is not None:
-        text += f" ±{short(cell.half_width)}"
-    return text + (f" {escape(cell.mark)}" if cell.mark else "") + (" †" if cell.beats else "")
+@dataclass(frozen=True)
+class Table:
+    """Lines under columns.
+
+    ``first`` is the heading above the labels of the lines.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    first: str = "method"
+    setting: Setting = field(default_factory=Setting)
+
+    @property
+    def n(self) -> str:
+        """Number of samples, as one figure or a range."""
+        return counts(cell for line in self.lines for cell in line.cells) or "?"
+
+    def cell(self, name: str, metric: str, fill: str = "") -> Cell | None:
+        """The cell of one line and metric, ``None`` if there is none."""
+        index = [(c.name, c.fill) for c in self.columns].index((metric, fill))
+        return next((line.cells[index] for line in self.lines if line.name == name), None)
+
+    def cells_of(self, line: Line) -> dict[str, Cell]:
+        """The cells of a line by the name of their column. Missing cells are left out."""
+        pairs = zip(self.columns, line.cells, strict=True)
+        return {column.name: cell for column, cell in pairs if cell is not None}
+
+    def select(self, keep: Callable[[Column], bool]) -> Table:
+        """The same table with some of its columns."""
+        kept = [i for i, column in enumerate(self.columns) if keep(column)]
+        lines = tuple(replace(line, cells=tuple(line.cells[i] for i in kept)) for line in self.lines)
+        return replace(self, columns=tuple(self.columns[i] for i in kept), lines=lines)
 
 
-def _rich(table: Table) -> RichTable:
-    out = RichTable(
-        title=Text(heading(table)),
-        title_justify="left",
-        caption=Text("a: absolute value, +: positive part; †: a trivial map that no method beats"),
-        caption_justify="left",
-        header_style="dim",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
-        collapse_padding=True,
-    )
-    out.add_column("method", no_wrap=True)
-    for column in table.columns:
-        # wide enough for a value and its mark, so that seven columns fit 80 characters whole
-        label = SHORT.get(column.name, column.label)
-        out.add_column(Text(f"{label} {column.arrow}".strip()), justify="right", min_width=7)
-    for position, line in enumerate(table.lines):
-        following = table.lines[position + 1].kind if position + 1 < len(table.lines) else line.kind
-        name = Text(line.label, style="bold" if line.kind == "ours" else "")
-        out.add_row(
-            name,
-            *(_rich_cell(cell) for cell in line.cells),
-            style="dim" if line.kind == "control" else "",
-            end_section=line.kind != "control" and following == "control",
+def text_table(
+    title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], left: bool = True
+) -> Table:
+    """A table of texts. The first text of each row is the label of its line; ``left`` aligns the others."""
+    first, *others = headings
+    lines = tuple(Line(label, label, tuple(map(Cell, texts))) for label, *texts in rows)
+    return Table(title, tuple(Column(text, left=left) for text in others), lines, first)
+
+
+def ranked(lines: Iterable[Line], columns: Sequence[Column]) -> tuple[Line, ...]:
+    """``lines`` with places 1, 2, ... in every column that has a direction. Equal values share a place.
+
+    Trivial maps and collapsed variants have no place. A trivial map that no method beats is marked so.
+    """
+    lines = tuple(lines)
+    keys = []
+    for i, column in enumerate(columns):
+        own = (line.cells[i] for line in lines if _is_ranked(line))
+        keys.append(sorted({column.key(cell.mean) for cell in own if cell is not None and column.direction}))
+    return tuple(
+        replace(
+            line,
+            cells=tuple(
+                _placed(cell, line, column, best)
+                for cell, column, best in zip(line.cells, columns, keys, strict=True)
+            ),
         )
-    return out
+        for line in lines
+    )
 
 
-def _rich_cell(cell: Cell | None) -> Text:
-    if cell is None:
-        return Text("")
-    look = {1: "bold green", 2: "underline"}.get(cell.rank or 0, "")
-    mark = "†" if cell.beats else {"abs": "a", "positive": "+"}.get(cell.reduction, " ")
-    return Text.assemble((cell.text, look), (mark, "dim not underline not bold"))
+def _is_ranked(line: Line) -> bool:
+    return line.kind in ("ours", "rival")
 
 
-def escape(text: str) -> str:
-    """``text`` as it is in Markdown, on one line."""
-    for char, safe in (
-        ("&", "&amp;"),
-        ("<", "&lt;"),
-        (">", "&gt;"),
-        ("|", "\\|"),
-        ("*", "\\*"),
-        ("_", "\\_"),
-    ):
-        text = text.replace(char, safe)
-    return " ".join(text.split())
+def _placed(cell: Cell | None, line: Line, column: Column, best: Sequence[float]) -> Cell | None:
+    if cell is None or not best:
+        return cell
+    key = column.key(cell.mean)
+    if _is_ranked(line):
+        return replace(cell, rank=best.index(key) + 1)
+    return replace(cell, beats=line.kind == "control" and key <= best[0])
+
+
+def counts(cells: Iterable[Cell | None]) -> str:
+    """Numbers of samples behind some cells: ``"500"``, ``"25–500"``, or ``""`` if none is known."""
+    found = sorted({c.n for c in cells if c is not None and c.n is not None})
+    return "–".join(str(n) for n in dict.fromkeys((found[0], found[-1]))) if found else ""
+
+
+def short(value: float) -> str:
+    """Half an interval, without a leading zero.
+
+    Example:
+        >>> short(0.012), short(1.25), short(240.0)
+        ('.012', '1.2', '240')
+    """
+    if value < 1:
+        return f"{value:.3f}".removeprefix("0")
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"

@@ -1,0 +1,115 @@
+"""The classifier called by itself, with its own processor: what everything of ours is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sidelight.core.types import Inputs
+from sidelight.inputs.images import ImageTransform, ProcessorTransform, read_picture
+from sidelight.inputs.samples import encodable, read_texts
+from sidelight.inputs.tokenizer_state import lent_tokenizer
+from sidelight.targets.base import TargetModel
+from sidelight.targets.image import ImageTarget
+from sidelight.targets.text import NOT_FOR_THE_MODEL, TextTarget
+from sidelight.targets.wrappers import arguments_of, float_type
+
+
+def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor | None:
+    """``[B, K]`` logits that the model gives without sidelight.
+
+    Args:
+        target: whose model is called; frozen and in evaluation mode meanwhile.
+        samples: raw samples, which the model's own processor prepares, or the model's inputs.
+
+    Returns:
+        ``None`` where there is nothing to compare with: models of pairs whose output is a similarity.
+    """
+    inputs = dict(samples) if isinstance(samples, Mapping) else own_inputs(target, samples)
+    with target.one_pass(), torch.no_grad():
+        return _call(target, _moved(target, inputs))
+
+
+@contextmanager
+def coarsest(model: nn.Module) -> Iterator[list[torch.dtype]]:
+    """Collects the floating-point types that the parts of ``model`` compute in during a pass.
+
+    They may be others than those of its weights, such as half precision under autocast.
+    """
+    found: list[torch.dtype] = []
+
+    def look(_module: nn.Module, _args: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.is_floating_point():
+            found.append(output.dtype)
+
+    handles = [m.register_forward_hook(look) for m in model.modules()]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def own_inputs(target: TargetModel, samples: Sequence[Any]) -> dict[str, Tensor]:
+    """What the model's own processor makes of raw samples, of one or in a batch."""
+    if isinstance(target, ImageTarget):
+        return _own_pixels(target, samples)
+    if isinstance(target, TextTarget):
+        return _own_tokens(target, samples)
+    return dict(target.reader.prepare(samples).inputs)
+
+
+def _own_pixels(target: ImageTarget, samples: Sequence[Any]) -> dict[str, Tensor]:
+    processor = getattr(target.reader.processor, "image_processor", target.reader.processor)
+    if isinstance(processor, ProcessorTransform):
+        processor = processor.processor
+    raw = [s for s in samples if not isinstance(s, Tensor)]
+    if processor is None or isinstance(processor, ImageTransform) or not callable(processor) or not raw:
+        return dict(target.reader.prepare(samples).inputs)
+    mode = "RGB" if target.reader.transform is None else target.reader.transform.mode
+    pictures = [read_picture(s, mode) for s in samples]
+    return {"pixel_values": processor(images=pictures, return_tensors="pt")["pixel_values"]}
+
+
+def _own_tokens(target: TextTarget, samples: Sequence[Any]) -> dict[str, Tensor]:
+    if target.reader.tokenizing is None:
+        return dict(target.reader.prepare(samples).inputs)
+    texts = read_texts(list(samples), target.reader.columns)
+    columns = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
+    longest = target.reader.tokenizing.max_length
+    with lent_tokenizer(target.reader.tokenizer):
+        found = target.reader.tokenizer(
+            *columns,
+            padding=len(texts) > 1,
+            truncation=longest is not None,
+            max_length=longest,
+            return_tensors="pt",
+        )
+    return dict(found)
+
+
+def _moved(target: TargetModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    dtype = float_type(target.model)
+    moved = target.to_device(inputs)
+    return {k: v.to(dtype) if v.is_floating_point() else v for k, v in moved.items()}
+
+
+def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:
+    if isinstance(target, ImageTarget):
+        pixels = inputs["pixel_values"]
+        out = target.model(pixel_values=pixels) if target.is_huggingface else target.model(pixels)
+        return target.verdict.read(out, len(pixels))
+    taken = arguments_of(target.model, "input_ids")
+    known = {k: v for k, v in inputs.items() if (taken is None or k in taken) and k not in NOT_FOR_THE_MODEL}
+    if isinstance(target, TextTarget):
+        return target.verdict.read(target.model(**known), len(inputs["input_ids"]))
+    logits = getattr(
+        target.model(**known), "logits", None
+    )  # models of pairs give similarities under other names
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+        return None
+    return target.verdict.read(logits, len(logits))

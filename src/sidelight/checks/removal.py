@@ -1,0 +1,89 @@
+"""What removing features does to a target, fill by fill: sometimes nothing, or nothing for one class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from sidelight.core.tensors import probabilities
+from sidelight.core.types import Encoding, Inputs
+from sidelight.targets.base import TargetModel
+
+#: a fill is blind where a score of FAINT everywhere costs less confidence than STAYS, but zeros more than GOES
+FAINT, STAYS, GOES = 0.1, 0.01, 0.1
+#: a class is taken for granted where it has SURE probability with nothing left, and is COMMON among predictions
+SURE, COMMON = 0.9, 0.2
+
+
+class Granted(NamedTuple):
+    """A class that the target predicts with nothing left.
+
+    Attributes:
+        fill: name of the fill.
+        label: of the class.
+        probability: of the class with every feature removed, mean over samples.
+        share: of the samples that are predicted to be of it.
+    """
+
+    fill: str
+    label: str
+    probability: float
+    share: float
+
+
+@torch.no_grad()
+def granted_classes(
+    target: TargetModel, inputs: Inputs, fills: Sequence[str], encoding: Encoding | None = None
+) -> list[Granted]:
+    """The fills under which one common class needs no evidence at all.
+
+    Samples of it keep their prediction under any map: a scorer learns nothing from them, its maps of
+    them are arbitrary, and average drop says nothing about them.
+
+    Args:
+        target: the frozen model.
+        inputs: a prepared batch of ordinary samples; some 64 tell how common a class is.
+        fills: names of fills.
+        encoding: the clean pass of ``inputs``, if it was made already.
+    """
+    encoding = target.encode(inputs) if encoding is None else encoding
+    found = []
+    for fill in fills:
+        scores = {m: torch.zeros_like(mask, dtype=torch.float) for m, mask in encoding.feature_mask.items()}
+        mean = probabilities(target.classify(inputs, scores, fill)).mean(0)
+        index = int(mean.argmax())
+        share = float((encoding.prediction == index).float().mean())
+        if float(mean[index]) >= SURE and share >= COMMON:
+            found.append(Granted(fill, str(target.id2label.get(index, index)), float(mean[index]), share))
+    return found
+
+
+@torch.no_grad()
+def blind_fills(
+    target: TargetModel, inputs: Inputs, fills: Sequence[str], encoding: Encoding | None = None
+) -> list[str]:
+    """The fills under which only scores of exactly 0 remove anything from ``inputs``.
+
+    A model that normalises its input first sees the same in a tenth of it: DeBERTa's layer norm
+    follows right after the word embedding, so under zero fill every positive score shows the word
+    in full. There a scorer has little to learn from, and average drop rewards any map without zeros.
+
+    Args:
+        target: the frozen model.
+        inputs: a prepared batch of ordinary samples; 16 are enough.
+        fills: names of fills.
+        encoding: the clean pass of ``inputs``, if it was made already.
+    """
+    encoding = target.encode(inputs) if encoding is None else encoding
+    sure, classes = encoding.probabilities.max(-1)
+
+    def drop(level: float, fill: str) -> float:
+        scores = {
+            m: torch.full_like(mask, level, dtype=sure.dtype) for m, mask in encoding.feature_mask.items()
+        }
+        p = probabilities(target.classify(inputs, scores, fill))
+        return float((sure - p.gather(1, classes[:, None]).squeeze(1)).clamp(min=0).mean())
+
+    return [f for f in fills if drop(FAINT, f) < STAYS and drop(0.0, f) > GOES]

@@ -1,0 +1,310 @@
+"""Does the model see through sidelight what it sees without it? A few samples tell, before anything rests on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sidelight.checks.reference import coarsest, logits_alone
+from sidelight.core.types import Inputs
+from sidelight.errors import (
+    ConfigError,
+    SelfCheckError,
+    SidelightError,
+    TargetMismatchError,
+    first_line,
+)
+from sidelight.inputs.collate import Collator
+from sidelight.rows.holdout import spread
+from sidelight.targets.base import TargetModel
+from sidelight.targets.image import ImageTarget
+from sidelight.targets.image_text import ImageTextTarget
+from sidelight.targets.text import TextTarget
+from sidelight.targets.weights import WeightWatch
+from sidelight.targets.wrappers import float_type
+
+log = logging.getLogger(__name__)
+
+#: what to do if a check fails
+Check = Literal["error", "warn", "off"]
+CHECKS: tuple[Check, ...] = ("error", "warn", "off")
+
+#: samples that are looked at
+SAMPLES = 2
+#: rows from which they are taken, so that short and long ones are among them
+LOOKED_AT = 16
+#: how far logits may lie apart, as a share of their spread, by the number of bytes of a weight
+TOLERANCE = {8: 1e-3, 4: 1e-3, 2: 5e-2, 1: 5e-2}
+#: the same for float32 on a GPU, where products may be made of numbers with 10 bits
+TF32 = 1e-2
+#: last digits of the largest logit that may be off besides
+ROUNDINGS = 8
+#: sides of the made-up pictures, in pixels; no processor keeps them
+HEIGHT, WIDTH = 53, 71
+
+
+def require_check(check: Any) -> Check:
+    """``check`` if it is one; raises :class:`ConfigError` otherwise."""
+    if check not in CHECKS:
+        raise ConfigError(f"check must be one of {', '.join(map(repr, CHECKS))}; got {check!r}.")
+    return check
+
+
+def few_samples(target: TargetModel, rows: Any, collate: Collator | None = None) -> Sequence[Any] | Inputs:
+    """A few raw samples of ``rows``, or the model's inputs where rows hold those; the shortest and longest texts."""
+    collate = Collator(target, labelled=False) if collate is None else collate
+    count = LOOKED_AT if isinstance(target, TextTarget) else SAMPLES
+    looked = [rows[i] for i in spread(len(rows), count)]
+    raw = collate.raw(looked)
+    if isinstance(target, TextTarget) and raw is not None:
+        looked = sorted(looked, key=lambda row: _length(collate.split(row)[0]))
+    chosen = [looked[i] for i in sorted({0, len(looked) // 2, len(looked) - 1})]
+    inputs = collate.read(chosen).inputs  # an error of the data names its row here
+    return inputs if raw is None else collate.raw(chosen) or inputs
+
+
+def _length(sample: Any) -> int:
+    return len(str(sample))
+
+
+def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:
+    """Samples made of nothing but the target: pictures of an odd size, words of its vocabulary; or inputs of its own."""
+    if isinstance(target, ImageTextTarget):
+        if target.reader.image.transform is None or target.reader.text.tokenizing is None:
+            return {}
+        return list(zip(_pictures(target.image), _texts(target.text), strict=True))
+    if isinstance(target, TextTarget):
+        return {} if target.reader.tokenizing is None else _texts(target)
+    if isinstance(target, ImageTarget) and target.reader.transform is not None:
+        return _pictures(target)
+    found = target.trial_inputs()
+    return {} if found is None else found
+
+
+def _pictures(target: ImageTarget) -> list[Image.Image]:
+    height, width = HEIGHT, WIDTH
+    trial, transform = target.trial_inputs(), target.reader.transform
+    if transform is not None and transform.size is None and trial is not None:
+        height, width = trial["pixel_values"].shape[-2:]  # what keeps its shape must have the model's
+    rows, columns = np.mgrid[:height, :width]
+    waves = [[np.sin(rows / (3 + c) + n) + np.cos(columns / (5 + n) + c) for c in range(3)] for n in range(2)]
+    return [Image.fromarray(np.uint8(63.75 * (np.stack(w, -1) + 2))) for w in waves]
+
+
+def _texts(target: TextTarget) -> list[str]:
+    ids = target.vocabulary.ordinary_ids()
+    chosen = ids[torch.linspace(0, len(ids) - 1, 12).long()].tolist()
+    words = [str(target.reader.tokenizer.decode([i])).strip() for i in chosen]
+    known = [w for w in words if w and "\ufffd" not in w] or ["a"]
+    return [" ".join((known * 3)[:3]), " ".join((known * 9)[:9])]
+
+
+def self_check(
+    target: TargetModel, samples: Sequence[Any] | Inputs, check: Check = "error", gradients: bool = False
+) -> None:
+    """Compare logits through sidelight with those of the model by itself, alone and in a batch.
+
+    Args:
+        target: the model behind the protocol.
+        samples: raw samples, or the model's inputs; nothing is checked where there are none.
+        check: ``"error"`` or ``"warn"``.
+        gradients: whether scores must be able to learn from the model.
+
+    Raises:
+        SelfCheckError: the logits differ by more than :data:`TOLERANCE` of their spread, or differ from one pass to
+            the next, or no gradient passes through the model.
+    """
+    if len(samples) == 0:
+        return
+    try:
+        _check(target, samples, gradients)
+    except SelfCheckError as error:
+        if check == "error":
+            raise
+        log.warning("%s", error)
+
+
+def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool) -> None:
+    own = _alone(target, samples)
+    if gradients:
+        _require_gradient(target, _prepared(target, _ones(samples)[-1]))
+    if own is not None:
+        _compare(target, samples, *own)
+        _tell_of_padding(target, samples)
+
+
+def _tell_of_padding(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:
+    """Warn where texts of one length were checked, and texts of two lengths would be told apart by their padding."""
+    if not isinstance(target, TextTarget) or target.reader.tokenizing is None or len(samples) < 2:
+        return
+    if isinstance(samples, Mapping) or bool((_inputs(target, samples)["attention_mask"] == 0).any()):
+        return  # padding was there, and changed nothing
+    texts = _texts(target)
+    own = _alone(target, texts)
+    try:
+        if own is not None:
+            _compare(target, texts, *own)
+    except SelfCheckError as error:
+        log.warning("all texts looked at are of one length; with others in one batch: %s", error)
+
+
+def _alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> tuple[Tensor, float] | None:
+    """Logits of the model called by itself, one sample at a time, and how far they may be off."""
+    try:
+        with coarsest(target.model) as types:
+            own = [logits_alone(target, one) for one in _ones(samples)]
+    except (SidelightError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # models raise anything
+        reason = first_line(error, None)
+        raise SelfCheckError(
+            f"{target.name} fails by itself, without sidelight, on a sample that its own processor prepared: "
+            f"{type(error).__name__}: {reason}. Mend the model or its processor first, or give the one that belongs to it."
+        ) from error
+    if any(o is None for o in own):
+        return None
+    logits = torch.cat([o for o in own if o is not None])
+    return logits, tolerance(logits, {*types, float_type(target.model), logits.dtype})
+
+
+def _prepared(target: TargetModel, samples: Sequence[Any] | Inputs) -> dict[str, Tensor]:
+    inputs = _inputs(target, samples)
+    target.check(inputs)
+    return target.to_device(inputs)
+
+
+def _inputs(target: TargetModel, samples: Sequence[Any] | Inputs) -> Inputs:
+    return samples if isinstance(samples, Mapping) else target.reader.prepare(samples).inputs
+
+
+def _ones(samples: Sequence[Any] | Inputs) -> list[Sequence[Any] | Inputs]:
+    """Each sample as a batch of one."""
+    if isinstance(samples, Mapping):
+        size = len(next(iter(samples.values())))
+        return [{k: v[i : i + 1] for k, v in samples.items()} for i in range(size)]
+    return [[s] for s in samples]
+
+
+def _compare(target: TargetModel, samples: Sequence[Any] | Inputs, alone: Tensor, limit: float) -> None:
+    with torch.no_grad():
+        one = _prepared(target, _ones(samples)[-1])
+        whole = {m: torch.ones_like(mask, dtype=torch.float) for m, mask in target.feature_mask(one).items()}
+        seen = {
+            "one at a time through sidelight": target.encode(one).logits,
+            "in a batch through sidelight": target.encode(_prepared(target, samples)).logits,
+            "with everything kept through sidelight": target.classify(one, whole),
+        }
+    for how, logits in seen.items():
+        first = len(alone) - len(logits)
+        away = (logits.float() - alone[first:].float()).abs().amax(1)
+        if not bool((away <= limit).all()):
+            row = int(away.argmax())
+            raise _difference(target, first + row, len(alone), (alone[first + row], logits[row]), how)
+
+
+def tolerance(logits: Tensor, types: Iterable[torch.dtype]) -> float:
+    """How far two passes may lie apart: a share of the spread of ``logits``, more where a pass is coarse.
+
+    Args:
+        logits: ``[B, K]`` of a few samples.
+        types: floating-point types that the pass computes in.
+    """
+    values = logits.float()
+    spread, largest = float(values.max() - values.min()), float(values.abs().max())
+    share = max(TOLERANCE[t.itemsize] for t in types)
+    if logits.device.type != "cpu":
+        share = max(share, TF32)
+    rounding = max(torch.finfo(t).eps for t in types)
+    return share * max(spread, 1e-3) + ROUNDINGS * rounding * largest
+
+
+def _difference(
+    target: TargetModel, row: int, count: int, logits: tuple[Tensor, Tensor], how: str
+) -> SelfCheckError:
+    own, seen = (", ".join(f"{v:.3f}" for v in values.float().tolist()[:6]) for values in logits)
+    return SelfCheckError(
+        f"{target.name} sees something else through sidelight than by itself. Sample {row + 1} of {count} checked: "
+        f"by itself with its own processor the logits are [{own}]; {how} they are [{seen}]. "
+        f"{_advice(target, how)} If you know that the difference is right, pass check='warn'."
+    )
+
+
+def _advice(target: TargetModel, how: str) -> str:
+    if "text" in target.modalities and "batch" in how:
+        return (
+            "The model may not tell padding from words: compare model.config.pad_token_id with "
+            "tokenizer.pad_token_id. Or its outputs depend on the rest of a batch."
+        )
+    return "It may prepare its inputs in a way of its own, draw at random in evaluation mode, or heed the rest of a batch."
+
+
+def _require_gradient(target: TargetModel, inputs: Inputs) -> None:
+    """Raise where scores have no influence on the logits that a gradient could tell."""
+    with torch.enable_grad():
+        mask = target.feature_mask(inputs)
+        scores = {m: torch.full_like(v, 0.5, dtype=torch.float).requires_grad_() for m, v in mask.items()}
+        try:
+            logits = target.classify(inputs, scores)
+            found = torch.autograd.grad(logits.float().sum(), list(scores.values()), allow_unused=True)
+        except (RuntimeError, AssertionError) as error:  # Reformer asserts that it is in training mode
+            raise SelfCheckError(_without_gradient(target, first_line(error, None))) from error
+    if all(g is None for g in found):
+        raise SelfCheckError(_without_gradient(target, "none of the scores has one"))
+
+
+def _without_gradient(target: TargetModel, why: str) -> str:
+    return (
+        f"no gradient passes through {target.name} to its input ({why}), so a scorer cannot learn beside it. Weights "
+        "that were quantised for inference, or a forward under torch.no_grad(), are the usual causes. Fit beside the "
+        "original model; then load the scorer beside this one: Explainer.from_pretrained(folder, model, check='warn')."
+    )
+
+
+class WatchedWeights:
+    """The weights that a scorer belongs to, looked at again whenever they may have changed.
+
+    Args:
+        target: the classifier.
+        known: hash of its weights as they should be; default: as they are now.
+    """
+
+    def __init__(self, target: TargetModel, known: str | None = None) -> None:
+        self.target = target
+        self.watch = WeightWatch(target.model)
+        self.known = target.fingerprint() if known is None else known
+
+    def require(self, check: Check) -> None:
+        """Refuse other weights, or warn of them once. Costs a few microseconds a layer where nothing changed.
+
+        Raises:
+            TargetMismatchError: the weights have changed, and ``check`` is ``"error"``.
+        """
+        if check == "off" or not self.watch.changed():
+            return
+        watch = WeightWatch(
+            self.target.model
+        )  # before the hash: what changes meanwhile is noticed the next time
+        found = self.target.fingerprint()
+        if found != self.known:
+            self._tell(check)
+        self.watch, self.known = watch, found
+
+    def now(self) -> str:
+        """Hash of the weights as they are. They are read only if the watch notices a change."""
+        return self.target.fingerprint() if self.watch.changed() else self.known
+
+    def _tell(self, check: Check) -> None:
+        message = (
+            f"the weights of {self.target.name} have changed since its scorer was trained or loaded: trained further, "
+            "loaded anew, or moved to another precision. Its maps may mean nothing now: load the weights again, or fit "
+            "a new scorer. To go on all the same, load the scorer with check='warn', or set explainer.check = 'warn'."
+        )
+        if check == "error":
+            raise TargetMismatchError(message)
+        log.warning("%s", message)

@@ -1,0 +1,126 @@
+"""The parameter blocks of a target from the head down to the embedding, and how to make them random."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+
+from sidelight.core.seeds import sample_seed
+from sidelight.core.types import Inputs
+from sidelight.targets import TargetModel
+
+
+@dataclass(frozen=True)
+class Block:
+    """Modules that are randomised in one step. They hold parameters of their own."""
+
+    name: str
+    modules: tuple[nn.Module, ...]
+
+
+def copy_target(target: TargetModel) -> TargetModel:
+    """A target of its own: nothing done to the copy reaches the model of ``target``."""
+    return copy.deepcopy(target)
+
+
+def parameter_blocks(target: TargetModel, inputs: Inputs) -> list[Block]:
+    """Blocks of ``target``'s model in the order of a pass, the last to run first.
+
+    A block is one layer of a stack (``encoder.layer.3``) or one stage of a pyramid. Other modules form a block if
+    they share the first two parts of their names (``bert.embeddings``). Modules that no pass calls by itself
+    (tables that are only read) come last, with the embedding.
+
+    Args:
+        target: the model.
+        inputs: a batch for the pass that finds the order.
+    """
+    modules = {
+        name: module
+        for name, module in target.model.named_modules()
+        if next(module.parameters(recurse=False), None) is not None
+    }
+    called: dict[str, int] = {}
+
+    def note(name: str) -> Any:
+        def hook(_module: nn.Module, _args: Any) -> None:
+            called.setdefault(name, len(called))
+
+        return hook
+
+    handles = [m.register_forward_pre_hook(note(name)) for name, m in modules.items()]
+    try:
+        target.encode(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    members: dict[str, list[str]] = {}
+    for name in modules:
+        members.setdefault(block_name(name), []).append(name)
+    first = {block: min(called.get(n, len(modules)) for n in names) for block, names in members.items()}
+    # a module that is never called counts as first in the pass, so its block comes last
+    place = {block: -1 if at == len(modules) else at for block, at in first.items()}
+    order = sorted(members, key=lambda block: place[block], reverse=True)
+    return [Block(block, tuple(modules[n] for n in members[block])) for block in order]
+
+
+def block_name(module: str) -> str:
+    """The block that a module called ``module`` belongs to.
+
+    Example:
+        >>> block_name("vit.encoder.layer.3.attention.query"), block_name("bert.embeddings.LayerNorm")
+        ('vit.encoder.layer.3', 'bert.embeddings')
+    """
+    parts = module.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+    return ".".join(parts[:2] if number is None else parts[: number + 1])
+
+
+def merge_blocks(blocks: Sequence[Block], steps: int) -> list[Block]:
+    """At most ``steps`` blocks. Neighbours are joined as evenly as possible."""
+    count = min(steps, len(blocks))
+    ends = [round(i * len(blocks) / count) for i in range(count + 1)]
+    return [_joined(blocks[a:b]) for a, b in pairwise(ends)]
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    names = [b.name for b in blocks]
+    name = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    return Block(name, tuple(m for b in blocks for m in b.modules))
+
+
+@torch.no_grad()
+def randomise(block: Block, seed: int) -> None:
+    """Draw the parameters of ``block`` anew, in place, by each layer's own initialisation.
+
+    Parameters of modules without one (class tokens, bare tables) come from a normal distribution of their own mean
+    and deviation.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in block.modules:
+            reset = getattr(module, "reset_parameters", None)
+            if reset is not None:
+                reset()
+                continue
+            for parameter in module.parameters(recurse=False):
+                deviation = float(parameter.float().std()) if parameter.numel() > 1 else 0.0
+                parameter.normal_(float(parameter.float().mean()), deviation)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Seed of one step, 63 bits."""
+    return sample_seed(seed, step, 17)
+
+
+def randomised_copy(target: TargetModel, inputs: Inputs, seed: int) -> TargetModel:
+    """A copy of ``target`` with every parameter drawn anew, as after the last step of the cascade."""
+    found = copy_target(target)
+    for step, block in enumerate(parameter_blocks(found, inputs), start=1):
+        randomise(block, step_seed(seed, step))
+    return found

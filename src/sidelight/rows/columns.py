@@ -1,0 +1,125 @@
+"""Rows of data that are given by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sidelight.errors import InputError
+from sidelight.rows.row import LABEL_COLUMNS, Rows, plain
+
+
+class Columns(Sequence[Any]):
+    """Columns of one length as rows. Each row is a mapping if the columns have names, else a tuple.
+
+    Args:
+        columns: sequences by name, or in a list.
+    """
+
+    def __init__(self, columns: Mapping[Any, Any] | Sequence[Any]) -> None:
+        named = columns.items() if isinstance(columns, Mapping) else enumerate(columns)
+        self.columns = {key: positional(column) for key, column in named}
+        self.named = isinstance(columns, Mapping)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __getitem__(self, index: Any) -> Any:
+        row = {key: plain(column[index]) for key, column in self.columns.items()}
+        return row if self.named else tuple(row.values())
+
+
+class Column(Sequence[Any]):
+    """One column as samples. Whole numbers count places."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = positional(values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> Any:
+        return plain(self.values[index])
+
+
+def positional(column: Any) -> Any:
+    """``column`` so that whole numbers count places. A column of pandas looks them up among its labels."""
+    return column.array if hasattr(column, "iloc") else column
+
+
+def column_rows(data: Any, name: str) -> Rows:
+    """One column as rows."""
+    return Rows(Column(data), name, cheap=True)
+
+
+def pandas_rows(data: Any, name: str) -> Rows:
+    """The rows of a data frame of pandas. Raises :class:`InputError` if two columns have one name."""
+    names = list(data.columns)
+    twice = sorted({str(n) for n in names if names.count(n) > 1})
+    if twice:
+        raise InputError(f"{name} has several columns {', '.join(twice)}: name each column once.")
+    return _named({n: data[n] for n in names}, name)
+
+
+def polars_rows(data: Any, name: str) -> Rows:
+    """The rows of a data frame of polars."""
+    return _named({n: data[n].to_list() for n in data.columns}, name)
+
+
+def mapping_rows(data: Mapping[Any, Any], name: str) -> Rows:
+    """The rows of columns by name. Raises :class:`InputError` if a value is no column, or lengths differ."""
+    if not data:
+        raise InputError(f"{name} is empty: give at least one row.")
+    if not are_columns(data):
+        odd = next(k for k, v in data.items() if not _is_column(v))
+        raise InputError(
+            f"{name} is a mapping whose {odd!r} is no column but a {type(data[odd]).__name__}. Give columns "
+            "{'text': [...], 'label': [...]}, or put rows in a list: [{'text': ..., 'label': ...}, ...]."
+        )
+    _require_one_length(data, name)
+    return _named(data, name)
+
+
+def zipped_rows(columns: Sequence[Any], name: str) -> Rows:
+    """The rows of columns without names, such as ``(samples, labels)``, which must be of one length."""
+    _require_one_length(dict(enumerate(columns)), name)
+    return Rows(Columns(list(columns)), name, cheap=True)
+
+
+def are_columns(data: Mapping[Any, Any]) -> bool:
+    """Whether every value is a column. A row may hold lists too, but beside a text or a number."""
+    return bool(data) and all(_is_column(v) for v in data.values())
+
+
+def are_samples_and_labels(data: tuple[Any, ...]) -> bool:
+    """Whether ``data`` is ``(samples, labels)``, two columns, and not two rows."""
+    if len(data) != 2:
+        return False
+    samples, labels = data
+    many = isinstance(samples, (Tensor, np.ndarray)) and samples.ndim >= 3
+    flat = getattr(labels, "ndim", 1) == 1 and isinstance(labels, (Tensor, np.ndarray, list, tuple))
+    listed = isinstance(samples, list) and len(samples) > 2
+    return bool((many or listed or hasattr(samples, "iloc")) and (flat or hasattr(labels, "iloc")))
+
+
+def _named(data: Mapping[Any, Any], name: str) -> Rows:
+    columns = Columns(data)
+    labels = next((columns.columns[c] for c in LABEL_COLUMNS if c in columns.columns), None)
+    return Rows(columns, name, labels=labels, cheap=True)
+
+
+def _require_one_length(columns: Mapping[Any, Any], name: str) -> None:
+    lengths = {key: len(column) for key, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{n} of {key!r}" for key, n in lengths.items())
+        raise InputError(f"the columns of {name} differ in length: {counts}. Give one value a row.")
+
+
+def _is_column(value: Any) -> bool:
+    if isinstance(value, (Tensor, np.ndarray)):
+        return bool(value.ndim >= 1)
+    sized = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    return sized and not isinstance(value, (str, bytes, Mapping))

@@ -1,0 +1,109 @@
+"""The terms of the objective as a list. To add one: a function here with ``@term``, and its weight in the settings.
+
+Eq. 3.5 of the thesis is ``task + solo + γ·(w1·magnitude + w2·binary)``. With one modality, which has no ``solo``, it is
+Eq. 3.4, and with the calibration ``fixed`` (γ = 1) it is Eq. 3.3. Further terms are added with weights of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sidelight.core.registry import Registry
+from sidelight.training.coalitions import coalition_loss
+from sidelight.training.objective import CALIBRATIONS, binary_penalty, magnitude_penalty
+from sidelight.training.settings import ObjectiveConfig
+from sidelight.training.step import Step
+
+Value = Callable[[Step], Tensor]
+#: Task losses and further terms are added as they are. γ multiplies the penalties.
+Part = Literal["task", "penalty", "further"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One addend of the objective.
+
+    Attributes:
+        name: under which it is logged.
+        value: ``step -> [B]``. It may draw masks and make its own masked passes (:class:`Step`).
+        weight: the field of :class:`ObjectiveConfig` that holds its factor, or ``None`` for 1.
+        part: of the objective.
+    """
+
+    name: str
+    value: Value
+    weight: str | None
+    part: Part
+
+    def factor(self, config: ObjectiveConfig) -> float:
+        """The term's weight by these settings. A term without weight is not computed."""
+        return 1.0 if self.weight is None else float(getattr(config, self.weight))
+
+
+#: In the order of their passes. Sums of gradients follow this order, so another one rounds otherwise.
+TERMS: Registry[Term] = Registry("term of the objective")
+
+
+def term(name: str, weight: str | None, part: Part = "further") -> Callable[[Value], Value]:
+    """Decorator that makes a function ``step -> [B]`` a :class:`Term`."""
+
+    def add(value: Value) -> Value:
+        TERMS.add(name, Term(name, value, weight, part))
+        return value
+
+    return add
+
+
+def objective(step: Step) -> dict[str, Tensor]:
+    """``loss`` and all that it is made of, ``[B]`` each: every term by its name, ``clean`` and ``gamma``.
+
+    ``clean`` is the task loss of the unmasked input. ``gamma`` weighs the penalties: a calibration of ``task − clean``.
+    Terms are given without their weights. A term with weight 0 is not computed and is 0 here, except penalties, which
+    cost no pass.
+    """
+    values, parts = {}, {"task": step.zeros(), "penalty": step.zeros(), "further": step.zeros()}
+    for name, entry in TERMS.items():
+        factor = entry.factor(step.config)
+        values[name] = entry.value(step) if factor or entry.part == "penalty" else step.zeros()
+        parts[entry.part] = parts[entry.part] + factor * values[name]
+    clean = step.clean_loss()
+    gamma = CALIBRATIONS[step.config.calibration](values["task"] - clean)
+    loss = parts["task"] + gamma * parts["penalty"] + parts["further"]
+    return {"loss": loss, "clean": clean, "gamma": gamma, **values}
+
+
+@term("solo", "solo", "task")
+def solo(step: Step) -> Tensor:
+    """Sum of the task losses with each modality masked alone. One modality has none."""
+    if len(step.scores) < 2:
+        return step.zeros()
+    return torch.stack([step.masked_loss({m: s}) for m, s in step.scores.items()]).sum(0)
+
+
+@term("task", None, "task")
+def task(step: Step) -> Tensor:
+    """Task loss with every modality masked."""
+    return step.masked_loss(step.scores)
+
+
+@term("complement", "complement_weight")
+def removed(step: Step) -> Tensor:
+    """Two-sided term: once the evidence is removed, the goal must lose its probability."""
+    return step.removed_loss(step.scores)
+
+
+term("coalition", "coalition_weight")(coalition_loss)
+
+
+def _over_modalities(penalty: Callable[[Tensor, Tensor], Tensor]) -> Value:
+    """The sum of a penalty ``(scores, feature_mask) -> [B]`` over modalities."""
+    return lambda step: torch.stack([penalty(s, step.feature_mask[m]) for m, s in step.scores.items()]).sum(0)
+
+
+term("magnitude", "magnitude_weight", "penalty")(_over_modalities(magnitude_penalty))
+term("binary", "binary_weight", "penalty")(_over_modalities(binary_penalty))

@@ -1,0 +1,56 @@
+"""Every Python example of README and docs runs, page by page, in a folder of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_models import names
+
+from sidelight.core.registry import Registry
+from sidelight.fills import FILLS
+from sidelight.lab.audit import CHECKS
+from sidelight.lab.baselines.base import RIVALS
+from sidelight.lab.data.sets import DATASETS
+from sidelight.lab.metrics import METRICS
+from sidelight.targets.families import TARGETS
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: the first line of an example that loads something from the hub: it is compiled and not run
+HUB = "# needs the hub"
+REGISTRIES: tuple[Registry[Any], ...] = (*FILLS.values(), RIVALS, METRICS, DATASETS, TARGETS, CHECKS)
+
+
+def documents() -> Iterator[Path]:
+    """README, CONTRIBUTING, ARCHITECTURE and every page in docs that holds an example."""
+    for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))):
+        if BLOCK.search(path.read_text(encoding="utf-8")):
+            yield path.relative_to(ROOT)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a clone's docs and configs to run in; what an example registers is gone after it."""
+    for name in ("docs", "configs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_entries", dict(registry.items()))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", documents(), ids=str)
+def test_examples_run(page: Path, here: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    space = names(here)
+    for match in BLOCK.finditer(text):
+        code = match.group(1)
+        line = text[: match.start()].count("\n") + 1
+        # empty lines first, so that an error names the line of the page
+        compiled = compile("\n" * line + code, str(page), "exec")
+        if not code.startswith(HUB):
+            exec(compiled, space)

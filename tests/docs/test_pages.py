@@ -1,0 +1,137 @@
+"""Generated pages are what their generators make now, notes are short, and links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_prose import documents, markdown_sentences
+
+from sidelight.lab.metrics import METRICS
+from sidelight.lab.tables.summary import build_tables
+
+ROOT = Path(__file__).parents[2]
+NOTES = ROOT / "docs" / "results" / "notes"
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "docs" / "make_results.py"))
+
+
+def test_result_pages_are_up_to_date(results) -> None:
+    assert results["outdated"]() == [], "run `make results-pages`"
+
+
+def test_every_stored_run_has_a_page(results) -> None:
+    stored = {path.parent.name for path in (ROOT / "results").glob("*/results.json")}
+    assert stored == set(results["CONFIGURATIONS"])
+
+
+def test_options_page_is_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_options.py"))["page"]()
+    assert (ROOT / "docs" / "reference" / "options.md").read_text(encoding="utf-8") == made, (
+        "run `make docs-reference`"
+    )
+
+
+class TestTables:
+    ROWS = (
+        {
+            "method": "sidelight",
+            "reduction": "none",
+            "mean": 0.2,
+            "seed_sd": 0.01,
+            "ci95": [0.1, 0.3],
+            "n": 8,
+        },
+        {"method": "saliency", "reduction": "abs", "mean": 0.15, "seed_sd": None, "ci95": [0.1, 0.2], "n": 4},
+        {
+            "method": "saliency",
+            "reduction": "positive",
+            "mean": 0.9,
+            "seed_sd": None,
+            "ci95": [0.8, 1.0],
+            "n": 4,
+        },
+        {"method": "constant", "reduction": "none", "mean": 0.0, "seed_sd": None, "ci95": [0.0, 0.0], "n": 8},
+    )
+
+    def text(self, results, show: str) -> list[str]:
+        place = {
+            "dataset": "d",
+            "modality": "image",
+            "fill": "zero",
+            "granularity": "pixel",
+            "metric": "average_drop",
+        }
+        tables = build_tables([{**place, **row} for row in self.ROWS])
+        return "\n".join(results["sections"](tables, results[show])).splitlines()
+
+    def test_best_method_is_bold_and_controls_never(self, results) -> None:
+        lines = self.text(results, "measured")
+        assert lines[0] == "### Image, by pixel: zero fill"
+        assert lines[1] == "| method | average drop (n = 8) ↓ |"
+        assert lines[3:] == [
+            "| **sidelight** | <u>0.200</u> |",
+            "| *its deviation over seeds* | *±0.010* |",
+            "| Saliency | **0.150** (n = 4) |",
+            "| *trivial maps* |  |",
+            "| Constant | 0.000 † |",
+        ]
+
+    def test_intervals_belong_to_the_means_shown(self, results) -> None:
+        assert "| Saliency | 0.100 to 0.200 |" in self.text(results, "intervals")
+
+    def test_every_metric_that_has_a_column_exists(self, results) -> None:
+        assert {*results["FAITHFUL"], *results["KNOWN"], *results["SIZE"]} <= set(METRICS)
+
+
+@pytest.mark.parametrize("note", sorted(NOTES.glob("*.md")), ids=lambda path: path.stem)
+def test_notes_have_at_most_eight_sentences(note: Path) -> None:
+    if note.stem != "index":
+        words = note.read_text(encoding="utf-8").partition("\n## What was trained\n")[0]
+        found = [s for s in markdown_sentences(words) if len(s.split()) > 3]
+        assert len(found) <= 8, found
+
+
+def test_first_page_of_results_fits_a_screen() -> None:
+    lines = (ROOT / "docs" / "results" / "index.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 90
+
+
+def github_anchor(heading: str) -> str:
+    """The name that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    "page", [*documents(), *sorted((ROOT / "docs").glob("r*/*.md"))], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    # a note is read as part of its page, one folder up
+    folder = page.parent.parent if page.parent == NOTES else page.parent
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (folder / name).resolve() if name else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in map(github_anchor, headings), target
+
+
+# the changelog names modules that are gone, and results/README files of any run
+NAMING = [p for p in documents() if p.name != "CHANGELOG.md" and p.parent.name != "results"]
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_that_are_named_exist(page: Path) -> None:
+    homes = (ROOT, ROOT / "src" / "sidelight", ROOT / "src" / "sidelight" / "lab")
+    for name in re.findall(r"`([\w/.]+/[\w.]+\.(?:py|yaml))`", page.read_text(encoding="utf-8")):
+        assert any((home / name).exists() for home in homes), name

@@ -1,0 +1,177 @@
+"""Files of the version before modules moved into rooms load, give the same numbers and go on.
+
+`tests/fixtures/saved_before_the_rooms/make.py` tells how they were made. They lie in one archive, because many of them
+are small and alike.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+from sidelight.lab.evaluation.parts import PartStore
+
+from cli_tools import sidelight
+from sidelight import Explainer, Explanation, read_explanations
+from sidelight.explanations.blocks import ExplainFailure
+from sidelight.explanations.stored import StoredExplanations
+from sidelight.lab.runs.run import Run
+from test_saved_by_0_1 import MODELS
+
+ARCHIVE = Path(__file__).parent / "fixtures" / "saved_before_the_rooms" / "saved.tar.xz"
+#: the folder in which the files were made; some of them remember it
+MADE_IN = "/srv/saved"
+with tarfile.open(ARCHIVE) as _archive:
+    EXPECTED = json.load(_archive.extractfile("expected.json"))  # type: ignore[arg-type]
+SCORERS, RUNS = list(EXPECTED["scorers"]), list(EXPECTED["runs"])
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The files, unpacked."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path / "saved", filter="data")
+    return tmp_path / "saved"
+
+
+def assert_same(found: Any, expected: list[dict[str, Any]]) -> None:
+    """Explanations have the expected verdicts and maps."""
+    for explanation, numbers in zip(found, expected, strict=True):
+        assert explanation.label == numbers["label"]
+        assert explanation.probability == pytest.approx(numbers["probability"], abs=1e-6)
+        assert set(explanation.scores) == set(numbers["scores"])
+        for modality, scores in numbers["scores"].items():
+            own = explanation.scores[modality]
+            np.testing.assert_allclose(own.reshape(-1, own.shape[-1]), scores, atol=2e-6)
+
+
+def samples_of(run: Run) -> list[Any]:
+    rows = [tuple(row[m] for m in run.dataset.modalities) for row in run.rows("test", 2)]
+    return [row[0] if len(row) == 1 else row for row in rows]
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_a_saved_scorer_gives_the_same_maps(name: str, saved: Path) -> None:
+    build, reads = MODELS.CASES[name]
+    explainer = Explainer.from_pretrained(
+        saved / "scorers" / name, build(), processor=MODELS.processor(reads)
+    )
+    assert_same(explainer.explain(MODELS.samples(reads)[:2]), EXPECTED["scorers"][name])
+
+
+def test_a_saved_explanation_loads(saved: Path) -> None:
+    explanation = Explanation.load(saved / "explanation.json")
+    assert_same([explanation], EXPECTED["scorers"]["fusion"][:1])
+    assert explanation.inputs["image"].shape == (16, 16, 3)
+    assert "".join(explanation.inputs["text"]) == MODELS.TEXTS[0]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_gives_the_same_maps(name: str, saved: Path) -> None:
+    run = Run.open(saved / "runs" / name)
+    assert run.unfitted() == []
+    assert_same(run.explainer().explain(samples_of(run)), EXPECTED["runs"][name])
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_results_are_merged_again_byte_for_byte(
+    name: str, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object) -> None:
+        raise AssertionError("every part is there, so nothing is measured")
+
+    folder = saved / "runs" / name
+    texts, tables = ("results.json", "table.md"), ("scores.parquet", "curves.parquet")
+    before = {n: (folder / n).read_bytes() for n in texts}
+    frames = {n: pd.read_parquet(folder / n) for n in tables}
+    for file in before | frames:
+        (folder / file).unlink()
+    monkeypatch.setattr(PartStore, "write", measured)
+    assert sidelight("evaluate", folder).code == 0
+    assert {n: (folder / n).read_bytes() for n in texts} == before
+    for file, frame in frames.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / file), frame, check_exact=True)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_evaluation_goes_on_and_measures_the_same(name: str, saved: Path) -> None:
+    folder = saved / "runs" / name
+    before = {n: (folder / n).read_bytes() for n in ("results.json", "table.md")}
+    parts = sorted(folder.glob("evaluation/*/part-*.parquet"))
+    lost = [p for p in parts if "part-00001" in p.name or "single" in p.parts]
+    frames = {p: pd.read_parquet(p) for p in lost}
+    for part in lost:
+        part.unlink()
+    assert sidelight("evaluate", folder).code == 0
+    for part, frame in frames.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(part), frame, rtol=0, atol=1e-6)
+    assert (folder / "table.md").read_bytes() == before["table.md"]
+    _assert_close(json.loads((folder / "results.json").read_bytes()), json.loads(before["results.json"]))
+
+
+def _assert_close(found: Any, expected: Any) -> None:
+    """The same plain values, numbers up to rounding."""
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list):
+        for one, other in zip(found, expected, strict=True):
+            _assert_close(one, other)
+    else:
+        assert found == (pytest.approx(expected, abs=1e-6) if isinstance(expected, float) else expected)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_training_begun_anew_ends_at_the_same_scorer(name: str, saved: Path) -> None:
+    folder = saved / "runs" / name
+    scorer = folder / "scorer-0"
+    before = load_file(scorer / "scorer" / "scorer.safetensors")
+    identity = (scorer / "training.json").read_text()
+    settings = (scorer / "scorer" / "config.json").read_text()
+    log = _log(scorer / "log.csv")
+    shutil.rmtree(scorer)
+    run = Run.open(folder)
+    assert run.unfitted() == [0]
+    run.fit()
+    after = load_file(scorer / "scorer" / "scorer.safetensors")
+    assert list(after) == list(before)
+    for key, value in before.items():
+        np.testing.assert_allclose(after[key], value, atol=1e-5)
+    # a target's folder is remembered where it lies
+    assert (scorer / "training.json").read_text() == identity
+    assert (scorer / "scorer" / "config.json").read_text().replace(str(saved), MADE_IN) == settings
+    pd.testing.assert_frame_equal(_log(scorer / "log.csv"), log, rtol=0, atol=1e-5)
+
+
+def _log(path: Path) -> pd.DataFrame:
+    """A training's log without its durations."""
+    log = pd.read_csv(path)
+    return log[[c for c in log if c != "seconds" and not c.endswith(("_runtime", "_per_second"))]]
+
+
+def test_answers_of_a_table_are_read_and_gone_on_with(saved: Path) -> None:
+    expected = EXPECTED["answers"]
+    answers = list(read_explanations(saved / "answers"))
+    assert len(answers) == len(expected) == 7
+    failed = [i for i, answer in enumerate(answers) if isinstance(answer, ExplainFailure)]
+    assert failed == [i for i, numbers in enumerate(expected) if "error" in numbers] == [2]
+    assert answers[2].reason == expected[2]["error"]
+    assert_same(answers[:2] + answers[3:], expected[:2] + expected[3:])
+    about = json.loads((saved / "answers" / "manifest.json").read_text())["about"]
+    assert StoredExplanations.open(saved / "answers", about).finished == 7
+
+
+def test_the_command_gives_the_same_answers_to_the_same_table(saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    words = ("--csv", saved / "table.csv", "--out", out, "--batch-size", 1)
+    assert sidelight("explain", saved / "runs" / "text", *words).code == 0
+    for file in ("manifest.json", "errors.csv", "explanations.csv"):
+        own = (out / file).read_text().replace(str(saved), MADE_IN)
+        assert own == (saved / "answers" / file).read_text()

@@ -134,6 +134,7 @@ def train_classifier(
     Returns:
         ``{"accuracy": share in [0, 1], "train_runtime": seconds}``, the accuracy on ``evaluation``.
     """
+    from sidelight.training.progress import shown_progress
     from sidelight.training.trainer import LengthTrainer
 
     trainer = LengthTrainer(

@@ -69,7 +69,7 @@ def test_a_file_that_changed_is_measured_anew_and_the_rest_is_not(
 
     real = evaluate._evaluate_methods
     monkeypatch.setattr(
-        evaluate, "_evaluate_methods", lambda t, b, m, s: (seen.append(list(m)), real(t, b, m, s))[1]
+        evaluate, "_evaluate_methods", lambda m, b: (seen.append(list(m.methods)), real(m, b))[1]
     )
     evaluate_run(run)
     assert seen == []

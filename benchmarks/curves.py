@@ -21,8 +21,9 @@ import torch
 from rich.console import Console
 from transformers import ViTConfig, ViTForImageClassification
 
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import evaluate_batch
-from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.ranking import ranks, step_counts
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
@@ -49,7 +50,7 @@ def small_vit() -> ImageTarget:
 
 
 @torch.no_grad()
-def one_at_a_time(target: ImageTarget, batch: EvalBatch, scores: torch.Tensor, steps: int) -> np.ndarray:
+def one_at_a_time(target: ImageTarget, batch: Batch, scores: torch.Tensor, steps: int) -> np.ndarray:
     """``[B, 2]`` deletion and insertion area, every step of every sample its own pass."""
     areas = []
     for row, sample in enumerate(batch.ids):
@@ -71,7 +72,7 @@ def one_at_a_time(target: ImageTarget, batch: EvalBatch, scores: torch.Tensor, s
 
 
 def batched(
-    target: ImageTarget, batch: EvalBatch, scores: torch.Tensor, steps: int, forward_batch: int
+    target: ImageTarget, batch: Batch, scores: torch.Tensor, steps: int, forward_batch: int
 ) -> np.ndarray:
     """The same by the evaluation engine."""
     settings = EvalSettings(metrics=METRICS, steps=steps, forward_batch=forward_batch)
@@ -93,8 +94,8 @@ def measure(samples: int, steps: int, repeats: int, forward_batch: int) -> dict[
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randn(samples, 1, 28, 28, generator=generator)
     scores = torch.rand(samples, 1, 28, 28, generator=generator)
-    batch = EvalBatch({"pixel_values": pixels}, range(samples))
-    warm = EvalBatch({"pixel_values": pixels[:2]}, range(2))
+    batch = Batch({"pixel_values": pixels}, range(samples))
+    warm = Batch({"pixel_values": pixels[:2]}, range(2))
     one_at_a_time(target, warm, scores[:2], steps)
     batched(target, warm, scores[:2], steps, forward_batch)
     slow_s, fast_s, cpu_ratio, difference = [], [], [], 0.0

@@ -31,8 +31,9 @@ import torch
 from curves import METRICS, one_at_a_time, seconds, small_vit
 from rich.console import Console
 
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import evaluate_batch
-from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.targets import ImageTarget
@@ -70,7 +71,7 @@ def logits_of(target: ImageTarget) -> torch.nn.Module:
     return (Logits(target.model) if hasattr(target.model, "config") else target.model).eval()
 
 
-def predictions(target: ImageTarget, batch: EvalBatch) -> tuple[np.ndarray, np.ndarray]:
+def predictions(target: ImageTarget, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """``[B]`` class predicted on the whole input, and its probability."""
     with torch.no_grad():
         p, predicted = logits_of(target)(batch.inputs["pixel_values"]).softmax(-1).max(-1)
@@ -93,7 +94,7 @@ def passed(model: torch.nn.Module, call: Callable[[], Any]) -> int:
 
 
 def flipped(
-    target: ImageTarget, batch: EvalBatch, predicted: np.ndarray, maps: np.ndarray, per_step: int, rows: int
+    target: ImageTarget, batch: Batch, predicted: np.ndarray, maps: np.ndarray, per_step: int, rows: int
 ) -> np.ndarray:
     """``[B, K]`` probability of the ``predicted`` class after each step of Quantus, largest ``maps`` first.
 
@@ -123,7 +124,7 @@ def flipped(
 
 
 def quantus_curves(
-    target: ImageTarget, batch: EvalBatch, predicted: np.ndarray, maps: np.ndarray, steps: int, rows: int
+    target: ImageTarget, batch: Batch, predicted: np.ndarray, maps: np.ndarray, steps: int, rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Deletion at steps 1 to K, and insertion at steps 0 to K − 1."""
     per_step = maps[0].size // steps
@@ -133,7 +134,7 @@ def quantus_curves(
 
 
 def our_curves(
-    target: ImageTarget, batch: EvalBatch, scores: torch.Tensor, steps: int, rows: int
+    target: ImageTarget, batch: Batch, scores: torch.Tensor, steps: int, rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Deletion and insertion at steps 0 to K, and ``[B, 2]`` their areas."""
     options = EvalSettings(metrics=METRICS, steps=steps, forward_batch=rows)
@@ -145,7 +146,7 @@ def our_curves(
 
 
 def largest_difference(
-    target: ImageTarget, batch: EvalBatch, scores: torch.Tensor, steps: int, rows: int
+    target: ImageTarget, batch: Batch, scores: torch.Tensor, steps: int, rows: int
 ) -> float:
     """How far apart the two implementations are, over all steps and both areas.
 
@@ -201,10 +202,10 @@ def measure(name: str, samples: int, steps: int, repeats: int, rows: int, device
     pixels = torch.randn(samples, 1, SIDE, SIDE, generator=generator).to(device)
     order = torch.stack([torch.randperm(SIDE * SIDE, generator=generator) for _ in range(samples)])
     scores = (order + 1).float().view(samples, 1, SIDE, SIDE).to(device)
-    batch = EvalBatch({"pixel_values": pixels}, range(samples))
+    batch = Batch({"pixel_values": pixels}, range(samples))
     apart = largest_difference(target, batch, scores, steps, rows)
     few = max(1, samples // 8)
-    first = EvalBatch({"pixel_values": pixels[:few]}, range(few))
+    first = Batch({"pixel_values": pixels[:few]}, range(few))
     predicted, _ = predictions(target, batch)
     ways = {
         "ours": lambda: our_curves(target, batch, scores, steps, rows),

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.types import IMAGE, TEXT, Modality
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.loop import Measurement, run_evaluation
-from sidelight.lab.evaluation.settings import EvalBatch, EvalResult, EvalSettings, Method
+from sidelight.lab.evaluation.settings import EvalResult, EvalSettings, Method
 from sidelight.targets.base import TargetModel
 
 SOUND = Modality("sound", channel_dim=1, keeps_channel_dim=True)
@@ -106,7 +107,7 @@ class KnowsIds:
         return {n: own.view(-1, *[1] * (m.ndim - 1)).expand(m.shape) for n, m in mask.items()}
 
 
-class Ready(list[EvalBatch]):
+class Ready(list[Batch]):
     """Batches that are there already."""
 
     def ids(self, index: int) -> list[int]:
@@ -115,7 +116,7 @@ class Ready(list[EvalBatch]):
 
 def evaluated(
     target: TargetModel,
-    batches: Sequence[EvalBatch],
+    batches: Sequence[Batch],
     methods: Mapping[str, Method],
     settings: EvalSettings,
     folder: Path | None = None,

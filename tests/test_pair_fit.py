@@ -60,7 +60,7 @@ def test_each_modality_is_masked_alone_and_together() -> None:
     scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
     config = ObjectiveConfig(label="prediction", fills=("mean",), calibration="fixed", complement_weight=1.0)
     module = ScorerObjective(scorer, target, config).eval()
-    inputs = target.prepare(rows)
+    inputs = target.reader.read(rows).inputs
     with torch.no_grad():
         step = module.step(inputs, None)
         terms, scores = objective(step), step.scores
@@ -87,14 +87,14 @@ def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pyt
         coalition_modalities=["image"],
         coalition_focus=True,
     )
-    module, inputs = ScorerObjective(scorer, target, config).eval(), target.prepare(rows)
+    module, inputs = ScorerObjective(scorer, target, config).eval(), target.reader.read(rows).inputs
     classify, asked = target.classify, []
 
-    def spy(given: Any, scores: Any, fill: Any = "zero", seeds: Any = None) -> torch.Tensor:
+    def spy(given: Any, scores: Any, fill: Any = "zero", unmasked: Any = None) -> torch.Tensor:
         hard = all(bool(((s == 0) | (s == 1)).all()) for s in scores.values())
         if hard:
             asked.append((given["pixel_values"], scores))
-        return classify(given, scores, fill, seeds)
+        return classify(given, scores, fill, unmasked=unmasked)
 
     monkeypatch.setattr(target, "classify", spy)
     with torch.no_grad():
@@ -134,7 +134,7 @@ def test_a_sample_is_without_map_only_where_no_modality_has_one() -> None:
     rows = [(r["image"], r["text"]) for r in match_rows(4)]
     scorer = new_scorer(target, rows, ScorerConfig(decoder=SMALL))
     module = ScorerObjective(scorer, target, ObjectiveConfig(label="prediction", fills=("mean",))).eval()
-    inputs = target.prepare(rows)
+    inputs = target.reader.read(rows).inputs
 
     def constant() -> dict[str, float]:
         with torch.no_grad():

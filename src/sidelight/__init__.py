@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 from sidelight.core.version import __version__
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from sidelight.checks.selfcheck import Check
     from sidelight.errors import SidelightError
     from sidelight.explainer import Explainer
     from sidelight.explanations.blocks import ExplainFailure
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
     from sidelight.explanations.stored import read_explanations
     from sidelight.inputs.images import ImageTransform
     from sidelight.scorers import ScorerConfig
+    from sidelight.targets import TargetModel
     from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 #: public name -> module; resolved on first use, so that `import sidelight` takes milliseconds
@@ -50,18 +57,50 @@ __all__ = [
 ]
 
 
-def fit(*args: Any, **kwargs: Any) -> Explainer:
+def fit(
+    model: nn.Module | TargetModel,
+    train: Any,
+    *,
+    eval: Any = None,
+    validation: Any = None,
+    processor: Any = None,
+    scorer: ScorerConfig | Mapping[str, Any] | None = None,
+    objective: ObjectiveConfig | Mapping[str, Any] | None = None,
+    training: TrainingConfig | Mapping[str, Any] | None = None,
+    output_dir: str | os.PathLike[str] | None = None,
+    check: Check = "error",
+    **options: Any,
+) -> Explainer:
     """Short for :meth:`Explainer.fit`."""
     from sidelight.explainer import Explainer
 
-    return Explainer.fit(*args, **kwargs)
+    return Explainer.fit(
+        model,
+        train,
+        eval=eval,
+        validation=validation,
+        processor=processor,
+        scorer=scorer,
+        objective=objective,
+        training=training,
+        output_dir=output_dir,
+        check=check,
+        **options,
+    )
 
 
-def load(*args: Any, **kwargs: Any) -> Explainer:
+def load(
+    folder: str | os.PathLike[str],
+    model: nn.Module | TargetModel | str | os.PathLike[str] | None = None,
+    *,
+    processor: Any = None,
+    revision: str | None = None,
+    check: Check = "error",
+) -> Explainer:
     """Short for :meth:`Explainer.from_pretrained`."""
     from sidelight.explainer import Explainer
 
-    return Explainer.from_pretrained(*args, **kwargs)
+    return Explainer.from_pretrained(folder, model, processor=processor, revision=revision, check=check)
 
 
 def __getattr__(name: str) -> Any:

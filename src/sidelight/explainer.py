@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from sidelight.checks.modality_share import modality_shares
+from sidelight.checks.selfcheck import (
+    Check,
+    WatchedWeights,
+    few_samples,
+    made_up_samples,
+    require_check,
+    self_check,
+)
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.core.processes import in_main
@@ -26,31 +36,26 @@ from sidelight.explanations.blocks import (
     total_of,
     with_columns,
 )
+from sidelight.explanations.building import explanations_of
 from sidelight.explanations.explanation import Explanation
+from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.rows.sources import is_source, open_data, rows_of
 from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scorer
-from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.targets.base import require_plain
 from sidelight.targets.lending import check_gradients_pass
-from sidelight.targets.modality_share import modality_shares
-from sidelight.targets.selfcheck import (
-    Check,
-    WatchedWeights,
-    few_samples,
-    made_up_samples,
-    require_check,
-    self_check,
-)
-from sidelight.training.fit_data import fit_data
+from sidelight.training.fit_data import FitData, fit_data
 from sidelight.training.fit_options import one_of, open_target, split_options
 from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+
+#: values that are always one sample, whatever the model reads
+OneSample = str | bytes | Image.Image | tuple[Any, Any]
 
 
 class Explainer:
@@ -137,36 +142,56 @@ class Explainer:
             CheckpointError: the disk refused.
         """
         given = {"scorer": scorer, "objective": objective, "training": training}
-        settings, rest = split_options(options, given)
-        scorer_config, objective_config, training_config = settings
+        (scorer_config, objective_config, training_config), rest = split_options(options, given)
         target = open_target(model, processor, rest)
         check_gradients_pass(target.model)
-        held = one_of(eval=eval, validation=validation)
-        data = fit_data(target, train, held, objective_config.label, training_config.seed)
-        collate = Collator(target, data.readers)
-        require_check(check)
-        if check != "off":
-            self_check(target, few_samples(target, NumberedRows(data.train), collate), check, gradients=True)
-        torch.manual_seed(training_config.seed)
-        network = new_scorer(target, NumberedRows(data.train), scorer_config, collate)
+        held, seed = one_of(eval=eval, validation=validation), training_config.seed
+        data = fit_data(target, train, held, objective_config.label, seed)
+        network = _network(target, data, scorer_config, seed, require_check(check))
         weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):
-            metrics = train_scorer(
-                network,
-                target,
-                data.train,
-                data.evaluation,
-                place,
-                objective_config,
-                training_config,
-                data.readers,
-                weights.known,
-            )
-            known = weights.now()
-            explainer = cls(target, network, check, known)
+            sets, settings = (data.train, data.evaluation), (objective_config, training_config)
+            metrics = train_scorer(network, target, *sets, place, *settings, data.readers, weights.known)
+            explainer = cls(target, network, check, known := weights.now())
             explainer.training_metrics, explainer.output_dir = metrics, place
             in_main(lambda: save_scorer(place / "scorer", network, target, fingerprint=known))
         return explainer
+
+    @overload
+    def explain(
+        self,
+        samples: OneSample,
+        *,
+        batch_size: int = 32,
+        progress: bool = False,
+        others: Any = None,
+        errors: Literal["raise"] = "raise",
+        target: Any = None,
+    ) -> Explanation: ...
+
+    @overload
+    def explain(
+        self,
+        samples: list[Any],
+        *,
+        batch_size: int = 32,
+        progress: bool = False,
+        others: Any = None,
+        errors: Literal["raise"] = "raise",
+        target: Any = None,
+    ) -> list[Explanation]: ...
+
+    @overload
+    def explain(
+        self,
+        samples: Any,
+        *,
+        batch_size: int = 32,
+        progress: bool = False,
+        others: Any = None,
+        errors: Errors = "raise",
+        target: Any = None,
+    ) -> Any: ...
 
     @public
     def explain(
@@ -189,7 +214,7 @@ class Explainer:
             batch_size: samples a pass, at least 1.
             progress: show a bar.
             others: rows or samples, 16 are enough, to exchange modalities with; then ``meta["modality_share"]``
-                says what each modality is worth (:mod:`sidelight.targets.modality_share`), at three passes a row for
+                says what each modality is worth (:mod:`sidelight.checks.modality_share`), at three passes a row for
                 image and text.
             errors: what to do about a sample that cannot be explained. ``"raise"`` names it; ``"skip"`` puts an
                 :class:`~sidelight.explanations.blocks.ExplainFailure` in its place and goes on.
@@ -263,7 +288,7 @@ class Explainer:
         if _is_batch(samples) or is_source(samples):
             return False
         named = isinstance(samples, str) and "text" not in self.target.modalities and is_source(Path(samples))
-        return not named and self.target.is_sample(samples)
+        return not named and self.target.reader.is_sample(samples)
 
     def _answers(
         self, source: Rows | Stream, size: int, errors: Errors, lent: Inputs | None, first: int = 0
@@ -273,11 +298,7 @@ class Explainer:
     @plain_passes()
     def _explain_rows(self, rows: Sequence[Any], lent: Inputs | None = None) -> list[Explanation]:
         """Explanations of rows or samples that go through the model together."""
-        collate = Collator(self.target, labelled=False)
-        samples = [collate.split(row)[0] for row in rows]
-        raw = collate.samples(samples)
-        inputs = collate.inputs(samples) if raw is None else self.target.prepare(raw)
-        return self._explain_inputs(inputs, raw, lent)
+        return self._explain_batch(self.target.reader.read(rows, labelled=False), lent)
 
     def _answers_of_inputs(
         self, inputs: Inputs, size: int, errors: Errors, lent: Inputs | None
@@ -289,7 +310,7 @@ class Explainer:
             raise InputError("the batch is empty: give at least one sample.")
         return answers(
             Rows(rows, "samples"),
-            lambda block: self._explain_inputs(rows.together(block), lent=lent),
+            lambda block: self._explain_batch(Batch(rows.together(block)), lent),
             size,
             errors,
         )
@@ -307,13 +328,20 @@ class Explainer:
             encoding = self.target.encode(inputs)
             return encoding, self._beside_target()(encoding)
 
+    @plain_passes()
+    def scores(self, encoding: Encoding) -> dict[str, Tensor]:
+        """As :meth:`attribute`, of a clean pass that was made already."""
+        self._weights.require(self.check)
+        with torch.inference_mode():
+            return self._beside_target()(encoding)
+
     def _beside_target(self) -> Scorer:
         """The scorer, on the device that the target is on now."""
         if next(self.scorer.parameters()).device != self.target.device:
             self.scorer.to(self.target.device)
         return self.scorer
 
-    def _lent(self, others: Any) -> dict[str, Tensor]:
+    def _lent(self, others: Any) -> Inputs:
         if len(self.target.modalities) < 2:
             raise ConfigError(
                 f"others measure what each modality is worth; {self.target.name} reads one only. Leave them out."
@@ -321,42 +349,18 @@ class Explainer:
         rows = rows_of(others, "others")
         if len(rows) == 0:
             raise InputError("others is empty: give at least one row to exchange modalities with.")
-        batch = Collator(self.target)(list(NumberedRows(rows)))
-        batch.pop("labels", None)
-        return batch
+        return Collator(self.target).read(list(NumberedRows(rows))).inputs
 
-    def _explain_inputs(
-        self, inputs: Inputs, raw: Sequence[Any] | None = None, lent: Inputs | None = None
-    ) -> list[Explanation]:
-        self.target.check(inputs)
-        inputs = self.target.to_device(inputs)
-        encoding, scores = self.attribute(inputs)
-        probabilities = encoding.probabilities.cpu()
-        shown = self.target.display(inputs, raw)
-        remarks = self.target.remarks(raw) if raw is not None else [{} for _ in shown]
-        labels = self.target.id2label
-        constant = {m: is_constant(s, encoding.feature_mask[m]) for m, s in scores.items()}
-        maps = self.target.display_scores(inputs, scores, raw)
-        shares = modality_shares(self.target, inputs, lent) if lent is not None else []
-        out = []
-        for i, p in enumerate(probabilities):
-            predicted = int(p.argmax())
-            flat = [m for m, c in constant.items() if bool(c[i])]
-            measured = {"modality_share": shares[i].to_dict()} if shares else {}
-            out.append(
-                Explanation(
-                    scores=maps[i],
-                    inputs=shown[i],
-                    prediction=predicted,
-                    label=str(labels.get(predicted, predicted)),
-                    probability=float(p[predicted]),
-                    probabilities=p.numpy(),
-                    method="sidelight",
-                    target=self.target.name,
-                    meta={**remarks[i], **({"constant_map": flat} if flat else {}), **measured},
-                )
-            )
-        return out
+    @plain_passes()
+    def _explain_batch(self, batch: Batch, lent: Inputs | None = None) -> list[Explanation]:
+        self.target.check(batch.inputs)
+        batch = batch.to(self.target.device)
+        encoding, scores = self.attribute(batch.inputs)
+        measured = []
+        if lent is not None:
+            shares = modality_shares(self.target, batch.inputs, lent, clean=encoding.probabilities)
+            measured = [{"modality_share": share.to_dict()} for share in shares]
+        return explanations_of(self.target, batch, encoding, scores, measured)
 
     @public
     def save_pretrained(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -409,16 +413,24 @@ class Explainer:
         return cls(target, saved.scorer, check, found)
 
 
+def _network(target: TargetModel, data: FitData, config: ScorerConfig, seed: int, check: Check) -> Scorer:
+    """An untrained scorer for ``data``, if the model sees through sidelight what it sees by itself."""
+    collate, rows = Collator(target, data.readers), NumberedRows(data.train)
+    if check != "off":
+        self_check(target, few_samples(target, rows, collate), check, gradients=True)
+    torch.manual_seed(seed)
+    return new_scorer(target, rows, config, collate)
+
+
 def new_scorer(
     target: TargetModel, rows: Any, config: ScorerConfig, collate: Collator | None = None
 ) -> Scorer:
     """An untrained scorer of the right shape, found by one probing pass over the first row."""
     if len(rows) == 0:
         raise InputError("the train data set is empty: give at least one row.")
-    batch = (Collator(target, labelled=False) if collate is None else collate)([rows[0]])
-    batch.pop("labels", None)
-    target.check(batch)
-    return Scorer(target.spec(target.to_device(batch)), config)
+    batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])
+    target.check(batch.inputs)
+    return Scorer(target.spec(batch.to(target.device).inputs), config)
 
 
 def _is_batch(samples: Any) -> bool:

@@ -19,6 +19,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, BertJapaneseTokenizer, ByT5Tokenizer
 
 from sidelight import Explainer, ScorerConfig, SidelightError
+from sidelight.checks.selfcheck import made_up_samples, self_check
 from sidelight.errors import (
     CheckpointError,
     InputTypeError,
@@ -29,7 +30,6 @@ from sidelight.errors import (
 from sidelight.explainer import new_scorer
 from sidelight.inputs.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
 from sidelight.targets import as_target
-from sidelight.targets.selfcheck import made_up_samples, self_check
 from sidelight.targets.weights import WeightWatch, fingerprint
 from sidelight.targets.wrappers import plain_model
 
@@ -107,7 +107,7 @@ def test_fault_16_masks_reach_models_that_are_compiled_in_part(wrap: Callable[[A
     plain, model = bert(), wrap(bert())
     model(**tok()(T[0], return_tensors="pt"))  # compiled now, before our hooks are there
     own, other = as_target(plain, tok()), as_target(model, tok())
-    inputs = own.prepare(T[:2])
+    inputs = own.reader.read(T[:2]).inputs
     torch.manual_seed(0)
     scores = {"text": torch.rand(own.feature_mask(inputs)["text"].shape)}
     masked = own.classify(inputs, scores)
@@ -216,8 +216,8 @@ def test_fault_15_half_precision_of_accelerate_passes_the_self_check() -> None:
     model.forward = torch.autocast("cpu", torch.bfloat16)(model.forward)  # as Accelerator.prepare does
     target = as_target(model, SQUARE)
     self_check(target, P[:3], gradients=True)
-    own = model(pixel_values=target.prepare(P[:1])["pixel_values"]).logits
-    torch.testing.assert_close(target.encode(target.prepare(P[:1])).logits, own.detach())
+    own = model(pixel_values=target.reader.read(P[:1]).inputs["pixel_values"]).logits
+    torch.testing.assert_close(target.encode(target.reader.read(P[:1]).inputs).logits, own.detach())
 
 
 @pytest.mark.parametrize("kind", ["sparse", "meta"])

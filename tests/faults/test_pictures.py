@@ -253,11 +253,11 @@ def test_fault_07_a_processor_that_keeps_the_aspect_ratio_is_never_cropped() -> 
     target = ImageTarget(ResNetForImageClassification(config).eval(), processor)
     wide = own.photo(64, 40)
     pixels = processor(images=wide, return_tensors="pt")["pixel_values"]
-    prepared = target.prepare([wide])
+    prepared = target.reader.read([wide]).inputs
     assert torch.equal(prepared["pixel_values"], pixels)
     assert pixels.shape[-1] > pixels.shape[-2]
     with pytest.raises(InputError, match=r"one shape.*ViTImageProcessorPil.*one at a time"):
-        target.prepare([wide, own.photo(40, 64)])
+        target.reader.read([wide, own.photo(40, 64)])
 
 
 def test_fault_07_grey_models() -> None:
@@ -267,16 +267,20 @@ def test_fault_07_grey_models() -> None:
     target = ImageTarget(eye(num_channels=1), processor)
     grey = own.photo(40, 30).convert("L")
     expected = processor(images=grey, return_tensors="pt")["pixel_values"]
-    assert torch.allclose(target.prepare([own.photo(40, 30)])["pixel_values"], expected, atol=1e-5)
+    assert torch.allclose(target.reader.read([own.photo(40, 30)]).inputs["pixel_values"], expected, atol=1e-5)
     # channels follow the picture here; the model's config tells which are meant
     plain = own.made("ViTImageProcessorPil", size={"height": 32, "width": 32}, do_normalize=False)
-    assert ImageTarget(eye(num_channels=1), plain).prepare([own.photo(9, 9)])["pixel_values"].shape == (
+    assert ImageTarget(eye(num_channels=1), plain).reader.read([own.photo(9, 9)]).inputs[
+        "pixel_values"
+    ].shape == (
         1,
         1,
         32,
         32,
     )
-    assert ImageTarget(eye(), plain).prepare([own.photo(9, 9).convert("L")])["pixel_values"].shape == (
+    assert ImageTarget(eye(), plain).reader.read([own.photo(9, 9).convert("L")]).inputs[
+        "pixel_values"
+    ].shape == (
         1,
         3,
         32,
@@ -354,10 +358,10 @@ def test_fault_42_the_message_says_which_picture() -> None:
     with pytest.raises(
         InputError, match=r"sample 2: cannot read 13 bytes as an image .*no known format"
     ) as caught:
-        target.prepare([P[0], P[1], b"not a picture"])
+        target.reader.read([P[0], P[1], b"not a picture"])
     assert "object at" not in str(caught.value)
     with pytest.raises(InputTypeError, match=r"sample 1: .*got NoneType"):
-        target.prepare([P[0], None])
+        target.reader.read([P[0], None])
 
 
 def test_fault_42_in_fit_and_explain(tmp_path: Path) -> None:
@@ -544,8 +548,8 @@ def test_kind_raw_pixels_in_place_of_normalised_ones(tmp_path: Path) -> None:
 
 def test_kind_a_list_of_tensors_and_pictures() -> None:
     target = ImageTarget(eye(), SQUARE)
-    mixed = target.prepare([SQUARE(P[0]), P[1]])["pixel_values"]
-    assert torch.equal(mixed, target.prepare([P[0], P[1]])["pixel_values"])
+    mixed = target.reader.read([SQUARE(P[0]), P[1]]).inputs["pixel_values"]
+    assert torch.equal(mixed, target.reader.read([P[0], P[1]]).inputs["pixel_values"])
 
 
 def dinov2() -> Any:

@@ -59,7 +59,7 @@ def test_kind_every_call_leaves_the_process_alone(fitted: dict[str, Any], tmp_pa
             lambda e=explainer, s=samples: e.explain(s[0]).plot(),
             lambda e=explainer, s=samples: e.explain(s[0]).to_html(),
             lambda e=explainer, s=samples, f=folder: e.explain(s[0]).save(f / "answer"),
-            lambda e=explainer, s=samples: e.attribute(e.target.prepare(s)),
+            lambda e=explainer, s=samples: e.attribute(e.target.reader.read(s).inputs),
             lambda e=explainer, f=folder: e.save_pretrained(f / "scorer"),
             lambda e=explainer, f=folder, p=processor: Explainer.from_pretrained(
                 f / "scorer", e.target.model, processor=p
@@ -89,7 +89,7 @@ def test_kind_calls_that_fail_leave_the_process_alone(fitted: dict[str, Any], tm
 @pytest.mark.parametrize("name", ["grad_cam", "integrated_gradients", "lime", "attention_rollout", "random"])
 def test_kind_rivals_leave_the_process_alone(fitted: dict[str, Any], name: str) -> None:
     target = fitted["image"].target
-    inputs = target.prepare(P[:2])
+    inputs = target.reader.read(P[:2]).inputs
     with assert_process_unchanged(target.model):
         RIVALS[name]()(target, inputs, torch.tensor([0, 1]))
 
@@ -113,7 +113,7 @@ def test_kind_random_numbers_go_on_as_without_us(fitted: dict[str, Any], tmp_pat
 @pytest.mark.parametrize("kind", ["text", "image"])
 def test_kind_the_model_saves_as_before(fitted: dict[str, Any], kind: str, tmp_path: Path) -> None:
     model = fitted[kind].target.model
-    inputs = fitted[kind].target.prepare((T if kind == "text" else P)[:2])
+    inputs = fitted[kind].target.reader.read((T if kind == "text" else P)[:2]).inputs
     inputs.pop("special_tokens_mask", None)
     own = model(**inputs).logits
     buffer = io.BytesIO()

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from sidelight import Explainer, ScorerConfig
+from sidelight.checks.chance import chance_doubt
 from sidelight.errors import ConfigError, InputError, SidelightError
 from sidelight.explainer import new_scorer
 from sidelight.inputs.collate import Collator
@@ -26,7 +27,6 @@ from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.rows.sources import is_source, rows_of, stream_of
 from sidelight.targets import TargetModel, as_target
-from sidelight.targets.chance import chance_doubt
 from sidelight.training.diagnostics import warn_of_numbering
 from sidelight.training.fit_data import FitData, fit_data
 
@@ -72,7 +72,9 @@ def test_fault_13_a_class_name_is_a_label_and_no_second_text() -> None:
     for source in ("data", "prediction"):
         data = read(target, [(t, NAMES[i % 3].upper()) for i, t in enumerate(T)], source)
         batch = Collator(target, data.readers)(list(NumberedRows(data.train)))
-        expected = target.prepare([T[i] for i in [data.train.number(j) for j in range(len(data.train))]])
+        expected = target.reader.read(
+            [T[i] for i in [data.train.number(j) for j in range(len(data.train))]]
+        ).inputs
         assert torch.equal(batch["input_ids"], expected["input_ids"])
         assert ("labels" in batch) == (source == "data")
     assert labels_of(read(target, list(zip(T, map(NAMES.__getitem__, LABELS), strict=True))), target) == dict(
@@ -93,7 +95,7 @@ def test_fault_13_unknown_names_are_refused_and_listed() -> None:
 def test_fault_13_pairs_stay_pairs() -> None:
     target = named()
     pairs = list(zip(T, T[::-1], strict=True))
-    expected = target.prepare(pairs)["input_ids"]
+    expected = target.reader.read(pairs).inputs["input_ids"]
     forms: list[Any] = [
         [((a, b), i % 3) for i, (a, b) in enumerate(pairs)],
         [(a, b, NAMES[i % 3]) for i, (a, b) in enumerate(pairs)],
@@ -261,7 +263,7 @@ def test_fault_18_kinds_of_data_are_the_same_rows(kind: str) -> None:
     target = text_target()
     data = read(target, KINDS[kind]())
     assert labels_of(data, target) == dict(enumerate(LABELS))
-    expected = target.prepare([T[data.evaluation.number(i)] for i in range(len(data.evaluation))])
+    expected = target.reader.read([T[data.evaluation.number(i)] for i in range(len(data.evaluation))]).inputs
     batch = Collator(target, data.readers)(list(NumberedRows(data.evaluation)))
     assert torch.equal(batch["input_ids"], expected["input_ids"])
 

@@ -37,7 +37,7 @@ def own_logits(model: Any, texts: list[str]) -> Tensor:
 def ours(model: Any, texts: list[str]) -> Tensor:
     target = as_target(model, tok())
     with torch.no_grad():
-        return target.encode(target.prepare(texts)).logits
+        return target.encode(target.reader.read(texts).inputs).logits
 
 
 class Starred(BertForSequenceClassification):
@@ -146,7 +146,7 @@ def test_kind_tensors_beyond_the_last_position_are_refused(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["gemma3", "modernvbert"])
 def test_kind_places_of_a_picture_do_not_limit_a_text(kind: str) -> None:
     text = " ".join(T[:3])
-    inputs = as_target(build(kind), tok()).prepare([text])
+    inputs = as_target(build(kind), tok()).reader.read([text]).inputs
     assert inputs["input_ids"].tolist() == tok()([text])["input_ids"]
 
 
@@ -156,20 +156,21 @@ def test_kind_layers_that_shorten_the_text_are_refused_with_those_that_do_not() 
         ours(model, T[:2])
     target = as_target(model, tok(), layers=[1])
     with torch.no_grad():
-        states = target.encode(target.prepare(T[:2])).states["text"]
-    assert states[0].shape[:2] == target.prepare(T[:2])["input_ids"].shape
+        states = target.encode(target.reader.read(T[:2]).inputs).states["text"]
+    assert states[0].shape[:2] == target.reader.read(T[:2]).inputs["input_ids"].shape
 
 
 def test_kind_a_batch_as_large_as_its_texts_are_long_is_not_turned_twice() -> None:
     target = as_target(build("xlnet"), tok())
     texts = ["film " * 3] * 2 + ["story was the"] * 2 + ["plot is a"]
-    inputs = target.prepare(texts)
+    inputs = target.reader.read(texts).inputs
     assert inputs["input_ids"].shape[0] == inputs["input_ids"].shape[1]
     scores = torch.rand(5, 5, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         together = target.classify(inputs, {"text": scores})
         alone = [
-            target.classify(target.prepare([t]), {"text": scores[i : i + 1]}) for i, t in enumerate(texts)
+            target.classify(target.reader.read([t]).inputs, {"text": scores[i : i + 1]})
+            for i, t in enumerate(texts)
         ]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
 
@@ -191,7 +192,7 @@ def test_kind_the_mark_of_what_was_cut_stands_where_it_was_cut(side: str) -> Non
     tokenizer = tok()
     tokenizer.truncation_side = side
     text = " ".join(T[:3])
-    view = Tokenizing(tokenizer, 8).views([text])[0]
+    view = Tokenizing(tokenizer, 8).read([text]).views[0]
     ids = tokenizer([text], truncation=True, max_length=8)["input_ids"][0]
     shown, scores = view.shown(), view.shown_scores(range(len(ids)))
     kept = "".join(s for s in shown if s not in (CUT, CUT_BEFORE))
@@ -211,7 +212,7 @@ def test_kind_words_far_from_what_was_read_are_not_told_apart(side: str) -> None
     tokenizer = tok()
     tokenizer.truncation_side = side
     text = "(film) " * 50_000
-    view = Tokenizing(tokenizer, 16).views([text])[0]
+    view = Tokenizing(tokenizer, 16).read([text]).views[0]
     assert len(view.words) < 2 * MARGIN
     marked = view.tokens_in([(len(view.texts[0]) - 7, len(view.texts[0]))] if side == "left" else [(0, 6)])
     assert sum(marked) == 3  # evidence is found by its characters still

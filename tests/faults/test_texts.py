@@ -84,10 +84,10 @@ def all_ways(model: Any, side: str) -> dict[str, torch.Tensor]:
     tokenizer.padding_side = side
     target = as_target(model, tokenizer)
     with torch.no_grad():
-        inputs = target.prepare(TEXTS)
+        inputs = target.reader.read(TEXTS).inputs
         target.check(inputs)
         encoding = target.encode(inputs)
-        alone = [target.prepare([t]) for t in TEXTS]
+        alone = [target.reader.read([t]).inputs for t in TEXTS]
         ones = {"text": torch.ones(encoding.feature_mask["text"].shape)}
         return {
             "in a batch": encoding.logits,
@@ -110,13 +110,13 @@ def test_every_sequence_classifier_is_equal_or_refused_by_name(capsys: pytest.Ca
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "xlnet", "longformer", "zamba2"])
 def test_what_is_masked_in_a_padded_batch_is_what_is_masked_alone(kind: str) -> None:
     target = as_target(build(kind), tok())
-    inputs = target.prepare(TEXTS)
+    inputs = target.reader.read(TEXTS).inputs
     scores = torch.rand(inputs["input_ids"].shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         together = target.classify(inputs, {"text": scores})
         for i, text in enumerate(TEXTS):
             own = scores[i][inputs["attention_mask"][i].bool()][None]
-            alone = target.classify(target.prepare([text]), {"text": own})
+            alone = target.classify(target.reader.read([text]).inputs, {"text": own})
             torch.testing.assert_close(together[i], alone[0], atol=1e-3, rtol=1e-3)
 
 
@@ -186,12 +186,12 @@ def test_fault_08_a_right_padding_token_is_taken_on_both_sides(side: str) -> Non
     model = gpt2(tokenizer, pad_token_id=tokenizer.pad_token_id)
     target = as_target(model, tokenizer)
     with torch.no_grad():
-        seen = target.encode(target.prepare(T[:8])).logits
+        seen = target.encode(target.reader.read(T[:8]).inputs).logits
         own = torch.cat([model(**tokenizer(t, return_tensors="pt")).logits for t in T[:8]])
         batch = tokenizer(T[:8], padding=True, return_tensors="pt")
     torch.testing.assert_close(seen, own, atol=1e-4, rtol=1e-4)
-    assert torch.equal(target.prepare(T[:8])["input_ids"], batch["input_ids"])
-    assert torch.equal(target.prepare(T[:8])["attention_mask"], batch["attention_mask"])
+    assert torch.equal(target.reader.read(T[:8]).inputs["input_ids"], batch["input_ids"])
+    assert torch.equal(target.reader.read(T[:8]).inputs["attention_mask"], batch["attention_mask"])
 
 
 def test_a_padding_token_in_the_tokenizer_alone_is_told_in_our_words(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_fault_19_a_tokenizer_without_offsets_shows_the_text(tmp_path: Path) -> 
 
 def test_fault_19_pieces_that_are_not_in_the_text_are_shown_themselves() -> None:
     tokenizer = ByT5Tokenizer()
-    views = Tokenizing(tokenizer, 12).views(["naïve", "a much longer text than that"])
+    views = Tokenizing(tokenizer, 12).read(["naïve", "a much longer text than that"]).views
     assert [v.truncated for v in views] == [False, True]
     assert len(views[0].words) == len(tokenizer("naïve")["input_ids"]) - 1
     for view in views:
@@ -277,7 +277,7 @@ def test_fault_19_pieces_that_are_not_in_the_text_are_shown_themselves() -> None
 
 def test_fault_19_a_text_that_just_fits_is_not_called_cut(tmp_path: Path) -> None:
     tokenizer = japanese(tmp_path)
-    assert [v.truncated for v in Tokenizing(tokenizer, 5).views(["最高だ", "この映画"])] == [False, True]
+    assert [v.truncated for v in Tokenizing(tokenizer, 5).read(["最高だ", "この映画"]).views] == [False, True]
 
 
 # -- length -------------------------------------------------------------------------
@@ -321,9 +321,9 @@ def test_kind_a_text_of_a_megabyte_is_explained_in_seconds(name: str, size: int)
     target = as_target(bert(), tok())
     text = "film " + (ODD[name] * size)[:size]
     start = time.process_time()
-    inputs = target.prepare([text])
-    shown = target.display(inputs, [text])
-    assert inputs["input_ids"].shape[1] <= 64
+    batch = target.reader.read([text])
+    shown = target.reader.show(batch, {})
+    assert batch.inputs["input_ids"].shape[1] <= 64
     assert len("".join(shown[0]["text"])) <= len(text) + 4
     assert time.process_time() - start < 20 * size / 1_000_000
 
@@ -357,7 +357,7 @@ def test_texts_are_cut_first_only_where_nothing_can_change() -> None:
     left = tok()
     left.truncation_side = "left"
     assert shortened((long,), left, 16) == (long,)
-    view = Tokenizing(tok(), 16).views([" " * 50_000 + "film"])[0]  # few tokens for many characters
+    view = Tokenizing(tok(), 16).read([" " * 50_000 + "film"]).views[0]  # few tokens for many characters
     assert not view.truncated
     assert [view.word_text(w) for w in view.words] == ["film"]
 

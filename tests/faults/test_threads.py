@@ -35,7 +35,7 @@ def resnet() -> Any:
 
 def beside(target: Any, samples: Sequence[Any]) -> Explainer:
     """An explainer with an untrained scorer: what it answers differs from sample to sample all the same."""
-    inputs = target.to_device(target.prepare(list(samples[:1])))
+    inputs = target.to_device(target.reader.read(list(samples[:1])).inputs)
     torch.manual_seed(1)
     return Explainer(target, Scorer(target.spec(inputs)))
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import BertModel, ViTModel
 
 from sidelight import Explainer, Explanation
+from sidelight.checks.removal import granted_classes
 from sidelight.core.tensors import probabilities
 from sidelight.errors import (
     CheckpointError,
@@ -26,8 +27,8 @@ from sidelight.errors import (
     SidelightError,
     UnsupportedTargetError,
 )
+from sidelight.inputs.base import Batch
 from sidelight.targets import as_target
-from sidelight.targets.removal import granted_classes
 
 X = torch.stack([SQUARE(p) for p in P[:8]])
 BATCH = {"pixel_values": X}
@@ -319,7 +320,7 @@ def test_fault_24_hugging_face_models_without_a_head_are_refused_with_their_advi
     tokenizer = tok()
     target = as_target(BertModel(bert(len(tokenizer)).config).eval(), tokenizer)
     with pytest.raises(UnsupportedTargetError, match="AutoModelForSequenceClassification"):
-        target.encode(target.prepare(T[:2]))
+        target.encode(target.reader.read(T[:2]).inputs)
 
 
 def test_fault_24_a_hugging_face_model_that_returns_tuples(tmp_path: Path) -> None:
@@ -399,13 +400,13 @@ def test_kind_nan_logits_in_fit_name_the_row(place: int, white: Any, tmp_path: P
 
 def test_kind_nan_logits_in_an_evaluation_name_the_sample(white: Any) -> None:
     from sidelight.lab.evaluation.engine import make_probe
-    from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+    from sidelight.lab.evaluation.settings import EvalSettings
 
     target = as_target(Broken(float("nan")).eval(), SQUARE, layers=["stem"])
     inputs = {"pixel_values": torch.stack([X[0], SQUARE(white)])}
     with pytest.raises(NotFiniteError, match=r"\[71\]"):
-        make_probe(target, EvalBatch(ids=[70, 71], inputs=inputs), EvalSettings())
-    probe = make_probe(target, EvalBatch(ids=[70, 71], inputs={"pixel_values": X[:2]}), EvalSettings())
+        make_probe(target, Batch(ids=[70, 71], inputs=inputs), EvalSettings())
+    probe = make_probe(target, Batch(ids=[70, 71], inputs={"pixel_values": X[:2]}), EvalSettings())
     target.model.forward = lambda x: torch.full((len(x), 3), float("nan"))
     with pytest.raises(NotFiniteError, match=r"masked under fill 'zero'.*\[70, 71\]"):
         probe.confidence("zero", torch.arange(2), lambda part: {"image": torch.ones(2, 1, 32, 32)})
@@ -416,7 +417,7 @@ def test_kind_a_scorer_that_gives_nan_is_no_map_of_zeros(value: float, tmp_path:
     explainer = plain(Net(), tmp_path)
     with torch.no_grad():
         next(iter(explainer.scorer.decoders.parameters())).fill_(value)
-    with pytest.raises(NotFiniteError, match=r"scorer gives for the image.*\[0\]"):
+    with pytest.raises(NotFiniteError, match=r"scorer's output for the image.*\[0\]"):
         explainer.explain(P[:2])
 
 
@@ -549,7 +550,6 @@ def test_kind_stored_answers_with_nan_or_infinity(tmp_path: Path, caplog: Any) -
 def test_kind_complex_maps_are_refused(tmp_path: Path) -> None:
     from sidelight.lab.evaluation.engine import evaluate_batch
     from sidelight.lab.evaluation.map_files import read_maps
-    from sidelight.lab.evaluation.settings import EvalBatch
 
     np.savez(tmp_path / "m.npz", ids=np.arange(2), image=np.full((2, 4, 4), 1 + 2j))
     with pytest.raises(InputError, match="complex"):
@@ -560,4 +560,4 @@ def test_kind_complex_maps_are_refused(tmp_path: Path) -> None:
     target = as_target(Net(), SQUARE, layers=["stem"])
     maps = {"image": torch.ones(8, 1, 32, 32, dtype=torch.complex64)}
     with pytest.raises(InputError, match="complex"):
-        evaluate_batch(target, EvalBatch(ids=list(range(8)), inputs=BATCH), maps, method="m", signed=False)
+        evaluate_batch(target, Batch(ids=list(range(8)), inputs=BATCH), maps, method="m", signed=False)

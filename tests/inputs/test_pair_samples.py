@@ -61,9 +61,9 @@ def test_what_counts_as_one_pair(value: Any, yes: bool) -> None:
 def test_what_counts_as_one_sample() -> None:
     target = make_target("fusion-resnet")
     for one in (pairs()[0], {"image": PHOTO, "text": "a"}, PHOTO, "a cat"):
-        assert target.is_sample(one)
+        assert target.reader.is_sample(one)
     for several in (pairs(), tuple(pairs()), ([PHOTO], ["a"]), [{"image": PHOTO, "text": "a"}]):
-        assert not target.is_sample(several)
+        assert not target.reader.is_sample(several)
 
 
 def test_collator_takes_pairs_with_and_without_labels() -> None:
@@ -86,7 +86,7 @@ def test_collator_takes_pairs_with_and_without_labels() -> None:
 def test_pictures_of_any_kind(mode: str) -> None:
     target = make_target("fusion-resnet")
     odd = PHOTO.convert(mode) if mode != "I;16" else Image.fromarray(np.full((9, 9), 3000, np.uint16))
-    inputs = target.prepare([(odd, "a red square"), (PHOTO, "dull")])
+    inputs = target.reader.read([(odd, "a red square"), (PHOTO, "dull")]).inputs
     target.check(inputs)
     assert inputs["pixel_values"].shape == (2, 3, 32, 32)
     assert torch.equal(inputs["pixel_values"][0], TRANSFORM(odd))
@@ -96,7 +96,7 @@ def test_paths_arrays_and_prepared_pixels_mix(photo: str) -> None:
     target = make_target("fusion-resnet")
     ready = TRANSFORM(PHOTO)
     samples = [(photo, "dull"), (Path(photo), "dull"), (np.asarray(PHOTO), "dull"), (ready, "dull")]
-    pixels = target.prepare(samples)["pixel_values"]
+    pixels = target.reader.read(samples).inputs["pixel_values"]
     assert all(torch.equal(p, ready) for p in pixels)
 
 
@@ -159,23 +159,24 @@ BAD: dict[str, tuple[Callable[[], Any], type[SidelightError], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_samples_say_what_is_wrong(case: str) -> None:
     samples, error, message = BAD[case]
+    reader = make_target("fusion-resnet").reader
     with pytest.raises(error, match=f"(?s){message}"):
-        make_target("fusion-resnet").prepare(samples())
+        reader.prepare(reader.samples(samples()))
 
 
 def test_swapped_paths_and_a_broken_file(photo: str, tmp_path: Path) -> None:
     target = make_target("fusion-resnet")
     with pytest.raises(InputError, match="its text is, so the two are swapped"):
-        target.prepare([("a red square", photo)])
+        target.reader.read([("a red square", photo)])
     broken = tmp_path / "broken.png"
     broken.write_bytes(Path(photo).read_bytes()[:200])
     with pytest.raises(InputError, match=r"the image of sample 1: cannot read .*broken\.png"):
-        target.prepare([(photo, "dull"), (str(broken), "dull")])
+        target.reader.read([(photo, "dull"), (str(broken), "dull")])
 
 
 def test_numbers_count_on_from_the_first_sample() -> None:
     with pytest.raises(InputError, match="sample 41 is empty"):
-        make_target("fusion-resnet").read_rows(row(text=""), first=40)
+        make_target("fusion-resnet").reader.samples(row(text=""), first=40)
 
 
 INPUTS: dict[str, tuple[dict[str, Any], type[SidelightError], str]] = {
@@ -203,7 +204,7 @@ INPUTS: dict[str, tuple[dict[str, Any], type[SidelightError], str]] = {
 def test_bad_inputs_say_what_is_wrong(case: str) -> None:
     changes, error, message = INPUTS[case]
     target = make_target("fusion-resnet")
-    inputs = {**target.prepare(pairs()), **changes}
+    inputs = {**target.reader.read(pairs()).inputs, **changes}
     with pytest.raises(error, match=message):
         target.check(inputs)
 
@@ -212,7 +213,7 @@ def test_inputs_that_are_no_mapping_or_lack_a_part() -> None:
     target = make_target("fusion-resnet")
     with pytest.raises(InputTypeError, match="got Tensor"):
         target.check(torch.zeros(2, 3, 32, 32))  # type: ignore[arg-type]
-    inputs = target.prepare(pairs())
+    inputs = target.reader.read(pairs()).inputs
     for part in ("pixel_values", "input_ids"):
         with pytest.raises(InputTypeError, match=f"'{part}'"):
             target.check({k: v for k, v in inputs.items() if k != part})
@@ -228,7 +229,7 @@ class TestProcessor:
         first, second = (p(images=images(3), text=TEXTS) for p in (processor, again))
         assert first.keys() == second.keys()
         assert all(torch.equal(first[k], second[k]) for k in first)
-        target = make_target("fusion-resnet").prepare(pairs())
+        target = make_target("fusion-resnet").reader.read(pairs()).inputs
         assert torch.equal(first["pixel_values"], target["pixel_values"])
         assert torch.equal(first["input_ids"], target["input_ids"])
 
@@ -263,11 +264,13 @@ class TestProcessor:
             ImageTextProcessor(TRANSFORM)(images(1), ["dull"])
 
     def test_without_it_raw_samples_are_refused_and_tensors_work(self) -> None:
-        ready = make_target("fusion-resnet").prepare(pairs())
+        ready = make_target("fusion-resnet").reader.read(pairs()).inputs
         target = make_target("fusion-resnet")
         bare = type(target)(target.model)
         with pytest.raises(InputError, match="need the model's image processor"):
-            bare.prepare(pairs())
+            bare.reader.read(pairs())
         with pytest.raises(InputError, match="need the model's tokenizer"):
-            bare.prepare([(x, "dull") for x in ready["pixel_values"]])
-        torch.testing.assert_close(bare.encode(bare.prepare(ready)).logits, target.encode(ready).logits)
+            bare.reader.read([(x, "dull") for x in ready["pixel_values"]])
+        torch.testing.assert_close(
+            bare.encode(bare.reader.read(ready).inputs).logits, target.encode(ready).logits
+        )

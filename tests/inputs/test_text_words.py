@@ -74,7 +74,7 @@ class TestViews:
         "text", [*CORPUS[:7], RTL, SCRIPT, "👨‍👩‍👧 é e\u0301 ﬁn ½ #tag https://x.org/a_b"]
     )
     def test_every_token_belongs_to_a_word(self, kind: str, text: str) -> None:
-        view = Tokenizing(make_tokenizer(kind)).views([text])[0]
+        view = Tokenizing(make_tokenizer(kind)).read([text]).views[0]
         owned = [t for w in view.words for t in w.tokens]
         features = [t for t, s in enumerate(view.segments) if s is not None]
         assert sorted(owned) == features
@@ -84,7 +84,7 @@ class TestViews:
     @pytest.mark.parametrize("kind", TOKENIZERS)
     def test_pieces_are_merged_and_the_highest_counts(self, kind: str) -> None:
         text = "unforgettable #mustsee 😀, straße"
-        view = Tokenizing(make_tokenizer(kind)).views([text])[0]
+        view = Tokenizing(make_tokenizer(kind)).read([text]).views[0]
         assert [view.word_text(w) for w in view.words] == ["unforgettable", "#mustsee", "😀", ",", "straße"]
         scores = torch.linspace(0, 1, len(view.pieces))
         values = view.word_scores(scores)
@@ -95,7 +95,7 @@ class TestViews:
     @pytest.mark.parametrize("kind", TOKENIZERS)
     def test_offsets_are_exact(self, kind: str) -> None:
         text = "great the  film\twas"
-        view = Tokenizing(make_tokenizer(kind)).views([text])[0]
+        view = Tokenizing(make_tokenizer(kind)).read([text]).views[0]
         words = {view.word_text(w): w for w in view.words}
         assert set(words) == {"the", "film", "was", "great"}
         for word in view.words:
@@ -110,7 +110,7 @@ class TestViews:
     @FAST
     @given(text=TEXT.filter(lambda t: t.strip()))
     def test_round_trip(self, kind: str, text: str) -> None:
-        view = Tokenizing(make_tokenizer(kind)).views([text])[0]
+        view = Tokenizing(make_tokenizer(kind)).read([text]).views[0]
         assert view.texts == (text,)
         for unit in ("word", "token"):
             spans = view.spans([0.5] * len(view.pieces), unit=unit)
@@ -125,9 +125,9 @@ class TestViews:
     @given(texts=st.lists(TEXT.filter(lambda t: t.strip()), min_size=2, max_size=3))
     def test_round_trip_in_a_batch(self, kind: str, side: str, texts: list[str]) -> None:
         tokenizing = Tokenizing(make_tokenizer(kind, padding_side=side))
-        inputs = tokenizing.tensors(texts)
+        inputs = tokenizing.read(texts).tensors()
         real = inputs["attention_mask"].bool() & ~inputs["special_tokens_mask"].bool()
-        for text, view, features in zip(texts, tokenizing.views(texts), real.tolist(), strict=True):
+        for text, view, features in zip(texts, tokenizing.read(texts).views, real.tolist(), strict=True):
             assert "".join(view.shown()) == text
             assert [segment is not None for segment in view.segments] == features
             assert sorted(t for w in view.words for t in w.tokens) == [
@@ -139,14 +139,14 @@ class TestViews:
     @FEW
     @given(first=TEXT.filter(lambda t: t.strip()), second=TEXT.filter(lambda t: t.strip()))
     def test_round_trip_of_a_pair(self, kind: str, first: str, second: str) -> None:
-        (view,) = Tokenizing(make_tokenizer(kind)).views([(first, second)])
+        (view,) = Tokenizing(make_tokenizer(kind)).read([(first, second)]).views
         assert "".join(view.shown()) == f"{first}\n{second}"
 
     @pytest.mark.parametrize("kind", TOKENIZERS)
     @FEW
     @given(text=TEXT.filter(lambda t: t.strip()), length=st.integers(3, 12))
     def test_what_is_left_of_a_cut_text_is_its_beginning(self, kind: str, text: str, length: int) -> None:
-        (view,) = Tokenizing(make_tokenizer(kind), max_length=length).views([text])
+        (view,) = Tokenizing(make_tokenizer(kind), max_length=length).read([text]).views
         shown = view.shown()
         assert len(view.pieces) <= length
         assert len(view.shown_scores([0.5] * len(view.pieces))) == len(shown)
@@ -158,7 +158,7 @@ class TestViews:
 
     @pytest.mark.parametrize("kind", TOKENIZERS)
     def test_pairs(self, kind: str) -> None:
-        view = Tokenizing(make_tokenizer(kind)).views([("great film", "a dull film")])[0]
+        view = Tokenizing(make_tokenizer(kind)).read([("great film", "a dull film")]).views[0]
         assert [(w.segment, view.word_text(w)) for w in view.words] == [
             (0, "great"),
             (0, "film"),
@@ -184,18 +184,20 @@ class TestViews:
         assert [w.tokens for w in view.words] == [(0,), (1, 2, 3)]
 
     def test_cut_texts_say_so(self) -> None:
-        view = Tokenizing(make_tokenizer("wordpiece"), max_length=5).views(
-            ["the film was great and charming"]
-        )[0]
+        view = (
+            Tokenizing(make_tokenizer("wordpiece"), max_length=5)
+            .read(["the film was great and charming"])
+            .views[0]
+        )
         assert view.truncated
         assert view.word_scores([0.5] * 5)[-1] is None
         assert view.shown()[-1] == " […]"
         assert view.shown_scores([0.5] * 5)[-1] == 0
-        whole = Tokenizing(make_tokenizer("wordpiece"), max_length=60).views(["the film was great"])[0]
+        whole = Tokenizing(make_tokenizer("wordpiece"), max_length=60).read(["the film was great"]).views[0]
         assert not whole.truncated
 
     def test_padding_of_the_batch_is_counted(self) -> None:
-        short, long = Tokenizing(make_tokenizer("byte_bpe")).views(["great", "the film was great"])
+        short, long = Tokenizing(make_tokenizer("byte_bpe")).read(["great", "the film was great"]).views
         assert len(short.pieces) == len(long.pieces)
         with pytest.raises(InputError, match=rf"each of {len(short.pieces)} tokens; got 2"):
             short.word_scores([0.1, 0.2])

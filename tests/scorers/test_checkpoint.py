@@ -70,10 +70,10 @@ def test_processor_is_remembered(tmp_path: Path) -> None:
     transform = ImageTransform((16, 16), mode="L", mean=(0.2,), std=(0.7,), crop=True, resize_to=20)
     explainer = make(processor=transform)
     loaded = load(explainer.save_pretrained(tmp_path / "s"))
-    assert loaded.target.transform == transform
+    assert loaded.target.reader.transform == transform
     np.testing.assert_array_equal(maps(loaded), maps(explainer))
     other = load(tmp_path / "s", processor=TRANSFORM)
-    assert other.target.transform == TRANSFORM
+    assert other.target.reader.transform == TRANSFORM
 
 
 def test_saving_again_replaces_the_whole_folder(folder: Path) -> None:

@@ -112,7 +112,7 @@ def test_costs_at_most_five_per_cent_of_a_base_encoder(length: int) -> None:
 def test_scorer_beside_a_target(family: str) -> None:
     model, tokenizer = make_pair(family)
     target = TextTarget(model, tokenizer, layers=[1, -1])
-    inputs = target.prepare(TEXTS)
+    inputs = target.reader.read(TEXTS).inputs
     torch.manual_seed(0)
     scorer = Scorer(target.spec(inputs), ScorerConfig(decoder={"text": {"width": 16, "heads": 2}})).eval()
     encoding = target.encode(inputs)
@@ -123,7 +123,7 @@ def test_scorer_beside_a_target(family: str) -> None:
     assert scores[real].min() >= 0
     assert scores[real].max() <= 1
     for i, text in enumerate(TEXTS):
-        alone = target.encode(target.prepare([text]))
+        alone = target.encode(target.reader.read([text]).inputs)
         expected = scorer(alone)["text"][alone.feature_mask["text"]]
         torch.testing.assert_close(scores[i][real[i]], expected, atol=1e-4, rtol=1e-4)
 
@@ -132,7 +132,7 @@ def test_unknown_scorer_option() -> None:
     model, tokenizer = make_pair("bert")
     target = TextTarget(model, tokenizer)
     with pytest.raises(ConfigError, match="widht"):
-        Scorer(target.spec(target.prepare(TEXTS)), ScorerConfig(decoder={"text": {"widht": 16}}))
+        Scorer(target.spec(target.reader.read(TEXTS).inputs), ScorerConfig(decoder={"text": {"widht": 16}}))
 
 
 def test_relu_never_swallows_a_whole_text() -> None:

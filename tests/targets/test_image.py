@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.errors import InputError, InputTypeError, SidelightError, UnsupportedTargetError
+from sidelight.inputs.base import Batch
 from sidelight.inputs.images import ImageTransform
 from sidelight.targets.base import fingerprint
 from sidelight.targets.image import ImageTarget
@@ -290,16 +291,16 @@ def test_a_model_that_takes_any_size_is_not_bound_to_its_training_size(family: s
 def test_prepare_takes_tensors_images_and_refuses_mixtures() -> None:
     target = ImageTarget(tiny("vit"), ImageTransform(SIZE))
     x = pixels()
-    assert target.prepare(x)["pixel_values"] is x
-    assert torch.equal(target.prepare([x[0], x[1]])["pixel_values"], x)
+    assert target.reader.read(x).inputs["pixel_values"] is x
+    assert torch.equal(target.reader.read([x[0], x[1]]).inputs["pixel_values"], x)
     grey = torch.full((10, 10, 3), 127.5).to(torch.uint8).numpy()
-    assert target.prepare([grey, grey])["pixel_values"].shape == (2, 3, *SIZE)
+    assert target.reader.read([grey, grey]).inputs["pixel_values"].shape == (2, 3, *SIZE)
     with pytest.raises(InputError, match="batch is empty"):
-        target.prepare([])
+        target.reader.read([])
     with pytest.raises(InputError, match="must share one shape"):
-        target.prepare([x[0], x[1, :, :8]])
+        target.reader.read([x[0], x[1, :, :8]])
     with pytest.raises(InputError, match="image processor"):
-        ImageTarget(tiny("vit")).prepare([grey])
+        ImageTarget(tiny("vit")).reader.read([grey])
 
 
 def test_truth_display_and_scores_have_the_sizes_of_the_input() -> None:
@@ -307,20 +308,26 @@ def test_truth_display_and_scores_have_the_sizes_of_the_input() -> None:
     x = {"pixel_values": pixels()}
     evidence = torch.zeros(16, 24, dtype=torch.bool)
     evidence[2:4, 5] = True
-    truth = target.truth([{"image": evidence.numpy()}] * 2, x)["image"]
+    batch, real = target.reader.read(x), target.feature_mask(x)
+    truth = target.reader.truth([{"image": evidence.numpy()}] * 2, batch)["image"]
     assert truth.shape == (2, 1, *SIZE)
     assert truth[0, 0].nonzero().amin(0).tolist() == [4, 10]
     assert int(truth[0].sum()) == 8
 
-    shown = target.display(x)[0]["image"]
+    shown = target.reader.show(batch, real)[0]["image"]
     assert shown.shape == (*SIZE, 3)
     expected = (x["pixel_values"][0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0)
     torch.testing.assert_close(torch.from_numpy(shown), expected)
-    flat = ImageTarget(tiny("vit")).display({"pixel_values": torch.ones(1, 3, *SIZE)})[0]["image"]
+    flat = ImageTarget(tiny("vit")).reader.show(Batch({"pixel_values": torch.ones(1, 3, *SIZE)}), {})[0][
+        "image"
+    ]
     assert ((flat >= 0) & (flat <= 1)).all()  # a constant image, no transform
-    five = ImageTarget(plain(channels=5), layers=["deep"]).display({"pixel_values": pixels(1, SIZE, 5)})
+    strange = ImageTarget(plain(channels=5), layers=["deep"]).reader
+    five = strange.show(Batch({"pixel_values": pixels(1, SIZE, 5)}), {})
     assert five[0]["image"].shape == (*SIZE, 1)
-    assert target.display_scores(x, {"image": torch.rand(2, 1, *SIZE)})[1]["image"].shape == SIZE
+    assert (
+        target.reader.show_scores(batch, {"image": torch.rand(2, 1, *SIZE)}, real)[1]["image"].shape == SIZE
+    )
 
 
 def test_the_fingerprint_tells_weights_and_buffers_apart() -> None:
@@ -335,9 +342,9 @@ def test_the_fingerprint_tells_weights_and_buffers_apart() -> None:
 def test_a_saved_processor_comes_back(tmp_path: Any) -> None:
     transform = ImageTransform((8, 10), "L", (0.1,), (0.3,), crop=True, resize_to=12, resample="bicubic")
     target = ImageTarget(plain(channels=1), transform, layers=["deep"])
-    target.save_processor(tmp_path)
-    assert ImageTarget.load_processor(str(tmp_path), {}) == transform
-    assert ImageTarget.load_processor("nowhere", target.processor_state()) == transform
+    target.reader.save(tmp_path)
+    assert ImageTarget.reader_type.load(str(tmp_path), {}) == transform
+    assert ImageTarget.reader_type.load("nowhere", target.reader.state()) == transform
     identity = target.identity()
     assert identity["family"] == "image"
     assert identity["fingerprint"] == fingerprint(target.model)

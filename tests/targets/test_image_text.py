@@ -65,8 +65,8 @@ def without_words(model: nn.Module, target: ImageTextTarget, inputs: dict[str, T
     copied = copy.deepcopy(model)
     real = target.feature_mask(inputs)["text"]
     with torch.no_grad():
-        reader = type(target.reader)(copied)
-        reader.text_part.get_input_embeddings().weight[inputs["input_ids"][real].unique()] = 0.0  # type: ignore[operator]
+        parts = type(target.architecture)(copied)
+        parts.text_part.get_input_embeddings().weight[inputs["input_ids"][real].unique()] = 0.0  # type: ignore[operator]
     return copied
 
 
@@ -87,7 +87,7 @@ class TestEveryArchitecture:
     def test_its_own_logits_for_a_clean_pass_and_for_scores_of_one(self, name: str) -> None:
         target = make_target(name)
         before = snapshot(target.model)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         target.check(inputs)
         encoding = target.encode(inputs)
 
@@ -102,7 +102,7 @@ class TestEveryArchitecture:
 
     def test_shapes_of_what_a_pass_leaves_behind(self, name: str) -> None:
         target = make_target(name)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         encoding = target.encode(inputs)
         length = LONGEST if name == "siglip" else 11
         assert inputs["input_ids"].shape == (3, length)
@@ -124,11 +124,10 @@ class TestEveryArchitecture:
 
     def test_what_a_clean_pass_knows_of_a_modality_changes_no_answer(self, name: str) -> None:
         target = make_target(name)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         encoding = target.encode(inputs)
-        known = target.encoded(inputs)
-        assert set(known) == ({"image_encoded", "text_encoded"} if name.startswith("fusion") else set())
-        more = {**inputs, **known}
+        known = target.unmasked(inputs, encoding)
+        assert set(known.encoded) == ({"image", "text"} if name.startswith("fusion") else set())
         half = {m: torch.where(v, 0.5, 1.0) for m, v in encoding.feature_mask.items()}
         for asked in (["image"], ["text"], ["image", "text"]):
             masks = {m: half[m] for m in asked}
@@ -136,12 +135,14 @@ class TestEveryArchitecture:
             assert (wanted - encoding.logits).abs().max() > 1e-5, (
                 "the mask does nothing; the test would pass for any"
             )
-            torch.testing.assert_close(target.classify(more, masks, "mean"), wanted, rtol=0, atol=1e-6)
+            torch.testing.assert_close(
+                target.classify(inputs, masks, "mean", unmasked=known), wanted, rtol=0, atol=1e-6
+            )
 
     def test_gradients_reach_the_scores_and_nothing_else(self, name: str) -> None:
         target = make_target(name)
         before = snapshot(target.model)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         scores = {
             k: torch.full(m.shape, 0.7, requires_grad=True) for k, m in target.feature_mask(inputs).items()
         }
@@ -156,11 +157,11 @@ class TestEveryArchitecture:
     def test_a_pair_does_not_depend_on_its_batch(self, name: str) -> None:
         target = make_target(name)
         sample = pairs()
-        together = target.encode(target.prepare(sample))
+        together = target.encode(target.reader.read(sample).inputs)
         scores = evenly(dict(together.feature_mask), 0.4)
-        masked = target.classify(target.prepare(sample), scores, "noise", seeds=[5, 6, 7])
+        masked = target.classify(target.reader.read(sample).inputs, scores, "noise", seeds=[5, 6, 7])
         for i, pair in enumerate(sample):
-            inputs = target.prepare([pair])
+            inputs = target.reader.read([pair]).inputs
             alone = target.encode(inputs)
             torch.testing.assert_close(alone.logits[0], together.logits[i], rtol=0, atol=1e-5)
             assert alone.fusion is not None
@@ -176,7 +177,7 @@ class TestEveryArchitecture:
 
     def test_each_modality_masked_alone(self, name: str) -> None:
         target = make_target(name)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         mask = target.feature_mask(inputs)
         none = evenly(dict(mask), 0.0)
 
@@ -195,10 +196,10 @@ class TestEveryArchitecture:
 
     def test_comes_back_from_its_options(self, name: str) -> None:
         target = make_target(name, layers=[0, -1], max_states=2, max_length=8)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         first = target.encode(inputs)
-        again = ImageTextTarget(target.model, target.processor, **target.options())
-        second = again.encode(again.prepare(pairs()))
+        again = ImageTextTarget(target.model, target.reader.processor, **target.options())
+        second = again.encode(again.reader.read(pairs()).inputs)
         for kind in ("image", "text"):
             for a, b in zip(first.states[kind], second.states[kind], strict=True):
                 assert torch.equal(a, b)
@@ -212,7 +213,7 @@ class TestStates:
         self, name: str, corner: tuple[int, int]
     ) -> None:
         target = make_target(name)
-        inputs = target.prepare(pairs()[:1])
+        inputs = target.reader.read(pairs()[:1]).inputs
         row, column = corner
         other = inputs["pixel_values"].clone()
         other[:, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] += 1
@@ -225,7 +226,7 @@ class TestStates:
 
     def test_the_same_pass_twice_and_torchs_generator_left_alone(self) -> None:
         target = make_target("vilt-vqa")  # which shuffles its patches, left to itself
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         torch.manual_seed(3)
         before = torch.get_rng_state()
         first, second = target.encode(inputs), target.encode(inputs)
@@ -234,7 +235,7 @@ class TestStates:
 
     def test_two_towers_meet_in_the_mean_of_the_fusion(self) -> None:
         target = make_target("clip", context=False)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         encoding = target.encode(inputs)
         assert encoding.fusion is not None
         scale = target.model.logit_scale.exp()
@@ -242,7 +243,7 @@ class TestStates:
 
     def test_fused_tokens_are_states_unless_told_otherwise(self) -> None:
         target, plain = make_target("fusion-resnet"), make_target("fusion-resnet", fused=False)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         both, without = target.encode(inputs), plain.encode(inputs)
         out = copy.deepcopy(target.model).eval()(
             inputs["pixel_values"], inputs["input_ids"], inputs["attention_mask"]
@@ -257,7 +258,7 @@ class TestStates:
 
     def test_scorers_know_the_verdict_and_the_mean_of_both_modalities(self) -> None:
         target, plain = make_target("fusion-resnet"), make_target("fusion-resnet", context=False)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         out = copy.deepcopy(target.model).eval()(
             inputs["pixel_values"], inputs["input_ids"], inputs["attention_mask"]
         )
@@ -277,7 +278,7 @@ class TestStates:
 
 class TestMatching:
     def test_threshold_is_where_match_and_no_match_meet(self) -> None:
-        inputs = make_target("clip").prepare(pairs())
+        inputs = make_target("clip").reader.read(pairs()).inputs
         plain, shifted = make_target("clip"), make_target("clip", threshold=1.5)
         similarity = plain.encode(inputs).logits[:, 1]
         logits = shifted.encode(inputs).logits
@@ -289,13 +290,13 @@ class TestMatching:
         words = ["a blue circle", "a green cross near the square"]
         target = make_target(name, candidates=words)
         before = snapshot(target.model)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         with torch.inference_mode():
             logits = target.encode(inputs).logits
         wanted = []
         for text in (None, *words):
             texts = TEXTS if text is None else [text] * 3
-            other = make_target(name).prepare(list(zip(images(), texts, strict=True)))
+            other = make_target(name).reader.read(list(zip(images(), texts, strict=True))).inputs
             wanted.append(own_logits(target.model, other, name)[:, 1])
         torch.testing.assert_close(logits, torch.stack(wanted, 1), rtol=0, atol=1e-5)
         assert target.id2label == {0: "this text", 1: words[0], 2: words[1]}
@@ -310,7 +311,7 @@ class TestMatching:
 
     def test_candidates_are_embedded_anew_when_the_weights_change(self) -> None:
         target = make_target("clip", candidates=["a blue circle"])
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         first = target.encode(inputs).logits
         with torch.no_grad():
             target.model.text_projection.weight.mul_(-1)
@@ -325,7 +326,7 @@ class TestMatching:
 class TestFills:
     def test_each_modality_takes_its_own_fill(self) -> None:
         target = make_target("fusion-resnet")
-        inputs, seeds = target.prepare(pairs()), [3, 4, 5]
+        inputs, seeds = target.reader.read(pairs()).inputs, [3, 4, 5]
         words = {k: v for k, v in inputs.items() if k != "pixel_values"}
         image = ImageTarget(target.model.image_encoder, TRANSFORM)
         text = TextTarget(target.model.text_encoder, make_tokenizer())
@@ -343,9 +344,9 @@ class TestFills:
 
     def test_another_image_comes_from_the_reference(self) -> None:
         target = make_target("fusion-resnet")
-        bank = target.prepare(list(zip(images(4, seed=9), ["a"] * 4, strict=True)))
+        bank = target.reader.read(list(zip(images(4, seed=9), ["a"] * 4, strict=True))).inputs
         target.set_reference(bank)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         values = target.fill_values(inputs, "image", [0, 1, 2])["image"]
         rows = [next(j for j, x in enumerate(bank["pixel_values"]) if torch.equal(x, v)) for v in values]
         assert len(rows) == 3
@@ -353,7 +354,7 @@ class TestFills:
 
     def test_drop_takes_words_out_of_attention(self) -> None:
         target = make_target("fusion-resnet")
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         real = target.feature_mask(inputs)["text"]
         found = target.classify(inputs, {"text": torch.zeros(real.shape)}, "drop")
         shorter = {
@@ -365,16 +366,16 @@ class TestFills:
     @pytest.mark.parametrize("name", ["siglip", "visualbert-vqa"])
     def test_drop_is_refused_where_attention_is_not_heeded(self, name: str) -> None:
         target = make_target(name)
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         with pytest.raises(InputError, match="'drop' takes tokens out of attention"):
             target.classify(inputs, evenly(dict(target.feature_mask(inputs)), 0.0), "drop")
 
     def test_fills_of_the_image_leave_the_text_alone(self) -> None:
-        x = make_target("clip").prepare(pairs())["pixel_values"]
+        x = make_target("clip").reader.read(pairs()).inputs["pixel_values"]
         target = make_target("clip")
         context = target.image.fill_context("image", [0, 1, 2])
         assert torch.equal(
-            target.fill_values(target.prepare(pairs()), "black", [0, 1, 2])["image"],
+            target.fill_values(target.reader.read(pairs()).inputs, "black", [0, 1, 2])["image"],
             fill_values("black", x, IMAGE, context),
         )
 
@@ -390,34 +391,35 @@ def own_masked(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
 class TestForPeople:
     def test_both_modalities_as_a_person_sees_them(self) -> None:
         target = make_target("fusion-resnet")
-        inputs = target.prepare(pairs())
-        shown = target.display(inputs, pairs())
+        batch = target.reader.read(pairs())
+        real = target.feature_mask(batch.inputs)
+        shown = target.reader.show(batch, real)
         assert [("".join(s["text"])) for s in shown] == TEXTS
         assert shown[0]["image"].shape == (SIDE, SIDE, 3)
-        scores = {k: torch.rand(m.shape) for k, m in target.feature_mask(inputs).items()}
-        maps = target.display_scores(inputs, scores, pairs())
+        scores = {k: torch.rand(m.shape) for k, m in real.items()}
+        maps = target.reader.show_scores(batch, scores, real)
         assert [len(m["text"]) for m in maps] == [len(s["text"]) for s in shown]
         np.testing.assert_array_equal(maps[1]["image"], scores["image"][1, 0].numpy())
-        assert set(target.display_scores(inputs, {"image": scores["image"]})[0]) == {"image"}
-        rows = [{"image": i, "text": t, "label": 1} for i, t in pairs()]
-        assert target.display_scores(inputs, scores, rows)[2]["text"] == maps[2]["text"]
+        assert set(target.reader.show_scores(batch, {"image": scores["image"]}, real)[0]) == {"image"}
+        rows = target.reader.read([{"image": i, "text": t, "label": 1} for i, t in pairs()])
+        assert target.reader.show_scores(rows, scores, real)[2]["text"] == maps[2]["text"]
 
     def test_remarks_say_which_text_was_cut(self) -> None:
         target = make_target("fusion-resnet", max_length=8)
-        assert target.remarks(pairs()) == [{}, {"truncated": True}, {}]
+        assert target.reader.read(pairs()).remarks == [{}, {"truncated": True}, {}]
 
     def test_truth_lies_on_pixels_and_on_tokens(self) -> None:
         target = make_target("fusion-resnet")
-        inputs = target.prepare(pairs()[:2])
+        batch = target.reader.read(pairs()[:2])
         square = np.zeros((40, 36), dtype=bool)
         square[:20, :18] = True
         evidence = [{"image": square, "text": [(2, 5)]}, {"image": square & False, "text": []}]
-        truth = target.truth(evidence, inputs, pairs()[:2])
+        truth = target.reader.truth(evidence, batch)
         assert truth["image"].shape == (2, 1, SIDE, SIDE)
         assert truth["image"][0].float().mean() == 0.25
         assert truth["text"].nonzero().tolist() == [[0, 2]]  # [CLS] a red square
         assert not truth["image"][1].any()
-        only = target.truth([{"text": [(0, 1)]}] * 2, inputs, pairs()[:2])
+        only = target.reader.truth([{"text": [(0, 1)]}] * 2, batch)
         assert set(only) == {"text"}
 
 
@@ -456,23 +458,23 @@ class TestWhatIsTaken:
         model = vilt("QuestionAnswering", max_image_length=5)
         target = as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
         with pytest.raises(InputError, match="a random 5 of 16 patches"):
-            target.encode(target.prepare(pairs()))
+            target.encode(target.reader.read(pairs()).inputs)
 
     def test_visual_bert_of_another_width(self) -> None:
         model = visual_bert("VisualReasoning")
         model.config.visual_embedding_dim = 99
         target = as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
         with pytest.raises(UnsupportedTargetError, match="gives 12 channels; this VisualBERT takes 99"):
-            target.encode(target.prepare(pairs()))
+            target.encode(target.reader.read(pairs()).inputs)
 
     def test_too_few_hidden_states(self) -> None:
         target = make_target("fusion-resnet", layers=[7])
         with pytest.raises(ConfigError, match="hidden states 0 to 2"):
-            target.encode(target.prepare(pairs()))
+            target.encode(target.reader.read(pairs()).inputs)
 
     def test_other_scores_than_the_target_has(self) -> None:
         target = make_target("fusion-resnet")
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
         with pytest.raises(InputError, match="scores of audio"):
             target.classify(inputs, {"audio": torch.ones(3, 1)})
 
@@ -485,7 +487,7 @@ class PlainPair(nn.Module):
 def test_one_similarity_of_a_fusion_is_a_matching() -> None:
     model = fusion(num_labels=1)
     target = as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
-    logits = target.encode(target.prepare(pairs())).logits
+    logits = target.encode(target.reader.read(pairs()).inputs).logits
     assert logits.shape == (3, 2)
     assert bool((logits[:, 0] == 0).all())
     assert target.id2label == {0: "no match", 1: "match"}
@@ -495,10 +497,10 @@ def test_saved_model_and_processor_open_as_one(tmp_path: Any) -> None:
     target = make_target("fusion-resnet")
     assert isinstance(target.model, FusionClassifier)
     target.model.save_pretrained(tmp_path)
-    target.save_processor(tmp_path)
+    target.reader.save(tmp_path)
     model = ImageTextTarget.load_model(str(tmp_path))
-    again = ImageTextTarget(model, ImageTextTarget.load_processor(str(tmp_path), {}))
-    inputs, found = target.prepare(pairs()), again.prepare(pairs())
+    again = ImageTextTarget(model, ImageTextTarget.reader_type.load(str(tmp_path), {}))
+    inputs, found = target.reader.read(pairs()).inputs, again.reader.read(pairs()).inputs
     assert inputs.keys() == found.keys()
     assert all(torch.equal(inputs[k], found[k]) for k in inputs)
     assert torch.equal(again.encode(found).logits, target.encode(inputs).logits)
@@ -519,38 +521,25 @@ def test_folder_of_another_model_class(tmp_path: Any) -> None:
 
 def test_a_modality_left_whole_is_not_encoded_again() -> None:
     target = make_target("fusion-resnet")
-    inputs = target.prepare(pairs())
-    more = {**inputs, **target.encoded(inputs)}
+    inputs = target.reader.read(pairs()).inputs
+    known = target.unmasked(inputs, target.encode(inputs))
     ran: list[str] = []
     for name in ("image", "text"):
         part = getattr(target.model, f"{name}_encoder")
         part.register_forward_hook(lambda *_, name=name: ran.append(name))
     masks = {m: torch.full(v.shape, 0.5) for m, v in target.feature_mask(inputs).items()}
     for asked in (["image"], ["text"], ["image", "text"]):
-        target.classify(more, {m: masks[m] for m in asked})
+        target.classify(inputs, {m: masks[m] for m in asked}, unmasked=known)
         assert sorted(ran) == asked
         ran.clear()
     target.classify(inputs, {"image": masks["image"]})
     assert sorted(ran) == ["image", "text"]
 
 
-def test_only_masked_passes_look_at_what_is_encoded_already() -> None:
-    target = make_target("fusion-resnet")
-    inputs = target.prepare(pairs())
-    more = {**inputs, **target.encoded(inputs)}
-    features = {k: torch.zeros_like(v) for k, v in target.features(inputs).items()}
-    wanted = target.forward(inputs, features)
-    assert (wanted - target.encode(inputs).logits).abs().max() > 1e-4
-    torch.testing.assert_close(target.forward(more, features), wanted)
-    # others' images: what was encoded of the own ones is left behind
-    others = {k: v.flip(0) for k, v in inputs.items()}
-    assert set(target.exchange(more, others, ["image"])) == set(inputs)
-
-
 @pytest.mark.parametrize("name", ["fusion-vit", "vilt-vqa"])
 def test_metrics_of_one_modality_are_those_of_whole_passes(name: str) -> None:
     target = make_target(name)
-    inputs = target.prepare(pairs())
+    inputs = target.reader.read(pairs()).inputs
     probe = Probe(target, inputs, seeds=[0, 1, 2], forward_batch=2)
     masks = {"text": torch.where(target.feature_mask(inputs)["text"], 0.3, 1.0)}
     rows = torch.tensor([2, 0, 1, 1])
@@ -570,7 +559,7 @@ def test_metrics_of_one_modality_are_those_of_whole_passes(name: str) -> None:
 def test_metrics_by_coordinate_of_a_pair_are_those_of_whole_passes() -> None:
     target = make_target("fusion-resnet")
     view = ChannelView(target, ["text"])
-    inputs = target.prepare(pairs())
+    inputs = target.reader.read(pairs()).inputs
     probe = Probe(view, inputs, seeds=[0, 1, 2])
     words = torch.where(target.feature_mask(inputs)["text"], 0.0, 1.0)
     every_channel = view.spread({"text": words}, inputs)

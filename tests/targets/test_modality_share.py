@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sidelight.checks.modality_share import ModalityShare, modality_shares, shapley_value
 from sidelight.errors import ConfigError, InputError
-from sidelight.targets.modality_share import ModalityShare, modality_shares, shapley_value
 
 NAMES = ("image", "text")
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sidelight.core.tensors import probabilities
 
-#: What the model itself takes, e.g. ``{"pixel_values": [B,C,H,W]}``.
+#: The inputs of the model itself, e.g. ``{"pixel_values": [B,C,H,W]}``.
 Inputs = Mapping[str, Tensor]
 #: Modality name -> the differentiable input: image ``[B,C,H,W]``, text ``[B,T,D]``.
 Features = Mapping[str, Tensor]
@@ -30,7 +30,7 @@ Scores = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Encoding:
-    """What one clean pass of the target leaves behind.
+    """The result of one clean pass of the target.
 
     Attributes:
         logits: ``[B, K]`` of classes of which one is true (:mod:`sidelight.targets.verdict`).
@@ -38,15 +38,15 @@ class Encoding:
             image ``[B, C_i, h_i, w_i]``, text ``[B, T, D]``.
         feature_mask: per modality a boolean tensor of the scores' shape, true where a
             feature is real (not padding, not a special token).
-        fusion: ``[B, D]`` output of a fusion layer, where the target has one.
-        encoded: as of :meth:`~sidelight.targets.base.TargetModel.encoded`.
+        fusion: ``[B, D]`` output of a fusion layer, if the target has one.
+        encoded: per modality the output of its encoder, if the target can continue from it.
     """
 
     logits: Tensor
     states: Mapping[str, tuple[Tensor, ...]]
     feature_mask: Mapping[str, Tensor]
     fusion: Tensor | None = None
-    encoded: Inputs = field(default_factory=dict)
+    encoded: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def probabilities(self) -> Tensor:
@@ -60,6 +60,26 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Unmasked:
+    """What every mask of the same inputs begins with.
+
+    Attributes:
+        features: per modality the differentiable input, without a graph.
+        feature_mask: as in :class:`Encoding`.
+        encoded: as in :class:`Encoding`; spares an encoder if its modality is not masked.
+    """
+
+    features: Features
+    feature_mask: Mapping[str, Tensor]
+    encoded: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def rows(self, index: Tensor, size: int) -> Unmasked:
+        """The samples at ``index [R]`` of ``size``; a sample may be picked more than once."""
+        parts = (self.features, self.feature_mask, self.encoded)
+        return Unmasked(*(take_rows(part, index, size) for part in parts))
+
+
+@dataclass(frozen=True)
 class StateSpec:
     """Shape of one state: ``channels`` and, for images, its ``grid`` (rows, columns)."""
 
@@ -69,7 +89,7 @@ class StateSpec:
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What a scorer must know to be built: the states of each modality, shallow to deep."""
+    """The shapes that a scorer is built for: the states of each modality, shallow to deep."""
 
     states: Mapping[str, tuple[StateSpec, ...]]
     feature_shape: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -109,7 +129,7 @@ class Modality:
 
 @dataclass(frozen=True)
 class ChannelModality(Modality):
-    """A modality whose channels are scored one by one: scores have the shape of ``x`` itself."""
+    """A modality with one score per channel, so that scores have the shape of ``x`` itself."""
 
     def expand(self, scores: Tensor) -> Tensor:
         return scores
@@ -129,10 +149,10 @@ MODALITIES = {m.name: m for m in (IMAGE, TEXT)}
 
 
 def is_batched(value: Tensor, size: int) -> bool:
-    """Whether ``value`` has a batch axis of ``size`` samples; one that has none belongs to every sample."""
+    """Whether ``value`` has a batch axis of ``size`` samples. A value without one belongs to every sample."""
     return value.ndim > 0 and len(value) == size
 
 
 def take_rows(tensors: Mapping[str, Tensor], rows: Tensor, size: int) -> dict[str, Tensor]:
-    """The samples at ``rows [R]`` of a batch of ``size``, some perhaps more than once; the unbatched as they are."""
+    """The samples at ``rows [R]`` of a batch of ``size``. A sample may come more than once. Unbatched values are kept."""
     return {k: v.index_select(0, rows) if is_batched(v, size) else v for k, v in tensors.items()}

@@ -1,14 +1,15 @@
-"""A Hugging Face tokenizer, asked for tensors and for what they stand for."""
+"""A Hugging Face tokenizer called once for a batch of texts: tensors, and the places of the tokens in the texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sidelight.core.quiet import told_once, warn
+from sidelight.core.quiet import warn
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.pieces import segments_of, view_of_pieces
 from sidelight.inputs.samples import encodable, read_texts
@@ -22,8 +23,36 @@ _NO_LIMIT = 10**6
 _SPACE_MARKS = ("Ġ", "▁")
 
 
+class ReadTexts:
+    """Texts as one call of the tokenizer read them.
+
+    Args:
+        tokenizing: what read them.
+        texts: one string or two for each sample; far too long ones shortened.
+        batch: what the tokenizer returned.
+        cut: places of the samples that were longer than the model can read.
+    """
+
+    def __init__(
+        self, tokenizing: Tokenizing, texts: list[tuple[str, ...]], batch: Any, cut: frozenset[int]
+    ) -> None:
+        self._tokenizing, self._texts, self._batch = tokenizing, texts, batch
+        self.cut = cut
+
+    def tensors(self) -> dict[str, Tensor]:
+        """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more; ``[B, T]``."""
+        return {name: torch.tensor(rows, dtype=torch.long) for name, rows in self._batch.items()}
+
+    @cached_property
+    def views(self) -> list[TextView]:
+        """What the tokens of each sample stand for, padding included. Made at the first look: it takes time."""
+        return [
+            self._tokenizing.view(texts, self._batch, i, i in self.cut) for i, texts in enumerate(self._texts)
+        ]
+
+
 class Tokenizing:
-    """Batches of texts as tensors, and as :class:`TextView`s for people.
+    """A tokenizer with the settings that one model needs, and what it is called with.
 
     Args:
         tokenizer: a Hugging Face tokenizer; one that keeps no offsets shows its pieces where words are not found again.
@@ -57,12 +86,16 @@ class Tokenizing:
         #: pad every text to ``max_length``, for models that were trained so
         self.pads_fully = False
 
-    def encode(self, samples: Sequence[Any]) -> Any:
-        """The tokenizer's own batch (``BatchEncoding``), padded, with ``special_tokens_mask``."""
-        return self._encode(read_texts(samples, self.columns))[1]
+    def read(self, samples: Sequence[Any]) -> ReadTexts:
+        """Tokenize ``samples``, padded to one length; far too long ones are shortened before.
 
-    def _encode(self, texts: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], Any]:
-        """The texts, far too long ones shortened, and the tokenizer's batch of them."""
+        Raises:
+            InputError, InputTypeError: a sample is empty or not text, or the tokenizer cannot pad.
+
+        Warns:
+            TruncationWarning: a text was cut.
+        """
+        texts = read_texts(samples, self.columns)
         if len(texts) > 1 and getattr(self.tokenizer, "pad_token", None) is None:
             raise InputError(
                 "this tokenizer has no padding token, so texts cannot be batched. Set one: "
@@ -70,20 +103,22 @@ class Tokenizing:
                 "model.config.pad_token_id = tokenizer.pad_token_id."
             )
         short = [shortened(parts, self.tokenizer, self.max_length) for parts in texts]
-        batch = self._call(short)
-        cut = [i for i in range(len(texts)) if self._truncated(batch, i, short[i])]
-        if any(short[i] != parts and i not in cut for i, parts in enumerate(texts)):
-            short = texts  # few tokens for so many characters: nothing may be left out
-            batch = self._call(short)
-            cut = [i for i in range(len(texts)) if self._truncated(batch, i, short[i])]
-        if cut:
+        found = self._tokenized(short)
+        if any(short[i] != parts and i not in found.cut for i, parts in enumerate(texts)):
+            found = self._tokenized(texts)  # few tokens for so many characters: nothing may be left out
+        if found.cut:
             warn(
-                f"{len(cut)} of {len(texts)} texts are longer than {self.max_length} tokens and were cut "
-                f"(first: sample {cut[0]}); words beyond that get no score.",
+                f"{len(found.cut)} of {len(texts)} texts are longer than {self.max_length} tokens and were cut "
+                f"(first: sample {min(found.cut)}); words beyond that get no score.",
                 TruncationWarning,
                 stacklevel=4,
             )
-        return short, batch
+        return found
+
+    def _tokenized(self, texts: list[tuple[str, ...]]) -> ReadTexts:
+        batch = self._call(texts)
+        cut = frozenset(i for i in range(len(texts)) if self._truncated(batch, i, texts[i]))
+        return ReadTexts(self, texts, batch, cut)
 
     def _call(self, texts: list[tuple[str, ...]], truncate: bool = True) -> Any:
         parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
@@ -106,19 +141,12 @@ class Tokenizing:
             return False
         return len(self._call([texts], truncate=False)["input_ids"][0]) > self.max_length
 
-    def tensors(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more; ``[B, T]``."""
-        return {name: torch.tensor(rows, dtype=torch.long) for name, rows in self.encode(samples).items()}
+    def view(self, texts: tuple[str, ...], batch: Any, index: int, truncated: bool) -> TextView:
+        """What the tokens of sample ``index`` of the tokenizer's ``batch`` stand for."""
+        build = self._view if batch.encodings else self._view_of_pieces
+        return build(texts, batch, index, truncated)
 
-    def views(self, samples: Sequence[Any]) -> list[TextView]:
-        """What the tokens of :meth:`tensors` stand for, padded alike."""
-        texts = read_texts(samples, self.columns)
-        with told_once({TruncationWarning}):  # the views say it themselves, text by text
-            texts, batch = self._encode(texts)
-        view = self._view if batch.encodings else self._view_of_pieces
-        return [view(texts[i], batch, i) for i in range(len(texts))]
-
-    def _view(self, texts: tuple[str, ...], batch: Any, index: int) -> TextView:
+    def _view(self, texts: tuple[str, ...], batch: Any, index: int, truncated: bool) -> TextView:
         encoding = batch.encodings[index]
         segments = [
             None if special or not attended else segment or 0
@@ -126,10 +154,9 @@ class Tokenizing:
                 encoding.special_tokens_mask, encoding.attention_mask, encoding.sequence_ids, strict=True
             )
         ]
-        truncated = self._truncated(batch, index, texts)
         return build_view(texts, encoding.tokens, segments, encoding.offsets, truncated, self._cut_side)
 
-    def _view_of_pieces(self, texts: tuple[str, ...], batch: Any, index: int) -> TextView:
+    def _view_of_pieces(self, texts: tuple[str, ...], batch: Any, index: int, truncated: bool) -> TextView:
         ids = batch["input_ids"][index]
         types = batch["token_type_ids"][index] if "token_type_ids" in batch else None
         segments = segments_of(
@@ -139,7 +166,6 @@ class Tokenizing:
         read = dict(zip(real, self.spelled([ids[i] for i in real]), strict=True))
         pieces = [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(ids))]
         spelled = [read.get(i) for i in range(len(ids))]
-        truncated = self._truncated(batch, index, texts)
         return view_of_pieces(texts, pieces, spelled, segments, truncated, self._cut_side)
 
     @property

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.finite import require_finite_logits
-from sidelight.core.types import Encoding, Features, Inputs, Modality, Scores, TargetSpec
+from sidelight.core.types import Encoding, Features, Inputs, Modality, Scores, StateSpec, TargetSpec, Unmasked
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.fills.base import FillContext, apply_mask, fill_values, pair_fills
+from sidelight.inputs.base import Reader
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
 from sidelight.targets.verdict import Verdict
@@ -40,8 +41,12 @@ class TargetModel(ABC):
     modalities: Mapping[str, Modality]
     #: Names of the classes in the order of the logits, where the user gave them.
     class_names: tuple[str, ...] = ()
+    #: Reads samples for the family, and keeps what prepares them.
+    reader_type: ClassVar[type[Reader]]
     #: Whether inputs differ in length, so that batching like with like saves work.
     varying_length: ClassVar[bool] = False
+    #: Turns samples into the model's inputs.
+    reader: Reader
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -67,84 +72,6 @@ class TargetModel(ABC):
     @abstractmethod
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
         """Per modality, a boolean tensor of the scores' shape: true where a feature is real."""
-
-    @abstractmethod
-    def spec(self, inputs: Inputs) -> TargetSpec:
-        """Shapes of the states that :meth:`encode` returns for ``inputs``."""
-
-    @abstractmethod
-    def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        """Turn raw samples (images, paths, strings, ...) into the model's inputs."""
-
-    @abstractmethod
-    def _encode(self, inputs: Inputs) -> Encoding: ...
-
-    @abstractmethod
-    def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
-        """Per sample and modality the input as a person sees it (see :class:`Explanation`).
-
-        Args:
-            inputs: what :meth:`prepare` gave.
-            samples: what it was given, where that is at hand and shows more than the inputs.
-        """
-
-    @abstractmethod
-    def display_scores(
-        self, inputs: Inputs, scores: Scores, samples: Sequence[Any] | None = None
-    ) -> list[dict[str, Any]]:
-        """Per sample and modality the scores as arrays that fit :meth:`display`, called alike."""
-
-    def is_sample(self, value: Any) -> bool:
-        """Whether ``value`` is one raw sample; lists, columns and batches of tensors are several."""
-        if isinstance(value, Tensor):
-            return value.ndim == 3
-        if isinstance(value, Mapping) or not isinstance(value, Sequence):
-            return not hasattr(value, "column_names") and not hasattr(value, "to_list")
-        return isinstance(value, (str, bytes))
-
-    def read_rows(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any]:
-        """Raw samples as :meth:`prepare` takes them: of mappings (rows), the column of the modality.
-
-        Args:
-            samples: raw samples, or rows of a data set.
-            first: number of the first one, for messages.
-
-        Raises:
-            InputError: a row lacks the column.
-        """
-        if not (isinstance(samples[0], Mapping) and len(self.modalities) == 1):
-            return samples
-        (name,) = self.modalities
-        for number, row in enumerate(samples, start=first):
-            if name not in row:
-                raise InputError(
-                    f"a row needs the column(s) {[name]}; row {number} holds {sorted(row)}. "
-                    "Rename the columns of the data set."
-                )
-        return [row[name] for row in samples]
-
-    def remarks(self, samples: Sequence[Any]) -> list[dict[str, Any]]:
-        """What a reader must know of each raw sample's way into the model; kept in ``Explanation.meta``."""
-        return [{} for _ in samples]
-
-    def save_processor(self, folder: Path) -> None:
-        """Save beside the model what turns raw samples into its inputs; by default there is nothing."""
-        return
-
-    def truth(
-        self,
-        evidence: Sequence[Mapping[str, Any]],
-        inputs: Inputs,
-        samples: Sequence[Any] | None = None,
-    ) -> dict[str, Tensor]:
-        """Known evidence of each sample as boolean tensors of the scores' shape.
-
-        Args:
-            evidence: per sample and modality an array or list as the data set gives it.
-            inputs: the prepared batch, on whose features the evidence is laid.
-            samples: the raw samples it was prepared from.
-        """
-        raise InputError(f"{type(self).__name__} does not know how to lay evidence on its features.")
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         """A pass that keeps attention weights, for methods that read them.
@@ -173,30 +100,19 @@ class TargetModel(ABC):
         """Keep ``inputs`` as what fills and reference-based methods may draw from."""
         self.reference = {k: v.detach() for k, v in self.features(inputs).items()}
 
-    def processor_state(self) -> dict[str, Any]:
-        """Plain values from which :meth:`load_processor` rebuilds the preprocessing."""
-        return {}
-
     @classmethod
-    def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-        """The preprocessing of a saved target; ``None`` where there is none."""
-        return None
-
-    @classmethod
-    @abstractmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         """Load a classifier of this family from a folder or hub id.
 
         Args:
             name: folder or hub id.
             revision: of the hub repository.
-            classes: where given, the model gets a head for them (a new one unless its own fits).
-        """
+            classes: if given, the model gets a head for them (a new one unless its own fits).
 
-    @classmethod
-    def config_values(cls, processor: Any) -> dict[str, Any]:
-        """Values of a new model's config that follow from what prepares its inputs."""
-        return {}
+        Raises:
+            UnsupportedTargetError: this kind of target wraps models that are there already.
+        """
+        raise UnsupportedTargetError(f"{cls.__name__} loads no models: give it one.")
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments that rebuild this target around the same model."""
@@ -218,7 +134,7 @@ class TargetModel(ABC):
             "fingerprint": fingerprint or self.fingerprint(),
             "shapes": shapes_hash(self.model),
             "precision": precision_of(self.model),
-            "processor": self.processor_state(),
+            "processor": self.reader.state(),
             "options": {**self.all_options(), **self.verdict.settled()},
         }
 
@@ -245,13 +161,18 @@ class TargetModel(ABC):
         require_finite_logits(encoding.logits)
         return encoding
 
-    def encoded(self, inputs: Inputs) -> dict[str, Tensor]:
-        """What :meth:`classify` may be given among its inputs to spare encoders whose modality is not masked.
+    def _encode(self, inputs: Inputs) -> Encoding:
+        """As :meth:`encode`. A target for methods that need no states may leave it at this."""
+        return Encoding(self.forward(inputs, self.features(inputs)), {}, self.feature_mask(inputs))
 
-        By default nothing. It is true of these inputs only: rows may be picked and repeated with them, but
-        inputs that are changed need their own.
-        """
-        return {}
+    def spec(self, inputs: Inputs) -> TargetSpec:
+        """Shapes of the states that :meth:`encode` returns for ``inputs``."""
+        first = {k: v[:1] for k, v in inputs.items()}
+        encoding, features = self.encode(first), self.features(first)
+        states = {m: tuple(map(_state_spec, found)) for m, found in encoding.states.items()}
+        laid_out = [m for m, modality in self.modalities.items() if modality.keeps_channel_dim]
+        sizes = {m: tuple(int(n) for n in features[m].shape[1:]) for m in laid_out}
+        return TargetSpec(states, sizes, None if encoding.fusion is None else encoding.fusion.shape[1])
 
     def fill_values(
         self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
@@ -277,34 +198,64 @@ class TargetModel(ABC):
         """What fills of ``modality`` may look at; families add pixel range and the like."""
         return FillContext(seeds=seeds, reference=self.reference.get(modality))
 
+    def unmasked(self, inputs: Inputs, encoding: Encoding | None = None) -> Unmasked:
+        """What every mask of ``inputs`` begins with, computed once for many calls of :meth:`classify`.
+
+        Args:
+            inputs: the model's inputs.
+            encoding: their clean pass, if it was made already.
+        """
+        features = {k: v.detach() for k, v in self.features(inputs).items()}
+        if encoding is None:
+            return Unmasked(features, self.feature_mask(inputs))
+        return Unmasked(features, encoding.feature_mask, encoding.encoded)
+
     def classify(
         self,
         inputs: Inputs,
         scores: Scores,
         fill: str | Mapping[str, Tensor] = "zero",
         seeds: Sequence[int] | None = None,
+        unmasked: Unmasked | None = None,
     ) -> Tensor:
         """Logits ``[B, K]`` of ``x ⊗ S``; gradients reach the scores and nothing else.
 
         Args:
             inputs: the model's inputs.
-            scores: one score in [0, 1] per feature; a modality left out is not masked.
-            fill: a fill's name, or values from :meth:`fill_values`.
+            scores: one score in [0, 1] per feature. A modality left out is not masked. Special tokens of a text stay
+                in, whatever their score.
+            fill: a fill's name, or values from :meth:`fill_values`. ``drop`` also takes tokens that score below one
+                half out of attention.
             seeds: one integer per sample for a named random fill (default: 0, 1, ...).
-        """
-        with self.one_pass():
-            features = {k: v.detach() for k, v in self.features(inputs).items()}
-            if isinstance(fill, str):
-                size = len(next(iter(features.values())))
-                fill = self.fill_values(inputs, fill, seeds or range(size), features)
-            masked = {
-                name: apply_mask(x, scores[name], fill[name], self.modalities[name]) if name in scores else x
-                for name, x in features.items()
-            }
-            return self._forward_masked(inputs, masked)
+            unmasked: from :meth:`unmasked`, for the same samples; default: computed here.
 
-    def _forward_masked(self, inputs: Inputs, features: Features) -> Tensor:
-        """What :meth:`classify` ends in: :meth:`forward`, which may use :meth:`encoded` here."""
+        Raises:
+            InputError: scores of a modality that the target has not, or ``drop`` if the model cannot.
+        """
+        unknown = sorted(set(scores) - set(self.modalities))
+        if unknown:
+            raise InputError(f"scores of {', '.join(unknown)}; this target has {', '.join(self.modalities)}.")
+        with self.one_pass():
+            whole = self.unmasked(inputs) if unmasked is None else unmasked
+            if isinstance(fill, str):
+                size = len(next(iter(whole.features.values())))
+                fill = self.fill_values(inputs, fill, seeds or range(size), whole.features)
+            inputs, masks = self._masks(inputs, scores, fill, whole)
+            masked = {
+                name: apply_mask(x, *masks[name], self.modalities[name]) if name in masks else x
+                for name, x in whole.features.items()
+            }
+            encoded = {name: known for name, known in whole.encoded.items() if name not in scores}
+            return self._forward_masked(inputs, masked, encoded)
+
+    def _masks(
+        self, inputs: Inputs, scores: Scores, fill: Mapping[str, Tensor], unmasked: Unmasked
+    ) -> tuple[Inputs, dict[str, tuple[Tensor, Tensor]]]:
+        """The inputs beside the masked features, and the scores and fill values of each modality that is masked."""
+        return inputs, {name: (values, fill[name]) for name, values in scores.items()}
+
+    def _forward_masked(self, inputs: Inputs, features: Features, encoded: Mapping[str, Tensor]) -> Tensor:
+        """:meth:`forward`, which may go on from what is ``encoded`` of a modality."""
         return self.forward(inputs, features)
 
     def borrowed(self) -> AbstractContextManager[None]:
@@ -352,6 +303,12 @@ class TargetModel(ABC):
     def fingerprint(self) -> str:
         """Hash of every parameter and buffer: which weights a scorer was trained beside."""
         return fingerprint(self.model)
+
+
+def _state_spec(state: Tensor) -> StateSpec:
+    if state.ndim == 4:
+        return StateSpec(state.shape[1], (state.shape[2], state.shape[3]))
+    return StateSpec(state.shape[-1])
 
 
 def head_options(classes: Sequence[str]) -> dict[str, Any]:

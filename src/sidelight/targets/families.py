@@ -8,10 +8,10 @@ from torch import nn
 
 from sidelight.core.registry import Registry
 from sidelight.errors import UnsupportedTargetError
+from sidelight.targets.architectures import reads_pairs
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
-from sidelight.targets.pair_readers import reads_pairs
 from sidelight.targets.text import TextTarget
 
 #: Target families by modality name; adding a family is one file and one line here.

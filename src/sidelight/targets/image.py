@@ -5,21 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.files import write_json
-from sidelight.core.types import IMAGE, Encoding, Features, Inputs, Modality, Scores, StateSpec, TargetSpec
+from sidelight.core.types import IMAGE, Encoding, Features, Inputs, Modality, Scores
 from sidelight.errors import InputError, InputTypeError, SidelightError, UnsupportedTargetError
 from sidelight.fills.base import FillContext
-from sidelight.inputs.images import PictureTransform, as_transform
-from sidelight.inputs.loading import TRANSFORM_FILE, load_transform
-from sidelight.inputs.pixels import blamed, picture_batch, require_range
-from sidelight.inputs.processors import stretched
+from sidelight.inputs.image import ImageReader
+from sidelight.inputs.pixels import blamed, require_range
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite, require_plain
 from sidelight.targets.image_models import check_takes_pixels
@@ -30,8 +26,6 @@ from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
 from sidelight.targets.verdict import Verdict
 from sidelight.targets.wrappers import float_type, plain_model
-
-#: how an :class:`ImageTransform` is kept beside a saved model
 
 
 class ImageTarget(TargetModel):
@@ -61,6 +55,7 @@ class ImageTarget(TargetModel):
     """
 
     family = "image"
+    reader_type: ClassVar[type[ImageReader]] = ImageReader
     modalities: Mapping[str, Modality] = MappingProxyType({"image": IMAGE})
 
     def __init__(
@@ -77,9 +72,7 @@ class ImageTarget(TargetModel):
         super().__init__(model)
         self.verdict = Verdict(model, output, loader="AutoModelForImageClassification")
         self._named = named_outputs(model)
-        #: as it was given; the model by itself is called with it
-        self.processor = processor
-        self.transform: PictureTransform | None = as_transform(processor, self._config("num_channels"))
+        self.reader: ImageReader = self.reader_type(processor, self._config("num_channels"))
         self.layers = tuple(layers)
         self.max_states = max_states
         self._chosen: tuple[int, ...] | None = tuple(states) if states else None
@@ -132,25 +125,7 @@ class ImageTarget(TargetModel):
                 "Resize the image, or pass raw images together with the model's processor."
             )
         require_finite("pixel_values", pixels)
-        require_range(pixels, self.transform)
-
-    def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        if isinstance(samples, Tensor):
-            return {"pixel_values": samples}
-        if len(samples) == 0:
-            raise InputError("the batch is empty: give at least one image.")
-        return {"pixel_values": picture_batch(samples, self.transform)}
-
-    def save_processor(self, folder: Path) -> None:
-        if self.transform is not None:
-            write_json(folder / TRANSFORM_FILE, self.transform.to_dict())
-
-    def processor_state(self) -> dict[str, Any]:
-        return self.transform.to_dict() if self.transform is not None else {}
-
-    @classmethod
-    def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-        return load_transform(name, state, revision)
+        require_range(pixels, self.reader.transform)
 
     @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
@@ -168,31 +143,6 @@ class ImageTarget(TargetModel):
             "layouts": self._layouts.to_option(),
             **self.verdict.options(),
         }
-
-    def truth(
-        self,
-        evidence: Sequence[Mapping[str, Any]],
-        inputs: Inputs,
-        samples: Sequence[Any] | None = None,
-    ) -> dict[str, Tensor]:
-        size = inputs["pixel_values"].shape[-2:]
-        masks = torch.stack([torch.as_tensor(e["image"]).float() for e in evidence]).unsqueeze(1)
-        if masks.shape[-2:] != size:
-            masks = nn.functional.interpolate(masks, size=size, mode="nearest")
-        return {"image": masks > 0.5}
-
-    # -- for people -----------------------------------------------------------------
-
-    def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
-        """``{"image": [H, W, C] in [0, 1]}`` per sample, the picture as the model saw it."""
-        show = stretched if self.transform is None else self.transform.to_display
-        return [{"image": show(p)} for p in inputs["pixel_values"]]
-
-    def display_scores(
-        self, inputs: Inputs, scores: Scores, samples: Sequence[Any] | None = None
-    ) -> list[dict[str, Any]]:
-        """``{"image": [H, W]}`` per sample."""
-        return [{"image": s[0].float().cpu().numpy()} for s in scores["image"]]
 
     def _config(self, key: str) -> Any:
         return getattr(getattr(self.model, "config", None), key, None)
@@ -413,9 +363,10 @@ class ImageTarget(TargetModel):
         trial = self.trial_inputs()
         if trial is not None:
             return trial["pixel_values"].to(like)
-        if self.transform is None or self.transform.size is None:
+        transform = self.reader.transform
+        if transform is None or transform.size is None:
             return None
-        return torch.zeros(1, self.transform.channels, *self.transform.size).to(like)
+        return torch.zeros(1, transform.channels, *transform.size).to(like)
 
     def _no_states(self) -> UnsupportedTargetError:
         return UnsupportedTargetError(
@@ -423,12 +374,7 @@ class ImageTarget(TargetModel):
             "layers=['encoder.stages.1', 'encoder.stages.3'] (see model.named_modules())."
         )
 
-    def spec(self, inputs: Inputs) -> TargetSpec:
-        states = self.encode({k: v[:1] for k, v in inputs.items()}).states["image"]
-        specs = tuple(StateSpec(s.shape[1], (s.shape[2], s.shape[3])) for s in states)
-        size = tuple(int(n) for n in inputs["pixel_values"].shape[1:])
-        return TargetSpec(states={"image": specs}, feature_shape={"image": size})
-
     def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
-        bounds = self.transform.bounds() if self.transform is not None else (None, None)
+        transform = self.reader.transform
+        bounds = transform.bounds() if transform is not None else (None, None)
         return FillContext(seeds, bounds[0], bounds[1], self.reference.get(modality))

@@ -40,7 +40,7 @@ def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tu
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         family = TARGETS[_family(config, name)]
-        return family.load_model(name, revision), family.load_processor(name, {}, revision)
+        return family.load_model(name, revision), family.reader_type.load(name, {}, revision)
     except UnsupportedTargetError:
         raise
     except Exception as error:  # each library below has errors of its own

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.types import TEXT, Encoding, Features, Inputs, Modality, Scores, StateSpec, TargetSpec
-from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
+from sidelight.core.types import TEXT, Encoding, Features, Inputs, Modality, Scores, Unmasked
+from sidelight.errors import ConfigError, UnsupportedTargetError
 from sidelight.fills.base import FillContext, TokenContext, fill_values
 from sidelight.fills.text import split_drop
-from sidelight.inputs.kept_tokenizer import tokenizer_hash, tokenizer_settings
-from sidelight.inputs.loading import saved_tokenizer
-from sidelight.inputs.samples import read_texts
-from sidelight.inputs.tokenizing import Tokenizing
-from sidelight.inputs.view import TextView
+from sidelight.inputs.text import TextReader
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options
 from sidelight.targets.embedding import (
@@ -46,6 +40,20 @@ from sidelight.targets.wrappers import arguments_of, plain_model
 NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask"}
 
 
+class Kept(NamedTuple):
+    """How a mask of tokens reaches the model.
+
+    Attributes:
+        scores: ``[B, T]``, 1 at special tokens and padding.
+        values: of the fill, without a mark.
+        attention: ``[B, T]`` the attention mask, 0 at dropped tokens.
+    """
+
+    scores: Tensor
+    values: Tensor
+    attention: Tensor
+
+
 class TextTarget(TargetModel):
     """A frozen text classifier.
 
@@ -67,6 +75,7 @@ class TextTarget(TargetModel):
     """
 
     family = "text"
+    reader_type: ClassVar[type[TextReader]] = TextReader
     modalities: Mapping[str, Modality] = MappingProxyType({"text": TEXT})
     varying_length = True
 
@@ -99,10 +108,9 @@ class TextTarget(TargetModel):
         soft = self.limit or getattr(self.vocabulary.config, "max_position_embeddings", None)
         limits = [n for n in (max_length, soft) if n and n > 0]  # XLNet says -1 for no limit
         cut = min(limits) if limits else None
-        self.text = (
-            Tokenizing(tokenizer, cut, columns, padding_side(model)) if tokenizer is not None else None
-        )
         self._accepts = _taken(model)
+        counts = self._takes("position_ids") and not positions_from_ids(model)
+        self.reader: TextReader = self.reader_type(tokenizer, cut, columns, padding_side(model), counts)
 
     def _takes(self, name: str) -> bool:
         """Whether the model's forward is known to take the argument ``name``."""
@@ -112,43 +120,7 @@ class TextTarget(TargetModel):
         """Whether the input ``name`` is handed to the model."""
         return name not in NOT_FOR_THE_MODEL and (self._accepts is None or name in self._accepts)
 
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, or ``None``."""
-        return self.vocabulary.tokenizer
-
     # -- inputs ---------------------------------------------------------------------
-
-    def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        """Tokenize strings, pairs, or rows of a data set; ``[B, T]`` tensors on the CPU.
-
-        Beside what the tokenizer gives there is ``special_tokens_mask``. A result does not
-        depend on the rest of its batch: encoders, which pool the first token, are padded on
-        the right whatever the tokenizer's setting (XLNet, which pools the last place, on the left); where decoder-only models are padded on
-        the left, ``position_ids`` count real tokens only.
-
-        Raises:
-            InputError, InputTypeError: a sample is empty or not text, or there is no tokenizer.
-
-        Warns:
-            TruncationWarning: a text was cut.
-        """
-        if isinstance(samples, Mapping) and "input_ids" in samples:
-            return dict(samples)
-        tensors = self._tokenizing().tensors(samples)
-        attended = tensors["attention_mask"]
-        left_padded = bool((attended[:, 0] == 0).any())
-        if left_padded and self._takes("position_ids") and not positions_from_ids(self.model):
-            tensors["position_ids"] = (attended.cumsum(1) - 1).clamp(min=0)
-        return tensors
-
-    def _tokenizing(self) -> Tokenizing:
-        if self.text is None:
-            raise InputError(
-                "raw texts need the model's tokenizer: pass processor=AutoTokenizer.from_pretrained(...), "
-                "or give tensors: {'input_ids': ..., 'attention_mask': ..., 'special_tokens_mask': ...}."
-            )
-        return self.text
 
     def check(self, inputs: Inputs) -> None:
         ids = check_shapes(inputs)
@@ -161,23 +133,6 @@ class TextTarget(TargetModel):
         mask = inputs.get("attention_mask")
         return torch.ones_like(inputs["input_ids"]) if mask is None else mask
 
-    # -- saving and loading ---------------------------------------------------------
-
-    def save_processor(self, folder: Path) -> None:
-        if self.tokenizer is not None:
-            self.tokenizer.save_pretrained(folder)
-
-    @classmethod
-    def load_processor(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-        return saved_tokenizer(name, state, revision)
-
-    def processor_state(self) -> dict[str, Any]:
-        if self.tokenizer is None:
-            return {}
-        place = getattr(self.tokenizer, "name_or_path", "")
-        about = {"hash": tokenizer_hash(self.tokenizer), "settings": tokenizer_settings(self.tokenizer)}
-        return {"tokenizer": place, **about} if place else about
-
     @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         from transformers import AutoModelForSequenceClassification
@@ -185,86 +140,8 @@ class TextTarget(TargetModel):
         options = head_options(classes)
         return AutoModelForSequenceClassification.from_pretrained(name, revision=revision, **options).eval()
 
-    @classmethod
-    def config_values(cls, processor: Any) -> dict[str, Any]:
-        """Size of the vocabulary, padding id, and longest input of the tokenizer ``processor``."""
-        if processor is None:
-            return {}
-        values = {"vocab_size": len(processor), "pad_token_id": processor.pad_token_id}
-        longest = getattr(processor, "model_max_length", None)
-        return {**values, "max_position_embeddings": longest} if longest and longest < 10**6 else values
-
     def options(self) -> dict[str, Any]:
         return {**self._options, **self.verdict.options()}
-
-    # -- for people -----------------------------------------------------------------
-
-    def is_sample(self, value: Any) -> bool:
-        """Whether ``value`` is one text, one row, or one pair: a tuple of two strings."""
-        if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, str) for v in value):
-            return True
-        return not hasattr(value, "shape") and super().is_sample(value)
-
-    def read_rows(self, samples: Sequence[Any], first: int = 0) -> Sequence[Any]:
-        """One string or a pair of strings for each sample or row; the message names a bad one."""
-        texts = read_texts(samples, self.columns, first)
-        return [text if len(text) > 1 else text[0] for text in texts]
-
-    def remarks(self, samples: Sequence[Any]) -> list[dict[str, Any]]:
-        """``{"truncated": True}`` where the model could not read a text to its end."""
-        return [{"truncated": True} if view.truncated else {} for view in self.describe(samples)]
-
-    def truth(
-        self,
-        evidence: Sequence[Mapping[str, Any]],
-        inputs: Inputs,
-        samples: Sequence[Any] | None = None,
-    ) -> dict[str, Tensor]:
-        """``{"text": [B, T]}``: tokens that touch the evidence.
-
-        Args:
-            evidence: per sample ``{"text": [(start, end), ...]}`` in characters of the text; in
-                the second text of a pair ``(start, end, 1)``.
-            inputs: the prepared batch.
-            samples: the texts it was prepared from; needed, as ids do not tell characters.
-        """
-        if samples is None:
-            raise InputError("evidence in texts is given by character: pass the raw samples too.")
-        marked = [
-            _touched(view, found["text"])
-            for view, found in zip(self.describe(samples), evidence, strict=True)
-        ]
-        real = self.feature_mask(inputs)["text"]
-        return {"text": torch.tensor(marked, dtype=torch.bool, device=real.device) & real}
-
-    def describe(self, samples: Sequence[Any]) -> list[TextView]:
-        """Tokens, words and offsets of each sample, aligned with what :meth:`prepare` gives for them."""
-        return self._tokenizing().views(samples)
-
-    def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
-        """``{"text": list of strings}`` per sample.
-
-        With the raw ``samples`` these are words that join to the original text; without,
-        the ids can only be spelled token by token.
-        """
-        if samples is not None:
-            return [{"text": view.shown()} for view in self.describe(samples)]
-        spell = self.text.spelled if self.text is not None else lambda ids: [f"#{i}" for i in ids]
-        real = self.feature_mask(inputs)["text"]
-        return [
-            {"text": spell(ids[mask].tolist())} for ids, mask in zip(inputs["input_ids"], real, strict=True)
-        ]
-
-    def display_scores(
-        self, inputs: Inputs, scores: Scores, samples: Sequence[Any] | None = None
-    ) -> list[dict[str, Any]]:
-        """``{"text": [N]}`` per sample: one score for each string of :meth:`display`, called alike."""
-        rows = scores["text"].detach().float().cpu()
-        if samples is not None:
-            shown = [v.shown_scores(row) for v, row in zip(self.describe(samples), rows, strict=True)]
-            return [{"text": np.asarray(values, dtype=np.float32)} for values in shown]
-        real = self.feature_mask(inputs)["text"].cpu()
-        return [{"text": row[mask].numpy()} for row, mask in zip(rows, real, strict=True)]
 
     # -- passes ---------------------------------------------------------------------
 
@@ -306,35 +183,26 @@ class TextTarget(TargetModel):
         with self.one_pass(), replaced_output(self.embedding, features["text"], inputs["input_ids"]):
             return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
 
-    def classify(
-        self,
-        inputs: Inputs,
-        scores: Scores,
-        fill: str | Mapping[str, Tensor] = "zero",
-        seeds: Sequence[int] | None = None,
-    ) -> Tensor:
-        """As :meth:`TargetModel.classify`; special tokens stay in, whatever their score.
-
-        Fill ``drop`` also takes tokens that score below one half out of attention.
-        """
+    def _masks(
+        self, inputs: Inputs, scores: Scores, fill: Mapping[str, Tensor], unmasked: Unmasked
+    ) -> tuple[Inputs, dict[str, tuple[Tensor, Tensor]]]:
         if "text" not in scores:
-            return super().classify(inputs, scores, fill, seeds)
-        size = len(scores["text"])
-        values = dict(self.fill_values(inputs, fill, seeds or range(size)) if isinstance(fill, str) else fill)
-        kept, values["text"], attention = self.keep_special(inputs, scores["text"], values["text"])
-        return super().classify({**inputs, "attention_mask": attention}, {"text": kept}, values)
+            return inputs, {}
+        kept = self.keep_special(inputs, scores["text"], fill["text"], unmasked.feature_mask["text"])
+        return {**inputs, MASK: kept.attention}, {"text": (kept.scores, kept.values)}
 
-    def keep_special(self, inputs: Inputs, scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores that leave special tokens in, plain fill values, and the attention mask without dropped tokens.
+    def keep_special(self, inputs: Inputs, scores: Tensor, values: Tensor, real: Tensor) -> Kept:
+        """Leave special tokens in, and take dropped ones out of attention.
 
         Args:
             inputs: the model's inputs.
             scores: ``[B, T]`` in [0, 1].
-            values: of a fill, marked where tokens are to be dropped.
+            values: of a fill, marked if tokens are to be dropped.
+            real: ``[B, T]`` the feature mask.
         """
-        real = self.feature_mask(inputs)["text"]
         kept = torch.where(real, scores, torch.ones_like(scores))
-        return kept, *split_drop(values, kept, self.attention(inputs), real)
+        plain, attention = split_drop(values, kept, self.attention(inputs), real)
+        return Kept(kept, plain, attention)
 
     def _encode(self, inputs: Inputs) -> Encoding:
         require_states(self.model, self._accepts or set())
@@ -384,10 +252,6 @@ class TextTarget(TargetModel):
         """One text of two ordinary tokens."""
         return self.to_device({"input_ids": self.vocabulary.ordinary_ids()[-1:].repeat(1, 2)})
 
-    def spec(self, inputs: Inputs) -> TargetSpec:
-        states = self.encode({k: v[:1] for k, v in inputs.items()}).states["text"]
-        return TargetSpec(states={"text": tuple(StateSpec(s.shape[-1]) for s in states)})
-
     # -- fills ----------------------------------------------------------------------
 
     def set_reference(self, inputs: Inputs) -> None:
@@ -425,12 +289,3 @@ def _taken(model: nn.Module) -> set[str] | None:
         if arguments_of(model, IDS) is None:
             return None
         raise
-
-
-def _touched(view: TextView, spans: Sequence[Sequence[int]]) -> list[bool]:
-    """``T`` flags of tokens that touch ``(start, end)`` or ``(start, end, segment)``."""
-    by_segment: dict[int, list[tuple[int, int]]] = {}
-    for start, end, *segment in spans:
-        by_segment.setdefault(int(segment[0]) if segment else 0, []).append((int(start), int(end)))
-    flags = [view.tokens_in(own, segment) for segment, own in by_segment.items()]
-    return [any(on) for on in zip(*flags, strict=True)] if flags else [False] * len(view.pieces)

@@ -1,4 +1,4 @@
-"""The training loop of the scorer: Hugging Face Trainer glue, nothing about modalities."""
+"""The training loop of the scorer, around the Hugging Face Trainer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sidelight.checks.verdict_check import name_bad_rows
 from sidelight.core.surroundings import training_surroundings
 from sidelight.errors import InputError, NotFiniteError, SidelightError
-from sidelight.inputs.collate import Collator, RowReader
+from sidelight.inputs.collate import Collator
+from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
-from sidelight.targets.verdict_check import name_bad_rows
 from sidelight.training.diagnostics import warn_if_lost, warn_of_numbering, warn_of_removal
 from sidelight.training.folder import best_checkpoint, claim_folder, is_finished, require_own_training
 from sidelight.training.identity import training_identity

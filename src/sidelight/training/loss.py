@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sidelight.core.finite import require_finite_loss
 from sidelight.core.tensors import masked_mean
+from sidelight.core.types import Features, Inputs
 from sidelight.errors import ConfigError
 from sidelight.fills.base import pair_fills
 from sidelight.scorers import Scorer
@@ -64,24 +65,25 @@ class ScorerObjective(nn.Module):
     def step(self, inputs: Mapping[str, Tensor], labels: Tensor | None) -> Step:
         """The clean pass, the scores and the drawn fills of one batch, for the terms to read."""
         encoding = self.target.encode(inputs)
+        unmasked = self.target.unmasked(inputs, encoding)
         raw = self.scorer.raw(encoding)
         return Step(
             config=self.settings,
             target=self.target,
-            inputs={**inputs, **encoding.encoded},  # true as long as they are masked only
+            inputs=inputs,
             encoding=encoding,
+            unmasked=unmasked,
             raw=raw,
             scores=self.scorer.score(raw, encoding.feature_mask),
             goal=label_distribution(encoding.logits, labels, self.settings.label),
-            fill=self._fill_values(inputs),
+            fill=self._fill_values(inputs, unmasked.features),
             training=self.training,
         )
 
-    def _fill_values(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _fill_values(self, inputs: Inputs, features: Features) -> dict[str, Tensor]:
         """Each sample draws one of the fills. In a validation the i-th sample takes the i-th fill."""
         names = list(self.settings.fills)
         size = len(next(iter(inputs.values())))
-        features = {k: v.detach() for k, v in self.target.features(inputs).items()}
         if self.training:
             seeds = torch.randint(2**31, (size,)).tolist()
             picks = torch.randint(len(names), (size,))

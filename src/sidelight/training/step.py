@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.tensors import probabilities
-from sidelight.core.types import Encoding, Inputs, Scores, take_rows
+from sidelight.core.types import Encoding, Inputs, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement
 from sidelight.targets import TargetModel
 from sidelight.training.objective import complement_loss, task_loss
@@ -23,8 +23,9 @@ class Step:
     Attributes:
         config: of the objective.
         target: for further masked passes.
-        inputs: of the target, with what its encoders gave in the clean pass.
+        inputs: of the target.
         encoding: of the clean pass.
+        unmasked: the features of ``inputs``, which every mask starts from.
         raw: per modality, raw scores before the score head.
         scores: per modality, scores in [0, 1].
         goal: ``[B, K]`` distribution that the task loss compares with.
@@ -36,6 +37,7 @@ class Step:
     target: TargetModel
     inputs: Inputs
     encoding: Encoding
+    unmasked: Unmasked
     raw: Scores
     scores: Scores
     goal: Tensor
@@ -53,15 +55,18 @@ class Step:
 
     def masked_loss(self, masks: Scores) -> Tensor:
         """``[B]`` task loss of ``x ⊗ masks``. A modality that ``masks`` leaves out is not masked."""
-        return task_loss(self.target.classify(self.inputs, masks, self.fill), self.goal)
+        return task_loss(self._masked(masks), self.goal)
 
     def removed_loss(self, masks: Scores) -> Tensor:
         """``[B]`` of :func:`complement_loss` for ``x ⊗ (1 − masks)``: the evidence is removed."""
         outside = {m: complement(s, self.feature_mask[m]) for m, s in masks.items()}
-        return complement_loss(self.target.classify(self.inputs, outside, self.fill), self.goal)
+        return complement_loss(self._masked(outside), self.goal)
+
+    def _masked(self, masks: Scores) -> Tensor:
+        return self.target.classify(self.inputs, masks, self.fill, unmasked=self.unmasked)
 
     def clean_probability(self) -> Tensor:
-        """``[B]`` probability that the unmasked input has of the goal."""
+        """``[B]`` probability of the goal for the unmasked input."""
         return (self.encoding.probabilities * self.goal).sum(-1)
 
     def probability(self, masks: Scores, index: Tensor) -> Tensor:
@@ -71,8 +76,10 @@ class Step:
             masks: per modality ``[R, ...]``, one mask for each entry of ``index``.
             index: places in the batch. A sample may come more than once.
         """
-        inputs, fill = (take_rows(part, index, len(self.goal)) for part in (self.inputs, self.fill))
-        return (probabilities(self.target.classify(inputs, masks, fill)) * self.goal[index]).sum(-1)
+        size = len(self.goal)
+        inputs, fill = (take_rows(part, index, size) for part in (self.inputs, self.fill))
+        logits = self.target.classify(inputs, masks, fill, unmasked=self.unmasked.rows(index, size))
+        return (probabilities(logits) * self.goal[index]).sum(-1)
 
     def generator(self) -> torch.Generator | None:
         """Chance for a term: the global one in training, the same draws again in each validation."""

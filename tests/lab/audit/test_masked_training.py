@@ -67,7 +67,7 @@ def test_gradients_reach_the_judge_under_masks(kind: str, monkeypatch: pytest.Mo
         target, inputs = as_target(tiny("resnet")), {"pixel_values": pixels(4)}
     else:
         target = make_target("fusion-resnet")
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
     target.model.requires_grad_(True).train()
     training = masked_training(target, ["zero", "mean"])
     assert isinstance(training, MaskedTraining)

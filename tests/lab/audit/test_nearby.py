@@ -44,7 +44,7 @@ def test_noise_is_a_share_of_the_images_own_deviation() -> None:
 @pytest.mark.parametrize("strength", [0.05, 0.4, 1.0])
 def test_words_become_near_neighbours_by_cosine(strength: float) -> None:
     target = text_target()
-    inputs = target.prepare(TEXTS)
+    inputs = target.reader.read(TEXTS).inputs
     before = inputs["input_ids"].clone()
     found = NEARBY["text"](target, inputs, strength, [1, 2, 3])
     assert torch.equal(inputs["input_ids"], before)
@@ -65,7 +65,7 @@ def test_words_become_near_neighbours_by_cosine(strength: float) -> None:
 
 def test_pairs_change_in_both_parts() -> None:
     target = make_target("fusion-resnet")
-    inputs = target.prepare(pairs())
+    inputs = target.reader.read(pairs()).inputs
     found = NEARBY["image+text"](target, inputs, 0.1, [1, 2, 3])
     assert set(found) == set(inputs)
     assert (found["input_ids"] != inputs["input_ids"]).any(1).all()

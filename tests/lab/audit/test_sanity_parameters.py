@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pair_models import make_target, pairs
 from sidelight.errors import InputError
+from sidelight.inputs.base import Batch
 from sidelight.lab.audit.blocks import (
     Block,
     block_name,
@@ -19,7 +20,6 @@ from sidelight.lab.audit.blocks import (
     randomised_copy,
 )
 from sidelight.lab.audit.parameters import parameter_randomisation, tables
-from sidelight.lab.evaluation.settings import EvalBatch
 from sidelight.targets import TargetModel, as_target
 from tiny_models import pixels, plain, tiny
 
@@ -135,7 +135,7 @@ def copies() -> list[Callable[[], tuple[TargetModel, dict[str, Tensor]]]]:
 
     def pair() -> tuple[TargetModel, dict[str, Tensor]]:
         target = make_target("fusion-resnet")
-        return target, target.prepare(pairs())
+        return target, target.reader.read(pairs()).inputs
 
     return [
         hooked,
@@ -183,7 +183,7 @@ class Watches:
 
 
 def cascade(methods: dict, target: TargetModel, **options: object) -> dict:
-    batches = [EvalBatch({"pixel_values": pixels(2, seed=i)}, [2 * i, 2 * i + 1]) for i in range(2)]
+    batches = [Batch({"pixel_values": pixels(2, seed=i)}, [2 * i, 2 * i + 1]) for i in range(2)]
     return parameter_randomisation(target, lambda _: methods, batches, **options)
 
 

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sidelight.errors import ConfigError
+from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import Collator
 from sidelight.inputs.images import ImageTransform
 from sidelight.inputs.tokenizing import Tokenizing
@@ -266,7 +267,7 @@ def test_a_collator_takes_the_column_it_needs_and_truth_is_laid_on_pixels() -> N
     batch = Collator(target)(rows)
     assert set(batch) == {"pixel_values", "labels"}
     assert batch["labels"].tolist() == [row["label"] for row in rows]
-    truth = target.truth([row["evidence"] for row in rows], batch)["image"]
+    truth = target.reader.truth([row["evidence"] for row in rows], Batch(batch))["image"]
     assert truth.flatten(1).any(1).tolist() == [bool(row["evidence"]["image"].any()) for row in rows]
 
 
@@ -275,8 +276,8 @@ def test_the_tokenizer_knows_every_word() -> None:
     view = Tokenizing(tokenizer)
     texts = [s.text for s in many()]
     assert all(tokenizer.unk_token_id not in ids for ids in tokenizer(texts)["input_ids"])
-    assert not any(v.truncated for v in view.views(texts))
-    for scene, found in zip(many()[:100], view.views(texts[:100]), strict=True):
+    assert not any(v.truncated for v in view.read(texts).views)
+    for scene, found in zip(many()[:100], view.read(texts[:100]).views, strict=True):
         hit = [
             scene.text[a:b]
             for (a, b), on in zip(found.offsets, found.tokens_in(scene.spans), strict=True)

@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.inputs.collate import Collator, split_row
+from sidelight.inputs.collate import Collator
 from sidelight.inputs.images import ImageTransform
+from sidelight.inputs.row_parts import split_row
 from sidelight.lab.data.reading import DATA_VARIABLE
 from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.targets.image import ImageTarget

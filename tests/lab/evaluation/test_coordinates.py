@@ -7,7 +7,6 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from pair_models import TEXT, make_target, make_tokenizer, pairs
-from sidelight.errors import UnsupportedTargetError
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.evaluation.coordinates import ChannelView
 from sidelight.lab.metrics.probe import Probe
@@ -26,10 +25,10 @@ def case(request: pytest.FixtureRequest):
     """A target, its view with text by coordinate, and three samples."""
     if request.param == "text":
         target = TextTarget(classifier().eval(), make_tokenizer())
-        inputs = target.prepare([text for _, text in pairs()])
+        inputs = target.reader.read([text for _, text in pairs()]).inputs
     else:
         target = make_target("fusion-resnet")
-        inputs = target.prepare(pairs())
+        inputs = target.reader.read(pairs()).inputs
     return target, ChannelView(target, ["text"]), inputs
 
 
@@ -89,7 +88,7 @@ def test_saliency_is_the_absolute_gradient_whose_norm_is_its_score_of_a_token(ca
 def test_a_probe_asks_the_same_through_a_view_and_leaves_the_target_as_it_was() -> None:
     target = TextTarget(classifier().train(), make_tokenizer())
     before, flags = fingerprint(target.model), [m.training for m in target.model.modules()]
-    inputs = target.prepare(["one two", "three"])
+    inputs = target.reader.read(["one two", "three"]).inputs
     plain, seen = (
         Probe(t, inputs, [0, 1], confidence="logit") for t in (target, ChannelView(target, ["text"]))
     )
@@ -99,15 +98,10 @@ def test_a_probe_asks_the_same_through_a_view_and_leaves_the_target_as_it_was() 
     assert [m.training for m in target.model.modules()] == flags
 
 
-def test_what_a_view_has_not_it_says() -> None:
+def test_a_view_has_the_clean_pass_and_the_weights_of_its_target() -> None:
     target = TextTarget(classifier().eval(), make_tokenizer())
     view = ChannelView(target, ["text"])
-    inputs = target.prepare(["one two"])
-    for ask in (
-        lambda: view.encode(inputs),
-        lambda: view.spec(inputs),
-        lambda: view.display_scores(inputs, {}),
-    ):
-        with pytest.raises(UnsupportedTargetError, match="use the target it shows"):
-            ask()
+    inputs = target.reader.read(["one two"]).inputs
+    assert torch.equal(view.encode(inputs).logits, target.encode(inputs).logits)
+    assert view.unmasked(inputs).feature_mask["text"].shape == target.features(inputs)["text"].shape
     assert view.fingerprint() == target.fingerprint()

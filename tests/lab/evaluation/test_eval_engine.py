@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from eval_toys import image_toy, joint_toy
 from sidelight.errors import ConfigError, InputError, UnknownNameError
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import evaluate_batch, make_probe
-from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.ranking import ranks
 
@@ -106,7 +107,7 @@ def test_every_metric_of_jointly_ranked_modalities_equals_the_slow_loop(steps, f
     scores = {n: distinct(m.shape, i) + i / 7 for i, (n, m) in enumerate(target.feature_mask(inputs).items())}
     options = EvalSettings(fills=[fill], steps=steps, forward_batch=5)
     ids = [11, 5, 8]
-    got = evaluate_batch(target, EvalBatch(inputs, ids), scores, method="m", signed=False, settings=options)
+    got = evaluate_batch(target, Batch(inputs, ids), scores, method="m", signed=False, settings=options)
     want = slow(target, inputs, scores, ids, steps, value)
     assert {r["granularity"] for r in got.rows} == {"pixel+token+unit"}
     assert {r["modality"] for r in got.rows} == {"image+text+sound"}
@@ -122,9 +123,7 @@ def test_two_features_by_hand() -> None:
     inputs["image"] = torch.ones(1, 1, 2, 2)
     scores = {"image": torch.tensor([4.0, 3.0, 2.0, 1.0]).view(1, 1, 2, 2)}
     options = EvalSettings(steps=4)
-    result = evaluate_batch(
-        target, EvalBatch(inputs, [0]), scores, method="m", signed=False, settings=options
-    )
+    result = evaluate_batch(target, Batch(inputs, [0]), scores, method="m", signed=False, settings=options)
 
     def p(logit: float) -> float:
         return 1 / (1 + math.exp(-logit))
@@ -140,7 +139,7 @@ def test_one_modality_is_masked_while_the_others_stay() -> None:
     target, inputs = joint_toy()
     scores = {n: distinct(m.shape, 1) for n, m in target.feature_mask(inputs).items()}
     options = EvalSettings(groups=[["text"], ["image", "text"]], metrics=["deletion_auc", "mean_score"])
-    batch = EvalBatch(inputs, [0, 1, 2])
+    batch = Batch(inputs, [0, 1, 2])
     result = evaluate_batch(target, batch, scores, method="m", signed=False, settings=options)
     assert {r["modality"] for r in result.rows} == {"text", "image+text"}
     text = next(c for c in result.curves if c["modality"] == "text" and c["sample"] == 0)
@@ -158,7 +157,7 @@ def test_srg_is_least_minus_most_relevant_first(seed: int, steps: int, granulari
     target, inputs = image_toy(size=5, batch=2, seed=seed)
     raw = torch.from_numpy(np.random.default_rng(seed).integers(0, 4, (2, 1, 5, 5)).astype(np.float32))
     options = EvalSettings(steps=steps, granularities=[granularity], metrics=["srg", "deletion_auc"])
-    batch = EvalBatch(inputs, [3, 4])
+    batch = Batch(inputs, [3, 4])
     table = values(evaluate_batch(target, batch, {"image": raw}, method="m", signed=False, settings=options))
     size = {"pixel": 1, "patch2": 2, "patch3": 3}[granularity]
     side = math.ceil(5 / size)
@@ -187,7 +186,7 @@ def test_srg_is_least_minus_most_relevant_first(seed: int, steps: int, granulari
 
 def test_signed_maps_are_read_twice_and_others_once() -> None:
     target, inputs = image_toy()
-    batch = EvalBatch(inputs, [0, 1, 2])
+    batch = Batch(inputs, [0, 1, 2])
     scores = {"image": inputs["image"] * target.model.image}
     signed = evaluate_batch(target, batch, scores, method="gradient × input", signed=True)
     assert {r["reduction"] for r in signed.rows} == {"abs", "positive"}
@@ -199,7 +198,7 @@ def test_a_map_of_ones_loses_nothing_and_has_the_curve_of_a_random_order() -> No
     target, inputs = image_toy(size=6, batch=2)
     ones = {"image": torch.ones(2, 1, 6, 6)}
     options = EvalSettings(tie_draws=300)
-    batch = EvalBatch(inputs, [0, 1])
+    batch = Batch(inputs, [0, 1])
     table = values(evaluate_batch(target, batch, ones, method="m", signed=False, settings=options))
     for sample in (0, 1):
         assert table[sample, "average_drop"] == 0
@@ -224,7 +223,7 @@ def test_a_map_of_ones_loses_nothing_and_has_the_curve_of_a_random_order() -> No
 def test_permuting_the_pixels_of_input_map_and_weights_changes_nothing() -> None:
     target, inputs = image_toy(size=4)
     scores = {"image": distinct((3, 1, 4, 4), 2)}
-    before = values(evaluate_batch(target, EvalBatch(inputs, [0, 1, 2]), scores, method="m", signed=False))
+    before = values(evaluate_batch(target, Batch(inputs, [0, 1, 2]), scores, method="m", signed=False))
     order = torch.from_numpy(np.random.default_rng(1).permutation(16))
 
     def shuffle(x: torch.Tensor) -> torch.Tensor:
@@ -233,7 +232,7 @@ def test_permuting_the_pixels_of_input_map_and_weights_changes_nothing() -> None
     target.model.image.copy_(shuffle(target.model.image))
     inputs["image"] = shuffle(inputs["image"])
     scores = {"image": shuffle(scores["image"])}
-    after = values(evaluate_batch(target, EvalBatch(inputs, [0, 1, 2]), scores, method="m", signed=False))
+    after = values(evaluate_batch(target, Batch(inputs, [0, 1, 2]), scores, method="m", signed=False))
     assert after == pytest.approx(before, abs=1e-6)
 
 
@@ -243,15 +242,13 @@ def test_results_do_not_depend_on_the_batch() -> None:
     scores = {n: torch.ones(m.shape) for n, m in mask.items()}  # nothing but ties
     options = EvalSettings(steps=5, tie_draws=2)
     whole = values(
-        evaluate_batch(
-            target, EvalBatch(inputs, [4, 5, 6]), scores, method="m", signed=False, settings=options
-        )
+        evaluate_batch(target, Batch(inputs, [4, 5, 6]), scores, method="m", signed=False, settings=options)
     )
     one = {k: v[1:2] for k, v in inputs.items()}
     alone = values(
         evaluate_batch(
             target,
-            EvalBatch(one, [5]),
+            Batch(one, [5]),
             {k: v[1:2] for k, v in scores.items()},
             method="m",
             signed=False,
@@ -263,7 +260,7 @@ def test_results_do_not_depend_on_the_batch() -> None:
 
 def test_each_mask_is_evaluated_once() -> None:
     target, inputs = image_toy(size=10, batch=4)
-    batch = EvalBatch(inputs, range(4))
+    batch = Batch(inputs, range(4))
     options = EvalSettings(fills=["zero", "one"], forward_batch=1000)
     probe = make_probe(target, batch, options)
     assert target.passes == [4]
@@ -283,7 +280,7 @@ def test_short_inputs_do_not_repeat_masks() -> None:
     target, inputs = joint_toy(batch=3)
     scores = {"text": distinct((3, 6), 0)}
     options = EvalSettings(groups=[["text"]], metrics=["deletion_auc"], forward_batch=1000)
-    evaluate_batch(target, EvalBatch(inputs, range(3)), scores, method="m", signed=False, settings=options)
+    evaluate_batch(target, Batch(inputs, range(3)), scores, method="m", signed=False, settings=options)
     assert target.passes == [3, 3, 2 * (3 + 4 + 5)]  # 4, 5 and 6 real tokens, the ends are known
 
 
@@ -291,12 +288,12 @@ def test_metrics_without_fill_make_no_pass_and_truth_is_optional() -> None:
     target, inputs = image_toy()
     options = EvalSettings(metrics=["complexity", "auprc", "pointing_game", "iou"], fills=[])
     scores = {"image": inputs["image"].abs()}
-    batch = EvalBatch(inputs, [0, 1, 2])
+    batch = Batch(inputs, [0, 1, 2])
     result = evaluate_batch(target, batch, scores, method="m", signed=False, settings=options)
     assert target.passes == [3]
     assert {(r["metric"], r["fill"]) for r in result.rows} == {("complexity", "none")}
     truth = {"image": inputs["image"].abs() >= inputs["image"].abs().flatten(1).amax(1).view(3, 1, 1, 1)}
-    batch = EvalBatch(inputs, [0, 1, 2], truth)
+    batch = Batch(inputs, [0, 1, 2], truth)
     table = values(evaluate_batch(target, batch, scores, method="m", signed=False, settings=options))
     assert all(table[i, "auprc"] == table[i, "pointing_game"] == 1 for i in range(3))
 
@@ -308,7 +305,7 @@ def test_a_cell_is_removed_as_a_whole() -> None:
     target.forward = lambda i, f: (seen.append(f["image"].clone()), original(i, f))[1]
     options = EvalSettings(granularities=["patch2"], metrics=["deletion_auc"])
     scores = {"image": distinct((1, 1, 4, 4), 0)}
-    evaluate_batch(target, EvalBatch(inputs, [0]), scores, method="m", signed=False, settings=options)
+    evaluate_batch(target, Batch(inputs, [0]), scores, method="m", signed=False, settings=options)
     masks = (torch.cat(seen) == inputs["image"]).float()
     cells = masks.view(-1, 2, 2, 2, 2).transpose(2, 3).flatten(3)
     assert bool((cells == cells[..., :1]).all())
@@ -318,17 +315,17 @@ def test_what_cannot_be_evaluated_says_so() -> None:
     target, inputs = image_toy()
     scores = {"image": torch.rand(3, 1, 4, 4)}
     with pytest.raises(InputError, match="distinct"):
-        evaluate_batch(target, EvalBatch(inputs, [1, 1, 2]), scores, method="m", signed=False)
+        evaluate_batch(target, Batch(inputs, [1, 1, 2]), scores, method="m", signed=False)
     with pytest.raises(InputError, match="one seed per sample"):
-        evaluate_batch(target, EvalBatch(inputs, [1, 2]), scores, method="m", signed=False)
+        evaluate_batch(target, Batch(inputs, [1, 2]), scores, method="m", signed=False)
     with pytest.raises(InputError, match="no scores"):
-        evaluate_batch(target, EvalBatch(inputs, [0, 1, 2]), {}, method="m", signed=False)
+        evaluate_batch(target, Batch(inputs, [0, 1, 2]), {}, method="m", signed=False)
     truth = {"image": torch.ones(3, 4, 4, dtype=torch.bool)}
     with pytest.raises(InputError, match="ground truth of 'image'"):
-        evaluate_batch(target, EvalBatch(inputs, [0, 1, 2], truth), scores, method="m", signed=False)
+        evaluate_batch(target, Batch(inputs, [0, 1, 2], truth), scores, method="m", signed=False)
     inputs["image_real"][1] = False
     with pytest.raises(InputError, match=r"\[7\] have no real feature"):
-        evaluate_batch(target, EvalBatch(inputs, [6, 7, 8]), scores, method="m", signed=False)
+        evaluate_batch(target, Batch(inputs, [6, 7, 8]), scores, method="m", signed=False)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +380,7 @@ def test_deletion_curve_is_quantus_pixel_flipping() -> None:
     except (AttributeError, TypeError, ValueError) as error:
         pytest.skip(f"Quantus cannot be called here: {error}")
     options = EvalSettings(metrics=["deletion_auc"], steps=8)
-    batch = EvalBatch(inputs, range(3))
+    batch = Batch(inputs, range(3))
     result = evaluate_batch(target, batch, {"image": raw}, method="m", signed=False, settings=options)
     curves = {c["sample"]: c["p"] for c in result.curves if c["kind"] == "deletion"}
     for row in range(3):

@@ -12,16 +12,17 @@ import torch
 
 from eval_toys import KnowsIds, RandomMaps, evaluated, image_toy
 from sidelight.errors import CheckpointError, ConfigError, InputError
-from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.statistics import better_reduction, summarise
 
 SETTINGS = EvalSettings(fills=["zero", "one"], granularities=["pixel", "patch2"], steps=4)
 
 
-def batches(target_inputs: dict[str, torch.Tensor], size: int = 2) -> list[EvalBatch]:
+def batches(target_inputs: dict[str, torch.Tensor], size: int = 2) -> list[Batch]:
     n = len(target_inputs["image"])
     return [
-        EvalBatch({k: v[i : i + size] for k, v in target_inputs.items()}, list(range(n))[i : i + size])
+        Batch({k: v[i : i + size] for k, v in target_inputs.items()}, list(range(n))[i : i + size])
         for i in range(0, n, size)
     ]
 

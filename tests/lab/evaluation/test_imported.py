@@ -11,7 +11,8 @@ import torch
 
 from eval_toys import image_toy, joint_toy
 from sidelight.errors import CheckpointError, ConfigError, InputError
-from sidelight.lab.config.sections import EvaluationSection, parse_config
+from sidelight.lab.config.files import parse_config
+from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation.export import export_maps
 from sidelight.lab.evaluation.foreign_maps import ImportedMaps, imported_of, with_maps
 from sidelight.lab.evaluation.map_files import MapFile, write_maps

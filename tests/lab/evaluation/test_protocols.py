@@ -16,7 +16,8 @@ from torch import Tensor
 from eval_toys import LinearToy, evaluated, joint_toy
 from sidelight.core.types import IMAGE, TEXT
 from sidelight.errors import ConfigError, InputError, UnknownNameError
-from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+from sidelight.inputs.base import Batch
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.granularity import granularity
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.lab.metrics.ranking import threshold_counts
@@ -66,7 +67,7 @@ def measured(target, inputs, methods, protocol: str, truth=None) -> dict[tuple[s
     options = EvalSettings(
         metrics=own.metrics, fills=own.fills, steps=STEPS, protocol=protocol, forward_batch=4
     )
-    batch = EvalBatch(inputs, list(range(len(next(iter(inputs.values()))))), truth)
+    batch = Batch(inputs, list(range(len(next(iter(inputs.values()))))), truth)
     rows = evaluated(target, [batch], methods, options).rows
     assert set(rows["protocol"]) == {protocol}
     table = {(r.method, r.sample, r.metric): r.value for r in rows.itertuples()}
@@ -165,7 +166,7 @@ def test_units_have_tables_of_their_own_and_pairs_are_laid_out_together() -> Non
     target, inputs = joint_toy()
     options = EvalSettings(metrics=["complexity", "average_drop"], steps=2, protocol="thesis")
     maps = {n: torch.rand(m.shape) for n, m in target.feature_mask(inputs).items()}
-    batch = EvalBatch(inputs, [0, 1, 2])
+    batch = Batch(inputs, [0, 1, 2])
     methods = {"product": Product(), "given": Given(maps)}
     rows = evaluated(target, [batch], methods, options).rows
     units = rows.groupby("method")["granularity"].unique().str[0].to_dict()
@@ -224,7 +225,7 @@ def test_threshold_counts_are_those_of_a_loop_with_ties(seed: int, levels: int, 
 def test_the_default_says_nothing_and_evaluations_begun_before_go_on(tmp_path: Path) -> None:
     target, inputs = joint_toy()
     maps = {n: torch.rand(m.shape) for n, m in target.feature_mask(inputs).items()}
-    batches, stored = [EvalBatch(inputs, [0, 1, 2])], {}
+    batches, stored = [Batch(inputs, [0, 1, 2])], {}
     for protocol in ("sidelight", "thesis"):
         folder = tmp_path / protocol
         options = EvalSettings(metrics=["complexity"], protocol=protocol)

@@ -14,8 +14,9 @@ import torch
 from eval_toys import KnowsIds, RandomMaps, image_toy
 from sidelight.core.processes import Share
 from sidelight.errors import CheckpointError, ConfigError
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
-from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.evaluation.store import PartStore
 
 SETTINGS = EvalSettings(fills=["zero", "one"], granularities=["pixel", "patch2"], steps=4)
@@ -33,12 +34,12 @@ class Batches:
     def ids(self, index: int) -> list[int]:
         return list(range(7))[2 * index : 2 * index + 2]
 
-    def __getitem__(self, index: int) -> EvalBatch:
+    def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
             raise IndexError(index)
         self.made.append(index)
         ids = self.ids(index)
-        return EvalBatch({k: v[ids] for k, v in self.inputs.items()}, ids)
+        return Batch({k: v[ids] for k, v in self.inputs.items()}, ids)
 
 
 @pytest.fixture

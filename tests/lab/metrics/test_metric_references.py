@@ -19,8 +19,9 @@ from scipy.integrate import trapezoid
 from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import auc, average_precision_score, f1_score, jaccard_score
 
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import evaluate_batch
-from sidelight.lab.evaluation.settings import EvalBatch, EvalSettings
+from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.metrics.base import Evidence
 from toy_targets import pixel_toy
@@ -186,7 +187,7 @@ def test_an_order_with_ties_is_one_that_the_ties_allow(seed: int, levels: int, s
     options = EvalSettings(metrics=list(curve_values(np.ones(6), (0, 1, 2, 3, 4, 5), 1)), steps=steps)
     raw = torch.from_numpy(scores.astype(np.float32)).view(1, 1, 2, 3)
     result = evaluate_batch(
-        target, EvalBatch(inputs, [seed]), {"image": raw}, method="m", signed=False, settings=options
+        target, Batch(inputs, [seed]), {"image": raw}, method="m", signed=False, settings=options
     )
     got = {r["metric"]: r["value"] for r in result.rows}
     weighed = (target.model.image * inputs["image"]).flatten().double().numpy()
@@ -203,7 +204,7 @@ def test_the_mean_over_tie_draws_is_the_mean_over_admissible_orders() -> None:
     raw = torch.from_numpy(scores.astype(np.float32)).view(1, 1, 2, 3)
     options = EvalSettings(metrics=["deletion_auc", "insertion_auc", "srg"], steps=6, tie_draws=600)
     result = evaluate_batch(
-        target, EvalBatch(inputs, [1]), {"image": raw}, method="m", signed=False, settings=options
+        target, Batch(inputs, [1]), {"image": raw}, method="m", signed=False, settings=options
     )
     weighed = (target.model.image * inputs["image"]).flatten().double().numpy()
     allowed = [o for o in itertools.permutations(range(6)) if all(np.diff(scores[list(o)]) <= 0)]

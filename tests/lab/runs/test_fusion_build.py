@@ -13,7 +13,8 @@ from test_mobilenet import Reference
 
 from pair_models import LONGEST, TEXTS, images, make_tokenizer, save_parts
 from sidelight.errors import CheckpointError, ConfigError, UnsupportedTargetError
-from sidelight.lab.config.sections import RunConfig, dump_config, load_config, parse_config
+from sidelight.lab.config.files import dump_config, load_config, parse_config
+from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.data.sets import DATASETS, DataSet
 from sidelight.lab.runs.fusion_build import new_fusion
 from sidelight.lab.runs.processors import new_processor
@@ -49,7 +50,7 @@ IMAGE = {**new("vit", **SMALL, image_size=32, patch_size=8), "transform": TRANSF
 def test_new_encoders_fit_their_preprocessing() -> None:
     model, processor = build(config(TEXT, IMAGE, layers=1, dropout=0.0, freeze=["text"]))
     target = ImageTextTarget(model, processor)
-    inputs = target.prepare([(image, "the film was great") for image in images()])
+    inputs = target.reader.read([(image, "the film was great") for image in images()]).inputs
     target.check(inputs)
     assert target.encode(inputs).logits.shape == (3, 2)
     assert target.id2label == {0: "no match", 1: "match"}
@@ -78,7 +79,7 @@ def test_saved_encoders_and_what_prepares_for_them(tmp_path: Path) -> None:
         assert {k for k in own if "pooler" not in k} == found.keys()
         assert all(torch.equal(v, own[k]) for k, v in found.items())
     target = ImageTextTarget(model, processor)
-    assert target.prepare(list(zip(images(), TEXTS, strict=True)))["input_ids"].shape == (3, 11)
+    assert target.reader.read(list(zip(images(), TEXTS, strict=True))).inputs["input_ids"].shape == (3, 11)
     assert processor.tokenizer.model_max_length == LONGEST
     assert processor.tokenizer.get_vocab() == make_tokenizer().get_vocab()
 
@@ -223,7 +224,7 @@ def test_minilm_and_mobilenet_in_one_yaml() -> None:
     run = parse_config(yaml.safe_load(text))
     model, processor = build(run)
     target = ImageTextTarget(model, processor, **run.target.options)
-    inputs = target.prepare([(image, "A dog runs on the beach.") for image in images()])
+    inputs = target.reader.read([(image, "A dog runs on the beach.") for image in images()]).inputs
     target.check(inputs)
     encoding = target.encode(inputs)
     assert encoding.logits.shape == (3, 2)

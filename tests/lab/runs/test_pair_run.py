@@ -15,7 +15,7 @@ from sidelight.errors import ConfigError, InputError, TargetMismatchError
 from sidelight.explainer import Explainer
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.images import ImageTransform
-from sidelight.lab.config.sections import load_config
+from sidelight.lab.config.files import load_config
 from sidelight.lab.data.sets import DATASETS, DataSet
 from sidelight.lab.data.tokenizers import TOKENIZERS
 from sidelight.lab.runs.classifier import accuracy
@@ -180,11 +180,13 @@ def test_a_new_vilt_from_its_options(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({**CONFIG, "target": target}))
     opened = Run.create(tmp_path / "run", load_config(path)).open_target()
     assert type(opened.model).__name__ == "ViltForQuestionAnswering"
-    assert opened.encode(opened.prepare([(r["image"], r["text"]) for r in match_rows(2)])).logits.shape == (
+    assert opened.encode(
+        opened.reader.read([(r["image"], r["text"]) for r in match_rows(2)]).inputs
+    ).logits.shape == (
         2,
         2,
     )
-    assert isinstance(as_target(opened.model, opened.processor), ImageTextTarget)  # type: ignore[attr-defined]
+    assert isinstance(as_target(opened.model, opened.reader.processor), ImageTextTarget)  # type: ignore[attr-defined]
 
 
 def test_the_command_fits_it(tmp_path: Path) -> None:

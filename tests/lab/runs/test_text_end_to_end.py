@@ -21,22 +21,21 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sidelight import Explainer, Explanation
+from sidelight.checks.removal import granted_classes
 from sidelight.cli.app import app
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, SidelightError
 from sidelight.explainer import new_scorer
-from sidelight.inputs.collate import Collator
+from sidelight.inputs.base import Batch
 from sidelight.inputs.view import TruncationWarning
-from sidelight.lab.config.sections import parse_config
+from sidelight.lab.config.files import parse_config
 from sidelight.lab.data.planted_text import CLASSES
 from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.lab.data.texts import tidy_reviews, tidy_statements, tidy_tweets
-from sidelight.lab.evaluation.batches import known_evidence
 from sidelight.lab.evaluation.run import evaluate_run, removal_notes
 from sidelight.lab.report.page import report_runs
 from sidelight.lab.runs.run import Run, find_pretrained
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TextTarget
-from sidelight.targets.removal import granted_classes
 from sidelight.training.diagnostics import warn_of_removal
 from sidelight.viz.export import to_png
 from sidelight.viz.safe_text import visible
@@ -103,9 +102,9 @@ class TestExplain:
 
     def test_a_word_scores_as_its_best_piece(self, explainer: Explainer) -> None:
         text = "an unforgettable film"
-        inputs = explainer.target.prepare([text])
+        inputs = explainer.target.reader.read([text]).inputs
         scores = explainer.attribute(inputs)[1]["text"][0]
-        (view,) = explainer.target.describe([text])
+        (view,) = explainer.target.reader.read([text]).texts.views
         found = explainer.explain(text)
         assert found.inputs["text"] == ["an ", "unforgettable ", "film"]
         for value, word in zip(found.map, view.words, strict=True):
@@ -148,7 +147,7 @@ class TestExplain:
             found.explain({"text": "the film"})
 
     def test_tensors_are_spelled(self, explainer: Explainer) -> None:
-        inputs = explainer.target.prepare(["the film", "a truly awful movie"])
+        inputs = explainer.target.reader.read(["the film", "a truly awful movie"]).inputs
         found = explainer.explain(inputs, batch_size=1)
         assert "".join(found[0].inputs["text"]).strip() == "the film"
 
@@ -225,7 +224,7 @@ class TestBadInput:
             explainer.explain(column, batch_size=2)
 
     def test_only_special_tokens(self, explainer: Explainer) -> None:
-        tokenizer = explainer.target.tokenizer
+        tokenizer = explainer.target.reader.tokenizer
         ids = torch.tensor([[tokenizer.cls_token_id, tokenizer.sep_token_id]])
         with pytest.raises(InputError, match="only special tokens"):
             explainer.explain({"input_ids": ids, "special_tokens_mask": torch.ones_like(ids)})
@@ -250,11 +249,11 @@ class TestEvidence:
             {"text": "an awful film", "evidence": {"text": [(3, 8)]}},
             {"text": "a truly great one indeed", "evidence": {"text": []}},
         ]
-        inputs = Collator(explainer.target)(rows)
-        truth = known_evidence(explainer.target, rows, inputs)
+        batch = explainer.target.reader.read(rows, evidence=True)
+        truth = batch.truth
         assert truth is not None
-        assert truth["text"].shape == inputs["input_ids"].shape
-        (view, _) = explainer.target.describe([r["text"] for r in rows])
+        assert truth["text"].shape == batch.inputs["input_ids"].shape
+        (view, _) = batch.texts.views
         marked = {view.texts[0][a:b] for (a, b), on in zip(view.offsets, truth["text"][0], strict=True) if on}
         assert marked
         assert all(part in "awful" for part in marked)
@@ -262,17 +261,17 @@ class TestEvidence:
 
     def test_second_text_of_a_pair(self, explainer: Explainer) -> None:
         samples = [("the film", "was great")]
-        inputs = explainer.target.prepare(samples)
-        truth = explainer.target.truth([{"text": [(0, 3, 1)]}], inputs, samples)["text"]
-        (view,) = explainer.target.describe(samples)
+        batch = explainer.target.reader.read(samples)
+        truth = explainer.target.reader.truth([{"text": [(0, 3, 1)]}], batch)["text"]
+        (view,) = batch.texts.views
         touched = [view.segments[i] for i in truth[0].nonzero().flatten().tolist()]
         assert touched
         assert set(touched) == {1}
 
     def test_characters_are_needed(self, explainer: Explainer) -> None:
-        inputs = explainer.target.prepare(TEXTS)
-        with pytest.raises(InputError, match="raw samples"):
-            explainer.target.truth([{"text": []}] * 3, inputs)
+        ids = Batch(explainer.target.reader.read(TEXTS).inputs)
+        with pytest.raises(InputError, match="raw texts"):
+            explainer.target.reader.truth([{"text": []}] * 3, ids)
 
 
 class TestDataSets:
@@ -336,7 +335,7 @@ class TestRun:
 
     def test_the_saved_target_brings_its_tokenizer(self, run: Run) -> None:
         explainer = run.explainer()
-        assert explainer.target.tokenizer is not None
+        assert explainer.target.reader.tokenizer is not None
         assert explainer.target.id2label == dict(enumerate(CLASSES))
         text = "the film was superb."
         alone = Explainer.from_pretrained(run.scorer_folder(0) / "scorer")
@@ -401,7 +400,7 @@ class TestPretrained:
         values["target"] = {"pretrained": str(tmp_path / "encoder"), "training": {"epochs": 1}}
         target = Run.create(tmp_path / "run", parse_config(values)).open_target()
         assert target.id2label == dict(enumerate(CLASSES))
-        assert target.tokenizer.get_vocab() == tokenizer.get_vocab()
+        assert target.reader.tokenizer.get_vocab() == tokenizer.get_vocab()
         again = Run.open(tmp_path / "run").open_target()
         assert again.fingerprint() == target.fingerprint()
 
@@ -444,7 +443,7 @@ def test_a_class_that_needs_no_evidence_is_said(caplog: pytest.LogCaptureFixture
         head.weight.zero_()
         head.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
     target = TextTarget(model, tokenizer)
-    (found,) = granted_classes(target, target.prepare([r["text"] for r in rows]), ["zero"])
+    (found,) = granted_classes(target, target.reader.read([r["text"] for r in rows]).inputs, ["zero"])
     sure = math.exp(5) / (math.exp(5) + 2)
     assert (found.fill, found.label, found.share) == ("zero", target.id2label[1], 1.0)
     assert found.probability == pytest.approx(sure, abs=1e-6)
@@ -455,4 +454,4 @@ def test_a_class_that_needs_no_evidence_is_said(caplog: pytest.LogCaptureFixture
     assert "leaves it undecided" in caplog.text
     with torch.no_grad():
         head.bias.zero_()
-    assert not granted_classes(target, target.prepare([r["text"] for r in rows]), ["zero"])
+    assert not granted_classes(target, target.reader.read([r["text"] for r in rows]).inputs, ["zero"])

@@ -74,7 +74,7 @@ def test_training_time_is_the_mean_over_seeds(tmp_path: Path) -> None:
 def test_a_folder_of_a_pair_model_is_timed_as_one(tmp_path: Path) -> None:
     target = make_target("fusion-vit")
     target.model.save_pretrained(tmp_path)
-    target.save_processor(tmp_path)
+    target.reader.save(tmp_path)
     explainer, inputs = speed_subject(str(tmp_path), 2, 6)
     assert list(explainer.target.modalities) == ["image", "text"]
     assert {k: len(v) for k, v in inputs.items()} == dict.fromkeys(inputs, 2)

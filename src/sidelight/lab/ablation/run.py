@@ -26,7 +26,7 @@ from sidelight.core.folders import recover_folder
 from sidelight.core.locks import hold
 from sidelight.core.names import OURS
 from sidelight.core.tensors import masked_mean
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import CollapseError, ConfigError
 from sidelight.explainer import Explainer, new_scorer
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
@@ -56,14 +56,14 @@ class VariantScorer(ScorerMethod):
     """A variant's scorer as a method. A scorer whose scores are not finite has collapsed."""
 
     def __call__(
-        self, target: TargetModel, inputs: Inputs, classes: Tensor, ids: Sequence[int] | None = None
+        self, target: TargetModel, inputs: Inputs, classes: Tensor, encoding: Encoding | None = None
     ) -> Scores:
         """Scores in [0, 1].
 
         Raises:
             CollapseError: scores are not finite.
         """
-        scores = super().__call__(target, inputs, classes)
+        scores = super().__call__(target, inputs, classes, encoding)
         if not all(bool(torch.isfinite(s).all()) for s in scores.values()):
             raise CollapseError("the scorer's maps are not finite: its training diverged.")
         return scores

@@ -16,6 +16,7 @@ from sidelight.core.names import OURS
 from sidelight.core.registry import Registry
 from sidelight.core.seeds import sample_seed
 from sidelight.explainer import Explainer
+from sidelight.inputs.base import Batch
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import AuditSection
@@ -28,7 +29,7 @@ from sidelight.lab.evaluation.methods import (
     set_reference,
     supports,
 )
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
 from sidelight.lab.metrics.similarity import spearman, ssim, top_overlap
@@ -125,7 +126,7 @@ class Maps:
 def each_map(
     methods: Mapping[str, Method],
     target: TargetModel,
-    batch: EvalBatch,
+    batch: Batch,
     classes: Tensor,
     groups: Sequence[tuple[str, ...]] | None = None,
     seed: int = 0,

@@ -20,7 +20,7 @@ from sidelight.core.tensors import probabilities
 from sidelight.core.terminal import track
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import InputError
-from sidelight.inputs.collate import Collator
+from sidelight.inputs.base import Batch
 from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, digest, each_map
 from sidelight.lab.audit.masked_training import masked_training, shuffled
 from sidelight.lab.audit.tables import Tally, number, per_method, pivot
@@ -28,7 +28,7 @@ from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import TargetSection
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.methods import set_reference
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.ranking import area_counts, ranks
 from sidelight.lab.runs.classifier import accuracy, train_classifier
 from sidelight.lab.tables.table import Table, text_table
@@ -68,13 +68,12 @@ class Judged:
 def _judge_batch(
     audited: AuditedRun,
     batches: TestBatches,
-    batch: EvalBatch,
+    batch: Batch,
     classifiers: Mapping[str, TargetModel],
     methods: Mapping[str, Method],
     tally: Tally,
 ) -> None:
     section, target = audited.section, audited.target
-    labels = Collator(target)([batches.rows[i] for i in batch.ids]).get("labels")
     judged = {n: _judged(n, c, audited, batches, batch) for n, c in classifiers.items()}
     classes = judged[TARGET].clean.argmax(-1)
     group = tuple(target.modalities)
@@ -82,7 +81,7 @@ def _judge_batch(
         for mask, scores in masks_of(own, section.areas, batch.ids, section.seed).items():
             for name, found in judged.items():
                 for fill, p in found.probabilities(own.layout.unflatten(scores)).items():
-                    values = verdicts(p, found.clean, classes, labels)
+                    values = verdicts(p, found.clean, classes, batch.labels)
                     tally.add_each(values, judge=name, **about, mask=mask, fill=fill)
 
 
@@ -122,12 +121,11 @@ def verdicts(p: Tensor, clean: Tensor, classes: Tensor, labels: Tensor | None) -
 
 
 def _judged(
-    name: str, classifier: TargetModel, audited: AuditedRun, batches: TestBatches, batch: EvalBatch
+    name: str, classifier: TargetModel, audited: AuditedRun, batches: TestBatches, batch: Batch
 ) -> Judged:
     target, inputs = audited.target, batch.inputs
     if classifier is not target:
-        inputs = Collator(classifier)([batches.rows[i] for i in batch.ids])
-        inputs = classifier.to_device({k: v for k, v in inputs.items() if k != "labels"})
+        inputs = classifier.reader.read([batches.rows[i] for i in batch.ids]).to(classifier.device).inputs
         own, wanted = classifier.feature_mask(inputs), target.feature_mask(batch.inputs)
         for modality, real in wanted.items():
             if own[modality].shape != real.shape or not torch.equal(own[modality].cpu(), real.cpu()):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sidelight.core.terminal import track
 from sidelight.errors import InputError
+from sidelight.inputs.base import Batch
 from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, Maps, check, compare, each_map
 from sidelight.lab.audit.blocks import (
     copy_target,
@@ -24,7 +25,7 @@ from sidelight.lab.audit.blocks import (
     step_seed,
 )
 from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
 
@@ -37,7 +38,7 @@ TRAINED = "trained"
 def parameter_randomisation(
     target: TargetModel,
     methods: Callable[[TargetModel], Mapping[str, Method]],
-    batches: list[EvalBatch],
+    batches: list[Batch],
     steps: int = 8,
     share: float = 0.1,
     seed: int = 0,
@@ -79,7 +80,7 @@ def parameter_randomisation(
     return {"rows": tally.rows(), "facts": {"steps": kept}}
 
 
-def _agreement(target: TargetModel, batches: list[EvalBatch], classes: list[Tensor]) -> float:
+def _agreement(target: TargetModel, batches: list[Batch], classes: list[Tensor]) -> float:
     same = [target.encode(b.inputs).prediction == c for b, c in zip(batches, classes, strict=True)]
     return round(float(torch.cat(same).float().mean()), 6)
 

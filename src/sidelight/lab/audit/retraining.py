@@ -19,11 +19,12 @@ from sidelight.core.files import read_json, write_json
 from sidelight.core.folders import recover_folder
 from sidelight.core.names import OURS
 from sidelight.explainer import Explainer
-from sidelight.inputs.collate import split_row
+from sidelight.inputs.base import Batch
+from sidelight.inputs.row_parts import split_row
 from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, check, compare, digest, each_map
 from sidelight.lab.audit.blocks import randomised_copy
 from sidelight.lab.audit.tables import Tally, by_metric, modalities, per_method, pivot
-from sidelight.lab.evaluation.settings import EvalBatch, Method
+from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.runs.classifier import accuracy, train_classifier
 from sidelight.lab.tables.table import Table
 from sidelight.targets import TargetModel
@@ -67,7 +68,7 @@ def shuffled_labels(rows: Any, seed: int) -> Relabelled:
 
 def compare_all(
     audited: AuditedRun,
-    batches: Sequence[EvalBatch],
+    batches: Sequence[Batch],
     methods: Mapping[str, tuple[TargetModel, Mapping[str, Method]]],
 ) -> list[dict[str, Any]]:
     """Rows of every comparison's methods against the methods of the same names beside the run's own target."""

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from sidelight.core.seeds import sample_seed
 from sidelight.core.terminal import track
+from sidelight.inputs.base import Batch
 from sidelight.lab.audit.base import AuditedRun, Findings, check, each_map
 from sidelight.lab.audit.nearby import NEARBY
 from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
-from sidelight.lab.evaluation.settings import EvalBatch
 from sidelight.lab.metrics.similarity import spearman
 from sidelight.lab.tables.table import Table, text_table
 
@@ -74,18 +74,18 @@ def _largest(values: Tensor) -> Tensor:
 
 
 def _nearby(
-    audited: AuditedRun, batch: EvalBatch, classes: Tensor
-) -> tuple[list[EvalBatch], dict[str, Tensor], Tensor]:
+    audited: AuditedRun, batch: Batch, classes: Tensor
+) -> tuple[list[Batch], dict[str, Tensor], Tensor]:
     """Draws close to a batch, their distances ``[D, B]`` by modality, and whether the prediction stays ``[D, B]``."""
     section, target = audited.section, audited.target
     base = target.features(batch.inputs)
-    near: list[EvalBatch] = []
+    near: list[Batch] = []
     distance: dict[str, list[Tensor]] = {m: [] for m in target.modalities}
     valid = []
     for draw in range(section.draws):
         seeds = [sample_seed(section.seed, i, 31, draw) for i in batch.ids]
         inputs: Any = NEARBY[target.family](target, batch.inputs, section.noise, seeds)
-        near.append(EvalBatch(inputs, batch.ids))
+        near.append(Batch(inputs, batch.ids))
         features = target.features(inputs)
         for modality, x in base.items():
             distance[modality].append((features[modality] - x).flatten(1).double().norm(dim=1).cpu())

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sidelight.core.types import Encoding, Features, Inputs, TargetSpec
-from sidelight.errors import UnsupportedTargetError
+from sidelight.core.types import Encoding, Features, Inputs, Unmasked
 from sidelight.fills.base import FillContext
 from sidelight.targets.base import TargetModel
 
@@ -63,34 +61,9 @@ class ChannelView(TargetModel):
     def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
         return self.target.fill_context(modality, seeds)
 
-    def borrowed(self) -> AbstractContextManager[None]:
-        return self.target.borrowed()
-
-    def fingerprint(self) -> str:
-        return self.target.fingerprint()
-
     def _encode(self, inputs: Inputs) -> Encoding:
-        raise self._refused()
+        return self.target.encode(inputs)
 
-    def spec(self, inputs: Inputs) -> TargetSpec:
-        raise self._refused()
-
-    def prepare(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        return self.target.prepare(samples)
-
-    def display(self, inputs: Inputs, samples: Sequence[Any] | None = None) -> list[dict[str, Any]]:
-        return self.target.display(inputs, samples)
-
-    def display_scores(
-        self, inputs: Inputs, scores: Mapping[str, Tensor], samples: Sequence[Any] | None = None
-    ) -> list[dict[str, Any]]:
-        raise self._refused()
-
-    @classmethod
-    def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
-        raise UnsupportedTargetError("a view has no weights of its own; load the target it shows.")
-
-    def _refused(self) -> UnsupportedTargetError:
-        return UnsupportedTargetError(
-            f"a view of {', '.join(self.names)} by channel has no states and no pictures; use the target it shows."
-        )
+    def unmasked(self, inputs: Inputs, encoding: Encoding | None = None) -> Unmasked:
+        whole = self.target.unmasked(inputs, encoding)
+        return replace(whole, feature_mask=self.spread(whole.feature_mask, inputs))

@@ -12,8 +12,9 @@ from torch import Tensor
 from sidelight.core.seeds import sample_seed
 from sidelight.core.types import Scores
 from sidelight.errors import InputError
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.coordinates import ChannelView
-from sidelight.lab.evaluation.settings import BatchResult, EvalBatch, EvalSettings, Method
+from sidelight.lab.evaluation.settings import BatchResult, EvalSettings, Method
 from sidelight.lab.metrics.base import METRICS, Evidence
 from sidelight.lab.metrics.granularity import resolve
 from sidelight.lab.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
@@ -23,7 +24,7 @@ from sidelight.lab.metrics.ranking import STEPPINGS, area_counts, ranks_of_draws
 from sidelight.targets.base import TargetModel
 
 
-def make_probe(target: TargetModel, batch: EvalBatch, settings: EvalSettings) -> Probe:
+def make_probe(target: TargetModel, batch: Batch, settings: EvalSettings) -> Probe:
     """The passes that all methods evaluated on ``batch`` share.
 
     Raises:
@@ -33,14 +34,14 @@ def make_probe(target: TargetModel, batch: EvalBatch, settings: EvalSettings) ->
         raise InputError(f"sample ids must be distinct, they seed every draw; got {list(batch.ids)[:8]}...")
     seeds = [sample_seed(settings.seed, i) for i in batch.ids]
     confidence = PROTOCOLS[settings.protocol].confidence_of(target.modalities)
-    return Probe(target, batch.inputs, seeds, settings.forward_batch, confidence, batch.ids)
+    return Probe(target, batch.inputs, seeds, settings.forward_batch, confidence, batch.ids, batch.encoding)
 
 
 class View(NamedTuple):
     """What a method is asked about and judged on."""
 
     target: TargetModel
-    batch: EvalBatch
+    batch: Batch
     settings: EvalSettings
     probe: Probe
 
@@ -54,7 +55,7 @@ class Views:
         target, batch, settings: as for :func:`evaluate_batch`.
     """
 
-    def __init__(self, target: TargetModel, batch: EvalBatch, settings: EvalSettings) -> None:
+    def __init__(self, target: TargetModel, batch: Batch, settings: EvalSettings) -> None:
         self.plain = View(target, batch, settings, make_probe(target, batch, settings))
         self._by_channel: View | None = None
 
@@ -67,14 +68,15 @@ class Views:
         if self._by_channel is None:
             view = ChannelView(target, names)
             truth = None if batch.truth is None else view.spread(batch.truth, batch.inputs)
-            batch, settings = replace(batch, truth=truth), replace(settings, granularities=["coordinate"])
+            batch = replace(batch, truth=truth, clean=lambda: self.plain.probe.encoding)
+            settings = replace(settings, granularities=["coordinate"])
             self._by_channel = View(view, batch, settings, make_probe(view, batch, settings))
         return self._by_channel
 
 
 def evaluate_batch(
     target: TargetModel,
-    batch: EvalBatch,
+    batch: Batch,
     scores: Scores,
     *,
     method: str,
@@ -130,7 +132,7 @@ def _require_features(layout: Layout, ids: Sequence[int]) -> None:
         raise InputError(f"sample(s) {empty[:8]} have no real feature (all padding?); leave them out.")
 
 
-def _truth(batch: EvalBatch, layout: Layout) -> Tensor | None:
+def _truth(batch: Batch, layout: Layout) -> Tensor | None:
     if batch.truth is None or not layout.shapes.keys() <= batch.truth.keys():
         return None
     for name, shape in layout.shapes.items():

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from sidelight.core.names import OURS
 from sidelight.core.terminal import track
-from sidelight.core.types import Scores
+from sidelight.core.types import Encoding, Scores
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
 from sidelight.lab.evaluation.methods import ScorerMethod, rival_of, set_reference
-from sidelight.lab.evaluation.settings import EvalBatch, Method, call_method
+from sidelight.lab.evaluation.settings import Method, call_method
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
 
@@ -55,18 +56,28 @@ def export_maps(
     batches, total = chain(split.whole, split.single), len(split.whole) + len(split.single)
     found: dict[str, dict[int, np.ndarray]] = {m: {} for m in target.modalities}
     for batch in track(batches, f"maps of {method}", total=total, disable=not progress):
-        scores = raw_maps(chosen, target, batch)
-        for modality, real in target.feature_mask(batch.inputs).items():
+        encoding = batch.encoding
+        assert encoding is not None  # the batches of a test split make their own
+        scores = raw_maps(chosen, target, batch, encoding.prediction.clone(), encoding)
+        for modality, real in encoding.feature_mask.items():
             own = zip(batch.ids, scores[modality].float().cpu(), real.cpu(), strict=True)
             found[modality].update({i: _values(s, r) for i, s, r in own})
     return write_maps(path, MapFile(found, chosen.signed))
 
 
-def raw_maps(method: Method, target: TargetModel, batch: EvalBatch, classes: Tensor | None = None) -> Scores:
-    """Scores of a method for the predicted class (or ``classes`` ``[B]``) of each sample of a batch."""
-    if classes is None:
-        classes = target.encode(batch.inputs).prediction.clone()
-    found = call_method(method, target, batch.inputs, classes, batch.ids)
+def raw_maps(
+    method: Method, target: TargetModel, batch: Batch, classes: Tensor, encoding: Encoding | None = None
+) -> Scores:
+    """Scores of a method for ``classes`` ``[B]`` of the samples of a batch.
+
+    Args:
+        method: a scorer or a baseline method.
+        target: the classifier that it explains.
+        batch: samples on the target's device.
+        classes: of each sample.
+        encoding: the clean pass of ``target``, if it was made already.
+    """
+    found = call_method(method, target, batch.inputs, classes, batch.ids, encoding)
     return {name: s.detach() for name, s in found.items()}
 
 

@@ -15,8 +15,9 @@ from sidelight.core.processes import Share
 from sidelight.core.seeds import sample_seed
 from sidelight.core.terminal import counting_bar
 from sidelight.errors import InputError
+from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import Views, evaluate_batch
-from sidelight.lab.evaluation.settings import EvalBatch, EvalResult, EvalSettings, Method, call_method
+from sidelight.lab.evaluation.settings import EvalResult, EvalSettings, Method, call_method
 from sidelight.lab.evaluation.store import PartStore
 from sidelight.lab.metrics.protocols import DEFAULT
 from sidelight.lab.metrics.statistics import mean_curves
@@ -33,7 +34,7 @@ class Batches(Protocol):
     def ids(self, index: int) -> list[int]:
         """Sample ids of batch ``index``."""
 
-    def __getitem__(self, index: int) -> EvalBatch: ...
+    def __getitem__(self, index: int) -> Batch: ...
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def finish_parts(
             bar.update(task, advance=1, description=f"{about} {beside}".rstrip())
 
 
-def _evaluate_methods(measurement: Measurement, batch: EvalBatch) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _evaluate_methods(measurement: Measurement, batch: Batch) -> tuple[pd.DataFrame, pd.DataFrame]:
     settings = measurement.settings
     views = Views(measurement.target, batch, settings)
     rows, curves = [], []
@@ -143,7 +144,8 @@ def _evaluate_methods(measurement: Measurement, batch: EvalBatch) -> tuple[pd.Da
         with torch.random.fork_rng():
             torch.manual_seed(sample_seed(settings.seed, batch.ids[0], number))
             view = views.of(method)
-            scores = call_method(method, view.target, view.probe.inputs, view.probe.classes, batch.ids)
+            probe = view.probe
+            scores = call_method(method, view.target, probe.inputs, probe.classes, batch.ids, probe.encoding)
         result = evaluate_batch(
             view.target,
             view.batch,

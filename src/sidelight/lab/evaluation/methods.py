@@ -12,11 +12,10 @@ import numpy as np
 from torch import Tensor
 
 from sidelight.core.names import OURS
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.explainer import Explainer
 from sidelight.fills.base import default_fills
-from sidelight.inputs.collate import Collator
 from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
@@ -39,8 +38,12 @@ class ScorerMethod:
     name: str = OURS
     signed: bool = False
 
-    def __call__(self, target: TargetModel, inputs: Inputs, classes: Tensor) -> Scores:
+    def __call__(
+        self, target: TargetModel, inputs: Inputs, classes: Tensor, encoding: Encoding | None = None
+    ) -> Scores:
         """Scores in [0, 1]. The scorer explains the prediction, so ``classes`` play no part."""
+        if encoding is not None:
+            return self.explainer.scores(encoding)
         return self.explainer.attribute(target.to_device(inputs))[1]
 
 
@@ -108,9 +111,7 @@ def reference_inputs(run: Run, target: TargetModel) -> Inputs:
     """:data:`REFERENCE_SIZE` rows of the training split, prepared."""
     rows = run.rows("train")
     picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
-    inputs = Collator(target)([rows[int(i)] for i in picks])
-    inputs.pop("labels", None)
-    return inputs
+    return target.reader.read([rows[int(i)] for i in picks]).inputs
 
 
 def supports(rival: Rival, target: TargetModel) -> bool:

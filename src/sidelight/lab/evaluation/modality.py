@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from sidelight.checks.modality_share import modality_shares
 from sidelight.core.types import Inputs
-from sidelight.inputs.collate import Collator
+from sidelight.lab.evaluation.batches import TestRows
 from sidelight.targets import TargetModel
-from sidelight.targets.modality_share import modality_shares
 
 #: column of a row that says which modality decides: a modality's name, or this word for all of them
 DECIDED_BY, ALL = "decided_by", "both"
@@ -23,30 +23,30 @@ def share_rows(
 
     Args:
         target: of several modalities.
-        rows: of a data set; a column ``decided_by`` is kept beside what was measured.
+        rows: of a data set, or :class:`TestRows`; a column ``decided_by`` is kept beside what was measured.
         others: prepared samples to exchange modalities with.
         batch_size: rows a pass.
-        draws, seed: as in :func:`sidelight.targets.modality_share.modality_shares`.
+        draws, seed: as in :func:`sidelight.checks.modality_share.modality_shares`.
 
     Returns:
         Columns sample, confidence, drop_<modality>, drop_all, share_<modality> (NaN where no modality speaks
         for the class), needed (names joined by ``+``) and, where rows have it, decided_by.
     """
-    collate, lines = Collator(target), []
-    for start in range(0, len(rows), batch_size):
-        ids = list(range(start, min(start + batch_size, len(rows))))
-        chosen = [rows[i] for i in ids]
-        inputs = collate(chosen)
-        inputs.pop("labels", None)
-        found = modality_shares(target, inputs, others, draws, seed + start)
-        for i, row, share in zip(ids, chosen, found, strict=True):
+    source, lines = TestRows.of(target, rows), []
+    answered = isinstance(source.rows[0], Mapping) and DECIDED_BY in source.rows[0]
+    for start in range(0, len(source), batch_size):
+        ids = range(start, min(start + batch_size, len(source)))
+        batch = source.batch(ids)
+        clean = source.clean(batch).probabilities
+        found = modality_shares(target, batch.inputs, others, draws, seed + start, clean)
+        for i, share in zip(ids, found, strict=True):
             parts = share.shares or dict.fromkeys(target.modalities, float("nan"))
             line: dict[str, Any] = {"sample": i, "confidence": share.confidence}
             line |= {f"drop_{name}": drop for name, drop in share.drops.items()}
             line |= {f"share_{name}": part for name, part in parts.items()}
             line["needed"] = "+".join(share.needed)
-            if isinstance(row, Mapping) and DECIDED_BY in row:
-                line[DECIDED_BY] = row[DECIDED_BY]
+            if answered:
+                line[DECIDED_BY] = source.rows[i][DECIDED_BY]
             lines.append(line)
     return pd.DataFrame(lines)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidelight.inputs.collate import Collator
+from sidelight.checks.removal import blind_fills, granted_classes
+from sidelight.inputs.base import Batch
 from sidelight.lab.baselines import coincidences
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.baselines.degeneracy import PLAIN, SUSPECTS
+from sidelight.lab.evaluation.batches import TestRows
 from sidelight.targets import TargetModel
-from sidelight.targets.removal import blind_fills, granted_classes
+
+#: samples that tell what removing features does
+LOOKED_AT = 64
 
 
 def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], count: int = 8) -> list[str]:
@@ -18,27 +22,30 @@ def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], co
     suspects = [r for r in rivals if r.name in (*SUSPECTS, *PLAIN)]
     if not suspects:
         return []
-    inputs = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
-    inputs.pop("labels", None)
-    inputs = target.to_device(inputs)
-    classes = target.encode(inputs).prediction
+    source = TestRows.of(target, rows)
+    inputs = source.batch(range(min(count, len(source)))).inputs
+    classes = source.clean(_looked_at(source)).prediction[:count]
     return [c.note for c in coincidences(target, inputs, classes, suspects)]
 
 
-def removal_notes(target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64) -> list[str]:
+def removal_notes(target: TargetModel, rows: Any, fills: Sequence[str]) -> list[str]:
     """A sentence on each fill under which removing features does less than a reader would think."""
-    inputs = Collator(target)([rows[i] for i in range(min(count, len(rows)))])
-    inputs.pop("labels", None)
-    inputs = target.to_device(inputs)
+    source = TestRows.of(target, rows)
+    batch = _looked_at(source)
+    inputs, encoding = batch.inputs, source.clean(batch)
     dimmed = [
         f"Under {fill} fill a score of 0.1 everywhere leaves this target's confidence as it is: only exact zeros "
         "remove anything, so average drop under it says little here."
-        for fill in blind_fills(target, inputs, fills)
+        for fill in blind_fills(target, inputs, fills, encoding)
     ]
     granted = [
         f"With everything removed under {g.fill} fill this target says {g.label!r} (p = {g.probability:.2f}; "
         f"{g.share:.0%} of the samples): those keep their prediction under any map, so read that fill's average "
         "drop as one about the others."
-        for g in granted_classes(target, inputs, fills)
+        for g in granted_classes(target, inputs, fills, encoding)
     ]
     return dimmed + granted
+
+
+def _looked_at(rows: TestRows) -> Batch:
+    return rows.batch(range(min(LOOKED_AT, len(rows))))

@@ -18,7 +18,7 @@ from sidelight.core.processes import Share, agreed, device, in_main, is_main
 from sidelight.errors import InputError
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
-from sidelight.lab.evaluation.batches import split_batches
+from sidelight.lab.evaluation.batches import TestRows, split_batches
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
 from sidelight.lab.evaluation.methods import (
@@ -61,7 +61,7 @@ class Evaluation:
 
     run: Run
     target: TargetModel
-    rows: Any
+    rows: TestRows
     rivals: Sequence[Rival]
     measurements: Sequence[Measurement]
 
@@ -131,7 +131,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     if device().type != "cpu":
         target.model.to(device())
     set_reference(run, target)
-    rows = run.rows("test", section.count)
+    rows = TestRows(target, run.rows("test", section.count))
     rivals = [r for r in rivals_of(section) if supports(r, target)]
     methods: dict[str, Method] = {}
     for seed in run.config.seeds:
@@ -250,13 +250,12 @@ def _settings(
         protocol=section.protocol,
         steps=section.steps,
         groups=groups,
-        tie_draws=section.tie_draws,
         forward_batch=section.forward_batch,
         seed=section.seed,
     )
 
 
-def measured_shares(run: Run, target: TargetModel, rows: Any) -> dict[str, Any]:
+def measured_shares(run: Run, target: TargetModel, rows: TestRows) -> dict[str, Any]:
     """What each modality is worth to the run's target; writes ``modality_share.parquet``. Empty for one modality."""
     names = tuple(target.modalities)
     if len(names) < 2:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 from torch import Tensor
 
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.lab.metrics.base import METRICS
 from sidelight.lab.metrics.granularity import resolve
@@ -21,7 +21,8 @@ from sidelight.targets.base import TargetModel
 class Method(Protocol):
     """A baseline method or a scorer: a callable that gives one raw score per feature.
 
-    If its call takes ``ids``, it gets the sample ids, to seed its draws.
+    If its call takes ``ids``, it gets the sample ids, to seed its draws. If it takes ``encoding``, it gets the clean pass
+    that all methods share, or ``None`` if there is none yet.
     """
 
     @property
@@ -37,12 +38,17 @@ class Method(Protocol):
 
 
 def call_method(
-    method: Method, target: TargetModel, inputs: Inputs, classes: Tensor, ids: Sequence[int]
+    method: Method,
+    target: TargetModel,
+    inputs: Inputs,
+    classes: Tensor,
+    ids: Sequence[int],
+    encoding: Encoding | None = None,
 ) -> Scores:
-    """The scores of ``method``, which gets ``ids`` if its call takes them."""
-    if "ids" in inspect.signature(method).parameters:
-        return method(target, inputs, classes, ids=list(ids))  # type: ignore[call-arg]
-    return method(target, inputs, classes)
+    """The scores of ``method``, which gets ``ids`` and ``encoding``, the clean pass, if its call takes them."""
+    offered: dict[str, Any] = {"ids": list(ids), "encoding": encoding}
+    taken = inspect.signature(method).parameters
+    return method(target, inputs, classes, **{k: v for k, v in offered.items() if k in taken})
 
 
 @dataclass(frozen=True)
@@ -96,21 +102,6 @@ class EvalSettings:
         PROTOCOLS[self.protocol].check(self.fills, self.metrics, self.granularities)
         if not self.shares or not all(0 < share <= 1 for share in self.shares):
             raise ConfigError(f"shares must lie in (0, 1], e.g. (0.05, 0.2); got {tuple(self.shares)}.")
-
-
-@dataclass(frozen=True)
-class EvalBatch:
-    """Samples to evaluate.
-
-    Attributes:
-        inputs: the model's inputs, ``B`` samples.
-        ids: one integer per sample, unique in the run.
-        truth: per modality a bool tensor of the scores' shape, if the evidence is known.
-    """
-
-    inputs: Inputs
-    ids: Sequence[int]
-    truth: Mapping[str, Tensor] | None = None
 
 
 class BatchResult(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor
 from sidelight.core.finite import require_finite_logits
 from sidelight.core.registry import Registry
 from sidelight.core.tensors import probabilities
-from sidelight.core.types import Inputs, Scores, take_rows
+from sidelight.core.types import Encoding, Inputs, Scores, take_rows
 from sidelight.errors import ConfigError, InputError, NotFiniteError
 from sidelight.lab.metrics.layout import Layout
 from sidelight.targets.base import TargetModel
@@ -19,6 +19,20 @@ from sidelight.targets.base import TargetModel
 CONFIDENCES: Registry[Callable[[Tensor], Tensor]] = Registry("confidence")
 CONFIDENCES.add("probability", probabilities)
 CONFIDENCES.add("logit", lambda logits: logits)
+
+
+def clean_pass(target: TargetModel, inputs: Inputs, ids: Sequence[int]) -> Encoding:
+    """The clean pass of ``inputs``, which are checked before; messages call the samples by ``ids``.
+
+    Raises:
+        InputError: ``inputs`` are not what the target takes.
+        NotFiniteError: the model's output holds NaN or infinity.
+    """
+    target.check(inputs)
+    try:
+        return target.encode(inputs)
+    except NotFiniteError as error:
+        raise error.numbered(list(ids)) from None
 
 
 class Probe:
@@ -34,8 +48,10 @@ class Probe:
         forward_batch: masked copies that go through the target together.
         confidence: a name in :data:`CONFIDENCES`.
         ids: the samples' names in messages (default: their place in the batch).
+        encoding: the clean pass of ``inputs``, if it was made already. They are not checked again then.
 
     Attributes:
+        encoding: the clean pass.
         size: B.
         classes: ``[B]`` class predicted on the clean input.
         clean: ``[B]`` its probability (or other confidence).
@@ -54,34 +70,23 @@ class Probe:
         forward_batch: int = 128,
         confidence: str = "probability",
         ids: Sequence[int] | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
         if forward_batch < 1:
             raise ConfigError(f"forward_batch must be at least 1; got {forward_batch}.")
-        target.check(inputs)
-        self.target = target
-        self.inputs = target.to_device(inputs)
-        self.seeds = list(seeds)
-        self.forward_batch = forward_batch
+        self.target, self.inputs = target, target.to_device(inputs)
+        self.seeds, self.forward_batch = list(seeds), forward_batch
         self._sure = CONFIDENCES[confidence]
-        self.feature_mask = target.feature_mask(self.inputs)
         self._fills: dict[str, dict[str, Tensor]] = {}
         self._empty: dict[tuple[str, tuple[str, ...]], Tensor] = {}
-        with torch.no_grad():
-            self._features = {k: v.detach() for k, v in target.features(self.inputs).items()}
-            self.size = len(next(iter(self._features.values())))
-            if len(self.seeds) != self.size:
-                raise InputError(f"expected one seed per sample, {self.size}; got {len(self.seeds)}.")
-            chunks = torch.arange(self.size, device=target.device).split(forward_batch)
-            logits = [
-                target.forward(self._take(self.inputs, r), self._take(self._features, r)) for r in chunks
-            ]
-            encoded = [target.encoded(self._take(self.inputs, r)) for r in chunks]
-        # kept apart from the inputs, which methods see and may change
-        self._encoded = {k: torch.cat([e[k] for e in encoded]) for k in encoded[0]}
-        self._ids = list(range(self.size) if ids is None else ids)
-        clean = torch.cat(logits).float()
-        self._require_finite(clean, range(self.size))
-        self.clean, self.classes = self._sure(clean).max(-1)
+        self._ids = list(range(len(self.seeds)) if ids is None else ids)
+        self.encoding = clean_pass(target, self.inputs, self._ids) if encoding is None else encoding
+        self._unmasked = target.unmasked(self.inputs, self.encoding)
+        self.feature_mask = self._unmasked.feature_mask
+        self.size = len(self.encoding.logits)
+        if len(self.seeds) != self.size:
+            raise InputError(f"expected one seed per sample, {self.size}; got {len(self.seeds)}.")
+        self.clean, self.classes = self._sure(self.encoding.logits.float()).max(-1)
 
     def _require_finite(self, logits: Tensor, samples: Sequence[int], where: str = "") -> None:
         try:
@@ -95,7 +100,8 @@ class Probe:
     def fill(self, name: str) -> dict[str, Tensor]:
         """Values of the fill ``name``, computed on first use."""
         if name not in self._fills:
-            self._fills[name] = self.target.fill_values(self.inputs, name, self.seeds, self._features)
+            features = self._unmasked.features
+            self._fills[name] = self.target.fill_values(self.inputs, name, self.seeds, features)
         return self._fills[name]
 
     @torch.no_grad()
@@ -111,14 +117,17 @@ class Probe:
         Returns:
             ``[R]`` float32, in [0, 1] if it is a probability.
         """
-        values, inputs = self.fill(fill), {**self.inputs, **self._encoded}
+        values = self.fill(fill)
         out = torch.empty(len(rows), device=self.clean.device)
         with self.target.borrowed():
             for start in range(0, len(rows), self.forward_batch):
                 part = slice(start, start + self.forward_batch)
                 chunk = rows[part]
                 logits = self.target.classify(
-                    self._take(inputs, chunk), masks(part), self._take(values, chunk)
+                    self._take(self.inputs, chunk),
+                    masks(part),
+                    self._take(values, chunk),
+                    unmasked=self._unmasked.rows(chunk, self.size),
                 )
                 self._require_finite(logits, chunk.tolist(), f"of an input masked under fill {fill!r}")
                 out[part] = self._sure(logits.float()).gather(1, self.classes[chunk, None]).squeeze(1)

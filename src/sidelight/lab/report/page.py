@@ -17,13 +17,12 @@ from torch import Tensor
 from sidelight.core.files import read_json, write_json
 from sidelight.core.names import OURS
 from sidelight.core.ownership import require_free
-from sidelight.core.types import Inputs, Scores
 from sidelight.errors import CheckpointError
 from sidelight.explainer import Explainer
-from sidelight.inputs.collate import Collator, split_row
+from sidelight.inputs.base import Batch, Reader
+from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.data.scenes import BLANK
-from sidelight.lab.evaluation.batches import known_evidence
 from sidelight.lab.evaluation.methods import fills_of, rival_of, rivals_of, set_reference, supports
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
@@ -117,21 +116,17 @@ def grid_samples(
     """Maps of some rows by our scorer and by baseline methods, of signed ones the positive part."""
     if not picks:
         return []
-    target, collate = explainer.target, Collator(explainer.target)
-    chosen = [rows[i] for i in picks]
-    samples = collate.samples([split_row(row)[0] for row in chosen])
-    inputs = collate(chosen)
-    inputs.pop("labels", None)
-    inputs = target.to_device(inputs)
+    target, chosen = explainer.target, [rows[i] for i in picks]
+    batch = target.reader.read(chosen, evidence=True).to(target.device)
+    inputs = batch.inputs
     encoding, scores = explainer.attribute(inputs)
     maps = {OURS: scores}
     for rival in rivals:
         raw = rival(target, inputs, encoding.prediction.clone(), ids=list(picks))
         maps[rival.name] = {m: v.clamp(min=0) if rival.signed else v for m, v in raw.items()}
-    evidence = known_evidence(target, chosen, inputs)
-    drawn = {name: target.display_scores(inputs, found, samples) for name, found in maps.items()}
-    shown = target.display(inputs, samples)
-    marked = [{}] * len(chosen) if evidence is None else _marked(target, inputs, evidence, samples)
+    reader, real = target.reader, encoding.feature_mask
+    drawn = {name: reader.show_scores(batch, found, real) for name, found in maps.items()}
+    shown, marked = reader.show(batch, real), _marked(reader, batch, real)
     return [
         GridSample(
             display=_readable(shown[i][modality]),
@@ -146,9 +141,11 @@ def grid_samples(
     ]
 
 
-def _marked(target: TargetModel, inputs: Inputs, evidence: Scores, samples: Any) -> list[dict[str, Any]]:
+def _marked(reader: Reader, batch: Batch, real: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """The evidence of each sample as it is shown, by modality. Modalities without any are left out."""
-    shown = target.display_scores(inputs, {m: t.float() for m, t in evidence.items()}, samples)
+    if batch.truth is None:
+        return [{} for _ in range(len(batch))]
+    shown = reader.show_scores(batch, {m: t.float() for m, t in batch.truth.items()}, real)
     masks = [{m: np.asarray(values) > 0.5 for m, values in sample.items()} for sample in shown]
     return [{m: mask for m, mask in sample.items() if mask.any()} for sample in masks]
 
@@ -177,8 +174,7 @@ def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
     if not run.config.report.speed:
         return []
     rows = run.rows("test", 8)
-    inputs = Collator(explainer.target)([rows[i] for i in range(len(rows))])
-    inputs.pop("labels", None)
+    inputs = explainer.target.reader.read([rows[i] for i in range(len(rows))]).inputs
     rivals = [r for r in rivals_of(run.config.evaluation) if supports(r, explainer.target)]
     measured = measure_speed(explainer, inputs, rivals, batches=(1, 8), repeats=3)
     found = [r.to_dict() for r in measured]

@@ -1,4 +1,4 @@
-"""The preprocessing that a configuration asks for, one function a target family."""
+"""The preprocessing of a configuration, a function for each target family."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from sidelight.core.files import find_pretrained
 from sidelight.errors import ConfigError
 from sidelight.inputs.images import transform_from_dict
-from sidelight.inputs.loading import load_transform
+from sidelight.inputs.loading import is_tokenizer, load_transform
 from sidelight.inputs.pairs import ImageTextProcessor
 from sidelight.lab.data.tokenizers import open_tokenizer
 
@@ -21,7 +21,7 @@ def new_processor(family: str, section: Any) -> Any:
         section: a :class:`sidelight.lab.config.sections.TargetSection`.
 
     Raises:
-        ConfigError: the section asks for one that does not exist, or for none if the family needs it.
+        ConfigError: the section names one that does not exist, or none although the family needs it.
     """
     return _MAKERS[family](section)
 
@@ -55,3 +55,17 @@ def _image_text(section: Any) -> ImageTextProcessor:
 
 
 _MAKERS: dict[str, Callable[[Any], Any]] = {"image": _image, "text": _text, "image+text": _image_text}
+
+
+def config_values(processor: Any) -> dict[str, Any]:
+    """Values of a new model's config that follow from its tokenizer: size of the vocabulary, padding id, longest input.
+
+    Args:
+        processor: a tokenizer, or what holds one; there are no values without.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if not is_tokenizer(tokenizer):
+        return {}
+    values = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    longest = getattr(tokenizer, "model_max_length", None)
+    return {**values, "max_position_embeddings": longest} if longest and longest < 10**6 else values

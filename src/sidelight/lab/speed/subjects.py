@@ -1,4 +1,4 @@
-"""Explainers to time: random weights cost what trained ones cost."""
+"""Explainers to time. Random weights cost as much as trained ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sidelight.inputs.images import ImageTransform
 from sidelight.inputs.pairs import ImageTextProcessor
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel, as_target
+from sidelight.targets.architectures import ARCHITECTURES
 from sidelight.targets.families import TARGETS
-from sidelight.targets.pair_readers import READERS
 
-#: Built-in subjects: a target with random weights, by name.
+#: Targets with random weights, by name.
 SHAPES: Registry[Callable[[], TargetModel]] = Registry("model to time")
 #: ``(target, batch, tokens) -> inputs`` of random content, by target family.
 RANDOM_INPUTS: Registry[Callable[[Any, int, int], dict[str, Tensor]]] = Registry("target family to time")
@@ -54,7 +54,7 @@ def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer,
 
 
 def training_seconds(model: str) -> float | None:
-    """What training one scorer of a run folder took, averaged over its seeds; ``None`` where it is not known."""
+    """Mean duration of the training of one scorer of a run folder; ``None`` if it is not known."""
     facts = Path(model) / "fit.json"
     if not facts.is_file():
         return None
@@ -80,11 +80,11 @@ def _open_target(name: str) -> TargetModel:
             f"{name!r} is no run or model folder, no hub id that can be had ({error}), nor one of {', '.join(SHAPES)}."
         ) from error
     family = TARGETS[_family(config)]
-    return as_target(family.load_model(name), family.load_processor(name, {}), family=family.family)
+    return as_target(family.load_model(name), family.reader_type.load(name, {}), family=family.family)
 
 
 def _family(config: Any) -> str:
-    if config.model_type in READERS:
+    if config.model_type in ARCHITECTURES:
         return "image+text"
     kinds = " ".join(getattr(config, "architectures", None) or [])
     return "text" if "ForSequenceClassification" in kinds else "image"
@@ -112,7 +112,7 @@ def _pair() -> TargetModel:
     from sidelight.models.fusion import FusionClassifier
 
     texts, pictures = _roberta(), _vit()
-    # the thesis's size of what joins the two, as in configs/hub/
+    # the fusion has the thesis's size, as in configs/hub/
     model = FusionClassifier.from_encoders(
         texts.model.roberta, pictures.model.vit, width=256, layers=2, heads=8
     )
@@ -121,9 +121,8 @@ def _pair() -> TargetModel:
 
 def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:
     """``[B, C, H, W]`` within what the processor makes of black and white; others would be refused."""
-    transform = getattr(target, "transform", None) or getattr(
-        getattr(target, "image", None), "transform", None
-    )
+    reader = target.reader
+    transform = getattr(reader, "image", reader).transform
     black, white = transform.bounds() if transform is not None else (None, None)
     if black is None or white is None:
         return torch.randn(batch, *shape)
@@ -133,7 +132,7 @@ def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:
 
 @RANDOM_INPUTS.register("image")
 def _pixels(target: Any, batch: int, tokens: int) -> dict[str, Tensor]:
-    transform = target.transform
+    transform = target.reader.transform
     shape = (3, 224, 224) if transform is None else (transform.channels, *(transform.size or (224, 224)))
     return {"pixel_values": _random_pixels(target, batch, shape)}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sidelight.core.types import Inputs
+from sidelight.inputs.base import Batch
 from sidelight.targets.base import TargetModel
 
 #: rows that are asked about, and how few say nothing
@@ -46,8 +46,10 @@ def chance_doubt(logits: Tensor, labels: Tensor, names: Sequence[str] = ()) -> s
 
 def _renumbered(logits: Tensor, labels: Tensor, names: Sequence[str]) -> str:
     """Which numbering would fit, where one fits much better; else nothing."""
-    from scipy.optimize import linear_sum_assignment
-
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError:  # comes with the extra `lab`; without it the doubt alone is told
+        return ""
     count = logits.shape[-1]
     met = torch.zeros(count, count, dtype=torch.long)
     met.index_put_((labels, logits.argmax(-1)), torch.ones(len(labels), dtype=torch.long), accumulate=True)
@@ -64,11 +66,6 @@ def _renumbered(logits: Tensor, labels: Tensor, names: Sequence[str]) -> str:
     return f" {share:.0%} would be right if label {pairs}."
 
 
-def labelled_logits(target: TargetModel, batches: Sequence[Inputs]) -> tuple[Tensor, Tensor]:
-    """Logits ``[N, K]`` of a clean pass over ``batches``, and their labels ``[N]``, on the CPU."""
-    logits, labels = [], []
-    for batch in batches:
-        inputs = {k: v for k, v in batch.items() if k != "labels"}
-        logits.append(target.encode(target.to_device(inputs)).logits.float().cpu())
-        labels.append(batch["labels"].cpu())
-    return torch.cat(logits), torch.cat(labels)
+def labelled_logits(target: TargetModel, batches: Sequence[Batch]) -> Tensor:
+    """Logits ``[N, K]`` of a clean pass over ``batches``, on the CPU."""
+    return torch.cat([target.encode(b.to(target.device).inputs).logits.float().cpu() for b in batches])

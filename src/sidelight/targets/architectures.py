@@ -29,7 +29,7 @@ class PairPass:
         image: states of the image, ``[B, C, h, w]`` or ``[B, L, D]`` each, shallow to deep; none unless asked for.
         text: states of the text ``[B, T, D]``.
         fused: per modality its tokens after layers that saw both, where those are not among the states.
-        encoded: per modality what its encoder says of it, where :meth:`PairReader.resume` can go on from that.
+        encoded: per modality what its encoder says of it, where :meth:`Architecture.resume` can go on from that.
     """
 
     logits: Tensor
@@ -40,7 +40,7 @@ class PairPass:
     encoded: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class PairReader(ABC):
+class Architecture(ABC):
     """One architecture behind the same few questions.
 
     Attributes:
@@ -49,11 +49,9 @@ class PairReader(ABC):
         pads_fully: whether texts must always be padded to the longest the model takes.
         can_drop: whether taking a token out of attention does what it says.
         gives_similarity: whether the model gives one similarity a pair instead of classes.
-        resumes: whether :meth:`resume` is there, and :attr:`PairPass.encoded` what it takes.
     """
 
     pads_fully: ClassVar[bool] = False
-    resumes: ClassVar[bool] = False
     can_drop: bool = True
     gives_similarity: bool = False
     image_part: nn.Module
@@ -87,14 +85,12 @@ class PairReader(ABC):
 
 
 #: Readers by ``config.model_type``.
-READERS: Registry[type[PairReader]] = Registry("image-text architecture")
+ARCHITECTURES: Registry[type[Architecture]] = Registry("image-text architecture")
 
 
-@READERS.register("sidelight-fusion")
-class FusionReader(PairReader):
+@ARCHITECTURES.register("sidelight-fusion")
+class Fusion(Architecture):
     """Our :class:`~sidelight.models.fusion.FusionClassifier`."""
-
-    resumes = True
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -121,7 +117,7 @@ class FusionReader(PairReader):
         )
 
 
-class TwoTowerReader(PairReader):
+class TwoTowers(Architecture):
     """CLIP and its kin: two encoders that meet in one similarity.
 
     ``fusion`` is the product of both normalised embeddings, coordinate by coordinate, times their
@@ -171,11 +167,11 @@ class TwoTowerReader(PairReader):
 
 
 for _kind in ("clip", "chinese_clip", "altclip", "metaclip_2", "vision-text-dual-encoder"):
-    READERS.add(_kind, TwoTowerReader)
+    ARCHITECTURES.add(_kind, TwoTowers)
 
 
-@READERS.register("siglip")
-class SiglipReader(TwoTowerReader):
+@ARCHITECTURES.register("siglip")
+class Siglip(TwoTowers):
     """SigLIP: pools the last position of texts padded to full length, and attends to padding."""
 
     pads_fully = True
@@ -188,8 +184,8 @@ class SiglipReader(TwoTowerReader):
         super().compare_with({k: v for k, v in candidates.items() if k != "attention_mask"})
 
 
-@READERS.register("vilt")
-class ViltReader(PairReader):
+@ARCHITECTURES.register("vilt")
+class Vilt(Architecture):
     """ViLT with a classification or retrieval head: words and patches in one sequence.
 
     Patches are embedded here, as the model does it but in their own order: the model itself
@@ -248,8 +244,8 @@ class ViltReader(PairReader):
         return parts.dropout(torch.cat([first, patches], 1))
 
 
-@READERS.register("visual_bert")
-class VisualBertReader(PairReader):
+@ARCHITECTURES.register("visual_bert")
+class VisualBert(Architecture):
     """VisualBERT behind an image encoder (:class:`~sidelight.models.visual_bert.VisualBertOnPixels`)."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -291,20 +287,20 @@ def reads_pairs(model: Any) -> bool:
     kind = getattr(getattr(model, "config", None), "model_type", None)
     pixels = parameters.get("pixel_values")
     required = pixels is not None and pixels.default is inspect.Parameter.empty
-    return kind in READERS or required or getattr(model, "main_input_name", None) == "pixel_values"
+    return kind in ARCHITECTURES or required or getattr(model, "main_input_name", None) == "pixel_values"
 
 
-def open_reader(model: nn.Module) -> PairReader:
+def open_architecture(model: nn.Module) -> Architecture:
     """The reader of ``model``.
 
     Raises:
         UnsupportedTargetError: there is none for this architecture or head.
     """
     kind = getattr(getattr(model, "config", None), "model_type", None)
-    if kind not in READERS or not reads_pairs(model):
+    if kind not in ARCHITECTURES or not reads_pairs(model):
         raise UnsupportedTargetError(
             f"{type(model).__name__} (model type {kind!r}) is not an image-text model that sidelight can read: it "
-            f"knows {', '.join(READERS)}. Join any two encoders with sidelight.models.fusion.FusionClassifier, or "
-            "register a reader in sidelight.targets.pair_readers.READERS."
+            f"knows {', '.join(ARCHITECTURES)}. Join any two encoders with sidelight.models.fusion.FusionClassifier, or "
+            "register a reader in sidelight.targets.architectures.ARCHITECTURES."
         )
-    return READERS[str(kind)](model)
+    return ARCHITECTURES[str(kind)](model)

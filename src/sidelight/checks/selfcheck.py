@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from sidelight.checks.reference import coarsest, logits_alone
 from sidelight.core.types import Inputs
 from sidelight.errors import (
     ConfigError,
@@ -24,13 +25,9 @@ from sidelight.rows.holdout import spread
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
-from sidelight.targets.reference import coarsest, logits_alone
 from sidelight.targets.text import TextTarget
 from sidelight.targets.weights import WeightWatch
 from sidelight.targets.wrappers import float_type
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +61,12 @@ def few_samples(target: TargetModel, rows: Any, collate: Collator | None = None)
     collate = Collator(target, labelled=False) if collate is None else collate
     count = LOOKED_AT if isinstance(target, TextTarget) else SAMPLES
     looked = [rows[i] for i in spread(len(rows), count)]
-    raw = collate.read(looked)
+    raw = collate.raw(looked)
     if isinstance(target, TextTarget) and raw is not None:
         looked = sorted(looked, key=lambda row: _length(collate.split(row)[0]))
     chosen = [looked[i] for i in sorted({0, len(looked) // 2, len(looked) - 1})]
-    inputs = collate(chosen)  # an error of the data names its row here
-    inputs.pop("labels", None)
-    return inputs if raw is None else collate.read(chosen) or inputs
+    inputs = collate.read(chosen).inputs  # an error of the data names its row here
+    return inputs if raw is None else collate.raw(chosen) or inputs
 
 
 def _length(sample: Any) -> int:
@@ -80,12 +76,12 @@ def _length(sample: Any) -> int:
 def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:
     """Samples made of nothing but the target: pictures of an odd size, words of its vocabulary; or inputs of its own."""
     if isinstance(target, ImageTextTarget):
-        if target.image.transform is None or target.text.text is None:
+        if target.reader.image.transform is None or target.reader.text.tokenizing is None:
             return {}
         return list(zip(_pictures(target.image), _texts(target.text), strict=True))
     if isinstance(target, TextTarget):
-        return {} if target.text is None else _texts(target)
-    if isinstance(target, ImageTarget) and target.transform is not None:
+        return {} if target.reader.tokenizing is None else _texts(target)
+    if isinstance(target, ImageTarget) and target.reader.transform is not None:
         return _pictures(target)
     found = target.trial_inputs()
     return {} if found is None else found
@@ -93,8 +89,8 @@ def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:
 
 def _pictures(target: ImageTarget) -> list[Image.Image]:
     height, width = HEIGHT, WIDTH
-    trial = target.trial_inputs()
-    if target.transform is not None and target.transform.size is None and trial is not None:
+    trial, transform = target.trial_inputs(), target.reader.transform
+    if transform is not None and transform.size is None and trial is not None:
         height, width = trial["pixel_values"].shape[-2:]  # what keeps its shape must have the model's
     rows, columns = np.mgrid[:height, :width]
     waves = [[np.sin(rows / (3 + c) + n) + np.cos(columns / (5 + n) + c) for c in range(3)] for n in range(2)]
@@ -104,7 +100,7 @@ def _pictures(target: ImageTarget) -> list[Image.Image]:
 def _texts(target: TextTarget) -> list[str]:
     ids = target.vocabulary.ordinary_ids()
     chosen = ids[torch.linspace(0, len(ids) - 1, 12).long()].tolist()
-    words = [str(target.tokenizer.decode([i])).strip() for i in chosen]
+    words = [str(target.reader.tokenizer.decode([i])).strip() for i in chosen]
     known = [w for w in words if w and "\ufffd" not in w] or ["a"]
     return [" ".join((known * 3)[:3]), " ".join((known * 9)[:9])]
 
@@ -145,9 +141,9 @@ def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool
 
 def _tell_of_padding(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:
     """Warn where texts of one length were checked, and texts of two lengths would be told apart by their padding."""
-    if not isinstance(target, TextTarget) or target.text is None or len(samples) < 2:
+    if not isinstance(target, TextTarget) or target.reader.tokenizing is None or len(samples) < 2:
         return
-    if isinstance(samples, Mapping) or bool((target.prepare(samples)["attention_mask"] == 0).any()):
+    if isinstance(samples, Mapping) or bool((_inputs(target, samples)["attention_mask"] == 0).any()):
         return  # padding was there, and changed nothing
     texts = _texts(target)
     own = _alone(target, texts)
@@ -178,9 +174,13 @@ def _alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> tuple[Tensor
 
 
 def _prepared(target: TargetModel, samples: Sequence[Any] | Inputs) -> dict[str, Tensor]:
-    inputs = dict(samples) if isinstance(samples, Mapping) else target.prepare(samples)
+    inputs = _inputs(target, samples)
     target.check(inputs)
     return target.to_device(inputs)
+
+
+def _inputs(target: TargetModel, samples: Sequence[Any] | Inputs) -> Inputs:
+    return samples if isinstance(samples, Mapping) else target.reader.prepare(samples).inputs
 
 
 def _ones(samples: Sequence[Any] | Inputs) -> list[Sequence[Any] | Inputs]:

@@ -70,11 +70,16 @@ class ModalityShare:
 
 @torch.no_grad()
 def modality_shares(
-    target: TargetModel, inputs: Inputs, others: Inputs, draws: int = 16, seed: int = 0
+    target: TargetModel,
+    inputs: Inputs,
+    others: Inputs,
+    draws: int = 16,
+    seed: int = 0,
+    clean: Tensor | None = None,
 ) -> list[ModalityShare]:
     """Measure, for each sample, what each modality is worth.
 
-    Costs ``draws · (2^M − 1) + 1`` passes for M modalities.
+    Costs ``draws · (2^M − 1)`` passes for M modalities, and the clean pass.
 
     Args:
         target: of several modalities; exchanges them with :meth:`TargetModel.exchange`.
@@ -83,6 +88,7 @@ def modality_shares(
             modalities that are exchanged together.
         draws: how many of them, drawn without replacement for each sample; all of them where there are fewer.
         seed: of the draw.
+        clean: ``[B, K]`` probabilities of ``inputs``, if their clean pass was made already.
 
     Raises:
         ConfigError: the target has one modality, or ``draws`` is below 1.
@@ -97,7 +103,7 @@ def modality_shares(
     available = len(next(iter(others.values()))) if others else 0
     if not available:
         raise InputError("there are no other samples to take modalities from: give at least one.")
-    sure, classes = target.encode(inputs).probabilities.max(-1)
+    sure, classes = (target.encode(inputs).probabilities if clean is None else clean).max(-1)
     size, draws = len(sure), min(draws, available)
     generator = torch.Generator().manual_seed(seed)
     picks = torch.stack([torch.randperm(available, generator=generator)[:draws] for _ in range(size)])

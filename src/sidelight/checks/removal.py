@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from sidelight.core.tensors import probabilities
-from sidelight.core.types import Inputs
+from sidelight.core.types import Encoding, Inputs
 from sidelight.targets.base import TargetModel
 
 #: a fill is blind where a score of FAINT everywhere costs less confidence than STAYS, but zeros more than GOES
@@ -34,7 +34,9 @@ class Granted(NamedTuple):
 
 
 @torch.no_grad()
-def granted_classes(target: TargetModel, inputs: Inputs, fills: Sequence[str]) -> list[Granted]:
+def granted_classes(
+    target: TargetModel, inputs: Inputs, fills: Sequence[str], encoding: Encoding | None = None
+) -> list[Granted]:
     """The fills under which one common class needs no evidence at all.
 
     Samples of it keep their prediction under any map: a scorer learns nothing from them, its maps of
@@ -44,8 +46,9 @@ def granted_classes(target: TargetModel, inputs: Inputs, fills: Sequence[str]) -
         target: the frozen model.
         inputs: a prepared batch of ordinary samples; some 64 tell how common a class is.
         fills: names of fills.
+        encoding: the clean pass of ``inputs``, if it was made already.
     """
-    encoding = target.encode(inputs)
+    encoding = target.encode(inputs) if encoding is None else encoding
     found = []
     for fill in fills:
         scores = {m: torch.zeros_like(mask, dtype=torch.float) for m, mask in encoding.feature_mask.items()}
@@ -58,7 +61,9 @@ def granted_classes(target: TargetModel, inputs: Inputs, fills: Sequence[str]) -
 
 
 @torch.no_grad()
-def blind_fills(target: TargetModel, inputs: Inputs, fills: Sequence[str]) -> list[str]:
+def blind_fills(
+    target: TargetModel, inputs: Inputs, fills: Sequence[str], encoding: Encoding | None = None
+) -> list[str]:
     """The fills under which only scores of exactly 0 remove anything from ``inputs``.
 
     A model that normalises its input first sees the same in a tenth of it: DeBERTa's layer norm
@@ -69,8 +74,9 @@ def blind_fills(target: TargetModel, inputs: Inputs, fills: Sequence[str]) -> li
         target: the frozen model.
         inputs: a prepared batch of ordinary samples; 16 are enough.
         fills: names of fills.
+        encoding: the clean pass of ``inputs``, if it was made already.
     """
-    encoding = target.encode(inputs)
+    encoding = target.encode(inputs) if encoding is None else encoding
     sure, classes = encoding.probabilities.max(-1)
 
     def drop(level: float, fill: str) -> float:

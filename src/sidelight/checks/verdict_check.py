@@ -59,9 +59,7 @@ def check_verdict(target: TargetModel, rows: Any, collate: Collator, count: int 
             raise independent_labels(
                 f"the label of row {number} lists {len(label)} values of 0 and 1, as for independent labels"
             )
-    batch = collate(chosen)
-    batch.pop("labels", None)
-    inputs = target.to_device(batch)
+    inputs = target.to_device(collate.read(chosen).inputs)
     logits = _first_pass(target, inputs)
     if target.verdict.reading == "logits" and not is_hugging_face(target.model):
         _refuse_independent(target, inputs)
@@ -84,9 +82,9 @@ def name_bad_rows(target: TargetModel, sets: Mapping[str, Any], collate: Collato
         for start in range(0, len(rows), batch_size):
             chosen = [rows[i] for i in range(start, min(start + batch_size, len(rows)))]
             places = [getattr(row, "number", start + i) for i, row in enumerate(chosen)]
-            batch = {k: v for k, v in collate(chosen).items() if k != "labels"}
+            inputs = target.to_device(collate.read(chosen).inputs)
             try:
-                target.encode(target.to_device(batch))
+                target.encode(inputs)
             except NotFiniteError as error:
                 found = error.numbered(places)
                 raise NotFiniteError(f"{found.what} ({name} rows)", found.samples, found.advice) from None

@@ -60,29 +60,29 @@ def own_inputs(target: TargetModel, samples: Sequence[Any]) -> dict[str, Tensor]
         return _own_pixels(target, samples)
     if isinstance(target, TextTarget):
         return _own_tokens(target, samples)
-    return target.prepare(samples)
+    return dict(target.reader.prepare(samples).inputs)
 
 
 def _own_pixels(target: ImageTarget, samples: Sequence[Any]) -> dict[str, Tensor]:
-    processor = getattr(target.processor, "image_processor", target.processor)
+    processor = getattr(target.reader.processor, "image_processor", target.reader.processor)
     if isinstance(processor, ProcessorTransform):
         processor = processor.processor
     raw = [s for s in samples if not isinstance(s, Tensor)]
     if processor is None or isinstance(processor, ImageTransform) or not callable(processor) or not raw:
-        return target.prepare(samples)
-    mode = "RGB" if target.transform is None else target.transform.mode
+        return dict(target.reader.prepare(samples).inputs)
+    mode = "RGB" if target.reader.transform is None else target.reader.transform.mode
     pictures = [read_picture(s, mode) for s in samples]
     return {"pixel_values": processor(images=pictures, return_tensors="pt")["pixel_values"]}
 
 
 def _own_tokens(target: TextTarget, samples: Sequence[Any]) -> dict[str, Tensor]:
-    if target.text is None:
-        return target.prepare(samples)
-    texts = read_texts(list(samples), target.columns)
+    if target.reader.tokenizing is None:
+        return dict(target.reader.prepare(samples).inputs)
+    texts = read_texts(list(samples), target.reader.columns)
     columns = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
-    longest = target.text.max_length
-    with lent_tokenizer(target.tokenizer):
-        found = target.tokenizer(
+    longest = target.reader.tokenizing.max_length
+    with lent_tokenizer(target.reader.tokenizer):
+        found = target.reader.tokenizer(
             *columns,
             padding=len(texts) > 1,
             truncation=longest is not None,

@@ -1,0 +1,89 @@
+"""The parts of a row: a sample, and perhaps its label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sidelight.errors import InputError
+from sidelight.rows.labels import LabelReader
+from sidelight.rows.row import LABEL_COLUMNS
+
+#: inputs of models that rows may hold ready, as tensors or as lists of numbers
+READY = (
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "special_tokens_mask",
+    "position_ids",
+    "pixel_values",
+)
+
+
+class KnowsSamples(Protocol):
+    """Whoever can tell one raw sample from several values."""
+
+    def is_sample(self, value: Any) -> bool: ...
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """What is sample and what is label in the rows of one data set.
+
+    Args:
+        labels: makes class numbers of labels; ``None``: labels are not read at all.
+        second_is_label: whether the second of two strings is a class name, and not the second text of a pair.
+    """
+
+    labels: LabelReader | None = None
+    second_is_label: bool = False
+
+    def split(self, reader: KnowsSamples, row: Any) -> tuple[Any, Any]:
+        """``(sample, label or None)`` of a row; a pair that is a sample itself has no label.
+
+        Three of which the first two are a sample are that sample and its label.
+        """
+        if isinstance(row, list) and len(row) in (2, 3) and _ends_in_label(row, self.second_is_label):
+            row = tuple(row)
+        if not isinstance(row, tuple):
+            return split_row(row)
+        if len(row) == 3 and reader.is_sample(row[:2]):
+            return row[:2], row[2]
+        if reader.is_sample(row) and not (self.second_is_label and len(row) == 2):
+            return row, None
+        return split_row(row)
+
+
+def _ends_in_label(row: list[Any], second_is_label: bool) -> bool:
+    # JSON has no tuples; a list of two strings is a pair of texts otherwise
+    return len(row) == 3 or second_is_label or not isinstance(row[1], (str, bytes, list))
+
+
+def sample_and_label(reader: KnowsSamples, row: Any) -> tuple[Any, Any]:
+    """``(sample, label or None)`` of a row of no data set, where nothing tells a label's name from a text."""
+    if isinstance(row, tuple) and len(row) == 3 and all(isinstance(part, str) for part in row):
+        return row, None  # three texts, or a pair and the name of a label: nobody can tell
+    return RowReader().split(reader, row)
+
+
+def class_index(label: Any) -> int:
+    """A label as an integer; raises :class:`InputError` for names and fractions."""
+    index: int | None = None
+    with suppress(TypeError, ValueError, OverflowError):
+        index = int(label)
+    if index is None or index != label:
+        raise InputError(f"a label must be the integer index of a class; got {label!r}.")
+    return index
+
+
+def split_row(row: Any) -> tuple[Any, Any]:
+    """``(sample, label or None)`` of a row."""
+    if isinstance(row, tuple) and len(row) == 2:
+        return row
+    if isinstance(row, Mapping):
+        found = next((c for c in LABEL_COLUMNS if c in row), None)
+        label = row[found] if found else None
+        return {k: v for k, v in row.items() if k not in LABEL_COLUMNS}, label
+    return row, None

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
-from sidelight.lab.evaluation.parts import PartStore
 
 from cli_tools import sidelight
 from sidelight import Explainer, Explanation, read_explanations
 from sidelight.explanations.blocks import ExplainFailure
 from sidelight.explanations.stored import StoredExplanations
+from sidelight.lab.evaluation.store import PartStore
 from sidelight.lab.runs.run import Run
 from test_saved_by_0_1 import MODELS
 

@@ -9,7 +9,7 @@ import torch
 
 from sidelight.core.files import write_json
 from sidelight.explainer import Explainer, new_scorer
-from sidelight.lab.config.sections import parse_config
+from sidelight.lab.config.files import parse_config
 from sidelight.lab.runs.classifier import save_target
 from sidelight.lab.runs.run import Run
 

@@ -1,4 +1,4 @@
-"""Errors a user can act on: what was given, what was expected, what to do.
+"""Errors that a user can act on: each message names the given value, the expected one, and a remedy.
 
 Every error is a :class:`SidelightError` and also the builtin exception a caller
 would naturally catch.
@@ -12,14 +12,14 @@ from typing import Any
 
 
 def first_line(error: BaseException, longest: int | None = 200) -> str:
-    """The first line of an error's words, cut to ``longest`` characters, so that a message can hold it."""
+    """The first line of an error's message, cut to ``longest`` characters."""
     return str(error).strip().split("\n")[0][:longest]
 
 
 class SidelightError(Exception):
     """Base of every error that sidelight raises on purpose.
 
-    Messages quote what users gave. Whatever a terminal would act on is written out in them.
+    Messages quote values of users, with all characters written out that a terminal would act on.
     """
 
     def __str__(self) -> str:
@@ -31,12 +31,12 @@ class InputError(SidelightError, ValueError):
 
 
 class NotFiniteError(InputError):
-    """A model or a scorer gave NaN or infinity where a number is needed.
+    """A model or a scorer gave NaN or infinity.
 
     Args:
-        what: what is not finite, e.g. "the model's output".
+        what: the values that are not finite, e.g. "the model's output".
         samples: numbers of the samples, counted from 0.
-        advice: what to do.
+        advice: the remedy.
 
     Attributes:
         samples: as given.
@@ -48,7 +48,7 @@ class NotFiniteError(InputError):
         super().__init__(f"{what} holds NaN or infinite values{where}. {advice}".rstrip())
 
     def numbered(self, names: Sequence[int]) -> NotFiniteError:
-        """The same error, where the i-th sample is known to its reader as ``names[i]``."""
+        """The same error for a reader who knows the i-th sample as ``names[i]``."""
         return NotFiniteError(self.what, [names[i] for i in self.samples], self.advice)
 
 
@@ -61,7 +61,7 @@ class ConfigError(SidelightError, ValueError):
 
 
 class UnknownNameError(ConfigError, KeyError):
-    """A name is not in its registry; the message lists the nearest ones."""
+    """A name is not in its registry. The message names the nearest ones."""
 
     def __str__(self) -> str:  # KeyError would show the repr of the message
         return for_lines(self.args[0]) if self.args else ""
@@ -84,7 +84,7 @@ class CheckpointError(SidelightError, OSError):
 
 
 class ForeignFileError(CheckpointError, FileExistsError):
-    """A file, folder or link that sidelight did not write stands where something would be written."""
+    """A file, folder or link that sidelight did not write has the name of one that would be written."""
 
 
 class BusyFolderError(CheckpointError):
@@ -93,6 +93,10 @@ class BusyFolderError(CheckpointError):
 
 class CollapseError(SidelightError, RuntimeError):
     """Training produced maps that carry no information (all scores equal)."""
+
+
+class MissingPackageError(SidelightError, ImportError):
+    """A package that a plain installation lacks is needed. The message holds the line that installs it."""
 
 
 class PeerError(SidelightError, RuntimeError):

@@ -84,7 +84,7 @@ def test_the_picture_has_a_row_a_variant(ablated: Path) -> None:
 def test_again_trains_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sidelight.explainer.train_scorer", None)
     monkeypatch.setattr("sidelight.lab.runs.run.train_classifier", None)
-    monkeypatch.setattr("sidelight.lab.evaluation.loop._evaluate_methods", None)
+    monkeypatch.setattr("sidelight.lab.evaluation.loop.evaluate_batch", None)
     before = (run / "ablation" / "table.json").read_text()
     assert sidelight("ablate", given(run.parent), "--out", run).code == 0
     assert (run / "ablation" / "table.json").read_text() == before

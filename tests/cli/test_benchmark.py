@@ -19,6 +19,9 @@ import torch
 import yaml
 
 from cli_tools import Result, sidelight
+from forked import Runner
+from sidelight.lab.evaluation.store import PartStore
+from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, TEXT, tiny_run
 
 #: what must not depend on kills, processes or machines; fit.json and timing.json hold durations
@@ -110,8 +113,8 @@ def test_a_second_time_nothing_is_measured_and_nothing_changes(
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("was done again")
 
-    for place in ("evaluate._evaluate_methods", "suite.Run.fit"):
-        monkeypatch.setattr(f"sidelight.benchmark.{place}", refuse)
+    monkeypatch.setattr(PartStore, "write", refuse)
+    monkeypatch.setattr(Run, "fit", refuse)
     bench = copied(measured, tmp_path)
     result = bench.start()
     assert result.code == 0, result.out
@@ -227,55 +230,12 @@ def test_benchmark_refuses(words: tuple[str, ...], message: str, tmp_path: Path)
 
 # -- processes of their own ---------------------------------------------------------------
 
-KILLED = """
-import os, signal, sys
-out, count = sys.argv[1], int(sys.argv[2])
-replace = os.replace
 
-def counted(source, target, **options):
-    global count
-    replace(source, target, **options)
-    if str(target).startswith(out):
-        count -= 1
-        if count == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-os.replace = counted
-sys.argv = ["sidelight", *sys.argv[3:]]
-from sidelight.cli import main
-main()
-"""
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-
-FORKED = """
-import json, os, sys, traceback
-import accelerate, pandas, torch, transformers  # once: what runs below are copies of this process
-import sidelight.lab.benchmark.suite, sidelight.lab.runs.run, sidelight.training.trainer
-from sidelight.cli import main
-
-words, environments = json.loads(sys.argv[1])
-started = []
-for environment in environments:
-    started.append(os.fork())
-    if started[-1] == 0:
-        code = 1
-        try:
-            os.environ.update(environment)
-            sys.argv = ["sidelight", *words]
-            main()
-        except SystemExit as leave:
-            code = int(leave.code or 0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
-print("ended:", *(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]) for p in started), flush=True)
-"""
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    found = Runner()
+    yield found
+    found.close()
 
 
 class Undisturbed(NamedTuple):
@@ -315,7 +275,7 @@ STAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_killed_benchmark_ends_with_the_same_bytes(
-    stage: str, undisturbed: Undisturbed, tmp_path: Path
+    stage: str, undisturbed: Undisturbed, runner: Runner, tmp_path: Path
 ) -> None:
     """SIGKILL right after a file was moved into place, drawn from those of each stage."""
     writes = undisturbed.writes
@@ -324,16 +284,8 @@ def test_a_killed_benchmark_ends_with_the_same_bytes(
     of_stage = [i for i, name in whole if any(part in name for part in STAGES[stage])]
     moment = 1 + random.Random(stage).choice(of_stage)
     bench = new_bench(tmp_path, tables={"figures": False})
-    command = [sys.executable, "-c", KILLED, str(bench.runs), str(moment)]
-    killed = subprocess.run(
-        [*command, "benchmark", str(bench.file), "--out", str(bench.runs)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env=environment(),
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = runner.run("sidelight", "benchmark", bench.file, "--out", bench.runs, moves=(bench.runs, moment))
+    assert killed.code == -signal.SIGKILL, killed.output
     assert (bench.runs / writes[moment - 1]).exists()
     assert not (bench.runs / writes[-1]).exists()
     result = bench.start()
@@ -353,22 +305,15 @@ def launched(count: int) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its processes by fork")
-def test_two_processes_give_the_bytes_of_one(fitted: Bench, measured: Bench, tmp_path: Path) -> None:
-    """One interpreter is started, not three: ``torchrun`` itself is tried in ``test_processes.py``."""
+def test_two_processes_give_the_bytes_of_one(
+    fitted: Bench, measured: Bench, runner: Runner, tmp_path: Path
+) -> None:
+    """They are copies of one interpreter: ``torchrun`` itself is tried in ``test_processes.py``."""
     bench = copied(fitted, tmp_path)
-    words = ["benchmark", str(bench.file), "--out", str(bench.runs)]
-    found = subprocess.run(
-        [sys.executable, "-c", FORKED, json.dumps([words, launched(2)])],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env=environment(),
-        check=False,
-    )
-    out = found.stdout
-    assert "ended: 0 0\n" in out, out + found.stderr
+    found = runner.run("sidelight", "benchmark", bench.file, "--out", bench.runs, environments=launched(2))
+    assert found.codes == [0, 0], found.output
     assert differing(bench.files(), measured.files()) == []
-    assert out.count("2 of 2 runs are evaluated") == 1  # one of the processes speaks
+    assert found.output.count("2 of 2 runs are evaluated") == 1  # one of the processes speaks
     for run in RUNS:
         folder = bench.runs / run / "evaluation" / "full"
         assert len(list(folder.glob("part-?????.parquet"))) == 2

@@ -166,7 +166,7 @@ def test_evaluate_table_names_methods_and_metrics(fitted_run: Path) -> None:
 
 
 def test_evaluate_again_measures_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forbid(monkeypatch, "sidelight.lab.evaluation.loop._evaluate_methods")
+    forbid(monkeypatch, "sidelight.lab.evaluation.loop.evaluate_batch")
     before = (run / "results.json").read_text()
     result = sidelight("evaluate", run, "--json", tmp_path / "rows.json")
     assert result.code == 0, result.err
@@ -198,7 +198,7 @@ def test_evaluate_with_other_settings_keeps_what_was_measured(
     assert "another evaluation" in refused.err
     assert (run / "config.yaml").read_text() == config
     assert (run / "results.json").read_text() == results
-    forbid(monkeypatch, "sidelight.lab.evaluation.loop._evaluate_methods")
+    forbid(monkeypatch, "sidelight.lab.evaluation.loop.evaluate_batch")
     assert sidelight("evaluate", run).code == 0
 
 

@@ -17,7 +17,8 @@ def test_every_command_takes_places_named_from_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_config(Path(), seeds=[0])
+    ablation = {"variants": {"full": []}, "count": 4, "curve_count": 2, "steps": 2, "samples": 1}
+    write_config(Path(), seeds=[0], ablation=ablation)
     Image.fromarray(digit_scenes("test", 1).images[0]).save("digit.png")
     for words in (
         ("fit", "config-given.yaml", "--out", "runs/a"),
@@ -28,6 +29,8 @@ def test_every_command_takes_places_named_from_the_working_directory(
         ("export-maps", "runs/a", "--out", "deep/maps.npz", "--method", "saliency"),
         ("evaluate", "runs/a", "--maps", "deep/maps.npz"),
         ("tables", "runs/a", "--out", "paper/one", "--no-figures"),
+        ("benchmark", "config-given.yaml", "--out", "runs/all", "--set", "evaluation.count=8"),
+        ("ablate", "config-given.yaml", "--out", "runs/ablated", "--only", "full"),
         (
             "speed",
             "--model",
@@ -51,6 +54,8 @@ def test_every_command_takes_places_named_from_the_working_directory(
         "maps/digit.html",
         "deep/maps.npz",
         "paper/one/tables.md",
+        "runs/all/benchmark/tables.md",
+        "runs/ablated/ablation/table.md",
     )
     assert [place for place in places if not Path(place).is_file()] == []
     assert json.loads(Path("s.json").read_text())

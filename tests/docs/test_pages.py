@@ -124,3 +124,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
             assert anchor in map(github_anchor, headings), target
+
+
+# the changelog names modules that are gone, and results/README files of any run
+NAMING = [p for p in documents() if p.name != "CHANGELOG.md" and p.parent.name != "results"]
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_that_are_named_exist(page: Path) -> None:
+    homes = (ROOT, ROOT / "src" / "sidelight", ROOT / "src" / "sidelight" / "lab")
+    for name in re.findall(r"`([\w/.]+/[\w.]+\.(?:py|yaml))`", page.read_text(encoding="utf-8")):
+        assert any((home / name).exists() for home in homes), name

@@ -28,7 +28,7 @@ from sidelight.core.safe_output import csv_of
 from sidelight.core.terminal import SafeConsole, SafeFormatter, counting_bar, fitting, print_table, track
 from sidelight.errors import CheckpointError, ConfigError, InputError, SidelightError, UnknownNameError
 from sidelight.lab.audit import CHECKS
-from sidelight.lab.config.sections import load_config
+from sidelight.lab.config.files import load_config
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b[31m映画\ud800$x$\u202e"

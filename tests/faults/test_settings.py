@@ -14,8 +14,8 @@ import pytest
 
 from sidelight import ObjectiveConfig, ScorerConfig, SidelightError, TrainingConfig
 from sidelight.errors import ConfigError
-from sidelight.lab.config.classifiers import ClassifierTraining
-from sidelight.lab.config.sections import parse_config
+from sidelight.lab.config.files import parse_config
+from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.evaluation.preflight import bytes_needed, check_run
 from sidelight.training.fit_options import as_setting
 from sidelight.training.identity import differences
@@ -105,7 +105,7 @@ def test_kind_values_nobody_checks_flags_of_the_scorer_are_flags(name: str, valu
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("epochs", NAN), ("label_smoothing", 1.0), ("label_smoothing", NAN), ("seed", -1)]
+    ("name", "value"), [("epochs", NAN), ("warmup_ratio", 1.5), ("weight_decay", NAN), ("seed", -1)]
 )
 def test_kind_raw_exceptions_classifier_settings_are_checked(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"^{name}"):
@@ -130,8 +130,8 @@ def test_a_message_names_what_the_caller_wrote() -> None:
 
 
 LATER: list[tuple[str, dict[str, Any]]] = [
-    ("rival", {"evaluation": {"rivals": ["salience"]}}),
-    ("rival", {"evaluation": {"few_samples": ["nothing"]}}),
+    ("baseline method", {"evaluation": {"rivals": ["salience"]}}),
+    ("baseline method", {"evaluation": {"few_samples": ["nothing"]}}),
     ("option", {"evaluation": {"rivals": [{"integrated_gradients": {"stepz": 3}}]}}),
     ("n_steps", {"evaluation": {"rivals": [{"integrated_gradients": {"n_steps": 0}}]}}),
     ("metric", {"evaluation": {"metrics": ["average_dorp"]}}),

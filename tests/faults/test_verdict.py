@@ -417,7 +417,7 @@ def test_kind_a_scorer_that_gives_nan_is_no_map_of_zeros(value: float, tmp_path:
     explainer = plain(Net(), tmp_path)
     with torch.no_grad():
         next(iter(explainer.scorer.decoders.parameters())).fill_(value)
-    with pytest.raises(NotFiniteError, match=r"scorer gives for the image.*\[0\]"):
+    with pytest.raises(NotFiniteError, match=r"scorer's output for the image.*\[0\]"):
         explainer.explain(P[:2])
 
 

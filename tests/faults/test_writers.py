@@ -14,7 +14,7 @@ from cli_tools import sidelight
 from sidelight.core.files import write_json
 from sidelight.core.ownership import MANIFEST, own_folder
 from sidelight.errors import ConfigError, ForeignFileError
-from sidelight.lab.config.sections import dump_config, load_config, parse_config
+from sidelight.lab.config.files import dump_config, load_config, parse_config
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.runs.folder import FILES, remove_ours
 from sidelight.lab.runs.run import Run

@@ -46,8 +46,10 @@ def chance_doubt(logits: Tensor, labels: Tensor, names: Sequence[str] = ()) -> s
 
 def _renumbered(logits: Tensor, labels: Tensor, names: Sequence[str]) -> str:
     """Which numbering would fit, where one fits much better; else nothing."""
-    from scipy.optimize import linear_sum_assignment
-
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError:  # comes with the extra `lab`; without it the doubt alone is told
+        return ""
     count = logits.shape[-1]
     met = torch.zeros(count, count, dtype=torch.long)
     met.index_put_((labels, logits.argmax(-1)), torch.ones(len(labels), dtype=torch.long), accumulate=True)

@@ -1,4 +1,4 @@
-"""The command line, one file a command; imports are late so that ``--help`` is instant."""
+"""The command line, a file for each command. Imports are late so that ``--help`` is instant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sidelight.cli.common import tell_error
 
 
 def main() -> None:
-    """Entry point of ``sidelight``; errors a user can act on are printed without a traceback."""
+    """Entry point of ``sidelight``. Errors that a user can act on are printed without a traceback."""
     from sidelight.cli.app import app
     from sidelight.errors import SidelightError
 

@@ -24,19 +24,19 @@ def run(
         bool, typer.Option("--table-only", help="Make the tables again from stored rows; runs no model.")
     ] = False,
 ) -> None:
-    """Train and measure variants of CONFIG's scorer beside one target; a killed ablation continues."""
+    """Train and measure variants of CONFIG's scorer beside one target. A killed ablation continues."""
     quiet_libraries()
     from sidelight.core.terminal import print_table
     from sidelight.lab.ablation.cells import FOLDER, cells_of
     from sidelight.lab.ablation.run import run_ablation
     from sidelight.lab.ablation.table import for_terminal, write_tables
-    from sidelight.lab.config.sections import load_config
+    from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run
     from sidelight.lab.runs.run import Run
 
     settings = load_config(config, set_ or [])
     folder = out or Path("runs") / settings.name
-    cells_of(Run(folder, settings), only or [])  # refuse before anything is written
+    cells_of(Run(folder, settings), only or [])  # refuses unknown names before anything is written
     if table_only:
         tables = write_tables(Run(folder, settings))
     else:

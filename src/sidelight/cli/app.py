@@ -25,7 +25,7 @@ app = typer.Typer(
     name="sidelight",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    help="See what in an input made a classifier say what it said, in one pass.",
+    help="Show the parts of an input that made a classifier decide, in one pass.",
 )
 
 
@@ -43,7 +43,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """See what in an input made a classifier say what it said, in one pass."""
+    """Show the parts of an input that made a classifier decide, in one pass."""
 
 
 for module in (

@@ -1,4 +1,4 @@
-"""``sidelight audit``: can the scorer's maps be believed?"""
+"""``sidelight audit``: sanity checks of a scorer's maps."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from sidelight.core.quiet import quiet_libraries
 NAME = "audit"
 
 
+CheckOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only this check: parameters, retraining, encoding, stability, classes. Repeatable (default: all)."
+    ),
+]
+OtherOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Run on the same data with another target: do masks keep its prediction?", file_okay=False
+    ),
+]
+
+
 def run(
     folder: RunArgument,
-    check: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only this check: parameters, retraining, encoding, stability, classes. Repeatable (default: all)."
-        ),
-    ] = None,
-    other: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run on the same data with another target: do masks keep its prediction?", file_okay=False
-        ),
-    ] = None,
+    check: CheckOption = None,
+    other: OtherOption = None,
     set_: SetOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Put RUN's scorer and some rivals to sanity checks; what is answered already is not asked again.
+    """Put RUN's scorer and some rivals to sanity checks. Finished checks are not repeated.
 
-    Randomised parameters, a scorer trained beside a random target, an independent judge of its masks, stability
-    under small changes, and how much of a map its class alone explains. Answers go to RUN/audit/.
+    The checks: randomised parameters, a scorer trained beside a random target, an independent judge of its masks,
+    stability under small changes, and the part of a map that its class alone explains. Answers go to RUN/audit/.
     """
     quiet_libraries()
     from sidelight.core.terminal import print_table
     from sidelight.lab.audit import CHECKS, run_audit
-    from sidelight.lab.config.sections import dump_config, parse_config
+    from sidelight.lab.config.files import changed
     from sidelight.lab.runs.run import Run
     from sidelight.lab.tables.terminal import terminal
 
     current = Run.open(folder)
     if set_:
-        import yaml
-
-        current = Run.create(folder, parse_config(yaml.safe_load(dump_config(current.config)), set_))
+        current = Run.create(folder, changed(current.config, set_))
     found = run_audit(current, check or [], Run.open(other) if other is not None else None)
     for name, findings in found.items():
         say(f"\n{CHECKS[name].title}: {CHECKS[name].question}")

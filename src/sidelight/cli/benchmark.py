@@ -7,27 +7,29 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli.common import SetOption, ShardOption, say
+from sidelight.cli.common import SetOption, ShardOption, say, tell_publication
 from sidelight.core.quiet import quiet_libraries
 
 NAME = "benchmark"
 
 
+ConfigsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="CONFIG...", help="A benchmark's YAML (see configs/benchmark.yaml), or run configurations."
+    ),
+]
+
+
 def run(
-    configs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="CONFIG...",
-            help="A benchmark's YAML (see configs/benchmark.yaml), or run configurations.",
-        ),
-    ],
+    configs: ConfigsArgument,
     out: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs"),
     set_: SetOption = None,
     shard: ShardOption = None,
 ) -> None:
-    """Fit and evaluate every run where it is not yet, then write the tables and figures of all of them.
+    """Fit and evaluate every run that is not finished, then write the tables and figures of all runs.
 
-    A killed benchmark continues where it was; a run that fails does not stop the others. Several GPUs:
+    A killed benchmark continues. A run that fails does not stop the others. Several GPUs:
     accelerate launch -m sidelight.cli benchmark CONFIG.
     """
     quiet_libraries()
@@ -38,15 +40,12 @@ def run(
 
     plan = load_benchmark(configs, set_ or [])
     found = run_benchmark(plan, out, Share.parse(shard), say)
-    failed = [o for o in found.outcomes if o.error is not None]
     say(f"{sum(o.evaluated for o in found.outcomes)} of {len(found.outcomes)} runs are evaluated")
-    for outcome in failed:
-        say(f"failed: {outcome.run.config.name}: {outcome.error}")
+    for outcome in found.outcomes:
+        if outcome.error is not None:
+            say(f"failed: {outcome.run.config.name}: {outcome.error}")
     if found.tables is not None:
-        for ranking in found.tables.rankings[:1]:
-            say(f"average ranks over {ranking.sentence}")
-        for note in found.tables.notes:
-            say(f"note: {note}")
+        tell_publication(found.tables)
         drawn = f"   figures: {found.folder}/{FIGURES}" if plan.tables.figures else ""
         say(f"results: {found.folder}/tables.md, tables.csv, tables.tex, statistics.csv, ranks.csv{drawn}")
     elif found.error is not None:

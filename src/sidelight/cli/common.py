@@ -1,15 +1,18 @@
-"""What several commands share: options, quiet libraries, tables in the terminal and as JSON."""
+"""Parts of several commands: options, tables in the terminal and as JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-#: columns of the rows that ``--json`` files hold, by command: they tell such a file from another
+if TYPE_CHECKING:
+    from sidelight.lab.report.publication import Publication
+
+#: columns of the rows in ``--json`` files, by command: such a file is known by them
 ROW_COLUMNS = (
     {"method", "metric", "mean", "n"},
     {"check"},
@@ -20,7 +23,7 @@ ROW_COLUMNS = (
 
 
 def free_for_rows(path: Path | None) -> Path | None:
-    """``path``, where nothing stands there or rows that an earlier ``--json`` wrote.
+    """``path``, if it is free or holds rows that an earlier ``--json`` wrote.
 
     Raises:
         ForeignFileError: it is another file, a folder or a link.
@@ -87,7 +90,7 @@ ROW_KEYS = (
 
 
 def say(text: str) -> None:
-    """Print to the terminal; characters that it would act on are written out."""
+    """Print to the terminal. Characters that it would act on are written out."""
     from sidelight.core.terminal import SafeConsole
     from sidelight.errors import for_lines
 
@@ -95,7 +98,7 @@ def say(text: str) -> None:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
-    """The rows of a printed table as a JSON list, where ``--json`` asked for it."""
+    """Write the rows of a printed table to ``path`` as a JSON list, if ``--json`` names one."""
     if path is None:
         return
     from sidelight.core.files import write_json
@@ -108,12 +111,12 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
 
 
 def evaluation_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Summary lines with the columns that ``--json`` promises."""
+    """Summary lines with the columns of ``--json``."""
     return [{k: r.get(k) for k in ROW_KEYS} for r in rows]
 
 
 def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> None:
-    """The headline tables of an evaluation; ``brief``: the first setting of each data set only."""
+    """Print the headline tables of an evaluation; with ``brief`` the first setting of each data set only."""
     from sidelight.core.terminal import print_table
     from sidelight.lab.report import terminal_tables
 
@@ -125,6 +128,19 @@ def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> Non
         print_table(table)
     if brief:
         say("Other fills and granularities are in the report.")
+
+
+def tell_publication(found: Publication) -> None:
+    """Print the first ranking and the notes of published tables."""
+    for ranking in found.rankings[:1]:
+        say(f"average ranks over {ranking.sentence}")
+    tell_notes(found.notes)
+
+
+def tell_notes(notes: Sequence[str]) -> None:
+    """Print notes, a line for each."""
+    for note in notes:
+        say(f"note: {note}")
 
 
 def tell_error(message: str) -> None:

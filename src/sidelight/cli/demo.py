@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -14,6 +16,7 @@ from sidelight.cli.common import (
     evaluation_rows,
     print_summary,
     say,
+    tell_notes,
     write_rows,
 )
 from sidelight.core.quiet import quiet_libraries
@@ -34,16 +37,29 @@ def run(
     overwrite: OverwriteOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Train a classifier and its scorer on embedded data, explain, evaluate, report: minutes on two cores."""
+    """Train classifiers and their scorers on embedded data, explain, evaluate, report: five minutes on two cores.
+
+    The first map is in the terminal within a minute.
+    """
     quiet_libraries()
     from sidelight.core.ownership import overwriting
     from sidelight.lab.demo.run import run_demo
 
     with overwriting(overwrite):
-        results, page = run_demo(out, set_ or [], part or [], jobs)
+        results, page = run_demo(out, set_ or [], part or [], jobs, partial(_tell, monotonic()))
     print_summary([row for r in results for row in r["rows"]], brief=True)
-    for result in results:
-        for note in result["notes"]:
-            say(f"note: {note}")
+    tell_notes([note for r in results for note in r["notes"]])
     write_rows(evaluation_rows([row for r in results for row in r["rows"]]), json)
     say(f"pictures: {out}/explanations   report: {page}")
+
+
+def _tell(begun: float, text: str, picture: Path | None) -> None:
+    """A line with the seconds since the demo began, and a map, if the terminal can show it."""
+    say(f"{monotonic() - begun:4.0f} s  {text}")
+    from sidelight.core.terminal import SafeConsole
+
+    console = SafeConsole()
+    if picture is not None and console.is_terminal:
+        from sidelight.lab.demo.terminal import show
+
+        console.print(show(picture))

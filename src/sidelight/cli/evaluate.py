@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,61 +15,69 @@ from sidelight.cli.common import (
     evaluation_rows,
     print_summary,
     say,
+    tell_notes,
     write_rows,
 )
 from sidelight.core.quiet import quiet_libraries
 
+if TYPE_CHECKING:
+    from sidelight.lab.runs.run import Run
+
 NAME = "evaluate"
+
+
+MapsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Maps made elsewhere, .npz or .parquet: one more row, named after the file. Repeatable."
+    ),
+]
 
 
 def run(
     folder: RunArgument,
-    maps: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Maps made elsewhere, .npz or .parquet: one more row, named after the file. Repeatable."
-        ),
-    ] = None,
+    maps: MapsOption = None,
     set_: SetOption = None,
     shard: ShardOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure every method of RUN on its test split; an interrupted evaluation continues.
+    """Measure every method of RUN on its test split. An interrupted evaluation continues.
 
     Several GPUs: accelerate launch -m sidelight.cli evaluate RUN.
     """
     quiet_libraries()
     from sidelight.core.processes import Share, wait
     from sidelight.errors import SidelightError
-    from sidelight.lab.config.sections import dump_config, parse_config
-    from sidelight.lab.evaluation.foreign_maps import with_maps
-    from sidelight.lab.evaluation.preflight import check_run
     from sidelight.lab.evaluation.run import evaluate_share
     from sidelight.lab.runs.run import Run
 
-    share = Share.parse(shard)
-    current = before = Run.open(folder)
+    share, before = Share.parse(shard), Run.open(folder)
     wait()  # all have read the configuration before one of them changes it
-    if set_:
-        import yaml
-
-        config = parse_config(yaml.safe_load(dump_config(before.config)), set_)
-        check_run(config, folder)
-        current = Run.create(folder, config)
-    if maps:
-        current = Run.create(folder, with_maps(current.config, maps))
+    current = _changed(before, set_ or [], maps or [])
     try:
         results = evaluate_share(current, share)
-    except SidelightError:  # the folder goes on saying what its results were made with
+    except SidelightError:  # the folder keeps the configuration of its results
         Run.create(folder, before.config)
         raise
     if results is None:
         say(f"shard {shard} is done; the results are written by the shard that finishes last")
         return
     print_summary(results["rows"])
-    for note in results["notes"]:
-        say(f"note: {note}")
+    tell_notes(results["notes"])
     write_rows(evaluation_rows(results["rows"]), json)
     say(
         f"results: {current.results_folder}/results.json, table.md, scores.parquet   next: sidelight report {folder}"
     )
+
+
+def _changed(run: Run, overrides: list[str], maps: list[Path]) -> Run:
+    """``run`` with changes, which are written into its folder if they are possible."""
+    from sidelight.lab.config.files import changed
+    from sidelight.lab.evaluation.foreign_maps import with_maps
+    from sidelight.lab.evaluation.preflight import check_run
+
+    if overrides:
+        config = changed(run.config, overrides)
+        check_run(config, run.folder)
+        run = run.create(run.folder, config)
+    return run.create(run.folder, with_maps(run.config, maps)) if maps else run

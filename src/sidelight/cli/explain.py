@@ -16,50 +16,64 @@ if TYPE_CHECKING:
     from sidelight.explanations.explanation import Explanation
 
 NAME = "explain"
-#: a text that may be meant for the name of a file
+#: a text that looks like the name of a file
 _LIKE_A_FILE = re.compile(r"^\S*(?:\.(?:txt|md|html?|json|csv|text)|/\S+)$", re.IGNORECASE)
 
 
+FolderArgument = Annotated[
+    Path, typer.Argument(help="Run folder, or a scorer folder saved by save_pretrained.")
+]
+InputsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Image files, texts or text files, or, for a classifier of both, an image file and a text in turn."
+    ),
+]
+CsvOption = Annotated[
+    Path | None, typer.Option(help="Explain every row of this CSV or TSV instead.", dir_okay=False)
+]
+ParquetOption = Annotated[Path | None, typer.Option(help="Of this Parquet file.", dir_okay=False)]
+JsonlOption = Annotated[Path | None, typer.Option(help="Of this file of JSON lines.", dir_okay=False)]
+PicturesOption = Annotated[
+    Path | None, typer.Option("--folder", help="Every picture in this folder.", file_okay=False)
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Column of the table (default: image, text, or both); twice for pairs of texts."),
+]
+OutOption = Annotated[Path, typer.Option(help="Folder for what is written.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="Folder or hub id of the classifier, if a scorer folder does not find it by itself."),
+]
+BatchOption = Annotated[int, typer.Option(help="Rows a pass, for tables and folders.", min=1)]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
+]
+AsTextOption = Annotated[
+    bool, typer.Option("--as-text", help="Take inputs as texts, even if files have such names.")
+]
+
+
 def run(
-    folder: Annotated[Path, typer.Argument(help="Run folder, or a scorer folder saved by save_pretrained.")],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Image files, texts or text files, or, for a classifier of both, an image file and a text in turn."
-        ),
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(help="Explain every row of this CSV or TSV instead.", dir_okay=False)
-    ] = None,
-    parquet: Annotated[Path | None, typer.Option(help="Of this Parquet file.", dir_okay=False)] = None,
-    jsonl: Annotated[Path | None, typer.Option(help="Of this file of JSON lines.", dir_okay=False)] = None,
-    pictures: Annotated[
-        Path | None, typer.Option("--folder", help="Every picture in this folder.", file_okay=False)
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="Column of the table (default: image, text, or both); twice for pairs of texts."),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("explanations"),
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder or hub id of the classifier, if a scorer folder does not find it by itself."
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Rows a pass, for tables and folders.", min=1)] = 32,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
-    ] = False,
-    as_text: Annotated[
-        bool, typer.Option("--as-text", help="Take inputs as texts, even if files have such names.")
-    ] = False,
+    folder: FolderArgument,
+    inputs: InputsArgument = None,
+    csv: CsvOption = None,
+    parquet: ParquetOption = None,
+    jsonl: JsonlOption = None,
+    pictures: PicturesOption = None,
+    column: ColumnOption = None,
+    out: OutOption = Path("explanations"),
+    model: ModelOption = None,
+    batch_size: BatchOption = 32,
+    strict: StrictOption = False,
+    as_text: AsTextOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Explain what the classifier says of each INPUT: a PNG, a JSON and an HTML file for each.
+    """Explain the classifier's decision on each INPUT: a PNG, a JSON and an HTML file for each.
 
-    For a table or folder the answers go to --out: explanations.csv, for texts explanations.json, and finished parts,
-    from which a killed call goes on. Rows that cannot be explained go to errors.csv, and the rest goes on.
+    For a table or folder the answers go to --out: explanations.csv, for texts explanations.json, and finished parts.
+    A killed call continues from these. Rows that cannot be explained go to errors.csv; the others are explained.
     """
     quiet_libraries()
     from sidelight.errors import InputError
@@ -68,27 +82,39 @@ def run(
     sources = {kind: place for kind, place in given.items() if place is not None}
     if len(sources) + bool(inputs) != 1:
         raise InputError("give either inputs, or one of --csv, --parquet, --jsonl and --folder.")
-    if sources:
-        from sidelight.cli.explain_table import explain_table
-
-        ((kind, place),) = sources.items()
-        rows = explain_table(
-            lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict
-        )
-        write_rows(rows, json)
+    if not sources:
+        _explain_inputs(folder, model, inputs or [], out, as_text, strict, json)
         return
-    explainer, others = open_explainer(folder, model)
-    given_inputs = in_turn(inputs or [], tuple(explainer.target.modalities))
-    about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text}
-    rows = _explain_each(explainer, given_inputs, out, about, strict or len(given_inputs) == 1)
+    from sidelight.cli.explain_table import explain_table
+
+    ((kind, place),) = sources.items()
+    rows = explain_table(
+        lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict
+    )
     write_rows(rows, json)
-    if len(rows) < len(given_inputs):
-        say(f"{len(given_inputs) - len(rows)} of {len(given_inputs)} inputs could not be explained")
+
+
+def _explain_inputs(
+    folder: Path,
+    model: str | None,
+    inputs: list[str],
+    out: Path,
+    as_text: bool,
+    strict: bool,
+    json: Path | None,
+) -> None:
+    explainer, others = open_explainer(folder, model)
+    samples = in_turn(inputs, tuple(explainer.target.modalities))
+    about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text}
+    rows = _explain_each(explainer, samples, out, about, strict or len(samples) == 1)
+    write_rows(rows, json)
+    if len(rows) < len(samples):
+        say(f"{len(samples) - len(rows)} of {len(samples)} inputs could not be explained")
         raise typer.Exit(2)
 
 
 def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Inputs as samples: each alone, or for several modalities in groups of one each, in their order.
+    """Inputs as samples: single ones, or for several modalities groups with one input of each, in order.
 
     Raises:
         InputError: inputs are left over.
@@ -105,17 +131,18 @@ def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[tuple[str, .
 
 
 def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
-    """The explainer, and rows to exchange modalities with if there are several and the run has data.
+    """The explainer, and rows for exchanging modalities if there are several and the run has data.
 
     Raises:
-        ConfigError: a model is named for a run folder, which knows its own.
+        ConfigError: a model is named for a run folder, which has its own.
     """
     from sidelight.errors import ConfigError
     from sidelight.explainer import Explainer
-    from sidelight.lab.runs.run import Run
 
     if not (folder / "config.yaml").is_file():
         return Explainer.from_pretrained(folder, model), None
+    from sidelight.lab.runs.run import Run
+
     if model is not None:
         raise ConfigError(
             "--model goes with a scorer folder; a run folder knows its classifier. Leave it out."
@@ -129,7 +156,7 @@ def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
 def _explain_each(
     explainer: Explainer, inputs: list[tuple[str, ...]], out: Path, about: dict[str, Any], strict: bool
 ) -> list[dict[str, Any]]:
-    """A row for each input that can be explained; of another one the error is told, and with ``strict`` raised."""
+    """A row for each input that can be explained. Other errors are printed, and with ``strict`` raised."""
     from sidelight.cli.common import tell_error
     from sidelight.errors import InputError, InputTypeError
 
@@ -177,7 +204,7 @@ def _explain_one(
 
 
 def _content(part: str, modality: str, as_text: bool) -> str:
-    """What of an argument is explained: of a file with a text its content, else the argument itself."""
+    """The content of a text file, or the argument itself."""
     if modality != "text" or as_text:
         return part
     if not is_file(part):
@@ -191,7 +218,7 @@ def _content(part: str, modality: str, as_text: bool) -> str:
 
 
 def _place(part: str) -> str:
-    """An input as it is remembered: of a file where it is, wherever the next call is made from."""
+    """The name of an input in saved data: for a file its absolute path."""
     return str(Path(part).absolute()) if is_file(part) else part
 
 
@@ -209,7 +236,7 @@ def _remarks(explanation: Explanation) -> list[str]:
 
 
 def is_file(source: str) -> bool:
-    """Whether ``source`` names a regular file; a text may be too long for a name, or hold a null character."""
+    """Whether ``source`` names a regular file. A text may be too long for a name, or hold a null character."""
     try:
         return Path(source).is_file()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Every row of a table, or every picture of a folder, explained in blocks; a killed call goes on where it was."""
+"""Every row of a table, or every picture of a folder, explained in blocks. A killed call continues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sidelight.explanations.stored import StoredExplanations
     from sidelight.rows.row import Rows
 
-#: batches a part: what a kill loses at the most
+#: batches in each stored part; a kill loses at most one part
 BATCHES = 4
 
 
@@ -43,19 +43,19 @@ def explain_table(
     """Explain every row of ``source`` and write the answers to ``out``.
 
     Args:
-        open_explainer: called when the table is known to be there.
+        open_explainer: called after the table was found.
         source: a table, or a folder of pictures.
         kind: "csv", "parquet", "jsonl" or "folder".
-        columns: of the table; default: those named after the modalities.
-        out: folder of the answers; that of an earlier call on the same rows is gone on with.
-        batch_size: rows a pass.
+        columns: of the table; default: the names of the modalities.
+        out: folder of the answers. An earlier call on the same rows is continued.
+        batch_size: rows in each pass.
         strict: stop at the first row that cannot be explained.
 
     Returns:
         The lines of ``explanations.csv``, with the user's columns apart.
 
     Raises:
-        InputError: the table or a column is missing; no row can be explained; or, with ``strict``, one cannot.
+        InputError: the table or a column is missing, no row can be explained, or with ``strict`` one cannot.
         ConfigError: ``out`` holds the answers of another job.
         BusyFolderError: another process writes to ``out``.
     """
@@ -80,7 +80,7 @@ def explain_table(
 
 
 def _require_apart(source: Path, out: Path) -> None:
-    """Inputs are never outputs."""
+    """Refuse a source that would be overwritten."""
     written = [out / n for n in ("explanations.csv", "explanations.json", "errors.csv", "manifest.json")]
     same = [p for p in written if p.exists() and p.samefile(source)]
     if same or (source.is_dir() and out.exists() and source.samefile(out)):
@@ -125,14 +125,14 @@ def _explain_rest(
 
 
 def _told(found: Iterator[Answer], tables: Tables, first: int) -> Iterator[Answer]:
-    """``found``, each noted in the tables on its way."""
+    """``found``, each added to the tables when it comes."""
     for number, answer in enumerate(found, start=first):
         tables.add(number, answer)
         yield answer
 
 
 def _answers(explainer: Explainer, rows: Rows, first: int, batch_size: int, errors: Any) -> Iterator[Answer]:
-    """As ``explain_stream``; a sample that was picked out of its row goes to the model alone."""
+    """As ``explain_stream``. If columns are chosen, the model gets them without the rest of the row."""
     from sidelight.explanations.blocks import answers, with_columns
 
     def explain(block: Sequence[Any]) -> list[Explanation]:

@@ -23,7 +23,7 @@ def run(
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write the raw maps of a method on RUN's test split; `sidelight evaluate --maps` reads such files."""
+    """Write the raw maps of a method on RUN's test split. `sidelight evaluate --maps` reads such files."""
     quiet_libraries()
     from sidelight.core.files import file_path
     from sidelight.core.ownership import overwriting, require_free

@@ -1,4 +1,4 @@
-"""``sidelight fit``: train scorers (and the target, where the config says so)."""
+"""``sidelight fit``: train scorers, and the target if the configuration has a training for it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/<name>).")] = None,
     set_: SetOption = None,
 ) -> None:
-    """Train the scorers of CONFIG beside its target; a killed run continues where it was."""
+    """Train the scorers of CONFIG beside its target. A killed run continues."""
     quiet_libraries()
-    from sidelight.lab.config.sections import load_config
+    from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run
     from sidelight.lab.runs.run import Run
 
     settings = load_config(config, set_ or [])
     folder = out or Path("runs") / settings.name
-    check_run(settings, folder)  # what comes after the training is refused before it
+    check_run(settings, folder)  # a bad evaluation is refused before the training
     current = Run.create(folder, settings)
     facts = current.fit()
     target = facts["target"]

@@ -9,7 +9,7 @@ from sidelight.cli.common import JsonOption, say, write_rows
 from sidelight.core.quiet import quiet_libraries
 
 NAME = "list"
-#: what :func:`entries` gives, made by ``python -m sidelight.cli.listing``
+#: the result of :func:`entries`, written by ``python -m sidelight.cli.listing``
 FILE = Path(__file__).with_name("names.json")
 
 
@@ -27,7 +27,7 @@ def run(json_: JsonOption = None) -> None:
 
 
 def known() -> list[dict[str, str]]:
-    """As :func:`entries`, from the file that comes with the package: importing everything takes seconds."""
+    """As :func:`entries`, from a file of the package, because importing everything takes seconds."""
     return [dict(row) for row in json.loads(FILE.read_text(encoding="utf-8"))]
 
 

@@ -1,4 +1,4 @@
-"""Names of what a command writes: never those of its inputs, nor of what somebody else wrote."""
+"""Names of a command's files: never those of its inputs, nor of files that somebody else wrote."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sidelight.errors import BusyFolderError, CheckpointError, InputError
 if TYPE_CHECKING:
     from sidelight.explanations.explanation import Explanation
 
-#: how long a process waits for another one that writes to the same folder
+#: seconds that a process waits for another one that writes to the same folder
 PATIENCE_SECONDS = 60.0
-#: between two looks
+#: seconds between two attempts
 PAUSE_SECONDS = 0.05
 #: endings of the files that one explanation becomes
 ENDINGS = (".png", ".json", ".html")
-#: bytes of a file that is read as one text
+#: most bytes of a file that is read as one text
 LARGEST_TEXT = 16 * 2**20
 #: endings of tables, which are no single text
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -42,7 +42,7 @@ def saved(explanation: Explanation, out: Path, wanted: str) -> tuple[Path, Path,
 
 @contextmanager
 def _in_turn(out: Path) -> Iterator[None]:
-    """Within the block no other process writes to ``out``; one that does is waited for."""
+    """Wait until no other process writes to ``out``, and keep others out within the block."""
     from sidelight.core.locks import hold
 
     ends = time.monotonic() + PATIENCE_SECONDS
@@ -59,7 +59,7 @@ def _in_turn(out: Path) -> Iterator[None]:
 
 
 def _origin(meta: Mapping[str, Any]) -> list[Any]:
-    """What tells the explanation of one input by one scorer from another."""
+    """The input and the scorer of an explanation: two explanations of both are the same."""
     return [meta.get("source"), meta.get("scorer")]
 
 
@@ -71,13 +71,13 @@ def _require_folder(out: Path) -> None:
 def free_stem(out: Path, wanted: str, origin: list[Any]) -> Path:
     """A path without ending in ``out``, under which an explanation may be written.
 
-    A name that is taken by something else gets a number: by a file of somebody else, by the explanation of another
-    input, or by the input itself. An earlier explanation of the same input is replaced.
+    A name gets a number if it belongs to a file of somebody else, to the explanation of another input, or to the
+    input itself. An earlier explanation of the same input is replaced.
 
     Args:
         out: folder; it need not exist.
-        wanted: made harmless as the name of a file.
-        origin: the input and the scorer, as they are kept in the explanation's ``meta``.
+        wanted: the name; characters that a file name cannot have are replaced.
+        origin: the input and the scorer, as in the explanation's ``meta``.
     """
     name = for_file_name(wanted)
     taken = {p.name.lower() for p in out.iterdir()} if out.is_dir() else set()
@@ -90,7 +90,7 @@ def free_stem(out: Path, wanted: str, origin: list[Any]) -> Path:
 
 
 def _is_of(files: list[Path], origin: list[Any]) -> bool:
-    """Whether ``files`` are an explanation of the same input by the same scorer, and none of them is the input."""
+    """Whether ``files`` explain the same input by the same scorer, and none of them is the input."""
     from sidelight.core.ownership import may_replace
 
     if any(_same(file, part) for file in files for part in origin[0] or []):
@@ -116,7 +116,7 @@ def read_text_file(path: Path) -> str:
     """The text in a file.
 
     Raises:
-        InputError: it is a table, too large, or no UTF-8.
+        InputError: the file is a table, too large, or no UTF-8.
     """
     if path.suffix.lower() in _TABLES:
         raise InputError(

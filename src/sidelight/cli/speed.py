@@ -1,4 +1,4 @@
-"""``sidelight speed``: what an explanation costs beside the classification it explains."""
+"""``sidelight speed``: the cost of an explanation beside its classification."""
 
 from __future__ import annotations
 
@@ -16,35 +16,39 @@ if TYPE_CHECKING:
     from sidelight.lab.speed.measure import BreakEven, SpeedRow
 
 NAME = "speed"
-#: timed if nothing is named
+#: the default model
 DEFAULT = "vit-b16"
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16 (default), "
+        "roberta-base-shape, vit-roberta-shape."
+    ),
+]
+BatchOption = Annotated[
+    list[int] | None, typer.Option(min=1, help="Batch size; repeatable (default 1 and 8).")
+]
+RivalOption = Annotated[
+    list[str] | None, typer.Option(help="Rival to time; repeatable (default: all; 'none' for none).")
+]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: as torch decides).")]
 
 
 def run(
     folder: Annotated[str | None, typer.Argument(metavar="[RUN]", help="As --model.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16 (default), "
-            "roberta-base-shape, vit-roberta-shape."
-        ),
-    ] = None,
-    batch: Annotated[
-        list[int] | None, typer.Option(min=1, help="Batch size; repeatable (default 1 and 8).")
-    ] = None,
+    model: ModelOption = None,
+    batch: BatchOption = None,
     tokens: Annotated[int, typer.Option(help="Length of the texts, for text classifiers.", min=3)] = 128,
-    rival: Annotated[
-        list[str] | None, typer.Option(help="Rival to time; repeatable (default: all; 'none' for none).")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads (default: as torch decides).")
-    ] = None,
+    rival: RivalOption = None,
+    threads: ThreadsOption = None,
     repeats: Annotated[int, typer.Option(min=1, help="Pairs of passes for each figure.")] = 15,
     json: JsonOption = None,
 ) -> None:
-    """Time classification against explanation, in turn in one run, with peak memory.
+    """Time classification against explanation, by turns in one run, with peak memory.
 
-    Of a run folder, whose training was timed, also from how many explanations on the scorer is the cheaper way.
+    For a run folder also the number of explanations after which the scorer's training has paid for itself.
     """
     quiet_libraries()
     import torch
@@ -56,31 +60,27 @@ def run(
 
     if threads:
         torch.set_num_threads(threads)
-    sizes = batch or [1, 8]
-    subject = chosen(folder, model)
+    sizes, subject = batch or [1, 8], chosen(folder, model)
     explainer, inputs = speed_subject(subject, max(sizes), tokens)
-    names = list(DEFAULT_RIVALS) if not rival else [r for r in rival if r != "none"]
+    names = [r for r in rival if r != "none"] if rival else list(DEFAULT_RIVALS)
     rivals = [r for r in map(make_rival, names) if supports(r, explainer.target)]
     say(
         f"target: {explainer.target.name}; scorer: {explainer.scorer.num_parameters:,} parameters; "
         f"{torch.get_num_threads()} threads"
     )
-    rows = measure_speed(
-        explainer,
-        inputs,
-        rivals,
-        sizes,
-        repeats,
-        on_row=lambda r: say(f"  {r.method:<22} batch {r.batch:<3} ×{r.ratio:.3f}"),
-    )
+    rows = measure_speed(explainer, inputs, rivals, sizes, repeats, on_row=_say_row)
     _tell(rows, training_seconds(subject), json)
 
 
+def _say_row(row: SpeedRow) -> None:
+    say(f"  {row.method:<22} batch {row.batch:<3} ×{row.ratio:.3f}")
+
+
 def chosen(folder: str | None, model: str | None) -> str:
-    """What is timed: the argument, the option, or the default.
+    """The model to time: the argument, the option, or the default.
 
     Raises:
-        ConfigError: both are given and differ.
+        ConfigError: argument and option differ.
     """
     from sidelight.errors import ConfigError
 
@@ -90,7 +90,7 @@ def chosen(folder: str | None, model: str | None) -> str:
 
 
 def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -> None:
-    """The table, on the terminal and in a file; with ``training`` seconds also when they have paid for themselves."""
+    """Print and write the table; with ``training`` seconds also when these have paid for themselves."""
     from sidelight.lab.speed.measure import break_even
 
     paid = {} if training is None else {(b.method, b.batch): b for b in break_even(rows, training)}

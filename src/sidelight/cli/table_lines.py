@@ -16,24 +16,24 @@ from sidelight.explanations.stored import score_type
 if TYPE_CHECKING:
     from sidelight.explanations.blocks import Answer
 
-#: words of a text that the table names
+#: number of a text's best words in the table
 TOP_WORDS = 5
-#: the tables are written anew after a part if that takes no more than this share of the time
+#: the tables are written again after a part if this takes at most this share of the time
 SHARE = 0.05
-#: before a column of ours that the user's table has too
+#: begins a column of ours if the user's table has its name, too
 PREFIX = "sidelight_"
 GOOD, BAD = "explanations.csv", "errors.csv"
 
 
 @dataclass
 class Line:
-    """Our cells of one row, and the user's."""
+    """Our cells and the user's cells of one row."""
 
     own: dict[str, Any]
     columns: Mapping[str, Any]
 
     def joined(self, clashing: set[str]) -> dict[str, Any]:
-        """Both; of our columns those that clash get a prefix."""
+        """All cells. Our columns get a prefix if their names are in ``clashing``."""
         own = {f"{PREFIX}{k}" if k in clashing else k: v for k, v in self.own.items()}
         return {**own, **self.columns}
 
@@ -56,7 +56,7 @@ class Tables:
             self.good.append(Line(_cells(number, answer), answer.meta.get("columns", {})))
 
     def write_if_cheap(self) -> None:
-        """As :meth:`write`, unless that would take a good part of the time."""
+        """As :meth:`write`, unless this would take a large share of the time."""
         if (time.monotonic() - self._written) * SHARE >= self._cost:
             self.write()
 
@@ -70,7 +70,7 @@ class Tables:
         self._cost = self._written - began
 
     def renamed(self) -> list[str]:
-        """Our columns that the user's table has too."""
+        """Our column names that the user's table has, too."""
         return sorted(_clashing(self.good))
 
     def rows(self) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def _write(path: Path, lines: Sequence[Line], heading: Sequence[str]) -> None:
 
 
 def _cells(number: int, answer: Any) -> dict[str, Any]:
-    """The decision, and for texts the words that counted most."""
+    """The decision, and for texts the words with the highest scores."""
     cells: dict[str, Any] = {
         "row": number,
         "label": answer.label,
@@ -112,7 +112,7 @@ def _cells(number: int, answer: Any) -> dict[str, Any]:
         if isinstance(shown, list):
             cells[f"{name}_top"] = _top(shown, scores)
         kept = scores.astype(score_type(shown if isinstance(shown, list) else None))
-        # of what is kept, so that a call that goes on writes what one that was not killed does
+        # of the scores as they are stored, so that a continued call writes the same as one that was not killed
         cells[f"{name}_mean_score"] = round(float(kept.astype(float).mean()), 6)
     return cells
 

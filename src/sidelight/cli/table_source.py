@@ -1,12 +1,11 @@
-"""What ``sidelight explain`` reads many samples from: a table or a folder, and what tells it from another one."""
+"""The table or folder of samples that ``sidelight explain`` reads, and whether it is still the same."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +17,22 @@ from sidelight.rows.table_files import FILE_COLUMN, TABLES, beside, found_beside
 if TYPE_CHECKING:
     from sidelight.explainer import Explainer
 
-#: what a folder holds that is a data set, and no mere pictures
+#: a folder with one of these files is a data set, not only pictures
 _DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 def open_source(source: Path, kind: str, out: Path) -> Rows:
     """The rows of a table, or the pictures of a folder.
 
-    A line that is no row of the table is an error of that row only, raised when it is read.
+    A malformed line is an error of its row only, raised when the row is read.
 
     Args:
-        source: where the table or folder is.
+        source: the table or folder.
         kind: "csv", "parquet", "jsonl" or "folder".
-        out: left out of a folder that holds it.
+        out: its files are left out if it lies in the folder.
 
     Raises:
-        InputError: it is not there, cannot be read, or has no rows.
+        InputError: ``source`` is missing, cannot be read, or has no rows.
     """
     wanted = source.is_dir() if kind == "folder" else source.is_file()
     if not wanted:
@@ -76,7 +75,7 @@ def _csv(source: Path) -> Rows:
 
 
 def _uneven_lines(source: Path) -> Any:
-    """Lines of a table of which some have too many cells; ``None`` where it cannot be read at all."""
+    """Lines of a table in which some have too many cells; ``None`` if it cannot be read at all."""
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.reader(file, delimiter="\t" if suffix(str(source)) == ".tsv" else ","))
@@ -151,7 +150,7 @@ class Row(dict[str, Any]):
 
 
 class _Chosen:
-    """Rows of which some columns are the sample."""
+    """Rows with a sample made of some columns."""
 
     def __init__(self, rows: Rows, columns: Sequence[str], folder: Path | None) -> None:
         self.rows, self.columns, self.folder = rows, list(columns), folder
@@ -170,18 +169,18 @@ class _Chosen:
 
 
 def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None) -> Rows:
-    """``rows`` as :class:`Row`, whose sample is what stands in ``columns``; without columns as they are.
+    """``rows`` as :class:`Row` with a sample made of ``columns``; without columns as they are.
 
     Args:
         rows: of the table.
-        columns: the picture first, where the classifier reads pictures.
-        folder: where pictures lie whose paths do not count from here; ``None`` if there are none.
+        columns: the picture first, if the classifier reads pictures.
+        folder: of the table, from which paths of pictures may count; ``None`` if there are no pictures.
     """
     return Rows(_Chosen(rows, columns, folder), rows.name) if columns else rows
 
 
 def _found(name: Any, folder: Path) -> Any:
-    """The path of a picture: as it is, or beside the table."""
+    """The path of a picture, as it is or beside the table."""
     return found_beside(name, folder) if isinstance(name, str) and name else name
 
 
@@ -197,14 +196,14 @@ def first_row(rows: Rows) -> Mapping[str, Any] | None:
 
 
 def require_columns(source: Path, head: Mapping[str, Any] | None, columns: Sequence[str]) -> None:
-    """Raise :class:`InputError` where a column that was named is not there."""
+    """Raise :class:`InputError` if a named column is missing."""
     for name in columns if head is not None else ():
         if name not in head:  # type: ignore[operator]
             raise _missing(source, head, f"has no column {name!r}", nearest(name, map(str, head or ())))
 
 
 def require_sample(source: Path, head: Mapping[str, Any] | None, explainer: Explainer) -> None:
-    """Raise :class:`InputError` where no column has a name that the classifier's samples go by."""
+    """Raise :class:`InputError` if no column has a name of the classifier's samples."""
     if head is None:
         return
     filled = {k: "x" if v is None or (isinstance(v, str) and not v.strip()) else v for k, v in head.items()}
@@ -221,41 +220,30 @@ def _missing(source: Path, head: Mapping[str, Any] | None, what: str, hint: str 
     )
 
 
-# -- what tells one source from another ------------------------------------------------------
+# -- is it the same source? ------------------------------------------------------------------
 
 
-def content_of(source: Path, rows: Rows, column: str) -> dict[str, Any]:
-    """What changes when the rows do: a hash of the table, and names, sizes and times of the pictures that it names.
+def content_of(source: Path, rows: Rows, column: str) -> str:
+    """Hash of a table and of the pictures that it names, or of the pictures of a folder.
 
     Args:
-        column: that names pictures.
+        source: the table or folder.
+        rows: those of ``source``.
+        column: names the pictures.
     """
-    from sidelight.core.ownership import feed_file
+    from sidelight.rows.content import value_digest
 
-    digest = hashlib.blake2b(digest_size=16)
-    if source.is_file():
-        feed_file(digest.update, source)
-    return {
-        "rows": len(rows),
-        "table": digest.hexdigest(),
-        "pictures": _pictures(rows, column, source.parent),
-    }
+    return value_digest([source, *_pictures(rows, column, source.parent)])
 
 
-def _pictures(rows: Rows, column: str, folder: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _pictures(rows: Rows, column: str, folder: Path) -> Iterator[Path | None]:
+    """The file of each row; ``None`` for a row without one."""
     head = first_row(rows)
-    named = head is not None and isinstance(head.get(column, head.get(FILE_COLUMN)), str)
-    for number in range(len(rows)) if named else ():
-        digest.update(_about(rows, number, column, folder))
-    return digest.hexdigest()
-
-
-def _about(rows: Rows, number: int, column: str, folder: Path) -> bytes:
-    try:
-        row = rows[number]
-        name = row.get(column, row.get(FILE_COLUMN))
-        found = os.stat(_found(name, folder))
-        return f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode()
-    except (InputError, OSError, ValueError, TypeError, AttributeError):
-        return f"{number} is not there\n".encode()
+    if head is None or not isinstance(head.get(column, head.get(FILE_COLUMN)), str):
+        return
+    for number in range(len(rows)):
+        try:
+            row = rows[number]
+            yield Path(_found(row.get(column, row.get(FILE_COLUMN)), folder))
+        except (InputError, TypeError, ValueError, AttributeError):
+            yield None

@@ -7,34 +7,38 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli.common import OverwriteOption, say
+from sidelight.cli.common import OverwriteOption, say, tell_publication
 from sidelight.core.quiet import quiet_libraries
 
 NAME = "tables"
 
 
+RunsArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUN...", help="Evaluated run folders; each is a block of the tables."),
+]
+MetricOption = Annotated[
+    list[str] | None, typer.Option(help="A column, by name; repeatable (default: the main metrics).")
+]
+RankOption = Annotated[
+    list[str] | None,
+    typer.Option("--rank-by", help="A metric whose cases are ranked; repeatable (default: faithfulness)."),
+]
+ThesisOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="Published numbers of the method, CSV, to stand beside ours; repeatable."),
+]
+
+
 def run(
-    folders: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN...", help="Evaluated run folders; each is a block of the tables."),
-    ],
+    folders: RunsArgument,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("tables"),
-    metric: Annotated[
-        list[str] | None, typer.Option(help="A column, by name; repeatable (default: the main metrics).")
-    ] = None,
-    rank_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rank-by", help="A metric whose cases are ranked; repeatable (default: faithfulness)."
-        ),
-    ] = None,
+    metric: MetricOption = None,
+    rank_by: RankOption = None,
     alpha: Annotated[float, typer.Option(help="Level of the critical difference.")] = 0.05,
     overwrite: OverwriteOption = False,
     figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
-    thesis: Annotated[
-        list[Path] | None,
-        typer.Option(help="Published numbers of the method, CSV, to stand beside ours; repeatable."),
-    ] = None,
+    thesis: ThesisOption = None,
 ) -> None:
     """Tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs; runs no model."""
     quiet_libraries()
@@ -51,10 +55,7 @@ def run(
             figures=figures,
             published=thesis or [],
         )
-    for ranking in found.rankings[:1]:
-        say(f"average ranks over {ranking.sentence}")
-    for note in found.notes:
-        say(f"note: {note}")
+    tell_publication(found)
     say(f"tables: {out}/tables.md, tables.csv, tables.tex   tests: statistics.csv, ranks.csv, cases.csv")
     if out / "published.md" in found.files:
         say(f"beside published numbers: {out}/published.md, published.csv")

@@ -20,7 +20,7 @@ from sidelight.errors import ConfigError
 
 
 def _plain_number(value: Any) -> Any:
-    """A number of NumPy as a number of Python; anything else as it is."""
+    """A number of NumPy as a number of Python. Other values are returned unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -36,7 +36,7 @@ def _list_of(kind: str) -> BeforeValidator:
     return BeforeValidator(as_tuple)
 
 
-#: the largest seed that torch, NumPy and Python all take
+#: The largest seed that torch, NumPy and Python all take.
 LARGEST_SEED = 2**32 - 1
 
 Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=False)]
@@ -51,7 +51,7 @@ Flag = Annotated[bool, BeforeValidator(_plain_number)]
 Names = Annotated[tuple[str, ...], _list_of("names")]
 Places = Annotated[tuple[Whole, ...], _list_of("whole numbers")]
 Options = Mapping[str, Any]
-#: a size that a person may ask for; more would not fit into any memory
+#: Larger sizes would not fit into any memory.
 Size = Annotated[Whole, Field(le=2**20)]
 Sizes = Annotated[tuple[Size, ...], _list_of("whole numbers"), Field(max_length=64)]
 Layers = Annotated[Whole, Field(le=256)]
@@ -71,7 +71,7 @@ def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
     }
 
 
-#: pydantic's words and plainer ones, in the order in which they are replaced
+#: pydantic's words and plainer ones, in the order of replacement.
 _PLAINER = (
     ("Input should be", "must be"),
     ("greater than or equal to", "at least"),
@@ -95,8 +95,8 @@ def check_fields(settings: Any, section: str) -> None:
     Strings are never read as numbers, and numbers never as flags.
 
     Args:
-        settings: an instance of a dataclass; its fields are set to the checked values.
-        section: where the field stands in a configuration file, e.g. ``"training"``.
+        settings: an instance of a dataclass. Its fields are set to the checked values.
+        section: of a configuration file that holds the fields, e.g. ``"training"``.
 
     Raises:
         ConfigError: a value is of the wrong type, not finite, or out of range.
@@ -106,12 +106,12 @@ def check_fields(settings: Any, section: str) -> None:
 
 
 def check_values(values: Mapping[str, Any], kinds: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """``values`` with those that ``kinds`` has a type for checked; the others as they are.
+    """``values``, of which those with a type in ``kinds`` are checked.
 
     Args:
         values: by name.
         kinds: types by name, such as :data:`Count`.
-        where: what the values belong to, for messages.
+        where: section of a configuration file that holds the values, for messages.
 
     Raises:
         ConfigError: a value is of another type, or out of range.

@@ -14,9 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.folders import recover_folder as recover_folder
-from sidelight.core.folders import replace_folder as replace_folder
-from sidelight.core.ownership import file_digest, foreign, may_replace, record
+from sidelight.core.ownership import file_digest, foreign, may_replace, not_written, record
 from sidelight.errors import CheckpointError, SidelightError
 
 
@@ -25,8 +23,8 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
 
     Raises:
-        CheckpointError: the file could not be written; what stood at ``path`` is untouched.
-        ForeignFileError: at ``path`` is something that sidelight did not write; it is untouched.
+        CheckpointError: the file could not be written. ``path`` is untouched.
+        ForeignFileError: sidelight did not write the file at ``path``, which is untouched.
     """
     final = file_path(path)
     tmp = _beside(final, "tmp")
@@ -39,9 +37,9 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except SidelightError:
         raise
     except OSError as error:
-        raise _not_written(final, error) from error
+        raise not_written(final, error) from error
     finally:
-        with suppress(OSError):  # e.g. the folder is a file; that error is on its way already
+        with suppress(OSError):  # e.g. the folder is a file, for which an error is raised already
             tmp.unlink(missing_ok=True)
 
 
@@ -61,20 +59,13 @@ def _require_replaceable(final: Path, tmp: Path) -> None:
     if may_replace(final):
         return
     alike = final.is_file() and not final.is_symlink() and file_digest(final) == file_digest(tmp)
-    if not alike:  # nothing is lost where the same content takes its place
+    if not alike:  # equal content loses nothing
         raise foreign(final)
 
 
 def _beside(final: Path, kind: str) -> Path:
-    """A name that nobody has: hidden, beside ``final``, ending in ``kind``."""
+    """A hidden name beside ``final`` that is in use nowhere and ends in ``kind``."""
     return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.{kind}")
-
-
-def _not_written(final: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        f"could not write {final}: {error}. What was there before is untouched; "
-        "free some space or choose another folder."
-    )
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -89,7 +80,7 @@ def as_utf8(text: str) -> bytes:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as indented JSON atomically; NaN and infinity, which JSON has not, become ``null``."""
+    """Write ``value`` as indented JSON atomically. NaN and infinity, which JSON lacks, become ``null``."""
     text = json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
@@ -109,12 +100,12 @@ def no_number(word: str) -> Any:
 
 
 def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
-    """Read JSON; raises :class:`CheckpointError` where it is missing or corrupt.
+    """Read JSON. Raises :class:`CheckpointError` if it is missing or corrupt.
 
     Args:
         path: of the file.
-        finite: whether ``NaN`` and ``Infinity``, which are no JSON, are refused. Earlier versions wrote them where
-            a number is not defined.
+        finite: whether ``NaN`` and ``Infinity``, which are no JSON, are refused. Earlier versions wrote them for
+            numbers that are not defined.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -140,7 +131,7 @@ def find_weights(place: str) -> Path:
 
 
 def find_pretrained(place: str) -> str:
-    """A model folder inside a Python package (``package:path``) as a path; anything else as it is.
+    """A model folder inside a Python package (``package:path``) as a path. Other names are returned unchanged.
 
     Raises:
         CheckpointError: the package is not installed, or has no such folder.

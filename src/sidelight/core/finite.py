@@ -15,7 +15,7 @@ def require_finite_logits(logits: Tensor, where: str = "") -> None:
 
     Args:
         logits: of a target.
-        where: what the model saw, where that was not the whole input, e.g. "of a masked input".
+        where: the input of the model if it was not the whole one, e.g. "of a masked input".
 
     Raises:
         NotFiniteError: with the numbers of the samples within the batch.
@@ -30,7 +30,7 @@ def require_finite_logits(logits: Tensor, where: str = "") -> None:
 
 
 def require_finite_scores(raw: Mapping[str, Tensor], feature_mask: Mapping[str, Tensor]) -> None:
-    """Refuse raw scores of a scorer that hold NaN or infinity at a real feature; the head would make zeros of them.
+    """Refuse raw scores of a scorer that hold NaN or infinity at a real feature. The head would make zeros of them.
 
     Args:
         raw: per modality, raw scores ``[B, ...]``.
@@ -43,7 +43,7 @@ def require_finite_scores(raw: Mapping[str, Tensor], feature_mask: Mapping[str, 
         bad = ~torch.isfinite(values.detach()) & feature_mask[name].reshape(values.shape)
         if bool(bad.any()):
             raise NotFiniteError(
-                f"what the scorer gives for the {name}",
+                f"the scorer's output for the {name}",
                 _rows(bad),
                 "Its weights are damaged, or a training has failed: in training give a lower learning_rate, else load "
                 "the scorer again or fit a new one.",
@@ -51,13 +51,13 @@ def require_finite_scores(raw: Mapping[str, Tensor], feature_mask: Mapping[str, 
 
 
 def require_finite_loss(terms: Mapping[str, Tensor]) -> None:
-    """Stop a training whose loss is no number.
+    """Stop a training if its loss is not finite.
 
     Args:
         terms: named terms of the loss, ``[B]`` each, the total among them as ``loss``.
 
     Raises:
-        NotFiniteError: the loss of a sample is NaN or infinite; the message names the terms that are.
+        NotFiniteError: the loss of a sample is NaN or infinite. The message names the terms.
     """
     if bool(torch.isfinite(terms["loss"].detach()).all()):
         return

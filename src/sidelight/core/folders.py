@@ -1,4 +1,4 @@
-"""Whole folders written at once, beside or among what somebody else keeps there."""
+"""Whole folders that are written at once, also beside or among files of others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from sidelight.core.ownership import (
     foreign_entries,
     is_manifest,
     may_replace,
+    not_written,
 )
 from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
 
-#: what an earlier version wrote into ``metrics.json`` beside a classifier
+#: keys that an earlier version wrote into ``metrics.json`` beside a classifier
 _OLD_METRICS = {"accuracy", "loss", "train_runtime"}
 
 
@@ -32,18 +33,18 @@ def replace_folder(
 ) -> Iterator[Path]:
     """Yield a temporary folder whose files are at ``path`` when the block succeeds.
 
-    A folder that is missing, empty or wholly ours is replaced at once. Where others keep files in it, ours are added one
+    A folder that is missing, empty or wholly ours is replaced at once. If others keep files in it, ours are added one
     by one and theirs stay. A kill between the two renames of a replacement leaves the old content in
     ``.<name>.<random>.old``, from which :func:`recover_folder` restores it.
 
     Args:
         path: the folder.
-        last: names that are added after all others, so that they tell whether the rest is there.
+        last: names that are added after all others. If they are there, so is the rest.
         listed: whether the folder gets a manifest. Without one, each of its files must bear a mark.
-        advice: how to go on where a file of somebody else has the name of one of ours.
+        advice: for the message if a file of somebody else has the name of one of ours.
 
     Raises:
-        CheckpointError: something could not be written; what stood at ``path`` is untouched.
+        CheckpointError: the disk refused. The content of ``path`` is untouched.
         ForeignFileError: ``path`` is a file or a link, or a file in it has the name of one of ours.
     """
     final = folder_path(path)
@@ -59,10 +60,7 @@ def replace_folder(
     except SidelightError:
         raise
     except OSError as error:
-        raise CheckpointError(
-            f"could not write {final}: {error}. What was there before is untouched; "
-            "free some space or choose another folder."
-        ) from error
+        raise not_written(final, error) from error
     finally:
         with suppress(OSError, SidelightError):
             recover_folder(final)
@@ -70,7 +68,7 @@ def replace_folder(
 
 
 def folder_path(path: str | os.PathLike[str]) -> Path:
-    """``path`` as a :class:`Path`; raises :class:`CheckpointError` where it names no folder."""
+    """``path`` as a :class:`Path`. Raises :class:`CheckpointError` if it names no folder."""
     text = os.fspath(path)
     if not text.strip() or "\0" in text:
         raise CheckpointError(f"{text!r} names no folder: give one to write to, e.g. 'results/scorer'.")
@@ -80,7 +78,7 @@ def folder_path(path: str | os.PathLike[str]) -> Path:
 
 
 def require_folder_place(folder: Path, advice: str = "") -> None:
-    """Raise :class:`ForeignFileError` where ``folder`` is a file or a link, or lies below a file."""
+    """Raise :class:`ForeignFileError` if ``folder`` is a file or a link, or lies below a file."""
     if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
         raise foreign(folder, advice or "Choose another folder.")
     for above in folder.parents:
@@ -91,7 +89,7 @@ def require_folder_place(folder: Path, advice: str = "") -> None:
 
 
 def _temporary(final: Path) -> Path:
-    """Beside ``final``, so that a rename takes it there; within, where only ``final`` is of its disk or writable."""
+    """A name beside ``final``, from which a rename works, or within it if only ``final`` is writable or of its disk."""
     name = f".{final.name}.{uuid.uuid4().hex[:8]}.tmp"
     apart = final.is_dir() and (
         not os.access(final.parent, os.W_OK) or os.stat(final).st_dev != os.stat(final.parent).st_dev
@@ -112,7 +110,7 @@ def _swap(tmp: Path, final: Path) -> None:
     old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
     os.replace(final, old)
     os.replace(tmp, final)
-    if not foreign_entries(old, final):  # somebody may have put a file there meanwhile
+    if not foreign_entries(old, final):  # another program may have put a file there meanwhile
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -135,9 +133,9 @@ def _merge(tmp: Path, final: Path, last: Sequence[str], advice: str) -> None:
 
 
 def recover_folder(path: str | os.PathLike[str]) -> None:
-    """Put back what a kill between two renames left without its name: the folder itself, or folders within it.
+    """Put back folders that a kill between two renames left under another name: ``path`` itself, or those within it.
 
-    Only folders of ours are put back, and only if nothing has their name now.
+    Only folders of ours are put back, and only if their name is free.
 
     Raises:
         CheckpointError: the disk refused.
@@ -161,8 +159,8 @@ def _left_behind(place: Path, name: str | None) -> list[tuple[Path, str]]:
     """Folders of ours in ``place`` that a kill left, the newest first, each with the name that it had.
 
     Args:
-        place: where to look.
-        name: look for a folder of this name only.
+        place: the folder to search.
+        name: of the folder to look for. Default: any.
     """
     pattern = re.compile(rf"\.({re.escape(name) if name else '.+'})\.[0-9a-f]{{8}}\.old")
     found = [
@@ -175,7 +173,7 @@ def _left_behind(place: Path, name: str | None) -> list[tuple[Path, str]]:
 
 
 def _recover_from_earlier_version(final: Path) -> None:
-    """Earlier versions left ``<name>.old``. It may be somebody's copy as well, so it stays where it is."""
+    """Earlier versions left ``<name>.old``. It may also be a copy that a user made, so it is not moved."""
     old = final.with_name(final.name + ".old")
     if old.is_symlink() or not old.is_dir() or not (is_scorer_folder(old) or is_target_folder(old)):
         return
@@ -194,7 +192,7 @@ def is_scorer_folder(folder: Path) -> bool:
 
 
 def is_target_folder(folder: Path) -> bool:
-    """Whether ``folder`` holds a classifier that a run trained or converted, told by its ``metrics.json``."""
+    """Whether ``folder`` holds a classifier that a run trained or converted, by its ``metrics.json``."""
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

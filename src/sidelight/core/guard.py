@@ -1,8 +1,7 @@
-"""The last line before the user: no builtin error leaves a public function without our word.
+"""The last guard before the user: no builtin error leaves a public function without an explanation.
 
-Arguments are checked where they are used, and say what is wrong with them. What slips through those checks, or
-comes out of the user's own model, is passed on as an :class:`~sidelight.errors.UnexpectedError` that is also an
-error of the original type. The original stands in the traceback as its cause.
+Functions check their arguments. An error that no check foresaw, or that the user's model raises, becomes an
+:class:`~sidelight.errors.UnexpectedError` that is also an error of the original type. The original is its cause.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def _guarding(function: Callable[..., Any]) -> Iterator[None]:
 
 
 def _guarded_items(function: Callable[..., Any], items: Iterator[Any]) -> Iterator[Any]:
-    """A generator fails when it is asked for an item, long after the call."""
+    """A generator may fail long after the call, when it makes an item."""
     while True:
         with _guarding(function):
             try:
@@ -67,7 +66,7 @@ def _guarded_items(function: Callable[..., Any], items: Iterator[Any]) -> Iterat
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, on whichever device; no other input would change that."""
+    """Whether memory ran out, on any device."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 

@@ -1,8 +1,7 @@
 """One process at a time works in a folder.
 
-The lock is the operating system's (``filelock``), so it ends with the process that holds it, however that ends: a
-lock file that is left behind holds nobody up, and a process number that was given to another process means nothing. A
-small file beside it names the holder, for the message only.
+The lock is the operating system's (``filelock``), so it ends with its process, however that ends. A lock file that is
+left behind therefore blocks nothing. A small file beside it names the holder, for messages only.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from sidelight.errors import BusyFolderError, CheckpointError
 
 log = logging.getLogger(__name__)
 
-#: how long a holder may take to end, where it was just about to
+#: A holder that is about to end gets this much time.
 PATIENCE_SECONDS = 0.2
 
 
@@ -47,12 +46,12 @@ def hold(folder: Path, purpose: str, share: str = "") -> Iterator[None]:
     Of several processes of one launcher the main one holds the folder for all.
 
     Args:
-        folder: made where it is missing.
-        purpose: what is done, for the message that others get.
+        folder: made if it is missing.
+        purpose: of the work, for the message that others get.
         share: of a job that several machines divide, this one's name. Each share has a lock of its own.
 
     Raises:
-        BusyFolderError: somebody else works there.
+        BusyFolderError: another process or thread works there.
         CheckpointError: the folder cannot be written.
     """
     key = os.path.realpath(folder) + f"|{share}"
@@ -87,7 +86,9 @@ def _leave(key: str) -> None:
             return
         del _holds[key]
         for file in (_holder_file(Path(held.lock.lock_file)), Path(held.lock.lock_file)):
-            with suppress(OSError):  # while it is held, so that nobody takes a file that is about to go
+            with suppress(
+                OSError
+            ):  # while the lock is held, so that no other process takes a file that is about to go
                 file.unlink(missing_ok=True)
         held.lock.release()
 

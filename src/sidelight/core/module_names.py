@@ -1,4 +1,4 @@
-"""Names of a model's parts and weights without what wrappers inside the model add to them."""
+"""Names of a model's parts and weights, without the prefixes that wrappers inside the model add."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def wrapped_parts(model: nn.Module) -> dict[str, str]:
 
 
 def plain_name(name: str, wrapped: Mapping[str, str]) -> str:
-    """``name`` as it is where nothing is wrapped.
+    """``name`` as it would be without wrappers.
 
     Example:
         >>> plain_name("features._orig_mod.0", {"features": "_orig_mod"})

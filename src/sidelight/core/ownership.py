@@ -1,10 +1,9 @@
-"""What on disk is ours: only that is ever replaced or removed.
+"""The files that sidelight wrote, called *ours*. Only these are ever replaced or removed.
 
-Two signs tell a file of ours. Its content says so (pictures, pages, JSON objects and weights that sidelight
-writes carry a mark), or the folder's manifest lists it: ``.sidelight`` is a hidden file in folders that sidelight
-made its own, with a line for each file written below it. A line holds a digest, so a file that
-somebody changed since is no longer ours. A process also remembers what it wrote itself. Whatever has none of these
-signs belongs to somebody else and stays.
+A file is ours by one of three signs. Pictures, pages, JSON objects and weights that sidelight writes carry a mark.
+Or the folder's manifest lists the file: ``.sidelight`` is a hidden file with a line for each file written below it. A
+line holds a digest, so a file that was changed since is not ours. Or this process wrote the file and remembers it.
+All other files belong to somebody else and stay.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ MANIFEST_FORMAT = "sidelight.manifest"
 MARK = "sidelight"
 #: the mark in the head of an HTML page
 HTML_MARK = f'<meta name="generator" content="{MARK}">'
-#: files above this many bytes are told by their size and three slices
+#: Files of more bytes are hashed by their size and three slices.
 WHOLE_BYTES, SLICE_BYTES = 1 << 20, 1 << 18
-#: so many folders above a file are searched for a manifest
+#: So many folders above a file are searched for a manifest.
 LEVELS = 6
 
 _JSON_MARK = re.compile(rb'^\s*\{\s*"format"\s*:\s*"sidelight\.')
@@ -43,7 +42,7 @@ _CONTENT_MARKS = (
     (b"<", f"<dc:title>{MARK}</dc:title>".encode()),
 )
 
-#: so many files that this process wrote are remembered, where no manifest lists them
+#: The process remembers so many files that it wrote and no manifest lists.
 REMEMBERED = 4096
 _written: OrderedDict[str, str] = OrderedDict()
 
@@ -52,7 +51,7 @@ _overwrite: ContextVar[bool] = ContextVar("sidelight_overwrite", default=False)
 
 @contextmanager
 def overwriting(wanted: bool = True) -> Iterator[None]:
-    """Within the block files of others may be replaced too, where ours have the same name (``--overwrite``)."""
+    """Within the block, files of others are replaced too if ours have the same name (``--overwrite``)."""
     token = _overwrite.set(wanted or _overwrite.get())
     try:
         yield
@@ -85,11 +84,11 @@ def may_replace(path: str | os.PathLike[str]) -> bool:
 
 
 def require_free(paths: Iterable[str | os.PathLike[str]], advice: str = "") -> None:
-    """Refuse where one of ``paths`` is taken by a file, folder or link that sidelight did not write.
+    """Refuse if one of ``paths`` is a file, folder or link that sidelight did not write.
 
     Args:
         paths: files that will be written.
-        advice: how to go on; default: move it, or choose another place.
+        advice: for the message. Default: move it, or choose another place.
 
     Raises:
         ForeignFileError: names the first one.
@@ -100,7 +99,7 @@ def require_free(paths: Iterable[str | os.PathLike[str]], advice: str = "") -> N
 
 
 def foreign(path: Path, advice: str = "") -> ForeignFileError:
-    """The error for ``path``, which holds something that is not ours."""
+    """The error for ``path``, which is not ours."""
     if path.is_symlink():
         kind = f"a link to {os.readlink(path)}"
     elif path.is_dir():
@@ -115,7 +114,7 @@ def foreign(path: Path, advice: str = "") -> ForeignFileError:
 
 
 def has_mark(file: Path) -> bool:
-    """Whether the content of ``file`` says that sidelight wrote it."""
+    """Whether the content of ``file`` has the mark of sidelight."""
     try:
         with file.open("rb") as handle:
             head = handle.read(4096)
@@ -138,9 +137,9 @@ def _is_marked_weights(head: bytes) -> bool:
 
 
 def own_folder(folder: str | os.PathLike[str]) -> Path:
-    """Make ``folder``, where it is missing, and keep from now on a list of what sidelight writes in it.
+    """Make ``folder`` if it is missing, and from now on list the files that sidelight writes in it.
 
-    What lies there already stays the property of whoever wrote it.
+    Files that lie there already keep their owner.
 
     Raises:
         CheckpointError: the folder cannot be made, or something else has its name.
@@ -157,9 +156,17 @@ def own_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def reason(error: OSError) -> str:
-    """What the system said, and what to do about it."""
+    """The message of the system, with advice."""
     said = error.strerror or str(error)
     return f"{said}. Choose another folder, or free this one."
+
+
+def not_written(final: Path, error: OSError) -> CheckpointError:
+    """The error for ``final``, which the system refused to write."""
+    return CheckpointError(
+        f"could not write {final}: {error}. What was there before is untouched; "
+        "free some space or choose another folder."
+    )
 
 
 def is_manifest(path: Path) -> bool:
@@ -181,11 +188,11 @@ def manifest_above(path: Path) -> Path | None:
 
 
 def record(path: Path, content: Path | None = None) -> None:
-    """Note in the nearest manifest that ``path`` is ours; without a manifest above it this process remembers it.
+    """Note in the nearest manifest that ``path`` is ours. If there is no manifest, this process remembers it.
 
     Args:
         path: the file's final place.
-        content: where its content lies now, before it is moved there; default: at ``path``.
+        content: the file that will be moved there. Default: ``path`` itself.
     """
     if any(part.startswith(".") and part.endswith(".tmp") for part in path.parts[:-1]):
         return  # below a temporary folder that will have another name
@@ -207,7 +214,7 @@ def adopt(folder: Path, files: Iterable[Path]) -> None:
 
 
 def is_named(file: Path) -> bool:
-    """Whether a manifest lists ``file``, whatever its content is now: for logs, which grow after they are begun."""
+    """Whether a manifest lists ``file``, even if its content has changed, as that of logs does."""
     return file.is_file() and not file.is_symlink() and bool(_listed_digests(file))
 
 
@@ -215,7 +222,7 @@ def foreign_entries(folder: Path, listed_as: Path | None = None) -> list[Path]:
     """Files below ``folder`` that are not ours, manifests left out. Links count as foreign.
 
     Args:
-        folder: where the files are.
+        folder: of the files.
         listed_as: the folder's name in the manifests above it, if it was renamed since.
     """
     listed: dict[Path, dict[str, set[str]]] = {}
@@ -240,14 +247,14 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 
 def _told_ours(file: Path, digests: set[str]) -> bool:
-    """Whether ``file`` is ours by its line in a manifest, or, where it has none, by its content."""
+    """Whether ``file`` is ours by its line in a manifest or, if it has none, by its content."""
     if digests:
         return file_digest(file) in digests
     return has_mark(file) or _is_weights_of_old_scorer(file)
 
 
 def _is_weights_of_old_scorer(file: Path) -> bool:
-    """Weights of a scorer bear no mark in earlier versions; the configuration beside them does."""
+    """Earlier versions marked a scorer's configuration but not the weights beside it."""
     return file.name == "scorer.safetensors" and has_mark(file.with_name("config.json"))
 
 
@@ -268,7 +275,7 @@ def file_digest(path: Path) -> str:
 
 
 def feed_file(update: object, path: Path) -> None:
-    """Give ``update`` what tells the content of the file at ``path``; see :func:`file_digest`."""
+    """Call ``update`` with the bytes that :func:`file_digest` hashes of the file at ``path``."""
     assert callable(update)
     with path.open("rb") as handle:
         size = os.fstat(handle.fileno()).st_size

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Places that models are loaded from: folders of this machine, or ids of the hub."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def known_place(name: str, local: bool | None = None) -> str | None:
-    """``name`` as a place that models can be loaded from; ``None`` where it is none.
+    """``name`` if models can be loaded from there, else ``None``.
 
-    What looks like a path of this machine is never looked for on the hub.
+    A name that looks like a path of this machine is never looked for on the hub.
 
     Args:
         name: folder, hub id, or the class name of a model that came from nowhere.
-        local: whether it was a folder when it was written down; ``None`` where that is not known.
+        local: whether it was a folder when it was written down. ``None`` if that is not known.
     """
     if not name or "\0" in name:
         return None
@@ -35,5 +35,5 @@ def _is_folder(name: str) -> bool:
 
 
 def _is_class_name(name: str) -> bool:
-    """Whether ``name`` is that of a Python class; the few hub ids without an owner are not written so."""
+    """Whether ``name`` is that of a Python class. The few hub ids without an owner are written otherwise."""
     return name.isidentifier() and name[:1].isupper() and any(c.isupper() for c in name[1:])

@@ -1,7 +1,7 @@
-"""Several processes on one job: who this one is, its share of the work, and failing together.
+"""Several processes on one job: their number, this one's share of the work, and common failure.
 
-The processes are those that ``torchrun`` or ``accelerate launch`` started; the process group is accelerate's.
-Without a launcher there is one process, and everything here costs nothing.
+``torchrun`` or ``accelerate launch`` start the processes, and accelerate makes their group. Without a launcher there is
+one process, and nothing here costs anything.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Any
 
 from sidelight.errors import CheckpointError, ConfigError, PeerError, SidelightError
 
-#: how long processes wait for the slowest: shares of an evaluation may differ by hours
+#: Processes wait this long for the slowest: shares of an evaluation may differ by hours.
 PATIENCE = timedelta(days=2)
 
 
 def process_count() -> int:
-    """How many processes a launcher started; 1 without one."""
+    """How many processes a launcher started, 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes what all have made."""
+    """Whether this process is the one that writes the results of all."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @dataclass(frozen=True)
 class Share:
-    """What is this process's to do: item ``i`` where ``i % count == index``.
+    """The part of the work that this process does: items ``i`` with ``i % count == index``.
 
     Attributes:
         index: in ``[0, count)``.
@@ -54,7 +54,7 @@ class Share:
 
     @classmethod
     def parse(cls, text: str | None) -> Share | None:
-        """``"2/4"``, the second of four shares; ``None`` for ``None``.
+        """The second of four shares for ``"2/4"``, ``None`` for ``None``.
 
         Raises:
             ConfigError: not of that form, out of range, or several processes share the work already.
@@ -86,12 +86,12 @@ def wait() -> None:
 
 @contextmanager
 def agreed(training: bool = False) -> Iterator[None]:
-    """A step that every process ends together: where it fails in one, it fails in all.
+    """A step that all processes end together: if it fails in one, it fails in all.
 
     Args:
-        training: the step exchanges gradients. What went wrong in this process alone (a full disk, no
-            memory) then leaves the others waiting for its gradients, so the process ends, and the launcher
-            ends the others; errors in what all of them were given are raised.
+        training: the step exchanges gradients. If only this process fails (a full disk, no memory), the others wait
+            for its gradients forever. So this process exits, and the launcher ends the others. Errors in the
+            arguments, which all processes share, are raised.
 
     Raises:
         PeerError: it failed in another process.
@@ -115,10 +115,10 @@ def agreed(training: bool = False) -> Iterator[None]:
 
 
 def in_main(step: Callable[[], object]) -> None:
-    """Run ``step`` in the main process, while the others wait; where it fails there, it fails in all.
+    """Run ``step`` in the main process while the others wait. If it fails there, it fails in all.
 
     Raises:
-        PeerError: in the other processes, where it failed.
+        PeerError: in the other processes, if it failed.
     """
     failure: SidelightError | None = None
     if is_main():
@@ -135,7 +135,7 @@ def in_main(step: Callable[[], object]) -> None:
 
 
 def from_main(make: Callable[[], str]) -> str:
-    """What ``make`` gives in the main process, in every process."""
+    """The result that ``make`` has in the main process, for every process."""
     if process_count() == 1:
         return make()
     return str(_tell(make() if is_main() else None)[0])
@@ -149,7 +149,7 @@ def _exchange(failure: str | None) -> None:
 
 
 def _tell(failure: str | None) -> list[str | None]:
-    """Give every process this one's failure, or none, and get theirs."""
+    """Send this process's failure, or ``None``, to all, and return those of all."""
     if process_count() == 1:
         return [failure]
     from accelerate.utils import gather_object
@@ -159,7 +159,7 @@ def _tell(failure: str | None) -> list[str | None]:
 
 
 def _state() -> Any:
-    """The process group: the first call opens it, later ones, and the Trainer, find it open."""
+    """The process group, which the first call opens."""
     import torch
     from accelerate import PartialState
 
@@ -170,7 +170,7 @@ def _state() -> Any:
 
 
 def device() -> Any:
-    """Where this process computes: its accelerator, else the CPU (a ``torch.device``)."""
+    """The ``torch.device`` that this process computes on: its accelerator, else the CPU."""
     if process_count() > 1:
         return _state().device
     import torch

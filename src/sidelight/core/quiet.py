@@ -1,6 +1,6 @@
-"""Saying a warning once, or not at all, without touching what other threads hear.
+"""Warnings shown once, or not at all, without an effect on other threads.
 
-``warnings.catch_warnings`` swaps the filters of the whole process. Two threads inside it may leave the wrong ones.
+``warnings.catch_warnings`` swaps the filters of the whole process, so two threads inside it may leave the wrong ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _numbers = count()
 
 @contextmanager
 def told_once(told: set[type[Warning]]) -> Iterator[None]:
-    """Within the context :func:`warn` leaves out the kinds in ``told``, and adds those it says."""
+    """Within the context :func:`warn` leaves out the kinds in ``told``, and adds each kind that it shows."""
     token = _told.set(told)
     try:
         yield
@@ -33,7 +33,7 @@ def told_once(told: set[type[Warning]]) -> Iterator[None]:
 
 
 def warn(message: str, category: type[Warning], stacklevel: int = 2) -> None:
-    """As ``warnings.warn``, unless this thread was told of ``category`` already (:func:`told_once`)."""
+    """As ``warnings.warn``, unless ``category`` was shown in this context already (:func:`told_once`)."""
     told = _told.get()
     if told is not None:
         if category in told:
@@ -44,9 +44,9 @@ def warn(message: str, category: type[Warning], stacklevel: int = 2) -> None:
 
 @contextmanager
 def ignored_warnings(*messages: str) -> Iterator[None]:
-    """Within the context warnings whose text begins with one of the expressions ``messages`` are not shown.
+    """Within the context warnings are hidden if their text begins with one of the expressions ``messages``.
 
-    Filters are added and exactly these are taken away again, in whichever order threads leave.
+    Exactly the filters that were added are removed again, in whatever order threads leave.
     """
     own = [f"(?:{message})(?#{next(_numbers)})" for message in messages]  # equal to no filter of the caller's
     with _filters:
@@ -61,7 +61,7 @@ def ignored_warnings(*messages: str) -> Iterator[None]:
 
 
 def quiet_libraries() -> None:
-    """Show what the user asked for, not what libraries think about missing optional packages."""
+    """Hide the remarks of libraries, for example about missing optional packages."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -1,4 +1,4 @@
-"""Names for interchangeable parts: fills, calibrations, rivals, metrics, data sets."""
+"""Names for interchangeable parts: fills, terms, baseline methods, metrics, data sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """A mapping from names to entries whose lookup failures explain themselves.
+    """A mapping from names to entries. A failed lookup names the nearest entry.
 
     Example:
         >>> shapes: Registry[int] = Registry("shape")
@@ -33,7 +33,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
-        """Register ``entry`` under ``name``; raises :class:`ConfigError` if taken."""
+        """Register ``entry`` under ``name``. Raises :class:`ConfigError` if the name is taken."""
         if name in self._entries:
             raise ConfigError(f"{self.kind} {name!r} is registered already; choose another name.")
         self._entries[name] = entry

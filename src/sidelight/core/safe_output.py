@@ -1,4 +1,4 @@
-"""Texts of others made harmless where they are shown: on a terminal, in a table, in the name of a file.
+"""Texts of others, made harmless for a terminal, a table or the name of a file.
 
 Labels, file names, column names and texts come from users, data sets and hubs. Printed raw they may move the cursor,
 change the title of a window, start a formula in a spreadsheet, or leave the folder.
@@ -19,13 +19,12 @@ LONGEST_NAME = 120
 _DEVICES = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
 #: endings that writers of ours would take for the kind of file
 _ENDINGS = re.compile(r"\.(png|svg|pdf|html?|json)$", re.IGNORECASE)
-#: what a spreadsheet takes for the beginning of a formula
-#: full-width signs are taken for the plain ones in some countries
+#: Spreadsheets take these for the beginning of a formula, in some countries the full-width signs too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def short(text: str, longest: int = 80) -> str:
-    """``text``, or its beginning with three dots where it has more than ``longest`` characters."""
+    """``text``, or its beginning with three dots if it has more than ``longest`` characters."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
@@ -67,7 +66,7 @@ def for_file_name(text: Any, instead: str = "input") -> str:
 
     Args:
         text: any text, e.g. the stem of another file.
-        instead: where nothing is left of it.
+        instead: the name if nothing is left of it.
     """
     plain = re.sub(r"[^\w .()\[\]-]", "_", unicodedata.normalize("NFC", str(text)))
     plain = _ENDINGS.sub(r"_\1", plain).strip(" .")

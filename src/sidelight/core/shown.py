@@ -1,4 +1,4 @@
-"""What pictures and files of an explanation read of it, so that neither must know the class."""
+"""The parts of an explanation that its pictures and files read, so that neither must know the class."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 
 class Shown(Protocol):
-    """What a picture of one explanation needs to know; an :class:`~sidelight.explanations.explanation.Explanation` has it.
+    """The parts of an :class:`~sidelight.explanations.explanation.Explanation` that its picture needs.
 
     Attributes:
         scores: modality name -> scores in [0, 1].
         inputs: modality name -> the input as a person sees it.
         label: name of the class explained.
         probability: of that class, in [0, 1].
-        method: name of what made the map.
+        method: name of the method that made the map.
         target: name of the model explained.
         meta: remarks, e.g. ``truncated``.
     """

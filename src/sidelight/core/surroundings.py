@@ -1,6 +1,6 @@
-"""The caller's process, as a call finds it and must leave it: random numbers, modes, flags of libraries.
+"""The state of the caller's process, which a call must leave as it was: random numbers, modes, flags of libraries.
 
-What torch, numpy and accelerate keep for the whole process is put back when a call ends, also after an error.
+State that torch, numpy and accelerate keep for the whole process is put back when a call ends, also after an error.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
-#: random numbers are the process's, so trainings of two threads take turns; each then gives what it gives alone
+#: Random numbers belong to the process. So trainings of two threads take turns, and each has the result it has alone.
 _training = threading.RLock()
 
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Whatever is seeded or drawn inside, the generators of random, numpy and torch go on as if it had not been."""
+    """After the context, the generators of random, numpy and torch go on as if nothing had been drawn inside."""
     state = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
@@ -37,9 +37,9 @@ def kept_random_state() -> Iterator[None]:
 
 @contextmanager
 def plain_passes() -> Iterator[None]:
-    """Neither autocast nor a default device of the caller's changes what is computed inside.
+    """Within the context, the caller's autocast and default device have no effect.
 
-    An explanation is of the model as it stands: in half precision where its weights are, else in float32.
+    An explanation is of the model as it is: in half precision if its weights are, else in float32.
     """
     with ExitStack() as inside:
         for kind in ("cpu", *_accelerators()):
@@ -52,7 +52,7 @@ def plain_passes() -> Iterator[None]:
 
 @contextmanager
 def training_surroundings() -> Iterator[None]:
-    """A training inside has gradients, float32 and random numbers of its own; then all is as it was.
+    """Within the context, a training has gradients, float32 and random numbers of its own.
 
     Works within ``no_grad``, ``inference_mode`` and autocast. Trainings of several threads take turns.
     """
@@ -97,8 +97,8 @@ def _accelerate_states() -> list[tuple[dict[str, Any], Mapping[str, Any]]]:
 
 
 def _restore_accelerate(remembered: list[tuple[dict[str, Any], Mapping[str, Any]]]) -> None:
-    # A caller's own Accelerator(mixed_precision=...) is refused where another setting is remembered. A process
-    # group stays: the processes go on together.
+    # accelerate refuses a caller's own Accelerator(mixed_precision=...) if it remembers another setting. A process
+    # group stays, because the processes go on together.
     if remembered[0][0].get("num_processes", 1) > 1:
         return
     for live, before in remembered:

@@ -1,4 +1,4 @@
-"""What is printed: harmless whatever it holds, as wide as the terminal, and without warnings in a notebook."""
+"""Output on a terminal: harmless, no wider than the terminal, and without warnings in a notebook."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class SafeConsole(Console):
-    """A console that writes out what a terminal would act on, and takes brackets in texts for brackets.
+    """A console that writes out control characters and prints brackets as brackets.
 
     In a notebook without ipywidgets it prints plain text. Rich would warn at each step of a bar there.
     """
@@ -55,7 +55,7 @@ class SafeFormatter(logging.Formatter):
 
 
 class Words(TextColumn):
-    """A column of a bar, made harmless before it is measured; brackets in it are brackets."""
+    """A column of a bar, made harmless before it is measured. Brackets are printed as brackets."""
 
     def __init__(self, words: str = "{task.description}") -> None:
         super().__init__(words, markup=False)
@@ -65,20 +65,20 @@ class Words(TextColumn):
 
 
 def counting_bar(**options: Any) -> Progress:
-    """A bar that counts, for a ``with`` block; ``options`` as of ``rich.progress.Progress``."""
+    """A bar that counts, for a ``with`` block. It takes the options of ``rich.progress.Progress``."""
     columns = (Words(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, **{"console": SafeConsole(), **options})
 
 
 def track(items: Iterable[T], what: str, total: float | None = None, disable: bool = False) -> Iterator[T]:
-    """``items`` with a bar that says ``what`` is done to them."""
+    """``items`` with a bar beside the word ``what``, e.g. "explaining"."""
     columns = (Words(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=SafeConsole(), disable=disable) as bar:
         yield from bar.track(items, total=total, description=what)
 
 
 def print_table(table: Table) -> None:
-    """Print ``table``; one that is wider than the terminal comes in several, each with the first column."""
+    """Print ``table``. A table that is wider than the terminal comes in several, each with the first column."""
     console = SafeConsole()
     for part in fitting(table, console):
         console.print(part)

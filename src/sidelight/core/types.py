@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sidelight.core.tensors import probabilities
 
-#: What the model itself takes, e.g. ``{"pixel_values": [B,C,H,W]}``.
+#: The inputs of the model itself, e.g. ``{"pixel_values": [B,C,H,W]}``.
 Inputs = Mapping[str, Tensor]
 #: Modality name -> the differentiable input: image ``[B,C,H,W]``, text ``[B,T,D]``.
 Features = Mapping[str, Tensor]
@@ -30,7 +30,7 @@ Scores = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Encoding:
-    """What one clean pass of the target leaves behind.
+    """The result of one clean pass of the target.
 
     Attributes:
         logits: ``[B, K]`` of classes of which one is true (:mod:`sidelight.targets.verdict`).
@@ -38,8 +38,8 @@ class Encoding:
             image ``[B, C_i, h_i, w_i]``, text ``[B, T, D]``.
         feature_mask: per modality a boolean tensor of the scores' shape, true where a
             feature is real (not padding, not a special token).
-        fusion: ``[B, D]`` output of a fusion layer, where the target has one.
-        encoded: per modality what its encoder hands on, if the target can go on from that.
+        fusion: ``[B, D]`` output of a fusion layer, if the target has one.
+        encoded: per modality the output of its encoder, if the target can continue from it.
     """
 
     logits: Tensor
@@ -89,7 +89,7 @@ class StateSpec:
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What a scorer must know to be built: the states of each modality, shallow to deep."""
+    """The shapes that a scorer is built for: the states of each modality, shallow to deep."""
 
     states: Mapping[str, tuple[StateSpec, ...]]
     feature_shape: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class Modality:
 
 @dataclass(frozen=True)
 class ChannelModality(Modality):
-    """A modality whose channels are scored one by one: scores have the shape of ``x`` itself."""
+    """A modality with one score per channel, so that scores have the shape of ``x`` itself."""
 
     def expand(self, scores: Tensor) -> Tensor:
         return scores
@@ -149,10 +149,10 @@ MODALITIES = {m.name: m for m in (IMAGE, TEXT)}
 
 
 def is_batched(value: Tensor, size: int) -> bool:
-    """Whether ``value`` has a batch axis of ``size`` samples; one that has none belongs to every sample."""
+    """Whether ``value`` has a batch axis of ``size`` samples. A value without one belongs to every sample."""
     return value.ndim > 0 and len(value) == size
 
 
 def take_rows(tensors: Mapping[str, Tensor], rows: Tensor, size: int) -> dict[str, Tensor]:
-    """The samples at ``rows [R]`` of a batch of ``size``, some perhaps more than once; the unbatched as they are."""
+    """The samples at ``rows [R]`` of a batch of ``size``. A sample may come more than once. Unbatched values are kept."""
     return {k: v.index_select(0, rows) if is_batched(v, size) else v for k, v in tensors.items()}

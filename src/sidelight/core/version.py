@@ -1,3 +1,3 @@
-"""The version, where no room must import the public face to know it."""
+"""The version, which rooms can read without an import of the public face."""
 
 __version__ = "0.1.0"

@@ -1,11 +1,11 @@
 """The masking operator ``x ⊗ S = S·x + (1 − S)·fill``, and the contract of every fill.
 
-A fill answers "what stands where a feature was removed?". Its values are computed once
-per sample, from the sample's own seed, and reused for every mask of that sample. So a
-curve compares masks and not noise draws, and a result does not depend on batching.
+A fill gives the values that replace removed features. They are computed once per sample,
+from the sample's own seed, and reused for every mask of that sample. So a curve compares
+masks and not noise draws, and a result does not depend on batching.
 
-A fill belongs to one modality. If a target has several, :func:`pair_fills` says what one
-name means for each of them.
+A fill belongs to one modality. If a target has several, :func:`pair_fills` gives the
+meaning of one name for each of them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sidelight.errors import InputError
 
 @dataclass(frozen=True)
 class FillContext:
-    """What a fill may look at besides the input.
+    """All that a fill may read besides the input.
 
     Attributes:
-        seeds: one integer per sample; the only source of randomness.
+        seeds: one integer per sample, the only source of randomness.
         lower, upper: ``[C]`` smallest and largest value a channel can take, or ``None``.
         reference: ``[R, ...]`` other inputs of the same shape to draw from, or ``None``.
         tokens: vocabulary and special tokens of a text target, or ``None``.
@@ -45,14 +45,14 @@ Fill = Callable[[Tensor, FillContext], Tensor]
 #: Fills of each modality by name.
 FILLS: dict[str, Registry[Fill]] = {"image": Registry("image fill"), "text": Registry("text fill")}
 
-#: What an evaluation fills with unless told otherwise, by modality.
+#: Default fills of an evaluation, by modality.
 DEFAULT_FILLS: dict[str, tuple[str, ...]] = {
     "image": ("zero", "black", "mean", "blur", "noise", "image"),
     "text": ("zero", "mean", "random", "drop"),
     "image+text": ("zero", "mean", "noise+random"),
 }
 
-#: What stands in for a fill that a modality does not have, where another one beside it does.
+#: A modality that lacks a fill takes this one, if another modality beside it has the fill.
 COUNTERPARTS: dict[str, dict[str, str]] = {
     "image": {"random": "noise", "drop": "zero", "mask": "mean", "pad": "zero"},
     "text": {"noise": "random", "image": "random", "blur": "mean", "black": "zero"},
@@ -70,9 +70,9 @@ def default_fills(modalities: Iterable[str]) -> list[str]:
 
 
 def pair_fills(name: str, modalities: Iterable[str]) -> dict[str, str]:
-    """The fill of each modality that ``name`` asks for.
+    """The fill of each modality that ``name`` stands for.
 
-    One name stands for all: each modality takes its own fill of that name or, where it has none,
+    One name stands for all: each modality takes its own fill of that name or, if it has none,
     the counterpart in :data:`COUNTERPARTS`. Names joined by ``+`` stand for one modality each, in order.
 
     Args:
@@ -110,14 +110,14 @@ def pair_fills(name: str, modalities: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TokenContext:
-    """What text fills may look at; the ``tokens`` field of a fill context.
+    """All that text fills may read: the ``tokens`` field of a fill context.
 
     Attributes:
         embed: word embeddings ``[..., D]`` of ids ``[...]``.
         mean: ``() -> [D]`` mean word embedding of the vocabulary.
         ordinary: ids of the vocabulary's ordinary (not special) tokens.
-        real: ``[B, T]`` boolean, true where a token is a feature.
-        mask_id, pad_id: ids of the special tokens, where there are such.
+        real: ``[B, T]`` boolean, true for tokens that are features.
+        mask_id, pad_id: ids of the special tokens, if there are such.
     """
 
     embed: Callable[[Tensor], Tensor]
@@ -129,25 +129,25 @@ class TokenContext:
 
 
 def apply_mask(x: Tensor, scores: Tensor, values: Tensor, modality: Modality) -> Tensor:
-    """``S·x + (1 − S)·values`` (method §1); scores 1 return ``x`` exactly.
+    """``S·x + (1 − S)·values`` (method §1). Scores of 1 return ``x`` exactly.
 
     Args:
         x: differentiable input, e.g. ``[B, C, H, W]``.
         scores: one score in [0, 1] per feature, e.g. ``[B, 1, H, W]``.
-        values: what replaces a removed feature; broadcastable to ``x``.
-        modality: tells how scores sit on ``x``.
+        values: of the fill, broadcastable to ``x``.
+        modality: of ``x``.
     """
     s = modality.expand(scores).to(x.dtype)
     return s * x + (1 - s) * values.to(x.dtype)
 
 
 def complement(scores: Tensor, feature_mask: Tensor) -> Tensor:
-    """``1 − S`` over the features; what is none (padding, special tokens) is never removed and stays 1."""
+    """``1 − S`` over the features. Padding and special tokens are never removed and stay 1."""
     return torch.where(feature_mask, 1 - scores, torch.ones_like(scores))
 
 
 def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) -> Tensor:
-    """Values of the fill ``name`` for ``x``; raises :class:`UnknownNameError` if there is none."""
+    """Values of the fill ``name`` for ``x``. Raises :class:`UnknownNameError` if there is none."""
     if len(context.seeds) != len(x):
         raise InputError(f"a fill needs one seed per sample: got {len(context.seeds)} for {len(x)} samples.")
     return FILLS[modality.name][name](x, context)

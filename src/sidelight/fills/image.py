@@ -23,7 +23,7 @@ def black(x: Tensor, context: FillContext) -> Tensor:
     if context.lower is None:
         raise InputError(
             "fill 'black' needs the pixel range of the target; give its image processor "
-            "(or an ImageTransform), which tells mean and standard deviation."
+            "(or an ImageTransform), which holds mean and standard deviation."
         )
     return context.lower.to(x).view(1, -1, 1, 1).expand_as(x)
 
@@ -43,7 +43,7 @@ def blur(x: Tensor, context: FillContext) -> Tensor:
 
 @FILLS["image"].register("noise")
 def noise(x: Tensor, context: FillContext) -> Tensor:
-    """Independent uniform noise over the pixel range (standard normal where it is unknown)."""
+    """Independent uniform noise over the pixel range (standard normal if that is unknown)."""
     shape = x.shape[1:]
     if context.lower is None or context.upper is None:
         draws = [torch.randn(shape, generator=drawing(s, 1)) for s in context.seeds]
@@ -57,8 +57,8 @@ def noise(x: Tensor, context: FillContext) -> Tensor:
 def other_image(x: Tensor, context: FillContext) -> Tensor:
     """Another image: drawn from the reference bank, else the next one of the batch.
 
-    Only the bank makes the fill independent of batching; a sample that is in the bank itself
-    gets the one after its draw.
+    Only the bank makes the fill independent of batching. A sample that is in the bank itself
+    gets the image after its draw.
     """
     if context.reference is None or len(context.reference) == 0:
         if len(x) < 2:
@@ -84,7 +84,7 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
 
     Args:
         x: image batch.
-        sigma: standard deviation in pixels; the kernel reaches 3 sigma, at most the image.
+        sigma: standard deviation in pixels. The kernel reaches 3 sigma, at most the image.
     """
     out = x
     for dim in (2, 3):

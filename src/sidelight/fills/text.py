@@ -1,8 +1,8 @@
-"""What stands where a token was removed, by name; registers itself in ``FILLS["text"]``.
+"""Fills of texts by name. Importing this module registers them in ``FILLS["text"]``.
 
 ``zero``, ``mean``, ``mask``, ``pad`` and ``random`` are word embeddings. ``drop`` also takes
-the token out of attention, which is no value at all: it is zeros that carry a mark
-(:class:`Dropped`) for the target to act on.
+the token out of attention, which no value can do. So its zeros carry a mark
+(:class:`Dropped`), which the target reads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sidelight.fills.base import FILLS, FillContext, TokenContext
 
 
 class Dropped(Tensor):
-    """Zeros that say: take the token out of attention as well. Slices and copies keep the mark."""
+    """Zeros with a mark: the target must take the token out of attention too. Slices and copies keep the mark."""
 
     @classmethod
     def like(cls, x: Tensor) -> Dropped:
@@ -27,9 +27,9 @@ class Dropped(Tensor):
 def split_drop(fill: Tensor, scores: Tensor, attention_mask: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Plain fill values, and the attention mask without the dropped tokens.
 
-    A token with a score below one half is dropped. Where that would leave nothing to
-    attend to (all tokens dropped, and the family has no special tokens), the last real
-    token stays in, its embedding masked like the others.
+    A token with a score below one half is dropped. If nothing would be left to attend to
+    (all tokens are dropped, and the family has no special tokens), the last real token
+    stays in, with its embedding masked like the others.
 
     Args:
         fill: values, marked or not.
@@ -38,7 +38,7 @@ def split_drop(fill: Tensor, scores: Tensor, attention_mask: Tensor, real: Tenso
         real: ``[B, T]`` boolean feature mask.
 
     Returns:
-        ``(values, attention_mask)``; both unchanged where ``fill`` carries no mark.
+        ``(values, attention_mask)``. Both are unchanged if ``fill`` carries no mark.
     """
     if not isinstance(fill, Dropped):
         return fill, attention_mask
@@ -76,7 +76,7 @@ def zero(x: Tensor, context: FillContext) -> Tensor:
 def mean(x: Tensor, context: FillContext) -> Tensor:
     """The mean word embedding of the vocabulary.
 
-    Not of the text: that mean would still tell what the removed words were about.
+    The mean of the text itself would still reveal the topic of the removed words.
     """
     return _tokens(context, "mean").mean().to(x).expand_as(x)
 

@@ -1,1 +1,1 @@
-"""A user's data, row by row: where rows come from, their labels, and which are held out."""
+"""A user's data, row by row: sources of rows, their labels, and the rows that are held out."""

@@ -56,11 +56,7 @@ def column_rows(data: Any, name: str) -> Rows:
 
 
 def pandas_rows(data: Any, name: str) -> Rows:
-    """The rows of a data frame of pandas.
-
-    Raises:
-        InputError: two columns have one name.
-    """
+    """The rows of a data frame of pandas. Raises :class:`InputError` if two columns have one name."""
     names = list(data.columns)
     twice = sorted({str(n) for n in names if names.count(n) > 1})
     if twice:
@@ -74,11 +70,7 @@ def polars_rows(data: Any, name: str) -> Rows:
 
 
 def mapping_rows(data: Mapping[Any, Any], name: str) -> Rows:
-    """The rows of columns by name.
-
-    Raises:
-        InputError: there are none, one is no column, or they differ in length.
-    """
+    """The rows of columns by name. Raises :class:`InputError` if a value is no column, or lengths differ."""
     if not data:
         raise InputError(f"{name} is empty: give at least one row.")
     if not are_columns(data):
@@ -92,11 +84,7 @@ def mapping_rows(data: Mapping[Any, Any], name: str) -> Rows:
 
 
 def zipped_rows(columns: Sequence[Any], name: str) -> Rows:
-    """The rows of columns without names, such as ``(samples, labels)``.
-
-    Raises:
-        InputError: they differ in length.
-    """
+    """The rows of columns without names, such as ``(samples, labels)``, which must be of one length."""
     _require_one_length(dict(enumerate(columns)), name)
     return Rows(Columns(list(columns)), name, cheap=True)
 

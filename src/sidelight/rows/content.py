@@ -1,7 +1,7 @@
-"""What rows hold, as a hash: whether two trainings saw the same data.
+"""A hash of the content of rows, by which two trainings know whether they saw the same data.
 
-Values count by their content: pictures by their pixels, paths of files by the file, tensors and arrays by their values. The
-order of rows counts. Nothing is decoded that need not be: a ``datasets.Dataset`` is read from its table, a path from its file.
+Pictures count by their pixels, paths of files by the file, tensors and arrays by their values. The order of rows counts.
+Pictures are not decoded if the hash can do without: a ``datasets.Dataset`` is read from its table, a path from its file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,21 +24,21 @@ from torch import Tensor
 from sidelight.core.ownership import feed_file
 from sidelight.rows.row import Rows
 
-#: rows of a sequence that computes them one by one (reads, decodes) are taken up to so many, evenly spaced
+#: Of a sequence that computes its rows one by one (reads, decodes), at most so many are hashed, evenly spaced.
 MOST_COMPUTED_ROWS = 5_000
-#: of longer lists only every so-manieth picture, array and file is read; texts, labels and sizes of all are
+#: Of longer lists, only every n-th picture, array and file is read. Texts, labels and sizes of all rows are.
 MOST_PICTURES = 20_000
-#: longer strings name no file
+#: Longer strings name no file.
 LONGEST_PATH = 1024
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a data set holds.
+    """The content of a data set.
 
     Attributes:
         rows: how many.
-        digest: of their content; ``None`` where it differs from one look to the next (random augmentation).
+        digest: of their content. ``None`` if it changes from one look to the next (random augmentation).
         looked_at: how many rows the digest covers.
     """
 
@@ -54,8 +54,7 @@ class Content:
 def content_of(rows: Any) -> Content:
     """The content of ``rows``, any sequence of rows or samples.
 
-    All rows are covered. Of a sequence longer than :data:`MOST_COMPUTED_ROWS` whose rows are computed when they are asked for,
-    that many evenly spaced ones are.
+    All rows are covered, or :data:`MOST_COMPUTED_ROWS` evenly spaced ones of a longer sequence that computes its rows.
     """
     count = len(rows)
     cheap = isinstance(rows, Rows) and rows.cheap
@@ -64,16 +63,16 @@ def content_of(rows: Any) -> Content:
     if table is not None:
         return Content(count, table, count)
     if isinstance(rows, (Tensor, np.ndarray)):
-        return Content(count, _digest([rows]), count)
+        return Content(count, value_digest(rows), count)
     stored = cheap or isinstance(rows, (list, tuple))
     picks: Sequence[int] = range(count)
     if not stored and count > MOST_COMPUTED_ROWS:
         picks = [round(i * (count - 1) / (MOST_COMPUTED_ROWS - 1)) for i in range(MOST_COMPUTED_ROWS)]
-    if not stored and _digest([rows[0]]) != _digest([rows[0]]):
+    if not stored and value_digest(rows[0]) != value_digest(rows[0]):
         return Content(count, None, 0)
     every = max(1, -(-count // MOST_PICTURES))
     hasher = _Hasher()
-    if getattr(rows, "label_names", ()):  # what the numbers of labels mean
+    if getattr(rows, "label_names", ()):  # the meaning of label numbers
         hasher.feed(rows.label_names)
     for index in picks:
         hasher.light = bool(index % every)
@@ -81,20 +80,15 @@ def content_of(rows: Any) -> Content:
     return Content(count, hasher.hexdigest() if hasher.known else None, len(picks))
 
 
-def _digest(values: Iterable[Any]) -> str:
+def value_digest(value: Any) -> str:
+    """Hash of one value."""
     hasher = _Hasher()
-    for value in values:
-        hasher.feed(value)
+    hasher.feed(value)
     return hasher.hexdigest()
 
 
-def value_digest(value: Any) -> str:
-    """Hash of one value; see the module."""
-    return _digest([value])
-
-
 def _table_of(rows: Any) -> str | None:
-    """Hash of a ``datasets.Dataset`` from its table, without decoding; ``None`` for anything else."""
+    """Hash of a ``datasets.Dataset`` from its table, without decoding, or ``None`` for other rows."""
     if not (hasattr(rows, "with_format") and hasattr(rows, "features") and hasattr(rows, "format")):
         return None
     hasher = _Hasher()
@@ -120,8 +114,8 @@ class _Hasher:
     """Feeds values to a hash, each with its kind and length, so that different values never look alike.
 
     Attributes:
-        light: of pictures, arrays and files take the size only.
-        known: false after a value whose content cannot be told.
+        light: take only the size of pictures, arrays and files.
+        known: false after a value whose content cannot be hashed.
     """
 
     def __init__(self) -> None:
@@ -170,7 +164,7 @@ class _Hasher:
 
     def _text(self, text: str, is_path: bool) -> None:
         may_be = is_path or (0 < len(text) <= LONGEST_PATH and "." in text and "\n" not in text)
-        with suppress(OSError, ValueError):  # what names no file is a text
+        with suppress(OSError, ValueError):  # a string that names no file is a text
             if may_be and os.path.isfile(text):
                 self._file(text)
                 return
@@ -205,7 +199,7 @@ class _Hasher:
             if image.mode == "P":
                 self._part("palette", bytes(image.getpalette() or []))
             self._part("pixels", image.tobytes())
-            # how the camera was held; only now, because reading it may decode a picture
+            # the orientation of the camera, only now, because reading it may decode a picture
             self._scalar(image.getexif().get(0x0112, 1))
 
     def _tensor(self, value: Tensor) -> None:

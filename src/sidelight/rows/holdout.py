@@ -1,4 +1,4 @@
-"""Which rows are held out for validation, and which few stand for many: random by a seed, never the first or the last ones."""
+"""The rows that are held out for validation, and the few that stand for many. Both are random by a seed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from sidelight.errors import InputError
-from sidelight.rows.row import plain
+from sidelight.rows.row import scalar
 
-#: share of rows held out, and the largest share that rare classes may make of it
+#: The share of rows held out, and the largest share that rare classes may make of it.
 SHARE, MOST = 0.1, 0.25
 
 
 def hold_out(count: int, labels: Sequence[Any] | None, seed: int) -> tuple[list[int], list[int]]:
     """Rows to train with and rows to validate with, both in the order of the data.
 
-    A tenth is drawn at random, from each class in proportion; each class that has two rows or more has some on both sides, as
+    A tenth is drawn at random, from each class in proportion. Each class of two rows or more has some on both sides, as
     long as that holds out no more than :data:`MOST`.
 
     Args:
         count: of rows.
-        labels: one a row, names or numbers; ``None`` or anything else: all rows are of one kind.
+        labels: one a row, names or numbers. Without them, all rows are of one kind.
         seed: of the draw.
 
     Raises:
@@ -43,7 +42,7 @@ def hold_out(count: int, labels: Sequence[Any] | None, seed: int) -> tuple[list[
 
 
 def _shares(sizes: Sequence[int], wanted: int, count: int) -> list[int]:
-    """How many rows of each group are held out: in proportion, by largest remainder, and one at least where it can be."""
+    """The number of rows held out of each group: in proportion, by largest remainder, and at least one if possible."""
     exact = [size * wanted / count for size in sizes]
     shares = [int(e) for e in exact]
     by_remainder = sorted(range(len(sizes)), key=lambda i: exact[i] - shares[i], reverse=True)
@@ -52,16 +51,14 @@ def _shares(sizes: Sequence[int], wanted: int, count: int) -> list[int]:
     few = [i for i, size in enumerate(sizes) if shares[i] == 0 and size > 1]
     few = few[: max(0, int(count * MOST) - sum(shares))]
     shares = [s + (i in set(few)) for i, s in enumerate(shares)]
-    # a class of one row stays where the scorer learns from it, unless nothing else could be held out
+    # a class of one row is for training, unless nothing else could be held out
     lone = [0 if size == 1 else share for size, share in zip(sizes, shares, strict=True)]
     return lone if sum(lone) else shares
 
 
 def _kind(label: Any) -> Any:
     """``label`` as something that rows can be grouped by."""
-    if isinstance(label, (Tensor, np.ndarray)):
-        label = label.item() if np.prod(label.shape) == 1 else None
-    label = plain(label)
+    label = scalar(label)
     label = str(label) if isinstance(label, float) else label
     return label if isinstance(label, (str, int)) else None
 

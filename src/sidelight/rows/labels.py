@@ -1,7 +1,7 @@
-"""Labels of rows as class numbers: matched by name, checked, and said row by row.
+"""Labels of rows as class numbers of the model, matched by name and checked.
 
-A label may be a number or a class name. Names are compared without regard to case and to white space around them. Where the data
-say which name each of their numbers stands for, and the model has the same names in another order, numbers go by name.
+A label may be a number or a class name. Names are compared without regard to case and surrounding white space. If the
+data name their numbers, and the model has the same names in another order, then numbers are matched by name.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from torch import Tensor
 
 from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError, InputError
-from sidelight.rows.row import plain
+from sidelight.rows.row import scalar
 
 log = logging.getLogger(__name__)
 
-#: a whole number as a string; pandas writes labels as 1.0 where one of them is missing
+#: A whole number as a string. pandas writes labels as 1.0 if one of them is missing.
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
-#: what stands for no label among numbers, by custom
+#: Numbers that stand for no label, by custom.
 _IGNORED = (-1, -100)
 
 
 @dataclass(frozen=True)
 class Classes:
-    """What a model tells apart.
+    """The classes of a model.
 
     Attributes:
         count: how many classes.
-        names: their names in order; empty where the model has none.
+        names: their names in order. Empty if the model has none.
         known: class number by name in small letters, other names of the model's configuration included.
     """
 
@@ -59,7 +59,7 @@ class Classes:
 
     @property
     def named(self) -> bool:
-        """Whether the names say something: numbers, as models have them before anybody names their classes, do not."""
+        """Whether the classes have real names, other than the ``LABEL_0`` of an unnamed model."""
         return any(n != f"LABEL_{i}" for i, n in enumerate(self.names))
 
     def number(self, name: Any) -> int | None:
@@ -92,12 +92,10 @@ def is_missing(label: Any) -> bool:
 
 
 def label_number(label: Any) -> int | None:
-    """``label`` as a whole number (also 1.0, True, NumPy's and tensors of one element); ``None`` for anything else."""
+    """``label`` as a whole number (also 1.0, True, NumPy's and tensors of one element), else ``None``."""
+    label = scalar(label)
     if isinstance(label, (Tensor, np.ndarray)):
-        if label.size != 1 if isinstance(label, np.ndarray) else label.numel() != 1:
-            return None
-        label = label.item()
-    label = plain(label)
+        return None
     if isinstance(label, float):
         return int(label) if label.is_integer() else None
     if isinstance(label, (bool, int)):
@@ -112,8 +110,8 @@ class LabelReader:
 
     Args:
         classes: of the model.
-        numbering: class number by the data's own number; ``None``: they are the same.
-        digits: whether strings of digits are numbers and no names.
+        numbering: class number by the data's own number. ``None`` if they are the same.
+        digits: whether strings of digits are numbers and not names.
     """
 
     classes: Classes
@@ -125,7 +123,7 @@ class LabelReader:
 
         Args:
             label: as the row holds it.
-            where: the row and its place in the data, for messages.
+            where: name of the row, for messages.
 
         Raises:
             InputError: there is no label, or the model has no such class.
@@ -162,7 +160,7 @@ class LabelReader:
         if number == self.classes.count:
             hint = "if the data number their classes from 1, subtract 1."
         if number in _IGNORED:
-            hint = "where it stands for no label, leave these rows out or use label='prediction'."
+            hint = "if it stands for no label, leave these rows out or use label='prediction'."
         raise InputError(
             f"{where}: label {_shown(label)} is none of the model's {self.classes.count} classes "
             f"(0 is the first, {self.classes.count - 1} the last); {hint}"
@@ -176,17 +174,17 @@ def label_reader(
 
     Args:
         classes: of the model.
-        data_names: class names by the data's own number, where the data say them.
-        labels: all labels, where they are known already.
+        data_names: class names by the data's own number, if the data have them.
+        labels: all labels, if they are known already.
         name: of the data, for messages.
     """
     return LabelReader(classes, numbering(classes, data_names, name), _has_digits(classes, labels))
 
 
 def numbering(classes: Classes, data_names: Sequence[str], name: str) -> dict[int, int] | None:
-    """Class number of the model by the data's own number, matched by name; ``None`` where there is nothing to match.
+    """Class number of the model by the data's own number, matched by name. ``None`` if there is nothing to match.
 
-    Logs a line where the order differs, and a warning where the names do.
+    Logs a line if the order differs, and a warning if the names do.
     """
     if not data_names or not classes.named:
         return None
@@ -213,7 +211,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _has_digits(classes: Classes, labels: Iterable[Any] | None) -> bool:
-    """Whether strings such as "1" are numbers: not where they are names of classes themselves."""
+    """Whether strings such as "1" are numbers, and not names of classes themselves."""
     if labels is None:
         return not any(_WHOLE.fullmatch(n) for n in classes.known)
     texts = {label for label in labels if isinstance(label, str) and label.strip()}
@@ -229,12 +227,12 @@ def check_labels(
     name: str = "train",
     columns: Sequence[str] = (),
 ) -> list[int]:
-    """Class numbers of all ``labels``; the first bad one is refused, and of missing ones it is said how many there are.
+    """Class numbers of all ``labels``. The first bad one is refused, and missing ones are counted.
 
     Args:
         reader: of the labels.
         labels: as the rows hold them.
-        where: the row of each and its place in the data, for messages.
+        where: name of each row, for messages.
         name: of the data, for messages.
         columns: of a row, for messages.
 
@@ -259,7 +257,7 @@ def check_labels(
 
 
 def is_multi_hot(label: Any) -> bool:
-    """Whether ``label`` says of each of several labels whether it holds: zeros and ones, other than a single one."""
+    """Whether ``label`` is a list of independent flags: zeros and ones, with other than a single one."""
     if not isinstance(label, (list, tuple, np.ndarray, Tensor)):
         return False
     values = label.tolist() if isinstance(label, (np.ndarray, Tensor)) else list(label)
@@ -285,11 +283,4 @@ def _instead(label: Any) -> str:
 
 
 def _shown(label: Any) -> str:
-    value = (
-        label.item() if isinstance(label, (Tensor, np.ndarray)) and label.size != 0 and _one(label) else label
-    )
-    return short(repr(plain(value)), 60)
-
-
-def _one(value: Any) -> bool:
-    return bool((value.numel() if isinstance(value, Tensor) else value.size) == 1)
+    return short(repr(scalar(label)), 60)

@@ -1,4 +1,4 @@
-"""Rows by number, whatever they were given as, and where each of them stands in the user's data."""
+"""Rows by number, each with its place in the user's data."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Rows(Sequence[Any]):
     Args:
         base: has a length and takes whole numbers.
         name: of the argument that the user gave it as, for messages.
-        label_names: class names by the label's number, where the data say them.
-        labels: the labels, where they can be read without the rows.
+        label_names: class names by the label's number, if the data have them.
+        labels: the labels, if they can be read without the rows.
         cheap: whether reading a row opens no file and computes nothing.
-        numbers: the rows of ``base`` to show; default: all, in their order.
+        numbers: of the rows of ``base`` to show. Default: all, in their order.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Rows(Sequence[Any]):
         return position if self._numbers is None else int(self._numbers[position])
 
     def pick(self, indices: Sequence[int]) -> Rows:
-        """The rows ``indices`` of these; each keeps its number."""
+        """The rows ``indices`` of these. Each keeps its number."""
         numbers = [self.number(i) for i in indices]
         return Rows(self.base, self.name, self.label_names, self._labels, self.cheap, numbers)
 
     def whole(self) -> Any:
-        """These rows as what they were given as, where that is a tensor, a list or a ``datasets.Dataset``, else as they are."""
+        """The original tensor, list or ``datasets.Dataset`` of these rows if there is one, else the rows."""
         if self._numbers is None and isinstance(self.base, (Tensor, np.ndarray, list, tuple)):
             return self.base
         if hasattr(self.base, "with_format") and hasattr(self.base, "select"):
@@ -82,7 +82,7 @@ class Rows(Sequence[Any]):
         return self
 
     def labels(self) -> list[Any] | None:
-        """The labels of all rows, where they can be read without the rows, else ``None``."""
+        """The labels of all rows if they can be read without the rows, else ``None``."""
         if self._labels is None:
             return None
         values = list(self._labels[:])  # a column of a data set reads a slice at once
@@ -104,7 +104,7 @@ def unreadable(number: int, name: str, error: Exception) -> InputError:
 
 @dataclass(frozen=True)
 class Numbered:
-    """A row on its way to the model, which remembers where it stands in the user's data."""
+    """A row on its way to the model, with its place in the user's data."""
 
     row: Any
     number: int
@@ -131,8 +131,14 @@ class NumberedRows(Sequence[Numbered]):
 
 
 def plain(value: Any) -> Any:
-    """A number of NumPy as a number of Python; anything else as it is."""
+    """A number of NumPy as a number of Python. Other values are returned unchanged."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def scalar(value: Any) -> Any:
+    """The number in a tensor or array of one element. Other values are as of :func:`plain`."""
+    one = isinstance(value, (Tensor, np.ndarray)) and np.prod(value.shape) == 1
+    return plain(value.item() if one else value)
 
 
 def size_in_memory(row: Any) -> int:

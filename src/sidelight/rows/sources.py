@@ -76,7 +76,7 @@ def stream_of(data: Any, name: str = "samples") -> Iterator[Any]:
 
 
 def is_source(value: Any) -> bool:
-    """Whether ``value`` is a data set of several rows, and no sample, whatever the model reads.
+    """Whether ``value`` is a data set of several rows for every model, and never one sample.
 
     A string may be a text or a path, and only the model knows whether a list is a sample: both are no source.
     """

@@ -21,9 +21,9 @@ class Stream:
     """Rows that come one after another, once.
 
     Attributes:
-        rows: gives them.
+        rows: iterable, once.
         name: of the argument that the user gave.
-        label_names: class names by the label's number, where the data say them.
+        label_names: class names by the label's number, if the data have them.
     """
 
     rows: Iterable[Any]
@@ -43,7 +43,7 @@ class Stream:
 
 
 def collected(stream: Stream, most: int, most_bytes: int) -> Rows:
-    """The rows of ``stream`` in a list: an epoch after the first must find them again."""
+    """The rows of ``stream`` in a list, so that later epochs find them again."""
     rows: list[Any] = []
     size = 0
     for row in stream:

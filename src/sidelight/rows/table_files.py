@@ -1,4 +1,4 @@
-"""Rows from a path: a table (CSV, TSV, JSON, JSONL, Parquet), or a folder of pictures."""
+"""The content of a path: of a table (CSV, TSV, JSON, JSONL, Parquet), or of a folder of pictures."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sidelight.core.optional import optional
 from sidelight.errors import InputError, InputTypeError, first_line
 from sidelight.rows.row import Rows
 
-#: endings of files that are taken for pictures
+#: Endings of picture files.
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 
-#: column of a table beside pictures that names the file of each row
+#: The column of a table beside pictures that names the file of each row.
 FILE_COLUMN = "file_name"
 
 
 def suffix(path: str) -> str:
-    """The ending of a file's name in small letters; of a compressed table the one before it."""
+    """The ending of a file's name in small letters, without that of a compression."""
     ends = [s.lower() for s in Path(path).suffixes]
     return ends[-2] if len(ends) > 1 and ends[-1] in (".gz", ".bz2", ".xz", ".zip") else (ends or [""])[-1]
 
@@ -31,7 +32,7 @@ def read_path(path: str, name: str) -> tuple[Any, Path | None]:
     """The content of the table or folder at ``path``, as plain data, and the folder that names in it count from.
 
     Returns:
-        Data that :mod:`sidelight.rows.sources` opens, and the folder of a table, or ``None`` if nothing lies beside them.
+        Data that :mod:`sidelight.rows.sources` opens, and the folder of a table, or ``None`` if all paths are complete.
 
     Raises:
         InputError: nothing is there, it cannot be read, or it is no table and no folder of pictures.
@@ -80,7 +81,7 @@ def _table(path: Path, name: str) -> Any:
 
 
 def beside(rows: Rows, folder: Path) -> Rows:
-    """``rows`` whose pictures' paths count from ``folder``, where they do not count from here."""
+    """``rows`` with paths of pictures that count from ``folder`` if they do not count from the working directory."""
     head = rows[0] if len(rows) else None
     if not isinstance(head, dict) or not {"image", FILE_COLUMN} & set(head):
         return rows
@@ -107,25 +108,21 @@ class PicturesBeside:
 
 
 def found_beside(name: str, folder: Path) -> str:
-    """The path of the file called ``name``: as it is, or in ``folder`` where it is only there."""
+    """``name`` itself, or its path in ``folder`` if the file is only there."""
     beside = folder / name
     return str(beside) if not os.path.isfile(name) and beside.is_file() else name
 
 
 def _read_csv(path: Path, separator: str = ",") -> Any:
-    import pandas as pd
+    pd = optional("pandas", "reading a CSV file")
 
-    # every cell as it is written: "NA" and "007" are texts until somebody says otherwise
+    # every cell as it is written, because "NA" and "007" may be texts
     frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
     if len(frame.columns) == 1 and separator == ",":
         header = str(frame.columns[0])
         other = next((s for s in (";", "\t") if s in header), None)
         return frame if other is None else _read_csv(path, other)
     return frame
-
-
-def _read_tsv(path: Path) -> Any:
-    return _read_csv(path, "\t")
 
 
 def _read_parquet(path: Path) -> Any:
@@ -148,10 +145,6 @@ def _read_json(path: Path) -> Any:
     )
 
 
-def _read_json_lines(path: Path) -> Any:
-    return _json_lines(read_text(path), path)
-
-
 def _json_lines(text: str, path: Path) -> list[Any]:
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -171,10 +164,10 @@ def read_text(path: Path) -> str:
 
 TABLES: dict[str, Callable[[Path], Any]] = {
     ".csv": _read_csv,
-    ".tsv": _read_tsv,
+    ".tsv": lambda path: _read_csv(path, "\t"),
     ".json": _read_json,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
+    ".jsonl": lambda path: _json_lines(read_text(path), path),
+    ".ndjson": lambda path: _json_lines(read_text(path), path),
     ".parquet": _read_parquet,
 }
 
@@ -229,8 +222,7 @@ def _folder(folder: Path, name: str) -> tuple[Any, Path | None]:
 
 
 def _from_disk(folder: Path, name: str) -> Any:
-    import datasets
-
+    datasets = optional("datasets", "reading a data set from a folder")
     try:
         return datasets.load_from_disk(str(folder))
     except Exception as error:

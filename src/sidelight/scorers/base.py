@@ -17,7 +17,7 @@ from sidelight.core.types import Encoding, TargetSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers.head import ScoreHead
 
-#: ``(states, feature_shape, options, cond_dim) -> decoder``; a decoder is called as
+#: ``(states, feature_shape, cond_dim, **options) -> decoder``. A decoder is called as
 #: ``decoder(encoding, modality_name) -> raw`` of the scores' shape.
 DecoderFactory = Callable[..., nn.Module]
 
@@ -32,7 +32,7 @@ class ScorerConfig:
     Attributes:
         relu, sigmoid, rescale: steps of the score head (§3.2).
         decoder: options of each modality's decoder, e.g. ``{"image": {"channels": [64, 32, 16]}}``.
-        conditioned: whether decoders read the target's fusion output, where it has one (§3.3.3).
+        conditioned: whether decoders read the target's fusion output, if it has one (§3.3.3).
     """
 
     relu: Flag = True
@@ -53,7 +53,7 @@ class Scorer(nn.Module):
     """A decoder and a score head for each modality of a target.
 
     Args:
-        spec: what the target's states look like.
+        spec: shapes of the target's states.
         config: head steps and decoder options.
 
     Raises:
@@ -94,7 +94,7 @@ class Scorer(nn.Module):
         return {name: self.heads[name](values, feature_mask[name]) for name, values in raw.items()}
 
     def raw(self, encoding: Encoding) -> dict[str, Tensor]:
-        """Unbounded raw scores for each modality, what the score heads read."""
+        """Unbounded raw scores for each modality, which the score heads read."""
         missing = sorted(set(self.decoders) - set(encoding.states))
         if missing:
             raise InputError(f"the encoding has no states of {missing}; it holds {sorted(encoding.states)}.")

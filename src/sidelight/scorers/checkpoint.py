@@ -1,4 +1,4 @@
-"""A scorer on disk: ``config.json``, ``scorer.safetensors`` and, for texts, the tokenizer; never the target's weights."""
+"""A scorer on disk: ``config.json``, ``scorer.safetensors`` and, for texts, the tokenizer. The target's weights are not kept."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ CONFIG = "config.json"
 WEIGHTS = "scorer.safetensors"
 PROCESSOR = "processor.json"
 FORMAT = "sidelight.scorer"
-#: bytes above which a file is no configuration of a scorer
+#: A configuration of a scorer has no more bytes.
 LARGEST_CONFIG = 16 * 2**20
-#: numbers in a configuration may be as large as this, whatever the weights hold: sides of pictures
+#: Numbers in a configuration may be as large as this, even if the weights are smaller: sides of pictures.
 LARGEST_SIDE = 65_536
-#: entries that a list in a configuration may have
+#: A list in a configuration has no more entries.
 LONGEST_LIST = 4_096
 
 
@@ -65,7 +65,7 @@ class SavedScorer:
 
     @property
     def place(self) -> str | None:
-        """Where the target can be loaded from; ``None`` where it came from nowhere, or its folder is gone."""
+        """The folder or hub id of the target. ``None`` if it came from nowhere, or its folder is gone."""
         name, local = self.target.get("place"), self.target.get("local")
         found = known_place(str(name), local) if name is not None else None
         # earlier versions kept the name alone, and a folder may be named relative to the working directory
@@ -78,7 +78,7 @@ class SavedScorer:
 
         Args:
             model: the classifier, its folder or hub id, or ``None`` for the remembered one.
-            processor: default: what is kept beside the scorer, then what lies beside the model.
+            processor: default: the one kept beside the scorer, then the one beside the model.
 
         Raises:
             CheckpointError: no model was given and the remembered one cannot be loaded.
@@ -142,13 +142,14 @@ def save_scorer(
     overwrite: bool = False,
     fingerprint: str | None = None,
 ) -> Path:
-    """Write ``folder`` at once; an older checkpoint stays until the new one is complete.
+    """Write ``folder`` at once. An older checkpoint stays until the new one is complete.
 
-    Files of others in the folder stay. Where they have the names of ours they are replaced with ``overwrite`` only.
+    Files of others in the folder stay. If they have the names of ours, they are replaced with ``overwrite`` only.
+    ``fingerprint`` is the hash of the target's weights, if it is known already.
 
     Raises:
         CheckpointError: the disk refused.
-        ForeignFileError: ``folder`` is a file or link, or holds a file of somebody else with the name of one of ours.
+        ForeignFileError: ``folder`` is a file or link, or holds a file of others with the name of one of ours.
     """
     from safetensors.torch import save_file
 
@@ -166,7 +167,7 @@ def save_scorer(
         "weights_hash": hash_of(state),
     }
     advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."
-    # the configuration comes last: where it stands, the weights are there
+    # the configuration comes last: if it is there, so are the weights
     with (
         overwriting(overwrite),
         replace_folder(folder, last=[CONFIG], listed=False, advice=advice) as tmp,
@@ -248,7 +249,7 @@ def build_scorer(settings: Mapping[str, Any], spec: Mapping[str, Any], weights: 
             f"{weights} does not fit its {CONFIG}: {name} has shape {shapes.get(name, 'none')}, and should have "
             f"{declared.get(name, 'none')}. One of the two is corrupt or of another scorer; copy both again."
         )
-    return Scorer(spec_from_dict(spec), config).float()  # whatever the default type of the process is
+    return Scorer(spec_from_dict(spec), config).float()  # also if the default type of the process is another
 
 
 def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:
@@ -268,7 +269,7 @@ def _corrupt(weights: Path, error: Exception) -> CheckpointError:
 
 
 def _check_sizes(values: Any, shapes: Mapping[str, tuple[int, ...]], weights: Path) -> None:
-    """No number in a configuration may ask for more than the weights hold: it would be built before it is compared."""
+    """Refuse sizes that the weights do not have, before a network of such a size is built."""
     most = max([LARGEST_SIDE, *(math.prod(s) for s in shapes.values())])
     for path, value in _leaves(values):
         many = len(shapes) if path.endswith("layers") else most
@@ -296,7 +297,7 @@ def _leaves(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _load_weights(scorer: Scorer, weights: Path, expected: str | None) -> None:
-    """Read the weights; earlier versions kept no hash of them.
+    """Read the weights. Earlier versions kept no hash of them.
 
     Raises:
         CheckpointError: they are damaged, changed since, or not finite.
@@ -349,9 +350,7 @@ def _folder(source: str | os.PathLike[str], revision: str | None) -> Path:
     try:
         return Path(snapshot_download(text, revision=revision, allow_patterns=[CONFIG, WEIGHTS, PROCESSOR]))
     except Exception as error:
-        raise CheckpointError(
-            f"{text!r} is neither a folder nor to be had from the hub ({error})."
-        ) from error
+        raise CheckpointError(f"{text!r} is neither a folder nor found on the hub ({error}).") from error
 
 
 def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:
@@ -373,7 +372,7 @@ def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: 
 
 
 def _likeness(target: TargetModel, saved: SavedScorer) -> str:
-    """What the layers of both models tell, and how to go on if their weights are the same after all."""
+    """A comparison of both architectures, and the remedy if the weights are the same after all."""
     there, now = saved.target.get("precision"), precision_of(target.model)
     if saved.target.get("shapes") == shapes_hash(target.model) and there != now:
         return (

@@ -18,13 +18,13 @@ class ScoreHead(nn.Module):
     [0.5, 1), the values are standardised over the real features of each sample in
     between (learned gain and offset), which keeps the sigmoid useful and, unlike a
     batch norm, makes a map independent of the batch it is computed in. Rescaling
-    spans [0, 1] over the real features of each sample; a constant map becomes all
+    spans [0, 1] over the real features of each sample. A constant map becomes all
     zeros instead of dividing by zero.
 
-    Where ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between.
-    Without that a map once empty stays so whatever it costs, and so may all maps of a training (measured:
+    If ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between.
+    Otherwise a map that is once empty would stay empty at any cost, and so may all maps of a training (measured:
     most of a pair's picture maps for one target of three, ``docs/notes/scenes.md``). Neither penalty has
-    a gradient at a map of zeros, so only the task can call it back.
+    a gradient at a map of zeros, so only the task can bring it back.
 
     Args:
         relu, sigmoid, rescale: the three steps of the thesis, for the ablation (§5.4).
@@ -37,15 +37,15 @@ class ScoreHead(nn.Module):
         self.offset = nn.Parameter(torch.tensor(0.0), requires_grad=sigmoid)
 
     def forward(self, raw: Tensor, feature_mask: Tensor) -> Tensor:
-        """Scores of ``raw``'s shape ``[B, ...]``; features outside ``feature_mask`` score 1.
+        """Scores of ``raw``'s shape ``[B, ...]``. Features outside ``feature_mask`` score 1.
 
         Args:
             raw: unbounded scorer output, one value per feature.
-            feature_mask: boolean, true where a feature is real.
+            feature_mask: boolean, true for real features.
         """
         shape = raw.shape
         real = feature_mask.reshape(shape).flatten(1)
-        # Whatever stands in padding, even a NaN, must not reach the sums below.
+        # No value of the padding, not even a NaN, may reach the sums below.
         z = raw.float().flatten(1).masked_fill(~real, 0)
         bare = z
         if self.relu:
@@ -67,10 +67,10 @@ def standardise(z: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
 
 
 def rescale(z: Tensor, real: Tensor) -> Tensor:
-    """Min-max each row of ``[B, N]`` over its real features; a constant row becomes zeros."""
+    """Min-max each row of ``[B, N]`` over its real features. A constant row becomes zeros."""
     low, high = masked_range(z, real)
     span = high - low
-    flat = ~(span > FLAT)  # also true where no feature is real (infinite bounds)
+    flat = ~(span > FLAT)  # also true if no feature is real (infinite bounds)
     scaled = (z - torch.where(flat, 0.0, low)) / torch.where(flat, 1.0, span)
     return torch.where(flat, torch.zeros_like(z), scaled).clamp(0, 1)
 
@@ -81,7 +81,7 @@ def straight_through(value: Tensor, source: Tensor) -> Tensor:
 
 
 def is_constant(scores: Tensor, feature_mask: Tensor) -> Tensor:
-    """``[B]`` true where all real features of a sample score the same (a collapse)."""
+    """``[B]`` true if all real features of a sample score the same (a collapse)."""
     z, real = scores.flatten(1), feature_mask.reshape(scores.shape).flatten(1)
     low, high = masked_range(z, real)
     return ~(high - low > FLAT).squeeze(1)

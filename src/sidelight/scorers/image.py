@@ -14,9 +14,9 @@ from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError
 from sidelight.scorers.base import DECODERS
 
-#: longer side in pixels up to which the decoder works at full resolution by default
+#: Up to this longer side in pixels, the decoder works at full resolution by default.
 FULL_RESOLUTION_UP_TO = 96
-#: what a decoder's convolutions may see beyond the border
+#: Values that a decoder's convolutions may see beyond the border.
 PADDINGS = ("zeros", "replicate")
 Padding = Literal["zeros", "replicate"]
 
@@ -32,12 +32,12 @@ class ImageDecoder(nn.Module):
     Args:
         states: shape of each state, shallow to deep.
         size: height and width of the input in pixels.
-        channels: width of each stage, deepest first; the last one repeats.
-        stride: pixels per cell of the last stage; by default 1 up to 96 pixels, 2 above, where
-            pixel detail is not worth its cost.
+        channels: width of each stage, deepest first. The last one repeats.
+        stride: pixels per cell of the last stage. Default: 1 up to 96 pixels, and 2 above, because
+            pixel detail is not worth its cost there.
         cond_dim: width of a fusion vector that shifts and scales every stage, if there is one.
-        padding: what convolutions see beyond the border, ``zeros`` or ``replicate``. Zeros give corners and
-            borders raw scores of their own before training has said anything about them.
+        padding: values that convolutions see beyond the border, ``zeros`` or ``replicate``. With zeros, corners and
+            borders have raw scores of their own even before the training.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Skip(nn.Module):
         self.unfold = nn.PixelShuffle(factor) if factor > 1 else nn.Identity()
 
     def forward(self, state: Tensor) -> Tensor:
-        # A transformer's states lie channels-last, where torch's group norm on a CPU crashes
+        # A transformer's states lie channels-last, and torch's group norm on a CPU crashes on them
         # in the backward pass of an input that needs no gradient (seen with torch 2.13).
         return self.unfold(self.project(self.norm(state.contiguous())))
 
@@ -174,7 +174,7 @@ def assign_skips(grids: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, in
 
 
 def unfold_factor(grid: tuple[int, int] | None, size: tuple[int, int]) -> int:
-    """How many times finer ``size`` is than ``grid``, on the axis where that is less."""
+    """How many times finer ``size`` is than ``grid``, on the axis with the smaller ratio."""
     return max(1, min(round(s / g) for s, g in zip(size, grid, strict=True))) if grid else 1
 
 
@@ -199,7 +199,7 @@ class ImageScorer(nn.Module):
 
     def forward(self, encoding: Encoding, modality: str) -> Tensor:
         size = encoding.feature_mask[modality].shape[-2:]
-        # a model in half precision gives states in half precision; the scorer has a precision of its own
+        # a model in half precision gives states in half precision, but the scorer has a precision of its own
         dtype = self.decoder.readout.weight.dtype
         states = [s.to(dtype) for s in encoding.states[modality]]
         fusion = None if encoding.fusion is None else encoding.fusion.to(dtype)

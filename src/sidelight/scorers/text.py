@@ -19,16 +19,16 @@ class TextDecoder(nn.Module):
     """States of the frozen target to one raw score per token.
 
     The states are projected to a narrow width at once, so that the whole decoder costs
-    under one per cent of a base-size encoder. They carry the target's own positions; the
+    under one per cent of a base-size encoder. They carry the target's own positions. The
     decoder adds none, so no length is built in. Padding is neither attended to nor scored.
-    Raw scores are relative to the text's mean: otherwise training can push all of a short
-    text below the score head's ReLU, where a map is constant and has no gradient to leave by.
+    Raw scores are relative to the text's mean. Otherwise training can push all of a short
+    text below the score head's ReLU, and a constant map has no gradient to come back by.
 
     Args:
         states: shape of each state, shallow to deep.
         width: width of the decoder.
-        layers: transformer layers; 0 scores every token by itself.
-        heads: attention heads; must divide ``width``.
+        layers: transformer layers. 0 scores every token by itself.
+        heads: attention heads, a divisor of ``width``.
         expand: width of the feed-forward part, as a multiple of ``width``.
         dropout: in training only.
         cond_dim: width of a fusion vector that shifts and scales the projected states, if
@@ -76,15 +76,15 @@ class TextDecoder(nn.Module):
         attention_mask: Tensor | None = None,
         fusion: Tensor | None = None,
     ) -> Tensor:
-        """Raw scores ``[B, T]`` with mean 0 over a text's features; 0 where nothing is attended to.
+        """Raw scores ``[B, T]`` with mean 0 over a text's features, and 0 at tokens that are not attended to.
 
         Args:
             states: ``[B, T, D_i]`` each, shallow to deep.
-            feature_mask: ``[B, T]`` boolean, true where a token is to be scored.
-            attention_mask: ``[B, T]``, true or 1 where a token may be looked at; by default
-                the features, and all positions whose state is not exactly zero (targets
-                zero the states of padding, so special tokens are looked at).
-            fusion: ``[B, cond_dim]``, where the decoder is conditioned.
+            feature_mask: ``[B, T]`` boolean, true for tokens that are scored.
+            attention_mask: ``[B, T]``, true or 1 for tokens that are attended to. Default:
+                the features, and all positions with a state that is not exactly zero. Targets
+                zero the states of padding, so special tokens are attended to.
+            fusion: ``[B, cond_dim]``, if the decoder is conditioned.
 
         Raises:
             InputError: another number of states than the decoder was built for.

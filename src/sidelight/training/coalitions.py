@@ -1,9 +1,9 @@
 """The coalition term: raw scores learn how much random parts of the input change the probability.
 
-Eq. 3.3 only demands that the kept part of the input suffices. So a scorer may keep more than what decides, and need not
-tell which feature matters most. This term masks a random half of the features, then the other half, and regresses
-the difference in probability on the raw scores. The least-squares solution is each feature's Banzhaf value (Banzhaf 1965;
-the regression is due to Hammer & Holzman 1992; one network learns it for all inputs, as in FastSHAP, Jethani et al. 2022).
+Eq. 3.3 only demands that the kept part of the input suffices. So a scorer may keep more than the decisive features, and
+need not rank them. This term masks a random half of the features, then the other half, and regresses the difference in
+probability on the raw scores. The least-squares solution is each feature's Banzhaf value (Banzhaf 1965). The regression
+is due to Hammer & Holzman (1992), and one network learns it for all inputs as in FastSHAP (Jethani et al. 2022).
 The score head removes the scale of raw scores and puts its floor at 0, which this term makes "no effect".
 """
 
@@ -60,8 +60,8 @@ def coalition_loss(step: Step) -> Tensor:
 def draw_coalitions(step: Step) -> Iterator[Coalition]:
     """``coalition_draws`` coalitions a sample.
 
-    With ``solo`` one modality at a time is hidden in part, in turn, and the others stay whole: words that decide would be
-    noise in what pixels are measured by. Otherwise all are hidden in part together.
+    With ``solo``, modalities are hidden in part in turn, while the others stay whole: otherwise the effect of decisive
+    words would be noise in the effects of pixels. Without it, all are hidden in part together.
 
     With ``coalition_focus`` the batch's coalitions go to samples and modalities in proportion to how much the probability
     changes when all of the modality is hidden. This costs one more pass a modality. Otherwise all get as many.
@@ -156,9 +156,9 @@ def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor, unit: floa
 def random_part(feature_mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Boolean of ``feature_mask``'s shape: a random half of each sample's features, true outside them.
 
-    Of an image ``[B, 1, H, W]`` each cell of a grid at a random place, independently; of a text ``[B, T]`` half
-    of the tokens (one more or less where they are odd): its raw scores have mean 0, so only their
-    differences can be learnt, and parts of one size show nothing else.
+    An image ``[B, 1, H, W]`` keeps or hides each cell of a grid at a random place, independently. A text ``[B, T]`` keeps
+    half of its tokens, rounded at random: its raw scores have mean 0, so only their differences can be learnt, and
+    parts of one size show nothing else.
     """
     drawn = (
         _random_cells(feature_mask, generator)

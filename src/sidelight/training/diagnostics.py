@@ -17,12 +17,12 @@ from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
 
-#: share of constant maps from which a scorer counts as collapsed: in all modalities, and in one of several
+#: From this share of constant maps on, a scorer counts as collapsed: in all modalities, and in one of several.
 COLLAPSED, ONE_COLLAPSED = 0.5, 0.9
 
-#: share of validation samples whose prediction is lost under their map, from which a training counts as failed.
-#: Measured: .00 to .10 on planted texts, scenes and CIFAR-10, .20 to .25 on LIAR and Flickr8k; .44 for Flickr8k's worst
-#: scorer, .30 for the one of planted texts that failed and for e-SNLI-VE's, which lose more than random maps do
+#: A training counts as failed if the prediction of this share of validation samples is lost under their maps.
+#: Measured: 0.00 to 0.10 on planted texts, scenes and CIFAR-10, 0.20 to 0.25 on LIAR and Flickr8k. Scorers that lose more
+#: than random maps do have 0.44 (the worst of Flickr8k) and 0.30 (one of planted texts, and that of e-SNLI-VE).
 LOST = 0.25
 
 COLLAPSE_ADVICE = (
@@ -33,7 +33,7 @@ COLLAPSE_ADVICE = (
 
 
 def warn_of_numbering(target: TargetModel, rows: Any, collate: Collator) -> None:
-    """Warn where the target does no better than chance on the labels of some hundred ``rows``."""
+    """Warn if the target does no better than chance on the labels of some hundred ``rows``."""
     picked = spread(len(rows), SOME)
     starts = range(0, len(picked), 32)
     batches = [collate.read([rows[i] for i in picked[start : start + 32]]) for start in starts]
@@ -51,7 +51,7 @@ def warn_of_numbering(target: TargetModel, rows: Any, collate: Collator) -> None
 def warn_of_removal(
     target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64, collate: Collator | None = None
 ) -> None:
-    """Warn where the fills teach a scorer little: small scores remove nothing, or a class needs no evidence."""
+    """Warn if the fills teach a scorer little: small scores remove nothing, or a class needs no evidence."""
     collate = Collator(target, labelled=False) if collate is None else collate
     batch = collate.read([rows[i] for i in spread(len(rows), count)])
     inputs = target.to_device(batch.inputs)
@@ -64,10 +64,10 @@ def warn_of_removal(
             fill,
         )
     granted = granted_classes(target, inputs, fills, encoding)
-    if len(granted) == len(fills):  # otherwise another fill teaches what this one does not
+    if len(granted) == len(fills):  # otherwise another fill makes up for this one
         for found in granted:
             log.warning(
-                "with everything removed under fill %s this target says %r (p = %.2f): any map keeps samples of that "
+                "with everything removed under fill %s this target predicts %r (p = %.2f): any map keeps samples of that "
                 "class, and their maps will be arbitrary. Add a fill that leaves it undecided, e.g. fills=['random'] "
                 "(in a config: objective.fills).",
                 found.fill,
@@ -77,10 +77,10 @@ def warn_of_removal(
 
 
 def check_collapse(metrics: Mapping[str, float], action: str) -> None:
-    """Raise or warn where maps of a validation are constant; warn where they show everything.
+    """Raise or warn if maps of a validation are constant. Warn if they show everything.
 
-    Of a sample with several modalities all must be constant, in half of the samples; of one modality
-    alone nearly every map, because where another decides an empty map is right.
+    Half of the samples must have constant maps in all modalities, or nearly all of them in one of several: if another
+    modality decides, an empty map is right.
 
     Raises:
         CollapseError: with ``action="stop"``.
@@ -93,7 +93,7 @@ def check_collapse(metrics: Mapping[str, float], action: str) -> None:
         constant, of = share, f" of {modality}"
     if of or constant >= COLLAPSED:
         message = (
-            f"the scorer has collapsed: {constant:.0%} of the validation maps{of} are constant, so they say nothing. "
+            f"the scorer has collapsed: {constant:.0%} of the validation maps{of} are constant, so they show nothing. "
             + COLLAPSE_ADVICE
         )
         if action == "stop":
@@ -104,11 +104,11 @@ def check_collapse(metrics: Mapping[str, float], action: str) -> None:
 
 
 def warn_if_lost(metrics: Mapping[str, float]) -> None:
-    """Warn where maps vary and yet do not keep the prediction (:func:`sidelight.training.objective.is_lost`)."""
+    """Warn if maps vary and yet do not keep the prediction (:func:`sidelight.training.objective.is_lost`)."""
     share = metrics.get("eval_lost", 0.0)
     if share >= LOST and metrics.get("eval_constant", 0.0) < COLLAPSED:
         log.warning(
-            "for %.0f%% of the validation samples the prediction is lost: shown what its map keeps, the classifier does "
+            "for %.0f%% of the validation samples the prediction is lost: from the part that its map keeps, the classifier does "
             "worse than a uniform guess. These maps say little. Try, in this order: coalition_weight=3; "
             "more data or epochs; another seed; magnitude_weight below 1 (in a config both stand under objective).",
             100 * share,

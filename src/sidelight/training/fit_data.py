@@ -1,4 +1,4 @@
-"""What ``fit`` trains with: rows of ``train`` and ``eval``, how they are read, and that they can be."""
+"""The data of ``fit``: rows of ``train`` and ``eval``, readers of them, and early checks."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from sidelight.rows.sources import rows_of
 from sidelight.rows.splits import VALIDATION, split_named
 from sidelight.targets.base import TargetModel
 
-#: rows that are looked at where looking at all of them costs too much
+#: So many rows are looked at if all of them would cost too much.
 SOME = 200
-#: longest class name, in characters; longer texts are texts
+#: The longest class name, in characters. Longer strings are texts.
 LONGEST_NAME = 40
 
 PAIRS_AND_LABELS = (
@@ -55,12 +55,12 @@ def fit_data(target: TargetModel, train: Any, evaluation: Any, source: str, seed
     Args:
         target: the model.
         train: see :data:`sidelight.rows.sources.FORMS`.
-        evaluation: likewise; ``None``: the validation split of ``train``, else a tenth of it, drawn by class.
-        source: the setting ``label``; labels are read for ``"data"`` only.
+        evaluation: likewise. Default: the validation split of ``train``, else a tenth of it, drawn by class.
+        source: the setting ``label``. Labels are read for ``"data"`` only.
         seed: of the draw.
 
     Raises:
-        InputError, InputTypeError: there is no data, or a row cannot be used; the message says which.
+        InputError, InputTypeError: there is no data, or a row cannot be used. The message names it.
     """
     if evaluation is None:
         evaluation = split_named(train, VALIDATION)
@@ -80,7 +80,7 @@ def fit_data(target: TargetModel, train: Any, evaluation: Any, source: str, seed
 def _readers(
     target: TargetModel, sets: Mapping[str, Rows], source: str
 ) -> tuple[dict[str, RowReader], dict[str, list[Any] | None]]:
-    """How each data set is read, and its labels as they are, where all of them can be read cheaply."""
+    """The reader of each data set, and its labels unchanged, if all of them can be read cheaply."""
     readers, labels = {}, {}
     names = {str(n).strip().casefold() for n in target.id2label.values()}
     for name, rows in sets.items():
@@ -105,7 +105,7 @@ def _readers(
 
 
 def class_count(target: TargetModel, rows: Rows, reader: RowReader) -> int:
-    """How many classes the model tells apart, by one pass over the first rows.
+    """The number of classes of the model, by one pass over the first rows.
 
     Raises:
         UnsupportedTargetError: it does not choose one of several classes (:mod:`sidelight.targets.verdict`).
@@ -122,7 +122,7 @@ def class_count(target: TargetModel, rows: Rows, reader: RowReader) -> int:
 
 
 def raw_labels(target: TargetModel, rows: Rows, reader: RowReader) -> list[Any] | None:
-    """The labels of ``rows`` as they are, ``None`` where reading them would mean reading files."""
+    """The labels of ``rows`` unchanged, or ``None`` if files would have to be read for them."""
     found = rows.labels()
     if found is not None or not rows.cheap:
         return found
@@ -135,8 +135,8 @@ def raw_labels(target: TargetModel, rows: Rows, reader: RowReader) -> list[Any] 
 def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: str) -> bool:
     """Whether rows of two strings are a text and its label, and not a pair of texts.
 
-    They are where all second strings are class names or numbers, and where ``label="data"`` needs labels and few different
-    strings are repeated. Where nothing tells, the rows are refused.
+    They are if all second strings are class names or numbers. They are also if ``label="data"`` needs labels and a few
+    strings are repeated. If nothing decides, the rows are refused.
 
     Args:
         target: the model.
@@ -176,7 +176,7 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
     return False
 
 
-# -- what can be seen without opening files ---------------------------------------------------
+# -- checks that open no files ---------------------------------------------------
 
 
 def check_rows(target: TargetModel, rows: Rows, reader: RowReader, chunk: int = 1000) -> None:
@@ -213,4 +213,4 @@ def _check_pictures(pictures: Iterable[Any]) -> None:
         )
         path = isinstance(picture, (str, os.PathLike))
         if not known and not (path and os.path.isfile(picture)):
-            read_image(picture)  # says what is wrong with it
+            read_image(picture)  # raises the right error

@@ -1,4 +1,4 @@
-"""What ``fit`` is told beside model and data: settings as objects, mappings or single fields, and options of the target."""
+"""Arguments of ``fit`` beside model and data: settings as objects, mappings or single fields, and options of the target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: dict[str, Any] = {"scorer": ScorerConfig, "objective": ObjectiveConfig, "
 
 
 def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
-    """The settings with their fields out of ``options``; what is left is for the target family.
+    """The settings, with their fields taken out of ``options``, and the rest, which is for the target family.
 
     Args:
         options: further keyword arguments of ``fit``.
@@ -47,17 +47,13 @@ def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> Targe
         ConfigError: an option is unknown or of another type, or the model is a target already.
     """
     if not isinstance(model, TargetModel):
-        checked_options(TARGETS[family_of(model)], model, options, field_names())
+        settings = [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
+        checked_options(TARGETS[family_of(model)], model, options, settings)
     return as_target(model, processor, **options)
 
 
-def field_names() -> list[str]:
-    """Names of all fields of the settings."""
-    return [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
-
-
 def as_setting(name: str, kind: Any, value: Any) -> Any:
-    """``value`` as settings of ``kind``; the defaults for ``None``.
+    """``value`` as settings of ``kind``. ``None`` stands for the defaults.
 
     Raises:
         ConfigError: it is neither that nor a mapping of its fields.

@@ -1,6 +1,6 @@
-"""The folder of a training: whose it is, its checkpoints, and its log as CSV. Nothing a kill leaves half-written counts.
+"""The folder of a training: its owner, its checkpoints, and its log as CSV. Files that a kill left half-written are ignored.
 
-Only what this or an earlier training of sidelight wrote there is ever replaced or removed.
+Only files that this or an earlier training of sidelight wrote are ever replaced or removed.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from sidelight.training.identity import differences, is_early, is_known
 
 log = logging.getLogger(__name__)
 
-#: folder in the working directory that holds the fresh ones
+#: The folder in the working directory that holds trainings without ``output_dir``.
 RUNS = "sidelight-runs"
-#: which training a folder of checkpoints belongs to
+#: The file that identifies the training of a folder.
 IDENTITY = "training.json"
-#: in every checkpoint: that a training of sidelight began to write it
+#: The file in every checkpoint that a training of sidelight began to write.
 CHECKPOINT_MARK = "sidelight.json"
-#: the first columns of a log
+#: The first columns of a log.
 LOG_COLUMNS = ("step", "seconds")
-#: what the Trainer writes into a checkpoint
+#: The files that the Trainer writes into a checkpoint.
 _PARTS = (
     "model.safetensors",
     "optimizer.pt",
@@ -49,11 +49,11 @@ _PARTS = (
 
 @contextmanager
 def training_place(output_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
-    """The folder of a training, which nobody else works in meanwhile.
+    """The folder of a training, locked for this process.
 
     Args:
-        output_dir: the folder; ``None`` for a fresh one, ``sidelight-runs/<date>-<time>-<random>`` in the working directory,
-            or a temporary folder where that cannot be written.
+        output_dir: the folder. Default: a fresh ``sidelight-runs/<date>-<time>-<random>`` in the working directory, or a
+            temporary folder if that cannot be written.
 
     Raises:
         InputTypeError: it is no path.
@@ -106,15 +106,14 @@ def _forget(place: Path) -> None:
 
 
 def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path | None:
-    """Make ``folder`` this training's own; returns the checkpoint to continue from, if there is one.
+    """Make ``folder`` this training's own. Returns the checkpoint to continue from, if there is one.
 
-    What a kill left behind is cleared away: half-written checkpoints, and lines of the log
-    about steps that will be done again. What somebody else wrote stays.
+    Half-written checkpoints, and lines of the log about steps that will be done again, are removed. Files of others stay.
 
     Args:
         folder: of checkpoints and log.
-        about: what tells one training from another (:func:`sidelight.training.identity.training_identity`).
-        resume: whether to continue; otherwise checkpoints and log of an earlier training are removed.
+        about: the identity of the training (:func:`sidelight.training.identity.training_identity`).
+        resume: whether to continue. Otherwise checkpoints and log of an earlier training are removed.
 
     Raises:
         ConfigError: the folder holds another training, or a finished one that may be another.
@@ -144,7 +143,7 @@ def _claim(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
 def _require_same(
     folder: Path, found: Mapping[str, Any], about: Mapping[str, Any], last: Path | None
 ) -> None:
-    changed = differences(found, about) if found else [f"{IDENTITY} is missing, so nothing tells"]
+    changed = differences(found, about) if found else [f"{IDENTITY} is missing, so the training is unknown"]
     way = "Give another output_dir, or start over in this one with resume=False."
     if changed:
         raise ConfigError(f"{folder} holds another training (different: {'; '.join(changed)}). {way}")
@@ -175,10 +174,10 @@ def _identity(folder: Path) -> dict[str, Any]:
 
 
 def require_own_training(folder: Path) -> None:
-    """Refuse a folder where somebody else's files have the names of ours; nothing is written.
+    """Refuse a folder if files of others have the names of ours. Nothing is written.
 
     Raises:
-        ForeignFileError: names what stands there and how to go on.
+        ForeignFileError: names the file and a remedy.
     """
     place = folder_path(folder)
     advice = f"Give an output_dir of its own, e.g. {place / 'sidelight'}."
@@ -215,10 +214,10 @@ def _is_log(path: Path) -> bool:
 
 
 def mark_checkpoint(checkpoint: Path, early: bool = False) -> None:
-    """Begin a checkpoint: its folder, and the file that says whose it is.
+    """Begin a checkpoint: make its folder, and the file that marks it as ours.
 
     Raises:
-        ForeignFileError: somebody else put something there meanwhile.
+        ForeignFileError: another program put a file there meanwhile.
     """
     if checkpoint.exists() and not is_own_checkpoint(checkpoint, early):
         raise foreign(checkpoint)
@@ -241,7 +240,7 @@ def is_own_checkpoint(checkpoint: Path, early: bool = False) -> bool:
 
 
 def _looks_early(checkpoint: Path) -> bool:
-    """Only what the Trainer writes, and weights of a scorer as far as they can be read."""
+    """Whether only files of the Trainer are there, and the weights, if any, are those of a scorer."""
     names = {p.name for p in checkpoint.iterdir()}
     if any(n not in _PARTS and not n.startswith("rng_state") for n in names):
         return False
@@ -259,11 +258,11 @@ def own_checkpoints(folder: Path) -> list[Path]:
 
 
 def drop_checkpoints(folder: Path, limit: int | None = 0, best: str | None = None) -> None:
-    """Remove our checkpoints in ``folder`` but the newest ``limit``; the newest and the best always stay, unless it is 0.
+    """Remove our checkpoints in ``folder`` but the newest ``limit``. Unless it is 0, the newest and the best always stay.
 
     Args:
         folder: of a training.
-        limit: how many stay; ``None``: all.
+        limit: how many stay. ``None`` keeps all.
         best: path of the best one.
     """
     found = own_checkpoints(folder)
@@ -281,7 +280,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """Optimiser step at which a checkpoint was written; -1 where the name tells none."""
+    """Optimiser step of a checkpoint by its name, -1 if the name has none."""
     number = checkpoint.name.rsplit("-", 1)[1]
     return int(number) if number.isdigit() else -1
 
@@ -314,7 +313,7 @@ def _state(checkpoint: Path) -> dict[str, Any]:
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV; none where there is no file."""
+    """Rows of a CSV, none if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as handle:
@@ -322,10 +321,10 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``rows`` atomically; every key of any of them is a column."""
+    """Write ``rows`` atomically. Every key of any of them is a column."""
     columns = list(dict.fromkeys(k for row in rows for k in row))
     with (
-        overwriting(),  # whose log it is was asked when the training began
+        overwriting(),  # the owner of the log was checked when the training began
         replace_file(path) as tmp,
         tmp.open("w", newline="", encoding="utf-8") as handle,
     ):

@@ -1,4 +1,4 @@
-"""What tells one training from another: everything that its result depends on."""
+"""The identity of a training: all values that its result depends on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 from sidelight.training.settings import RETIRED, ObjectiveConfig, TrainingConfig
 
-#: ``format`` of ``training.json``, and its version: another one where the same settings give another result
+#: ``format`` of ``training.json``, and its version, which changes if the same settings give another result.
 FORMAT, VERSION = "sidelight.training", 2
-#: settings that change how a training goes on but not what comes out of it
+#: Settings that change the course of a training but not its result.
 NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints")
-#: entries of a model's configuration that say where it came from, not what it does
+#: Entries of a model's configuration about its origin, which do not change its output.
 NOT_THE_MODEL = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
 
 _WORDS = {
@@ -63,7 +63,7 @@ def training_identity(
 
 
 def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """What differs between two trainings, in words; of a training of an earlier version, as far as it tells."""
+    """The differences of two trainings in words. An earlier version may have recorded only some of them."""
     said = []
     for name in asked:
         if name in ("format", "train", "eval", "version") or (name not in found and is_early(found)):
@@ -117,7 +117,7 @@ def _short(value: Any) -> str:
 
 
 def _structure(target: TargetModel) -> Any:
-    """What a model does beside its weights: its modules as printed, and its configuration."""
+    """All of a model but its weights: its modules as printed, and its configuration."""
     config: Any = getattr(target.model, "config", None)
     values = config.to_dict() if hasattr(config, "to_dict") else {}
     told = {k: v for k, v in values.items() if k not in NOT_THE_MODEL}
@@ -127,7 +127,7 @@ def _structure(target: TargetModel) -> Any:
 
 
 def _preprocessing(target: TargetModel) -> Any:
-    """What the target says of it, and of tokenizers the whole of their vocabulary and settings."""
+    """The state of the target's processor, with the whole vocabulary and settings of tokenizers."""
     state = _without_places(json.loads(json.dumps(target.reader.state(), default=str)))
     parts = [target, getattr(target, "text", None), getattr(target, "image", None)]
     tokenizers = [t for p in parts if (t := getattr(p, "tokenizer", None)) is not None]
@@ -135,7 +135,7 @@ def _preprocessing(target: TargetModel) -> Any:
 
 
 def _without_places(state: Any) -> Any:
-    """``state`` without names and folders that parts came from: they say nothing of what the parts do."""
+    """``state`` without the names and folders that parts came from, which do not change their output."""
     if not isinstance(state, dict):
         return state
     places = ("tokenizer", "name_or_path")

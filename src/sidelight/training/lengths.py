@@ -1,4 +1,4 @@
-"""Batches of like length: padding is work that nobody reads."""
+"""Batches of rows of like length, which need little padding."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sidelight.core.seeds import drawing
 from sidelight.inputs.collate import Collator
 from sidelight.targets.base import TargetModel
 
-#: how many batches' worth of rows are drawn at random before they are sorted
+#: So many batches' worth of rows are drawn at random before they are sorted.
 POOL = 50
-#: rows that are read at once
+#: Rows that are read at once.
 CHUNK = 1000
 
 
 def row_lengths(target: TargetModel, rows: Any, collate: Collator | None = None) -> list[int] | None:
-    """About how long each row's input is; ``None`` where all inputs of ``target`` are alike.
+    """The approximate length of each row's input in characters. ``None`` if all inputs of ``target`` are alike.
 
-    Characters tell it well enough, at no cost; rows that hold a model's own inputs are alike already.
+    Rows that hold a model's own inputs are alike already.
     """
     if not target.varying_length or len(rows) == 0:
         return None
@@ -58,7 +58,7 @@ class LengthSampler(Sampler[int]):
         self.seed, self.epoch = seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader; each epoch has an order of its own."""
+        """Each epoch has an order of its own. The data loader calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class LengthSampler(Sampler[int]):
         order = torch.randperm(len(self.lengths), generator=generator)
         pools = [pool[self.lengths[pool].argsort(stable=True)] for pool in order.split(self.pool)]
         batches = [batch for pool in pools for batch in pool.split(self.batch_size)]
-        # a short batch stays last, so that the loader cuts where we did
+        # a short batch stays last, so that the loader cuts at the same places
         whole = [b for b in batches if len(b) == self.batch_size]
         rest = [b for b in batches if len(b) < self.batch_size]
         shuffled = [whole[i] for i in torch.randperm(len(whole), generator=generator).tolist()]

@@ -1,4 +1,4 @@
-"""The training loop of the scorer: Hugging Face Trainer glue, nothing about modalities."""
+"""The training loop of the scorer, around the Hugging Face Trainer."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from sidelight.core.tensors import masked_mean
 from sidelight.errors import ConfigError, InputError
 from sidelight.training.settings import LABELS
 
-#: ``Δ [B] -> γ [B]``; Δ = task(f(x⊗S)) − task(f(x)).
+#: ``Δ [B] -> γ [B]`` for Δ = task(f(x⊗S)) − task(f(x)).
 Calibration = Callable[[Tensor], Tensor]
 
 CALIBRATIONS: Registry[Calibration] = Registry("calibration")
@@ -30,7 +30,7 @@ def bounded(delta: Tensor) -> Tensor:
 
 @CALIBRATIONS.register("literal")
 def literal(delta: Tensor, floor: float = 0.01) -> Tensor:
-    """``1 / clip(Δ, 0, 1)`` as printed in Eq. 3.4, without gradient; ``floor`` replaces the 0."""
+    """``1 / clip(Δ, 0, 1)`` as printed in Eq. 3.4, without gradient. ``floor`` replaces the 0."""
     return 1 / delta.detach().clamp(floor, 1)
 
 
@@ -42,7 +42,7 @@ def reference(delta: Tensor) -> Tensor:
 
 @CALIBRATIONS.register("fixed")
 def fixed(delta: Tensor) -> Tensor:
-    """γ = 1: Eq. 3.3, where ``magnitude_weight`` and ``binary_weight`` are γ1 and γ2."""
+    """γ = 1, for Eq. 3.3 with ``magnitude_weight`` and ``binary_weight`` as γ1 and γ2."""
     return torch.ones_like(delta)
 
 
@@ -61,7 +61,7 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
 
     Args:
         logits: ``[B, K]`` of the clean pass.
-        labels: ``[B]`` class indices; needed for ``source="data"`` only.
+        labels: ``[B]`` class indices, for ``source="data"`` only.
         source: one of :data:`LABELS`.
 
     Raises:

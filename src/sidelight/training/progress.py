@@ -16,7 +16,7 @@ class ProgressBar(TrainerCallback):
     """One bar for a training, with the newest losses beside it.
 
     Args:
-        title: what is being trained.
+        title: name of the trained model.
     """
 
     def __init__(self, title: str) -> None:

@@ -1,4 +1,4 @@
-"""What a training is told: plain values, importable without torch."""
+"""The settings of a training: plain values, importable without torch."""
 
 from __future__ import annotations
 
@@ -42,32 +42,32 @@ def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
     for name, neutral in RETIRED.items():
         if objective.get(name, neutral) != neutral:
             raise ConfigError(
-                f"objective.{name} is {objective[name]!r}, but this version has no such term: measurements found no gain "
-                f"from it. Leave it out, or set {name}={neutral}."
+                f"objective.{name} is {objective[name]!r}, but this version has no such term, because it brought no gain. "
+                f"Leave it out, or set {name}={neutral}."
             )
     return {name: value for name, value in objective.items() if name not in RETIRED}
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What the scorer minimises.
+    """The objective that the scorer minimises.
 
     Attributes:
         calibration: weight of the penalties, a name in ``CALIBRATIONS`` (method §3).
         label: ``data``, ``prediction`` or ``distribution``.
-        fills: what stands where features are removed; each sample draws one of them.
-        magnitude_weight, binary_weight: factors of the two penalties; 0 drops one.
-        complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))); 0 is the thesis.
+        fills: names of the values that replace removed features. Each sample draws one of them.
+        magnitude_weight, binary_weight: factors of the two penalties. 0 drops one.
+        complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))). The thesis has 0.
         solo: with several modalities, whether each is also masked alone (Eq. 3.5).
-        coalition_weight: factor of the coalition term, which makes raw scores say how much the probability
-            changes with each feature (:mod:`sidelight.training.coalitions`); 0 is the thesis.
-        coalition_draws: random parts a sample, each two passes of the target without gradient.
+        coalition_weight: factor of the coalition term, by which raw scores learn how much each feature changes the
+            probability (:mod:`sidelight.training.coalitions`). The thesis has 0.
+        coalition_draws: random parts a sample. Each costs two passes of the target without gradient.
         coalition_unit: a part of this share of the input with raw scores of 1 changes the probability by 1.
             The larger it is, the larger raw scores must get, and the finer the steps of the optimiser
             beside them: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/notes/scenes.md``).
-        coalition_modalities: of several modalities, those the term asks about and teaches; default: all.
-        coalition_focus: give a batch's coalitions to the samples and modalities whose verdict changes most when
-            all of the modality is hidden, instead of as many to each. Costs one more pass a modality.
+        coalition_modalities: of several modalities, those that the term hides and teaches. Default: all.
+        coalition_focus: whether samples and modalities get more coalitions of a batch if the prediction changes more
+            when all of the modality is hidden. Costs one more pass a modality.
     """
 
     calibration: CalibrationName = "bounded"
@@ -97,7 +97,7 @@ class TrainingConfig:
         epochs, batch_size, learning_rate, weight_decay, warmup_ratio: AdamW with linear decay.
         gradient_accumulation: batches a step.
         evals_per_epoch: validations (and checkpoints) an epoch.
-        patience: validations without improvement before stopping; 0 never stops early.
+        patience: validations without improvement before the training stops. 0 never stops early.
         seed: of initialisation, order and fills.
         on_collapse: ``stop`` raises :class:`CollapseError`, ``warn`` goes on.
         resume: continue from the newest checkpoint in the output folder, if there is one.

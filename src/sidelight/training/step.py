@@ -25,7 +25,7 @@ class Step:
         target: for further masked passes.
         inputs: of the target.
         encoding: of the clean pass.
-        unmasked: what every mask of ``inputs`` begins with.
+        unmasked: the features of ``inputs``, which every mask starts from.
         raw: per modality, raw scores before the score head.
         scores: per modality, scores in [0, 1].
         goal: ``[B, K]`` distribution that the task loss compares with.
@@ -66,7 +66,7 @@ class Step:
         return self.target.classify(self.inputs, masks, self.fill, unmasked=self.unmasked)
 
     def clean_probability(self) -> Tensor:
-        """``[B]`` probability that the unmasked input has of the goal."""
+        """``[B]`` probability of the goal for the unmasked input."""
         return (self.encoding.probabilities * self.goal).sum(-1)
 
     def probability(self, masks: Scores, index: Tensor) -> Tensor:

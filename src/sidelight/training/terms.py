@@ -19,6 +19,7 @@ from sidelight.training.objective import CALIBRATIONS, binary_penalty, magnitude
 from sidelight.training.settings import ObjectiveConfig
 from sidelight.training.step import Step
 
+Value = Callable[[Step], Tensor]
 #: Task losses and further terms are added as they are. γ multiplies the penalties.
 Part = Literal["task", "penalty", "further"]
 
@@ -35,7 +36,7 @@ class Term:
     """
 
     name: str
-    value: Callable[[Step], Tensor]
+    value: Value
     weight: str | None
     part: Part
 
@@ -48,12 +49,10 @@ class Term:
 TERMS: Registry[Term] = Registry("term of the objective")
 
 
-def term(
-    name: str, weight: str | None, part: Part = "further"
-) -> Callable[[Callable[[Step], Tensor]], Callable[[Step], Tensor]]:
-    """Decorator that makes a function ``step -> [B]`` a term; see :class:`Term`."""
+def term(name: str, weight: str | None, part: Part = "further") -> Callable[[Value], Value]:
+    """Decorator that makes a function ``step -> [B]`` a :class:`Term`."""
 
-    def add(value: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
+    def add(value: Value) -> Value:
         TERMS.add(name, Term(name, value, weight, part))
         return value
 
@@ -64,7 +63,8 @@ def objective(step: Step) -> dict[str, Tensor]:
     """``loss`` and all that it is made of, ``[B]`` each: every term by its name, ``clean`` and ``gamma``.
 
     ``clean`` is the task loss of the unmasked input. ``gamma`` weighs the penalties: a calibration of ``task − clean``.
-    Terms are given without their weights; one that is not computed is 0. Penalties cost no pass and are always computed.
+    Terms are given without their weights. A term with weight 0 is not computed and is 0 here, except penalties, which
+    cost no pass.
     """
     values, parts = {}, {"task": step.zeros(), "penalty": step.zeros(), "further": step.zeros()}
     for name, entry in TERMS.items():
@@ -100,13 +100,10 @@ def removed(step: Step) -> Tensor:
 term("coalition", "coalition_weight")(coalition_loss)
 
 
-@term("magnitude", "magnitude_weight", "penalty")
-def magnitude(step: Step) -> Tensor:
-    """Penalty of large maps, summed over modalities."""
-    return torch.stack([magnitude_penalty(s, step.feature_mask[m]) for m, s in step.scores.items()]).sum(0)
+def _over_modalities(penalty: Callable[[Tensor, Tensor], Tensor]) -> Value:
+    """The sum of a penalty ``(scores, feature_mask) -> [B]`` over modalities."""
+    return lambda step: torch.stack([penalty(s, step.feature_mask[m]) for m, s in step.scores.items()]).sum(0)
 
 
-@term("binary", "binary_weight", "penalty")
-def binary(step: Step) -> Tensor:
-    """Penalty of scores between 0 and 1, summed over modalities."""
-    return torch.stack([binary_penalty(s, step.feature_mask[m]) for m, s in step.scores.items()]).sum(0)
+term("magnitude", "magnitude_weight", "penalty")(_over_modalities(magnitude_penalty))
+term("binary", "binary_weight", "penalty")(_over_modalities(binary_penalty))

@@ -25,10 +25,10 @@ from sidelight.training.settings import TrainingConfig, steps_per_epoch
 
 
 class LengthTrainer(Trainer):
-    """Trainer that batches rows of like length, where they differ.
+    """Trainer that batches rows of like length, if lengths differ.
 
     Attributes:
-        lengths: of the training rows, or ``None`` for the plain shuffle.
+        lengths: of the training rows. ``None`` stands for the plain shuffle.
     """
 
     lengths: Sequence[int] | None = None
@@ -47,7 +47,7 @@ class ScorerTrainer(LengthTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # the Trainer removes old checkpoints by their names, whoever wrote them: that is done here instead
+        # the Trainer would remove old checkpoints by their names, even those of others, so that is done here instead
         self.kept_checkpoints, self.args.save_total_limit = self.args.save_total_limit, None
         self.model_accepts_loss_kwargs = False
         self._sums: dict[str, Tensor] = {}
@@ -163,7 +163,7 @@ class CollapseGuard(TrainerCallback):
 def build_trainer(
     module: nn.Module, collator: Any, train: Any, evaluation: Any, output_dir: Path, config: TrainingConfig
 ) -> ScorerTrainer:
-    """A Trainer set up for one scorer; ``config.extra`` overrides any ``TrainingArguments``."""
+    """A Trainer for one scorer. ``config.extra`` overrides any ``TrainingArguments``."""
     world_size = process_count()
     per_epoch = steps_per_epoch(len(train), config, world_size)
     set_seed(config.seed)
@@ -173,7 +173,9 @@ def build_trainer(
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     module.target.model.to(args.device)  # type: ignore[union-attr]
-    if args.n_gpu > 1:  # several GPUs are for torchrun; DataParallel would leave the target on one of them
+    if (
+        args.n_gpu > 1
+    ):  # several GPUs are for torchrun, because DataParallel would leave the target on one of them
         args._n_gpu = 1
     trainer = ScorerTrainer(
         model=module,
@@ -185,7 +187,7 @@ def build_trainer(
     )
     trainer.csv_log = csv_log
     trainer.lengths = row_lengths(module.target, train, collator)  # type: ignore[arg-type]
-    if world_size > 1:  # each process draws fills of its own; the Trainer gave all of them one seed
+    if world_size > 1:  # each process draws fills of its own, although the Trainer gave all of them one seed
         torch.manual_seed(config.seed + args.process_index)
     return trainer
 
@@ -224,7 +226,7 @@ def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> Trai
         "metric_for_best_model": "eval_loss",
         "greater_is_better": False,
         "seed": config.seed,
-        "data_seed": config.seed,  # one order of the data in all processes, whatever else they draw
+        "data_seed": config.seed,  # one order of the data in all processes
         **shared_arguments(),
         "optim": "adamw_torch",
         # a resumed run is as impatient as the one it continues
@@ -238,7 +240,7 @@ def checked_arguments(extra: Mapping[str, Any], place: str = "training.extra") -
 
     Args:
         extra: names and values.
-        place: where they stand in a configuration, for messages.
+        place: of them in a configuration, for messages.
 
     Raises:
         ConfigError: ``TrainingArguments`` does not know a name, or refuses a value.
@@ -252,5 +254,5 @@ def checked_arguments(extra: Mapping[str, Any], place: str = "training.extra") -
     try:
         TrainingArguments(**{"output_dir": "unused", "report_to": [], **extra})
     except (TypeError, ValueError, ImportError) as error:
-        raise ConfigError(f"{place} is not what transformers' TrainingArguments takes: {error}") from error
+        raise ConfigError(f"{place} is refused by transformers' TrainingArguments: {error}") from error
     return dict(extra)

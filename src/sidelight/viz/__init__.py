@@ -1,7 +1,7 @@
 """One explanation as a picture or as marked text. Figures are returned, never shown.
 
 Each modality brings a :class:`~sidelight.viz.base.Renderer`. Importing this package
-registers all of them, so nothing else asks which modality it draws.
+registers all of them, so no other module depends on the modality.
 """
 
 from sidelight.viz import image, text

@@ -15,12 +15,12 @@ from sidelight.core.registry import Registry
 class Renderer(ABC):
     """Draws scores of one modality on the input they belong to.
 
-    ``scores`` are in [0, 1]; ``display`` is the input as a person sees it (image
-    ``[H, W, 3]`` or ``[H, W, 1]`` floats in [0, 1], text a list of strings); ``truth`` is
-    a boolean array of the scores' shape, where the evidence is known.
+    ``scores`` are in [0, 1]. ``display`` is the input as a person sees it: an image
+    ``[H, W, 3]`` or ``[H, W, 1]`` of floats in [0, 1], or a text as a list of strings.
+    ``truth`` is a boolean array of the scores' shape, if the evidence is known.
     """
 
-    #: Names accepted as ``style``; the first is the default.
+    #: Names accepted as ``style``. The first is the default.
     styles: tuple[str, ...]
     #: Whether a map hides the input, so that a page shows the input beside it.
     input_apart: bool = True
@@ -29,7 +29,7 @@ class Renderer(ABC):
 
     @abstractmethod
     def check(self, scores: Any, display: Any) -> tuple[np.ndarray, Any]:
-        """Scores and display input in canonical form; :class:`InputError` when they do not fit."""
+        """Scores and display input in canonical form. Raises :class:`InputError` if they do not fit."""
 
     @abstractmethod
     def size(self, display: Any) -> tuple[float, float]:
@@ -69,7 +69,7 @@ class Renderer(ABC):
         truth: np.ndarray | None = None,
         alt: str = "",
     ) -> str:
-        """Self-contained, escaped HTML of one panel; the input alone where ``scores`` is ``None``."""
+        """Self-contained, escaped HTML of one panel, or of the input alone if ``scores`` is ``None``."""
 
 
 #: Modality name -> renderer.
@@ -77,7 +77,7 @@ RENDERERS: Registry[Renderer] = Registry("renderer")
 
 
 def unit_range(scores: np.ndarray) -> np.ndarray:
-    """Min-max of one map to [0, 1], as the metrics do; a constant map is clipped and kept."""
+    """Min-max of one map to [0, 1], as in the metrics. A constant map is clipped and kept."""
     values = np.asarray(scores, dtype=np.float32)
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-12:

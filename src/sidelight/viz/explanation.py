@@ -20,7 +20,7 @@ from sidelight.viz.safe_text import visible
 
 
 def plot_panel(explanation: Shown, ax: Axes, style: str | None = None) -> Figure:
-    """Draw the only map of ``explanation`` into ``ax``; returns the figure it belongs to."""
+    """Draw the only map of ``explanation`` into ``ax``. Returns the figure of ``ax``."""
     if len(explanation.scores) > 1:
         raise InputError(
             f"one axis cannot hold maps of {', '.join(explanation.scores)}; call plot() without ax."
@@ -82,7 +82,7 @@ def _cut_note(explanation: Shown) -> str:
 
 
 def share_note(explanation: Shown) -> str:
-    """What each modality was measured to be worth, as ``without the image −0.62, without the text −0.41``."""
+    """The measured worth of each modality, as ``without the image −0.62   without the text −0.41``."""
     measured = explanation.meta.get("modality_share")
     if not measured:
         return ""

@@ -19,9 +19,9 @@ from sidelight.core.ownership import MARK, require_free
 from sidelight.core.quiet import ignored_warnings
 from sidelight.viz import style
 
-#: what matplotlib says of glyphs that the font lacks; they are drawn as boxes
+#: matplotlib's warnings about glyphs that the font lacks, which are drawn as boxes
 MISSING_GLYPHS = (r"Glyph ", r"Matplotlib currently does not support")
-#: where files of a kind hold the mark of who made them
+#: the metadata field that holds our mark, by kind of file
 MARKS = {"png": "Software", "pdf": "Creator", "svg": "Title"}
 
 
@@ -39,7 +39,7 @@ class ShownFigure(Figure):
             super().draw(renderer)
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
-        """As of matplotlib; the file says that sidelight made it, so that a later call may replace it."""
+        """As in matplotlib. The file carries our mark, so that a later call may replace it."""
         kind = str(kwargs.get("format") or Path(str(fname)).suffix[1:] or "png").lower()
         if kind in MARKS and "metadata" not in kwargs:
             kwargs["metadata"] = {MARKS[kind]: MARK}
@@ -56,7 +56,7 @@ def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:
 
 
 def to_pdf(figure: Figure) -> bytes:
-    """The figure as PDF bytes, fonts embedded; the same figure gives the same bytes."""
+    """The figure as PDF bytes, with embedded fonts. The same figure gives the same bytes."""
     buffer = io.BytesIO()
     with style.house_style(pdf__fonttype=42):
         figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": MARK})
@@ -64,7 +64,7 @@ def to_pdf(figure: Figure) -> bytes:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an SVG document; the same figure gives the same text."""
+    """The figure as an SVG document. The same figure gives the same text."""
     buffer = io.StringIO()
     # Text stays text, so that a page can restyle it and a reader can search it.
     with style.house_style(svg__fonttype="none", svg__hashsalt="sidelight"):
@@ -78,7 +78,7 @@ def to_inline_svg(figure: Figure, prefix: str, label: str) -> str:
     Args:
         figure: drawn with the ink of :mod:`sidelight.viz.style`.
         prefix: makes ids unique on the page, e.g. ``"curves-1-"``.
-        label: what the picture shows, for readers who cannot see it (escaped here).
+        label: of the picture, for readers who cannot see it (escaped here).
     """
     svg = to_svg(figure)
     svg = svg[svg.index("<svg") :]
@@ -103,8 +103,8 @@ def to_data_uri(content: Figure | bytes, mime: str = "image/png") -> str:
 def pixels_to_uri(pixels: np.ndarray, longest: int = 224) -> str:
     """``data:`` URI of ``[H, W, 3]`` floats in [0, 1], at most ``longest`` pixels a side.
 
-    Small pictures stay lossless at their own size (a page enlarges them pixel by pixel);
-    large ones become JPEG, which keeps a page of a hundred maps small.
+    Small pictures stay lossless at their own size, and a page enlarges them pixel by pixel.
+    Large ones become JPEG, which keeps a page of a hundred maps small.
     """
     image = Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
@@ -123,8 +123,8 @@ def write_atomic(files: Mapping[Path, bytes]) -> None:
     A failure while writing (disk full, no permission) leaves every old file as it was.
 
     Raises:
-        CheckpointError: a file could not be written; no temporary file is left behind.
-        ForeignFileError: something that sidelight did not write has the name of one of them; nothing is written.
+        CheckpointError: a file could not be written. No temporary file is left behind.
+        ForeignFileError: a file of others has the name of one of them. Nothing is written.
     """
     require_free(file_path(path) for path in files)
     with ExitStack() as stack:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sidelight.viz.safe_text import Piece, ScoredSpan, partition, visible
 
-#: red, green and blue of a score of 1; a score of 0 is the background
+#: Red, green and blue of a score of 1. A score of 0 is the background.
 HIGHLIGHT = (255, 153, 0)
 #: colour of the line under known evidence
 EVIDENCE = "#00b8d9"
@@ -25,7 +25,7 @@ def to_html(
         text: the original string.
         spans: ``(start, end, score)``, scores in [0, 1] or ``None`` (never seen by the model).
         titles: whether hovering shows the score.
-        evidence: ``(start, end)`` of known evidence; spans that touch it are underlined.
+        evidence: ``(start, end)`` of known evidence. Spans that touch it are underlined.
     """
     known, position, body = list(evidence), 0, ""
     for piece in partition(text, spans):

@@ -1,4 +1,4 @@
-"""Maps on images: what counted stays in colour, what did not fades away."""
+"""Maps on images: features with high scores keep their colour, the others fade."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def luminance(display: np.ndarray) -> np.ndarray:
 
 
 def dim(display: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """``[H, W, 3]``: full colour where the score is 1, a pale grey ghost of the input where it is 0."""
+    """``[H, W, 3]``: full colour for a score of 1, a pale grey ghost of the input for 0."""
     # The ghost is neither black nor white, so evidence on dark and on light ground stays visible.
     ghost = (0.64 + 0.26 * luminance(display))[..., None]
     weight = np.asarray(scores, dtype=np.float32)[..., None]
@@ -111,7 +111,7 @@ class ImageRenderer(Renderer):
         truth: np.ndarray | None = None,
         contour: float | None = None,
     ) -> None:
-        """One map on its image; ``contour`` adds the line of that score, if the map crosses it."""
+        """One map on its image. ``contour`` adds the line of that score, if the map crosses it."""
         self._show(ax, self.paint(scores, display, style), truth)
         if contour is not None and scores.min() < contour < scores.max():
             ax.contour(scores, levels=[contour], colors=[look.ACCENT], linewidths=1.0)
@@ -149,7 +149,7 @@ class ImageRenderer(Renderer):
         if crisp and truth is not None:  # a contour line would cut the corners of such large pixels
             pixels = outline(pixels, truth, 8)
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        # "nearest" would drop lines of the outline where the panel has fewer dots than it
+        # "nearest" would drop lines of the outline if the panel has fewer dots
         ax.imshow(pixels, interpolation="nearest" if crisp and truth is None else "auto", extent=extent)
         if partial and not crisp:
             ax.contour(np.asarray(truth, dtype=float), levels=[0.5], colors=[look.TRUTH], linewidths=1.1)

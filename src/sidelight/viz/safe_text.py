@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-#: ``(start, end, score)``; the score is ``None`` where the model never saw the characters.
+#: ``(start, end, score)``. The score is ``None`` if the model never saw the characters.
 ScoredSpan = tuple[int, int, "float | None"]
 
-# Characters that reorder or hide what stands around them. Joiners stay: emoji and
+# Characters that reorder or hide their neighbours. Joiners stay: emoji and
 # several scripts are spelled with them. So do the harmless direction marks.
 _DECEPTIVE = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029)}
 _INVISIBLE = {"\u00ad", "\u200b", "\u2060", "\ufeff"}
@@ -21,8 +21,7 @@ _INVISIBLE = {"\u00ad", "\u200b", "\u2060", "\ufeff"}
 class Piece:
     """A stretch of text with one score in [0, 1].
 
-    ``score`` is ``None`` in gaps (white space) and where the model never saw the text;
-    ``unread`` tells the two apart.
+    ``score`` is ``None`` in gaps (white space) and for text that the model never saw, which is ``unread``.
     """
 
     text: str
@@ -31,10 +30,10 @@ class Piece:
 
 
 def partition(text: str, spans: Iterable[ScoredSpan]) -> list[Piece]:
-    """Cut ``text`` at the spans' borders; the pieces joined give ``text`` back exactly.
+    """Cut ``text`` at the spans' borders. The pieces join to ``text`` exactly.
 
-    Where spans overlap (byte pieces of one character) the highest score counts. Spans
-    are clipped to the text; empty ones are ignored.
+    If spans overlap (byte pieces of one character), the highest score counts. Spans
+    are clipped to the text, and empty ones are ignored.
     """
     clipped = [(max(0, a), min(len(text), b), s) for a, b, s in spans]
     clipped = sorted(((a, b, s) for a, b, s in clipped if a < b), key=lambda span: span[:2])
@@ -72,7 +71,7 @@ def _cut(group: list[ScoredSpan]) -> list[tuple[int, int, list[float | None]]]:
 
 @lru_cache(maxsize=65536)
 def visible_char(char: str) -> str:
-    """``char``, or a visible stand-in where it would hide, reorder, or steer a terminal.
+    """``char``, or a visible stand-in if it would hide, reorder text, or steer a terminal.
 
     Example:
         >>> visible_char("\\x1b"), visible_char("\\u202e"), visible_char("a"), visible_char("\\n")

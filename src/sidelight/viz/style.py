@@ -2,7 +2,7 @@
 
 The palette keeps its order for readers with any colour vision deficiency (hues are
 separated by lightness too, and lines also differ in dash). Our own method always has the
-accent colour; trivial maps are always grey.
+accent colour, and trivial maps are always grey.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RIVALS = (
 )
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
-#: Perceptually uniform; black is no evidence, light is evidence.
+#: Perceptually uniform: black for a score of 0, light for 1.
 HEAT = "inferno"
 DPI = 150
 
@@ -65,7 +65,7 @@ RC: dict[str, Any] = {
 
 
 def house_style(**extra: Any) -> AbstractContextManager[None]:
-    """Draw in the house style inside a ``with`` block; the caller's own settings come back after it."""
+    """Draw in the house style inside a ``with`` block. The caller's settings come back after it."""
     # ``Any``: the stubs type the keys as one long literal.
     settings: Any = {**RC, **{key.replace("__", "."): value for key, value in extra.items()}}
     return matplotlib.rc_context(settings)
@@ -79,7 +79,7 @@ def literal(text: str) -> str:
 def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Line properties of each method: ``color``, ``linestyle``, ``linewidth``, ``zorder``.
 
-    Rivals take colours in alphabetical order, so figures of one run agree whatever order
+    Baseline methods take colours in alphabetical order, so figures of one run agree whatever order
     their tables come in.
     """
     names = ordered(methods)

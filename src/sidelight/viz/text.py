@@ -1,8 +1,8 @@
 """Maps on text: the stronger a word counted, the stronger its background.
 
 Pictures are drawn with outlines of glyphs, so the text scales with its panel. They are
-for papers and grids; right-to-left scripts, emoji and CJK look right in the HTML, where
-the browser does the typesetting.
+for papers and grids. Right-to-left scripts, emoji and CJK look right in the HTML, which
+the browser typesets.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COLOURS = LinearSegmentedColormap.from_list("highlight", ["white", "#{:02x}{:02
 
 
 class TextRenderer(Renderer):
-    """Draws one score per string; the strings, white space included, join to the text."""
+    """Draws one score per string. The strings, white space included, join to the text."""
 
     styles = ("highlight",)
     input_apart = False
@@ -142,7 +142,7 @@ class TextRenderer(Renderer):
         ax.set_xlim(-0.2, width + 0.2)
         ax.set_ylim(max(1, len(shown)) * _LEADING, 0)
         ax.set_aspect("equal", anchor="NW")
-        # not set_axis_off(): it would hide the label below, where a grid says what was predicted
+        # not set_axis_off(), which would hide the label below with the prediction of a grid
         ax.set(xticks=[], yticks=[], frame_on=False)
 
 
@@ -161,11 +161,11 @@ def layout(display: tuple[str, ...], width: float) -> list[list[tuple[int, float
     """Break words into lines.
 
     Args:
-        display: strings whose white space says where a word begins and a line ends.
+        display: strings with the white space that begins words and ends lines.
         width: of a line, in ems.
 
     Returns:
-        Lines of ``(index into display, x in ems, text)``; a word longer than a line is cut.
+        Lines of ``(index into display, x in ems, text)``. A word longer than a line is cut.
     """
     lines: list[list[tuple[int, float, str]]] = [[]]
     x = space = 0.0
@@ -212,7 +212,7 @@ def glyph_width(text: str) -> float:
 
 
 def glyphs(text: str, x: float, base: float) -> Path:
-    """Outlines of ``text`` in ems, ``y`` pointing down; a dollar sign is a dollar sign."""
+    """Outlines of ``text`` in ems, with ``y`` pointing down. A dollar sign starts no mathematics."""
     with ignored_warnings(*MISSING_GLYPHS):
         vertices, codes = text_to_path.get_text_path(_font(), text, ismath=False)
     if not len(vertices):

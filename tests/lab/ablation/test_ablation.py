@@ -21,7 +21,8 @@ from sidelight.lab.ablation.cells import cells_of
 from sidelight.lab.ablation.run import run_ablation
 from sidelight.lab.ablation.table import build_ablation_tables, page, write_tables
 from sidelight.lab.ablation.variants import chosen_variants, variants_of
-from sidelight.lab.config.sections import RunConfig, parse_config
+from sidelight.lab.config.files import parse_config
+from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.evaluation.run import evaluate_run, plain_rows
 from sidelight.lab.metrics.statistics import summarise
 from sidelight.lab.runs.run import Run
@@ -349,7 +350,7 @@ def test_variants_differ_in_what_they_change_only(finished: Run) -> None:
 def test_a_second_time_nothing_is_trained_or_measured(
     run: Run, fits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidelight.lab.evaluation.loop._evaluate_methods", None)
+    monkeypatch.setattr("sidelight.lab.evaluation.loop.evaluate_batch", None)
     before = table_of(run)
     run_ablation(run)
     assert fits == []

@@ -10,7 +10,7 @@ import yaml
 
 from sidelight.errors import ConfigError
 from sidelight.lab.benchmark.plan import load_benchmark
-from sidelight.lab.config.sections import parse_config
+from sidelight.lab.config.files import parse_config
 from tiny_runs import IMAGE, TEXT
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from sidelight.core.registry import Registry, nearest
 from sidelight.errors import ConfigError, UnknownNameError
-from sidelight.lab.config.overrides import apply_overrides
-from sidelight.lab.config.sections import dump_config, load_config, parse_config
+from sidelight.lab.config.files import apply_overrides, dump_config, load_config, parse_config
 
 BASE: dict[str, Any] = {"data": {"name": "digits"}, "target": {"pretrained": "somewhere"}}
 FULL = """
@@ -46,6 +45,19 @@ def test_a_written_config_reads_back_equal(tmp_path: Path) -> None:
     assert config.target.training.learning_rate == pytest.approx(1e-3)
     assert config.objective.complement_weight == 0.5
     assert config.scorer.decoder_options(["image"]) == {"image": {"channels": [64, 32]}}
+
+
+def test_options_of_earlier_versions_are_left_out_of_old_runs_and_refused_with_another_value() -> None:
+    old = {**BASE, "target": {**BASE["target"], "training": {"label_smoothing": 0.0}}}
+    new = {**BASE, "target": {**BASE["target"], "training": {}}}
+    assert parse_config({**old, "evaluation": {"tie_draws": 1}}) == parse_config(new)
+    for override, found in (
+        ("target.training.label_smoothing=0.1", r"target\.training\.label_smoothing was removed.*got 0\.1"),
+        ("evaluation.tie_draws=5", r"evaluation\.tie_draws was removed.*as with 1; got 5"),
+        ("scorer.tie_draws=5", r"unknown config key 'scorer\.tie_draws'"),
+    ):
+        with pytest.raises(ConfigError, match=found):
+            parse_config(old, [override])
 
 
 def test_defaults_read_back_equal_too() -> None:

@@ -13,10 +13,11 @@ from PIL import Image
 
 import sidelight.lab.demo.run
 from pair_models import save_parts
-from sidelight.lab.config.sections import load_config
+from sidelight.lab.config.files import load_config
 from sidelight.lab.data.local_copies import ENTAILMENT
 from sidelight.lab.data.reading import DATA_VARIABLE
 from sidelight.lab.data.sets import DATASETS
+from sidelight.lab.demo.parts import PARTS, part_config
 from sidelight.lab.evaluation.run import check_evaluation, evaluate_run
 from sidelight.lab.runs.run import Run
 
@@ -49,13 +50,18 @@ def test_every_configuration_is_valid(path: Path) -> None:
     assert set(fills) - set(config.objective.fills), "no fill that training never saw"
 
 
-def test_every_part_of_the_demo_is_valid() -> None:
+def test_every_part_of_the_demo_is_valid_and_shorter_than_its_configuration() -> None:
     folder = Path(sidelight.lab.demo.run.__file__).parent
-    assert {p.stem for p in folder.glob("*.yaml")} == set(sidelight.lab.demo.parts.PARTS)
-    for part in sidelight.lab.demo.parts.PARTS:
-        config = load_config(folder / f"{part}.yaml")
-        assert (config.name, config.data.name) == (part, part)
-        check_evaluation(config.evaluation)
+    assert {p.stem for p in folder.glob("*.yaml")} == {*PARTS, "quick"}
+    for part in PARTS:
+        whole, quick = load_config(folder / f"{part}.yaml"), part_config(part)
+        for config in (whole, quick):
+            assert (config.name, config.data.name) == (part, part)
+            check_evaluation(config.evaluation)
+        assert quick.evaluation.count <= whole.evaluation.count
+        assert quick.data.train is not None
+        assert whole.data.train is not None
+        assert quick.data.train < whole.data.train or quick.training.epochs < whole.training.epochs
 
 
 def picture(path: Path, number: int) -> None:

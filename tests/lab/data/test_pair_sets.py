@@ -152,16 +152,8 @@ def test_nlvr_labels_and_evidence_are_what_the_pixels_show(tmp_path: Path) -> No
     assert not any(by_picture.values())
 
 
-def test_nlvr_sentences_keep_their_labels(tmp_path: Path) -> None:
-    nlvr(tmp_path / "nlvr", 4)
-    rows = load_rows("nlvr_sentences", "train", data_dir=str(tmp_path))
-    assert [(r["text"], r["label"]) for r in rows] == [("s 0", 0), ("s 1", 1), ("s 2", 0), ("s 3", 1)]
-    assert "evidence" not in rows[0]
-    assert rows[0]["image"].size == (60, 20)
-
-
 def test_what_cannot_be_found_or_lacks_columns(tmp_path: Path) -> None:
-    for name in ("esnlive", "nlvr", "nlvr_sentences"):
+    for name in ("esnlive", "nlvr"):
         with pytest.raises(
             InputError, match=rf"read from a local folder.*{DATA_VARIABLE}.*test\.parquet with the col"
         ):
@@ -180,6 +172,6 @@ def test_a_column_that_holds_no_pictures(tmp_path: Path) -> None:
 def test_every_pair_set_is_listed_with_both_modalities() -> None:
     pairs = {name for name, entry in DATASETS.items() if entry.modalities == ("image", "text")}
     assert pairs == {
-        "scenes", "flickr8k", "hateful_memes", "snli_ve", "esnlive", "nlvr", "nlvr_sentences",
+        "scenes", "flickr8k", "hateful_memes", "snli_ve", "esnlive", "nlvr",
     }  # fmt: skip
     assert {n for n in pairs if DATASETS[n].truth} == {"scenes", "nlvr"}

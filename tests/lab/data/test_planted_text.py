@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
-import torch
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from sidelight.errors import ConfigError
 from sidelight.inputs.tokenizing import Tokenizing
 from sidelight.lab.data import planted_text
-from sidelight.lab.data.planted_text import planted_classifier, planted_texts, planted_tokenizer
-from sidelight.targets import TextTarget
+from sidelight.lab.data.planted_text import planted_texts, planted_tokenizer
 
 ROWS = planted_texts(2000, seed=1)
 
@@ -67,9 +65,8 @@ def test_counting_words_does_not_do() -> None:
     assert score < 0.8
 
 
-@pytest.mark.parametrize("kind", ["word", "wordpiece"])
-def test_tokenizer(kind: str) -> None:
-    tokenizer = planted_tokenizer(kind=kind)
+def test_tokenizer() -> None:
+    tokenizer = planted_tokenizer()
     batch = tokenizer([row["text"] for row in ROWS[:200]])
     assert all(tokenizer.unk_token_id not in ids for ids in batch["input_ids"])
     assert all(
@@ -93,17 +90,3 @@ def test_tokenizer(kind: str) -> None:
 def test_bad_options(bad: dict) -> None:
     with pytest.raises(ConfigError):
         planted_texts(**bad)
-    with pytest.raises(ConfigError, match="'word' or 'wordpiece'"):
-        planted_tokenizer(kind="char")
-
-
-def test_classifier_takes_the_texts_and_keeps_the_callers_random_state() -> None:
-    tokenizer = planted_tokenizer()
-    state = torch.get_rng_state()
-    target = TextTarget(planted_classifier(tokenizer, seed=3), tokenizer)
-    assert torch.equal(torch.get_rng_state(), state)
-    inputs = target.reader.read([row["text"] for row in ROWS[:4]]).inputs
-    target.check(inputs)
-    assert target.encode(inputs).logits.shape == (4, 3)
-    assert target.id2label == {0: "negative", 1: "positive", 2: "no verdict"}
-    assert target.fingerprint() == TextTarget(planted_classifier(tokenizer, seed=3)).fingerprint()

@@ -36,7 +36,7 @@ def test_images_open_at_their_size_and_every_class_occurs(name: str) -> None:
     assert {read_image(r["image"]).size for r in rows.select(range(20))} == {SIZES[name]}
 
 
-PAIRS = {"flickr8k": "flickr8k", "esnlive": "esnlive_subset", "nlvr": "nlvr", "nlvr_sentences": "nlvr"}
+PAIRS = {"flickr8k": "flickr8k", "esnlive": "esnlive_subset", "nlvr": "nlvr"}
 NLVR_RGB = {"yellow": (255, 255, 0), "blue": (0, 153, 255), "black": (0, 0, 0)}
 
 

@@ -1,4 +1,4 @@
-"""Processes of the demo's parts end with the process that started them; what failed is said."""
+"""Processes of the demo's parts end with the process that started them. A failed part is named with its log."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import psutil
 import pytest
 
 from sidelight.errors import CheckpointError, InputError
-from sidelight.lab.demo.parallel import PartFailed, require_parts, run_parts
+from sidelight.lab.demo.parallel import PartFailed, Tell, run_parts
 
 STARTER = """
-import multiprocessing, signal, time
-from sidelight.lab.demo.parallel import worker_pool
+import os, signal, sys, time
+from pathlib import Path
+from sidelight.lab.demo.parallel import run_parts
+
+def work(part, tell):
+    tell(str(os.getpid()), None)
+    time.sleep(120)
 
 if __name__ == "__main__":
     # a shell ignores Ctrl-C for what it starts in the background, and so would everything that this suite starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with worker_pool(2) as pool:
-        asleep = [pool.submit(time.sleep, 120) for _ in range(4)]
-        while not all(job.running() for job in asleep[:2]):
-            time.sleep(0.02)
-        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
-        time.sleep(120)
+    run_parts(work, ["a", "b"], Path(sys.argv[1]), 2, lambda text, picture: print(text, flush=True))
 """
 
 
@@ -39,14 +37,13 @@ def test_no_process_outlives_the_one_that_started_it(sent: signal.Signals, tmp_p
     """The signal goes to that process alone, as from a service manager or an editor's stop button."""
     (tmp_path / "starter.py").write_text(STARTER)
     with subprocess.Popen(
-        [sys.executable, str(tmp_path / "starter.py")],
+        [sys.executable, str(tmp_path / "starter.py"), str(tmp_path / "out")],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as starter:
         assert starter.stdout is not None
-        children = [psutil.Process(int(pid)) for pid in starter.stdout.readline().split()]
-        assert len(children) == 2
+        children = [psutil.Process(int(starter.stdout.readline())) for _ in range(2)]
         start = time.perf_counter()
         starter.send_signal(sent)
         _, alive = psutil.wait_procs(children, timeout=60)
@@ -55,31 +52,42 @@ def test_no_process_outlives_the_one_that_started_it(sent: signal.Signals, tmp_p
         assert time.perf_counter() - start < 110  # nobody slept to the end
 
 
-def ended(error: BaseException | None = None) -> Future[None]:
-    future: Future[None] = Future()
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
-    return future
+def work(part: str, tell: Tell) -> None:
+    """Parts that end well, fail as expected, fail as not expected, or are killed."""
+    print(f"{part} begins")
+    if part == "refused":
+        raise InputError("no rows.")
+    if part == "broken":
+        raise KeyError("gone")
+    if part == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    tell(f"{part} is well", Path("map.png"))
 
 
-def test_a_part_that_failed_is_named_with_its_log(tmp_path: Path) -> None:
-    require_parts({"digits": ended()}, tmp_path)
-    futures = {"digits": ended(), "scenes": ended(InputError("no rows."))}
-    with pytest.raises(PartFailed, match=r"'scenes' of the demo failed: no rows\. .*scenes\.log"):
-        require_parts(futures, tmp_path)
-
-
-def test_a_process_that_was_ended_from_outside_is_not_blamed_on_one_part(tmp_path: Path) -> None:
-    """Python cannot tell which of the processes it was; all unfinished parts end with it."""
-    broken = BrokenProcessPool("terminated abruptly")
-    futures = {"scenes": ended(broken), "digits": ended(), "planted_text": ended(broken)}
-    with pytest.raises(PartFailed, match=r"out of memory.*scenes, planted_text.*run the demo again"):
-        require_parts(futures, tmp_path)
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (
+            "refused",
+            r"'refused' of the demo failed: no rows\. See .*refused\.log\. To continue, run the demo again",
+        ),
+        ("broken", r"'broken' of the demo failed: KeyError: 'gone'"),
+        ("killed", r"'killed' of the demo failed: its process was ended from outside.*out of memory"),
+    ],
+)
+def test_a_part_that_failed_is_named_with_its_log_and_the_others_go_on(
+    bad: str, message: str, tmp_path: Path
+) -> None:
+    told: list[tuple[str, Path | None]] = []
+    with pytest.raises(PartFailed, match=f"(?i){message}") as found:
+        run_parts(work, [bad, "good"], tmp_path, 1, lambda *words: told.append(words))
+    assert "good" not in str(found.value)
+    assert told == [("good is well", Path("map.png"))]
+    assert (tmp_path / "good.log").read_text() == "good begins\n"
+    assert bad == "killed" or f"the part {bad} failed" in (tmp_path / f"{bad}.log").read_text()
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(CheckpointError, match="could not write"):
-        run_parts(["digits", "planted_text"], tmp_path / "out", [], 2)
+        run_parts(work, ["good"], tmp_path / "out", 2, lambda *words: None)

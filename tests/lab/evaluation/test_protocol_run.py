@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sidelight.errors import UnknownNameError
-from sidelight.lab.config.sections import parse_config
+from sidelight.lab.config.files import parse_config
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.report import markdown_table, terminal_tables
 from sidelight.lab.report.page import report_runs

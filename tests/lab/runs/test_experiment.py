@@ -10,7 +10,8 @@ import pytest
 from helpers_training import TRANSFORM, classifier
 from sidelight.core.files import find_weights
 from sidelight.errors import CheckpointError, ConfigError, UnknownNameError
-from sidelight.lab.config.sections import RunConfig, load_config, parse_config
+from sidelight.lab.config.files import load_config, parse_config
+from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.runs.classifier import save_target
 from sidelight.lab.runs.run import Run
 from sidelight.targets import as_target

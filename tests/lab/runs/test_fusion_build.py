@@ -13,7 +13,8 @@ from test_mobilenet import Reference
 
 from pair_models import LONGEST, TEXTS, images, make_tokenizer, save_parts
 from sidelight.errors import CheckpointError, ConfigError, UnsupportedTargetError
-from sidelight.lab.config.sections import RunConfig, dump_config, load_config, parse_config
+from sidelight.lab.config.files import dump_config, load_config, parse_config
+from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.data.sets import DATASETS, DataSet
 from sidelight.lab.runs.fusion_build import new_fusion
 from sidelight.lab.runs.processors import new_processor

@@ -15,7 +15,7 @@ from sidelight.errors import ConfigError, InputError, TargetMismatchError
 from sidelight.explainer import Explainer
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.images import ImageTransform
-from sidelight.lab.config.sections import load_config
+from sidelight.lab.config.files import load_config
 from sidelight.lab.data.sets import DATASETS, DataSet
 from sidelight.lab.data.tokenizers import TOKENIZERS
 from sidelight.lab.runs.classifier import accuracy

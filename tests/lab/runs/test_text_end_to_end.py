@@ -27,7 +27,7 @@ from sidelight.errors import CheckpointError, ConfigError, InputError, InputType
 from sidelight.explainer import new_scorer
 from sidelight.inputs.base import Batch
 from sidelight.inputs.view import TruncationWarning
-from sidelight.lab.config.sections import parse_config
+from sidelight.lab.config.files import parse_config
 from sidelight.lab.data.planted_text import CLASSES
 from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.lab.data.texts import tidy_reviews, tidy_statements, tidy_tweets

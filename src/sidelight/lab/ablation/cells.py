@@ -14,7 +14,8 @@ from sidelight.core.files import read_json
 from sidelight.errors import ConfigError
 from sidelight.fills.base import default_fills
 from sidelight.lab.ablation.variants import SECTIONS, Variant, chosen_variants, part_of, variants_of
-from sidelight.lab.config.sections import AblationSection, EvaluationSection, RunConfig, load_config
+from sidelight.lab.config.files import load_config
+from sidelight.lab.config.sections import AblationSection, EvaluationSection, RunConfig
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.runs.folder import remove_file, remove_ours
 from sidelight.lab.runs.run import Run

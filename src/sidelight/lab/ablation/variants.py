@@ -14,8 +14,8 @@ import yaml
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError, UnknownNameError
 from sidelight.lab.ablation.sizes import scaled_options
-from sidelight.lab.config.overrides import read_overrides
-from sidelight.lab.config.sections import RunConfig, dump_config, parse_config
+from sidelight.lab.config.files import dump_config, parse_config, read_overrides
+from sidelight.lab.config.sections import RunConfig
 from sidelight.training.settings import CALIBRATION_NAMES, LABELS, ObjectiveConfig
 
 #: name of the run as it is

@@ -1,4 +1,4 @@
-"""What a benchmark consists of: run configurations, listed in a YAML file or given one by one."""
+"""The runs of a benchmark, listed in a YAML file or given one by one."""
 
 from __future__ import annotations
 
@@ -9,54 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from sidelight.errors import ConfigError
-from sidelight.lab.config.overrides import read_overrides
-from sidelight.lab.config.sections import RunConfig, Section, parse_config, parse_section, read_yaml
+from sidelight.lab.config.files import parse_config, parse_section, read_overrides, read_yaml
+from sidelight.lab.config.sections import (
+    DEFAULT_NAME,
+    BenchmarkSection,
+    RunConfig,
+    RunSection,
+    TablesSection,
+)
 from sidelight.lab.metrics import METRICS
 
-#: name of a benchmark that has no file of its own
-DEFAULT_NAME = "benchmark"
 #: any of these makes a file a run's configuration
 RUN_KEYS = ("data", "target")
 
 
-class TablesSection(Section):
-    """How the tables of all runs are made; as the options of ``sidelight tables``.
-
-    ``metrics`` are the columns, ``rank_by`` the metrics whose cases are ranked; empty: the defaults.
-    """
-
-    metrics: list[str] = Field(default_factory=list)
-    rank_by: list[str] = Field(default_factory=list)
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    figures: bool = True
-
-
-class RunSection(Section):
-    """One run: ``config``, a path relative to the benchmark's file, and what is ``set`` otherwise in it."""
-
-    config: str
-    set: dict[str, Any] = Field(default_factory=dict)
-
-
-class BenchmarkSection(Section):
-    """A benchmark's file: ``set`` holds for all runs, what a run sets itself goes before it."""
-
-    name: str = DEFAULT_NAME
-    runs: list[str | RunSection]
-    set: dict[str, Any] = Field(default_factory=dict)
-    tables: TablesSection = TablesSection()
-
-
 @dataclass(frozen=True)
 class Benchmark:
-    """Runs to fit and evaluate, and how their tables are made.
+    """Runs to fit and evaluate, and the options of their tables.
 
     Attributes:
         name: of the folder with the tables.
-        runs: configurations, by distinct names.
+        runs: configurations with different names.
         tables: options of the tables.
     """
 
@@ -70,11 +44,11 @@ def load_benchmark(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -
 
     Args:
         paths: one file with a list ``runs``, or one or several run configurations.
-        overrides: ``section.key=value`` for all runs; goes before what the file sets.
+        overrides: ``section.key=value`` for all runs. They go before the changes in the file.
 
     Raises:
-        ConfigError: a missing or malformed file, an unknown key or metric (with the nearest known), no run, two
-            runs of one name, or a name that no folder can have.
+        ConfigError: a file is missing or malformed, a key or metric is unknown (with the nearest known), there is no
+            run, two runs have one name, or no folder can have a name.
     """
     if not paths:
         raise ConfigError("no configuration given; give a benchmark's YAML or those of several runs.")
@@ -145,7 +119,7 @@ def _checked(
     where: str = "the benchmark",
 ) -> Benchmark:
     for metric in (*tables.metrics, *tables.rank_by) if tables else ():
-        METRICS[metric]  # refused now, not when every run is evaluated
+        METRICS[metric]  # an unknown one is refused now, not when every run is evaluated
     if not runs:
         raise ConfigError(f"{where} has no runs; list configurations under runs, e.g. runs: [mnist.yaml].")
     for place, folder in ((where, name), *((file, config.name) for file, config in runs)):

@@ -1,36 +1,42 @@
-"""A run's configuration: YAML with dotted overrides, validated, unknown keys refused."""
+"""The sections of a run's and of a benchmark's YAML file, with their defaults. Imports no torch."""
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from sidelight.core.field_checks import LARGEST_SEED, plain_words
-from sidelight.core.registry import nearest
+from sidelight.core.field_checks import (
+    LARGEST_SEED,
+    Count,
+    NotNegative,
+    Options,
+    Positive,
+    Seed,
+    Share,
+    check_fields,
+)
 from sidelight.errors import ConfigError
-from sidelight.lab.config.classifiers import ClassifierTraining
-from sidelight.lab.config.overrides import apply_overrides
-from sidelight.training.settings import ObjectiveConfig, TrainingConfig, without_retired
-
-#: values of a configuration, with everything that anchors repeat; the largest shipped one has some hundred
-MOST_VALUES = 100_000
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 
 class Section(BaseModel):
-    """A part of the configuration; unknown keys are refused."""
+    """A part of the configuration. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataSection(Section):
-    """Which data: ``name`` in ``sidelight list``; counts cut splits down (``None``: all)."""
+    """The data set.
+
+    Attributes:
+        name: a data set of ``sidelight list``.
+        data_dir: folder of local copies; default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
+        train, validation, test: at most so many rows of the split (default: all).
+        seed: of the rows that are drawn.
+    """
 
     name: str
     data_dir: str | None = None
@@ -41,7 +47,13 @@ class DataSection(Section):
 
 
 class ConvertSection(Section):
-    """Weights of another library: ``weights`` is a file, or ``package:path/in/package``."""
+    """Weights of another library.
+
+    Attributes:
+        format: their format.
+        weights: a file, or ``package:path/in/package``.
+        classes: rows of the classifier that are kept (default: all).
+    """
 
     format: Literal["torchvision_mobilenet_v2"]
     weights: str
@@ -49,14 +61,20 @@ class ConvertSection(Section):
 
 
 class ModelSection(Section):
-    """A model: ``pretrained`` (hub id, folder, or ``package:path`` of a Python package) or ``architecture``."""
+    """A model.
+
+    Attributes:
+        pretrained: hub id, folder, or ``package:path`` of a Python package.
+        revision: of the hub repository.
+        architecture: ``model_type`` and options of a new Hugging Face model.
+    """
 
     pretrained: str | None = None
     revision: str | None = None
     architecture: dict[str, Any] | None = None
 
     def only(self, *names: str, where: str = "target") -> str:
-        """Which one of ``names`` is given; raises :class:`ConfigError` unless it is exactly one."""
+        """The one of ``names`` that is given; raises :class:`ConfigError` unless it is exactly one."""
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:
             raise ConfigError(
@@ -65,22 +83,59 @@ class ModelSection(Section):
         return given[0]
 
 
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """How a classifier is trained (method §5): AdamW, linear decay after warm-up.
+
+    Attributes:
+        epochs, batch_size, learning_rate, weight_decay, warmup_ratio: the usual ones.
+        seed: of initialisation and order.
+        extra: more options of Hugging Face's ``TrainingArguments``.
+    """
+
+    epochs: Positive = 3
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.05
+    warmup_ratio: Share = 0.1
+    seed: Seed = 0
+    extra: Options = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "target.training")
+
+
 class WarmupSection(Section):
-    """What an encoder learns before it is joined to another: the classes of a data set of its own modality."""
+    """The training of an encoder before it is joined to another one.
+
+    Attributes:
+        data: a data set of the encoder's own modality.
+        training: of the encoder with a head for the classes of ``data``.
+    """
 
     data: DataSection
     training: ClassifierTraining = Field(default_factory=ClassifierTraining)
 
 
 class FusionTextSection(ModelSection):
-    """Text encoder of a fusion; ``tokenizer`` as in :class:`TargetSection`."""
+    """Text encoder of a fusion.
+
+    Attributes:
+        tokenizer: as in :class:`TargetSection`.
+        warmup: a training of the encoder alone, before the fusion.
+    """
 
     tokenizer: str | None = None
     warmup: WarmupSection | None = None
 
 
 class FusionImageSection(ModelSection):
-    """Image encoder of a fusion; ``convert`` and ``transform`` as in :class:`TargetSection`."""
+    """Image encoder of a fusion.
+
+    Attributes:
+        convert, transform: as in :class:`TargetSection`.
+        warmup: a training of the encoder alone, before the fusion.
+    """
 
     convert: ConvertSection | None = None
     transform: dict[str, Any] | None = None
@@ -90,8 +145,10 @@ class FusionImageSection(ModelSection):
 class FusionSection(Section):
     """A classifier of image-text pairs: two encoders and a small transformer over their tokens.
 
-    Everything but ``text`` and ``image`` is an option of
-    :class:`sidelight.models.fusion.FusionConfig`; ``freeze`` lists the encoders that are not trained.
+    Attributes:
+        text, image: the encoders.
+        width, layers, heads, expand, dropout: options of :class:`sidelight.models.fusion.FusionConfig`.
+        freeze: the encoders that are not trained.
     """
 
     text: FusionTextSection
@@ -107,9 +164,13 @@ class FusionSection(Section):
 class TargetSection(ModelSection):
     """The classifier: ``pretrained``, ``architecture`` (trained here), ``convert`` or ``fusion`` (image and text).
 
-    ``transform`` (image) and ``tokenizer`` (text: like ``pretrained``, or a name in ``TOKENIZERS``)
-    give the preprocessing where the model brings none; ``training`` trains or fine-tunes the
-    classifier before the scorer, with a head for the data set's classes.
+    Attributes:
+        convert: weights of another library.
+        fusion: a classifier of image-text pairs.
+        transform: preprocessing of images, if the model brings none.
+        tokenizer: if the model brings none: a name in ``TOKENIZERS``, or a place as in ``pretrained``.
+        training: trains the classifier before the scorer, with a head for the data set's classes.
+        options: of the target family, e.g. ``layers``.
     """
 
     convert: ConvertSection | None = None
@@ -121,7 +182,14 @@ class TargetSection(ModelSection):
 
 
 class ScorerSection(Section):
-    """Head steps, and the decoder: ``channels``, ``stride``, ``padding`` (image); ``width``, ``layers``, ``heads`` (text)."""
+    """The scorer's head steps and decoder.
+
+    Attributes:
+        relu, sigmoid, rescale: steps of the head.
+        conditioned: whether the scorer reads the predicted class.
+        channels, stride, padding: of the image decoder.
+        width, layers, heads: of the text decoder.
+    """
 
     relu: bool = True
     sigmoid: bool = True
@@ -143,9 +211,12 @@ class ScorerSection(Section):
 
 
 class ImportedSection(Section):
-    """A file of maps made elsewhere (format: :mod:`sidelight.lab.evaluation.map_files`): one more row of every table.
+    """A file of maps that another program made, one more row of every table.
 
-    ``signed`` says whether scores below 0 speak against the class; by default the file says or shows it.
+    Attributes:
+        name: in the tables.
+        path: of the file (format: :mod:`sidelight.lab.evaluation.map_files`).
+        signed: whether scores below 0 are evidence against the class (default: the file tells or shows it).
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
@@ -154,18 +225,25 @@ class ImportedSection(Section):
 
 
 class EvaluationSection(Section):
-    """What is measured on the test split.
+    """The measurements on the test split.
 
-    ``count`` samples carry every metric that needs one masked pass; the first
-    ``curve_count`` of them also carry the metrics that need a whole curve.
-    ``fills`` default to those every modality of the target has; without ``granularities``
-    every feature stands alone (pixel, token). ``groups`` are the modalities masked and ranked
-    together, e.g. ``[[image, text], [image], [text]]``; by default all of them, and each alone.
-    ``rivals`` are names, or one-key mappings ``{name: {option: value}}``; those in
-    ``few_samples`` (slow ones) are measured on the ``curve_count`` samples only, and with the metrics of one
-    masked pass on as many as ``few_count``.
-    ``imported`` lists maps that another program made, ``{name, path, signed}``. A ``protocol`` other than the
-    default (``thesis``, ``thesis-later``) brings its own ``fills``, ``metrics`` and ``granularities``.
+    Attributes:
+        protocol: ``thesis`` and ``thesis-later`` bring their own ``fills``, ``metrics`` and ``granularities``.
+        count: samples for metrics that need one masked pass.
+        curve_count: the first of them, for metrics that need a whole curve (default: all).
+        batch_size: samples in each batch.
+        forward_batch: masked inputs in each pass of the classifier.
+        fills: default: those that every modality of the target has.
+        metrics: default: all.
+        granularities: units that are masked together (default: every pixel or token alone).
+        groups: modalities that are masked and ranked together, e.g. ``[[image, text], [image], [text]]``
+            (default: all of them, and each alone).
+        steps: points of a curve.
+        rivals: names, or mappings of one name to its options (default: those of ``sidelight list``).
+        few_samples: slow rivals, measured on the ``curve_count`` samples only.
+        few_count: samples on which those carry the metrics of one masked pass (default: ``curve_count``).
+        imported: files of maps that another program made.
+        seed: of the samples, of random fills and of random orders.
     """
 
     protocol: str = "sidelight"
@@ -178,7 +256,6 @@ class EvaluationSection(Section):
     granularities: list[str] = Field(default_factory=list)
     groups: list[list[str]] | None = None
     steps: int = Field(default=20, ge=1)
-    tie_draws: int = Field(default=1, ge=1)
     rivals: list[str | dict[str, dict[str, Any]]] | None = None
     few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
     few_count: int | None = Field(default=None, ge=1)
@@ -189,12 +266,14 @@ class EvaluationSection(Section):
 class AblationSection(Section):
     """Variants of the scorer, trained and measured side by side (``sidelight ablate``).
 
-    ``variants`` maps a name to what it changes in ``scorer``, ``objective`` or ``training``: a list of
-    ``section.key=value`` strings or a mapping of dotted keys to values, empty for the run as it is.
-    Without ``variants`` there are the thesis's eight (Tables 5.10, 5.11), the other readings of the
-    calibration, the other sources of the label, and two sizes of the scorer.
-    ``seeds`` default to the run's; ``count``, ``curve_count``, ``steps`` and ``fills`` to ``evaluation``'s.
-    ``samples`` is how many inputs the picture shows.
+    Attributes:
+        seeds: default: those of the run.
+        variants: name of a variant -> its changes of ``scorer``, ``objective``, ``training`` or ``target``: a list of
+            ``section.key=value`` strings, or a mapping of dotted keys to values. An empty one is the run as it is.
+            Default: the thesis's eight (Tables 5.10, 5.11), the other versions of the calibration, the other sources
+            of the label, and two sizes of the scorer.
+        count, curve_count, steps, fills, metrics: default: those of ``evaluation``.
+        samples: inputs in the picture.
     """
 
     seeds: list[int] | None = Field(default=None, min_length=1)
@@ -207,7 +286,7 @@ class AblationSection(Section):
     samples: int = Field(default=5, ge=1)
 
 
-#: asked beside the scorer: cheap ones, one that reads the input alone and one that reads nothing
+#: audited beside the scorer: fast methods, one that reads the input alone and one that reads nothing
 AUDIT_RIVALS: tuple[str | dict[str, dict[str, Any]], ...] = (
     "integrated_gradients",
     "grad_cam",
@@ -218,15 +297,24 @@ AUDIT_RIVALS: tuple[str | dict[str, dict[str, Any]], ...] = (
 
 
 class AuditSection(Section):
-    """What ``sidelight audit`` asks of a scorer, and with how much effort.
+    """The checks of ``sidelight audit``, and their effort.
 
-    ``scorer`` is the seed of the one audited (default: the first); ``rivals`` are asked beside it, as in
-    ``evaluation``. ``count`` test samples serve the checks that make maps many times (parameters,
-    retraining, stability), ``count_wide`` the others (encoding, classes). ``steps`` and ``top_share``: of the
-    randomisation. ``train`` rows and ``epochs``: the budget of a scorer trained again; ``labels``: train a
-    classifier on shuffled labels as well. ``areas``, ``fills`` (default: those of ``objective``) and ``classifier``
-    (default: like the target; its own preprocessing is the target's unless given): of the encoding check. ``noise``
-    (share of an image's deviation, share of a text's words) and ``draws``: of the stability check.
+    Attributes:
+        scorer: seed of the scorer that is audited (default: the first).
+        rivals: audited beside it, as in ``evaluation``.
+        count: test samples of the checks that make maps many times (parameters, retraining, stability).
+        count_wide: test samples of the others (encoding, classes).
+        steps: of the randomisation of parameters.
+        top_share: of the features, in the comparison of rankings.
+        train: rows for a scorer that is trained again.
+        epochs: of that training.
+        labels: whether a classifier is trained on shuffled labels, too.
+        areas: shares of the input that masks keep in the encoding check.
+        fills: of the encoding check (default: those of ``objective``).
+        classifier: the judge of the encoding check (default: like the target, with its preprocessing).
+        noise: of the stability check: share of an image's deviation, share of a text's words.
+        draws: of that noise.
+        seed: of the samples and of all randomness.
     """
 
     scorer: int | None = None
@@ -249,7 +337,14 @@ class AuditSection(Section):
 
 
 class ReportSettings(Section):
-    """What the page shows: samples in its gallery, and which methods beside ours."""
+    """The report page.
+
+    Attributes:
+        samples: number of random samples in the gallery.
+        failures: number of samples on which our map was worst.
+        methods: baseline methods in the galleries.
+        speed: whether the page times the methods.
+    """
 
     samples: int = Field(default=8, ge=0)
     failures: int = Field(default=4, ge=0)
@@ -260,7 +355,20 @@ class ReportSettings(Section):
 
 
 class RunConfig(Section):
-    """One run: a target, its scorers (one per seed) and their evaluation."""
+    """One run: a target, its scorers and their evaluation.
+
+    Attributes:
+        name: of the run and its default folder.
+        seeds: one scorer for each.
+        data: the data set.
+        target: the classifier.
+        scorer: the network that gives scores.
+        objective, training: of the scorer.
+        evaluation: the measurements.
+        report: the page.
+        ablation: variants of the scorer.
+        audit: checks of the scorer.
+    """
 
     name: str = "run"
     seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field(
@@ -277,126 +385,49 @@ class RunConfig(Section):
     audit: AuditSection = AuditSection()
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
+#: name of a benchmark that has no file of its own
+DEFAULT_NAME = "benchmark"
 
-    Raises:
-        ConfigError: missing or malformed file, unknown key (with the nearest known), bad value.
+
+class TablesSection(Section):
+    """The tables of all runs, as the options of ``sidelight tables``.
+
+    Attributes:
+        metrics: columns (default: the main metrics).
+        rank_by: metrics whose cases are ranked (default: faithfulness).
+        alpha: level of the critical difference.
+        figures: whether figures are drawn.
     """
-    return parse_config(read_yaml(path), overrides)
+
+    metrics: list[str] = Field(default_factory=list)
+    rank_by: list[str] = Field(default_factory=list)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    figures: bool = True
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file, empty for an empty file.
+class RunSection(Section):
+    """One run of a benchmark.
 
-    Raises:
-        ConfigError: missing or malformed file, or something else than a mapping.
+    Attributes:
+        config: path of the run's configuration, relative to the benchmark's file.
+        set: changes of it.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise ConfigError(f"no config file at {str(file)!r}.")
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{file} is nested too deeply to be a configuration.") from error
-    require_few_values(values, str(file))
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file} must hold a mapping of sections; got {type(values).__name__}.")
-    return values
+
+    config: str
+    set: dict[str, Any] = Field(default_factory=dict)
 
 
-def require_few_values(values: Any, name: str) -> None:
-    """Refuse what has more values than a configuration needs, each counted as often as an anchor repeats it.
+class BenchmarkSection(Section):
+    """A benchmark's file.
 
-    A few lines of anchors that hold anchors stand for millions of values, which would all be checked and written.
-
-    Raises:
-        ConfigError: there are too many, or a value holds itself.
+    Attributes:
+        name: of the folder with the tables.
+        runs: configurations, or configurations with changes.
+        set: changes of all runs. Changes of a single run go before them.
+        tables: the tables of all runs.
     """
-    known: dict[int, int] = {}
 
-    def count(value: Any) -> int:
-        if not isinstance(value, (dict, list)):
-            return 1
-        if id(value) not in known:
-            known[id(value)] = MOST_VALUES + 1  # until it is counted: who comes here again holds itself
-            parts = value.values() if isinstance(value, dict) else value
-            known[id(value)] = 1 + sum(map(count, parts))
-        return known[id(value)]
-
-    if count(values) > MOST_VALUES:
-        raise ConfigError(
-            f"{name} stands for more than {MOST_VALUES:,} values, or for one that holds itself: too much for a "
-            "configuration. Are there anchors (&) that repeat anchors?"
-        )
-
-
-def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
-    """Validate plain values; see :func:`load_config`."""
-    merged = apply_overrides(values, overrides)
-    if isinstance(merged.get("objective"), Mapping):
-        merged["objective"] = without_retired(merged["objective"])
-    return parse_section(merged, RunConfig)
-
-
-S = TypeVar("S", bound=Section)
-
-
-def parse_section(values: Mapping[str, Any], kind: type[S]) -> S:
-    """``values`` as a section of that kind.
-
-    Raises:
-        ConfigError: unknown key (with the nearest known), or a bad value.
-    """
-    _refuse_unknown(values, kind, "")
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        given = first.get("input")
-        raise ConfigError(f"config {where or 'file'} {plain_words(first['msg'])}; got {given!r}.") from error
-
-
-def dump_config(config: RunConfig) -> str:
-    """YAML text that :func:`load_config` reads back to an equal config."""
-    return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return {k: _plain(getattr(value, k)) for k in type(value).model_fields}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value
-
-
-def _fields(kind: Any) -> dict[str, Any] | None:
-    """Field name -> type of a section, or ``None`` where ``kind`` is none."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {k: f.annotation for k, f in kind.model_fields.items()}
-    if dataclasses.is_dataclass(kind):
-        return dict(typing.get_type_hints(kind))
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return next((f for f in map(_fields, typing.get_args(kind)) if f), None)
-    return None
-
-
-def _refuse_unknown(values: Any, kind: Any, path: str) -> None:
-    fields = _fields(kind)
-    if fields is None or not isinstance(values, Mapping):
-        return
-    for key, value in values.items():
-        if key not in fields:
-            raise ConfigError(
-                f"unknown config key {path + str(key)!r}.{nearest(str(key), fields)} "
-                f"Known here: {', '.join(fields)}."
-            )
-        _refuse_unknown(value, fields[key], f"{path}{key}.")
+    name: str = DEFAULT_NAME
+    runs: list[str | RunSection]
+    set: dict[str, Any] = Field(default_factory=dict)
+    tables: TablesSection = TablesSection()

@@ -1,8 +1,8 @@
 """Short captions about coloured shapes, with the character spans of the words that decide.
 
-Three kinds. A caption about the picture ("there is a red circle") is right or wrong of a picture. A general
-statement ("a square is a circle", "a red shape is red") is right or wrong by its words alone, whatever the
-picture shows. Either kind claims nothing any more once its deciding words are blanked out.
+There are three kinds. A caption about the picture ("there is a red circle") is right for some pictures and wrong
+for others. A general statement ("a square is a circle", "a red shape is red") is right or wrong by its words
+alone. A caption of either kind claims nothing if its deciding words are blanked out.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NEGATIONS = {
 
 
 def marked(text: str) -> tuple[str, Spans]:
-    """Take the brackets off ``text`` and say where the words in them are.
+    """Remove the brackets from ``text`` and give the spans of the words that were in them.
 
     Example:
         >>> marked("there is a [red] [circle]")
@@ -63,13 +63,13 @@ def marked(text: str) -> tuple[str, Spans]:
 def picture_caption(
     rng: Any, colour: str | None, shape: str | None, negated: bool = False
 ) -> tuple[str, Spans]:
-    """A caption that claims such a thing is in the picture, or is not.
+    """A caption that claims that such a thing is, or is not, in the picture.
 
     Args:
         rng: numpy generator that picks the wording.
-        colour: of the thing, or ``None``: any.
-        shape: of the thing, or ``None``: any.
-        negated: claim that there is none.
+        colour: of the thing; ``None`` for any.
+        shape: of the thing; ``None`` for any.
+        negated: whether the caption claims that there is none.
 
     Returns:
         The caption, and ``(start, end)`` of the colour, the shape and the negation in it.
@@ -89,10 +89,10 @@ def picture_caption(
 def general_statement(
     rng: Any, colours: Sequence[str], shapes: Sequence[str], true: bool, negated: bool = False
 ) -> tuple[str, Spans]:
-    """A statement on shapes or colours as such that is ``true`` or false of every picture.
+    """A general statement on shapes or colours, true or false for every picture.
 
     Args:
-        rng: numpy generator that picks what is said, and how.
+        rng: numpy generator that picks the statement and its wording.
         colours: to choose from.
         shapes: to choose from.
         true: whether it shall be true.
@@ -113,25 +113,25 @@ def general_statement(
     return _statement(rng, f"[{one}]", "has", f"[{CORNERS[other]}] corners", negated)
 
 
-def blanked(text: str, spans: Spans, blank: str, where: Sequence[bool]) -> tuple[str, Spans]:
-    """``text`` with ``blank`` in place of some words, and where the words of ``spans`` that are left lie now.
+def blanked(text: str, spans: Spans, blank: str, gone: Sequence[bool]) -> tuple[str, Spans]:
+    """``text`` with ``blank`` in place of some words, and the new places of the words of ``spans`` that are left.
 
     Args:
         text: words, each a run of characters without spaces.
-        spans: of whole words that decide.
-        blank: the word that stands for a blank.
-        where: one flag a word.
+        spans: of the whole words that decide.
+        blank: the word that replaces others.
+        gone: a flag for each word, whether it is replaced.
 
     Example:
         >>> blanked("there is a red circle", [(11, 14), (15, 21)], "[PAD]", [True, False, False, False, True])
         ('[PAD] is a red [PAD]', [(11, 14)])
     """
     found, kept, last = "", [], 0
-    for word, gone in zip(_WORD.finditer(text), where, strict=True):
+    for word, replaced in zip(_WORD.finditer(text), gone, strict=True):
         found += text[last : word.start()]
-        if not gone and word.span() in spans:
+        if not replaced and word.span() in spans:
             kept.append((len(found), len(found) + len(word[0])))
-        found += blank if gone else word[0]
+        found += blank if replaced else word[0]
         last = word.end()
     return found + text[last:], kept
 

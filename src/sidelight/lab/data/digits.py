@@ -1,13 +1,14 @@
 """Embedded images with known truth: real handwritten digits among distractor strokes.
 
-scikit-learn ships 1,797 digits of 8×8 pixels written by people. Each is upscaled, placed
-at random on a larger canvas and surrounded by strokes of the same ink that say nothing
-of the class. The evidence is known: it is the digit's own ink.
+scikit-learn ships 1,797 digits of 8×8 pixels that people wrote. Each is enlarged, placed at random on a larger
+canvas and surrounded by strokes of the same ink, which do not depend on the class. The digit's own ink is the
+known evidence.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ class EvidenceRows:
         }
 
 
+@lru_cache(maxsize=4)  # a run reads them again at each step
 def digit_scenes(split: str, count: int | None = None, seed: int = 0) -> EvidenceRows:
-    """``count`` scenes of a split (default: each digit once); the same arguments give the same scenes.
+    """``count`` scenes of a split (default: each digit once). The same arguments give the same scenes.
 
     Raises:
         ConfigError: unknown split, or a count below 1.
@@ -74,7 +76,7 @@ def draw_scene(digit: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
 
     Args:
         digit: ``[8, 8]`` ink in [0, 1].
-        rng: source of place, strokes and their ink.
+        rng: picks the place, the strokes and their ink.
     """
     small = Image.fromarray((digit * 255).astype(np.uint8))
     large = np.asarray(small.resize((DIGIT, DIGIT), Image.Resampling.BICUBIC), dtype=np.float32) / 255

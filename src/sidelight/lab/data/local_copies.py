@@ -1,7 +1,7 @@
 """Image-text sets in the folders that their makers publish: Flickr8k, Hateful Memes, SNLI-VE.
 
-They may not be passed on, so each is read from a local copy as it was unpacked. Annotations and pictures are
-looked for in the folder itself and in the folders inside it.
+Nobody may pass them on, so each is read from a local copy, as it was unpacked. Annotations and pictures may lie
+in the folder itself or in the folders inside it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from sidelight.lab.data.reading import DATA_VARIABLE, find_folder, sample_rows
 log = logging.getLogger(__name__)
 
 ENTAILMENT = ("entailment", "neutral", "contradiction")
-CAPTION_FILES = ("Flickr8k.token.txt", "captions.txt")
+#: Flickr8k's captions with ``<picture>#<number>``, a tab and a caption in each line, or with ``<picture>,<caption>``
+TABBED, COMMAS = "Flickr8k.token.txt", "captions.txt"
 MEMES = {
     "train": ("train.jsonl",),
     "validation": ("dev_seen.jsonl", "dev.jsonl"),
     "test": ("test_seen.jsonl", "test.jsonl"),
 }
-#: what Flickr8k and SNLI-VE call the splits
+#: names of the splits in the files of Flickr8k and SNLI-VE
 SHORT = {"train": "train", "validation": "dev", "test": "test"}
 #: the picture's column in releases of SNLI-VE
 FLICKR_ID = ("Flickr30K_ID", "Flikr30kID", "Flickr30kID")
 
 
 def local_loader(name: str, read: Callable[[Path, str], PairRows], layout: str) -> Callable[..., Any]:
-    """A loader of a set that can only be had as a local copy.
+    """A loader of a data set that exists as a local copy only.
 
     Args:
         name: of its folder.
-        read: folder and split to rows.
-        layout: what the folder holds, for the message where there is none.
+        read: makes rows from the folder and the split.
+        layout: the content of the folder, for the message if there is none.
     """
 
     def load(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
@@ -60,7 +61,7 @@ def read_memes(folder: Path, split: str) -> PairRows:
     """Hateful Memes: ``train.jsonl``, ``dev[_seen].jsonl``, ``test[_seen].jsonl`` and the pictures in ``img``.
 
     Raises:
-        InputError: a file is missing or malformed, or holds no labels, as the first release's test file.
+        InputError: a file is missing, malformed or without labels, as the test file of the first release.
     """
     path = find_file(folder, MEMES[_known(split)])
     rows = list(read_json_lines(path, ("img", "text")))
@@ -76,7 +77,7 @@ def read_memes(folder: Path, split: str) -> PairRows:
 def read_snli_ve(folder: Path, split: str) -> PairRows:
     """SNLI-VE: ``snli_ve_{train,dev,test}.jsonl`` and the pictures of Flickr30k, ``<id>.jpg``.
 
-    Pairs that the annotators did not agree on (label ``-``) are left out.
+    Pairs on which the annotators did not agree (label ``-``) are left out.
 
     Raises:
         InputError: a file is missing or malformed.
@@ -101,8 +102,8 @@ def _flickr_name(path: Path, row: dict[str, Any]) -> str:
 def read_flickr8k(folder: Path, split: str) -> tuple[Pictures, list[list[str]]]:
     """Flickr8k: ``Flickr8k.token.txt`` or ``captions.txt``, and a folder of pictures.
 
-    The published splits (``Flickr_8k.trainImages.txt`` and so on) are kept where they lie beside it; else
-    a tenth of the pictures each, drawn once, is for validation and test.
+    The published splits (``Flickr_8k.trainImages.txt`` and so on) are used if they lie there. Otherwise a tenth of
+    the pictures, drawn once, is for validation, and another tenth for test.
 
     Returns:
         The split's pictures, and the captions of each.
@@ -110,7 +111,7 @@ def read_flickr8k(folder: Path, split: str) -> tuple[Pictures, list[list[str]]]:
     Raises:
         InputError: a file is missing or malformed.
     """
-    path = find_file(folder, CAPTION_FILES)
+    path = find_file(folder, (TABBED, COMMAS))
     captions: dict[str, list[str]] = {}
     for name, caption in _caption_lines(path):
         captions.setdefault(name, []).append(caption)
@@ -124,16 +125,17 @@ def read_flickr8k(folder: Path, split: str) -> tuple[Pictures, list[list[str]]]:
 
 def _caption_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Picture name and caption of each line, in either of the two layouts."""
-    tabbed = path.name == CAPTION_FILES[0]
+    tabbed = path.name == TABBED
+    wanted = "<picture>#<number>, a tab and a caption" if tabbed else "<picture>,<caption>"
     with path.open(encoding="utf-8", newline="") as file:
         lines: Iterable[list[str]] = (line.rstrip("\r\n").split("\t", 1) for line in file)
         for number, parts in enumerate(lines if tabbed else csv.reader(file), start=1):
             if not parts or parts == [""] or (number == 1 and parts == ["image", "caption"]):
                 continue
-            if len(parts) != 2 or not parts[1].strip():
-                wanted = "<picture>#<number>, a tab and a caption" if tabbed else "<picture>,<caption>"
+            picture, caption = parts[0], parts[1].strip() if len(parts) == 2 else ""
+            if not caption:
                 raise InputError(f"{path}, line {number}: expected {wanted}; got {','.join(parts)[:60]!r}.")
-            yield (parts[0].rsplit("#", 1)[0] if tabbed else parts[0]), parts[1].strip()
+            yield (picture.rsplit("#", 1)[0] if tabbed else picture), caption
 
 
 def _published_split(folder: Path, split: str) -> list[str] | None:
@@ -153,7 +155,7 @@ def _drawn_split(names: Sequence[str], split: str) -> list[str]:
 
 
 def pair_rows(folder: Path, names: Sequence[str], texts: Sequence[str], labels: Sequence[int]) -> PairRows:
-    """Rows of pictures by file name; those whose picture is missing are left out with a warning.
+    """Rows of pictures by file name. Rows without a picture are left out with a warning.
 
     Raises:
         InputError: no picture is there.
@@ -170,7 +172,7 @@ def pair_rows(folder: Path, names: Sequence[str], texts: Sequence[str], labels: 
 def find_pictures(folder: Path, names: Sequence[str]) -> tuple[Path, set[str]]:
     """The folder that holds pictures of these names, and the names of all its files.
 
-    It is ``folder`` or lies in it, at most two levels down.
+    This is ``folder``, or lies in it at most two levels down.
     """
     sought = set(names[:100])
     for place in _folders(folder, 2):
@@ -185,7 +187,7 @@ def find_pictures(folder: Path, names: Sequence[str]) -> tuple[Path, set[str]]:
 
 
 def find_file(folder: Path, names: Sequence[str]) -> Path:
-    """The first of ``names`` in ``folder`` or one level down; raises :class:`InputError` where there is none."""
+    """The first of ``names`` in ``folder`` or one level down; raises :class:`InputError` if there is none."""
     path = next(_places(folder, names), None)
     if path is None:
         held = sorted(p.name for p in folder.iterdir())[:20]
@@ -205,7 +207,7 @@ def _folders(folder: Path, levels: int) -> Iterator[Path]:
 
 
 def read_json_lines(path: Path, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """One mapping a line; raises :class:`InputError` naming the line that is none or lacks one of ``keys``."""
+    """A mapping for each line; raises :class:`InputError` for a line that is none or lacks one of ``keys``."""
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():

@@ -1,4 +1,4 @@
-"""Rows of a picture and a text, opened one at a time; and how mismatches are made without a giveaway."""
+"""Rows of a picture and a text, and mismatched pairs that neither the picture nor the text gives away."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from sidelight.inputs.images import read_image
 
 
 class Indexed(Protocol):
-    """Whatever gives something for a number."""
+    """Anything that gives a value for a number."""
 
     def __getitem__(self, index: int, /) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
 class PairRows(Sequence[dict[str, Any]]):
-    """Rows ``{"image", "text", "label", ..., "evidence"}``; a picture is opened when its row is read.
+    """Rows ``{"image", "text", "label", ..., "evidence"}``. A picture is opened when its row is read.
 
     Attributes:
         pictures: gives a picture for its number.
-        picture: per row the number of its picture; several rows may share one.
-        columns: the other columns by name, each with a value a row.
-        evidence: gives ``{"image": bool [H, W], "text": [(start, end), ...]}`` for a row's number, where known.
-        order: which rows, in which order; default: all.
+        picture: the number of each row's picture; several rows may share one.
+        columns: the other columns by name, each with a value for each row.
+        evidence: gives ``{"image": bool [H, W], "text": [(start, end), ...]}`` for a row's number, if it is known.
+        order: numbers of the chosen rows, in order; default: all rows.
     """
 
     pictures: Indexed
@@ -60,13 +60,13 @@ class PairRows(Sequence[dict[str, Any]]):
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Column ``image`` of a ``datasets.Dataset`` as upright PIL images, each read when it is asked for."""
+    """Column ``image`` of a ``datasets.Dataset`` as upright PIL images, each read when it is needed."""
 
     rows: Any
 
     @classmethod
     def of(cls, rows: Any) -> Pictures:
-        """Of any data set with a column ``image``; nothing is decoded yet.
+        """The pictures of a data set with a column ``image``. Nothing is decoded yet.
 
         Raises:
             InputError: the column does not hold images.
@@ -82,7 +82,7 @@ class Pictures:
 
     @classmethod
     def in_files(cls, paths: Sequence[Any]) -> Pictures:
-        """Of image files."""
+        """The pictures in image files."""
         import datasets
 
         return cls.of(datasets.Dataset.from_dict({"image": [str(p) for p in paths]}))
@@ -97,17 +97,17 @@ class Pictures:
 def caption_pairs(captions: Sequence[Sequence[str]], seed: int) -> tuple[list[int], list[str], list[int]]:
     """Every caption once with its own picture (label 1) and once with another's (label 0).
 
-    So each picture, and each caption, has as many rows of either label: neither tells the label alone.
+    So each picture, and each caption, has as many rows of either label, and neither alone predicts it.
 
     Args:
-        captions: those of each picture.
+        captions: the captions of each picture.
         seed: of the mismatches.
 
     Returns:
         Picture numbers, texts and labels, row by row.
 
     Raises:
-        InputError: there are fewer than two pictures, or too few distinct captions to mismatch.
+        InputError: there are fewer than two pictures, or too few different captions.
     """
     owner = np.array([i for i, own in enumerate(captions) for _ in own], dtype=int)
     texts = [text for own in captions for text in own]
@@ -121,7 +121,7 @@ def caption_pairs(captions: Sequence[Sequence[str]], seed: int) -> tuple[list[in
 
 
 def _derange(owner: np.ndarray, texts: list[str], own: list[set[str]], rng: np.random.Generator) -> list[int]:
-    """A permutation of the captions that gives no picture a caption it has itself."""
+    """A permutation of the captions that gives no picture one of its own captions."""
     other = rng.permutation(len(owner)).tolist()
 
     def clashes(place: int, caption: int) -> bool:
@@ -136,7 +136,7 @@ def _derange(owner: np.ndarray, texts: list[str], own: list[set[str]], rng: np.r
             if not clashes(place, other[k]) and not clashes(k, other[place])
         )
         swap = next(swaps, None)
-        if swap is None:  # only among few captions, where it takes more than one exchange
+        if swap is None:  # happens among few captions only, which need more than one exchange
             return _derange_few(other, clashes)
         other[place], other[swap] = other[swap], other[place]
     return other
@@ -164,44 +164,34 @@ def exchanged_things(
 ) -> list[tuple[int, Thing, int]]:
     """Claims that a picture shows a thing, balanced by picture and by thing.
 
-    Pictures are taken in twos, of which each shows something that the other does not: both things are
-    claimed of both pictures. So every picture, and every thing, has as many rows of either label.
+    Two pictures form a couple if each shows something that the other does not. Both things are claimed of both
+    pictures. So every picture, and every thing, has as many rows of either label.
 
     Args:
-        shown: what each picture shows; at most 62 different things in all.
+        shown: the things in each picture.
         rng: picks pictures and things.
-        rounds: a picture joins in at most so many twos, each time with other things.
+        rounds: a picture joins at most so many couples, each time with other things.
 
     Returns:
-        ``(picture, thing, label)`` of each row; no picture is asked for a thing twice. Pictures that find no
+        ``(picture, thing, label)`` of each row. No picture is asked for a thing twice. Pictures that find no
         partner are left out.
     """
-    things = sorted(set().union(*shown))
-    # sets as bits of a number: many are compared
-    has = np.array(
-        [sum(1 << k for k, t in enumerate(things) if t in found) for found in shown], dtype=np.int64
-    )
-    asked = np.zeros_like(has)
+    true = [set(found) for found in shown]  # claims about each picture that are right and not made yet
+    spent = [set(found) for found in shown]  # claims that would be right, or are made already
+    every = set().union(*shown)
     claims: list[tuple[int, Thing, int]] = []
     for _ in range(rounds):
-        waiting = rng.permutation(len(shown))
-        while len(waiting) > 1:
-            one, waiting = int(waiting[0]), waiting[1:]
-            fresh = ~(asked[one] | asked[waiting])
-            mine, yours = has[one] & ~has[waiting] & fresh, has[waiting] & ~has[one] & fresh
-            suits = (mine != 0) & (yours != 0)
-            if not suits.any():
+        waiting = [n for n in rng.permutation(len(shown)).tolist() if true[n] and spent[n] < every]
+        while waiting:
+            one = waiting.pop(0)
+            other = next((n for n in waiting if not (true[one] <= spent[n] or true[n] <= spent[one])), None)
+            if other is None:
                 continue
-            place = int(suits.argmax())
-            other = int(waiting[place])
-            waiting = np.delete(waiting, place)
-            for bits, label in ((int(mine[place]), 1), (int(yours[place]), 0)):
-                k = _any_bit(rng, bits)
-                claims += [(one, things[k], label), (other, things[k], 1 - label)]
-                asked[[one, other]] |= 1 << k
+            waiting.remove(other)
+            for things, label in ((true[one] - spent[other], 1), (true[other] - spent[one], 0)):
+                thing = sorted(things)[int(rng.integers(len(things)))]
+                for number, right in ((one, label), (other, 1 - label)):
+                    claims.append((number, thing, right))
+                    true[number].discard(thing)
+                    spent[number].add(thing)
     return claims
-
-
-def _any_bit(rng: np.random.Generator, bits: int) -> int:
-    found = [k for k in range(bits.bit_length()) if bits >> k & 1]
-    return found[int(rng.integers(len(found)))]

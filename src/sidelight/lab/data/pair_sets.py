@@ -1,4 +1,4 @@
-"""Image-text sets kept as parquet files: Flickr8k, e-SNLI-VE and NLVR."""
+"""Image-text sets in parquet files: Flickr8k, e-SNLI-VE and NLVR."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ FLICKR8K_HUB = "jxie/flickr8k"
 
 
 def flickr8k_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
-    """Does the caption match the picture? Each caption once with its own and once with another picture.
+    """Does the caption match the picture? Each caption comes once with its own and once with another picture.
 
-    Read from ``flickr8k/<split>.parquet`` (columns ``image`` and ``captions``), from the published folder
-    (:func:`~sidelight.lab.data.local_copies.read_flickr8k`), or from the hub. Other pictures' captions come from the
-    same split and are drawn with ``seed``; no picture is in two splits.
+    The rows come from ``flickr8k/<split>.parquet`` (columns ``image`` and ``captions``), from the published folder
+    (:func:`~sidelight.lab.data.local_copies.read_flickr8k`), or from the hub. Captions of other pictures come from
+    the same split and are drawn with ``seed``. No picture is in two splits.
     """
     folder = find_folder("flickr8k", data_dir)
     if (
@@ -68,21 +68,12 @@ def esnlive_rows(split: str, data_dir: str | None = None, count: int | None = No
     return sample_rows(PairRows(Pictures.of(rows), range(len(rows)), columns), count, seed)
 
 
-def nlvr_sentence_rows(
-    split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0
-) -> Any:
-    """Is the human-written sentence true of the picture?"""
-    rows = _local("nlvr", split, data_dir, ("image", "sentence", "label"))
-    columns = {"text": list(rows["sentence"]), "label": list(rows["label"])}
-    return sample_rows(PairRows(Pictures.of(rows), range(len(rows)), columns), count, seed)
-
-
 def nlvr_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
     """Does the picture show such an object? Labels and evidence come from the objects' boxes.
 
     Claims are balanced by picture and by object (:func:`~sidelight.lab.data.pair_rows.exchanged_things`), so neither
-    modality tells the label alone. Evidence in the picture is the boxes of the objects spoken of, empty where
-    there are none; in the text, colour and shape.
+    modality alone predicts the label. Evidence in the picture is the boxes of the objects that the text names; it is
+    empty if there are none. Evidence in the text is the colour and the shape.
     """
     rows = _local("nlvr", split, data_dir, ("image", "object_shape", "object_color", "object_box"))
     table = rows.select_columns(["object_color", "object_shape", "object_box"]).to_dict()
@@ -106,7 +97,7 @@ def nlvr_rows(split: str, data_dir: str | None = None, count: int | None = None,
 
 @dataclass(frozen=True)
 class _BoxEvidence:
-    """Evidence of each row, its mask made when asked for."""
+    """Evidence of each row. Its mask is made when it is needed."""
 
     size: tuple[int, int]
     boxes: Sequence[Sequence[Sequence[int]]]

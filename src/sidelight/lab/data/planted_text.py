@@ -1,29 +1,27 @@
 """Short texts whose evidence is known to the character, made from a grammar and a seed.
 
-Each text may give one verdict: an opinion, perhaps negated, about a film. Around it stand
-sentences that look like verdicts and are none: opinions about the weather or the seats,
-opinions of other people, and neutral chatter, some of it about the film. Opinion words of
-both kinds occur with all labels, so counting words does not do; a model must find out what
-an opinion is about, and heed negation.
+A text may give one verdict: an opinion about a film, perhaps negated. Other sentences look like verdicts and are
+none: opinions about the weather or the seats, opinions about people, and chatter, some of it about the film.
+Opinion words of both kinds occur with all labels, so counting words is not enough. A model must find the subject
+of each opinion, and heed negation.
 
-A third of the texts give no verdict. They are there because a classifier of two classes may
-take one of them for granted: then nothing in a text of that class is needed, every map keeps
-the prediction, and no map can be called right.
+A third of the texts give no verdict. A classifier of two classes could take one of them for granted. Then it would
+need nothing in a text of that class, every map would keep the prediction, and no map would be right or wrong.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from sidelight.errors import ConfigError
 
 if TYPE_CHECKING:  # transformers is slow to import
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-#: class names by label; the last says nothing of the film
+#: class names by label; texts of the last class give no opinion on the film
 CLASSES = ("negative", "positive", "no verdict")
 SILENT = len(CLASSES) - 1
 
@@ -63,7 +61,7 @@ _JOINS = [". ", ". ", ", and ", "; ", ", while ", ". by the way, "]
 
 
 class PlantedText(TypedDict):
-    """One row: the text, its label, and the character spans of the evidence."""
+    """A row: the text, its label, and the character spans of the evidence."""
 
     text: str
     label: int
@@ -87,18 +85,18 @@ class _Clause:
 def planted_texts(
     count: int, seed: int = 0, negation: float = 0.25, distractors: int = 1
 ) -> list[PlantedText]:
-    """``count`` rows, each label as likely; the same arguments always give the same rows.
+    """``count`` rows with equally likely labels. The same arguments always give the same rows.
 
     Args:
         count: number of rows.
-        seed: rows of different seeds are drawn independently; a longer list starts with the shorter one.
+        seed: rows of different seeds are independent. A longer list starts with the shorter one.
         negation: share of opinions, true and distracting, that are negated.
         distractors: sentences about something or someone else in each text, at most.
 
     Returns:
-        Rows ``{"text", "label", "evidence"}``: label as in :data:`CLASSES`, evidence as ``(start, end)``
-        of what the opinion is about, its negator if there is one, and the opinion word; a text without
-        a verdict has none.
+        Rows ``{"text", "label", "evidence"}``. The label is an index of :data:`CLASSES`. The evidence is
+        ``(start, end)`` of the opinion's subject, of its negator if there is one, and of the opinion word. A text
+        without a verdict has none.
 
     Raises:
         ConfigError: a number is out of range.
@@ -120,7 +118,7 @@ def _row(rng: random.Random, negation: float, distractors: int) -> PlantedText:
     label = rng.randrange(len(CLASSES))
     silent = label == SILENT
     clauses = [] if silent else [_verdict(rng, label, negation)]
-    # A distractor's polarity is drawn by itself, so it says nothing about the label.
+    # A distractor's polarity is drawn by itself, so it does not depend on the label.
     clauses += [
         rng.choice([_other_thing, _other_person])(rng, rng.randrange(2), negation)
         for _ in range(rng.randint(min(silent, distractors), distractors))
@@ -180,86 +178,26 @@ def _chatter(rng: random.Random) -> _Clause:
 
 
 def planted_tokenizer(
-    texts: Sequence[str] | None = None, kind: str = "word", size: int = 400, max_length: int = 64
+    texts: Sequence[str] | None = None, size: int = 400, max_length: int = 64
 ) -> PreTrainedTokenizerFast:
-    """A small BERT-style tokenizer for the planted texts, trained in memory.
+    """A small BERT-style tokenizer for the planted texts, one token a word, trained in memory.
 
     Args:
-        texts: what to learn the vocabulary from; default: 2,000 planted texts.
-        kind: ``"word"`` (one token a word) or ``"wordpiece"`` (rare words in pieces).
+        texts: the source of the vocabulary; default: 2,000 planted texts.
         size: largest vocabulary.
         max_length: longest input in tokens.
-
-    Raises:
-        ConfigError: ``kind`` is unknown.
     """
-    from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     special = list(names.values())  # trainers number them in this order
-    model, trainer = _learner(kind, size, special)
-    tokenizer = Tokenizer(model)
+    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     learn_from = [row["text"] for row in planted_texts(2000, seed=0)] if texts is None else list(texts)
+    trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=special, show_progress=False)
     tokenizer.train_from_iterator(learn_from, trainer)
     ids = {token: i for i, token in enumerate(special)}
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **names)
-
-
-def planted_classifier(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
-    """An untrained classifier that learns the planted texts in about a minute on one CPU core.
-
-    Three layers, width 64. Its positions are relative (DeBERTa): telling what an opinion is
-    about means looking at neighbours, which a table of absolute positions learned far more
-    slowly. Measured with 8,000 texts, 8 epochs of AdamW, batch 32, one-cycle rate with peak 1e-3:
-    100 % on unseen texts for seeds 1 and 2.
-
-    Args:
-        tokenizer: from :func:`planted_tokenizer`.
-        seed: of the weights.
-    """
-    import torch
-    from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
-
-    config = DebertaV2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=128,
-        max_position_embeddings=int(tokenizer.model_max_length),
-        type_vocab_size=0,
-        pad_token_id=tokenizer.pad_token_id,
-        initializer_range=0.05,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        relative_attention=True,
-        position_biased_input=False,
-        position_buckets=16,
-        pos_att_type=["p2c", "c2p"],
-        id2label=dict(enumerate(CLASSES)),
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return DebertaV2ForSequenceClassification(config)
-
-
-def _learner(kind: str, size: int, special: list[str]) -> tuple[Any, Any]:
-    from tokenizers import models, trainers
-
-    kinds: dict[str, Callable[[], tuple[Any, Any]]] = {
-        "word": lambda: (
-            models.WordLevel(unk_token="[UNK]"),
-            trainers.WordLevelTrainer(vocab_size=size, special_tokens=special, show_progress=False),
-        ),
-        "wordpiece": lambda: (
-            models.WordPiece(unk_token="[UNK]"),
-            trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False),
-        ),
-    }
-    if kind not in kinds:
-        raise ConfigError(f"kind must be 'word' or 'wordpiece'; got {kind!r}.")
-    return kinds[kind]()

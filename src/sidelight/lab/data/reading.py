@@ -1,4 +1,4 @@
-"""Where data sets are looked for, and how their files are opened."""
+"""The places of data sets, and how their files are opened."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def find_folder(name: str, data_dir: str | None, *others: str) -> Path | None:
 
     Args:
         name: of the folder.
-        data_dir: where it must be; default: ``$SIDELIGHT_DATA``, ``data`` and ``../shared/data`` are tried.
-        others: names it may have instead.
+        data_dir: the folder that must hold it; default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
+        others: names that it may have instead.
 
     Raises:
         InputError: ``data_dir`` is given and does not hold it.
@@ -36,7 +36,7 @@ def find_folder(name: str, data_dir: str | None, *others: str) -> Path | None:
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """``<split>.parquet`` in ``folder``; raises :class:`InputError` where it is not."""
+    """``<split>.parquet`` in ``folder``; raises :class:`InputError` if it is missing."""
     path = folder / f"{split}.parquet"
     if not path.is_file():
         raise InputError(f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}.")

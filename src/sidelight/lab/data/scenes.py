@@ -1,23 +1,23 @@
-"""Embedded pictures with captions, whose evidence is known in both modalities and which modality decides.
+"""Embedded pictures with captions. The evidence in both modalities is known, and which modality decides.
 
-A picture shows one to three coloured shapes on grey ground, none like another. Three captions in four are
-about the picture ("there is no red circle"): label 1 where it is as they say, else 0. The fourth is a general
-statement ("a square is a circle") that its words alone decide. In half of either kind some words are
-blanked out, the deciding ones in one of ten ("there is a [PAD] [PAD]"): that claims nothing, label 2. Pictures are drawn without regard to
-captions and labels, and every claim is as often right as wrong, so that of captions about the picture neither
-the picture nor the words tell the label alone. What is not in the picture is often missed by little: the
-colour, the shape, or both are there, but not in one object.
+A picture shows one to three different coloured shapes on grey ground. Three captions in four are about the
+picture ("there is no red circle"). Their label is 1 if they are right, else 0. The fourth is a general statement
+("a square is a circle"), which its words alone decide. In half of the captions some words are blanked out. In one
+of ten these are the deciding words ("there is a [PAD] [PAD]"). Such a caption claims nothing, and its label is 2.
 
-A classifier that never saw words taken away says something arbitrary where they are (measured: "match",
-p = 0.9 to 1 with zeros, the mean embedding or no tokens at all), and then no map of that class can be wrong
-(Hase, Xie and Bansal 2021 on inputs that explanations make and models never saw).
+Pictures do not depend on captions and labels, and every claim is as often right as wrong. So neither the picture
+nor a caption about it predicts the label alone. A wrong claim is often nearly right: the colour, the shape, or both
+are in the picture, but not in one object.
 
-Evidence in the text is the colour, the shape and the negation that are spoken of. Evidence in the picture is
-every pixel of the objects spoken of; where the thing spoken of is absent no pixel shows that, and the mask is
-empty, as it is where words decide.
+If a classifier never saw captions without their words, its answer to them is arbitrary (measured: "match",
+p = 0.9 to 1 with zeros, the mean embedding or no tokens at all). Then no map of that class can be wrong (Hase, Xie
+and Bansal 2021, on inputs that explanations make and models never saw).
 
-Pictures of one object each, named by colour and shape, are a set of their own: an image encoder that has
-learned them first spares a classifier of scenes the slowest part of what it has to learn.
+Evidence in the text is the colour, the shape and the negation. Evidence in the picture is every pixel of the
+objects that the caption names. The mask is empty if there are none, and if words alone decide.
+
+Pictures of one object each, named by colour and shape, are a data set of their own. If an image encoder learns them
+first, it spares a classifier of scenes its slowest part.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,26 +61,26 @@ OBJECTS = (1, 3)
 RADIUS = (6, 9)
 #: free pixels between two objects
 GAP = 2
-#: share of captions whose deciding words are blanked out, and of the others the share with some other word blanked
+#: share of captions without their deciding words, and of the others the share with another word blanked out
 EMPTY, PATCHY = 0.1, 0.5
-#: what stands for such a word: the token whose embedding is zero, so that words under zero fill fade into it
+#: replaces such a word: the token whose embedding is zero, so that words under zero fill fade into it
 BLANK = "[PAD]"
-#: of claims: the share that words alone decide, and that of negations in either kind
+#: share of claims that words alone decide, and share of negations in either kind
 TEXT_ONLY = 0.25
 NEGATED = 0.2
 #: how often a caption about the picture names colour and shape, the colour, or the shape
 KINDS = (2, 1, 1)
-#: rows of each split where no count is given
+#: rows of each split if no count is given
 SPLITS = {"train": 8000, "validation": 500, "test": 1000}
 #: the same for pictures of one object
 SINGLE = {"train": 3000, "validation": 300, "test": 500}
-#: what one object is called, by its class
+#: names of one object, by its class
 KINDS_OF_OBJECT = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One object: what it is, and the centre and half width of its box in pixels."""
+    """An object: its kind, and the centre and half width of its box in pixels."""
 
     shape: str
     colour: str
@@ -88,7 +89,7 @@ class Shape:
     radius: int
 
     def mask(self, size: int = CANVAS) -> np.ndarray:
-        """Boolean ``[size, size]``: the pixels it covers."""
+        """Boolean ``[size, size]``: the pixels that the object covers."""
         rows, columns = np.mgrid[:size, :size]
         return OUTLINES[self.shape](columns - self.x, rows - self.y, self.radius)
 
@@ -104,14 +105,14 @@ OUTLINES = {
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, what is in it, and what is said of it.
+    """A picture, its objects and its caption.
 
     Attributes:
         image: uint8 ``[48, 48, 3]``.
-        objects: what is drawn.
+        objects: the things in the picture.
         text: the caption.
-        label: 1 where the caption is right, 0 where it is wrong, 2 where it claims nothing.
-        decided_by: ``"both"``, or ``"text"`` where the words alone decide.
+        label: 1 if the caption is right, 0 if it is wrong, 2 if it claims nothing.
+        decided_by: ``"both"``, or ``"text"`` if the words alone decide.
         pixels: bool ``[48, 48]``, the pixels that decide.
         spans: ``(start, end)`` of the words that decide.
     """
@@ -126,12 +127,12 @@ class Scene:
 
 
 def scenes(count: int, seed: int = 0, stream: int = 0, text_only: float = TEXT_ONLY) -> list[Scene]:
-    """``count`` scenes; the same arguments give the same ones, and a longer list starts with the shorter.
+    """``count`` scenes. The same arguments give the same ones, and a longer list starts with the shorter.
 
     Args:
         count: number of scenes.
-        seed: 0 or more; scenes of different seeds are drawn independently.
-        stream: 0 or more; keeps splits of one seed apart.
+        seed: 0 or more; scenes of different seeds are independent.
+        stream: 0 or more; it differs between the splits of one seed.
         text_only: share of claims that words alone decide.
 
     Raises:
@@ -145,6 +146,7 @@ def scenes(count: int, seed: int = 0, stream: int = 0, text_only: float = TEXT_O
     return [_scene(np.random.default_rng([seed, stream, i]), text_only) for i in range(count)]
 
 
+@lru_cache(maxsize=4)  # a run reads them again at each step
 def scene_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> PairRows:
     """Rows ``{"image", "text", "label", "decided_by", "evidence": {"image", "text"}}`` of a split.
 
@@ -161,10 +163,11 @@ def scene_rows(split: str, data_dir: str | None = None, count: int | None = None
     )
 
 
+@lru_cache(maxsize=4)
 def object_rows(
     split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0
 ) -> EvidenceRows:
-    """Rows ``{"image", "label", "evidence": {"image"}}``: one object a picture, of :data:`KINDS_OF_OBJECT`.
+    """Rows ``{"image", "label", "evidence": {"image"}}``: one object in each picture, of :data:`KINDS_OF_OBJECT`.
 
     Raises:
         ConfigError: unknown split, a count below 1, or a seed below 0.
@@ -191,8 +194,13 @@ def _size(sizes: dict[str, int], split: str, count: int | None) -> tuple[int, in
 
 
 def scene_tokenizer() -> PreTrainedTokenizerFast:
-    """A word tokenizer that knows every word of the captions, made in memory."""
+    """A word tokenizer with every word of the captions, made in memory."""
     return planted_tokenizer([" ".join(caption_words(list(COLOURS), SHAPES))], max_length=24)
+
+
+def readable(display: Any) -> Any:
+    """Words of a text with gaps in place of blanks; anything else as it is."""
+    return [word.replace(BLANK, "___") for word in display] if isinstance(display, list) else display
 
 
 def _scene(rng: np.random.Generator, text_only: float) -> Scene:
@@ -211,18 +219,18 @@ def _scene(rng: np.random.Generator, text_only: float) -> Scene:
     deciding = decides(text, spans)
     share = 0.0 if empty or rng.random() >= PATCHY else rng.random()
     others = (rng.random(len(deciding)) < share).tolist()
-    where = [empty if d else other for d, other in zip(deciding, others, strict=True)]
-    text, spans = blanked(text, spans, BLANK, where)
+    gone = [empty if d else other for d, other in zip(deciding, others, strict=True)]
+    text, spans = blanked(text, spans, BLANK, gone)
     if empty:
         return Scene(image, objects, text, NO_CLAIM, "text", np.zeros_like(pixels), [])
     return Scene(image, objects, text, label, "text" if by_words else "both", pixels, spans)
 
 
 def _objects(rng: np.random.Generator, wanted: int) -> tuple[Shape, ...]:
-    """``wanted`` objects of which no two are alike, nowhere nearer to each other than :data:`GAP`."""
+    """``wanted`` different objects, at least :data:`GAP` pixels apart."""
     kinds = [(s, c) for s in SHAPES for c in COLOURS]
     picks = [kinds[i] for i in rng.permutation(len(kinds))[:wanted]]
-    while True:  # a crowded layout is drawn anew; nearly always the first one fits
+    while True:  # a crowded layout is drawn again; the first one nearly always fits
         placed: list[Shape] = []
         for shape, colour in picks:
             radius = int(rng.integers(RADIUS[0], RADIUS[1] + 1))
@@ -237,9 +245,9 @@ def _objects(rng: np.random.Generator, wanted: int) -> tuple[Shape, ...]:
 def _claim(
     objects: Sequence[Shape], rng: np.random.Generator, present: bool
 ) -> tuple[str | None, str | None]:
-    """Colour and shape (either may be left open) of a thing in the picture, or of a near miss."""
+    """Colour and shape (one may be left open) of a thing in the picture, or of one that is nearly there."""
     colours, shapes = {o.colour for o in objects}, {o.shape for o in objects}
-    # What is left open may depend on the picture, never on the label: both must be possible.
+    # The open part may depend on the picture, never on the label: both labels must be possible.
     many = dict(zip(("object", "colour", "shape"), KINDS, strict=True))
     kinds = [k for k, n in many.items() for _ in range(n) if k != "shape" or len(shapes) < len(SHAPES)]
     kind = kinds[int(rng.integers(len(kinds)))]
@@ -258,7 +266,7 @@ def _claim(
 def _near_misses(
     shown: set[tuple[str, str]], colours: set[str], shapes: set[str], rng: np.random.Generator
 ) -> list[tuple[str, str]]:
-    """Things not shown that share nothing, the colour, the shape, or both with what is shown: one of the four."""
+    """Things that the picture lacks; they share nothing, the colour, the shape, or both with its objects."""
     absent = [(c, s) for c in COLOURS for s in SHAPES if (c, s) not in shown]
     groups = [
         [(c, s) for c, s in absent if (c in colours, s in shapes) == shared]

@@ -1,8 +1,8 @@
-"""Text data sets as rows of ``text``, ``label`` and, where it is known, ``evidence``."""
+"""Text data sets as rows of ``text``, ``label`` and, if it is known, ``evidence``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -10,14 +10,13 @@ import pandas as pd
 from sidelight.errors import ConfigError
 from sidelight.lab.data.planted_text import planted_texts
 
-#: rows of each split of the planted texts where no count is given
+#: rows of each split of the planted texts if no count is given
 PLANTED = {"train": 8000, "validation": 400, "test": 500}
-#: label numbers of the tweets' own three classes
-SENTIMENT = ("negative", "neutral", "positive")
 
 
+@lru_cache(maxsize=4)  # a run reads them again at each step
 def planted_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
-    """Rows ``{"text", "label", "evidence": {"text": [(start, end), ...]}}``; splits are drawn independently."""
+    """Rows ``{"text", "label", "evidence": {"text": [(start, end), ...]}}``. Splits are independent."""
     if split not in PLANTED:
         raise ConfigError(f"split must be one of {', '.join(PLANTED)}; got {split!r}.")
     if count is not None and count < 1:
@@ -26,19 +25,13 @@ def planted_rows(split: str, data_dir: str | None = None, count: int | None = No
     return [{"text": r["text"], "label": r["label"], "evidence": {"text": r["evidence"]}} for r in rows]
 
 
-def tidy_tweets(frame: pd.DataFrame, labels: Sequence[int] = (0, 2)) -> pd.DataFrame:
-    """Tweets of the classes ``labels``, renumbered; the span people selected is the evidence.
-
-    A neutral tweet has no evidence: there people selected nearly all of it.
-    """
-    kept = frame[frame["label"].isin(list(labels)) & frame["text"].notna()]
-    out = pd.DataFrame({"text": kept["text"], "label": kept["label"].map(list(labels).index)})
+def tidy_tweets(frame: pd.DataFrame) -> pd.DataFrame:
+    """Negative and positive tweets as classes 0 and 1. The span that people selected is the evidence."""
+    kept = frame[frame["label"].isin([0, 2]) & frame["text"].notna()]
+    out = pd.DataFrame({"text": kept["text"], "label": kept["label"].map({0: 0, 2: 1})})
     if "selected_start" in kept:
-        spans = zip(kept["selected_start"], kept["selected_end"], kept["label"], strict=True)
-        out["evidence"] = [
-            {"text": [] if label == SENTIMENT.index("neutral") else [[int(a), int(b)]]}
-            for a, b, label in spans
-        ]
+        spans = zip(kept["selected_start"], kept["selected_end"], strict=True)
+        out["evidence"] = [{"text": [[int(first), int(last)]]} for first, last in spans]
     return out
 
 

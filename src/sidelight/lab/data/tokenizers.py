@@ -1,9 +1,8 @@
-"""Tokenizers by name: built in memory, the same every time, or loaded from a folder or the hub."""
+"""Tokenizers by name: built in memory, always the same, or loaded from a folder or the hub."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from sidelight.core.files import find_pretrained
@@ -16,16 +15,15 @@ from sidelight.lab.data.scenes import scene_tokenizer
 #: Builders by name.
 TOKENIZERS: Registry[Callable[[], Any]] = Registry("tokenizer")
 TOKENIZERS.add("planted", planted_tokenizer)
-TOKENIZERS.add("planted_wordpiece", partial(planted_tokenizer, kind="wordpiece"))
 TOKENIZERS.add("scenes", scene_tokenizer)
 
 
 def open_tokenizer(name: str | None, pretrained: str | None, revision: str | None = None) -> Any:
-    """The tokenizer that a configuration asks for; ``None`` where it names none and the model brings none.
+    """The tokenizer that a configuration names, else the model's own; ``None`` if there is neither.
 
     Args:
         name: a name in :data:`TOKENIZERS`, a folder, hub id or ``package:path``.
-        pretrained: place of the model, whose tokenizer is taken where none is named.
+        pretrained: place of the model, whose tokenizer is taken if none is named.
         revision: of the hub repository.
 
     Raises:

@@ -1,43 +1,75 @@
-"""The demo's parts: one modality each, from training to explanations."""
+"""The demo's parts: one modality each, from training to explanations and measurements."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 
+from sidelight.lab.config.files import apply_overrides, parse_config
+from sidelight.lab.config.sections import RunConfig
+from sidelight.lab.data.scenes import readable
+
+if TYPE_CHECKING:
+    from sidelight.lab.runs.run import Run
+
 log = logging.getLogger(__name__)
 
-#: configurations beside this file, one a modality; the longest first, so that no core waits for it
-PARTS = ("scenes", "digits", "planted_text")
+#: configurations beside this file, one a modality: first the quickest, whose map is seen first, then the longest
+PARTS = ("digits", "scenes", "planted_text")
 
-#: how many test samples are explained as a user would do it
+#: number of test samples that are explained
 EXAMPLES = 4
 
 
-def run_part(part: str, out: Path, overrides: Sequence[str] = ()) -> None:
-    """One part: train its classifier and scorer, evaluate, explain some samples."""
-    from sidelight.lab.config.sections import parse_config
+def part_config(part: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """The configuration of ``part``, with the shorter training and measurement of ``quick.yaml``."""
+    folder = files(__package__)
+    values, quick = (
+        yaml.safe_load(folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+        for name in (part, "quick")
+    )
+    return parse_config(apply_overrides(values, quick[part]), overrides)
+
+
+def run_part(
+    part: str, tell: Callable[[str, Path | None], None], out: Path, overrides: Sequence[str] = ()
+) -> None:
+    """Train the classifier and the scorer of one part, explain some samples, then measure the methods.
+
+    Args:
+        part: a name in :data:`PARTS`.
+        tell: takes a line for the user, and the picture of the first map when it is there.
+        out: folder of the run folders.
+        overrides: as in :func:`sidelight.lab.config.files.parse_config`.
+    """
     from sidelight.lab.evaluation.run import evaluate_run
     from sidelight.lab.runs.run import Run
 
-    values = yaml.safe_load(files(__package__).joinpath(f"{part}.yaml").read_text(encoding="utf-8"))
-    run = Run.create(out / part, parse_config(values, overrides))
-    log.info("%s: training the classifier, then its scorer", part)
+    def say(text: str, picture: Path | None = None) -> None:
+        log.info("%s: %s", part, text)
+        tell(f"{part}: {text}", picture)
+
+    run = Run.create(out / part, part_config(part, overrides))
+    say("training the classifier, then its scorer")
     run.fit()
-    log.info("%s: evaluating the scorer and its rivals", part)
+    picture = save_examples(run, out / "explanations")
+    say(f"the first maps are there: {picture}", picture)
+    say("measuring the scorer beside other methods")
     evaluate_run(run)
-    log.info("%s: explaining some samples", part)
-    save_examples(run, out / "explanations")
-    log.info("%s: done", part)
+    say("done")
 
 
-def save_examples(run: Any, folder: Path) -> None:
-    """Explain the first test samples exactly as a user would, and save picture and data."""
-    explainer, rows = run.explainer(), run.rows("test", EXAMPLES)
-    for index in range(min(EXAMPLES, len(rows))):
-        explainer.explain(rows[index]).save(folder / f"{run.config.name}-{index}")
+def save_examples(run: Run, folder: Path) -> Path:
+    """Explain the first test samples as a user would, save pictures and data, and return the first picture."""
+    explanations = run.explainer().explain(list(run.rows("test", EXAMPLES)))
+    pictures = []
+    for number, found in enumerate(explanations):
+        found = replace(found, inputs={name: readable(shown) for name, shown in found.inputs.items()})
+        pictures.append(found.save(folder / f"{run.config.name}-{number}")[0])
+    return pictures[0]

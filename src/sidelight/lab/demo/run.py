@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,20 @@ from sidelight.lab.demo.parts import PARTS, run_part
 
 
 def run_demo(
-    out: Path, overrides: Sequence[str] = (), parts: Sequence[str] = (), jobs: int | None = None
+    out: Path,
+    overrides: Sequence[str] = (),
+    parts: Sequence[str] = (),
+    jobs: int | None = None,
+    tell: Callable[[str, Path | None], None] = lambda text, picture: None,
 ) -> tuple[list[dict[str, Any]], Path]:
-    """Fit, evaluate and explain each part under ``out``; what is there already is kept.
+    """Fit, explain and evaluate each part under ``out``. A part that is there already is kept.
 
     Args:
         out: folder; a run folder for each part, ``explanations/`` and ``report.html``.
-        overrides: as in :func:`sidelight.lab.config.sections.parse_config`, applied to every part.
+        overrides: as in :func:`sidelight.lab.config.files.parse_config`, applied to every part.
         parts: some of :data:`PARTS`; none means all.
-        jobs: parts at a time, in processes of their own; default: one a core.
+        jobs: parts at a time, in processes of their own; default: as many as there are cores.
+        tell: takes lines for the user, and the picture of a part's first map when it is there.
 
     Returns:
         The results of each part, and the report's path.
@@ -31,9 +38,7 @@ def run_demo(
         CheckpointError: nothing can be written in ``out``.
     """
     from sidelight.core.ownership import own_folder, require_free
-    from sidelight.lab.demo.parallel import default_jobs, run_parts
-    from sidelight.lab.report.page import report_runs
-    from sidelight.lab.runs.run import Run
+    from sidelight.lab.demo.parallel import run_parts
 
     chosen = [p for p in PARTS if p in parts] if parts else list(PARTS)
     for part in parts:
@@ -43,12 +48,16 @@ def run_demo(
             )
     own_folder(out)
     require_free([out / "report.html"], "Choose another --out, or replace it with --overwrite.")
-    jobs = default_jobs(len(chosen)) if jobs is None else jobs
-    if jobs > 1 and len(chosen) > 1:
-        run_parts(chosen, out, overrides, jobs)
+    jobs = min(len(chosen), jobs or os.cpu_count() or 1)
+    work = partial(run_part, out=out, overrides=tuple(overrides))
+    if jobs > 1:
+        run_parts(work, chosen, out, jobs, tell)
     else:
         for part in chosen:
-            run_part(part, out, overrides)
+            work(part, tell)
+    from sidelight.lab.report.page import report_runs
+    from sidelight.lab.runs.run import Run
+
     runs = [Run.open(out / part) for part in chosen]
     subtitle = "Trained, explained and measured on embedded data with known evidence."
     page = report_runs(runs, out / "report.html", title="sidelight demo", subtitle=subtitle)

@@ -250,7 +250,6 @@ def _settings(
         protocol=section.protocol,
         steps=section.steps,
         groups=groups,
-        tie_draws=section.tie_draws,
         forward_batch=section.forward_batch,
         seed=section.seed,
     )

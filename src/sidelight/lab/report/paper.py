@@ -26,8 +26,8 @@ from sidelight.lab.tables.table import Cell, Column, Line, Table
 
 #: their data set, in lower case without signs -> ours; two of ours may come from one of theirs
 DATA: dict[str, tuple[str, ...]] = {
-    "tweetsentimentextraction": ("tweets", "tweets_neutral"),
-    "tweetsentiment": ("tweets", "tweets_neutral"),
+    "tweetsentimentextraction": ("tweets",),
+    "tweetsentiment": ("tweets",),
     "imdb": ("imdb",),
     "liar": ("liar",),
     "mnist": ("mnist",),

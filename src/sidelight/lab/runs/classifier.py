@@ -1,4 +1,4 @@
-"""Training the classifier that is to be explained, where an experiment brings none."""
+"""Training the classifier that is to be explained, if a run brings none."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
 from sidelight.errors import ConfigError
 from sidelight.inputs.collate import Collator
-from sidelight.lab.config.classifiers import ClassifierTraining
+from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.targets import TargetModel
 from sidelight.training.lengths import row_lengths
 
 log = logging.getLogger(__name__)
 
-#: what builds a new classifier of each family
+#: the class that builds a new classifier, by target family
 AUTO_CLASSES = {
     "image": "AutoModelForImageClassification",
     "text": "AutoModelForSequenceClassification",
@@ -39,16 +39,15 @@ AUTO_CLASSES = {
 class Classifier(nn.Module):
     """A target's model with a cross-entropy loss, as the Trainer wants it."""
 
-    def __init__(self, target: TargetModel, smoothing: float = 0.0) -> None:
+    def __init__(self, target: TargetModel) -> None:
         super().__init__()
         self.model = target.model
         self.target = target
-        self.smoothing = smoothing
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """``{"loss": scalar, "logits": [B, K]}``."""
         logits = self.target.forward_trainable(inputs)
-        loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
         return {"loss": loss, "logits": logits}
 
 
@@ -61,7 +60,7 @@ def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto
         auto_class: e.g. ``AutoModelForImageClassification``.
 
     Raises:
-        ConfigError: unknown model type or option.
+        ConfigError: the model type or an option is unknown.
     """
     import transformers
 
@@ -79,7 +78,7 @@ def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto
 def architecture_config(
     architecture: Mapping[str, Any],
     auto: Any,
-    where: str,
+    key: str,
     defaults: Mapping[str, Any] = MappingProxyType({}),
     **more: Any,
 ) -> Any:
@@ -87,13 +86,13 @@ def architecture_config(
 
     Args:
         architecture: ``{"model_type": "vit", ...}`` and any option of that type's config.
-        auto: the ``AutoModel...`` class that shall build it.
-        where: the key in the configuration, for messages.
-        defaults: options that hold where the type has them and ``architecture`` names no others.
+        auto: the ``AutoModel...`` class that builds it.
+        key: of ``architecture`` in the configuration, for messages.
+        defaults: options of the type, unless ``architecture`` names others.
         more: options that are not checked.
 
     Raises:
-        ConfigError: unknown model type or option, or a type that ``auto`` does not build.
+        ConfigError: the model type or an option is unknown, or ``auto`` does not build the type.
     """
     import transformers
 
@@ -102,22 +101,22 @@ def architecture_config(
     known = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
     if kind not in known:
         raise ConfigError(
-            f"{where}.model_type {kind!r} is not a Hugging Face model type.{nearest(str(kind), known)}"
+            f"{key}.model_type {kind!r} is not a Hugging Face model type.{nearest(str(kind), known)}"
         )
     plain = transformers.AutoConfig.for_model(kind)
     unknown = [k for k in options if not hasattr(plain, k) and not _reads(auto, plain, k)]
     if unknown:
         raise ConfigError(
-            f"{where}: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
+            f"{key}: {kind!r} has no option {unknown[0]!r}.{nearest(unknown[0], plain.to_dict())}"
         )
     if type(plain) not in auto._model_mapping:
-        raise ConfigError(f"{where}: transformers has no {auto.__name__} of type {kind!r}.")
+        raise ConfigError(f"{key}: transformers has no {auto.__name__} of type {kind!r}.")
     own = {k: v for k, v in defaults.items() if hasattr(plain, k)}
     return transformers.AutoConfig.for_model(kind, **{**own, **options}, **more)
 
 
 def _reads(auto: Any, config: Any, option: str) -> bool:
-    """Whether the model's code asks for ``option``, though its config does not list it (DeBERTa does that)."""
+    """Whether the model's code reads ``option``, though its config does not list it (DeBERTa does that)."""
     if type(config) not in auto._model_mapping:
         return False
     found = auto._model_mapping[type(config)]
@@ -133,32 +132,14 @@ def train_classifier(
     """Train ``target``'s model in place and save it in Hugging Face layout under ``output_dir``.
 
     Returns:
-        ``{"accuracy": ..., "loss": ..., "train_runtime": seconds}`` on ``evaluation``.
+        ``{"accuracy": share in [0, 1], "train_runtime": seconds}``, the accuracy on ``evaluation``.
     """
-    from transformers import TrainingArguments
-
     from sidelight.training.progress import shown_progress
-    from sidelight.training.trainer import LengthTrainer, shared_arguments
+    from sidelight.training.trainer import LengthTrainer
 
-    steps = -(-len(train) // config.batch_size) * config.epochs
-    arguments: dict[str, Any] = {
-        "output_dir": str(output_dir.with_name(output_dir.name + "-training")),
-        "num_train_epochs": config.epochs,
-        "per_device_train_batch_size": config.batch_size,
-        "per_device_eval_batch_size": 2 * config.batch_size,
-        "learning_rate": config.learning_rate,
-        "weight_decay": config.weight_decay,
-        "warmup_steps": int(config.warmup_ratio * steps),
-        "save_strategy": "no",
-        "logging_steps": max(1, int(steps) // 20),
-        "seed": config.seed,
-        **shared_arguments(),
-        **config.extra,
-    }
-    args = TrainingArguments(**arguments)
     trainer = LengthTrainer(
-        model=Classifier(target, config.label_smoothing),
-        args=args,
+        model=Classifier(target),
+        args=_arguments(config, len(train), output_dir.with_name(output_dir.name + "-training")),
         data_collator=Collator(target),
         train_dataset=train,
         eval_dataset=evaluation,
@@ -179,6 +160,27 @@ def train_classifier(
     return metrics
 
 
+def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
+    from transformers import TrainingArguments
+
+    from sidelight.training.trainer import shared_arguments
+
+    steps = -(-rows // config.batch_size) * config.epochs
+    options: dict[str, Any] = {
+        "output_dir": str(folder),
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": 2 * config.batch_size,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": int(config.warmup_ratio * steps),
+        "save_strategy": "no",
+        "logging_steps": max(1, int(steps) // 20),
+        "seed": config.seed,
+    }
+    return TrainingArguments(**{**options, **shared_arguments(), **config.extra})
+
+
 @torch.inference_mode()
 def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
     """Share of ``rows`` whose label the target predicts."""
@@ -194,7 +196,7 @@ def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
 
 
 def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float]) -> None:
-    """Write model, preprocessing and metrics to ``folder`` at once, or not at all; of several processes one writes."""
+    """Write model, preprocessing and metrics to ``folder``, all or nothing. Of several processes one writes."""
     if is_main():
         with replace_folder(folder) as tmp:
             target.model.save_pretrained(str(tmp))  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Whose a run folder is: what a run may write there, and what an earlier version wrote."""
+"""The owner of a run folder: the files that a run may write there, and those of an earlier version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from sidelight.core.ownership import (
     require_free,
 )
 from sidelight.errors import ConfigError, ForeignFileError
-from sidelight.lab.config.sections import RunConfig, dump_config, load_config
+from sidelight.lab.config.files import dump_config, load_config
+from sidelight.lab.config.sections import RunConfig
 
 CONFIG = "config.yaml"
 #: files that commands write into a run folder
@@ -45,10 +46,10 @@ FOLDERS = ("target", "target-training", "warmup", "scorer-*", "evaluation", "pro
 def claim_run(folder: Path, config: RunConfig) -> None:
     """Make ``folder`` the run's own and write its configuration there.
 
-    A configuration of the user's own stays as it is where it says the same.
+    A file of the user's own with the same configuration stays as it is.
 
     Raises:
-        ForeignFileError: files or folders of somebody else have the names of the run's.
+        ForeignFileError: files or folders of somebody else have names that the run needs.
         CheckpointError: the folder cannot be written.
     """
     place = folder_path(folder)
@@ -66,10 +67,10 @@ def claim_run(folder: Path, config: RunConfig) -> None:
 
 
 def load_run_config(path: Path) -> RunConfig | None:
-    """The configuration at ``path`` of a run folder; ``None`` where there is none.
+    """The configuration at ``path`` of a run folder; ``None`` if there is none.
 
     Raises:
-        ForeignFileError: something else is called so.
+        ForeignFileError: something else has this name.
     """
     if not os.path.lexists(path):
         return None
@@ -83,7 +84,7 @@ def load_run_config(path: Path) -> RunConfig | None:
 
 
 def is_written(path: Path) -> bool:
-    """Whether a configuration looks as sidelight writes it: no comment, no formatting of a person's."""
+    """Whether a configuration looks as sidelight writes it, without comments or formatting of a person."""
     try:
         text = path.read_text(encoding="utf-8")
         load_config(path)
@@ -93,7 +94,7 @@ def is_written(path: Path) -> bool:
 
 
 def continue_run(folder: Path) -> None:
-    """Begin the list of files of a run that an earlier version made, so that its results can be made again.
+    """Begin the list of files for a run that an earlier version made, so that its results can be made again.
 
     Raises:
         CheckpointError: the folder cannot be written.
@@ -110,7 +111,7 @@ def _says(path: Path, config: RunConfig) -> bool:
 
 
 def _open(place: Path, continued: bool) -> None:
-    """Begin the manifest: of a run that an earlier version began with what it wrote, else in a free place."""
+    """Begin the manifest with the files of an earlier version, or in a free place."""
     if continued:
         adopt(place, _written_before(place))
         return
@@ -119,7 +120,7 @@ def _open(place: Path, continued: bool) -> None:
 
 
 def require_unused(place: Path) -> None:
-    """Refuse where files or folders of others have the names of a run's."""
+    """Refuse a folder in which files or folders of others have names that a run needs."""
     advice = f"Choose another --out, e.g. {place / 'run'}."
     require_free((place / name for name in FILES), advice)
     for found in _folders(place):
@@ -137,7 +138,7 @@ def _folders(place: Path) -> Iterator[Path]:
 
 
 def _written_before(place: Path) -> Iterator[Path]:
-    """Files of a run of an earlier version, which kept no list: those with its names."""
+    """Files with the names of a run. An earlier version kept no list of its files."""
     yield from (place / name for name in FILES if (place / name).is_file())
     for found in _folders(place):
         if found.is_dir() and not found.is_symlink():
@@ -145,7 +146,7 @@ def _written_before(place: Path) -> Iterator[Path]:
 
 
 def remove_ours(folder: Path) -> None:
-    """Remove the files below ``folder`` that are ours, and the folders that are empty then."""
+    """Remove our files below ``folder``, and folders that are empty then."""
     if folder.is_symlink() or not folder.is_dir():
         return
     if not foreign_entries(folder):
@@ -157,6 +158,6 @@ def remove_ours(folder: Path) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Remove ``path`` where it is a file of ours."""
+    """Remove ``path`` if it is a file of ours."""
     if is_ours(path):
         path.unlink(missing_ok=True)

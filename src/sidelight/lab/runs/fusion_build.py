@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,19 +43,19 @@ def new_fusion(
     folder: Path | None = None,
     seed: int = 0,
 ) -> FusionClassifier:
-    """A fusion classifier for the classes of ``dataset``; encoders loaded, converted or new, the rest new.
+    """A fusion classifier for the classes of ``dataset``. Encoders are loaded, converted or new; the rest is new.
 
     Args:
         section: ``target.fusion`` of the configuration.
-        processor: whose tokenizer a new text encoder is made for.
+        processor: its tokenizer gives the size of a new text encoder.
         dataset: of images and texts.
-        folder: where encoders that learn something else first are kept.
-        seed: of what is new above the encoders.
+        folder: keeps encoders with a warm-up.
+        seed: of the new parts above the encoders.
 
     Raises:
         ConfigError: the data set is of another kind, or an encoder is not given in exactly one way.
         CheckpointError: weights are not there.
-        UnsupportedTargetError: what is given for an encoder is none.
+        UnsupportedTargetError: a given encoder is none.
     """
     if tuple(dataset.modalities) != ("image", "text"):
         raise ConfigError(
@@ -64,7 +64,7 @@ def new_fusion(
     names = list(dataset.classes)
     text = text_encoder(section.text, processor, folder)
     image = image_encoder(section.image, processor, folder)
-    torch.manual_seed(seed)  # whatever came before: a warm-up that was loaded instead of trained, say
+    torch.manual_seed(seed)  # the same whether a warm-up was loaded or trained before
     return FusionClassifier.from_encoders(
         text,
         image,
@@ -114,14 +114,14 @@ def warmed_up(
     folder: Path | None,
     fitting: Mapping[str, Any] | None = None,
 ) -> PreTrainedModel:
-    """An encoder that has learned the classes of another data set; loaded where it was trained before.
+    """An encoder that has learned the classes of another data set. It is trained once and then loaded.
 
     Args:
-        section: how the encoder is given: pretrained, or an architecture.
+        section: of the encoder: pretrained, or an architecture.
         family: ``"image"`` or ``"text"``.
         warmup: data set and training.
         processor: of the modality.
-        folder: trained encoders are kept in subfolders.
+        folder: trained encoders are kept in its subfolders.
         fitting: options of a new encoder that follow from ``processor``.
 
     Raises:
@@ -136,33 +136,35 @@ def warmed_up(
     # another encoder, or another warm-up of it, is kept apart
     asked = json.dumps(section.model_dump(mode="json"), sort_keys=True, default=asdict)
     place = folder / f"{family}-{hashlib.blake2b(asked.encode(), digest_size=4).hexdigest()}"
-    target_family = TARGETS[family]
     recover_folder(place)
     if (place / "metrics.json").is_file():
-        return target_family.load_model(str(place)).base_model
+        return TARGETS[family].load_model(str(place)).base_model
     torch.manual_seed(warmup.training.seed)
-    if section.pretrained is not None:
-        found = find_pretrained(section.pretrained)
-        model: Any = target_family.load_model(found, section.revision, dataset.classes)
-    else:
-        options = {**(fitting or {}), **(section.architecture or {})}
-        model = words_first(new_classifier(options, dataset.classes, AUTO_CLASSES[family]))
-    target = as_target(model, processor, family=family)
+    model = _with_head(section, family, dataset.classes, fitting or {})
     train, validation = (
         load_rows(data.name, s, data_dir=data.data_dir, count=getattr(data, s), seed=data.seed)
         for s in ("train", "validation")
     )
+    target = as_target(model, processor, family=family)
     train_classifier(target, train, validation, place, warmup.training)
     return model.base_model
 
 
+def _with_head(section: ModelSection, family: str, classes: Sequence[str], fitting: Mapping[str, Any]) -> Any:
+    """The encoder of ``section`` with a head for ``classes``."""
+    if section.pretrained is not None:
+        return TARGETS[family].load_model(find_pretrained(section.pretrained), section.revision, classes)
+    options = {**fitting, **(section.architecture or {})}
+    return words_first(new_classifier(options, classes, AUTO_CLASSES[family]))
+
+
 @torch.no_grad()
 def words_first(encoder: Any) -> Any:
-    """``encoder`` with the absolute positions and types of its words scaled to a tenth; for untrained ones.
+    """An untrained ``encoder`` with the absolute positions and types of its words scaled to a tenth.
 
-    They begin as large as the words themselves, so that two thirds of what the first layer sees is
-    not about words. Measured on the statements of the scenes that words decide (width 64, 1 layer,
-    150 steps of 16): 75 % right instead of 52 %.
+    They begin as large as the words themselves, so two thirds of the first layer's input is not about words.
+    Measured on the scenes' statements that words decide (width 64, 1 layer, 150 steps of 16): 75 % right instead
+    of 52 %.
     """
     for name, module in encoder.named_modules():
         if name.rsplit(".", 1)[-1] in {*POSITION_NAMES, "token_type_embeddings"} and isinstance(

@@ -13,6 +13,8 @@ from sidelight.errors import InputError
 
 #: counts training batches, which a frozen model never reads and older files lack
 COUNTER = ".num_batches_tracked"
+#: torchvision's last layer
+HEAD = "classifier.1"
 
 
 def from_weights(
@@ -35,10 +37,10 @@ def from_weights(
 def from_torchvision(
     state: Mapping[str, Tensor], classes: Sequence[int] | None = None, labels: Sequence[str] | None = None
 ) -> Any:
-    """A ``MobileNetV2ForImageClassification`` computing what torchvision's ``mobilenet_v2`` computes.
+    """A ``MobileNetV2ForImageClassification`` that computes the same as torchvision's ``mobilenet_v2``.
 
-    Both networks hold the same layers in the same order, so the n-th convolution or batch
-    norm of one is the n-th of the other; every shape is checked.
+    Both networks hold the same layers in the same order, so the n-th convolution or batch norm of one is the n-th
+    of the other. Every shape is checked.
 
     Args:
         state: torchvision's state dict (width 1.0).
@@ -50,14 +52,7 @@ def from_torchvision(
     """
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
-    for key in ("classifier.1.weight", "classifier.1.bias"):
-        if key not in state:
-            raise InputError(f"no {key!r} in the state dict; it is not of torchvision's mobilenet_v2.")
-    weight, bias = state["classifier.1.weight"], state["classifier.1.bias"]
-    bad = [c for c in classes or () if not 0 <= c < len(weight)]
-    if bad:
-        raise InputError(f"classes must be rows of the classifier, 0 to {len(weight) - 1}; got {bad[0]}.")
-    picks = torch.arange(len(weight)) if classes is None else torch.tensor(list(classes))
+    picks = _rows(state, classes)
     names = list(labels) if labels is not None else [str(int(i)) for i in picks]
     if len(names) != len(picks):
         raise InputError(f"{len(picks)} classes but {len(names)} label(s); give one label a class.")
@@ -69,8 +64,8 @@ def from_torchvision(
         label2id={n: i for i, n in enumerate(names)},
     )
     model = MobileNetV2ForImageClassification(config).eval()
-    source = [(k, v) for k, v in state.items() if k.startswith("features.") and not k.endswith(COUNTER)]
     own = model.state_dict()
+    source = [(k, v) for k, v in state.items() if k.startswith("features.") and not k.endswith(COUNTER)]
     goal = [k for k in own if k.startswith("mobilenet_v2.") and not k.endswith(COUNTER)]
     if len(source) != len(goal):
         raise InputError(
@@ -82,6 +77,19 @@ def from_torchvision(
                 f"{given} has shape {tuple(tensor.shape)}, {name} needs {tuple(own[name].shape)}."
             )
         own[name] = tensor
-    own["classifier.weight"], own["classifier.bias"] = weight[picks], bias[picks]
+    for part in ("weight", "bias"):
+        own[f"classifier.{part}"] = state[f"{HEAD}.{part}"][picks]
     model.load_state_dict(own)
     return model
+
+
+def _rows(state: Mapping[str, Tensor], classes: Sequence[int] | None) -> Tensor:
+    """Numbers of the classifier's rows that are kept, in order."""
+    for key in (f"{HEAD}.weight", f"{HEAD}.bias"):
+        if key not in state:
+            raise InputError(f"no {key!r} in the state dict; it is not of torchvision's mobilenet_v2.")
+    count = len(state[f"{HEAD}.weight"])
+    bad = [c for c in classes or () if not 0 <= c < count]
+    if bad:
+        raise InputError(f"classes must be rows of the classifier, 0 to {count - 1}; got {bad[0]}.")
+    return torch.arange(count) if classes is None else torch.tensor(list(classes))

@@ -1,4 +1,4 @@
-"""The preprocessing that a configuration asks for, one function a target family."""
+"""The preprocessing of a configuration, a function for each target family."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def new_processor(family: str, section: Any) -> Any:
         section: a :class:`sidelight.lab.config.sections.TargetSection`.
 
     Raises:
-        ConfigError: the section asks for one that does not exist, or for none if the family needs it.
+        ConfigError: the section names one that does not exist, or none although the family needs it.
     """
     return _MAKERS[family](section)
 

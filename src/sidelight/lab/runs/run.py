@@ -2,20 +2,19 @@
 
 Everything a run makes lives in one folder::
 
-    config.yaml            what was asked for
-    target/                the classifier, where it was trained or converted here
-    warmup/                encoders of a fusion, where they learned something else first
+    config.yaml            the configuration
+    target/                the classifier, if it was trained or converted here
+    warmup/                encoders of a fusion, if they had a warm-up
     scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed
     evaluation/            finished batches; an interrupted evaluation continues from them
     scores.parquet         one row per sample × method × fill × metric
     curves.parquet         mean deletion and insertion curves
     results.json table.md report.html
-    protocols/<name>/      the same files, where ``evaluation.protocol`` is not the default
+    protocols/<name>/      the same files, if ``evaluation.protocol`` is not the default
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,8 @@ from sidelight.core.processes import is_main, process_count, wait
 from sidelight.core.surroundings import kept_random_state
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
-from sidelight.lab.config.sections import RunConfig, TargetSection, load_config
+from sidelight.lab.config.files import load_config
+from sidelight.lab.config.sections import RunConfig, TargetSection
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.classifier import (
@@ -59,31 +59,26 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, config: RunConfig) -> Run:
-        """Start (or continue) a run; a folder that holds another configuration is refused.
+        """Start or continue a run.
 
         Raises:
             ConfigError: ``folder`` was made with another data set, target or scorer.
-            ForeignFileError: files of somebody else have the names of the run's; nothing is written.
+            ForeignFileError: files of somebody else have names that the run needs; nothing is written.
         """
-        path = folder / "config.yaml"
-        found = load_run_config(path)
-        if found is not None:
-            changed = [
-                part
-                for part in ("data", "target", "scorer", "objective", "training")
-                if getattr(found, part) != getattr(config, part)
-            ]
-            if changed:
-                raise ConfigError(
-                    f"{folder} holds a run whose {', '.join(changed)} differ(s) from this configuration; "
-                    "choose another --out, or remove the folder."
-                )
+        found = load_run_config(folder / "config.yaml") or config
+        parts = ("data", "target", "scorer", "objective", "training")
+        changed = [part for part in parts if getattr(found, part) != getattr(config, part)]
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run whose {', '.join(changed)} differ(s) from this configuration; "
+                "choose another --out, or remove the folder."
+            )
         claim_run(folder, config)
         return cls(folder, config)
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """An existing run; raises :class:`CheckpointError` where there is none."""
+        """An existing run; raises :class:`CheckpointError` if there is none."""
         path = Path(folder) / "config.yaml"
         if not path.is_file():
             raise CheckpointError(
@@ -103,7 +98,7 @@ class Run:
         return load_rows(data.name, split, data_dir=data.data_dir, count=wanted, seed=data.seed)
 
     def scorer_folder(self, seed: int) -> Path:
-        """Where the scorer of ``seed`` is trained and kept."""
+        """The folder of the scorer of ``seed``."""
         return self.folder / f"scorer-{seed}"
 
     def open_target(self) -> TargetModel:
@@ -124,11 +119,11 @@ class Run:
             )
         if process_count() == 1:
             return target
-        wait()  # running means of a batch norm differ from process to process; what was saved is the model
+        wait()  # running means of a batch norm differ from process to process, so all load the saved model
         return self.saved_target(folder) or target
 
     def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
-        """The classifier that a finished training or conversion left in ``folder``; ``None`` where there is none."""
+        """The classifier that a finished training or conversion left in ``folder``; ``None`` if there is none."""
         recover_folder(folder)
         if not is_target_folder(folder):
             return None
@@ -136,7 +131,7 @@ class Run:
         return self._wrap(family.load_model(str(folder)), family.reader_type.load(str(folder), {}), section)
 
     def new_target(self, section: TargetSection | None = None) -> TargetModel:
-        """A classifier as ``section`` (default: the run's own) describes it, before any training.
+        """The classifier of ``section`` (default: the run's own) before any training.
 
         Raises:
             ConfigError: the section names no model, or several, or one that cannot be built.
@@ -144,7 +139,7 @@ class Run:
         section = self.config.target if section is None else section
         section.only("pretrained", "architecture", "convert", "fusion")
         if section.convert is not None:
-            find_weights(section.convert.weights)  # said first: what else is missing matters less
+            find_weights(section.convert.weights)  # a missing file is reported before anything else
         family = TARGETS[self._family()]
         processor = new_processor(family.family, section)
         return self._wrap(self._new_model(section, family, processor), processor, section)
@@ -160,7 +155,7 @@ class Run:
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:
         torch.manual_seed(section.training.seed if section.training else 0)
         if section.pretrained is not None:
-            # a head for the data set's classes is trained with the rest; without training the model has its own
+            # training brings a new head for the data set's classes; without training the model keeps its own
             classes = self.dataset.classes if section.training else ()
             return family.load_model(find_pretrained(section.pretrained), section.revision, classes)
         if section.convert is not None:
@@ -176,7 +171,7 @@ class Run:
         return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
 
     def fit(self) -> dict[str, Any]:
-        """Train what is not trained yet; returns the facts that ``fit.json`` keeps."""
+        """Train the classifier and the scorers that are not trained yet; returns the facts of ``fit.json``."""
         with hold(self.folder, "fit"):
             return self._fit()
 
@@ -185,13 +180,7 @@ class Run:
         facts = self._facts()
         self._check_data(facts)
         if "accuracy" not in facts["target"]:
-            test = self.rows("test")
-            facts["target"] = {
-                "name": self.config.target.pretrained or type(target.model).__name__,
-                "parameters": sum(p.numel() for p in target.model.parameters()),
-                "accuracy": accuracy(target, test),
-                "accuracy_n": len(test),
-            }
+            facts["target"] = self._target_facts(target)
             self._keep(facts)
         for seed in self.unfitted():
             log.info("fitting the scorer of seed %d", seed)
@@ -204,11 +193,20 @@ class Run:
         wait()  # for the files of the last scorer
         return facts
 
+    def _target_facts(self, target: TargetModel) -> dict[str, Any]:
+        test = self.rows("test")
+        return {
+            "name": self.config.target.pretrained or type(target.model).__name__,
+            "parameters": sum(p.numel() for p in target.model.parameters()),
+            "accuracy": accuracy(target, test),
+            "accuracy_n": len(test),
+        }
+
     def _check_data(self, facts: dict[str, Any]) -> None:
-        """Note what the rows of the run hold, or refuse where scorers were trained on others.
+        """Note the content of the run's rows, or refuse rows on which its scorers were not trained.
 
         Raises:
-            ConfigError: the rows are not those that scorers in this folder were trained on.
+            ConfigError: scorers in this folder were trained on other rows.
         """
         found = {split: content_of(self.rows(split)).to_dict() for split in ("train", "validation")}
         changed = [split for split in found if facts.get("data", found)[split] != found[split]]
@@ -260,7 +258,7 @@ class Run:
         )
 
     def scorer_config(self, target: TargetModel) -> ScorerConfig:
-        """The scorer that the configuration asks for beside ``target``."""
+        """The configured scorer for ``target``."""
         section = self.config.scorer
         return ScorerConfig(
             relu=section.relu,
@@ -283,7 +281,7 @@ class Run:
 
     @property
     def results_folder(self) -> Path:
-        """Where ``evaluate`` writes: the run's folder, or one of its own for a protocol other than the default.
+        """The folder of results: the run's folder, or a folder in it for a protocol other than the default.
 
         Raises:
             UnknownNameError: there is no such protocol.
@@ -297,10 +295,5 @@ class Run:
         return dict(read_json(self.folder / "fit.json", finite=True))
 
     def results(self) -> dict[str, Any]:
-        """What ``evaluate`` wrote; raises :class:`CheckpointError` before it."""
+        """The results of ``evaluate``; raises :class:`CheckpointError` before it."""
         return dict(read_json(self.results_folder / "results.json", finite=True))
-
-
-def as_json(value: Any) -> str:
-    """Compact JSON for logs."""
-    return json.dumps(value, sort_keys=True, default=str)

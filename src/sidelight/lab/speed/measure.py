@@ -1,4 +1,4 @@
-"""What an explanation costs beside the classification it explains: time ratio, peak memory, break-even."""
+"""The cost of an explanation beside its classification: ratio of times, peak memory, break-even."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class SpeedRow:
     Attributes:
         method: its name.
         batch: samples at once.
-        classify_ms: the target's own pass, measured in turn with the method.
+        classify_ms: the target's own pass, measured by turns with the method.
         explain_ms: class and map together.
         ratio: median over pairs of ``explain / classify``.
-        peak_mb: extra memory of the first, warming pass (resident set on CPU, allocator on a GPU).
+        peak_mb: extra memory of the first pass, in MB (resident set on a CPU, allocator on a GPU).
         repeats: pairs measured.
     """
 
@@ -61,13 +61,13 @@ class SpeedRow:
 
 @dataclass(frozen=True)
 class BreakEven:
-    """When the training of a scorer has paid for itself against one rival.
+    """The number of explanations after which the training of a scorer has paid for itself, for one rival.
 
     Attributes:
         method: the rival.
         batch: samples at once.
-        saved_ms: what one explanation costs the rival more than it costs us; below zero where it costs less.
-        explanations: from so many on, training included, ours are the cheaper ones; ``None``: never.
+        saved_ms: milliseconds that one of our explanations saves; negative if the rival is faster.
+        explanations: from this number on ours cost less, training included; ``None`` if never.
     """
 
     method: str
@@ -81,10 +81,10 @@ def break_even(rows: Sequence[SpeedRow], training_seconds: float) -> list[BreakE
 
     Args:
         rows: from :func:`measure_speed`, ours among them.
-        training_seconds: what training the scorer took, on a machine like the one the rows were timed on.
+        training_seconds: duration of the scorer's training, on a machine like that of the rows.
 
     Raises:
-        InputError: no row of ours at a batch size, or a training time that is negative or not finite.
+        InputError: a batch size lacks a row of ours, or the training time is negative or not finite.
     """
     if not (math.isfinite(training_seconds) and training_seconds >= 0):
         raise InputError(f"training_seconds must be finite and not negative; got {training_seconds}.")
@@ -109,10 +109,10 @@ def measure_speed(
     repeats: int = 15,
     on_row: Callable[[SpeedRow], None] | None = None,
 ) -> list[SpeedRow]:
-    """Time the scorer and every rival against the target's own pass, in turn in one run.
+    """Time the scorer and every rival against the target's own pass, by turns in one run.
 
-    Pairs are interleaved (classify, explain, classify, ...), so a change of the machine's
-    speed touches both sides; a method slower than :data:`PATIENCE` is measured once.
+    Pairs are interleaved (classify, explain, classify, ...), so a change of the machine's speed affects both sides.
+    A method slower than :data:`PATIENCE` is measured once.
 
     Args:
         inputs: at least ``max(batches)`` samples.
@@ -147,7 +147,7 @@ def _pairs(
 ) -> SpeedRow:
     started = time.perf_counter()
     with peak_memory() as peak:
-        first = _timed(explain)  # warm-up, and where memory is read
+        first = _timed(explain)  # the warm-up, during which memory is read
     pairs: list[tuple[float, float]] = []
     if first > PATIENCE:
         pairs.append((_timed(classify), first))
@@ -180,7 +180,7 @@ def _synchronise() -> None:
 
 @contextmanager
 def peak_memory(interval: float = 0.002) -> Iterator[Peak]:
-    """Measure the extra memory a block needs at its worst."""
+    """Measure the largest extra memory of a block."""
     peak = Peak()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -210,7 +210,7 @@ def peak_memory(interval: float = 0.002) -> Iterator[Peak]:
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system, or an earlier method's peak would hide a later one's."""
+    """Return freed memory to the system. Otherwise an earlier method's peak would hide a later one's."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # not glibc: the figures are lower bounds then
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Explainers to time: random weights cost what trained ones cost."""
+"""Explainers to time. Random weights cost as much as trained ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sidelight.targets import TargetModel, as_target
 from sidelight.targets.architectures import ARCHITECTURES
 from sidelight.targets.families import TARGETS
 
-#: Built-in subjects: a target with random weights, by name.
+#: Targets with random weights, by name.
 SHAPES: Registry[Callable[[], TargetModel]] = Registry("model to time")
 #: ``(target, batch, tokens) -> inputs`` of random content, by target family.
 RANDOM_INPUTS: Registry[Callable[[Any, int, int], dict[str, Tensor]]] = Registry("target family to time")
@@ -54,7 +54,7 @@ def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer,
 
 
 def training_seconds(model: str) -> float | None:
-    """What training one scorer of a run folder took, averaged over its seeds; ``None`` where it is not known."""
+    """Mean duration of the training of one scorer of a run folder; ``None`` if it is not known."""
     facts = Path(model) / "fit.json"
     if not facts.is_file():
         return None
@@ -112,7 +112,7 @@ def _pair() -> TargetModel:
     from sidelight.models.fusion import FusionClassifier
 
     texts, pictures = _roberta(), _vit()
-    # the thesis's size of what joins the two, as in configs/hub/
+    # the fusion has the thesis's size, as in configs/hub/
     model = FusionClassifier.from_encoders(
         texts.model.roberta, pictures.model.vit, width=256, layers=2, heads=8
     )

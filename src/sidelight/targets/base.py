@@ -58,10 +58,6 @@ class TargetModel(ABC):
     # -- what a family implements ---------------------------------------------------
 
     @abstractmethod
-    def check(self, inputs: Inputs) -> None:
-        """Raise :class:`InputError` when ``inputs`` are not what the model takes."""
-
-    @abstractmethod
     def features(self, inputs: Inputs) -> Features:
         """The differentiable tensors that scores multiply, one a modality."""
 
@@ -72,6 +68,12 @@ class TargetModel(ABC):
     @abstractmethod
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
         """Per modality, a boolean tensor of the scores' shape: true where a feature is real."""
+
+    # -- what a family may add ------------------------------------------------------
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise :class:`InputError` if ``inputs`` are not what the model takes. By default nothing is checked."""
+        return
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         """A pass that keeps attention weights, for methods that read them.

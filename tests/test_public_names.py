@@ -53,7 +53,7 @@ ERRORS = {
 }
 #: what users may import from a room
 ROOMS = {
-    "sidelight.fills": {"FILLS", "apply_mask", "complement", "default_fills"},
+    "sidelight.fills": {"FILLS", "Fill", "FillContext"},
     "sidelight.targets": {
         "TARGETS",
         "ImageTarget",
@@ -93,7 +93,7 @@ MEMBERS = {
     "ObjectiveConfig": {
         *("binary_weight", "calibration", "coalition_draws", "coalition_focus", "coalition_modalities"),
         *("coalition_unit", "coalition_weight", "complement_weight", "fills", "label", "magnitude_weight"),
-        *("order_weight", "solo"),
+        "solo",
     },
     "ScorerConfig": {"conditioned", "decoder", "relu", "rescale", "sigmoid", "to_dict"},
     "TrainingConfig": {

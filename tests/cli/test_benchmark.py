@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
-from sidelight.lab.evaluation.parts import PartStore
 
 from cli_tools import Result, sidelight
 from forked import Runner
+from sidelight.lab.evaluation.store import PartStore
 from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, TEXT, tiny_run
 

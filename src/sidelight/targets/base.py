@@ -326,7 +326,8 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
 def require_plain(name: str, value: Tensor) -> None:
     """Raise :class:`InputTypeError` for tensors without ordinary memory: sparse, nested, on the meta device."""
     if value.layout is not torch.strided or value.is_nested or value.is_meta:
-        kind = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout)
+        kinds = {"meta": value.is_meta, "nested": value.is_nested, str(value.layout): True}
+        kind = next(name for name, found in kinds.items() if found)
         raise InputTypeError(f"{name} must be an ordinary dense tensor; got a {kind} one.")
 
 

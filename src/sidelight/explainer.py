@@ -55,7 +55,7 @@ from sidelight.training.loop import train_scorer
 from sidelight.training.network import network_for
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
-#: values that are always one sample, whatever the model reads
+#: always one sample
 OneSample = str | bytes | Image.Image | tuple[Any, Any]
 
 
@@ -270,8 +270,7 @@ class Explainer:
 
         Args:
             samples: several samples, in the forms of :meth:`explain`.
-            batch_size, errors, others: see :meth:`explain`.
-            first: number of the first row to explain.
+            batch_size, errors, others: see :meth:`explain`. ``first`` is the number of the first row to explain.
 
         Yields:
             For each row from ``first`` on an :class:`Explanation`, or an
@@ -281,9 +280,8 @@ class Explainer:
             InputError: as :meth:`explain`.
         """
         lent = None if others is None else self._lent(others)
-        return self._answers(
-            open_data(samples, "samples"), require_size(batch_size), require_errors(errors), lent, first
-        )
+        source = open_data(samples, "samples")
+        return self._answers(source, require_size(batch_size), require_errors(errors), lent, first)
 
     def _is_one(self, samples: Any) -> bool:
         """Whether ``samples`` is a single sample. A string is a path if the model reads no texts."""
@@ -383,8 +381,7 @@ class Explainer:
             model: the classifier, its folder or hub id. Default: the place that the scorer remembers.
             processor: default: the preprocessing that the scorer remembers.
             revision: of the hub repository ``folder``.
-            check: reaction if ``model`` has other weights than in the scorer's training, or another input through
-                sidelight than by itself: ``"error"``, ``"warn"``, or ``"off"`` to check neither.
+            check: reaction if ``model`` has other weights or sees another input: ``"error"``, ``"warn"`` or ``"off"``.
 
         Raises:
             CheckpointError: files are missing, truncated or corrupt.
@@ -398,3 +395,6 @@ class Explainer:
             compare_weights(target, saved, found, check)
             self_check(target, made_up_samples(target), check)
         return cls(target, saved.scorer, check, found)
+
+
+fit, load = Explainer.fit, Explainer.from_pretrained

@@ -21,8 +21,37 @@ DATA, PICTURE = ".json", ".png"
 IN_FOLDER = "explanation"
 #: endings of files that look like what is wanted and are not written here
 _NOT_WRITTEN = frozenset(
-    ".jpg .jpeg .jpe .gif .webp .bmp .tif .tiff .eps .ps .svgz .pgf .txt .md "
-    ".csv .tsv .xlsx .parquet .npy .npz .pt .pkl .pickle .safetensors .yaml .yml .jsonl .docx .tex".split()
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".gif",
+        ".webp",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".eps",
+        ".ps",
+        ".svgz",
+        ".pgf",
+        ".txt",
+        ".md",
+        ".csv",
+        ".tsv",
+        ".xlsx",
+        ".parquet",
+        ".npy",
+        ".npz",
+        ".pt",
+        ".pkl",
+        ".pickle",
+        ".safetensors",
+        ".yaml",
+        ".yml",
+        ".jsonl",
+        ".docx",
+        ".tex",
+    ]
 )
 
 

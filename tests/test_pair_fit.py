@@ -11,7 +11,7 @@ import torch
 
 from pair_models import make, make_target, make_tokenizer, match_rows
 from sidelight.errors import UnknownNameError
-from sidelight.explainer import Explainer, new_scorer
+from sidelight.explainer import Explainer
 from sidelight.inputs.images import ImageTransform
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import ImageTextProcessor
@@ -19,6 +19,7 @@ from sidelight.training.coalitions import FLOOR
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import task_loss
 from sidelight.training.settings import ObjectiveConfig
+from sidelight.training.start import new_scorer
 from sidelight.training.terms import objective
 
 SMALL: dict[str, Any] = {"image": {"channels": [8, 8]}, "text": {"width": 16, "layers": 1, "heads": 2}}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -16,7 +15,6 @@ from sidelight.checks.modality_share import modality_shares
 from sidelight.checks.selfcheck import (
     Check,
     WatchedWeights,
-    few_samples,
     made_up_samples,
     require_check,
     self_check,
@@ -32,7 +30,9 @@ from sidelight.explanations.blocks import (
     Errors,
     InputRows,
     answers,
+    is_batch,
     require_errors,
+    require_size,
     total_of,
     with_columns,
 )
@@ -48,14 +48,27 @@ from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scor
 from sidelight.targets import TargetModel
 from sidelight.targets.base import require_plain
 from sidelight.targets.lending import check_gradients_pass
-from sidelight.training.fit_data import FitData, fit_data
+from sidelight.training.fit_data import fit_data
 from sidelight.training.fit_options import one_of, open_target, split_options
 from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+from sidelight.training.start import first_scorer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: values that are always one sample, whatever the model reads
 OneSample = str | bytes | Image.Image | tuple[Any, Any]
+
+
+class ExplainOptions(TypedDict, total=False):
+    """Keyword arguments of :meth:`Explainer.explain`, for type checkers."""
+
+    batch_size: int
+    progress: bool
+    others: Any
+    target: Any
 
 
 class Explainer:
@@ -147,7 +160,7 @@ class Explainer:
         check_gradients_pass(target.model)
         held, seed = one_of(eval=eval, validation=validation), training_config.seed
         data = fit_data(target, train, held, objective_config.label, seed)
-        network = _network(target, data, scorer_config, seed, require_check(check))
+        network = first_scorer(target, data, scorer_config, seed, require_check(check))
         weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):
             sets, settings = (data.train, data.evaluation), (objective_config, training_config)
@@ -158,39 +171,14 @@ class Explainer:
         return explainer
 
     @overload
-    def explain(
-        self,
-        samples: OneSample,
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Literal["raise"] = "raise",
-        target: Any = None,
-    ) -> Explanation: ...
+    def explain(self, samples: OneSample, **options: Unpack[ExplainOptions]) -> Explanation: ...
+
+    @overload
+    def explain(self, samples: list[Any], **options: Unpack[ExplainOptions]) -> list[Explanation]: ...
 
     @overload
     def explain(
-        self,
-        samples: list[Any],
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Literal["raise"] = "raise",
-        target: Any = None,
-    ) -> list[Explanation]: ...
-
-    @overload
-    def explain(
-        self,
-        samples: Any,
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Errors = "raise",
-        target: Any = None,
+        self, samples: Any, *, errors: Errors = "raise", **options: Unpack[ExplainOptions]
     ) -> Any: ...
 
     @public
@@ -241,7 +229,7 @@ class Explainer:
             if errors == "raise":  # there is no other sample that it could be mistaken for
                 return with_columns(self._explain_rows([samples], lent)[0], samples)
             return next(self._answers(Rows([samples], "samples"), 1, errors, lent))
-        if _is_batch(samples):
+        if is_batch(samples):
             return list(self._answers_of_inputs(samples, require_size(batch_size), errors, lent))
         source = open_data(samples, "samples")
         found = self._answers(source, require_size(batch_size), errors, lent)
@@ -285,7 +273,7 @@ class Explainer:
 
     def _is_one(self, samples: Any) -> bool:
         """Whether ``samples`` is a single sample; a string names a folder or table where the model reads no texts."""
-        if _is_batch(samples) or is_source(samples):
+        if is_batch(samples) or is_source(samples):
             return False
         named = isinstance(samples, str) and "text" not in self.target.modalities and is_source(Path(samples))
         return not named and self.target.reader.is_sample(samples)
@@ -326,11 +314,12 @@ class Explainer:
         self._weights.require(self.check)
         with torch.inference_mode():
             encoding = self.target.encode(inputs)
-            return encoding, self._beside_target()(encoding)
+        return encoding, self.scores(encoding)
 
+    @public
     @plain_passes()
     def scores(self, encoding: Encoding) -> dict[str, Tensor]:
-        """As :meth:`attribute`, of a clean pass that was made already."""
+        """The scores of each modality that belong to a clean pass, without a graph."""
         self._weights.require(self.check)
         with torch.inference_mode():
             return self._beside_target()(encoding)
@@ -411,39 +400,3 @@ class Explainer:
             compare_weights(target, saved, found, check)
             self_check(target, made_up_samples(target), check)
         return cls(target, saved.scorer, check, found)
-
-
-def _network(target: TargetModel, data: FitData, config: ScorerConfig, seed: int, check: Check) -> Scorer:
-    """An untrained scorer for ``data``, if the model sees through sidelight what it sees by itself."""
-    collate, rows = Collator(target, data.readers), NumberedRows(data.train)
-    if check != "off":
-        self_check(target, few_samples(target, rows, collate), check, gradients=True)
-    torch.manual_seed(seed)
-    return new_scorer(target, rows, config, collate)
-
-
-def new_scorer(
-    target: TargetModel, rows: Any, config: ScorerConfig, collate: Collator | None = None
-) -> Scorer:
-    """An untrained scorer of the right shape, found by one probing pass over the first row."""
-    if len(rows) == 0:
-        raise InputError("the train data set is empty: give at least one row.")
-    batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])
-    target.check(batch.inputs)
-    return Scorer(target.spec(batch.to(target.device).inputs), config)
-
-
-def _is_batch(samples: Any) -> bool:
-    """Whether ``samples`` are the model's own inputs: a mapping of tensors."""
-    return (
-        isinstance(samples, Mapping)
-        and bool(samples)
-        and all(isinstance(v, Tensor) for v in samples.values())
-    )
-
-
-def require_size(size: Any) -> int:
-    """``size`` if it is a whole number of at least 1; raises :class:`InputError` otherwise."""
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise InputError(f"batch_size must be a whole number of at least 1; got {size!r}.")
-    return int(size)

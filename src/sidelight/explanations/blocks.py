@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -227,3 +228,19 @@ class InputRows(Sequence[Mapping[str, Tensor]]):
     def together(self, rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Inputs of some rows that go through the model at once."""
         return {**self.shared, **{k: torch.cat([row[k] for row in rows]) for k in self.batched}}
+
+
+def is_batch(samples: Any) -> bool:
+    """Whether ``samples`` are the model's own inputs: a mapping of tensors."""
+    return (
+        isinstance(samples, Mapping)
+        and bool(samples)
+        and all(isinstance(v, Tensor) for v in samples.values())
+    )
+
+
+def require_size(size: Any) -> int:
+    """``size`` if it is a whole number of at least 1; raises :class:`InputError` otherwise."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise InputError(f"batch_size must be a whole number of at least 1; got {size!r}.")
+    return int(size)

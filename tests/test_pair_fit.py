@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sidelight.training.start import new_scorer
 
 from pair_models import make, make_target, make_tokenizer, match_rows
 from sidelight.errors import UnknownNameError
@@ -17,9 +18,9 @@ from sidelight.scorers import ScorerConfig
 from sidelight.targets import ImageTextProcessor
 from sidelight.training.coalitions import FLOOR
 from sidelight.training.loss import ScorerObjective
+from sidelight.training.network import new_scorer
 from sidelight.training.objective import task_loss
 from sidelight.training.settings import ObjectiveConfig
-from sidelight.training.start import new_scorer
 from sidelight.training.terms import objective
 
 SMALL: dict[str, Any] = {"image": {"channels": [8, 8]}, "text": {"width": 16, "layers": 1, "heads": 2}}

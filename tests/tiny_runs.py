@@ -12,7 +12,7 @@ from sidelight.explainer import Explainer
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.runs.classifier import save_target
 from sidelight.lab.runs.run import Run
-from sidelight.training.start import new_scorer
+from sidelight.training.network import new_scorer
 
 IMAGE: dict[str, Any] = {
     "name": "tiny",

@@ -30,7 +30,7 @@ from sidelight.core.safe_output import for_csv, for_file_name
 from sidelight.errors import ConfigError, InputError, InputTypeError, for_terminal
 from sidelight.explanations.stored import StoredExplanations
 from sidelight.targets import as_target
-from sidelight.training.start import new_scorer
+from sidelight.training.network import new_scorer
 
 
 def explainer_of(model: Any, processor: Any, row: Any) -> Explainer:

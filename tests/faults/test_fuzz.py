@@ -39,7 +39,7 @@ from sidelight import (
     TrainingConfig,
 )
 from sidelight.targets import as_target
-from sidelight.training.start import new_scorer
+from sidelight.training.network import new_scorer
 
 SECONDS = 10
 

@@ -31,7 +31,7 @@ from sidelight.inputs.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpa
 from sidelight.targets import as_target
 from sidelight.targets.weights import WeightWatch, fingerprint
 from sidelight.targets.wrappers import plain_model
-from sidelight.training.start import new_scorer
+from sidelight.training.network import new_scorer
 
 
 def explainer_of(model: Any, processor: Any, row: Any) -> Explainer:

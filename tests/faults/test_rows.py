@@ -28,7 +28,7 @@ from sidelight.rows.sources import is_source, rows_of, stream_of
 from sidelight.targets import TargetModel, as_target
 from sidelight.training.diagnostics import warn_of_numbering
 from sidelight.training.fit_data import FitData, fit_data
-from sidelight.training.start import new_scorer
+from sidelight.training.network import new_scorer
 
 fit = Explainer.fit
 LABELS = [i % 3 for i in range(len(T))]

@@ -31,7 +31,7 @@ from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import ImageTarget, TargetModel, TextTarget, as_target
-from sidelight.training.start import new_scorer
+from sidelight.training.network import new_scorer
 from text_models import TEXTS, make_pair
 from tiny_models import SIZE, tiny
 from tiny_runs import TEXT, tiny_run

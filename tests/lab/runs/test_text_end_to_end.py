@@ -36,7 +36,7 @@ from sidelight.lab.runs.run import Run, find_pretrained
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TextTarget
 from sidelight.training.diagnostics import warn_of_removal
-from sidelight.training.start import new_scorer
+from sidelight.training.network import new_scorer
 from sidelight.viz.export import to_png
 from sidelight.viz.safe_text import visible
 from text_models import TEXTS, make_pair

@@ -42,7 +42,7 @@ from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.training.diagnostics import COLLAPSED
 from sidelight.training.loss import ScorerObjective
-from sidelight.training.start import new_scorer
+from sidelight.training.network import new_scorer
 from sidelight.viz import to_png
 from sidelight.viz.export import write_atomic
 

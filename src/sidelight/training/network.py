@@ -1,4 +1,4 @@
-"""The untrained scorer that a training begins with."""
+"""An untrained scorer of the right shape for a target and its data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sidelight.targets import TargetModel
 from sidelight.training.fit_data import FitData
 
 
-def first_scorer(target: TargetModel, data: FitData, config: ScorerConfig, seed: int, check: Check) -> Scorer:
-    """An untrained scorer for ``data``, if the model sees through sidelight what it sees by itself."""
+def network_for(target: TargetModel, data: FitData, config: ScorerConfig, seed: int, check: Check) -> Scorer:
+    """An untrained scorer for ``data``, after the check that the model's input through sidelight is its own."""
     collate, rows = Collator(target, data.readers), NumberedRows(data.train)
     if check != "off":
         self_check(target, few_samples(target, rows, collate), check, gradients=True)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sidelight.training.start import new_scorer
 
 from pair_models import make, make_target, make_tokenizer, match_rows
 from sidelight.errors import UnknownNameError

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import torch
 from PIL import Image
@@ -55,8 +55,20 @@ from sidelight.training.loop import train_scorer
 from sidelight.training.network import network_for
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 #: always one sample
 OneSample = str | bytes | Image.Image | tuple[Any, Any]
+
+
+class ExplainOptions(TypedDict, total=False):
+    """Keyword arguments of :meth:`Explainer.explain`, for type checkers."""
+
+    batch_size: int
+    progress: bool
+    others: Any
+    target: Any
 
 
 class Explainer:
@@ -157,39 +169,14 @@ class Explainer:
         return explainer
 
     @overload
-    def explain(
-        self,
-        samples: OneSample,
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Literal["raise"] = "raise",
-        target: Any = None,
-    ) -> Explanation: ...
+    def explain(self, samples: OneSample, **options: Unpack[ExplainOptions]) -> Explanation: ...
+
+    @overload
+    def explain(self, samples: list[Any], **options: Unpack[ExplainOptions]) -> list[Explanation]: ...
 
     @overload
     def explain(
-        self,
-        samples: list[Any],
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Literal["raise"] = "raise",
-        target: Any = None,
-    ) -> list[Explanation]: ...
-
-    @overload
-    def explain(
-        self,
-        samples: Any,
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Errors = "raise",
-        target: Any = None,
+        self, samples: Any, *, errors: Errors = "raise", **options: Unpack[ExplainOptions]
     ) -> Any: ...
 
     @public
@@ -313,6 +300,7 @@ class Explainer:
             encoding = self.target.encode(inputs)
             return encoding, self._beside_target()(encoding)
 
+    @public
     @plain_passes()
     def scores(self, encoding: Encoding) -> dict[str, Tensor]:
         """The scores of :meth:`attribute`, from a clean pass that exists already."""

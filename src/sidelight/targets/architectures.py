@@ -301,6 +301,6 @@ def open_architecture(model: nn.Module) -> Architecture:
         raise UnsupportedTargetError(
             f"{type(model).__name__} (model type {kind!r}) is not an image-text model that sidelight can read: it "
             f"knows {', '.join(ARCHITECTURES)}. Join any two encoders with sidelight.models.fusion.FusionClassifier, or "
-            "register a reader in sidelight.targets.architectures.ARCHITECTURES."
+            "register it in sidelight.targets.architectures.ARCHITECTURES."
         )
     return ARCHITECTURES[str(kind)](model)

@@ -35,11 +35,11 @@ class FusionConfig(PreTrainedConfig):
         text_config, image_config: configurations of the encoders, or their plain values with ``model_type``.
         width: common width of both modalities in the fusion layers.
         layers: fusion layers.
-        heads: attention heads; must divide ``width``.
+        heads: attention heads. Must divide ``width``.
         expand: width of the feed-forward part, as a multiple of ``width``.
         dropout: in the fusion layers and before the head, in training only.
         freeze: encoders that training leaves as they are: ``"text"``, ``"image"``.
-        text_channels, image_channels: width of each encoder's output; default: found by trying.
+        text_channels, image_channels: width of each encoder's output. Default: found by trying.
         labels: any other option of a Hugging Face configuration, e.g. ``id2label``.
 
     Raises:
@@ -104,7 +104,7 @@ class FusionOutput(ModelOutput):
         fusion_output: ``[B, width]`` what the fusion layers leave at their class token.
         text_fused: ``[B, T, width]`` what they leave at the text tokens.
         image_fused: the same for the image, ``[B, width, h, w]`` where the encoder gives maps, else ``[B, L, width]``.
-        text_hidden_states: states of the text encoder, if asked for; ``[B, T, D]`` each.
+        text_hidden_states: states of the text encoder, if asked for. ``[B, T, D]`` each.
         image_hidden_states: states of the image encoder, if asked for; ``[B, L, D]`` or ``[B, C, h, w]`` each.
         text_encoded, image_encoded: what each encoder hands to the fusion; given back to the model it stands
             for a pass of that encoder.
@@ -140,11 +140,11 @@ class FusionClassifier(PreTrainedModel):
     """Text encoder, image encoder, and a transformer over the tokens of both with a class token.
 
     The image encoder may be a transformer or a convolutional network, whose last feature map is
-    read cell by cell; cells get sine positions, as nothing else says where they are.
+    read cell by cell. Cells get sine positions, as nothing else says where they are.
 
     Args:
         config: of both encoders and what joins them.
-        text_encoder, image_encoder: ready encoders; default: new ones from ``config``. A pooling layer that
+        text_encoder, image_encoder: ready encoders. Default: new ones from ``config``. A pooling layer that
             they can do without is taken off them, as nothing reads it.
 
     Raises:
@@ -188,7 +188,7 @@ class FusionClassifier(PreTrainedModel):
     def from_encoders(
         cls, text_encoder: PreTrainedModel, image_encoder: PreTrainedModel, **options: Any
     ) -> FusionClassifier:
-        """Join two ready encoders; what lies above them is new.
+        """Join two ready encoders. What lies above them is new.
 
         Args:
             text_encoder: takes ``input_ids``, gives ``last_hidden_state``.
@@ -254,11 +254,11 @@ class FusionClassifier(PreTrainedModel):
         Args:
             pixel_values: ``[B, C, H, W]``.
             input_ids: ``[B, T]``, or ``inputs_embeds`` ``[B, T, D]`` instead.
-            attention_mask: ``[B, T]``, 0 at padding; default: no padding.
+            attention_mask: ``[B, T]``, 0 at padding. Default: no padding.
             token_type_ids, position_ids: ``[B, T]``, for encoders that take them.
             labels: ``[B]`` classes, for a loss.
             text_encoded, image_encoded: of an earlier pass's output, to go on from instead of running that
-                encoder; words or pixels are then looked at for their number only.
+                encoder. Words or pixels are then looked at for their number only.
             output_hidden_states: whether the states of the encoders that are run are returned.
             return_dict: ``False`` for a tuple.
 
@@ -317,7 +317,7 @@ class FusionClassifier(PreTrainedModel):
 
 
 def _attended(words: Tensor | None, attention_mask: Tensor | None, images: int) -> Tensor:
-    """The attention mask, by default of ones; raises :class:`InputError` unless there is a text for each image."""
+    """The attention mask, by default of ones. Raises :class:`InputError` unless there is a text for each image."""
     if words is None or len(words) != images:
         count = "none" if words is None else len(words)
         raise InputError(f"expected one text per image: got {images} image(s), {count} text(s).")

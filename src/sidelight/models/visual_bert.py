@@ -55,7 +55,7 @@ class VisualBertOnPixels(nn.Module):
         position_ids: Tensor | None = None,
         output_hidden_states: bool | None = None,
     ) -> FusionOutput:
-        """One pass; arguments and result as of :class:`~sidelight.models.fusion.FusionClassifier`.
+        """One pass. Arguments and result as of :class:`~sidelight.models.fusion.FusionClassifier`.
 
         ``fusion_output`` is the first token of the last layer.
 

@@ -58,7 +58,7 @@ def find_logits(out: Any, model: nn.Module, rows: int, classes: int = 0, loader:
         out: what the model returned.
         model: for messages.
         rows: B, the number of samples it was given.
-        classes: K, where it is known; else 0.
+        classes: K, where it is known. Else 0.
         loader: the ``AutoModel...`` class that loads classifiers of this kind, for messages.
 
     Raises:
@@ -101,7 +101,7 @@ def _is_container(out: Any) -> bool:
 
 
 def _named(out: Any) -> dict[str, Any]:
-    """The values of ``out`` by name; those of a plain tuple or list by number."""
+    """The values of ``out`` by name. Those of a plain tuple or list by number."""
     if isinstance(out, Mapping):
         return {str(k): v for k, v in out.items()}
     if hasattr(out, "_asdict"):  # a named tuple

@@ -39,7 +39,7 @@ def find_layouts(
 
     Args:
         states_of: one pass.
-        pixels: ``[B, C, H, W]`` something the model takes; its values are not used.
+        pixels: ``[B, C, H, W]`` something the model takes. Its values are not used.
         patch_size: the model's patch size, where it tells one.
         channels: numbers of channels that its configuration names, believed where the answers do not decide.
     """
@@ -57,7 +57,7 @@ def find_layouts(
 
 @dataclass(frozen=True)
 class _Answer:
-    """How strongly a state answers at each place; per axis taken for channels, ``[N, ...]`` of the other axes.
+    """How strongly a state answers at each place. Per axis taken for channels, ``[N, ...]`` of the other axes.
 
     The shape is empty for what can be no map.
     """
@@ -102,7 +102,7 @@ def _change(moved: Tensor, still: Tensor) -> Tensor:
 
 
 def _probes(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """A picture of faint noise, the same with a bright block at each place; and the places."""
+    """A picture of faint noise, the same with a bright block at each place. And the places."""
     height, width = pixels.shape[-2:]
     rows, columns = min(PLACES, height), min(PLACES, width)
     noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
@@ -140,7 +140,7 @@ def _scores(
 
 
 def agreement(strength: Tensor, places: Tensor) -> float:
-    """Correlation, in [-1, 1], of where a map answers with where something was; the worse of both axes.
+    """Correlation, in [-1, 1], of where a map answers with where something was. The worse of both axes.
 
     Only what changes from place to place and from cell to cell counts, so neither an answer everywhere nor
     a cell that always answers matters.

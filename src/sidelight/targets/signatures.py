@@ -1,4 +1,4 @@
-"""What the forward of a text model takes, read from the model itself; and which models are no classifiers at all."""
+"""What the forward of a text model takes, read from the model itself. And which models are no classifiers at all."""
 
 from __future__ import annotations
 

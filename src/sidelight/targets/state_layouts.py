@@ -61,7 +61,7 @@ class StateLayouts:
         self._each = found
 
     def of(self, index: int) -> str | None:
-        """The layout of the state ``index``; ``None`` for one that is no map. What is only assumed is ``""``."""
+        """The layout of the state ``index``. ``None`` for one that is no map. What is only assumed is ``""``."""
         if self._same is not None:
             return self._same
         return "" if self._each is None or index >= len(self._each) else self._each[index]
@@ -88,7 +88,7 @@ class StateLayouts:
         return found
 
     def to_option(self) -> str | list[str | None] | None:
-        """What gives the same layouts again; ``None`` for what is not known or only assumed."""
+        """What gives the same layouts again. ``None`` for what is not known or only assumed."""
         if self._each is None:
             return None
         return self._each[0] if len(set(self._each)) == 1 else list(self._each)

@@ -54,7 +54,7 @@ def tokens_to_grid(tokens: Tensor, image_size: tuple[int, int], patch_size: Any 
 def token_grid(length: int, image_size: tuple[int, int], patch_size: Any = None) -> tuple[int, int]:
     """Rows and columns of the patch grid of ``length`` tokens, extra tokens in front.
 
-    With a known patch size the grid follows from the image; otherwise the grid with the
+    With a known patch size the grid follows from the image. Otherwise the grid with the
     image's aspect ratio that leaves the fewest extra tokens is taken.
     """
     height, width = image_size
@@ -78,7 +78,7 @@ def select_states(maps: Sequence[Tensor], limit: int) -> tuple[int, ...]:
     """Indices of the states to read, shallow to deep.
 
     A pyramid gives the last state of each resolution (the ``limit`` deepest ones, and the
-    finest, where the detail is); an isotropic network gives ``limit`` evenly spaced layers, first and last included.
+    finest, where the detail is). An isotropic network gives ``limit`` evenly spaced layers, first and last included.
     Unpooled vectors (1×1 maps) are left out unless there is nothing else.
     """
     usable = [i for i, m in enumerate(maps) if m.shape[-1] * m.shape[-2] > 1] or list(range(len(maps)))
@@ -130,7 +130,7 @@ class HookedStates:
 
 
 def first_convolution(model: nn.Module) -> HookedStates | None:
-    """Hooks on the first ``Conv2d`` of a model, its stem; ``None`` where there is none."""
+    """Hooks on the first ``Conv2d`` of a model, its stem. ``None`` where there is none."""
     name = next((n for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and n), None)
     return HookedStates(model, [name]) if name else None
 

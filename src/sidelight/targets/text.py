@@ -62,9 +62,9 @@ class TextTarget(TargetModel):
 
     Args:
         model: a Hugging Face sequence classifier (BERT, RoBERTa, DeBERTa, GPT-2, Llama, ...).
-        processor: its tokenizer; needed for raw texts and for the fill ``mask``.
+        processor: its tokenizer. Needed for raw texts and for the fill ``mask``.
         layers: which hidden states the scorer reads, as indices into ``hidden_states``
-            (0: embeddings, -1: last layer); ``[-1]`` by default.
+            (0: embeddings, -1: last layer). ``[-1]`` by default.
         max_length: texts are cut to so many tokens; by default what model and tokenizer can take.
         columns: text column(s) of mapping samples, where their names are not the usual ones.
         output: what the model's output means (:mod:`sidelight.targets.verdict`).
@@ -159,7 +159,7 @@ class TextTarget(TargetModel):
         """``{"text": [B, T]}``: attended to, and not a special token.
 
         Without ``special_tokens_mask``, ids that the tokenizer (or config) calls special
-        are taken for such; unknown words stay features.
+        are taken for such. Unknown words stay features.
         """
         special = inputs.get("special_tokens_mask")
         if special is None:
@@ -257,7 +257,7 @@ class TextTarget(TargetModel):
     def set_reference(self, inputs: Inputs) -> None:
         """Nothing is kept: texts differ in length, so another text's words fit no place in this one.
 
-        Fills draw from the vocabulary; reference-based rivals make their own references.
+        Fills draw from the vocabulary. Reference-based rivals make their own references.
         """
 
     def fill_values(
@@ -282,7 +282,7 @@ class TextTarget(TargetModel):
 
 
 def _taken(model: nn.Module) -> set[str] | None:
-    """Names of the arguments that the model takes; ``None`` where it hands on whatever it is given, to nobody we know."""
+    """Names of the arguments that the model takes. ``None`` where it hands on whatever it is given, to nobody we know."""
     try:
         return taken_arguments(model)
     except UnsupportedTargetError:

@@ -54,7 +54,7 @@ def check_padding(ids: Tensor, attended: Tensor, model: nn.Module, pad: int | No
     """Raise :class:`InputError` where a model that finds padding by its id would look for another one.
 
     Decoder-only classifiers pool the last token that is not padding, RoBERTa counts
-    positions without it; with the wrong id both give wrong logits and say nothing.
+    positions without it. With the wrong id both give wrong logits and say nothing.
     """
     if not (pools_last_token(model) or positions_from_ids(model)):
         return

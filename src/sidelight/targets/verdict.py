@@ -13,7 +13,7 @@ one probability       ``"probabilities"``           the logarithms of ``1 - p`` 
 one similarity        (image-text models)           ``[0, s - threshold]``
 ====================  ============================  ==========================================================
 
-Independent labels and regression values are no classes; their maps are not there yet.
+Independent labels and regression values are no classes. Their maps are not there yet.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Verdict:
         return logits
 
     def _settle(self, values: Tensor) -> Tensor:
-        """Decide what outputs are; where some are no numbers that is left to a later pass."""
+        """Decide what outputs are. Where some are no numbers that is left to a later pass."""
         finite = bool(torch.isfinite(values.detach()).all())
         found = "probabilities" if finite and bool(sums_to_one(values).all()) else "logits"
         if finite and len(values):

@@ -40,7 +40,7 @@ class Vocabulary:
 
     @property
     def special_ids(self) -> set[int]:
-        """Ids of special tokens; an unknown word is a word, so its id is not among them."""
+        """Ids of special tokens. An unknown word is a word, so its id is not among them."""
         if self.tokenizer is not None:
             return set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
         values = [getattr(self.config, f"{name}_token_id", None) for name in _SPECIAL]
@@ -66,7 +66,7 @@ class Vocabulary:
     def ordinary_ids(self) -> Tensor:
         """``[N]`` ids that are not special (all of them where none would be left).
 
-        Tables are often longer than the tokenizer's vocabulary; the rows beyond it were
+        Tables are often longer than the tokenizer's vocabulary. The rows beyond it were
         never trained and are left out.
         """
         size = self.size if self.tokenizer is None else min(self.size, len(self.tokenizer))

@@ -39,7 +39,7 @@ def shapes_hash(model: nn.Module) -> str:
 
 
 def _adapters(model: nn.Module) -> dict[str, Any]:
-    """What is switched on in each layer that PEFT has changed; nothing in other models."""
+    """What is switched on in each layer that PEFT has changed. Nothing in other models."""
     return {f"{n}|adapters": _switches(m) for n, m in model.named_modules() if _is_adapted(m)}
 
 
@@ -110,7 +110,7 @@ class WeightWatch:
         self._values = self._samples()
 
     def changed(self) -> bool:
-        """Whether anything changed since this watch was made; below a microsecond a tensor."""
+        """Whether anything changed since this watch was made. Below a microsecond a tensor."""
         return (
             _differ(self._parts(self._children), self._below)
             or _differ(self._parts(self._tables), self._tensors)
@@ -140,7 +140,7 @@ def _differ(now: Sequence[Any], before: Sequence[Any]) -> bool:
 
 
 def _sign(value: Tensor | None) -> tuple[int, int]:
-    """Where a tensor lies, and how often torch changed it in place; zeros where it does not tell."""
+    """Where a tensor lies, and how often torch changed it in place. Zeros where it does not tell."""
     if value is None:
         return 0, 0
     try:
@@ -150,7 +150,7 @@ def _sign(value: Tensor | None) -> tuple[int, int]:
 
 
 def _window(value: Tensor) -> np.ndarray | None:
-    """A view of a few elements of a tensor on the CPU; ``None`` where there is none."""
+    """A view of a few elements of a tensor on the CPU. ``None`` where there is none."""
     if (
         value.device.type != "cpu"
         or value.layout != torch.strided

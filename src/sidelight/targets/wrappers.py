@@ -115,7 +115,7 @@ def precision_of(model: nn.Module) -> str:
 
 
 def arguments_of(model: nn.Module, given: str) -> set[str] | None:
-    """Names of the arguments that ``model.forward`` takes; ``None`` where it passes on whatever it is given.
+    """Names of the arguments that ``model.forward`` takes. ``None`` where it passes on whatever it is given.
 
     Args:
         model: the classifier.

@@ -33,7 +33,7 @@ class DataSection(Section):
 
     Attributes:
         name: a data set of ``sidelight list``.
-        data_dir: folder of local copies; default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
+        data_dir: folder of local copies. Default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
         train, validation, test: at most so many rows of the split (default: all).
         seed: of the rows that are drawn.
     """
@@ -74,7 +74,7 @@ class ModelSection(Section):
     architecture: dict[str, Any] | None = None
 
     def only(self, *names: str, where: str = "target") -> str:
-        """The one of ``names`` that is given; raises :class:`ConfigError` unless it is exactly one."""
+        """The one of ``names`` that is given. Raises :class:`ConfigError` unless it is exactly one."""
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:
             raise ConfigError(
@@ -383,51 +383,3 @@ class RunConfig(Section):
     report: ReportSettings = ReportSettings()
     ablation: AblationSection = AblationSection()
     audit: AuditSection = AuditSection()
-
-
-#: name of a benchmark that has no file of its own
-DEFAULT_NAME = "benchmark"
-
-
-class TablesSection(Section):
-    """The tables of all runs, as the options of ``sidelight tables``.
-
-    Attributes:
-        metrics: columns (default: the main metrics).
-        rank_by: metrics whose cases are ranked (default: faithfulness).
-        alpha: level of the critical difference.
-        figures: whether figures are drawn.
-    """
-
-    metrics: list[str] = Field(default_factory=list)
-    rank_by: list[str] = Field(default_factory=list)
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    figures: bool = True
-
-
-class RunSection(Section):
-    """One run of a benchmark.
-
-    Attributes:
-        config: path of the run's configuration, relative to the benchmark's file.
-        set: changes of it.
-    """
-
-    config: str
-    set: dict[str, Any] = Field(default_factory=dict)
-
-
-class BenchmarkSection(Section):
-    """A benchmark's file.
-
-    Attributes:
-        name: of the folder with the tables.
-        runs: configurations, or configurations with changes.
-        set: changes of all runs. Changes of a single run go before them.
-        tables: the tables of all runs.
-    """
-
-    name: str = DEFAULT_NAME
-    runs: list[str | RunSection]
-    set: dict[str, Any] = Field(default_factory=dict)
-    tables: TablesSection = TablesSection()

@@ -67,7 +67,7 @@ def picture_caption(
 
     Args:
         rng: numpy generator that picks the wording.
-        colour: of the thing; ``None`` for any.
+        colour: of the thing. ``None`` for any.
         shape: of the thing; ``None`` for any.
         negated: whether the caption claims that there is none.
 

@@ -42,6 +42,7 @@ ERRORS = {
     "ForeignFileError",
     "InputError",
     "InputTypeError",
+    "MissingPackageError",
     "NotFiniteError",
     "PeerError",
     "SelfCheckError",
@@ -53,7 +54,7 @@ ERRORS = {
 }
 #: what users may import from a room
 ROOMS = {
-    "sidelight.fills": {"FILLS", "apply_mask", "complement", "default_fills"},
+    "sidelight.fills": {"FILLS", "Fill", "FillContext"},
     "sidelight.targets": {
         "TARGETS",
         "ImageTarget",
@@ -93,7 +94,7 @@ MEMBERS = {
     "ObjectiveConfig": {
         *("binary_weight", "calibration", "coalition_draws", "coalition_focus", "coalition_modalities"),
         *("coalition_unit", "coalition_weight", "complement_weight", "fills", "label", "magnitude_weight"),
-        *("order_weight", "solo"),
+        "solo",
     },
     "ScorerConfig": {"conditioned", "decoder", "relu", "rescale", "sigmoid", "to_dict"},
     "TrainingConfig": {

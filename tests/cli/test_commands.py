@@ -431,7 +431,7 @@ def test_demo_without_such_a_part(tmp_path: Path) -> None:
         ("training.epoch=3", "Did you mean 'epochs'"),
         ("objectiv.label=data", "Did you mean 'objective'"),
         ("scorer.chanels=[8]", "Did you mean 'channels'"),
-        ("objective.label=datta", "data, prediction, distribution"),
+        ("objective.label=datta", "'data', 'prediction' or 'distribution'"),
         ("training.batch_size=many", "training.batch_size"),
         ("training.epochs=-1", "epochs"),
         ("data.name=digitz", "Did you mean 'digits'"),

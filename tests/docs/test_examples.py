@@ -11,7 +11,7 @@ import pytest
 from example_models import names
 
 from sidelight.core.registry import Registry
-from sidelight.fills import FILLS
+from sidelight.fills.base import FILLS
 from sidelight.lab.audit import CHECKS
 from sidelight.lab.baselines.base import RIVALS
 from sidelight.lab.data.sets import DATASETS

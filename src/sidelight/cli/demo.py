@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -44,15 +46,16 @@ def run(
     from sidelight.lab.demo.run import run_demo
 
     with overwriting(overwrite):
-        results, page = run_demo(out, set_ or [], part or [], jobs, _tell)
+        results, page = run_demo(out, set_ or [], part or [], jobs, partial(_tell, monotonic()))
     print_summary([row for r in results for row in r["rows"]], brief=True)
     tell_notes([note for r in results for note in r["notes"]])
     write_rows(evaluation_rows([row for r in results for row in r["rows"]]), json)
     say(f"pictures: {out}/explanations   report: {page}")
 
 
-def _tell(text: str, picture: Path | None) -> None:
-    say(text)
+def _tell(begun: float, text: str, picture: Path | None) -> None:
+    """A line with the seconds since the demo began, and a map, if the terminal can show it."""
+    say(f"{monotonic() - begun:4.0f} s  {text}")
     from sidelight.core.terminal import SafeConsole
 
     console = SafeConsole()

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sidelight.core.guard import is_out_of_memory
+from sidelight.core.types import Inputs
 from sidelight.errors import (
     ConfigError,
     InputError,
@@ -20,9 +22,11 @@ from sidelight.errors import (
     TargetMismatchError,
 )
 from sidelight.explanations.explanation import Explanation
+from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import alone
 from sidelight.rows.row import Rows
 from sidelight.rows.stream import Stream
+from sidelight.targets.base import require_plain
 
 #: what happens to a row that cannot be explained
 Errors = Literal["raise", "skip"]
@@ -227,3 +231,31 @@ class InputRows(Sequence[Mapping[str, Tensor]]):
     def together(self, rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Inputs of some rows that go through the model at once."""
         return {**self.shared, **{k: torch.cat([row[k] for row in rows]) for k in self.batched}}
+
+
+def is_input_batch(samples: Any) -> bool:
+    """Whether ``samples`` are the model's own inputs: a mapping of tensors."""
+    return (
+        isinstance(samples, Mapping)
+        and bool(samples)
+        and all(isinstance(v, Tensor) for v in samples.values())
+    )
+
+
+def require_size(size: Any) -> int:
+    """``size`` if it is a whole number of at least 1; raises :class:`InputError` otherwise."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise InputError(f"batch_size must be a whole number of at least 1; got {size!r}.")
+    return int(size)
+
+
+def answers_of_inputs(
+    inputs: Inputs, explain: Callable[[Batch], list[Explanation]], size: int, errors: Errors
+) -> Iterator[Answer]:
+    """:func:`answers` for a mapping of the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``."""
+    for name, value in inputs.items():
+        require_plain(name, value)
+    rows = InputRows(inputs)
+    if len(rows) == 0:
+        raise InputError("the batch is empty: give at least one sample.")
+    return answers(Rows(rows, "samples"), lambda block: explain(Batch(rows.together(block))), size, errors)

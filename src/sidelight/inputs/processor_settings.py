@@ -38,7 +38,9 @@ def _stats(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
         mean, std = (0.0,) * (len(mean) or 3), (1.0,) * (len(mean) or 3)
     rescales = getattr(processor, "do_rescale", True) is not False
     factor = getattr(processor, "rescale_factor", None)
-    scale = 255 * float(1 / 255 if factor is None else factor) if rescales else 255.0
+    scale = 255.0
+    if rescales:
+        scale *= float(1 / 255 if factor is None else factor)
     offset = 1.0 if rescales and getattr(processor, "rescale_offset", False) else 0.0
     return tuple((m + offset) / scale for m in mean), tuple(s / scale for s in std)
 

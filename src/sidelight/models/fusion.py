@@ -121,6 +121,21 @@ class FusionOutput(ModelOutput):
     image_encoded: Tensor | None = None
 
 
+def _unpooled(encoder: PreTrainedModel, reads: str) -> PreTrainedModel:
+    """Check that ``encoder`` reads ``reads``, and return it without an optional pooling layer."""
+    check_encoder(encoder, reads)
+    if encoder_options(encoder.config) and hasattr(encoder, "pooler"):
+        encoder.pooler = None  # a new encoder would have none either
+    return encoder
+
+
+def _fusion_layer(config: FusionConfig) -> nn.Module:
+    inner = config.expand * config.width
+    return nn.TransformerEncoderLayer(
+        config.width, config.heads, inner, config.dropout, nn.GELU(), batch_first=True, norm_first=True
+    )
+
+
 class FusionClassifier(PreTrainedModel):
     """A text encoder, an image encoder, and a transformer over the tokens of both with a class token.
 
@@ -150,12 +165,8 @@ class FusionClassifier(PreTrainedModel):
         super().__init__(config)
         text_encoder = new_encoder(config.text_config) if text_encoder is None else text_encoder
         image_encoder = new_encoder(config.image_config) if image_encoder is None else image_encoder
-        check_encoder(text_encoder, "input_ids")
-        check_encoder(image_encoder, "pixel_values")
-        for encoder in (text_encoder, image_encoder):
-            if encoder_options(encoder.config) and hasattr(encoder, "pooler"):
-                encoder.pooler = None  # a new encoder would have none either
-        self.text_encoder, self.image_encoder = text_encoder, image_encoder
+        self.text_encoder = _unpooled(text_encoder, "input_ids")
+        self.image_encoder = _unpooled(image_encoder, "pixel_values")
         if config.text_channels is None:
             config.text_channels = text_channels(text_encoder)
         if config.image_channels is None:
@@ -165,18 +176,7 @@ class FusionClassifier(PreTrainedModel):
         self.type_embedding = nn.Embedding(3, config.width)
         # small at first, so that positions do not outweigh the content of the cells
         self.position_scale = nn.Parameter(torch.full((1,), 0.1))
-        self.fusion = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                config.width,
-                config.heads,
-                config.expand * config.width,
-                config.dropout,
-                nn.GELU(),
-                batch_first=True,
-                norm_first=True,
-            )
-            for _ in range(config.layers)
-        )
+        self.fusion = nn.ModuleList(_fusion_layer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(config.width, config.num_labels)
@@ -268,10 +268,9 @@ class FusionClassifier(PreTrainedModel):
         words = input_ids if input_ids is not None else inputs_embeds
         attention_mask = _attended(words, attention_mask, len(pixel_values))
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        hidden = bool(wanted)
-        text = image = None
+        hidden, text, image = bool(wanted), None, None
         if text_encoded is None:
-            read = {"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}
+            read = {"inputs_embeds" if input_ids is None else "input_ids": words}
             optional = {"token_type_ids": token_type_ids, "position_ids": position_ids, "use_cache": False}
             text = self._read({**read, "attention_mask": attention_mask}, optional, hidden)
             text_encoded = text.last_hidden_state
@@ -286,8 +285,8 @@ class FusionClassifier(PreTrainedModel):
             fusion_output=fusion,
             text_fused=text_fused,
             image_fused=image_fused,
-            text_hidden_states=text.hidden_states if hidden and text is not None else None,
-            image_hidden_states=image.hidden_states if hidden and image is not None else None,
+            text_hidden_states=_states_of(text, hidden),
+            image_hidden_states=_states_of(image, hidden),
             text_encoded=text_encoded,
             image_encoded=image_encoded,
         )
@@ -325,6 +324,10 @@ def _attended(words: Tensor | None, attention_mask: Tensor | None, images: int) 
     if attention_mask is None:
         return torch.ones(words.shape[:2], dtype=torch.long, device=words.device)
     return attention_mask
+
+
+def _states_of(output: Any, hidden: bool) -> Any:
+    return output.hidden_states if hidden and output is not None else None
 
 
 def _projection(channels: int, width: int) -> nn.Module:

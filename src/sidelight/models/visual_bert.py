@@ -65,13 +65,7 @@ class VisualBertOnPixels(nn.Module):
         image = self.image_encoder(pixel_values=pixel_values, output_hidden_states=bool(output_hidden_states))
         state = image.last_hidden_state
         grid = (state.shape[2], state.shape[3]) if state.ndim == 4 else None
-        cells = state.flatten(2).transpose(1, 2) if grid else state
-        wanted = self.config.visual_embedding_dim
-        if cells.shape[-1] != wanted:
-            raise UnsupportedTargetError(
-                f"the image encoder gives {cells.shape[-1]} channels; this VisualBERT takes {wanted} "
-                "(config.visual_embedding_dim)."
-            )
+        cells = self._checked(state.flatten(2).transpose(1, 2) if grid else state)
         length = input_ids.shape[1]
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -95,3 +89,12 @@ class VisualBertOnPixels(nn.Module):
             else None,
             image_hidden_states=image.hidden_states if output_hidden_states else None,
         )
+
+    def _checked(self, cells: Tensor) -> Tensor:
+        wanted = self.config.visual_embedding_dim
+        if cells.shape[-1] != wanted:
+            raise UnsupportedTargetError(
+                f"the image encoder gives {cells.shape[-1]} channels; this VisualBERT takes {wanted} "
+                "(config.visual_embedding_dim)."
+            )
+        return cells

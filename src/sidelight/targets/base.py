@@ -58,10 +58,6 @@ class TargetModel(ABC):
     # -- methods that a family implements -------------------------------------------
 
     @abstractmethod
-    def check(self, inputs: Inputs) -> None:
-        """Raise :class:`InputError` if the model does not take ``inputs``."""
-
-    @abstractmethod
     def features(self, inputs: Inputs) -> Features:
         """Return the differentiable tensors that scores multiply, one a modality."""
 
@@ -72,6 +68,12 @@ class TargetModel(ABC):
     @abstractmethod
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
         """Return a boolean tensor of the scores' shape for each modality. It is true at real features."""
+
+    # -- methods that a family may add ----------------------------------------------
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise :class:`InputError` if the model does not take ``inputs``. The default checks nothing."""
+        return
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
         """Run a pass that keeps attention weights, for methods that read them.
@@ -326,7 +328,8 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
 def require_plain(name: str, value: Tensor) -> None:
     """Raise :class:`InputTypeError` if ``value`` is sparse, nested or on the meta device."""
     if value.layout is not torch.strided or value.is_nested or value.is_meta:
-        kind = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout)
+        kinds = {"meta": value.is_meta, "nested": value.is_nested, str(value.layout): True}
+        kind = next(name for name, found in kinds.items() if found)
         raise InputTypeError(f"{name} must be an ordinary dense tensor; got a {kind} one.")
 
 

@@ -34,5 +34,6 @@ def family_of(model: Any) -> str:
             f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
         )
     # Hugging Face models declare their inputs. We assume that a plain module reads images.
-    words = getattr(model, "main_input_name", "pixel_values") == "input_ids"
-    return "image+text" if reads_pairs(model) else "text" if words else "image"
+    if reads_pairs(model):
+        return "image+text"
+    return "text" if getattr(model, "main_input_name", "pixel_values") == "input_ids" else "image"

@@ -27,7 +27,7 @@ class StateLayouts:
         each = [given] if isinstance(given, str) else given
         if each is not None and not all(layout is None or isinstance(layout, str) for layout in each):
             raise ConfigError(f"layouts must be texts such as {LAYOUTS[0]!r}; got {given!r}.")
-        self._each = None if each is None else [check_layout(e) if e else e for e in each]
+        self._each = None if each is None else [e and check_layout(e) for e in each]
         self._same = self._each[0] if self._each is not None and isinstance(given, str) else None
         self._assumed = assumed
 

@@ -62,7 +62,7 @@ def test_every_check_leaves_numbers_tables_and_pictures(audited: Path) -> None:
         assert check.question in page
         for table in check.tables(found):
             assert table.title in page
-            assert all(len(cells) == len(table.columns) for cells in table.cells)
+            assert all(len(line.cells) == len(table.columns) for line in table.lines)
         pictures = list(folder.glob(f"{name}-*.png"))
         assert pictures
         assert all(f"({p.name})" in page for p in pictures)

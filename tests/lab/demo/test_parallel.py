@@ -67,7 +67,10 @@ def work(part: str, tell: Tell) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("refused", r"'refused' of the demo failed: no rows\. See .*refused\.log.*run the demo again"),
+        (
+            "refused",
+            r"'refused' of the demo failed: no rows\. See .*refused\.log\. To continue, run the demo again",
+        ),
         ("broken", r"'broken' of the demo failed: KeyError: 'gone'"),
         ("killed", r"'killed' of the demo failed: its process was ended from outside.*out of memory"),
     ],

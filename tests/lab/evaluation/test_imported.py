@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from eval_toys import image_toy, joint_toy
 from sidelight.errors import CheckpointError, ConfigError, InputError
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.config.sections import EvaluationSection
+from sidelight.lab.evaluation import loop
 from sidelight.lab.evaluation.export import export_maps
 from sidelight.lab.evaluation.foreign_maps import ImportedMaps, imported_of, with_maps
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
@@ -65,18 +67,19 @@ def test_a_file_that_changed_is_measured_anew_and_the_rest_is_not(
     run = Run.create(run.folder, with_maps(run.config, [path]))
     evaluate_run(run)
     first, ours = maps_of(run, "theirs"), maps_of(run, "sidelight")
-    seen: list[list[str]] = []
-    from sidelight.lab.evaluation import loop as evaluate
+    seen: list[str] = []
+    real = loop.evaluate_batch
 
-    real = evaluate._evaluate_methods
-    monkeypatch.setattr(
-        evaluate, "_evaluate_methods", lambda t, b, m, s: (seen.append(list(m)), real(t, b, m, s))[1]
-    )
+    def watched(*args: Any, method: str, **options: Any) -> Any:
+        seen.append(method)
+        return real(*args, method=method, **options)
+
+    monkeypatch.setattr(loop, "evaluate_batch", watched)
     evaluate_run(run)
     assert seen == []
     write()
     evaluate_run(run)
-    assert {tuple(m) for m in seen} == {("theirs",)}
+    assert set(seen) == {"theirs"}
     assert not maps_of(run, "theirs").equals(first)
     pd.testing.assert_frame_equal(maps_of(run, "sidelight"), ours)
 

@@ -18,20 +18,13 @@ from sidelight.core.files import write_text
 from sidelight.core.ownership import is_named, overwriting, own_folder, require_free
 from sidelight.errors import SidelightError
 
-#: takes a line for the user, and the picture of a map that is ready, if there is one
+#: takes a line for the user, and the picture of a map if one is ready
 Tell = Callable[[str, Path | None], None]
 Work = Callable[[str, Tell], None]
-#: the error of a process that could tell none
-ENDED = "its process was ended from outside (killed, or out of memory)."
 
 
 class PartFailed(SidelightError):
     """A part of the demo ended with an error. The message names its log."""
-
-
-def default_jobs(parts: int) -> int:
-    """As many parts at a time as there are cores."""
-    return max(1, min(parts, os.cpu_count() or 1))
 
 
 def run_parts(work: Work, parts: Sequence[str], out: Path, jobs: int, tell: Tell) -> None:
@@ -44,63 +37,57 @@ def run_parts(work: Work, parts: Sequence[str], out: Path, jobs: int, tell: Tell
         parts: names, in the order in which they begin.
         out: folder of the logs.
         jobs: processes at a time. They share the cores.
-        tell: takes what ``work`` tells.
+        tell: takes the lines and pictures of all parts.
 
     Raises:
         PartFailed: a part failed; the others are finished.
         CheckpointError: nothing can be written in ``out``.
     """
     own_folder(out)
-    waiting = list(parts)
+    waiting, failed = list(parts), {}
     running: dict[Any, tuple[str, Any]] = {}
-    failed: dict[str, str] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 part = waiting.pop(0)
-                pipe, process = _start(work, part, out, max(1, (os.cpu_count() or 1) // jobs))
+                pipe, process = _start(work, part, out / f"{part}.log", jobs)
                 running[pipe] = part, process
             ready: list[Any] = wait(list(running))
             for pipe in ready:
                 part, process = running[pipe]
                 try:
-                    error, text, picture = pipe.recv()
+                    tell(*pipe.recv())
                 except EOFError:  # the process has ended
                     del running[pipe]
                     process.join()
-                    if process.exitcode:
-                        failed.setdefault(part, ENDED)
-                    continue
-                if error:
-                    failed[part] = error
-                else:
-                    tell(text, picture)
+                    failed.update({part: process.exitcode} if process.exitcode else {})
     finally:  # after an error here, or Ctrl-C
         for _, process in running.values():
             process.kill()
-    if failed:
-        logs = ", ".join(str(out / f"{part}.log") for part in failed)
-        words = "; ".join(f"the part {part!r} of the demo failed: {error}" for part, error in failed.items())
+    for part, code in failed.items():
+        log = out / f"{part}.log"
+        error = log.read_text(encoding="utf-8", errors="replace").rstrip().rsplit("\n", 1)[-1]
+        if code < 0:
+            error = "its process was ended from outside (killed, or out of memory: --jobs 1 needs less)."
         raise PartFailed(
-            f"{words} See {logs}. Run the demo again to continue; with --jobs 1 it needs less memory."
+            f"the part {part!r} of the demo failed: {error} See {log}. To continue, run the demo again."
         )
 
 
-def _start(work: Work, part: str, out: Path, threads: int) -> tuple[Any, Any]:
-    log = out / f"{part}.log"
+def _start(work: Work, part: str, log: Path, jobs: int) -> tuple[Connection, Any]:
     if not is_named(log):  # lines were added to it since it was listed
         require_free([log])
     with overwriting():
         write_text(log, "")
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_run_logged, args=(work, part, log, threads, theirs), daemon=True)
+    process = context.Process(target=_run_logged, args=(work, part, log, jobs, theirs), daemon=True)
     process.start()
     theirs.close()
     return ours, process
 
 
-def _run_logged(work: Work, part: str, log: Path, threads: int, pipe: Connection) -> None:
+def _run_logged(work: Work, part: str, log: Path, jobs: int, pipe: Connection) -> None:
     """In a process of its own: everything that is printed goes to ``log``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one decides
     threading.Thread(target=_follow, args=(pipe,), daemon=True).start()
@@ -113,13 +100,12 @@ def _run_logged(work: Work, part: str, log: Path, threads: int, pipe: Connection
     quiet_libraries()
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
     try:
-        work(part, lambda text, picture: pipe.send((None, text, picture)))
+        work(part, lambda *told: pipe.send(told))
     except Exception as error:
         logging.getLogger(__name__).exception("the part %s failed", part)
-        words = str(error) if isinstance(error, SidelightError) else f"{type(error).__name__}: {error}"
-        pipe.send((words, "", None))
+        print(error if isinstance(error, SidelightError) else f"{type(error).__name__}: {error}", flush=True)
         sys.exit(1)
 
 

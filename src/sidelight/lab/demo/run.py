@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,7 @@ def run_demo(
         CheckpointError: nothing can be written in ``out``.
     """
     from sidelight.core.ownership import own_folder, require_free
-    from sidelight.lab.demo.parallel import default_jobs, run_parts
+    from sidelight.lab.demo.parallel import run_parts
 
     chosen = [p for p in PARTS if p in parts] if parts else list(PARTS)
     for part in parts:
@@ -47,9 +48,9 @@ def run_demo(
             )
     own_folder(out)
     require_free([out / "report.html"], "Choose another --out, or replace it with --overwrite.")
-    jobs = default_jobs(len(chosen)) if jobs is None else jobs
+    jobs = min(len(chosen), jobs or os.cpu_count() or 1)
     work = partial(run_part, out=out, overrides=tuple(overrides))
-    if jobs > 1 and len(chosen) > 1:
+    if jobs > 1:
         run_parts(work, chosen, out, jobs, tell)
     else:
         for part in chosen:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from sidelight.errors import InputError
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.coordinates import ChannelView
 from sidelight.lab.evaluation.settings import BatchResult, EvalSettings, Method
-from sidelight.lab.metrics.base import METRICS, Evidence
+from sidelight.lab.metrics.base import METRICS, Evidence, Metric
 from sidelight.lab.metrics.granularity import resolve
 from sidelight.lab.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
 from sidelight.lab.metrics.probe import Probe
@@ -100,20 +100,20 @@ def evaluate_batch(
             no real feature.
     """
     settings = settings or EvalSettings()
-    protocol = PROTOCOLS[settings.protocol]
     probe = probe or make_probe(target, batch, settings)
     if any(s.is_complex() for s in scores.values()):
         raise InputError(f"{method!r} gives complex scores; give real ones, e.g. scores.abs().")
     scores = {name: s.detach().to(probe.clean.device).float() for name, s in scores.items()}
-    result = BatchResult([], [])
+    protocol, result = PROTOCOLS[settings.protocol], BatchResult([], [])
     for group in settings.groups or [tuple(target.modalities)]:
         require_scores(scores, probe.feature_mask, tuple(group))
         for label, plan in resolve(settings.granularities, group).items():
             layout = make_layout(probe.feature_mask, plan, probe.inputs)
             _require_features(layout, batch.ids)
             truth = _truth(batch, layout)
-            readings = reduce_map(layout.flatten(scores), layout, signed, protocol.reading)
-            for reduction, reading in readings.items():
+            for reduction, maps in reduce_map(
+                layout.flatten(scores), layout, signed, protocol.reading
+            ).items():
                 key = {
                     "modality": "+".join(group),
                     "method": method,
@@ -122,7 +122,9 @@ def evaluate_batch(
                     # finished batches of evaluations before there were protocols have no such column
                     **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
                 }
-                _evaluate_reading(probe, layout, reading, truth, batch.ids, settings, key, result)
+                judged = _Judged(probe, layout, maps, truth, batch.ids, settings).result(key)
+                result.rows.extend(judged.rows)
+                result.curves.extend(judged.curves)
     return result
 
 
@@ -143,79 +145,83 @@ def _truth(batch: Batch, layout: Layout) -> Tensor | None:
     return layout.flatten(batch.truth).to(layout.real.device).bool()
 
 
-def _evaluate_reading(
-    probe: Probe,
-    layout: Layout,
-    reading: ReducedMap,
-    truth: Tensor | None,
-    ids: Sequence[int],
-    settings: EvalSettings,
-    key: dict[str, str],
-    result: BatchResult,
-) -> None:
-    """Append rows and curves of one reduction at one granularity under every fill."""
-    evidence = Evidence(
-        mask=layout.spread(reading.soft).masked_fill(~layout.real, 0.0),
-        order=layout.spread(reading.order),
-        real=layout.real,
-        clean=probe.clean,
-        truth=truth,
-        threshold=settings.iou_threshold,
-    )
-    wanted = [METRICS[m] for m in settings.metrics if truth is not None or not METRICS[m].needs_truth]
+@dataclass(frozen=True)
+class _Judged:
+    """The maps of one method, reduction and granularity, on their way through every fill and metric."""
 
-    def record(fill: str, needs_fill: bool) -> None:
-        for metric in wanted:
-            if metric.needs_fill == needs_fill:
-                values = metric.compute(evidence).tolist()
-                result.rows.extend(
-                    {"sample": i, **key, "fill": fill, "metric": metric.name, "value": v}
-                    for i, v in zip(ids, values, strict=True)
-                )
+    probe: Probe
+    layout: Layout
+    maps: ReducedMap
+    truth: Tensor | None
+    ids: Sequence[int]
+    settings: EvalSettings
 
-    record("none", needs_fill=False)
-    needs = frozenset[str]().union(*(m.needs for m in wanted))
-    if not needs:
-        return
-    orders = (
-        ranks_of_draws(reading.order, layout.real_cells, ids, settings.seed, settings.tie_draws)
-        if needs & {"steps", "areas"}
-        else []
-    )
-    for fill in settings.fills:
-        _gather(evidence, probe, layout, reading, orders, fill, needs, settings)
-        record(fill, needs_fill=True)
+    def result(self, key: dict[str, str]) -> BatchResult:
+        """Rows and curves under every fill, each with the columns ``key``."""
+        known = self.truth is not None
+        wanted = [m for m in map(METRICS.__getitem__, self.settings.metrics) if known or not m.needs_truth]
+        needs = frozenset[str]().union(*(m.needs for m in wanted))
+        filled, plain = ([m for m in wanted if m.needs_fill is with_fill] for with_fill in (True, False))
+        clean = self._evidence()
+        rows, curves = self._rows(clean, plain, {**key, "fill": "none"}), []
+        orders = self._orders() if needs & {"steps", "areas"} else []
+        for fill in self.settings.fills if needs else ():
+            evidence, about = self._under(clean, fill, needs, orders), {**key, "fill": fill}
+            rows += self._rows(evidence, filled, about)
+            if "steps" in needs:
+                curves += self._curves(evidence, about)
+        return BatchResult(rows, curves)
+
+    def _evidence(self) -> Evidence:
+        return Evidence(
+            mask=self.layout.spread(self.maps.soft).masked_fill(~self.layout.real, 0.0),
+            order=self.layout.spread(self.maps.order),
+            real=self.layout.real,
+            clean=self.probe.clean,
+            truth=self.truth,
+            threshold=self.settings.iou_threshold,
+        )
+
+    def _orders(self) -> list[Tensor]:
+        cells = self.layout.real_cells
+        return ranks_of_draws(self.maps.order, cells, self.ids, self.settings.seed, self.settings.tie_draws)
+
+    def _under(self, clean: Evidence, fill: str, needs: frozenset[str], orders: Sequence[Tensor]) -> Evidence:
+        """The evidence ``clean`` with the confidences of the passes that ``needs`` names."""
+        layout, settings = self.layout, self.settings
+        if "mask" in needs:
+            clean = replace(clean, masked=self.probe.under_map(fill, layout, clean.mask))
+        if not needs & {"steps", "areas"}:
+            return clean
+        cells = layout.real_cells.sum(1)
+        steps, places = cells.new_empty(len(cells), 0), cells.new_empty(len(cells), 0)
         if "steps" in needs:
-            for kind, p in (("deletion", evidence.deletion), ("insertion", evidence.insertion)):
-                result.curves.extend(
-                    {"sample": i, **key, "fill": fill, "kind": kind, "p": row}
-                    for i, row in zip(ids, p.tolist(), strict=True)
-                )
+            stepping = STEPPINGS[PROTOCOLS[settings.protocol].stepping]
+            steps, places = stepping(self.maps.soft, layout.real_cells, settings.steps)
+        areas = area_counts(cells, settings.shares) if "areas" in needs else cells.new_empty(len(cells), 0)
+        removed, kept = self.probe.curves(fill, layout, orders, torch.cat([steps, areas], 1))
+        split = steps.shape[1]
+        return replace(
+            clean,
+            shares=places,
+            deletion=removed[:, :split],
+            removed=removed[:, split:],
+            insertion=kept[:, :split],
+            kept=kept[:, split:],
+        )
 
+    def _rows(
+        self, evidence: Evidence, metrics: Sequence[Metric], about: dict[str, str]
+    ) -> list[dict[str, Any]]:
+        return [
+            {"sample": i, **about, "metric": metric.name, "value": value}
+            for metric in metrics
+            for i, value in zip(self.ids, metric.compute(evidence).tolist(), strict=True)
+        ]
 
-def _gather(
-    evidence: Evidence,
-    probe: Probe,
-    layout: Layout,
-    reading: ReducedMap,
-    orders: Sequence[Tensor],
-    fill: str,
-    needs: frozenset[str],
-    settings: EvalSettings,
-) -> None:
-    """Make the passes that ``needs`` names and put their confidences into ``evidence``."""
-    if "mask" in needs:
-        evidence.masked = probe.under_map(fill, layout, evidence.mask)
-    if not needs & {"steps", "areas"}:
-        return
-    cells = layout.real_cells.sum(1)
-    steps, places = cells.new_empty(len(cells), 0), cells.new_empty(len(cells), 0)
-    if "steps" in needs:
-        stepping = STEPPINGS[PROTOCOLS[settings.protocol].stepping]
-        steps, places = stepping(reading.soft, layout.real_cells, settings.steps)
-    areas = area_counts(cells, settings.shares) if "areas" in needs else cells.new_empty(len(cells), 0)
-    removed, kept = probe.curves(fill, layout, orders, torch.cat([steps, areas], 1))
-    split = steps.shape[1]
-    evidence.shares = places
-    evidence.deletion, evidence.removed = removed[:, :split], removed[:, split:]
-    evidence.insertion, evidence.kept = kept[:, :split], kept[:, split:]
+    def _curves(self, evidence: Evidence, about: dict[str, str]) -> list[dict[str, Any]]:
+        return [
+            {"sample": i, **about, "kind": kind, "p": row}
+            for kind, p in (("deletion", evidence.deletion), ("insertion", evidence.insertion))
+            for i, row in zip(self.ids, p.tolist(), strict=True)
+        ]

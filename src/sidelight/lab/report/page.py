@@ -22,7 +22,7 @@ from sidelight.explainer import Explainer
 from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines.base import Rival
-from sidelight.lab.data.scenes import BLANK
+from sidelight.lab.data.scenes import readable
 from sidelight.lab.evaluation.methods import fills_of, rival_of, rivals_of, set_reference, supports
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
@@ -129,7 +129,7 @@ def grid_samples(
     shown, marked = reader.show(batch, real), _marked(reader, batch, real)
     return [
         GridSample(
-            display=_readable(shown[i][modality]),
+            display=readable(shown[i][modality]),
             maps={name: found[i][modality] for name, found in drawn.items()},
             truth=marked[i].get(modality),
             modality=modality,
@@ -148,11 +148,6 @@ def _marked(reader: Reader, batch: Batch, real: Mapping[str, Tensor]) -> list[di
     shown = reader.show_scores(batch, {m: t.float() for m, t in batch.truth.items()}, real)
     masks = [{m: np.asarray(values) > 0.5 for m, values in sample.items()} for sample in shown]
     return [{m: mask for m, mask in sample.items() if mask.any()} for sample in masks]
-
-
-def _readable(display: Any) -> Any:
-    """The display with gaps for the words that the data set blanked out, in place of their token."""
-    return [word.replace(BLANK, "___") for word in display] if isinstance(display, list) else display
 
 
 def _decision(target: TargetModel, row: Any, probabilities: Tensor) -> dict[str, Any]:

@@ -246,7 +246,7 @@ class Vilt(Architecture):
 
 @ARCHITECTURES.register("visual_bert")
 class VisualBert(Architecture):
-    """Reader of VisualBERT with an image encoder (:class:`~sidelight.models.visual_bert.VisualBertOnPixels`)."""
+    """Reader of :class:`~sidelight.models.visual_bert.VisualBertOnPixels`."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)

@@ -126,7 +126,7 @@ class TargetModel(ABC):
         return {**self.options(), **shared}
 
     def identity(self, fingerprint: str | None = None) -> dict[str, Any]:
-        """Return the target's record for a scorer: id, revision, weights, processor. ``fingerprint`` saves a hash."""
+        """Return the target's record for a scorer: id, revision, weights, processor. It reuses a given hash."""
         config = getattr(self.model, "config", None)
         return {
             "family": self.family,

@@ -333,9 +333,7 @@ class ImageTarget(TargetModel):
         try:
             return self._run(pixels, output_hidden_states=True), None
         except (TypeError, ValueError, RuntimeError) as error:
-            check_takes_pixels(
-                self.model
-            )  # checked only after a failure, because parts of pair models never run here
+            check_takes_pixels(self.model)  # only now, because parts of pair models never run here
             if isinstance(error, SidelightError) or not isinstance(error, TypeError):
                 raise
             raise self._no_states() from error

@@ -28,7 +28,7 @@ _MARK, _CAPTURING = "_output_capturing_hooks_installed", "transformers.utils.out
 #: seconds that a fork waits for a pass of another thread
 _FORK_PATIENCE = 60.0
 
-_guard = threading.RLock()  # protects the loans, and no pass ever holds it
+_guard = threading.RLock()  # protects the loans, and passes do not hold it
 _numbers = count()
 
 

@@ -24,6 +24,7 @@ from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.data.scenes import readable
 from sidelight.lab.evaluation.methods import fills_of, rival_of, rivals_of, set_reference, supports
+from sidelight.lab.evaluation.settings import call_method
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
 from sidelight.lab.runs.folder import continue_run
@@ -122,7 +123,7 @@ def grid_samples(
     encoding, scores = explainer.attribute(inputs)
     maps = {OURS: scores}
     for rival in rivals:
-        raw = rival(target, inputs, encoding.prediction.clone(), ids=list(picks))
+        raw = call_method(rival, target, inputs, encoding.prediction.clone(), list(picks), encoding)
         maps[rival.name] = {m: v.clamp(min=0) if rival.signed else v for m, v in raw.items()}
     reader, real = target.reader, encoding.feature_mask
     drawn = {name: reader.show_scores(batch, found, real) for name, found in maps.items()}

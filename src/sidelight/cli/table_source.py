@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,27 +224,39 @@ def _missing(source: Path, head: Mapping[str, Any] | None, what: str, hint: str 
 # -- is it the same source? ------------------------------------------------------------------
 
 
-def content_of(source: Path, rows: Rows, column: str) -> str:
-    """Hash of a table and of the pictures that it names, or of the pictures of a folder.
+def content_of(source: Path, rows: Rows, column: str) -> dict[str, Any]:
+    """A record that changes if the rows do: hashes of the table, and of the pictures' names, sizes and times.
+
+    Answers of earlier versions hold it too, so its form stays.
 
     Args:
         source: the table or folder.
         rows: those of ``source``.
         column: names the pictures.
     """
-    from sidelight.rows.content import value_digest
+    from sidelight.core.ownership import feed_file
 
-    return value_digest([source, *_pictures(rows, column, source.parent)])
+    digest = hashlib.blake2b(digest_size=16)
+    if source.is_file():
+        feed_file(digest.update, source)
+    pictures = _pictures(rows, column, source.parent)
+    return {"rows": len(rows), "table": digest.hexdigest(), "pictures": pictures}
 
 
-def _pictures(rows: Rows, column: str, folder: Path) -> Iterator[Path | None]:
-    """The file of each row; ``None`` for a row without one."""
+def _pictures(rows: Rows, column: str, folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
     head = first_row(rows)
-    if head is None or not isinstance(head.get(column, head.get(FILE_COLUMN)), str):
-        return
-    for number in range(len(rows)):
-        try:
-            row = rows[number]
-            yield Path(_found(row.get(column, row.get(FILE_COLUMN)), folder))
-        except (InputError, TypeError, ValueError, AttributeError):
-            yield None
+    named = head is not None and isinstance(head.get(column, head.get(FILE_COLUMN)), str)
+    for number in range(len(rows)) if named else ():
+        digest.update(_about(rows, number, column, folder))
+    return digest.hexdigest()
+
+
+def _about(rows: Rows, number: int, column: str, folder: Path) -> bytes:
+    try:
+        row = rows[number]
+        name = row.get(column, row.get(FILE_COLUMN))
+        found = os.stat(_found(name, folder))
+        return f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode()
+    except (InputError, OSError, ValueError, TypeError, AttributeError):
+        return f"{number} is not there\n".encode()

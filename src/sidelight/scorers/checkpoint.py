@@ -156,7 +156,7 @@ def save_scorer(
     from sidelight.core.version import __version__
 
     state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
-    tokenizer = getattr(target, "tokenizer", None)
+    tokenizer = getattr(target.reader, "tokenizer", None)
     kept = None if tokenizer is None else pack_tokenizer(tokenizer)
     config = {
         "format": FORMAT,

@@ -129,9 +129,9 @@ def _structure(target: TargetModel) -> Any:
 def _preprocessing(target: TargetModel) -> Any:
     """The state of the target's processor, with the whole vocabulary and settings of tokenizers."""
     state = _without_places(json.loads(json.dumps(target.reader.state(), default=str)))
-    parts = [target, getattr(target, "text", None), getattr(target, "image", None)]
-    tokenizers = [t for p in parts if (t := getattr(p, "tokenizer", None)) is not None]
-    return [state, [_tokenizer(t) for t in tokenizers]]
+    tokenizer = getattr(target.reader, "tokenizer", None)
+    # twice, as in the records of earlier versions, which trainings go on from
+    return [state, [] if tokenizer is None else [_tokenizer(tokenizer)] * 2]
 
 
 def _without_places(state: Any) -> Any:

@@ -75,7 +75,7 @@ def _csv(source: Path) -> Rows:
 
 
 def _uneven_lines(source: Path) -> Any:
-    """Lines of a table in which some have too many cells; ``None`` if it cannot be read at all."""
+    """Lines of a table in which some have too many cells, or ``None`` if it cannot be read at all."""
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.reader(file, delimiter="\t" if suffix(str(source)) == ".tsv" else ","))
@@ -169,12 +169,12 @@ class _Chosen:
 
 
 def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None) -> Rows:
-    """``rows`` as :class:`Row` with a sample made of ``columns``; without columns as they are.
+    """``rows`` as :class:`Row` with a sample made of ``columns``, or without columns as they are.
 
     Args:
         rows: of the table.
         columns: the picture first, if the classifier reads pictures.
-        folder: of the table, from which paths of pictures may count; ``None`` if there are no pictures.
+        folder: of the table, from which paths of pictures may count, or ``None`` if there are no pictures.
     """
     return Rows(_Chosen(rows, columns, folder), rows.name) if columns else rows
 
@@ -237,7 +237,7 @@ def content_of(source: Path, rows: Rows, column: str) -> str:
 
 
 def _pictures(rows: Rows, column: str, folder: Path) -> Iterator[Path | None]:
-    """The file of each row; ``None`` for a row without one."""
+    """The file of each row, or ``None`` for a row without one."""
     head = first_row(rows)
     if head is None or not isinstance(head.get(column, head.get(FILE_COLUMN)), str):
         return

@@ -59,7 +59,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def require_few_values(values: Any, name: str) -> None:
-    """Refuse values that are too many for a configuration; a repeated anchor counts each time.
+    """Refuse values that are too many for a configuration. A repeated anchor counts each time.
 
     A few lines of anchors that hold anchors can stand for millions of values. All would be checked and written.
 
@@ -87,7 +87,7 @@ def require_few_values(values: Any, name: str) -> None:
 
 
 def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> RunConfig:
-    """Validate plain values; see :func:`load_config`.
+    """Validate plain values. See :func:`load_config`.
 
     Example:
         >>> values = {"data": {"name": "digits"}, "target": {"pretrained": "folder"}}
@@ -121,7 +121,7 @@ def dump_config(config: RunConfig) -> str:
 
 
 def changed(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
-    """``config`` with overrides; see :func:`load_config`."""
+    """``config`` with overrides. See :func:`load_config`."""
     return parse_config(yaml.safe_load(dump_config(config)), overrides)
 
 
@@ -138,7 +138,7 @@ def _plain(value: Any) -> Any:
 
 
 def _fields(kind: Any) -> dict[str, Any] | None:
-    """Field name -> type of a section; ``None`` if ``kind`` is no section."""
+    """Field name -> type of a section, or ``None`` if ``kind`` is no section."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {k: f.annotation for k, f in kind.model_fields.items()}
     if dataclasses.is_dataclass(kind):
@@ -149,7 +149,7 @@ def _fields(kind: Any) -> dict[str, Any] | None:
 
 
 def _known(values: Any, kind: Any, path: str) -> Any:
-    """``values`` without removed options; raises :class:`ConfigError` for a key that is none of the section's."""
+    """``values`` without removed options. Raises :class:`ConfigError` for a key that is none of the section's."""
     fields = _fields(kind)
     if fields is None or not isinstance(values, Mapping):
         return values

@@ -33,7 +33,7 @@ class DataSection(Section):
 
     Attributes:
         name: a data set of ``sidelight list``.
-        data_dir: folder of local copies; default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
+        data_dir: folder of local copies (default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``).
         train, validation, test: at most so many rows of the split (default: all).
         seed: of the rows that are drawn.
     """
@@ -74,7 +74,7 @@ class ModelSection(Section):
     architecture: dict[str, Any] | None = None
 
     def only(self, *names: str, where: str = "target") -> str:
-        """The one of ``names`` that is given; raises :class:`ConfigError` unless it is exactly one."""
+        """The one of ``names`` that is given. Raises :class:`ConfigError` unless it is exactly one."""
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:
             raise ConfigError(

@@ -187,7 +187,7 @@ def find_pictures(folder: Path, names: Sequence[str]) -> tuple[Path, set[str]]:
 
 
 def find_file(folder: Path, names: Sequence[str]) -> Path:
-    """The first of ``names`` in ``folder`` or one level down; raises :class:`InputError` if there is none."""
+    """The first of ``names`` in ``folder`` or one level down. Raises :class:`InputError` if there is none."""
     path = next(_places(folder, names), None)
     if path is None:
         held = sorted(p.name for p in folder.iterdir())[:20]
@@ -207,7 +207,7 @@ def _folders(folder: Path, levels: int) -> Iterator[Path]:
 
 
 def read_json_lines(path: Path, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A mapping for each line; raises :class:`InputError` for a line that is none or lacks one of ``keys``."""
+    """A mapping for each line. Raises :class:`InputError` for a line that is none or lacks one of ``keys``."""
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():

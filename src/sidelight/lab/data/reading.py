@@ -19,7 +19,7 @@ def find_folder(name: str, data_dir: str | None, *others: str) -> Path | None:
 
     Args:
         name: of the folder.
-        data_dir: the folder that must hold it; default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
+        data_dir: the folder that must hold it (default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``).
         others: names that it may have instead.
 
     Raises:
@@ -36,7 +36,7 @@ def find_folder(name: str, data_dir: str | None, *others: str) -> Path | None:
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """``<split>.parquet`` in ``folder``; raises :class:`InputError` if it is missing."""
+    """``<split>.parquet`` in ``folder``. Raises :class:`InputError` if it is missing."""
     path = folder / f"{split}.parquet"
     if not path.is_file():
         raise InputError(f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}.")
@@ -44,7 +44,7 @@ def split_file(folder: Path, split: str) -> Path:
 
 
 def from_file(path: Path) -> Any:
-    """A parquet file as a data set that stays on disk; raises :class:`InputError` if it cannot be read."""
+    """A parquet file as a data set that stays on disk. Raises :class:`InputError` if it cannot be read."""
     import datasets
     import pyarrow.parquet
 
@@ -56,7 +56,7 @@ def from_file(path: Path) -> Any:
 
 
 def from_hub(name: str, hub_id: str, split: str | None) -> Any:
-    """A split of a data set on the hub; raises :class:`InputError` if it cannot be had."""
+    """A split of a data set on the hub. Raises :class:`InputError` if it cannot be had."""
     import datasets
 
     try:

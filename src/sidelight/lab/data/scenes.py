@@ -131,8 +131,8 @@ def scenes(count: int, seed: int = 0, stream: int = 0, text_only: float = TEXT_O
 
     Args:
         count: number of scenes.
-        seed: 0 or more; scenes of different seeds are independent.
-        stream: 0 or more; it differs between the splits of one seed.
+        seed: 0 or more. Scenes of different seeds are independent.
+        stream: 0 or more. It differs between the splits of one seed.
         text_only: share of claims that words alone decide.
 
     Raises:
@@ -199,7 +199,7 @@ def scene_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def readable(display: Any) -> Any:
-    """Words of a text with gaps in place of blanks; anything else as it is."""
+    """Words of a text with gaps in place of blanks, anything else as it is."""
     return [word.replace(BLANK, "___") for word in display] if isinstance(display, list) else display
 
 
@@ -266,7 +266,7 @@ def _claim(
 def _near_misses(
     shown: set[tuple[str, str]], colours: set[str], shapes: set[str], rng: np.random.Generator
 ) -> list[tuple[str, str]]:
-    """Things that the picture lacks; they share nothing, the colour, the shape, or both with its objects."""
+    """Things that the picture lacks. With its objects they share nothing, the colour, the shape, or both."""
     absent = [(c, s) for c in COLOURS for s in SHAPES if (c, s) not in shown]
     groups = [
         [(c, s) for c, s in absent if (c in colours, s in shapes) == shared]

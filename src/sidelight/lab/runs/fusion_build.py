@@ -43,7 +43,7 @@ def new_fusion(
     folder: Path | None = None,
     seed: int = 0,
 ) -> FusionClassifier:
-    """A fusion classifier for the classes of ``dataset``. Encoders are loaded, converted or new; the rest is new.
+    """A fusion classifier for the classes of ``dataset``. Encoders are loaded, converted or new. The rest is new.
 
     Args:
         section: ``target.fusion`` of the configuration.
@@ -77,7 +77,7 @@ def new_fusion(
 def text_encoder(
     section: FusionTextSection, processor: ImageTextProcessor, folder: Path | None = None
 ) -> PreTrainedModel:
-    """The text encoder; see :func:`new_fusion`."""
+    """The text encoder. See :func:`new_fusion`."""
     where = "target.fusion.text"
     given = section.only("pretrained", "architecture", where=where)
     fitting = config_values(processor)
@@ -91,7 +91,7 @@ def text_encoder(
 def image_encoder(
     section: FusionImageSection, processor: ImageTextProcessor, folder: Path | None = None
 ) -> PreTrainedModel:
-    """The image encoder; see :func:`new_fusion`."""
+    """The image encoder. See :func:`new_fusion`."""
     where = "target.fusion.image"
     if section.warmup is not None:
         section.only("pretrained", "architecture", where=f"{where} with a warmup")

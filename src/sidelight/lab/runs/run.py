@@ -6,7 +6,7 @@ Everything a run makes lives in one folder::
     target/                the classifier, if it was trained or converted here
     warmup/                encoders of a fusion, if they had a warm-up
     scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed
-    evaluation/            finished batches; an interrupted evaluation continues from them
+    evaluation/            finished batches, from which an interrupted evaluation continues
     scores.parquet         one row per sample × method × fill × metric
     curves.parquet         mean deletion and insertion curves
     results.json table.md report.html
@@ -63,7 +63,7 @@ class Run:
 
         Raises:
             ConfigError: ``folder`` was made with another data set, target or scorer.
-            ForeignFileError: files of somebody else have names that the run needs; nothing is written.
+            ForeignFileError: files of somebody else have names that the run needs. Nothing is written.
         """
         found = load_run_config(folder / "config.yaml") or config
         parts = ("data", "target", "scorer", "objective", "training")
@@ -78,7 +78,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """An existing run; raises :class:`CheckpointError` if there is none."""
+        """An existing run. Raises :class:`CheckpointError` if there is none."""
         path = Path(folder) / "config.yaml"
         if not path.is_file():
             raise CheckpointError(
@@ -123,7 +123,7 @@ class Run:
         return self.saved_target(folder) or target
 
     def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
-        """The classifier that a finished training or conversion left in ``folder``; ``None`` if there is none."""
+        """The classifier that a finished training or conversion left in ``folder``, or ``None`` if there is none."""
         recover_folder(folder)
         if not is_target_folder(folder):
             return None
@@ -171,7 +171,7 @@ class Run:
         return new_classifier(architecture, self.dataset.classes, AUTO_CLASSES[self._family()])
 
     def fit(self) -> dict[str, Any]:
-        """Train the classifier and the scorers that are not trained yet; returns the facts of ``fit.json``."""
+        """Train the classifier and the scorers that are not trained yet. Returns the facts of ``fit.json``."""
         with hold(self.folder, "fit"):
             return self._fit()
 
@@ -291,9 +291,9 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Facts of target and scorers; raises :class:`CheckpointError` before ``fit``."""
+        """Facts of target and scorers. Raises :class:`CheckpointError` before ``fit``."""
         return dict(read_json(self.folder / "fit.json", finite=True))
 
     def results(self) -> dict[str, Any]:
-        """The results of ``evaluate``; raises :class:`CheckpointError` before it."""
+        """The results of ``evaluate``. Raises :class:`CheckpointError` before it."""
         return dict(read_json(self.results_folder / "results.json", finite=True))

@@ -42,9 +42,6 @@ class LinearToy(TargetModel):
         self.passes: list[int] = []
         self.filled: list[str] = []
 
-    def check(self, inputs):
-        pass
-
     def features(self, inputs):
         return {name: inputs[name] for name in self.modalities}
 
@@ -59,9 +56,6 @@ class LinearToy(TargetModel):
     def fill_values(self, inputs, fill, seeds, features=None):
         self.filled.append(fill)
         return {n: torch.full_like(inputs[n], {"zero": 0.0, "one": 1.0}[fill]) for n in self.modalities}
-
-
-LinearToy.__abstractmethods__ = frozenset()  # the engine needs no more of a target than the above
 
 
 def image_toy(size: int = 4, batch: int = 3, seed: int = 0) -> tuple[LinearToy, dict[str, Tensor]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -47,13 +49,15 @@ class Runner:
         self,
         *words: object,
         kill: float | None = None,
+        once: Path | None = None,
         moves: tuple[Path, int] | None = None,
         environments: Sequence[Mapping[str, str]] = ({},),
     ) -> Outcome:
         """Run ``sidelight word ...``, or ``fit ...`` of :mod:`training_worker`.
 
         Args:
-            kill: seconds after which the copies get SIGKILL.
+            kill: seconds after which the copies get SIGKILL: from the start, or from when ``once`` is there.
+            once: a pattern of files.
             moves: a folder and a number: SIGKILL right after so many files were moved into place in the folder.
             environments: one for each copy to start, added to this process's own.
         """
@@ -61,6 +65,7 @@ class Runner:
         assert self.process.stdout is not None
         with tempfile.NamedTemporaryFile("r") as printed:
             job = {"words": [str(w) for w in words], "kill": kill, "printed": printed.name}
+            job |= {"once": once and str(once)}
             job |= {
                 "moves": moves and [str(moves[0]), moves[1]],
                 "environments": [dict(e) for e in environments],
@@ -85,6 +90,16 @@ def environment() -> dict[str, str]:
     keep = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     more = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return {**keep, **more, "PYTHONPATH": os.pathsep.join(places)}
+
+
+def launched(count: int) -> list[dict[str, str]]:
+    """The environments that ``torchrun`` gives ``count`` processes of one machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    shared["LOCAL_WORLD_SIZE"] = str(count)
+    return [{**shared, "RANK": str(i), "LOCAL_RANK": str(i)} for i in range(count)]
 
 
 def _work(job: Mapping[str, Any], variables: Mapping[str, str]) -> None:
@@ -127,12 +142,15 @@ def _kill_after(folder: str, count: int) -> None:
 
 def _run(job: Mapping[str, Any]) -> dict[str, Any]:
     start, children, codes = time.monotonic(), [], {}
+    begin = None if job["once"] else start
     for variables in job["environments"]:
         children.append(os.fork())
         if children[-1] == 0:
             _work(job, variables)
     while len(codes) < len(children):
-        late = job["kill"] is not None and time.monotonic() - start > job["kill"]
+        if begin is None and glob.glob(job["once"]):
+            begin = time.monotonic()
+        late = job["kill"] is not None and begin is not None and time.monotonic() - begin > job["kill"]
         for child in set(children) - set(codes):
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
@@ -156,6 +174,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for line in sys.stdin:
         print(json.dumps(_run(json.loads(line))), flush=True)
+    os._exit(0)  # tidying up everything that is imported takes seconds
 
 
 if __name__ == "__main__":

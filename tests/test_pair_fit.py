@@ -11,12 +11,13 @@ import torch
 
 from pair_models import make, make_target, make_tokenizer, match_rows
 from sidelight.errors import UnknownNameError
-from sidelight.explainer import Explainer, new_scorer
+from sidelight.explainer import Explainer
 from sidelight.inputs.images import ImageTransform
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import ImageTextProcessor
 from sidelight.training.coalitions import FLOOR
 from sidelight.training.loss import ScorerObjective
+from sidelight.training.network import new_scorer
 from sidelight.training.objective import task_loss
 from sidelight.training.settings import ObjectiveConfig
 from sidelight.training.terms import objective

@@ -42,6 +42,7 @@ ERRORS = {
     "ForeignFileError",
     "InputError",
     "InputTypeError",
+    "MissingPackageError",
     "NotFiniteError",
     "PeerError",
     "SelfCheckError",

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from sidelight.core.files import write_json
-from sidelight.explainer import Explainer, new_scorer
+from sidelight.explainer import Explainer
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.runs.classifier import save_target
 from sidelight.lab.runs.run import Run
+from sidelight.training.network import new_scorer
 
 IMAGE: dict[str, Any] = {
     "name": "tiny",

@@ -12,23 +12,16 @@ from typing import TYPE_CHECKING, Any
 from sidelight.core.version import __version__
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-
-    from torch import nn
-
-    from sidelight.checks.selfcheck import Check
     from sidelight.errors import SidelightError
-    from sidelight.explainer import Explainer
+    from sidelight.explainer import Explainer, fit, load
     from sidelight.explanations.blocks import ExplainFailure
     from sidelight.explanations.explanation import Explanation
     from sidelight.explanations.stored import read_explanations
     from sidelight.inputs.images import ImageTransform
     from sidelight.scorers import ScorerConfig
-    from sidelight.targets import TargetModel
     from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
-#: public name -> module; resolved on first use, so that `import sidelight` takes milliseconds
+#: public name -> its module. Names resolve on first use, so that `import sidelight` takes milliseconds.
 _PUBLIC = {
     "ExplainFailure": "sidelight.explanations.blocks",
     "Explainer": "sidelight.explainer",
@@ -38,6 +31,8 @@ _PUBLIC = {
     "ScorerConfig": "sidelight.scorers",
     "SidelightError": "sidelight.errors",
     "TrainingConfig": "sidelight.training.settings",
+    "fit": "sidelight.explainer",
+    "load": "sidelight.explainer",
     "read_explanations": "sidelight.explanations.stored",
 }
 
@@ -57,58 +52,12 @@ __all__ = [
 ]
 
 
-def fit(
-    model: nn.Module | TargetModel,
-    train: Any,
-    *,
-    eval: Any = None,
-    validation: Any = None,
-    processor: Any = None,
-    scorer: ScorerConfig | Mapping[str, Any] | None = None,
-    objective: ObjectiveConfig | Mapping[str, Any] | None = None,
-    training: TrainingConfig | Mapping[str, Any] | None = None,
-    output_dir: str | os.PathLike[str] | None = None,
-    check: Check = "error",
-    **options: Any,
-) -> Explainer:
-    """Short for :meth:`Explainer.fit`."""
-    from sidelight.explainer import Explainer
-
-    return Explainer.fit(
-        model,
-        train,
-        eval=eval,
-        validation=validation,
-        processor=processor,
-        scorer=scorer,
-        objective=objective,
-        training=training,
-        output_dir=output_dir,
-        check=check,
-        **options,
-    )
-
-
-def load(
-    folder: str | os.PathLike[str],
-    model: nn.Module | TargetModel | str | os.PathLike[str] | None = None,
-    *,
-    processor: Any = None,
-    revision: str | None = None,
-    check: Check = "error",
-) -> Explainer:
-    """Short for :meth:`Explainer.from_pretrained`."""
-    from sidelight.explainer import Explainer
-
-    return Explainer.from_pretrained(folder, model, processor=processor, revision=revision, check=check)
-
-
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        from importlib import import_module
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'sidelight' has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'sidelight' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

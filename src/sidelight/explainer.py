@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from sidelight.checks.modality_share import modality_shares
 from sidelight.checks.selfcheck import (
     Check,
     WatchedWeights,
-    few_samples,
     made_up_samples,
     require_check,
     self_check,
@@ -30,9 +29,11 @@ from sidelight.errors import ConfigError, InputError
 from sidelight.explanations.blocks import (
     Answer,
     Errors,
-    InputRows,
     answers,
+    answers_of_inputs,
+    is_input_batch,
     require_errors,
+    require_size,
     total_of,
     with_columns,
 )
@@ -46,16 +47,28 @@ from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scorer
 from sidelight.targets import TargetModel
-from sidelight.targets.base import require_plain
 from sidelight.targets.lending import check_gradients_pass
-from sidelight.training.fit_data import FitData, fit_data
+from sidelight.training.fit_data import fit_data
 from sidelight.training.fit_options import one_of, open_target, split_options
 from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
+from sidelight.training.network import network_for
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
-#: values that are always one sample, whatever the model reads
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+#: always one sample
 OneSample = str | bytes | Image.Image | tuple[Any, Any]
+
+
+class ExplainOptions(TypedDict, total=False):
+    """Keyword arguments of :meth:`Explainer.explain`, for type checkers."""
+
+    batch_size: int
+    progress: bool
+    others: Any
+    target: Any
 
 
 class Explainer:
@@ -64,12 +77,8 @@ class Explainer:
     Args:
         target: the classifier behind the target protocol (see :func:`sidelight.targets.as_target`).
         scorer: a scorer built for it.
-        check: what to do where the classifier's weights change later: ``"error"``, ``"warn"`` or ``"off"``.
-        fingerprint: hash of the classifier's weights, where it is known already.
-
-    Example:
-        >>> explainer = Explainer.fit(model, train_rows, eval=val_rows, processor=processor)  # doctest: +SKIP
-        >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
+        check: reaction if the classifier's weights change later: ``"error"``, ``"warn"`` or ``"off"``.
+        fingerprint: hash of the classifier's weights, if it is known already.
     """
 
     def __init__(
@@ -78,11 +87,11 @@ class Explainer:
         self.target = target
         self.check = require_check(check)
         self._weights = WatchedWeights(target, fingerprint)
-        # float32 whatever the caller's default dtype was when it was made
+        # the caller's default dtype may not be float32
         self.scorer = scorer.to(target.device, torch.float32).eval()
-        #: metrics of the training that made the scorer, where it was trained here
+        #: metrics of the scorer's training, if it was trained here
         self.training_metrics: dict[str, float] = {}
-        #: folder of the training that made the scorer, where it was trained here
+        #: folder of the scorer's training, if it was trained here
         self.output_dir: Path | None = None
 
     @classmethod
@@ -103,43 +112,45 @@ class Explainer:
         check: Check = "error",
         **options: Any,
     ) -> Explainer:
-        """Train a scorer beside ``model``, which is left exactly as it was.
+        """Train a scorer beside ``model``. The model is given back exactly as it was.
 
         Args:
             model: a Hugging Face classifier, or a plain module with ``layers=[...]``.
             train: rows ``{"image": ..., "label": ...}`` (for pairs ``{"image": ..., "text": ..., "label": ...}``),
-                pairs ``(sample, label)`` or samples. They may come as a list, a ``datasets.Dataset`` (of a
-                ``DatasetDict`` the training split), a data frame, a dictionary of columns, a ``DataLoader`` or torch
-                data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``, a stream or generator (kept in memory, up to
-                :data:`sidelight.rows.stream.MOST_ROWS` rows), or as the path of a table (CSV, TSV, JSON, JSONL, Parquet)
-                or of a folder of pictures, one folder a class. Labels are class numbers or names; they are read for
-                ``label="data"`` only.
-            eval: rows for early stopping, given likewise; default: the validation split of ``train``, else a tenth of
-                it, drawn by ``seed`` from each class in proportion.
+                pairs ``(sample, label)``, or samples. They may be a list, a ``datasets.Dataset`` or ``DatasetDict``,
+                a data frame, a dictionary of columns, a ``DataLoader`` or torch data set, a ``[B, C, H, W]`` tensor,
+                ``(samples, labels)``, or a stream (up to :data:`sidelight.rows.stream.MOST_ROWS` rows stay in memory).
+                They may also be the path of a table (CSV, TSV, JSON, JSONL, Parquet) or of a folder with a folder of
+                pictures per class. Labels are class numbers or names. Only ``label="data"`` reads them.
+            eval: rows for early stopping, in the same forms. Default: the validation split of ``train``, else a tenth
+                of it, drawn by ``seed`` from each class in proportion.
             validation: another name for ``eval``.
             processor: the model's image processor, tokenizer, or :class:`ImageTransform`.
-            scorer, objective, training: settings, or mappings of their fields; defaults follow the thesis. Fields may
+            scorer, objective, training: settings, or mappings of their fields. Defaults follow the thesis. Fields may
                 also be given directly, e.g. ``epochs=1, label="prediction"``.
-            output_dir: checkpoints, ``log.csv`` and the fitted scorer. A killed training of the same model, rows and
-                settings continues from it, a finished one is taken up again, any other is refused. Default: a fresh
-                ``sidelight-runs/<date>-<time>-<random>``; ``Explainer.output_dir`` tells it.
-            check: before training, a few rows are shown to the model through sidelight and by itself with its own
-                processor. Where the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to leave the check out.
-            options: fields of the three settings, or options of the target family (``layers=...``, and
-                ``class_names=[...]`` for a model that does not name its classes). ``output="sigmoid"`` or
-                ``"probabilities"`` says what the model's output means (:mod:`sidelight.targets.verdict`).
+            output_dir: folder for checkpoints, ``log.csv`` and the fitted scorer. If it holds a training of the same
+                model, rows and settings, that training continues or is reused. Any other training is refused.
+                Default: a fresh ``sidelight-runs/<date>-<time>-<random>`` (see ``Explainer.output_dir``).
+            check: before training, some rows go through sidelight and through the model with its own processor.
+                Reaction if the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to skip the check.
+            options: fields of the three settings, or options of the target family, e.g. ``layers=[...]``,
+                ``class_names=[...]``, or ``output="sigmoid"`` or ``"probabilities"`` for the meaning of the model's
+                output (:mod:`sidelight.targets.verdict`).
 
         Raises:
-            InputError: no data, or data the model cannot take; the message says which row.
-            ConfigError: an option is unknown, of another type or out of range.
+            InputError: there are no rows, or the model cannot take a row. The message names the row.
+            ConfigError: an option is unknown, of another type or out of range, or ``output_dir`` holds another
+                training.
             CollapseError: training produced constant maps.
             UnsupportedTargetError: the model gives no hidden states, or does not choose one of several classes.
             NotFiniteError: the model's output, or the loss, holds NaN or infinity.
-            SelfCheckError: the model sees something else through sidelight than by itself.
-            ConfigError: ``output_dir`` holds another training.
-            ForeignFileError: it holds files of somebody else that have the names of ours; they stay.
+            SelfCheckError: the model's input through sidelight differs from its own.
+            ForeignFileError: ``output_dir`` holds files of others with names of ours. They stay.
             BusyFolderError: another process or thread trains there.
             CheckpointError: the disk refused.
+
+        Example:
+            >>> explainer = Explainer.fit(model, rows, processor=processor, epochs=3)  # doctest: +SKIP
         """
         given = {"scorer": scorer, "objective": objective, "training": training}
         (scorer_config, objective_config, training_config), rest = split_options(options, given)
@@ -147,7 +158,7 @@ class Explainer:
         check_gradients_pass(target.model)
         held, seed = one_of(eval=eval, validation=validation), training_config.seed
         data = fit_data(target, train, held, objective_config.label, seed)
-        network = _network(target, data, scorer_config, seed, require_check(check))
+        network = network_for(target, data, scorer_config, seed, require_check(check))
         weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):
             sets, settings = (data.train, data.evaluation), (objective_config, training_config)
@@ -158,39 +169,14 @@ class Explainer:
         return explainer
 
     @overload
-    def explain(
-        self,
-        samples: OneSample,
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Literal["raise"] = "raise",
-        target: Any = None,
-    ) -> Explanation: ...
+    def explain(self, samples: OneSample, **options: Unpack[ExplainOptions]) -> Explanation: ...
+
+    @overload
+    def explain(self, samples: list[Any], **options: Unpack[ExplainOptions]) -> list[Explanation]: ...
 
     @overload
     def explain(
-        self,
-        samples: list[Any],
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Literal["raise"] = "raise",
-        target: Any = None,
-    ) -> list[Explanation]: ...
-
-    @overload
-    def explain(
-        self,
-        samples: Any,
-        *,
-        batch_size: int = 32,
-        progress: bool = False,
-        others: Any = None,
-        errors: Errors = "raise",
-        target: Any = None,
+        self, samples: Any, *, errors: Errors = "raise", **options: Unpack[ExplainOptions]
     ) -> Any: ...
 
     @public
@@ -204,31 +190,33 @@ class Explainer:
         errors: Errors = "raise",
         target: Any = None,
     ) -> Any:
-        """What in each sample made the model decide as it did: one clean pass plus one scorer pass.
+        """Score the features of each sample by how much they made the model decide as it did.
+
+        This costs one clean pass of the model and one pass of the scorer.
 
         Args:
             samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text, pair of texts as a tuple,
-                ``(image, text)``, a row of a data set), or several: whatever :meth:`fit` takes as ``train``, or a
-                mapping of the model's own inputs. A folder or table is given as a ``Path``; a string is one too, if
+                ``(image, text)``, a row of a data set), or several in any form that :meth:`fit` takes as ``train``, or
+                a mapping of the model's own inputs. Give a folder or table as a ``Path``. A string is a path too, if
                 the model reads no texts.
-            batch_size: samples a pass, at least 1.
+            batch_size: samples per pass, at least 1.
             progress: show a bar.
-            others: rows or samples, 16 are enough, to exchange modalities with; then ``meta["modality_share"]``
-                says what each modality is worth (:mod:`sidelight.checks.modality_share`), at three passes a row for
-                image and text.
-            errors: what to do about a sample that cannot be explained. ``"raise"`` names it; ``"skip"`` puts an
-                :class:`~sidelight.explanations.blocks.ExplainFailure` in its place and goes on.
-            target: kept for maps of a chosen class. There are none yet: the map is of the class predicted.
+            others: rows or samples to exchange modalities with. 16 are enough. ``meta["modality_share"]`` then holds
+                the worth of each modality (:mod:`sidelight.checks.modality_share`), at three passes per row.
+            errors: reaction to a sample that cannot be explained. ``"raise"`` names it. ``"skip"`` puts an
+                :class:`~sidelight.explanations.blocks.ExplainFailure` in its place and continues.
+            target: reserved for maps of a chosen class. Today each map is of the predicted class.
 
         Returns:
-            An :class:`Explanation` for one sample, a list for several. ``meta`` says what a reader
-            must know: ``truncated`` (not read to its end), ``constant_map``, and for rows of a data set ``columns``,
-            their own plain values.
+            An :class:`Explanation` for one sample, a list for several. Remarks are in ``meta``: ``truncated`` if the
+            text was not read to its end, ``constant_map``, and the plain ``columns`` of a row.
 
         Raises:
-            InputError: a sample is empty, unreadable, of the wrong size, or not finite; the
-                message says which one.
-            ConfigError: an argument is of another kind, or ``target`` asks for a class.
+            InputError: a sample is empty, unreadable, of the wrong size, or not finite. The message names it.
+            ConfigError: an argument is of another kind, or ``target`` names a class.
+
+        Example:
+            >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
         """
         if target is not None:
             raise ConfigError(
@@ -241,8 +229,9 @@ class Explainer:
             if errors == "raise":  # there is no other sample that it could be mistaken for
                 return with_columns(self._explain_rows([samples], lent)[0], samples)
             return next(self._answers(Rows([samples], "samples"), 1, errors, lent))
-        if _is_batch(samples):
-            return list(self._answers_of_inputs(samples, require_size(batch_size), errors, lent))
+        if is_input_batch(samples):
+            explain = partial(self._explain_batch, lent=lent)
+            return list(answers_of_inputs(samples, explain, require_size(batch_size), errors))
         source = open_data(samples, "samples")
         found = self._answers(source, require_size(batch_size), errors, lent)
         if progress:
@@ -264,12 +253,11 @@ class Explainer:
         others: Any = None,
         first: int = 0,
     ) -> Iterator[Answer]:
-        """As :meth:`explain`, one answer after another, with no more than ``batch_size`` rows in memory.
+        """Like :meth:`explain`, one answer after another, with at most ``batch_size`` rows in memory.
 
         Args:
-            samples: several samples, as :meth:`explain` takes them.
-            batch_size, errors, others: see :meth:`explain`.
-            first: number of the row to begin with; those before it are passed over.
+            samples: several samples, in the forms of :meth:`explain`.
+            batch_size, errors, others: see :meth:`explain`. ``first`` is the number of the first row to explain.
 
         Yields:
             For each row from ``first`` on an :class:`Explanation`, or an
@@ -279,13 +267,12 @@ class Explainer:
             InputError: as :meth:`explain`.
         """
         lent = None if others is None else self._lent(others)
-        return self._answers(
-            open_data(samples, "samples"), require_size(batch_size), require_errors(errors), lent, first
-        )
+        source = open_data(samples, "samples")
+        return self._answers(source, require_size(batch_size), require_errors(errors), lent, first)
 
     def _is_one(self, samples: Any) -> bool:
-        """Whether ``samples`` is a single sample; a string names a folder or table where the model reads no texts."""
-        if _is_batch(samples) or is_source(samples):
+        """Whether ``samples`` is a single sample. A string is a path if the model reads no texts."""
+        if is_input_batch(samples) or is_source(samples):
             return False
         named = isinstance(samples, str) and "text" not in self.target.modalities and is_source(Path(samples))
         return not named and self.target.reader.is_sample(samples)
@@ -300,21 +287,6 @@ class Explainer:
         """Explanations of rows or samples that go through the model together."""
         return self._explain_batch(self.target.reader.read(rows, labelled=False), lent)
 
-    def _answers_of_inputs(
-        self, inputs: Inputs, size: int, errors: Errors, lent: Inputs | None
-    ) -> Iterator[Answer]:
-        for name, value in inputs.items():
-            require_plain(name, value)
-        rows = InputRows(inputs)
-        if len(rows) == 0:
-            raise InputError("the batch is empty: give at least one sample.")
-        return answers(
-            Rows(rows, "samples"),
-            lambda block: self._explain_batch(Batch(rows.together(block)), lent),
-            size,
-            errors,
-        )
-
     @public
     @plain_passes()
     def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
@@ -328,9 +300,10 @@ class Explainer:
             encoding = self.target.encode(inputs)
             return encoding, self._beside_target()(encoding)
 
+    @public
     @plain_passes()
     def scores(self, encoding: Encoding) -> dict[str, Tensor]:
-        """As :meth:`attribute`, of a clean pass that was made already."""
+        """The scores of :meth:`attribute`, from a clean pass that exists already."""
         self._weights.require(self.check)
         with torch.inference_mode():
             return self._beside_target()(encoding)
@@ -367,11 +340,11 @@ class Explainer:
         """Write scorer weights (safetensors) and config, with the target's id, revision and weight hash.
 
         Args:
-            folder: made where it is missing. Files of others in it stay.
+            folder: made if it is missing. Files of others in it stay.
             overwrite: replace files of others that have the names of ours: ``config.json``, ``scorer.safetensors``.
 
         Raises:
-            CheckpointError: the disk refused; an older checkpoint in ``folder`` is left as it was.
+            CheckpointError: the disk refused. An older checkpoint in ``folder`` stays as it was.
             ForeignFileError: ``folder`` is a file or a link, or such a file stands in it.
         """
         return save_scorer(folder_path(folder), self.scorer, self.target, overwrite)
@@ -392,12 +365,11 @@ class Explainer:
         """Load a scorer and put it beside its target.
 
         Args:
-            folder: what :meth:`save_pretrained` wrote, or a hub id of such a folder.
-            model: the classifier, its folder or hub id; default: loaded from where the scorer remembers it.
-            processor: default: the preprocessing the scorer remembers.
+            folder: a folder of :meth:`save_pretrained`, or its hub id.
+            model: the classifier, its folder or hub id. Default: the place that the scorer remembers.
+            processor: default: the preprocessing that the scorer remembers.
             revision: of the hub repository ``folder``.
-            check: what to do where ``model`` has other weights than the scorer was trained beside, or sees something
-                else through sidelight than by itself: ``"error"``, ``"warn"``, or ``"off"`` to look for neither.
+            check: reaction if ``model`` has other weights or sees another input: ``"error"``, ``"warn"`` or ``"off"``.
 
         Raises:
             CheckpointError: files are missing, truncated or corrupt.
@@ -413,37 +385,4 @@ class Explainer:
         return cls(target, saved.scorer, check, found)
 
 
-def _network(target: TargetModel, data: FitData, config: ScorerConfig, seed: int, check: Check) -> Scorer:
-    """An untrained scorer for ``data``, if the model sees through sidelight what it sees by itself."""
-    collate, rows = Collator(target, data.readers), NumberedRows(data.train)
-    if check != "off":
-        self_check(target, few_samples(target, rows, collate), check, gradients=True)
-    torch.manual_seed(seed)
-    return new_scorer(target, rows, config, collate)
-
-
-def new_scorer(
-    target: TargetModel, rows: Any, config: ScorerConfig, collate: Collator | None = None
-) -> Scorer:
-    """An untrained scorer of the right shape, found by one probing pass over the first row."""
-    if len(rows) == 0:
-        raise InputError("the train data set is empty: give at least one row.")
-    batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])
-    target.check(batch.inputs)
-    return Scorer(target.spec(batch.to(target.device).inputs), config)
-
-
-def _is_batch(samples: Any) -> bool:
-    """Whether ``samples`` are the model's own inputs: a mapping of tensors."""
-    return (
-        isinstance(samples, Mapping)
-        and bool(samples)
-        and all(isinstance(v, Tensor) for v in samples.values())
-    )
-
-
-def require_size(size: Any) -> int:
-    """``size`` if it is a whole number of at least 1; raises :class:`InputError` otherwise."""
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise InputError(f"batch_size must be a whole number of at least 1; got {size!r}.")
-    return int(size)
+fit, load = Explainer.fit, Explainer.from_pretrained

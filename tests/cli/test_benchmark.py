@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import torch
 import yaml
 
 from cli_tools import Result, sidelight
-from forked import Runner
+from forked import Runner, launched
 from sidelight.lab.evaluation.store import PartStore
 from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, TEXT, tiny_run
@@ -231,13 +230,6 @@ def test_benchmark_refuses(words: tuple[str, ...], message: str, tmp_path: Path)
 # -- processes of their own ---------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def runner() -> Iterator[Runner]:
-    found = Runner()
-    yield found
-    found.close()
-
-
 class Undisturbed(NamedTuple):
     """A benchmark from nothing that nobody killed, and how many files it moved into place."""
 
@@ -291,16 +283,6 @@ def test_a_killed_benchmark_ends_with_the_same_bytes(
     result = bench.start()
     assert result.code == 0, result.out + result.err
     assert differing(bench.files(), undisturbed.bench.files()) == []
-
-
-def launched(count: int) -> list[dict[str, str]]:
-    """The environments that ``torchrun`` gives ``count`` processes of one machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    shared["LOCAL_WORLD_SIZE"] = str(count)
-    return [{**shared, "RANK": str(i), "LOCAL_RANK": str(i)} for i in range(count)]
 
 
 @pytest.mark.slow

@@ -28,9 +28,9 @@ from sidelight.cli.outputs import free_stem
 from sidelight.core.locks import hold
 from sidelight.core.safe_output import for_csv, for_file_name
 from sidelight.errors import ConfigError, InputError, InputTypeError, for_terminal
-from sidelight.explainer import new_scorer
 from sidelight.explanations.stored import StoredExplanations
 from sidelight.targets import as_target
+from sidelight.training.network import new_scorer
 
 
 def explainer_of(model: Any, processor: Any, row: Any) -> Explainer:

@@ -38,8 +38,8 @@ from sidelight import (
     SidelightError,
     TrainingConfig,
 )
-from sidelight.explainer import new_scorer
 from sidelight.targets import as_target
+from sidelight.training.network import new_scorer
 
 SECONDS = 10
 

@@ -27,11 +27,11 @@ from sidelight.errors import (
     TargetMismatchError,
     UnsupportedTargetError,
 )
-from sidelight.explainer import new_scorer
 from sidelight.inputs.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
 from sidelight.targets import as_target
 from sidelight.targets.weights import WeightWatch, fingerprint
 from sidelight.targets.wrappers import plain_model
+from sidelight.training.network import new_scorer
 
 
 def explainer_of(model: Any, processor: Any, row: Any) -> Explainer:

@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 from sidelight import Explainer, ScorerConfig
 from sidelight.checks.chance import chance_doubt
 from sidelight.errors import ConfigError, InputError, SidelightError
-from sidelight.explainer import new_scorer
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.row import NumberedRows, Rows
@@ -29,6 +28,7 @@ from sidelight.rows.sources import is_source, rows_of, stream_of
 from sidelight.targets import TargetModel, as_target
 from sidelight.training.diagnostics import warn_of_numbering
 from sidelight.training.fit_data import FitData, fit_data
+from sidelight.training.network import new_scorer
 
 fit = Explainer.fit
 LABELS = [i % 3 for i in range(len(T))]

@@ -233,7 +233,7 @@ def test_tuples_asked_for_in_the_config_change_nothing() -> None:
 
 def explained(model: Any) -> Any:
     from sidelight import ScorerConfig
-    from sidelight.explainer import new_scorer
+    from sidelight.training.network import new_scorer
 
     target = as_target(model, tok())
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pair_models import make_target, pairs
 from sidelight.core.types import Inputs, Scores
-from sidelight.explainer import Explainer, new_scorer
+from sidelight.explainer import Explainer
 from sidelight.inputs.base import Reader
 from sidelight.inputs.image import ImageReader
 from sidelight.inputs.images import ImageTransform
@@ -31,6 +31,7 @@ from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import ImageTarget, TargetModel, TextTarget, as_target
+from sidelight.training.network import new_scorer
 from text_models import TEXTS, make_pair
 from tiny_models import SIZE, tiny
 from tiny_runs import TEXT, tiny_run

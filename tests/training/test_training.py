@@ -5,11 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from forked import Runner, launched
 from helpers_training import (
     TRANSFORM,
     classifier,
@@ -42,7 +39,6 @@ from sidelight.training.settings import TrainingConfig
 from sidelight.training.terms import objective
 
 TERMS = ("task", "magnitude", "binary", "gamma", "mean_score", "constant", "solo", "complement")
-WORKER = Path(__file__).parents[1] / "training_worker.py"
 
 
 def fit(
@@ -566,30 +562,19 @@ def test_starting_over_on_request(tmp_path: Path) -> None:
     assert len(read_log(tmp_path)) == len(read_log(tmp_path / "fresh"))
 
 
-def worker(folder: Path, *options: str) -> list[str]:
-    return [sys.executable, str(WORKER), str(folder), *options]
-
-
-def environment() -> dict[str, str]:
-    keep = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    return {**keep, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent), "CUDA_VISIBLE_DEVICES": ""}
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+def test_killed_training_resumes_to_the_same_weights(runner: Runner, tmp_path: Path) -> None:
     """kill -9 in the middle, run again: the weights of an uninterrupted run, random fills included."""
-    subprocess.run(worker(tmp_path / "whole"), check=True, env=environment(), timeout=600)
-    process = subprocess.Popen(worker(tmp_path / "killed", "--pause", "0.2"), env=environment())
-    deadline = time.monotonic() + 600
-    while newest_checkpoint(tmp_path / "killed") is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-        assert process.poll() is None, "the training ended before it could be killed"
-    time.sleep(0.5)  # on into steps that the checkpoint does not hold
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "scorer").exists()
-    subprocess.run(worker(tmp_path / "killed"), check=True, env=environment(), timeout=600)
+    assert runner.run("fit", tmp_path / "whole").code == 0
+    folder = tmp_path / "killed"
+    # half a second more: on into steps that the checkpoint does not hold
+    saved = folder / "checkpoint-*" / "trainer_state.json"
+    killed = runner.run("fit", folder, "--pause", 0.2, once=saved, kill=0.5)
+    assert killed.code == -signal.SIGKILL, killed.output
+    assert newest_checkpoint(folder) is not None
+    assert not (folder / "scorer").exists()
+    assert runner.run("fit", folder).code == 0
     difference = largest_difference(
         saved_state(tmp_path / "whole" / "scorer"), saved_state(tmp_path / "killed" / "scorer")
     )
@@ -601,15 +586,12 @@ def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
-    """torchrun with two processes on gloo: losses and weights of one process with the same global batch."""
-    options = ("--batch", "8", "--fills", "zero", "--epochs", "1", "--rate", "1e-3")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run(
-        [*launch, *worker(tmp_path / "two", *options)[1:]], check=True, env=environment(), timeout=600
-    )
-    options = ("--batch", "16", "--fills", "zero", "--epochs", "1", "--rate", "1e-3")
-    subprocess.run(worker(tmp_path / "one", *options), check=True, env=environment(), timeout=600)
+def test_two_processes_train_what_one_trains(runner: Runner, tmp_path: Path) -> None:
+    """Two processes on gloo: losses and weights of one process with the same global batch."""
+    options = ("--fills", "zero", "--epochs", 1, "--rate", "1e-3")
+    two = runner.run("fit", tmp_path / "two", "--batch", 8, *options, environments=launched(2))
+    assert two.codes == [0, 0], two.output
+    assert runner.run("fit", tmp_path / "one", "--batch", 16, *options).code == 0
     one, two = read_log(tmp_path / "one"), read_log(tmp_path / "two")
     assert [r["step"] for r in one] == [r["step"] for r in two]
     for name in ("loss", "task", "mean_score", "eval_loss", "eval_task", "eval_constant"):

@@ -45,7 +45,7 @@ def chance_doubt(logits: Tensor, labels: Tensor, names: Sequence[str] = ()) -> s
 
 
 def _renumbered(logits: Tensor, labels: Tensor, names: Sequence[str]) -> str:
-    """Which numbering would fit, where one fits much better; else nothing."""
+    """Which numbering would fit, where one fits much better. Else nothing."""
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError:  # comes with the extra `lab`; without it the doubt alone is told

@@ -33,7 +33,7 @@ class ModalityShare:
 
     Attributes:
         confidence: p of the predicted class, in [0, 1].
-        drops: p lost when one modality alone is exchanged, by name; ``"all"``: when all are.
+        drops: p lost when one modality alone is exchanged, by name. ``"all"``: when all are.
         values: Shapley values, by name; they sum to ``drops["all"]``.
         draws: how many other samples the figures are averaged over.
     """
@@ -45,7 +45,7 @@ class ModalityShare:
 
     @property
     def shares(self) -> dict[str, float] | None:
-        """The positive values as parts of 1; ``None`` where no modality speaks for the class."""
+        """The positive values as parts of 1. ``None`` where no modality speaks for the class."""
         positive = {name: max(0.0, value) for name, value in self.values.items()}
         total = sum(positive.values())
         return {name: value / total for name, value in positive.items()} if total > 1e-6 else None
@@ -82,11 +82,11 @@ def modality_shares(
     Costs ``draws · (2^M − 1)`` passes for M modalities, and the clean pass.
 
     Args:
-        target: of several modalities; exchanges them with :meth:`TargetModel.exchange`.
+        target: of several modalities. Exchanges them with :meth:`TargetModel.exchange`.
         inputs: ``B`` samples as the model takes them.
-        others: samples to take modalities from, e.g. of the training split; the same sample lends all
+        others: samples to take modalities from, e.g. of the training split. The same sample lends all
             modalities that are exchanged together.
-        draws: how many of them, drawn without replacement for each sample; all of them where there are fewer.
+        draws: how many of them, drawn without replacement for each sample. All of them where there are fewer.
         seed: of the draw.
         clean: ``[B, K]`` probabilities of ``inputs``, if their clean pass was made already.
 

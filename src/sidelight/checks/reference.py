@@ -23,7 +23,7 @@ def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor
     """``[B, K]`` logits that the model gives without sidelight.
 
     Args:
-        target: whose model is called; frozen and in evaluation mode meanwhile.
+        target: whose model is called. Frozen and in evaluation mode meanwhile.
         samples: raw samples, which the model's own processor prepares, or the model's inputs.
 
     Returns:

@@ -44,7 +44,7 @@ def granted_classes(
 
     Args:
         target: the frozen model.
-        inputs: a prepared batch of ordinary samples; some 64 tell how common a class is.
+        inputs: a prepared batch of ordinary samples. Some 64 tell how common a class is.
         fills: names of fills.
         encoding: the clean pass of ``inputs``, if it was made already.
     """
@@ -72,7 +72,7 @@ def blind_fills(
 
     Args:
         target: the frozen model.
-        inputs: a prepared batch of ordinary samples; 16 are enough.
+        inputs: a prepared batch of ordinary samples. 16 are enough.
         fills: names of fills.
         encoding: the clean pass of ``inputs``, if it was made already.
     """

@@ -50,14 +50,14 @@ HEIGHT, WIDTH = 53, 71
 
 
 def require_check(check: Any) -> Check:
-    """``check`` if it is one; raises :class:`ConfigError` otherwise."""
+    """``check`` if it is one. Raises :class:`ConfigError` otherwise."""
     if check not in CHECKS:
         raise ConfigError(f"check must be one of {', '.join(map(repr, CHECKS))}; got {check!r}.")
     return check
 
 
 def few_samples(target: TargetModel, rows: Any, collate: Collator | None = None) -> Sequence[Any] | Inputs:
-    """A few raw samples of ``rows``, or the model's inputs where rows hold those; the shortest and longest texts."""
+    """A few raw samples of ``rows``, or the model's inputs where rows hold those. The shortest and longest texts."""
     collate = Collator(target, labelled=False) if collate is None else collate
     count = LOOKED_AT if isinstance(target, TextTarget) else SAMPLES
     looked = [rows[i] for i in spread(len(rows), count)]
@@ -74,7 +74,7 @@ def _length(sample: Any) -> int:
 
 
 def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:
-    """Samples made of nothing but the target: pictures of an odd size, words of its vocabulary; or inputs of its own."""
+    """Samples made of nothing but the target: pictures of an odd size, words of its vocabulary. Or inputs of its own."""
     if isinstance(target, ImageTextTarget):
         if target.reader.image.transform is None or target.reader.text.tokenizing is None:
             return {}
@@ -112,7 +112,7 @@ def self_check(
 
     Args:
         target: the model behind the protocol.
-        samples: raw samples, or the model's inputs; nothing is checked where there are none.
+        samples: raw samples, or the model's inputs. Nothing is checked where there are none.
         check: ``"error"`` or ``"warn"``.
         gradients: whether scores must be able to learn from the model.
 
@@ -271,7 +271,7 @@ class WatchedWeights:
 
     Args:
         target: the classifier.
-        known: hash of its weights as they should be; default: as they are now.
+        known: hash of its weights as they should be. Default: as they are now.
     """
 
     def __init__(self, target: TargetModel, known: str | None = None) -> None:

@@ -67,7 +67,7 @@ def check_verdict(target: TargetModel, rows: Any, collate: Collator, count: int 
 
 
 def name_bad_rows(target: TargetModel, sets: Mapping[str, Any], collate: Collator, batch_size: int) -> None:
-    """Find the rows for which the model's output is not finite; looks at all, so only after an error.
+    """Find the rows for which the model's output is not finite. Looks at all, so only after an error.
 
     Args:
         target: the frozen model.

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sidelight.core.guard import is_out_of_memory
+from sidelight.core.types import Inputs
 from sidelight.errors import (
     ConfigError,
     InputError,
@@ -20,9 +22,11 @@ from sidelight.errors import (
     TargetMismatchError,
 )
 from sidelight.explanations.explanation import Explanation
+from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import alone
 from sidelight.rows.row import Rows
 from sidelight.rows.stream import Stream
+from sidelight.targets.base import require_plain
 
 #: what happens to a row that cannot be explained
 Errors = Literal["raise", "skip"]
@@ -54,7 +58,7 @@ ExplainBlock = Callable[[Sequence[Any]], list[Explanation]]
 
 
 def require_errors(errors: Any) -> Errors:
-    """``errors`` if it is "raise" or "skip"; raises :class:`ConfigError` otherwise."""
+    """``errors`` if it is "raise" or "skip". Raises :class:`ConfigError` otherwise."""
     if errors not in ("raise", "skip"):
         raise ConfigError(f"errors must be 'raise' or 'skip'; got {errors!r}.")
     return errors
@@ -63,13 +67,13 @@ def require_errors(errors: Any) -> Errors:
 def answers(
     source: Rows | Stream, explain: ExplainBlock, size: int, errors: Errors, first: int = 0
 ) -> Iterator[Answer]:
-    """An answer for each row of ``source``, in order; one block of rows is in memory.
+    """An answer for each row of ``source``, in order. One block of rows is in memory.
 
     Args:
         source: rows by number, or one after another.
         explain: makes the explanations of some rows.
         size: rows a block.
-        errors: ``"raise"`` names the first bad row; ``"skip"`` answers it with an :class:`ExplainFailure`.
+        errors: ``"raise"`` names the first bad row. ``"skip"`` answers it with an :class:`ExplainFailure`.
         first: number of the row to begin with.
 
     Raises:
@@ -86,7 +90,7 @@ def answers(
 
 
 def _numbered(source: Rows | Stream, first: int) -> Iterator[tuple[int, Any]]:
-    """Rows with their numbers; in place of a row that cannot be read stands the error."""
+    """Rows with their numbers. In place of a row that cannot be read stands the error."""
     if isinstance(source, Rows):
         for number in range(first, len(source)):
             yield number, _read(source, number)
@@ -161,7 +165,7 @@ def _numbered_words(number: int, message: str) -> str:
 
 
 def _is_of_a_row(error: Exception, errors: Errors) -> bool:
-    """Whether an error may be the fault of one row; with "skip" whatever a model raises may be."""
+    """Whether an error may be the fault of one row. With "skip" whatever a model raises may be."""
     if isinstance(error, (InputError, InputTypeError)):
         return True
     return errors == "skip" and not isinstance(error, TargetMismatchError) and not is_out_of_memory(error)
@@ -205,7 +209,7 @@ class InputRows(Sequence[Mapping[str, Tensor]]):
     """The model's own inputs as rows of one sample each.
 
     Args:
-        inputs: tensors ``[B, ...]`` by name; those without an axis belong to every sample.
+        inputs: tensors ``[B, ...]`` by name. Those without an axis belong to every sample.
     """
 
     def __init__(self, inputs: Mapping[str, Tensor]) -> None:
@@ -227,3 +231,31 @@ class InputRows(Sequence[Mapping[str, Tensor]]):
     def together(self, rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Inputs of some rows that go through the model at once."""
         return {**self.shared, **{k: torch.cat([row[k] for row in rows]) for k in self.batched}}
+
+
+def is_input_batch(samples: Any) -> bool:
+    """Whether ``samples`` are the model's own inputs: a mapping of tensors."""
+    return (
+        isinstance(samples, Mapping)
+        and bool(samples)
+        and all(isinstance(v, Tensor) for v in samples.values())
+    )
+
+
+def require_size(size: Any) -> int:
+    """``size`` if it is a whole number of at least 1. Raises :class:`InputError` otherwise."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise InputError(f"batch_size must be a whole number of at least 1; got {size!r}.")
+    return int(size)
+
+
+def answers_of_inputs(
+    inputs: Inputs, explain: Callable[[Batch], list[Explanation]], size: int, errors: Errors
+) -> Iterator[Answer]:
+    """:func:`answers` for a mapping of the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``."""
+    for name, value in inputs.items():
+        require_plain(name, value)
+    rows = InputRows(inputs)
+    if len(rows) == 0:
+        raise InputError("the batch is empty: give at least one sample.")
+    return answers(Rows(rows, "samples"), lambda block: explain(Batch(rows.together(block))), size, errors)

@@ -25,7 +25,7 @@ def explanations_of(
         target: the classifier.
         batch: the samples.
         encoding: their clean pass.
-        scores: per modality, in [0, 1]; image ``[B, 1, H, W]``, text ``[B, T]``.
+        scores: per modality, in [0, 1]. Image ``[B, 1, H, W]``, text ``[B, T]``.
         measured: per sample more entries of ``Explanation.meta``.
     """
     probabilities, real = encoding.probabilities.cpu(), encoding.feature_mask

@@ -98,7 +98,7 @@ def class_of(prediction: Any, probabilities: np.ndarray | None) -> int:
 
 
 def words(name: str, value: Any) -> str:
-    """``value``, which must be a string; raises :class:`InputError` where it is none."""
+    """``value``, which must be a string. Raises :class:`InputError` where it is none."""
     if not isinstance(value, str):
         raise InputError(f"{name} must be a string; got {type(value).__name__}.")
     return value

@@ -39,8 +39,8 @@ class Explanation:
     """Scores of one sample and the prediction they explain.
 
     Args:
-        scores: modality name -> scores in [0, 1]; image ``[H, W]``, text ``[T]``.
-        inputs: modality name -> the input as a person sees it; image floats ``[H, W, 1]``
+        scores: modality name -> scores in [0, 1]. Image ``[H, W]``, text ``[T]``.
+        inputs: modality name -> the input as a person sees it. Image floats ``[H, W, 1]``
             or ``[H, W, 3]`` in [0, 1], text a list of ``T`` strings.
         prediction: index of the predicted class.
         label: name of that class.
@@ -48,11 +48,11 @@ class Explanation:
         probabilities: ``[K]`` probabilities of all classes, or ``None``.
         method: name of what made the map.
         target: name of the model explained.
-        meta: anything else that is plain data; saved along.
+        meta: anything else that is plain data. Saved along.
 
     Raises:
-        InputError: scores are not finite or outside [0, 1]; probabilities are no probabilities; the prediction
-            is no class; a name is no string.
+        InputError: scores are not finite or outside [0, 1]. Probabilities are no probabilities. The prediction
+            is no class. A name is no string.
     """
 
     scores: Mapping[str, np.ndarray]
@@ -112,12 +112,12 @@ class Explanation:
     def plot(
         self, ax: Axes | None = None, *, figure: FigureBase | None = None, style: str | None = None
     ) -> Figure:
-        """Draw the maps on their inputs; the figure is returned, never shown.
+        """Draw the maps on their inputs. The figure is returned, never shown.
 
         Args:
             ax: draw one panel here (one modality only).
             figure: draw the full view into this figure or subfigure.
-            style: with ``ax``, how the map is drawn; images: ``"dim"`` (default) or ``"heat"``.
+            style: with ``ax``, how the map is drawn. Images: ``"dim"`` (default) or ``"heat"``.
 
         Returns:
             The matplotlib figure drawn on.
@@ -142,10 +142,10 @@ class Explanation:
 
     @public
     def save_html(self, path: str | os.PathLike[str]) -> Path:
-        """Write a small page with :meth:`to_html`, complete or not at all; returns its path.
+        """Write a small page with :meth:`to_html`, complete or not at all. Returns its path.
 
         Raises:
-            CheckpointError: the disk refused; an earlier file is left as it was.
+            CheckpointError: the disk refused. An earlier file is left as it was.
             ForeignFileError: a file that sidelight did not write has this name.
         """
         from sidelight.viz.explanation import explanation_page
@@ -156,7 +156,7 @@ class Explanation:
 
     @public
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; arrays become nested lists (scores to 6 digits, inputs to 4).
+        """Plain values for JSON. Arrays become nested lists (scores to 6 digits, inputs to 4).
 
         A number in ``meta`` that is NaN or infinite becomes ``None``, as JSON has no such numbers.
         """
@@ -180,7 +180,7 @@ class Explanation:
     @classmethod
     @public
     def from_dict(cls, values: Mapping[str, Any]) -> Explanation:
-        """Inverse of :meth:`to_dict`; unknown keys are ignored.
+        """Inverse of :meth:`to_dict`. Unknown keys are ignored.
 
         Raises:
             CheckpointError: keys are missing or of the wrong kind, values are impossible, or a newer sidelight wrote it.
@@ -215,8 +215,8 @@ class Explanation:
 
         Raises:
             InputError: ``path`` ends like a kind of file that is not written here, e.g. ``.jpg``.
-            CheckpointError: the disk refused, or ``path`` names no file; earlier files are left as they were.
-            ForeignFileError: a file that sidelight did not write has one of these names; nothing is written.
+            CheckpointError: the disk refused, or ``path`` names no file. Earlier files are left as they were.
+            ForeignFileError: a file that sidelight did not write has one of these names. Nothing is written.
         """
         return write(self, *places(path))
 

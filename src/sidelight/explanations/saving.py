@@ -113,7 +113,7 @@ def places(path: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 
 def data_to_read(path: str | os.PathLike[str]) -> Path:
-    """The data of the explanation that was saved as ``path``; raises as :func:`places`."""
+    """The data of the explanation that was saved as ``path``. Raises as :func:`places`."""
     if os.fspath(path) and os.path.isdir(path):
         beside = Path(f"{Path(path)}{DATA}")  # where earlier versions put it
         inside = Path(path) / f"{IN_FOLDER}{DATA}"
@@ -122,11 +122,11 @@ def data_to_read(path: str | os.PathLike[str]) -> Path:
 
 
 def write(explanation: Drawn, picture: Path, data: Path) -> tuple[Path, Path]:
-    """Write both files, complete or not at all; the ending of ``picture`` says of which kind it is.
+    """Write both files, complete or not at all. The ending of ``picture`` says of which kind it is.
 
     Raises:
-        CheckpointError: the disk refused; earlier files are left as they were.
-        ForeignFileError: a file that sidelight did not write has one of these names; nothing is written.
+        CheckpointError: the disk refused. Earlier files are left as they were.
+        ForeignFileError: a file that sidelight did not write has one of these names. Nothing is written.
     """
     from sidelight.viz.export import write_atomic
 

@@ -69,7 +69,7 @@ class StoredExplanations:
         return self._ends[-1] if self._ends else 0
 
     def add(self, part: Iterable[Answer]) -> None:
-        """Write the answers of the rows that follow as one more part; one of them is in memory as it was made."""
+        """Write the answers of the rows that follow as one more part. One of them is in memory as it was made."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -252,7 +252,7 @@ def _unpacked(row: Mapping[str, Any]) -> Answer:
 
 
 def score_type(words: Any) -> Any:
-    """The numbers that scores are kept as: words are few and keep all digits; of pixels there are many."""
+    """The numbers that scores are kept as: words are few and keep all digits. Of pixels there are many."""
     return np.float32 if words is not None else np.float16
 
 

@@ -36,7 +36,7 @@ class Batch:
         ids: one number per sample, if the caller gave them numbers.
         truth: per modality a boolean tensor of the scores' shape, if the evidence is known and was asked for.
         labels: ``[B]`` class numbers, if every row has one.
-        texts: the texts and their tokens, if texts were read; ``None`` for pictures, or if ids came prepared.
+        texts: the texts and their tokens, if texts were read. ``None`` for pictures, or if ids came prepared.
         clean: makes the clean pass of ``inputs``, if it is to be shared (:attr:`encoding`).
     """
 
@@ -52,7 +52,7 @@ class Batch:
 
     @cached_property
     def encoding(self) -> Encoding | None:
-        """The clean pass, made at the first look; ``None`` if nobody knows how to make it."""
+        """The clean pass, made at the first look. ``None`` if nobody knows how to make it."""
         return None if self.clean is None else self.clean()
 
     @property
@@ -79,7 +79,7 @@ class Reader(ABC):
         """Raw samples, as :meth:`samples` gives them, as one batch.
 
         Raises:
-            InputError, InputTypeError: a sample cannot be read; the message names it.
+            InputError, InputTypeError: a sample cannot be read. The message names it.
         """
 
     @abstractmethod
@@ -157,12 +157,12 @@ class Reader(ABC):
         ``(sample, label)``, or a sample alone. Rows that hold the model's own inputs instead are stacked as they are.
 
         Args:
-            rows: at least one; or the model's own inputs, a mapping of tensors.
-            labelled: read labels too; they must be whole numbers.
+            rows: at least one. Or the model's own inputs, a mapping of tensors.
+            labelled: read labels too. They must be whole numbers.
             evidence: lay the evidence that the rows bring along on the features.
 
         Raises:
-            InputError, InputTypeError: a row cannot be read; the message names it by its place in ``rows``.
+            InputError, InputTypeError: a row cannot be read. The message names it by its place in ``rows``.
         """
         if isinstance(rows, Mapping):
             return Batch(dict(rows))
@@ -216,7 +216,7 @@ class Reader(ABC):
 
 
 def _stacked(samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """Inputs of rows that hold the model's own; their other columns are left out."""
+    """Inputs of rows that hold the model's own. Their other columns are left out."""
     stacked = {}
     for key in (k for k, v in samples[0].items() if isinstance(v, Tensor) or k in READY):
         values = [_tensor(s.get(key), key) for s in samples]

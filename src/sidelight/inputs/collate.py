@@ -39,7 +39,7 @@ class Collator:
     Args:
         target: reads and checks the samples.
         readers: how the rows of each data set are read, by the data's name.
-        labelled: whether labels of rows without a number are read; they must be whole numbers there.
+        labelled: whether labels of rows without a number are read. They must be whole numbers there.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Collator:
         return batch
 
     def checking(self, rows: Sequence[Numbered], samples: Sequence[Any], look: Callable[..., T]) -> T:
-        """``look(samples)``; if that fails, the error of the first sample that fails by itself, said with its row.
+        """``look(samples)``. If that fails, the error of the first sample that fails by itself, said with its row.
 
         Args:
             rows: that the samples come from.
             samples: one a row.
-            look: takes samples; raises :class:`InputError` or :class:`InputTypeError`.
+            look: takes samples. Raises :class:`InputError` or :class:`InputTypeError`.
         """
         try:
             return look(samples)
@@ -97,7 +97,7 @@ class Collator:
             raise type(error)(f"rows {numbers} of {rows[0].name} do not fit together: {error}") from error
 
     def raw(self, rows: Sequence[Any]) -> Sequence[Any] | None:
-        """Raw samples of rows, not prepared yet; ``None`` if the rows hold the model's inputs.
+        """Raw samples of rows, not prepared yet. ``None`` if the rows hold the model's inputs.
 
         Raises:
             InputError, InputTypeError: a row holds no sample; a message about a numbered row names it.
@@ -110,7 +110,7 @@ class Collator:
         return self.target.reader.samples(samples)
 
     def split(self, row: Any) -> tuple[Any, Any]:
-        """``(sample, label or None)`` of a row; a pair that is a sample itself has no label."""
+        """``(sample, label or None)`` of a row. A pair that is a sample itself has no label."""
         if isinstance(row, Numbered):
             return self._reader_of(row).split(self.target.reader, row.row)
         return sample_and_label(self.target.reader, row)

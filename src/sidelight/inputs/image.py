@@ -25,7 +25,7 @@ class ImageReader(Reader):
     """Reads pictures.
 
     Args:
-        processor: Hugging Face image processor or :class:`ImageTransform`; ``None`` if pixels come prepared.
+        processor: Hugging Face image processor or :class:`ImageTransform`. ``None`` if pixels come prepared.
         channels: of the pixels that the model takes, if that is known.
 
     Raises:

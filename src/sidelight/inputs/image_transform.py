@@ -128,7 +128,7 @@ class ImageTransform:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageTransform:
-        """Inverse of :meth:`to_dict`; raises :class:`InputError` for anything else."""
+        """Inverse of :meth:`to_dict`. Raises :class:`InputError` for anything else."""
         if not isinstance(values, Mapping):
             raise InputError(
                 f"the settings of an image transform are a mapping; got {type(values).__name__}."
@@ -145,7 +145,7 @@ _LONGEST_SIDE = 65_535
 
 
 def _require_types(transform: ImageTransform) -> None:
-    """Raise :class:`InputError` for settings of another type than is documented; they may come from a file."""
+    """Raise :class:`InputError` for settings of another type than is documented. They may come from a file."""
     for name in ("mean", "std"):
         values = getattr(transform, name)
         if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):

@@ -37,7 +37,7 @@ def as_transform(processor: Any, channels: int | None = None) -> PictureTransfor
     """What prepares pictures exactly as a Hugging Face image processor does.
 
     An :class:`ImageTransform` with the processor's settings, where it gives the same pixels for a few pictures of
-    different shapes; else a :class:`ProcessorTransform`, which calls the processor itself.
+    different shapes. Else a :class:`ProcessorTransform`, which calls the processor itself.
 
     Args:
         processor: a Hugging Face image processor, what holds one as ``image_processor``, one of the two transforms, or
@@ -45,7 +45,7 @@ def as_transform(processor: Any, channels: int | None = None) -> PictureTransfor
         channels: of the pixels that the model takes, where that is known.
 
     Raises:
-        InputTypeError: ``processor`` is none of these, or gives what sidelight cannot hand on to the model; the message
+        InputTypeError: ``processor`` is none of these, or gives what sidelight cannot hand on to the model. The message
             names what.
     """
     if processor is None or isinstance(processor, PictureTransform):

@@ -52,7 +52,7 @@ def _vocabulary(tokenizer: Any) -> Any:
 
 
 def pack_tokenizer(tokenizer: Any) -> dict[str, Any] | None:
-    """``tokenizer`` as plain values for JSON; ``None`` where it cannot save itself."""
+    """``tokenizer`` as plain values for JSON. ``None`` where it cannot save itself."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             tokenizer.save_pretrained(folder)

@@ -17,7 +17,7 @@ TRANSFORM_FILE = "sidelight_transform.json"
 
 
 def load_transform(name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
-    """The image transform in ``state``, else what is kept beside the model ``name``; ``None`` if there is neither.
+    """The image transform in ``state``, else what is kept beside the model ``name``. ``None`` if there is neither.
 
     Args:
         name: folder or hub id of the model; may be empty.
@@ -61,8 +61,8 @@ def saved_tokenizer(name: str, state: Mapping[str, Any], revision: str | None = 
     ``None`` if there is none of them. The model still takes tensors.
 
     Args:
-        name: folder or hub id of the model; may be empty.
-        state: what a scorer remembers of the tokenizer; may be empty.
+        name: folder or hub id of the model. May be empty.
+        state: what a scorer remembers of the tokenizer. May be empty.
         revision: of the hub repository.
     """
     if state.get(KEPT) is not None:

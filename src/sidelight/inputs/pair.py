@@ -61,15 +61,15 @@ class ImageTextReader(Reader):
         return is_pair(value) or (not isinstance(value, tuple) and super().is_sample(value))
 
     def samples(self, rows: Sequence[Any], first: int = 0) -> Sequence[Any]:
-        """``(image, text)`` of each tuple or row; the message names a bad one."""
+        """``(image, text)`` of each tuple or row. The message names a bad one."""
         return read_pairs(rows, self.columns, first)
 
     def prepare(self, samples: Any) -> Batch:
         """Tuples ``(image, text)`` as ``pixel_values`` and ``[B, T]`` tensors of the text.
 
         Raises:
-            InputError, InputTypeError: a part is missing, empty, unreadable, or the two are swapped;
-                the message names the sample.
+            InputError, InputTypeError: a part is missing, empty, unreadable, or the two are swapped.
+                The message names the sample.
 
         Warns:
             TruncationWarning: a text was cut.

@@ -30,7 +30,7 @@ class ImageTextProcessor:
 
     Args:
         image_processor: an :class:`ImageTransform`, or a Hugging Face image processor, whose own pixels are
-            given; ``None`` where pixels come prepared.
+            given. ``None`` where pixels come prepared.
         tokenizer: a Hugging Face tokenizer; ``None`` where ids come prepared.
 
     Raises:
@@ -95,7 +95,7 @@ class ImageTextProcessor:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], revision: str | None = None) -> ImageTextProcessor:
-        """What :meth:`save_pretrained` wrote, or the parts of a Hugging Face processor; a missing one is ``None``."""
+        """What :meth:`save_pretrained` wrote, or the parts of a Hugging Face processor. A missing one is ``None``."""
         place = os.fspath(name)
         return cls(load_transform(place, {}, revision), saved_tokenizer(place, {}, revision))
 
@@ -111,7 +111,7 @@ def is_pair(value: Any) -> bool:
 
 
 def read_pairs(samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0) -> list[Pair]:
-    """``(image, text)`` of each sample; texts are strings, or pairs of strings.
+    """``(image, text)`` of each sample. Texts are strings, or pairs of strings.
 
     Args:
         samples: tuples ``(image, text)``, or rows with a column ``image`` and one or two of text.

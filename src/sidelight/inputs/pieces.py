@@ -25,7 +25,7 @@ def view_of_pieces(
     Args:
         texts: one string, or two of a pair.
         pieces: ``T`` vocabulary entries.
-        spelled: ``T`` pieces as people read them; ``None`` for special tokens and padding.
+        spelled: ``T`` pieces as people read them. ``None`` for special tokens and padding.
         segments: ``T`` indices into ``texts``; ``None`` for special tokens and padding.
         truncated: whether the model could not read the whole text.
         cut_side: which side of a text that is too long the tokenizer drops, ``"right"`` or ``"left"``.
@@ -84,7 +84,7 @@ def _joined(
 def segments_of(
     special: Sequence[int], attended: Sequence[int], types: Sequence[int] | None, pair: bool
 ) -> list[Any]:
-    """Which text each token belongs to, from what a tokenizer without offsets tells; ``None`` for special tokens.
+    """Which text each token belongs to, from what a tokenizer without offsets tells. ``None`` for special tokens.
 
     Args:
         special: ``T`` flags of special tokens.

@@ -51,7 +51,7 @@ def _prepared(sample: Any, transform: PictureTransform | None) -> Tensor:
 
 
 def stacked(pixels: Sequence[Tensor], transform: PictureTransform | None = None) -> Tensor:
-    """Pixels of several pictures, ``[C, H, W]`` each, as one batch; raises :class:`InputError` where they differ in size."""
+    """Pixels of several pictures, ``[C, H, W]`` each, as one batch. Raises :class:`InputError` where they differ in size."""
     shapes = sorted({tuple(p.shape) for p in pixels})
     if len(shapes) == 1:
         return torch.stack(list(pixels))
@@ -83,7 +83,7 @@ def require_range(pixels: Tensor, transform: PictureTransform | None) -> None:
 def blamed(
     error: Exception, run: Callable[[Tensor], Any], pixels: Tensor, good: Tensor | None, name: str
 ) -> InputError | None:
-    """The error to raise where ``pixels`` are why ``run`` failed; ``None`` where they may not be.
+    """The error to raise where ``pixels`` are why ``run`` failed. ``None`` where they may not be.
 
     They are if the same pass works with pixels that fit. Where none are known that fit, the words of the error decide.
 

@@ -1,6 +1,6 @@
 """From the settings of a Hugging Face image processor to an :class:`ImageTransform` that may do the same.
 
-Whether it does is found out by comparing pixels (:mod:`sidelight.inputs.processors`); nothing here is taken on trust.
+Whether it does is found out by comparing pixels (:mod:`sidelight.inputs.processors`). Nothing here is taken on trust.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sidelight.inputs.image_transform import FILTERS, ImageTransform
 
 
 def from_settings(processor: Any) -> ImageTransform | None:
-    """What the usual settings of ``processor`` ask for; ``None`` where they ask for what no transform does."""
+    """What the usual settings of ``processor`` ask for. ``None`` where they ask for what no transform does."""
     try:
         size, crop, resize_to = _size(processor)
         mean, std = _stats(processor)

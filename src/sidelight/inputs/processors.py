@@ -48,7 +48,7 @@ class ProcessorTransform:
     """The pixels of a Hugging Face image processor, one picture at a time.
 
     Args:
-        processor: a Hugging Face image processor; later changes of it have no effect here.
+        processor: a Hugging Face image processor. Later changes of it have no effect here.
         channels: of the pixels that the model takes, where that is known.
 
     Attributes:
@@ -102,7 +102,7 @@ class ProcessorTransform:
             return False
 
     def bounds(self) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        """``[C]`` values of black and white; ``None`` where the processor gives both the same."""
+        """``[C]`` values of black and white. ``None`` where the processor gives both the same."""
         black, white = self._colours[:, 0], self._colours[:, 4]
         return (black, white) if bool(((white - black).abs() > 1e-12).all()) else (None, None)
 
@@ -250,7 +250,7 @@ class ProcessorTransform:
 
     @cached_property
     def _inverse(self) -> Tensor | None:
-        """``[3, C]`` from pixels above black to red, green and blue; ``None`` where they do not tell these."""
+        """``[3, C]`` from pixels above black to red, green and blue. ``None`` where they do not tell these."""
         seen = self._colours
         forward = seen[:, 1:4] - seen[:, :1]
         if forward.shape[0] != 3 or float(torch.linalg.cond(forward)) > 1e4:
@@ -277,7 +277,7 @@ def stretched(pixels: Tensor) -> np.ndarray:
 
 
 def drawable(values: Tensor) -> np.ndarray:
-    """``[C, H, W]`` as ``[H, W, 1 or 3]``: a picture has one or three channels; of anything else the mean is shown."""
+    """``[C, H, W]`` as ``[H, W, 1 or 3]``: a picture has one or three channels. Of anything else the mean is shown."""
     shown = values.permute(1, 2, 0)
     return (shown if shown.shape[-1] in (1, 3) else shown.mean(-1, keepdim=True)).numpy()
 

@@ -33,7 +33,7 @@ class RowReader:
     """What is sample and what is label in the rows of one data set.
 
     Args:
-        labels: makes class numbers of labels; ``None``: labels are not read at all.
+        labels: makes class numbers of labels. ``None``: labels are not read at all.
         second_is_label: whether the second of two strings is a class name, and not the second text of a pair.
     """
 
@@ -41,7 +41,7 @@ class RowReader:
     second_is_label: bool = False
 
     def split(self, reader: KnowsSamples, row: Any) -> tuple[Any, Any]:
-        """``(sample, label or None)`` of a row; a pair that is a sample itself has no label.
+        """``(sample, label or None)`` of a row. A pair that is a sample itself has no label.
 
         Three of which the first two are a sample are that sample and its label.
         """
@@ -69,7 +69,7 @@ def sample_and_label(reader: KnowsSamples, row: Any) -> tuple[Any, Any]:
 
 
 def class_index(label: Any) -> int:
-    """A label as an integer; raises :class:`InputError` for names and fractions."""
+    """A label as an integer. Raises :class:`InputError` for names and fractions."""
     index: int | None = None
     with suppress(TypeError, ValueError, OverflowError):
         index = int(label)

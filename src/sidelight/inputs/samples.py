@@ -25,12 +25,12 @@ def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int =
 
     Args:
         samples: strings, pairs of strings, or mappings (rows of a data set).
-        columns: which one or two columns of a mapping to read; by default the first entry
+        columns: which one or two columns of a mapping to read. By default the first entry
             of :data:`KNOWN_COLUMNS` that the row has.
         first: number of the first sample, for messages.
 
     Raises:
-        InputTypeError: a sample is not text; the message says which one.
+        InputTypeError: a sample is not text. The message says which one.
         InputError: there are no samples, a text is empty, or some samples are pairs and others not.
     """
     if isinstance(samples, str):

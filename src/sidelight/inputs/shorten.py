@@ -25,7 +25,7 @@ def shortened(texts: Sequence[str], tokenizer: Any, max_length: int | None) -> t
     Args:
         texts: one string, or two of a pair.
         tokenizer: a Hugging Face tokenizer.
-        max_length: tokens that a sample is cut to; ``None``: nothing is cut.
+        max_length: tokens that a sample is cut to. ``None``: nothing is cut.
     """
     if max_length is None or getattr(tokenizer, "truncation_side", "right") != "right":
         return tuple(texts)
@@ -42,7 +42,7 @@ def shortened(texts: Sequence[str], tokenizer: Any, max_length: int | None) -> t
 
 
 def _place(text: str, limit: int, tokenizer: Any, max_length: int) -> int:
-    """Where to cut: at the last white space before ``limit``; without any, where twice as much changes no token."""
+    """Where to cut: at the last white space before ``limit``. Without any, where twice as much changes no token."""
     for place in range(limit, limit // 2, -1):
         if text[place].isspace():
             return place

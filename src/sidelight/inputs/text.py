@@ -27,7 +27,7 @@ class TextReader(Reader):
     """Reads texts, each with one call of the tokenizer.
 
     Args:
-        tokenizer: a Hugging Face tokenizer; ``None`` if ids come prepared.
+        tokenizer: a Hugging Face tokenizer. ``None`` if ids come prepared.
         max_length: texts are cut to so many tokens; ``None``: the tokenizer's own limit.
         columns: text column(s) of mapping samples, if their names are not the usual ones.
         padding_side: ``"left"`` or ``"right"``; default: the tokenizer's own.
@@ -59,12 +59,12 @@ class TextReader(Reader):
         return not hasattr(value, "shape") and super().is_sample(value)
 
     def samples(self, rows: Sequence[Any], first: int = 0) -> Sequence[Any]:
-        """One string or a pair of strings for each sample or row; the message names a bad one."""
+        """One string or a pair of strings for each sample or row. The message names a bad one."""
         texts = read_texts(rows, self.columns, first)
         return [text if len(text) > 1 else text[0] for text in texts]
 
     def prepare(self, samples: Any) -> Batch:
-        """Tokenize strings, pairs, or rows of a data set; ``[B, T]`` tensors on the CPU.
+        """Tokenize strings, pairs, or rows of a data set. ``[B, T]`` tensors on the CPU.
 
         Beside the tokenizer's own tensors there is ``special_tokens_mask``. A result does not depend on the rest of its
         batch: encoders, which pool the first token, are padded on the right whatever the tokenizer's setting (XLNet,
@@ -115,7 +115,7 @@ class TextReader(Reader):
         """``{"text": [B, T]}``: tokens that touch the evidence.
 
         Args:
-            evidence: per sample ``{"text": [(start, end), ...]}`` in characters of the text; in
+            evidence: per sample ``{"text": [(start, end), ...]}`` in characters of the text. In
                 the second text of a pair ``(start, end, 1)``.
             batch: read from the texts, as ids do not tell characters.
         """

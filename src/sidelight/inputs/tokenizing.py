@@ -28,7 +28,7 @@ class ReadTexts:
 
     Args:
         tokenizing: what read them.
-        texts: one string or two for each sample; far too long ones shortened.
+        texts: one string or two for each sample. Far too long ones shortened.
         batch: what the tokenizer returned.
         cut: places of the samples that were longer than the model can read.
     """
@@ -40,7 +40,7 @@ class ReadTexts:
         self.cut = cut
 
     def tensors(self) -> dict[str, Tensor]:
-        """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more; ``[B, T]``."""
+        """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more. ``[B, T]``."""
         return {name: torch.tensor(rows, dtype=torch.long) for name, rows in self._batch.items()}
 
     @cached_property
@@ -55,8 +55,8 @@ class Tokenizing:
     """A tokenizer with the settings that one model needs, and what it is called with.
 
     Args:
-        tokenizer: a Hugging Face tokenizer; one that keeps no offsets shows its pieces where words are not found again.
-        max_length: longer texts are cut, with a warning; ``None`` for no limit.
+        tokenizer: a Hugging Face tokenizer. One that keeps no offsets shows its pieces where words are not found again.
+        max_length: longer texts are cut, with a warning. ``None`` for no limit.
         columns: text column(s) of mapping samples.
         padding_side: ``"left"`` or ``"right"``; default: the tokenizer's own.
 
@@ -87,7 +87,7 @@ class Tokenizing:
         self.pads_fully = False
 
     def read(self, samples: Sequence[Any]) -> ReadTexts:
-        """Tokenize ``samples``, padded to one length; far too long ones are shortened before.
+        """Tokenize ``samples``, padded to one length. Far too long ones are shortened before.
 
         Raises:
             InputError, InputTypeError: a sample is empty or not text, or the tokenizer cannot pad.

@@ -25,7 +25,7 @@ MARGIN = 4_096
 
 
 class TruncationWarning(UserWarning):
-    """A text is longer than the model can read; its end was cut off."""
+    """A text is longer than the model can read. Its end was cut off."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TextView:
     Attributes:
         texts: the original string, or two for a pair.
         pieces: ``T`` vocabulary entries, as the tokenizer spells them, padding included.
-        segments: ``T`` indices into ``texts``; ``None`` for special tokens and padding.
+        segments: ``T`` indices into ``texts``. ``None`` for special tokens and padding.
         offsets: ``T`` character spans in the token's own segment; ``(0, 0)`` for special tokens.
         words: words of all segments in reading order.
         truncated: whether the model could not read the whole text.
@@ -69,7 +69,7 @@ class TextView:
         return self.texts[word.segment][word.start : word.end]
 
     def word_scores(self, scores: Any) -> list[float | None]:
-        """Score of each word: the highest of its pieces; ``None`` where the model never saw it.
+        """Score of each word: the highest of its pieces. ``None`` where the model never saw it.
 
         Args:
             scores: ``[T]`` one score per token (tensor, array or list).
@@ -111,7 +111,7 @@ class TextView:
     def shown(self) -> list[str]:
         """The words, each with the white space around it: joined they are the original text.
 
-        The texts of a pair are kept apart by a line break; an end that was cut off is shown as
+        The texts of a pair are kept apart by a line break. An end that was cut off is shown as
         :data:`CUT`, a beginning as :data:`CUT_BEFORE`.
         """
         out: list[str] = []
@@ -132,7 +132,7 @@ class TextView:
         return [first, *(w.start for w in words[1:]), last]
 
     def shown_scores(self, scores: Any) -> list[float]:
-        """A score for each string of :meth:`shown`; 0 where the model saw nothing of a word."""
+        """A score for each string of :meth:`shown`. 0 where the model saw nothing of a word."""
         known = dict(zip(self.words, self.word_scores(scores), strict=True))
         return self._with_mark([known[word] or 0.0 for word in self._shown_words()], 0.0, 0.0)
 
@@ -186,7 +186,7 @@ def build_view(
 
 
 def _words_near(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Words of a cut text as far as the model read, and :data:`MARGIN` characters on; what is beyond is one word."""
+    """Words of a cut text as far as the model read, and :data:`MARGIN` characters on. What is beyond is one word."""
     read = [span for span in spans if span[0] < span[1]]
     start = max(0, min((a for a, _ in read), default=0) - MARGIN)
     stop = min(len(text), max((b for _, b in read), default=0) + MARGIN)
@@ -196,7 +196,7 @@ def _words_near(text: str, spans: Sequence[Span]) -> list[Span]:
 
 
 def trim(text: str, start: int, end: int) -> Span:
-    """``[start, end)`` without white space at its ends; empty, at its own end, if there is nothing else."""
+    """``[start, end)`` without white space at its ends. Empty, at its own end, if there is nothing else."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():

@@ -2,8 +2,8 @@
 
 Tokenizers disagree about words (WordPiece splits off every punctuation mark, SentencePiece
 none), so words are found in the text itself: runs of letters, digits and their combining
-marks; URLs, addresses, hashtags and mentions in one piece; each CJK character and each
-emoji (with its modifiers and joiners) on its own; runs of other punctuation together.
+marks. URLs, addresses, hashtags and mentions in one piece. Each CJK character and each
+emoji (with its modifiers and joiners) on its own. Runs of other punctuation together.
 White space belongs to no word.
 """
 
@@ -76,7 +76,7 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _whole_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of URLs and e-mail addresses, in order; of two that overlap the one that begins first.
+    """Spans of URLs and e-mail addresses, in order. Of two that overlap the one that begins first.
 
     The end of a URL is looked for only once it is the next, so that no character is read more than a few times.
     """

@@ -1,1 +1,1 @@
-"""The classifiers that experiments train or convert; users bring their own."""
+"""Classifiers that experiments train or convert. Users bring their own."""

@@ -1,4 +1,4 @@
-"""What an encoder must be to take part in a fusion, and what it gives."""
+"""Checks of the encoders in a fusion, and the width of their outputs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from sidelight.errors import UnsupportedTargetError
 
-#: side in pixels of the picture that an encoder without a fixed size is tried on
+#: side in pixels of the trial picture for an encoder without a fixed size
 TRIAL_SIZE = 64
 
 
 def encoder_options(config: PreTrainedConfig) -> dict[str, Any]:
-    """Arguments for ``AutoModel`` that leave out a pooling layer nobody would read."""
+    """Return arguments for ``AutoModel`` that leave out an unused pooling layer."""
     try:
         kind = AutoModel._model_mapping[type(config)]
     except KeyError as error:
@@ -29,7 +29,7 @@ def encoder_options(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    """An untrained encoder."""
+    """Make an untrained encoder."""
     return AutoModel.from_config(config, **encoder_options(config))
 
 
@@ -47,14 +47,14 @@ def check_encoder(model: Any, reads: str) -> None:
 
 
 def text_channels(encoder: PreTrainedModel) -> int:
-    """Width of what a text encoder gives, found by trying it."""
-    # the word embeddings tell where it is; ids of a word that every vocabulary has
+    """Return the width of a text encoder's output, found in a trial pass."""
+    # the word embeddings give the device, and every vocabulary has the id 0
     device = encoder.get_input_embeddings().weight.device
     return _try(encoder, {"input_ids": torch.zeros(1, 2, dtype=torch.long, device=device)}).shape[-1]
 
 
 def image_channels(encoder: PreTrainedModel) -> int:
-    """Width, or channels, of what an image encoder gives, found by trying it."""
+    """Return the width or channels of an image encoder's output, found in a trial pass."""
     size = getattr(encoder.config, "image_size", None) or TRIAL_SIZE
     sides = (size, size) if isinstance(size, int) else tuple(size)
     first = next(encoder.parameters())

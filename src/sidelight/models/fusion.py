@@ -1,4 +1,4 @@
-"""A classifier of image-text pairs made of any two encoders and a small transformer over both (method §4, §7)."""
+"""A classifier of image-text pairs: two encoders and a small transformer over both (method §4, §7)."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class FusionConfig(PreTrainedConfig):
         text_config, image_config: configurations of the encoders, or their plain values with ``model_type``.
         width: common width of both modalities in the fusion layers.
         layers: fusion layers.
-        heads: attention heads; must divide ``width``.
+        heads: attention heads. Must divide ``width``.
         expand: width of the feed-forward part, as a multiple of ``width``.
         dropout: in the fusion layers and before the head, in training only.
-        freeze: encoders that training leaves as they are: ``"text"``, ``"image"``.
-        text_channels, image_channels: width of each encoder's output; default: found by trying.
+        freeze: encoders that training does not change: ``"text"``, ``"image"``.
+        text_channels, image_channels: width of each encoder's output. By default a trial pass finds it.
         labels: any other option of a Hugging Face configuration, e.g. ``id2label``.
 
     Raises:
@@ -47,7 +47,7 @@ class FusionConfig(PreTrainedConfig):
     """
 
     model_type = "sidelight-fusion"
-    # both names are asked for by one release of transformers or another
+    # transformers' releases differ in which of both names they need
     sub_configs = {"text_config": AutoConfig, "image_config": AutoConfig}  # noqa: RUF012
     has_no_defaults_at_init = True
 
@@ -84,7 +84,7 @@ class FusionConfig(PreTrainedConfig):
 
 def _sub_config(name: str, given: Any) -> PreTrainedConfig:
     if isinstance(given, PreTrainedConfig):
-        return copy.deepcopy(given)  # what is set for the whole is set for its parts too
+        return copy.deepcopy(given)  # because a change of the whole also changes its parts
     values = dict(given or {})
     kind = values.pop("model_type", None)
     if kind is None:
@@ -96,18 +96,18 @@ def _sub_config(name: str, given: Any) -> PreTrainedConfig:
 
 @dataclass
 class FusionOutput(ModelOutput):
-    """What a :class:`FusionClassifier` returns.
+    """The output of a :class:`FusionClassifier`.
 
     Attributes:
-        loss: cross-entropy, where labels were given.
+        loss: cross-entropy, if labels are given.
         logits: ``[B, K]``.
-        fusion_output: ``[B, width]`` what the fusion layers leave at their class token.
-        text_fused: ``[B, T, width]`` what they leave at the text tokens.
-        image_fused: the same for the image, ``[B, width, h, w]`` where the encoder gives maps, else ``[B, L, width]``.
-        text_hidden_states: states of the text encoder, if asked for; ``[B, T, D]`` each.
-        image_hidden_states: states of the image encoder, if asked for; ``[B, L, D]`` or ``[B, C, h, w]`` each.
-        text_encoded, image_encoded: what each encoder hands to the fusion; given back to the model it stands
-            for a pass of that encoder.
+        fusion_output: ``[B, width]`` output of the fusion layers at their class token.
+        text_fused: ``[B, T, width]`` their output at the text tokens.
+        image_fused: their output for the image, ``[B, width, h, w]`` if the encoder gives maps, else ``[B, L, width]``.
+        text_hidden_states: states of the text encoder ``[B, T, D]`` each, if requested.
+        image_hidden_states: states of the image encoder ``[B, L, D]`` or ``[B, C, h, w]`` each, if requested.
+        text_encoded, image_encoded: output of each encoder. If you give it back to the model, that encoder
+            does not run.
     """
 
     loss: Tensor | None = None
@@ -122,10 +122,10 @@ class FusionOutput(ModelOutput):
 
 
 def _unpooled(encoder: PreTrainedModel, reads: str) -> PreTrainedModel:
-    """``encoder``, which must read ``reads``, without a pooling layer that it can do without."""
+    """Check that ``encoder`` reads ``reads``, and return it without an optional pooling layer."""
     check_encoder(encoder, reads)
     if encoder_options(encoder.config) and hasattr(encoder, "pooler"):
-        encoder.pooler = None  # as it would be made anew
+        encoder.pooler = None  # a new encoder would have none either
     return encoder
 
 
@@ -137,18 +137,18 @@ def _fusion_layer(config: FusionConfig) -> nn.Module:
 
 
 class FusionClassifier(PreTrainedModel):
-    """Text encoder, image encoder, and a transformer over the tokens of both with a class token.
+    """A text encoder, an image encoder, and a transformer over the tokens of both with a class token.
 
-    The image encoder may be a transformer or a convolutional network, whose last feature map is
-    read cell by cell; cells get sine positions, as nothing else says where they are.
+    The image encoder may be a transformer or a convolutional network. The cells of a network's last
+    feature map become tokens, and they get sine positions because they carry no others.
 
     Args:
-        config: of both encoders and what joins them.
-        text_encoder, image_encoder: ready encoders; default: new ones from ``config``. A pooling layer that
-            they can do without is taken off them, as nothing reads it.
+        config: of both encoders and the fusion.
+        text_encoder, image_encoder: ready encoders. The default is new ones from ``config``. An optional
+            pooling layer is removed from them, because nothing reads it.
 
     Raises:
-        UnsupportedTargetError: an encoder is none: it reads something else, or is an encoder-decoder.
+        UnsupportedTargetError: an encoder reads other inputs, or is an encoder-decoder.
     """
 
     config_class = FusionConfig
@@ -174,7 +174,7 @@ class FusionClassifier(PreTrainedModel):
         self.text_projection = _projection(config.text_channels, config.width)
         self.image_projection = _projection(config.image_channels, config.width)
         self.type_embedding = nn.Embedding(3, config.width)
-        # small at first, so that what a cell shows is not drowned by where it lies
+        # small at first, so that positions do not outweigh the content of the cells
         self.position_scale = nn.Parameter(torch.full((1,), 0.1))
         self.fusion = nn.ModuleList(_fusion_layer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
@@ -188,20 +188,20 @@ class FusionClassifier(PreTrainedModel):
     def from_encoders(
         cls, text_encoder: PreTrainedModel, image_encoder: PreTrainedModel, **options: Any
     ) -> FusionClassifier:
-        """Join two ready encoders; what lies above them is new.
+        """Join two ready encoders. The layers above them are new.
 
         Args:
-            text_encoder: takes ``input_ids``, gives ``last_hidden_state``.
-            image_encoder: takes ``pixel_values``, gives ``last_hidden_state``.
+            text_encoder: takes ``input_ids`` and gives ``last_hidden_state``.
+            image_encoder: takes ``pixel_values`` and gives ``last_hidden_state``.
             options: of :class:`FusionConfig`, e.g. ``width=128, id2label={0: "no", 1: "yes"}``.
         """
         config = FusionConfig(text_encoder.config, image_encoder.config, **options)
         return cls(config, text_encoder, image_encoder)
 
     def _init_weights(self, module: nn.Module) -> None:
-        # Called for what is ours only; encoders initialise their own.
+        # Only our own modules come here. Encoders initialise theirs.
         if module is self.classifier:
-            # near even odds to begin with, whatever the width
+            # small weights give nearly equal probabilities at first, for any width
             nn.init.normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
@@ -211,7 +211,7 @@ class FusionClassifier(PreTrainedModel):
             super()._init_weights(module)
 
     def get_input_embeddings(self) -> nn.Module:
-        """The text encoder's word embeddings."""
+        """Return the text encoder's word embeddings."""
         return self.text_encoder.get_input_embeddings()
 
     # -- frozen encoders ------------------------------------------------------------
@@ -220,14 +220,14 @@ class FusionClassifier(PreTrainedModel):
         return [getattr(self, f"{part}_encoder") for part in self.config.freeze]
 
     def requires_grad_(self, requires_grad: bool = True) -> FusionClassifier:
-        """As in torch, but encoders named in ``config.freeze`` never require gradients."""
+        """Do the same as torch, except that encoders in ``config.freeze`` never require gradients."""
         super().requires_grad_(requires_grad)
         for encoder in self._frozen():
             encoder.requires_grad_(False)
         return self
 
     def train(self, mode: bool = True) -> FusionClassifier:
-        """As in torch, but encoders named in ``config.freeze`` stay in eval mode and without gradients."""
+        """Do the same as torch, except that encoders in ``config.freeze`` stay in eval mode without gradients."""
         super().train(mode)
         for encoder in self._frozen():
             encoder.eval().requires_grad_(False)
@@ -249,21 +249,21 @@ class FusionClassifier(PreTrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
-        """One pass.
+        """Run one pass.
 
         Args:
             pixel_values: ``[B, C, H, W]``.
             input_ids: ``[B, T]``, or ``inputs_embeds`` ``[B, T, D]`` instead.
-            attention_mask: ``[B, T]``, 0 at padding; default: no padding.
+            attention_mask: ``[B, T]``, 0 at padding. The default means no padding.
             token_type_ids, position_ids: ``[B, T]``, for encoders that take them.
             labels: ``[B]`` classes, for a loss.
-            text_encoded, image_encoded: of an earlier pass's output, to go on from instead of running that
-                encoder; words or pixels are then looked at for their number only.
-            output_hidden_states: whether the states of the encoders that are run are returned.
+            text_encoded, image_encoded: from an earlier pass's output. That encoder then does not run, and
+                only the number of words or pixels matters.
+            output_hidden_states: whether to return the states of the encoders that run.
             return_dict: ``False`` for a tuple.
 
         Raises:
-            InputError: images and texts differ in number, or there are no texts.
+            InputError: images and texts differ in number, or no texts are given.
         """
         words = input_ids if input_ids is not None else inputs_embeds
         attention_mask = _attended(words, attention_mask, len(pixel_values))
@@ -293,12 +293,12 @@ class FusionClassifier(PreTrainedModel):
         return output if return_dict is not False else output.to_tuple()
 
     def _read(self, given: dict[str, Any], optional: dict[str, Any], hidden: bool) -> Any:
-        """The text encoder's pass, with what of the ``optional`` it takes."""
+        """Run the text encoder with those ``optional`` arguments that it takes."""
         taken = {k: v for k, v in optional.items() if v is not None and k in self._text_accepts}
         return self.text_encoder(output_hidden_states=hidden, **given, **taken)
 
     def _fuse(self, text: Tensor, image: Tensor, attended: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Class token ``[B, W]``, text tokens and image tokens (or map) after the fusion layers."""
+        """Return class token ``[B, W]``, text tokens and image tokens (or map) after the fusion layers."""
         grid = (image.shape[2], image.shape[3]) if image.ndim == 4 else None
         cells = self.image_projection(image.flatten(2).transpose(1, 2) if grid else image)
         if grid:
@@ -317,7 +317,7 @@ class FusionClassifier(PreTrainedModel):
 
 
 def _attended(words: Tensor | None, attention_mask: Tensor | None, images: int) -> Tensor:
-    """The attention mask, by default of ones; raises :class:`InputError` unless there is a text for each image."""
+    """Return the attention mask, or ones. Raise :class:`InputError` if texts and images differ in number."""
     if words is None or len(words) != images:
         count = "none" if words is None else len(words)
         raise InputError(f"expected one text per image: got {images} image(s), {count} text(s).")
@@ -331,12 +331,12 @@ def _states_of(output: Any, hidden: bool) -> Any:
 
 
 def _projection(channels: int, width: int) -> nn.Module:
-    # encoders' outputs differ in scale by orders of magnitude
+    # the scales of encoders' outputs differ by orders of magnitude
     return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
 
 
 def sine_positions(rows: int, columns: int, width: int) -> Tensor:
-    """``[rows · columns, width]`` fixed positions on a grid: sine and cosine of row and of column.
+    """Compute fixed positions ``[rows · columns, width]`` on a grid: sine and cosine of row and of column.
 
     Args:
         rows, columns: size of the grid.

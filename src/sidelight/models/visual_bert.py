@@ -1,4 +1,4 @@
-"""VisualBERT on pixels: an image encoder in place of the detector whose regions it was made for."""
+"""VisualBERT on pixels: an image encoder replaces the detector of regions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sidelight.models.fusion import FusionOutput
 class VisualBertOnPixels(nn.Module):
     """A VisualBERT classifier whose visual tokens are the cells of an image encoder's last state.
 
-    The encoder's width must be the ``visual_embedding_dim`` of the VisualBERT. Both are held as they are.
+    The encoder's width must be the ``visual_embedding_dim`` of the VisualBERT. Both modules stay unchanged.
 
     Args:
         visual_bert: ``VisualBertForQuestionAnswering`` or ``VisualBertForVisualReasoning``.
-        image_encoder: takes ``pixel_values``, gives ``last_hidden_state`` ``[B, L, D]`` or ``[B, D, h, w]``.
+        image_encoder: takes ``pixel_values`` and gives ``last_hidden_state`` ``[B, L, D]`` or ``[B, D, h, w]``.
 
     Raises:
-        UnsupportedTargetError: another head, no image encoder, or a VisualBERT without visual states.
+        UnsupportedTargetError: the head gives no classes, ``image_encoder`` is none, or visual states are missing.
     """
 
     main_input_name = "pixel_values"
@@ -55,12 +55,12 @@ class VisualBertOnPixels(nn.Module):
         position_ids: Tensor | None = None,
         output_hidden_states: bool | None = None,
     ) -> FusionOutput:
-        """One pass; arguments and result as of :class:`~sidelight.models.fusion.FusionClassifier`.
+        """Run one pass. Arguments and result are those of :class:`~sidelight.models.fusion.FusionClassifier`.
 
         ``fusion_output`` is the first token of the last layer.
 
         Raises:
-            UnsupportedTargetError: the encoder's width is not what the VisualBERT takes.
+            UnsupportedTargetError: the encoder's width differs from the VisualBERT's ``visual_embedding_dim``.
         """
         image = self.image_encoder(pixel_values=pixel_values, output_hidden_states=bool(output_hidden_states))
         state = image.last_hidden_state

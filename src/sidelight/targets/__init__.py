@@ -1,4 +1,4 @@
-"""Frozen models behind one protocol, one file a family."""
+"""Frozen models behind one protocol. Each family has one file."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def as_target(
     """Wrap ``model`` in the target family that fits it.
 
     Args:
-        model: a classifier, its folder or hub id, or a target already (returned as it is). What is wrapped around
-            it is taken off (:func:`~sidelight.targets.wrappers.plain_model`).
-        processor: what turns raw samples into the model's inputs.
-        family: a name in :data:`TARGETS`; default: told by what the model reads.
-        options: of the family, e.g. ``layers=[...]``, and ``class_names=[...]`` for a model that names none. ``output``
-            says what the model's output means (:mod:`sidelight.targets.verdict`).
+        model: a classifier, its folder or hub id, or a target, which is returned as it is. Wrappers around a
+            classifier are removed (:func:`~sidelight.targets.wrappers.plain_model`).
+        processor: turns raw samples into the model's inputs.
+        family: a name in :data:`TARGETS`. By default the model's inputs decide.
+        options: of the family, e.g. ``layers=[...]``, and ``class_names=[...]`` if the model names no classes.
+            ``output`` declares the kind of the model's output (:mod:`sidelight.targets.verdict`).
 
     Raises:
-        UnsupportedTargetError: ``model`` is no ``nn.Module``, or not a classifier sidelight can read.
-        ConfigError: an option is unknown or of another type, or ``model`` is a target and options are given with it.
+        UnsupportedTargetError: ``model`` is no ``nn.Module``, or sidelight cannot read it as a classifier.
+        ConfigError: an option is unknown or has a wrong type, or options are given with a target.
     """
     if isinstance(model, TargetModel):
         return _as_it_is(model, processor, options)
@@ -64,7 +64,7 @@ def as_target(
     model = plain_model(model) if isinstance(model, nn.Module) else model
     found = family_of(model)
     if found == "image" and not _is_of_images(model) and is_tokenizer(processor):
-        found = "text"  # a plain module says nothing of what it reads, but what prepares its inputs does
+        found = "text"  # a plain module does not declare its inputs, but its tokenizer does
     family = found if family is None else family
     build: Callable[..., TargetModel] = TARGETS[family]
     checked = checked_options(TARGETS[family], model, options)

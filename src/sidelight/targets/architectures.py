@@ -1,4 +1,4 @@
-"""How each architecture reads an image and a text: where its pixels, words, states and logits are."""
+"""Readers of image-text architectures: each finds the pixels, words, states and logits of one."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from sidelight.core.registry import Registry
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 
-#: what every reader passes on of a text, where the model takes it
+#: the text inputs that every reader passes on if the model takes them
 WORDS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 @dataclass(frozen=True)
 class PairPass:
-    """What one pass leaves behind.
+    """The result of one pass.
 
     Attributes:
-        logits: ``[B, K]``; ``[B, 1]`` is one similarity a pair.
-        fusion: ``[B, D]`` what the model knows of image and text together.
-        image: states of the image, ``[B, C, h, w]`` or ``[B, L, D]`` each, shallow to deep; none unless asked for.
+        logits: ``[B, K]``, or ``[B, 1]`` if the model gives one similarity a pair.
+        fusion: ``[B, D]`` joint features of image and text.
+        image: states of the image, ``[B, C, h, w]`` or ``[B, L, D]`` each, shallow to deep. ``None`` unless requested.
         text: states of the text ``[B, T, D]``.
-        fused: per modality its tokens after layers that saw both, where those are not among the states.
-        encoded: per modality what its encoder says of it, where :meth:`Architecture.resume` can go on from that.
+        fused: per modality the tokens after layers that read both, if the states do not hold them.
+        encoded: per modality the encoder's output, if :meth:`Architecture.resume` can continue from it.
     """
 
     logits: Tensor
@@ -41,13 +41,13 @@ class PairPass:
 
 
 class Architecture(ABC):
-    """One architecture behind the same few questions.
+    """The common interface of all architectures.
 
     Attributes:
-        image_part: module whose config and positions say what pixels the model takes.
-        text_part: module that has the word embeddings and positions, and what its forward takes of a text.
-        pads_fully: whether texts must always be padded to the longest the model takes.
-        can_drop: whether taking a token out of attention does what it says.
+        image_part: module whose config and positions define the pixels that the model takes.
+        text_part: module that has the word embeddings and positions. Its forward defines the text inputs.
+        pads_fully: whether every text must be padded to the model's maximum length.
+        can_drop: whether the model ignores a token that the attention mask removes.
         gives_similarity: whether the model gives one similarity a pair instead of classes.
     """
 
@@ -62,14 +62,14 @@ class Architecture(ABC):
 
     @abstractmethod
     def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
-        """One pass; ``words`` hold what of :data:`WORDS` the text part takes, ``states`` asks for states."""
+        """Run one pass. ``words`` holds inputs out of :data:`WORDS`, and ``states`` requests the states."""
 
     def resume(self, pixels: Tensor, words: Inputs, encoded: Mapping[str, Tensor]) -> PairPass:
-        """One pass from what an earlier one left in :attr:`PairPass.encoded`, of modalities unchanged since."""
+        """Run one pass, and reuse :attr:`PairPass.encoded` of an earlier pass for unchanged modalities."""
         raise NotImplementedError(f"{type(self).__name__} always runs both encoders.")
 
     def compare_with(self, candidates: Inputs) -> None:
-        """Other texts that every pair's own text competes with.
+        """Set the texts that every pair's own text competes with.
 
         Raises:
             ConfigError: the model gives no similarity to compare.
@@ -80,7 +80,7 @@ class Architecture(ABC):
         )
 
     def prepare(self) -> None:
-        """Whatever must be computed before words are replaced in the model."""
+        """Compute everything that a pass needs before words are replaced in the model."""
         return
 
 
@@ -90,7 +90,7 @@ ARCHITECTURES: Registry[type[Architecture]] = Registry("image-text architecture"
 
 @ARCHITECTURES.register("sidelight-fusion")
 class Fusion(Architecture):
-    """Our :class:`~sidelight.models.fusion.FusionClassifier`."""
+    """Reader of :class:`~sidelight.models.fusion.FusionClassifier`."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -118,10 +118,10 @@ class Fusion(Architecture):
 
 
 class TwoTowers(Architecture):
-    """CLIP and its kin: two encoders that meet in one similarity.
+    """Reader of CLIP and similar models: two encoders and one similarity of their outputs.
 
-    ``fusion`` is the product of both normalised embeddings, coordinate by coordinate, times their
-    width: its mean is the cosine similarity, so it says where the two agree.
+    ``fusion`` is the elementwise product of both normalised embeddings, times their width. Its mean is the
+    cosine similarity, so each coordinate shows its part of the agreement.
     """
 
     gives_similarity = True
@@ -134,7 +134,7 @@ class TwoTowers(Architecture):
 
     def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
         out = self.model(pixel_values=pixels, **words, output_hidden_states=states)
-        # the model compares every image with every text; a pair is on the diagonal
+        # the model compares every image with every text, and the diagonal holds the pairs
         logits = out.logits_per_image.diagonal().unsqueeze(1)
         if self._known is not None:
             logits = torch.cat([logits, self._similarity(out.image_embeds, self._known[1])], 1)
@@ -151,7 +151,7 @@ class TwoTowers(Architecture):
         return images @ texts.T * model.logit_scale.exp() + getattr(model, "logit_bias", 0.0)
 
     def prepare(self) -> None:
-        """Embed the candidates, anew where the weights have changed."""
+        """Embed the candidates, and embed them again if the weights have changed."""
         if self._candidates is None:
             return
         model: Any = self.model
@@ -159,7 +159,7 @@ class TwoTowers(Architecture):
         state = tuple((p.data_ptr(), p._version) for p in weights)
         if self._known is None or self._known[0] != state:
             words = {k: v.to(weights[0].device) for k, v in self._candidates.items()}
-            # what is kept must serve passes with a graph, whatever mode this one is in
+            # later passes may build a graph, so the kept tensor must not be an inference tensor
             with torch.inference_mode(False), torch.no_grad():
                 found = model.get_text_features(**words)
                 embeds = getattr(found, "pooler_output", found)
@@ -172,7 +172,7 @@ for _kind in ("clip", "chinese_clip", "altclip", "metaclip_2", "vision-text-dual
 
 @ARCHITECTURES.register("siglip")
 class Siglip(TwoTowers):
-    """SigLIP: pools the last position of texts padded to full length, and attends to padding."""
+    """Reader of SigLIP, which pools the last position of fully padded texts and attends to padding."""
 
     pads_fully = True
     can_drop = False
@@ -186,10 +186,10 @@ class Siglip(TwoTowers):
 
 @ARCHITECTURES.register("vilt")
 class Vilt(Architecture):
-    """ViLT with a classification or retrieval head: words and patches in one sequence.
+    """Reader of ViLT with a classification or retrieval head: one sequence holds words and patches.
 
-    Patches are embedded here, as the model does it but in their own order: the model itself
-    shuffles them at every pass, which changes no logit but leaves no patch where it was.
+    This class embeds the patches as the model does, but it keeps their order. The model itself shuffles them in
+    every pass. This changes no logit, but the states then lose their places.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -225,7 +225,7 @@ class Vilt(Architecture):
         return PairPass(out.logits, fusion, image, text, {})
 
     def _patches(self, pixels: Tensor) -> Tensor:
-        """``[B, 1 + N, D]`` class token and patches with their positions, row by row."""
+        """Return class token and patches ``[B, 1 + N, D]`` with their positions, row by row."""
         parts: Any = self.model.vilt.embeddings  # type: ignore[union-attr]
         config: Any = self.model.config
         x = parts.patch_embeddings(pixels)
@@ -246,7 +246,7 @@ class Vilt(Architecture):
 
 @ARCHITECTURES.register("visual_bert")
 class VisualBert(Architecture):
-    """VisualBERT behind an image encoder (:class:`~sidelight.models.visual_bert.VisualBertOnPixels`)."""
+    """Reader of :class:`~sidelight.models.visual_bert.VisualBertOnPixels`."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -257,13 +257,13 @@ class VisualBert(Architecture):
                 "sidelight.models.visual_bert."
             )
         self.image_part, self.text_part = model.image_encoder, model.visual_bert  # type: ignore[assignment]
-        # its question answering head finds the last word by counting what is attended to
+        # its question answering head counts attended tokens to find the last word
         self.can_drop = "QuestionAnswering" not in type(model.visual_bert).__name__
         self.gives_similarity = _labels(model) == 1
 
     def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
         out = self.model(pixel_values=pixels, **words, output_hidden_states=states)
-        # its states of the text saw the image already
+        # its text states already depend on the image, so they need no fused tokens
         return PairPass(
             out.logits,
             out.fusion_output,
@@ -278,7 +278,7 @@ def _labels(model: Any) -> int:
 
 
 def reads_pairs(model: Any) -> bool:
-    """Whether ``model`` takes pixels and words together, and is not a text model that can do without pixels."""
+    """Whether ``model`` takes pixels and words together. A text model with optional pixels does not count."""
     import inspect
 
     parameters = inspect.signature(model.forward).parameters
@@ -291,16 +291,16 @@ def reads_pairs(model: Any) -> bool:
 
 
 def open_architecture(model: nn.Module) -> Architecture:
-    """The reader of ``model``.
+    """Return the reader of ``model``.
 
     Raises:
-        UnsupportedTargetError: there is none for this architecture or head.
+        UnsupportedTargetError: no reader fits this architecture or head.
     """
     kind = getattr(getattr(model, "config", None), "model_type", None)
     if kind not in ARCHITECTURES or not reads_pairs(model):
         raise UnsupportedTargetError(
             f"{type(model).__name__} (model type {kind!r}) is not an image-text model that sidelight can read: it "
             f"knows {', '.join(ARCHITECTURES)}. Join any two encoders with sidelight.models.fusion.FusionClassifier, or "
-            "register a reader in sidelight.targets.architectures.ARCHITECTURES."
+            "register it in sidelight.targets.architectures.ARCHITECTURES."
         )
     return ARCHITECTURES[str(kind)](model)

@@ -1,4 +1,4 @@
-"""Attention weights of a Hugging Face transformer, asked for and the model given back as it was."""
+"""Attention weights of a Hugging Face transformer. Reading them leaves the model unchanged."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ADVICE = "Leave 'attention_rollout' out of the rivals of this target."
 
 @dataclass(frozen=True)
 class AttentionPass:
-    """One pass of a transformer, with what its layers attended to.
+    """One pass of a transformer with its attention weights.
 
     Attributes:
-        logits: ``[B, K]``, with a graph that reaches down to ``last``.
-        layers: ``[B, H, L, L]`` weights of each layer, shallow to deep, without a graph: row
-            ``i`` says where token ``i`` looked and sums to 1 (to 0 where the token is padding).
+        logits: ``[B, K]``, with a graph that reaches ``last``.
+        layers: ``[B, H, L, L]`` weights of each layer, shallow to deep, without a graph. Row ``i`` holds the
+            attention of token ``i`` and sums to 1, or to 0 if the token is padding.
         last: ``[B, L, D]`` output of the last layer.
-        layout: lays one value a token ``[B, L]`` out as scores by modality.
+        layout: turns one value a token ``[B, L]`` into scores by modality.
     """
 
     logits: Tensor
@@ -35,7 +35,7 @@ class AttentionPass:
     layout: Callable[[Tensor], Scores]
 
     def read_by(self, verdict: Verdict) -> AttentionPass:
-        """The same pass with logits of exclusive classes in place of the model's own output."""
+        """Return the same pass with logits of exclusive classes in place of the model's own output."""
         return replace(self, logits=verdict.read(self.logits, len(self.logits)))
 
 
@@ -45,17 +45,17 @@ def attention_pass(
     layout: Callable[[Tensor], Scores],
     attended: Tensor | None = None,
 ) -> AttentionPass:
-    """Call ``model`` for its attention weights; the caller has frozen it and made an input differentiable.
+    """Call ``model`` for its attention weights. The caller must freeze it and make an input differentiable.
 
     Args:
         model: a Hugging Face classifier.
-        arguments: what it is called with.
+        arguments: the arguments of the call.
         layout: see :class:`AttentionPass`.
-        attended: ``[B, L]`` boolean, false at padding; default: everything is attended to.
+        attended: ``[B, L]`` boolean, false at padding. By default the model attends to everything.
 
     Raises:
-        UnsupportedTargetError: the model gives no weights, or some that are not one square
-            matrix a layer over the same tokens (windows, pyramids, reduced keys).
+        UnsupportedTargetError: the model gives no weights, or a layer's weights are not one square
+            matrix over the same tokens (windows, pyramids, reduced keys).
     """
     with torch.enable_grad(), eager_attention(model):
         try:
@@ -69,17 +69,16 @@ def attention_pass(
     _check_shapes(model, weights, last)
     layers = tuple(w.detach() for w in weights)
     if attended is not None:
-        # what padding looks at may be anything, NaN included, and counts for nothing
+        # rows of padding may hold anything, even NaN, so they become zero
         layers = tuple(torch.where(attended[:, None, :, None], w, torch.zeros_like(w)) for w in layers)
     return AttentionPass(out.logits, layers, last, layout)
 
 
 @contextmanager
 def eager_attention(model: nn.Module) -> Iterator[None]:
-    """Let ``model`` compute attention in the open; fused kernels keep the weights to themselves.
+    """Switch ``model`` to eager attention, because fused kernels do not return the weights.
 
-    Its own implementation is put back on exit, also after an error. Models that cannot be
-    switched are left alone.
+    The exit restores the model's own implementation, also after an error. Models without a switch stay as they are.
     """
     from transformers import PreTrainedModel
 
@@ -88,7 +87,7 @@ def eager_attention(model: nn.Module) -> Iterator[None]:
     try:
         for part in parts:
             if part._can_set_attn_implementation():
-                # the public setter also touches, and warns of, parts that this model does not have
+                # the public setter also sets absent parts, and warns about them
                 part.config._attn_implementation_internal = "eager"
         yield
     finally:

@@ -1,8 +1,8 @@
-"""The frozen model behind one protocol.
+"""The protocol of every target, the frozen model.
 
-A target answers three questions: what does a clean pass leave behind (:meth:`encode`),
-what does the model say of the masked input (:meth:`classify`), and which differentiable
-tensor do scores multiply (:meth:`features`). Scorers, rivals and metrics use nothing else.
+A target has three main methods. :meth:`encode` returns the logits and states of a clean pass.
+:meth:`classify` returns the logits of the masked input. :meth:`features` returns the
+differentiable tensors that scores multiply. Scorers, baseline methods and metrics use only these.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from sidelight.targets.wrappers import precision_of, uncompiled
 
 
 class TargetModel(ABC):
-    """A borrowed classifier: frozen, in eval mode, and given back as it was.
+    """A borrowed classifier. It is frozen and in eval mode during use, and its flags are restored afterwards.
 
     Args:
-        model: the classifier; its parameters and buffers are never changed.
+        model: the classifier. Its parameters and buffers never change.
     """
 
     #: Name of the family in :data:`sidelight.targets.families.TARGETS`.
     family: str
-    #: Modalities by name, in the order scores are reported.
+    #: Modalities by name, in the order of reported scores.
     modalities: Mapping[str, Modality]
-    #: Names of the classes in the order of the logits, where the user gave them.
+    #: Names of the classes in the order of the logits, if the user gave them.
     class_names: tuple[str, ...] = ()
-    #: Reads samples for the family, and keeps what prepares them.
+    #: Reads samples for the family, and keeps their processor.
     reader_type: ClassVar[type[Reader]]
-    #: Whether inputs differ in length, so that batching like with like saves work.
+    #: Whether inputs differ in length. If so, batches of similar lengths save work.
     varying_length: ClassVar[bool] = False
     #: Turns samples into the model's inputs.
     reader: Reader
@@ -55,29 +55,31 @@ class TargetModel(ABC):
         #: per modality, inputs of the same shape from which fills may draw
         self.reference: dict[str, Tensor] = {}
 
-    # -- what a family implements ---------------------------------------------------
-
-    @abstractmethod
-    def check(self, inputs: Inputs) -> None:
-        """Raise :class:`InputError` when ``inputs`` are not what the model takes."""
+    # -- methods that a family implements -------------------------------------------
 
     @abstractmethod
     def features(self, inputs: Inputs) -> Features:
-        """The differentiable tensors that scores multiply, one a modality."""
+        """Return the differentiable tensors that scores multiply, one a modality."""
 
     @abstractmethod
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
-        """Logits ``[B, K]`` with ``features`` in place of the model's own; differentiable in them."""
+        """Return logits ``[B, K]`` for ``features`` in place of the model's own. Gradients reach ``features``."""
 
     @abstractmethod
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
-        """Per modality, a boolean tensor of the scores' shape: true where a feature is real."""
+        """Return a boolean tensor of the scores' shape for each modality. It is true at real features."""
+
+    # -- methods that a family may add ----------------------------------------------
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise :class:`InputError` if the model does not take ``inputs``. The default checks nothing."""
+        return
 
     def attention_pass(self, inputs: Inputs) -> AttentionPass:
-        """A pass that keeps attention weights, for methods that read them.
+        """Run a pass that keeps attention weights, for methods that read them.
 
         Raises:
-            UnsupportedTargetError: the model has none to give.
+            UnsupportedTargetError: the model gives no attention weights.
         """
         raise UnsupportedTargetError(
             f"{type(self).__name__} gives no attention weights. "
@@ -85,11 +87,11 @@ class TargetModel(ABC):
         )
 
     def trial_inputs(self) -> Inputs | None:
-        """Small inputs that the model takes, to try what it can do; ``None`` where they are not known."""
+        """Return small inputs for a trial of the model, or ``None`` if its input size is unknown."""
         return None
 
     def exchange(self, inputs: Inputs, others: Inputs, modalities: Sequence[str]) -> Inputs:
-        """``inputs`` with the ``modalities`` named taken from ``others`` instead, sample by sample.
+        """Return ``inputs`` with the named ``modalities`` replaced by those of ``others``, sample by sample.
 
         Raises:
             InputError: this target has one modality.
@@ -97,7 +99,7 @@ class TargetModel(ABC):
         raise InputError(f"{type(self).__name__} has one modality; there is nothing to exchange.")
 
     def set_reference(self, inputs: Inputs) -> None:
-        """Keep ``inputs`` as what fills and reference-based methods may draw from."""
+        """Keep ``inputs`` so that fills and reference-based methods can draw from them."""
         self.reference = {k: v.detach() for k, v in self.features(inputs).items()}
 
     @classmethod
@@ -107,24 +109,24 @@ class TargetModel(ABC):
         Args:
             name: folder or hub id.
             revision: of the hub repository.
-            classes: if given, the model gets a head for them (a new one unless its own fits).
+            classes: if given, the model gets a head for them, which is new unless its own fits.
 
         Raises:
-            UnsupportedTargetError: this kind of target wraps models that are there already.
+            UnsupportedTargetError: this kind of target wraps loaded models only.
         """
         raise UnsupportedTargetError(f"{cls.__name__} loads no models: give it one.")
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments that rebuild this target around the same model."""
+        """Return the keyword arguments that rebuild this target around the same model."""
         return {}
 
     def all_options(self) -> dict[str, Any]:
-        """:meth:`options` and those of every family, as :func:`sidelight.targets.as_target` takes them."""
+        """Return :meth:`options` and the shared options, as :func:`sidelight.targets.as_target` takes them."""
         shared = {"class_names": list(self.class_names)} if self.class_names else {}
         return {**self.options(), **shared}
 
     def identity(self, fingerprint: str | None = None) -> dict[str, Any]:
-        """What a scorer remembers of its target: id, revision, weight hash (if not known already), how to prepare inputs."""
+        """Return the target's record for a scorer: id, revision, weights, processor. It reuses a given hash."""
         config = getattr(self.model, "config", None)
         return {
             "family": self.family,
@@ -139,19 +141,19 @@ class TargetModel(ABC):
         }
 
     def _place(self) -> dict[str, Any]:
-        """Where the model came from, so that it is found from any working directory."""
+        """Return the model's folder or hub id. A folder's path is absolute, so any working directory finds it."""
         given = str(getattr(getattr(self.model, "config", None), "name_or_path", "") or "")
         local = bool(given) and Path(given).is_dir()
         return {"place": str(Path(given).absolute()) if local else given or None, "local": local}
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
-        """Logits with gradients to the model's own parameters, for training the classifier itself."""
+        """Return logits with gradients to the model's parameters, to train the classifier itself."""
         return self.verdict.read(self.model(**inputs), len(next(iter(inputs.values()))))
 
-    # -- what every family shares ---------------------------------------------------
+    # -- methods that every family shares -------------------------------------------
 
     def encode(self, inputs: Inputs) -> Encoding:
-        """One clean pass without a graph: logits, states, feature masks.
+        """Run one clean pass without a graph. Return logits, states and feature masks.
 
         Raises:
             NotFiniteError: the model's output holds NaN or infinity.
@@ -162,11 +164,11 @@ class TargetModel(ABC):
         return encoding
 
     def _encode(self, inputs: Inputs) -> Encoding:
-        """As :meth:`encode`. A target for methods that need no states may leave it at this."""
+        """Do the pass of :meth:`encode`. This default gives no states, and some methods need none."""
         return Encoding(self.forward(inputs, self.features(inputs)), {}, self.feature_mask(inputs))
 
     def spec(self, inputs: Inputs) -> TargetSpec:
-        """Shapes of the states that :meth:`encode` returns for ``inputs``."""
+        """Return the shapes of the states that :meth:`encode` returns for ``inputs``."""
         first = {k: v[:1] for k, v in inputs.items()}
         encoding, features = self.encode(first), self.features(first)
         states = {m: tuple(map(_state_spec, found)) for m, found in encoding.states.items()}
@@ -177,13 +179,13 @@ class TargetModel(ABC):
     def fill_values(
         self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
     ) -> dict[str, Tensor]:
-        """Values that replace removed features, computed once per sample and reused.
+        """Compute the values that replace removed features. They serve all masks of a sample.
 
         Args:
             inputs: the model's inputs.
-            fill: a name in :data:`sidelight.fills.base.FILLS` (for several modalities see
-                :func:`sidelight.fills.base.pair_fills`).
-            seeds: one integer per sample; the same seed gives the same values.
+            fill: a name in :data:`sidelight.fills.base.FILLS`. For several modalities see
+                :func:`sidelight.fills.base.pair_fills`.
+            seeds: one integer per sample. The same seed gives the same values.
             features: :meth:`features` of ``inputs`` if computed already.
         """
         features = self.features(inputs) if features is None else features
@@ -195,15 +197,15 @@ class TargetModel(ABC):
             }
 
     def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
-        """What fills of ``modality`` may look at; families add pixel range and the like."""
+        """Return the data that fills of ``modality`` may read. Families add more, such as the pixel range."""
         return FillContext(seeds=seeds, reference=self.reference.get(modality))
 
     def unmasked(self, inputs: Inputs, encoding: Encoding | None = None) -> Unmasked:
-        """What every mask of ``inputs`` begins with, computed once for many calls of :meth:`classify`.
+        """Compute the features and masks that many calls of :meth:`classify` on ``inputs`` share.
 
         Args:
             inputs: the model's inputs.
-            encoding: their clean pass, if it was made already.
+            encoding: their clean pass, if you have it.
         """
         features = {k: v.detach() for k, v in self.features(inputs).items()}
         if encoding is None:
@@ -218,19 +220,19 @@ class TargetModel(ABC):
         seeds: Sequence[int] | None = None,
         unmasked: Unmasked | None = None,
     ) -> Tensor:
-        """Logits ``[B, K]`` of ``x ⊗ S``; gradients reach the scores and nothing else.
+        """Return logits ``[B, K]`` of ``x ⊗ S``. Gradients reach the scores and nothing else.
 
         Args:
             inputs: the model's inputs.
-            scores: one score in [0, 1] per feature. A modality left out is not masked. Special tokens of a text stay
-                in, whatever their score.
-            fill: a fill's name, or values from :meth:`fill_values`. ``drop`` also takes tokens that score below one
-                half out of attention.
+            scores: one score in [0, 1] per feature. A modality without scores is not masked. A text's special
+                tokens are never masked.
+            fill: a fill's name, or values from :meth:`fill_values`. ``drop`` also removes tokens from attention
+                if they score below 0.5.
             seeds: one integer per sample for a named random fill (default: 0, 1, ...).
-            unmasked: from :meth:`unmasked`, for the same samples; default: computed here.
+            unmasked: from :meth:`unmasked`, for the same samples. By default this method computes it.
 
         Raises:
-            InputError: scores of a modality that the target has not, or ``drop`` if the model cannot.
+            InputError: the target lacks a modality of the scores, or the model cannot drop tokens.
         """
         unknown = sorted(set(scores) - set(self.modalities))
         if unknown:
@@ -251,57 +253,57 @@ class TargetModel(ABC):
     def _masks(
         self, inputs: Inputs, scores: Scores, fill: Mapping[str, Tensor], unmasked: Unmasked
     ) -> tuple[Inputs, dict[str, tuple[Tensor, Tensor]]]:
-        """The inputs beside the masked features, and the scores and fill values of each modality that is masked."""
+        """Return the inputs for the masked pass, and the scores and fill values of each masked modality."""
         return inputs, {name: (values, fill[name]) for name, values in scores.items()}
 
     def _forward_masked(self, inputs: Inputs, features: Features, encoded: Mapping[str, Tensor]) -> Tensor:
-        """:meth:`forward`, which may go on from what is ``encoded`` of a modality."""
+        """Run :meth:`forward`. A family may reuse the ``encoded`` output of an unmasked modality."""
         return self.forward(inputs, features)
 
     def borrowed(self) -> AbstractContextManager[None]:
-        """Freeze the model and put it in eval mode; restore every flag on exit, also after an error.
+        """Freeze the model and put it in eval mode. The exit restores every flag, also after an error.
 
-        May be nested and open in several threads at once: the last one to leave restores.
+        Contexts may nest and may be open in several threads at once. The last exit restores the flags.
         """
         return lent(self.model)
 
     @contextmanager
     def one_pass(self) -> Iterator[None]:
-        """As :meth:`borrowed`, and no other thread makes a pass through the model meanwhile."""
+        """Do the same as :meth:`borrowed`, and block passes of other threads through the model meanwhile."""
         with one_pass(self.model), uncompiled(self.model):
             yield
 
     @contextmanager
     def in_training(self) -> Iterator[None]:
-        """Within the context passes neither freeze the model nor change its mode: :meth:`forward` and
-        :meth:`classify` then train it, on masked inputs too (word embeddings, which are inputs there, excepted).
+        """Let passes neither freeze the model nor change its mode, so that :meth:`forward` and :meth:`classify`
+        train it, also on masked inputs. They do not train word embeddings, which are inputs there.
         """
         with training_pass(self.model), uncompiled(self.model):
             yield
 
     @property
     def device(self) -> torch.device:
-        """Device of the model's first parameter (CPU when it has none)."""
+        """Device of the model's first parameter, or CPU if it has none."""
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Class names: those that the user gave, else those of the model's config, else empty."""
+        """Class names from the user, else from the model's config, else empty."""
         if self.class_names:
             return dict(enumerate(self.class_names))
         return self.verdict.names
 
     @property
     def name(self) -> str:
-        """Hub id or folder the model came from, else its class name."""
+        """Hub id or folder of the model, else its class name."""
         return getattr(getattr(self.model, "config", None), "name_or_path", "") or type(self.model).__name__
 
     def to_device(self, inputs: Inputs) -> dict[str, Tensor]:
-        """``inputs`` on the model's device."""
+        """Move ``inputs`` to the model's device."""
         return {k: v.to(self.device) for k, v in inputs.items()}
 
     def fingerprint(self) -> str:
-        """Hash of every parameter and buffer: which weights a scorer was trained beside."""
+        """Hash every parameter and buffer. The hash identifies the weights of a scorer's training."""
         return fingerprint(self.model)
 
 
@@ -312,7 +314,7 @@ def _state_spec(state: Tensor) -> StateSpec:
 
 
 def head_options(classes: Sequence[str]) -> dict[str, Any]:
-    """``from_pretrained`` options that give a model a head for ``classes``; none for no classes."""
+    """Return ``from_pretrained`` options that give a model a head for ``classes``, or none for no classes."""
     if not classes:
         return {}
     return {
@@ -324,7 +326,7 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
 
 
 def require_plain(name: str, value: Tensor) -> None:
-    """Raise :class:`InputTypeError` for tensors without ordinary memory: sparse, nested, on the meta device."""
+    """Raise :class:`InputTypeError` if ``value`` is sparse, nested or on the meta device."""
     if value.layout is not torch.strided or value.is_nested or value.is_meta:
         kinds = {"meta": value.is_meta, "nested": value.is_nested, str(value.layout): True}
         kind = next(name for name, found in kinds.items() if found)
@@ -332,7 +334,7 @@ def require_plain(name: str, value: Tensor) -> None:
 
 
 def require_finite(name: str, value: Tensor) -> None:
-    """Raise :class:`InputError` where ``value`` holds NaN or infinity, or is no plain tensor."""
+    """Raise :class:`InputError` if ``value`` holds NaN or infinity, or is no plain tensor."""
     require_plain(name, value)
     if value.is_floating_point() and not bool(torch.isfinite(value).all()):
         bad = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()

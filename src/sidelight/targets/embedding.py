@@ -1,4 +1,4 @@
-"""Facts about a text model's embeddings, read from the model itself."""
+"""Facts about a text model's embeddings. The model itself gives them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sidelight.errors import InputError, UnsupportedTargetError
 
-#: what tables of absolute positions are called
+#: usual names of modules that hold absolute positions
 POSITION_NAMES = {
     "position_embeddings",
     "position_embedding",
@@ -21,17 +21,17 @@ POSITION_NAMES = {
     "pos_emb",
     "positions_embed",
 }
-#: what tables are called that are tensors and no modules
+#: usual names of position tables that are plain tensors
 POSITION_TABLES = {"pos_encoding", "embed_positions"}
-#: parts of names of modules that read no words, in models that read pictures or sound too
+#: name parts of modules that read pictures or sound instead of words
 OTHER_SENSES = ("vision", "visual", "image", "audio", "video")
 
 
 def input_embedding(model: nn.Module) -> nn.Module:
-    """The module that turns token ids into word embeddings.
+    """Return the module that turns token ids into word embeddings.
 
     Raises:
-        UnsupportedTargetError: the model has none, or is an encoder-decoder.
+        UnsupportedTargetError: the model has no such module, or is an encoder-decoder.
     """
     config = getattr(model, "config", None)
     if getattr(config, "is_encoder_decoder", False):
@@ -54,16 +54,15 @@ def input_embedding(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def replaced_output(embedding: nn.Module, values: Tensor, ids: Tensor | None = None) -> Iterator[None]:
-    """Within the context, this thread's first call of ``embedding`` returns ``values`` ``[B, T, D]``.
+    """Let this thread's first call of ``embedding`` return ``values`` ``[B, T, D]``.
 
-    The model still gets its ``input_ids``, so whatever else it derives from them
-    (RoBERTa's positions, the last real token a decoder-only classifier pools) is its own,
-    on either padding side. Passing ``inputs_embeds`` would take that knowledge away. Later
-    calls are left alone: GPT-2 looks token types up in the same table. With the ``ids`` ``[B, T]`` that the model
-    is given, a model that looks them up as ``[T, B]`` (XLNet) is understood too.
+    The model still gets its ``input_ids`` and derives other values from them, with padding on either side.
+    For example, RoBERTa computes its positions, and a decoder-only classifier finds the last real token.
+    ``inputs_embeds`` would not allow this. Later calls are unchanged, because GPT-2 looks up token types in the
+    same table. The ``ids`` ``[B, T]`` show whether a model looks them up as ``[T, B]``, as XLNet does.
 
     Raises:
-        InputError: ``values`` do not fit the ids the model looks up.
+        InputError: ``values`` do not fit the ids that the model looks up.
         UnsupportedTargetError: the model finished without calling ``embedding``.
     """
     calls, mine = 0, threading.get_ident()
@@ -99,9 +98,9 @@ def _is_turned(found: Any, ids: Tensor) -> bool:
 
 
 def _in_place_of(output: Tensor, values: Tensor) -> Tensor:
-    """``values`` in the form in which the model looked its words up.
+    """Return ``values`` in the shape of the model's own ``output``.
 
-    A model that reads blocks of tokens (Longformer) pads its ids to whole blocks first; its padding stays.
+    A model that reads blocks of tokens (Longformer) pads its ids to whole blocks. That padding stays.
     """
     size, length, width = values.shape
     if output.shape == values.shape:
@@ -120,10 +119,9 @@ def _in_place_of(output: Tensor, values: Tensor) -> Tensor:
 
 
 def position_limit(model: nn.Module) -> int | None:
-    """Longest input that a table of positions allows; ``None`` where there is none.
+    """Return the longest input that a table of positions allows, or ``None`` if the model has no table.
 
-    RoBERTa-like tables keep the rows up to their padding index for padding. Tables that are computed rather than
-    learned (CTRL, GPT-J) end too, and so does MPT's.
+    RoBERTa-like tables reserve the rows up to the padding index. Computed tables (CTRL, GPT-J, MPT) have an end too.
     """
     parts = list(_reading_words(model))
     for name, module in parts:
@@ -137,20 +135,20 @@ def position_limit(model: nn.Module) -> int | None:
 
 
 def _reading_words(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Names and modules of ``model`` but those that read pictures or sound, whose positions are no words."""
+    """Yield names and modules of ``model``, except modules that read pictures or sound."""
     for name, module in model.named_modules():
         if not any(other in part for part in name.split(".") for other in OTHER_SENSES):
             yield name, module
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """Tensors that ``module`` itself holds, registered or not."""
+    """Return the named tensors that ``module`` itself holds as attributes or buffers."""
     plain = [(n, t) for n, t in vars(module).items() if isinstance(t, Tensor)]
     return [*plain, *module.named_buffers(recurse=False)]
 
 
 def positions_from_ids(model: nn.Module) -> bool:
-    """Whether the model counts positions from its ids, skipping padding (RoBERTa and its kin)."""
+    """Whether the model counts positions from its ids and skips padding (RoBERTa and similar models)."""
     return any(hasattr(m, "create_position_ids_from_inputs_embeds") for m in model.modules())
 
 
@@ -162,8 +160,8 @@ def pools_last_token(model: nn.Module) -> bool:
 
 
 def padding_side(model: nn.Module) -> str | None:
-    """``"left"`` or ``"right"``: where padding does not get into the place that ``model`` pools; ``None`` for either."""
+    """Return the padding side that keeps padding out of the pooled place, or ``None`` if both sides do."""
     if pools_last_token(model):
         return None
-    # Encoders pool the first token. XLNet pools the last place, whatever stands there.
+    # Encoders pool the first token. XLNet pools the last place, even if it holds padding.
     return "left" if getattr(getattr(model, "config", None), "summary_type", None) == "last" else "right"

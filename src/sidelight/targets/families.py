@@ -1,4 +1,4 @@
-"""Which target family fits a model."""
+"""The target families, and the choice of one for a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.text import TextTarget
 
-#: Target families by modality name; adding a family is one file and one line here.
+#: Target families by modality name. A new family needs one file and one line here.
 TARGETS: Registry[type[TargetModel]] = Registry("target family")
 TARGETS.add("image", ImageTarget)
 TARGETS.add("text", TextTarget)
@@ -22,7 +22,7 @@ TARGETS.add("image+text", ImageTextTarget)
 
 
 def family_of(model: Any) -> str:
-    """The name in :data:`TARGETS` of the family that fits ``model``, told by what it reads.
+    """Return the name in :data:`TARGETS` of the family that reads the inputs of ``model``.
 
     Raises:
         UnsupportedTargetError: ``model`` is no ``nn.Module``.
@@ -33,7 +33,7 @@ def family_of(model: Any) -> str:
         raise UnsupportedTargetError(
             f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
         )
-    # Hugging Face models say what they read; a plain module is taken to read images.
+    # Hugging Face models declare their inputs. We assume that a plain module reads images.
     if reads_pairs(model):
         return "image+text"
     return "text" if getattr(model, "main_input_name", "pixel_values") == "input_ids" else "image"

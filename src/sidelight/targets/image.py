@@ -1,4 +1,4 @@
-"""Any image classifier that gives hidden states, without naming a layer."""
+"""The image family: any Hugging Face image classifier, or a plain module with named layers."""
 
 from __future__ import annotations
 
@@ -31,24 +31,23 @@ from sidelight.targets.wrappers import float_type, plain_model
 class ImageTarget(TargetModel):
     """A frozen image classifier.
 
-    Hugging Face models are asked for ``output_hidden_states``; token sequences are laid
-    out on their patch grid (class, distillation and register tokens dropped) and the
-    states to read are chosen: one per resolution of a pyramid, four evenly spaced layers
-    of an isotropic transformer. Where the first convolution is finer than every hidden
-    state (ResNet and MobileNetV2 pool before the first of them), its output is read too. A plain ``nn.Module`` names its ``layers`` instead.
+    A Hugging Face model returns its hidden states. The target lays token sequences out on their patch grid
+    without class, distillation and register tokens. It reads one state per resolution of a pyramid, or four
+    evenly spaced layers of an isotropic transformer. It also reads the first convolution if that is finer than
+    every hidden state (ResNet, MobileNetV2). A plain ``nn.Module`` needs ``layers`` instead.
 
     Args:
         model: takes ``pixel_values`` (Hugging Face) or one image tensor (plain module).
-        processor: Hugging Face image processor or :class:`ImageTransform`; needed for raw
-            images and for fills that must know what black is.
+        processor: Hugging Face image processor or :class:`ImageTransform`. Raw images need it, and so do fills
+            that use the value of black.
         layers: dotted names of submodules whose outputs are the states.
-        max_states: at most so many states are read (of a pyramid the deepest, and the finest besides).
-        states: indices of the states to read; default: chosen at the first pass. A saved scorer
-            remembers them, so that another input size does not change what it reads.
-        layouts: how the states lie, e.g. ``"BHWC"`` where channels come last, one for all states or one for each
-            (:data:`sidelight.targets.layouts.LAYOUTS`); default: found out at the first pass. Where ``states`` are
-            given without layouts, maps are taken for ``"BCHW"`` and tokens for ``"BNC"``.
-        output: what the model's output means (:mod:`sidelight.targets.verdict`).
+        max_states: maximum number of states. Of a pyramid these are the deepest, and the finest is added.
+        states: indices of the states to read. By default the first pass chooses them. A saved scorer keeps
+            them, so another input size does not change them.
+        layouts: axes of the states, e.g. ``"BHWC"`` if channels come last. Give one for all states or one for each
+            (:data:`sidelight.targets.layouts.LAYOUTS`). By default the first pass finds them. If only ``states``
+            are given, maps count as ``"BCHW"`` and tokens as ``"BNC"``.
+        output: kind of the model's output (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.
@@ -148,8 +147,8 @@ class ImageTarget(TargetModel):
         return getattr(getattr(self.model, "config", None), key, None)
 
     def _fixed_size(self) -> tuple[int, int] | None:
-        # Only models with learned positions that they do not resize by themselves are bound to one size
-        # (DINOv2 always does; ViT only when asked, which its forward's parameter tells).
+        # A model takes one size only if it has learned positions and does not resize them by itself.
+        # DINOv2 always resizes them. ViT resizes them on request, and its forward has a parameter for it.
         asked = "interpolate_pos_encoding" in inspect.signature(self.model.forward).parameters
         if not asked or not any("position_embedding" in name for name, _ in self.model.named_parameters()):
             return None
@@ -185,14 +184,14 @@ class ImageTarget(TargetModel):
         )
 
     def stem(self) -> AbstractContextManager[list[Any]]:
-        """Within the context, the list that the outputs of the model's first convolution are put in."""
+        """Open a context that collects the outputs of the model's first convolution in a list."""
         return self._stem.capture() if self._stem is not None else nullcontext([])
 
     def settle_layouts(self, states_of: States, pixels: Tensor) -> None:
-        """Find out how the states lie, unless that is known: some passes with a block moved over a picture.
+        """Find the layouts of the states if they are unknown. Several passes move a block over a picture.
 
         Args:
-            states_of: gives the states of pixels ``[N, C, H, W]``.
+            states_of: returns the states of pixels ``[N, C, H, W]``.
             pixels: ``[B, C, H, W]`` of the size that the model takes.
         """
         if not self._layouts.known:
@@ -210,7 +209,7 @@ class ImageTarget(TargetModel):
         )
 
     def _path_states_of(self, pixels: Tensor) -> Sequence[Any]:
-        """As :meth:`_states_of`, without the copies beside the path to the logits."""
+        """Return the states of :meth:`_states_of` that lie on the path to the logits, not reshaped copies."""
         out, captured = self._pass(pixels)
         return captured or getattr(out, "hidden_states", None) or ()
 
@@ -220,15 +219,15 @@ class ImageTarget(TargetModel):
     def read_states(
         self, raw: Sequence[Any] | None, stem: Sequence[Any], pixels: Tensor
     ) -> tuple[Tensor, ...]:
-        """The states to read, ``[B, C, h, w]`` each, shallow to deep; which ones is settled at the first pass.
+        """Return the states to read, ``[B, C, h, w]`` each, shallow to deep. The first pass chooses them.
 
         Args:
             raw: hidden states of the model, maps or token sequences.
             stem: from :meth:`stem`.
-            pixels: ``[B, C, H, W]`` what the pass was given.
+            pixels: ``[B, C, H, W]`` input of the pass.
 
         Raises:
-            UnsupportedTargetError: there are no states, or too few, or they fit no grid.
+            UnsupportedTargetError: the states are missing, too few, or fit no grid.
         """
         maps = self.maps(raw, pixels)
         maps = [*finer_than(stem, maps), *maps]
@@ -237,13 +236,13 @@ class ImageTarget(TargetModel):
         return tuple(self._picked(maps))
 
     def maps(self, raw: Sequence[Any] | None, pixels: Tensor) -> list[Tensor]:
-        """``raw`` states of ``pixels`` ``[B, C, H, W]``, each laid out as ``[B, C, h, w]``."""
+        """Lay the ``raw`` states of ``pixels`` ``[B, C, H, W]`` out as ``[B, C, h, w]`` each."""
         if not raw:
             raise self._no_states()
         return self._layouts.maps(raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
 
     def fused_map(self, fused: Tensor, pixels: Tensor) -> Tensor:
-        """``[B, D, h, w]`` of a map ``[B, D, h, w]``, or of tokens ``[B, L, D]`` in the order of the states' own."""
+        """Lay ``fused`` out as ``[B, D, h, w]``. It is such a map, or tokens ``[B, L, D]`` in the states' order."""
         layout = self._layouts.of_tokens() if fused.ndim == 3 else ""
         return lay_out(fused, layout, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
 
@@ -256,18 +255,18 @@ class ImageTarget(TargetModel):
         return [maps[i] for i in self._chosen]
 
     def states_with_grad(self, inputs: Inputs) -> tuple[Tensor, list[Tensor], Callable[..., Tensor]]:
-        """A pass that keeps its graph, for methods that need gradients of the states.
+        """Run a pass that keeps its graph, for methods that need gradients of the states.
 
         Returns:
-            Logits ``[B, K]``; the states on the path to them, shallow to deep, in the model's
-            own shape; and a function of a tensor and the number of its state (default: the last) that lays the tensor
-            out as ``[B, C, h, w]``.
+            Logits ``[B, K]``, the states on the path to them (shallow to deep, in the model's own shape), and a
+            function. The function takes a tensor and the index of its state (default: the last). It lays the
+            tensor out as ``[B, C, h, w]``.
         """
         pixels = inputs["pixel_values"].detach().requires_grad_()  # a frozen model has no other leaf
         image_size = (pixels.shape[-2], pixels.shape[-1])
         with self.one_pass(), torch.enable_grad():
             out, captured = self._pass(pixels)
-        # reshaped states are copies beside the path, which no gradient reaches
+        # reshaped states are copies outside the path, so no gradient reaches them
         raw = captured or getattr(out, "hidden_states", None)
         if not raw:
             raise self._no_states()
@@ -282,7 +281,7 @@ class ImageTarget(TargetModel):
         return self.verdict.read(out, len(pixels)), [state for state, _ in used], place
 
     def _path_layouts(self, copies: Any, pixels: Tensor) -> StateLayouts:
-        """How the states on the path to the logits lie, where those that are read are copies beside it."""
+        """Return the layouts of states on the path to the logits, found anew if the target reads ``copies``."""
         own = StateLayouts(None) if copies and not self.layers else self._layouts
         if not own.known:
             with self.one_pass(), torch.no_grad():
@@ -307,7 +306,7 @@ class ImageTarget(TargetModel):
         return found.read_by(self.verdict)
 
     def trial_inputs(self) -> Inputs | None:
-        """One black image of the size that the model's config names."""
+        """Return one black image of the size in the model's config."""
         config = self._config("vision_config") or getattr(self.model, "config", None)
         size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", None)
         if size is None or channels is None:
@@ -317,7 +316,7 @@ class ImageTarget(TargetModel):
 
     @property
     def is_huggingface(self) -> bool:
-        """Whether the model is of transformers' kind, which takes ``pixel_values`` by name."""
+        """Whether the model has a Hugging Face config, and so takes ``pixel_values`` by name."""
         return self._is_hf
 
     def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
@@ -334,13 +333,13 @@ class ImageTarget(TargetModel):
         try:
             return self._run(pixels, output_hidden_states=True), None
         except (TypeError, ValueError, RuntimeError) as error:
-            check_takes_pixels(self.model)  # said where it fails: parts of pair models are asked for no pass
+            check_takes_pixels(self.model)  # only now, because parts of pair models never run here
             if isinstance(error, SidelightError) or not isinstance(error, TypeError):
                 raise
             raise self._no_states() from error
 
     def _run(self, pixels: Tensor, **options: Any) -> Any:
-        """The model's own pass; where the pixels are why it fails, that is said, with its words."""
+        """Run the model. If it fails because of the pixels, raise an error that quotes the model's error."""
         try:
             return self._plain(pixels, **options)
         except TypeError:
@@ -353,13 +352,13 @@ class ImageTarget(TargetModel):
             raise found from error
 
     def _plain(self, pixels: Tensor, **options: Any) -> Any:
-        # a config may ask for tuples, whose parts have no names
+        # a config may request tuples without names, so the arguments request names
         return (
             self.model(pixel_values=pixels, **options, **self._named) if self._is_hf else self.model(pixels)
         )
 
     def _fitting(self, like: Tensor) -> Tensor | None:
-        """Pixels that the model surely takes, of the type and on the device of ``like``; ``None`` where none are known."""
+        """Return pixels that the model surely takes, with type and device of ``like``, or ``None`` if unknown."""
         trial = self.trial_inputs()
         if trial is not None:
             return trial["pixel_values"].to(like)

@@ -1,4 +1,4 @@
-"""Whether a Hugging Face model takes pictures as pixels."""
+"""A check that a Hugging Face model takes pictures as pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sidelight.errors import UnsupportedTargetError
 
 
 def check_takes_pixels(model: nn.Module) -> None:
-    """Raise :class:`UnsupportedTargetError` for a model that takes something else than pixels ``[B, C, H, W]``."""
+    """Raise :class:`UnsupportedTargetError` if ``model`` does not take pixels ``[B, C, H, W]``."""
     name, parameters = type(model).__name__, inspect.signature(model.forward).parameters
     if "spatial_shapes" in parameters:
         raise UnsupportedTargetError(

@@ -1,4 +1,4 @@
-"""A classifier of pairs of an image and a text, masked at its pixels and its word embeddings."""
+"""The image-text family: classifiers of pairs, with masks on pixels and word embeddings."""
 
 from __future__ import annotations
 
@@ -34,33 +34,31 @@ MATCHING = ("no match", "match")
 class ImageTextTarget(TargetModel):
     """A frozen classifier of image-text pairs.
 
-    What concerns one modality is done by an :class:`ImageTarget` and a :class:`TextTarget` around
-    the parts of the model that read it; :mod:`sidelight.targets.architectures` knows
-    where those are and makes the passes.
+    An :class:`ImageTarget` and a :class:`TextTarget` handle one modality each, around the parts of the model
+    that read it. :mod:`sidelight.targets.architectures` finds those parts and runs the passes.
 
-    A model that gives one similarity ``s`` a pair (CLIP, SigLIP, retrieval heads) becomes a
-    classifier: of "no match" and "match" with logits ``[0, s - threshold]``, or, where
-    ``candidates`` are given, of "this text" and each candidate with the similarities as logits.
-    SigLIP's similarity has its zero where it belongs; CLIP's has none, so give a threshold or
-    candidates there.
+    Some models give one similarity ``s`` a pair (CLIP, SigLIP, retrieval heads). Such a model becomes a
+    classifier of "no match" and "match" with logits ``[0, s - threshold]``. If you give ``candidates``, the
+    classes are "this text" and each candidate, and the similarities are the logits. SigLIP's similarity has a
+    meaningful zero. CLIP's has none, so give a threshold or candidates for CLIP.
 
     Args:
         model: a :class:`~sidelight.models.fusion.FusionClassifier`, CLIP-like two-tower model, ViLT, ...
         processor: an :class:`ImageTextProcessor`, or a Hugging Face processor of both.
-        layers: which hidden states of the text are read, as in :class:`TextTarget`.
-        max_states, states, layouts: which states of the image are read and how they lie, as in :class:`ImageTarget`.
+        layers: hidden states of the text to read, as in :class:`TextTarget`.
+        max_states, states, layouts: states of the image to read and their axes, as in :class:`ImageTarget`.
         max_length, columns: as in :class:`TextTarget`.
-        fused: read each modality's tokens after the fusion layers too, where the model has such.
-        context: let scorers know the mean of each modality's last state beside the fusion output. A fusion's
-            class token is trained to hold the verdict and may forget what was asked. Measured on the scenes
-            (``docs/notes/scenes.md``): it helps words a little; pictures taught by coalitions choose better without.
+        fused: also read each modality's tokens after the fusion layers, if the model has such layers.
+        context: add the mean of each modality's last state to the fusion output. A fusion's class token is
+            trained for the decision and may lose the question. On the scenes (``docs/notes/scenes.md``) this helps
+            words a little, but pictures taught by coalitions do better without it.
         candidates: texts that every sample's own text competes with.
         threshold: similarity at which match and no match are equally probable.
-        output: what the model's output means (:mod:`sidelight.targets.verdict`).
+        output: kind of the model's output (:mod:`sidelight.targets.verdict`).
 
     Raises:
-        UnsupportedTargetError: sidelight does not know how to read this model.
-        ConfigError: candidates for a model that has classes of its own.
+        UnsupportedTargetError: sidelight cannot read this model.
+        ConfigError: candidates are given, but the model has its own classes.
     """
 
     family = "image+text"
@@ -108,7 +106,7 @@ class ImageTextTarget(TargetModel):
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Class names; of a model that gives a similarity, those of the matching or the candidates."""
+        """Class names. If the model gives a similarity, the match or the candidates name the classes."""
         if self.candidates and not self.class_names:
             return dict(enumerate(("this text", *self.candidates)))
         similarity = self.architecture.gives_similarity and not self.class_names
@@ -132,10 +130,10 @@ class ImageTextTarget(TargetModel):
 
     @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
-        """The model that the folder's or hub id's own config names.
+        """Load the model class that the config in the folder or on the hub names.
 
         Raises:
-            UnsupportedTargetError: it names none.
+            UnsupportedTargetError: the config names no model class of transformers.
         """
         import transformers
 
@@ -182,7 +180,7 @@ class ImageTextTarget(TargetModel):
     def _forward_masked(self, inputs: Inputs, features: Features, encoded: Mapping[str, Tensor]) -> Tensor:
         with self.one_pass():
             self.architecture.prepare()
-            # an encoder that is spared looks up no words that could be replaced
+            # if the text encoder does not run, no lookup of words happens
             words = (
                 nullcontext() if "text" in encoded else replaced_output(self.text.embedding, features["text"])
             )
@@ -239,7 +237,7 @@ class ImageTextTarget(TargetModel):
         fusion = out.fusion
         if self.context:
             means = (image[-1].flatten(2).mean(2), tokens_mean(text[-1], attended))
-            # states of different models differ in scale by orders of magnitude
+            # the scales of different models' states differ by orders of magnitude
             fusion = torch.cat([fusion, *(F.layer_norm(m, m.shape[1:]) for m in means)], 1)
         return Encoding(
             self._logits(out),
@@ -250,26 +248,26 @@ class ImageTextTarget(TargetModel):
         )
 
     def _image_states(self, inputs: Inputs, pixels: Tensor) -> Sequence[Any]:
-        """States of other ``pixels`` beside the first text of ``inputs``."""
+        """Return the states of other ``pixels`` beside the first text of ``inputs``."""
         words = {k: v[:1].repeat(len(pixels), *[1] * (v.ndim - 1)) for k, v in text_inputs(inputs).items()}
         return self._run(words, pixels, states=True).image or ()
 
     def exchange(self, inputs: Inputs, others: Inputs, modalities: Sequence[str]) -> Inputs:
-        """The images, the texts, or both of ``inputs`` replaced by those of ``others`` (as many samples)."""
+        """Replace the images, the texts, or both of ``inputs`` by those of ``others`` (as many samples)."""
         image, text = (others if m in modalities else inputs for m in self.modalities)
         return {**image_inputs(image), **text_inputs(text)}
 
     # -- fills ----------------------------------------------------------------------
 
     def set_reference(self, inputs: Inputs) -> None:
-        """Keep the images; texts differ in length, so another text's words fit no place in this one."""
+        """Keep the images only. Texts differ in length, so another text's words do not fit this one."""
         self.image.set_reference(inputs)
         self.reference = dict(self.image.reference)
 
     def fill_values(
         self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
     ) -> dict[str, Tensor]:
-        """Values of the fill that ``fill`` means for each modality (:func:`sidelight.fills.base.pair_fills`)."""
+        """Compute the fill values of each modality. :func:`sidelight.fills.base.pair_fills` splits ``fill``."""
         chosen = pair_fills(fill, self.modalities)
         return {
             **self.image.fill_values(inputs, chosen["image"], seeds, features),
@@ -278,7 +276,7 @@ class ImageTextTarget(TargetModel):
 
 
 def check_kinds(inputs: Inputs) -> None:
-    """Raise :class:`InputTypeError` where pixels or token ids are missing, or not of the kind they must be."""
+    """Raise :class:`InputTypeError` if pixels or token ids are missing or have the wrong type."""
     if not isinstance(inputs, Mapping) or PIXELS not in inputs or "input_ids" not in inputs:
         given = sorted(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
         raise InputTypeError(
@@ -294,5 +292,5 @@ def check_kinds(inputs: Inputs) -> None:
 
 
 def tokens_mean(tokens: Tensor, attended: Tensor) -> Tensor:
-    """``[B, D]`` mean of ``tokens`` ``[B, T, D]`` where ``attended`` ``[B, T, 1]``."""
+    """Return the mean ``[B, D]`` of ``tokens`` ``[B, T, D]`` over the places that ``attended`` ``[B, T, 1]`` marks."""
     return (tokens * attended).sum(1) / attended.sum(1).clamp(min=1)

@@ -1,8 +1,8 @@
-"""How a state lies in memory: which of its axes are height, width and channels.
+"""The layout of a state: the order of its axes height, width and channels.
 
-A layout is written by its axes: ``B`` batch, ``C`` channels, ``H`` height, ``W`` width, ``N`` tokens. Of tokens
-``+columns`` says that they go column by column instead of row by row, ``+last`` that extra tokens (class,
-distillation, registers) come last instead of first.
+A layout lists the axes: ``B`` batch, ``C`` channels, ``H`` height, ``W`` width, ``N`` tokens. ``+columns`` means
+that tokens go column by column instead of row by row. ``+last`` means that extra tokens (class, distillation,
+registers) come last instead of first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from sidelight.errors import ConfigError, UnsupportedTargetError
 from sidelight.targets.states import token_grid
 
-#: maps by the order of their axes; the first is what most networks give
+#: layouts of maps, and most networks use the first
 MAPS = (
     "BCHW",
     *sorted(o for o in map("".join, ("B" + "".join(p) for p in permutations("CHW"))) if o != "BCHW"),
@@ -25,29 +25,29 @@ LAYOUTS = (*MAPS, *TOKENS)
 
 
 def tensor_of(state: Any) -> Tensor | None:
-    """The tensor of a state that may be a map or tokens (of a tuple the first), else ``None``."""
+    """Return the tensor of a state if it may be a map or tokens, else ``None``. A tuple gives its first."""
     value = state[0] if isinstance(state, (tuple, list)) and state else state
     return value if isinstance(value, Tensor) and value.ndim in (3, 4) else None
 
 
 def check_layout(layout: str) -> str:
-    """``layout``; raises :class:`ConfigError` for one that is not in :data:`LAYOUTS`."""
+    """Return ``layout``, or raise :class:`ConfigError` if :data:`LAYOUTS` does not contain it."""
     if layout not in LAYOUTS:
         raise ConfigError(f"layouts: {layout!r} is none of {', '.join(LAYOUTS)}.")
     return layout
 
 
 def lay_out(state: Tensor, layout: str, image_size: tuple[int, int], patch_size: Any = None) -> Tensor:
-    """``state`` as ``[B, C, h, w]``.
+    """Lay ``state`` out as ``[B, C, h, w]``.
 
     Args:
         state: ``[B, ., ., .]`` map or ``[B, ., .]`` tokens.
-        layout: one of :data:`LAYOUTS`; ``""`` for what is usual, ``BCHW`` or ``BNC``.
+        layout: one of :data:`LAYOUTS`, or ``""`` for the usual ``BCHW`` or ``BNC``.
         image_size: height and width of the input in pixels.
-        patch_size: the model's patch size, where it tells one.
+        patch_size: the model's patch size, if known.
 
     Raises:
-        UnsupportedTargetError: the state has not as many axes as its layout, or its tokens fit no grid.
+        UnsupportedTargetError: state and layout differ in the number of axes, or the tokens fit no grid.
     """
     axes, *flags = (layout or ("BCHW" if state.ndim == 4 else "BNC")).split("+")
     if state.ndim != len(axes):

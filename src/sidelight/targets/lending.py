@@ -1,10 +1,10 @@
-"""One classifier lent to several users at once: frozen while anyone has it, one pass at a time.
+"""Loans of one classifier to several users at once. It stays frozen meanwhile and runs one pass at a time.
 
-Explainers of several threads may share a model, or parts of it. What they change on it, they change together:
-training flags and gradients are switched off by the first who comes and restored when the last has gone, and
-hooks are on it during one pass only. Nothing of this lies on the model or the target, so both pickle and copy.
+Explainers of several threads may share a model, or parts of it. The first user switches training flags and
+gradients off, and the last user restores them. Hooks stay on the model during one pass only. The records lie
+outside the model and the target, so both can be pickled and copied.
 
-The locks are ours. A thread that calls or trains the model past sidelight at the same time is not held up.
+Only sidelight uses these locks. They do not stop a thread that calls or trains the model directly.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from torch import nn
 
 from sidelight.errors import UnsupportedTargetError
 
-#: transformers marks a model that it has hooked for hidden states, and its hooks come from this module
+#: transformers sets this mark on a model with hooks for hidden states, and the hooks come from this module
 _MARK, _CAPTURING = "_output_capturing_hooks_installed", "transformers.utils.output_capturing"
 #: seconds that a fork waits for a pass of another thread
 _FORK_PATIENCE = 60.0
 
-_guard = threading.RLock()  # who has what; held for moments only, never during a pass
+_guard = threading.RLock()  # protects the loans, and passes do not hold it
 _numbers = count()
 
 
 @dataclass
 class _Before:
-    """What a module was like before it was lent."""
+    """The state of a module before its loan."""
 
     training: bool
     trainable: list[nn.Parameter]
@@ -43,11 +43,11 @@ class _Before:
 
 
 class _Loan:
-    """What all users of some modules share.
+    """The shared record of all users of some modules.
 
     Attributes:
-        lock: held during a pass.
-        users: how many loans each thread has now.
+        lock: a pass holds it.
+        users: number of current loans of each thread.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class _Loan:
         self._before: dict[nn.Module, _Before] = {}
 
     def freeze(self, module: nn.Module) -> None:
-        """Switch training and gradients of ``module`` alone off, and note what it was like."""
+        """Switch off training and gradients of ``module`` alone, and record its state before."""
         trainable = [p for p in module.parameters(recurse=False) if p.requires_grad]
         if module not in self._before:
             self._before[module] = _Before(False, [], _captures(module), _MARK in vars(module))
@@ -69,7 +69,7 @@ class _Loan:
             before.training, module.training = True, False
 
     def give_back(self) -> None:
-        """Restore every module that was frozen."""
+        """Restore every frozen module."""
         for module, before in self._before.items():
             if before.training:
                 module.training = True
@@ -78,7 +78,7 @@ class _Loan:
                     parameter.is_inference()
                 ):  # the only mode that may change such a flag
                     parameter.requires_grad_(True)
-            # left on, they keep the model from being pickled; hooks and mark go together
+            # a model with these hooks cannot be pickled, so both hooks and mark must go
             for key in _captures(module) - before.captures:
                 del module._forward_hooks[key]
             if not before.marked:
@@ -90,7 +90,7 @@ _loans: WeakKeyDictionary[nn.Module, _Loan] = WeakKeyDictionary()
 
 
 class _Mine(threading.local):
-    """What the current thread has borrowed, by the id of the model."""
+    """The current thread's loans, by the id of the model."""
 
     def __init__(self) -> None:
         self.loans: dict[int, Sequence[_Loan]] = {}
@@ -101,17 +101,17 @@ _mine = _Mine()
 
 @contextmanager
 def lent(model: nn.Module) -> Iterator[None]:
-    """Within the context ``model`` is frozen and in evaluation mode; then every flag is as it was before.
+    """Freeze ``model`` and put it in evaluation mode. The exit restores every flag.
 
-    May be nested, and may be open in several threads at once: the last to leave restores. Others may make
-    passes meanwhile, so hooks need :func:`one_pass`.
+    Contexts may nest and may be open in several threads at once. The last exit restores the flags. Other
+    threads may run passes meanwhile, so hooks need :func:`one_pass`.
     """
     if id(model) in _mine.loans:
         yield
         return
     modules = list(model.modules())
     loans = _loans_of(modules)
-    with _all_locks(loans):  # a training pass of another thread ends first
+    with _all_locks(loans):  # wait until another thread's training pass ends
         _freeze(modules, loans)
     _mine.loans[id(model)] = loans
     try:
@@ -123,18 +123,18 @@ def lent(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def one_pass(model: nn.Module) -> Iterator[None]:
-    """As :func:`lent`, and no other thread makes a pass through a module of ``model`` meanwhile."""
+    """Do the same as :func:`lent`, and block other threads' passes through modules of ``model``."""
     with _all_locks(_mine.loans.get(id(model)) or _loans_of(list(model.modules()))), lent(model):
         yield
 
 
 @contextmanager
 def training_pass(model: nn.Module) -> Iterator[None]:
-    """A pass, as :func:`one_pass`, that takes the flags of ``model`` as they are and leaves them alone."""
+    """Lock a pass as :func:`one_pass` does, but leave the flags of ``model`` unchanged."""
     outer = _mine.loans.get(id(model))
     loans = outer or _loans_of(list(model.modules()))
     with _all_locks(loans):
-        _mine.loans[id(model)] = loans  # what is lent within is taken for frozen already
+        _mine.loans[id(model)] = loans  # loans inside this pass then skip freezing
         try:
             yield
         finally:
@@ -151,7 +151,7 @@ def _all_locks(loans: Sequence[_Loan]) -> Iterator[None]:
 
 
 def _loans_of(modules: Sequence[nn.Module]) -> list[_Loan]:
-    """The loans that ``modules`` belong to, in one order for all; new modules join the first of them."""
+    """Return the loans of ``modules``, in a global order that prevents deadlock. New modules join the first."""
     with _guard:
         found = {loan.number: loan for m in modules if (loan := _loans.get(m)) is not None}
         ordered = [found[number] for number in sorted(found)] or [_Loan()]
@@ -172,18 +172,18 @@ def _give_back(loans: Sequence[_Loan]) -> None:
     with _guard:
         for loan in loans:
             loan.users[threading.get_ident()] -= 1
-            loan.users += Counter()  # drops threads that have nothing left
+            loan.users += Counter()  # drops threads without loans
             if not loan.users:
                 loan.give_back()
 
 
 def _captures(module: nn.Module) -> set[int]:
-    """Keys of the hooks that transformers put on ``module`` to collect hidden states."""
+    """Return the keys of transformers' hooks on ``module`` that collect hidden states."""
     return {k for k, h in module._forward_hooks.items() if getattr(h, "__module__", "") == _CAPTURING}
 
 
 def check_gradients_pass(model: nn.Module) -> None:
-    """Raise :class:`UnsupportedTargetError` for weights made in inference mode, which gradients cannot pass."""
+    """Raise :class:`UnsupportedTargetError` if weights come from inference mode, because gradients cannot pass."""
     name = next((n for n, p in model.named_parameters() if p.is_inference()), None)
     if name is not None:
         raise UnsupportedTargetError(
@@ -192,7 +192,7 @@ def check_gradients_pass(model: nn.Module) -> None:
         )
 
 
-# -- forks: a child must not inherit a pass, or a lock, of a thread that it does not have ----------
+# -- forks: a child must not inherit a pass or a lock of a thread that it lacks --------------------
 
 _held: list[_Loan] = []
 

@@ -1,4 +1,4 @@
-"""Models and processors by place: a folder on this machine, or an id of the hub."""
+"""Loading of models and processors from a folder or the hub."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import nn
 from sidelight.core.places import known_place
 from sidelight.errors import CheckpointError, UnsupportedTargetError, first_line
 
-#: endings of the classes that transformers names in a model's config, and the family that reads them
+#: endings of class names in a model's config, and the family that reads such models
 _ENDINGS = {"ForImageClassification": "image", "ForSequenceClassification": "text"}
 
 
 def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tuple[nn.Module, Any]:
-    """A classifier and what prepares its inputs, from a folder or the hub.
+    """Load a classifier and its processor from a folder or the hub.
 
     Args:
         place: folder of ``save_pretrained``, or hub id.
         revision: of the hub repository.
 
     Returns:
-        The model, and its tokenizer, image processor or both (``None`` where nothing is kept beside it).
+        The model, and its tokenizer, image processor or both (``None`` if the place holds none).
 
     Raises:
-        CheckpointError: there is no such folder, or it cannot be loaded.
-        UnsupportedTargetError: what is there is no classifier.
+        CheckpointError: the folder does not exist or cannot be loaded.
+        UnsupportedTargetError: the model is no classifier.
     """
     from transformers import AutoConfig
 
@@ -43,7 +43,7 @@ def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tu
         return family.load_model(name, revision), family.reader_type.load(name, {}, revision)
     except UnsupportedTargetError:
         raise
-    except Exception as error:  # each library below has errors of its own
+    except Exception as error:  # each library raises its own errors
         reason = first_line(error, None)
         raise CheckpointError(f"the model {name!r} cannot be loaded: {reason}") from error
 

@@ -1,4 +1,4 @@
-"""Options of a target family: read from its signature, and checked against the types that stand there."""
+"""Options of a target family. The family's signature gives their names and types."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
 from sidelight.targets.base import TargetModel
 
-#: arguments of a family that are no options
+#: arguments of a family that do not count as options
 _NOT_OPTIONS = ("self", "model", "processor")
 #: options of all families, which :func:`sidelight.targets.as_target` sets itself
 SHARED = {"class_names": Sequence[str]}
 
-#: how values are checked, by the type in the signature; values of other types are taken as they are
+#: the check for each type in a signature, and values of other types stay unchecked
 _CHECKED_AS: dict[Any, Any] = {
     int: Count,
     bool: Flag,
@@ -30,7 +30,7 @@ _CHECKED_AS: dict[Any, Any] = {
 
 
 def family_options(family: type[TargetModel]) -> dict[str, Any]:
-    """Types of the options that ``family`` takes, by name."""
+    """Return the types of the options that ``family`` takes, by name."""
     hints = typing.get_type_hints(family.__init__)
     own = [n for n in inspect.signature(family.__init__).parameters if n not in _NOT_OPTIONS]
     return {**{name: hints.get(name, Any) for name in own}, **SHARED}
@@ -39,16 +39,16 @@ def family_options(family: type[TargetModel]) -> dict[str, Any]:
 def checked_options(
     family: type[TargetModel], model: nn.Module, options: Mapping[str, Any], others: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """``options`` as ``family`` takes them. Modules among ``layers`` become their names.
+    """Check ``options`` and return them as ``family`` takes them. Modules among ``layers`` become their names.
 
     Args:
-        family: of targets.
-        model: the modules are looked for in it.
-        options: by name.
-        others: names that were possible beside them, for the hint at a misspelt one.
+        family: class of the target.
+        model: contains the modules.
+        options: values by name.
+        others: other valid names, for the hint if an option is misspelt.
 
     Raises:
-        ConfigError: an option is unknown or of another type.
+        ConfigError: an option is unknown or has a wrong type.
     """
     known = family_options(family)
     for name in options:
@@ -62,7 +62,7 @@ def checked_options(
 
 
 def _kind(hint: Any) -> Any:
-    """The type that values for ``hint`` are checked against."""
+    """Return the type that checks values for ``hint``."""
     kinds = [k for k in typing.get_args(hint) or [hint] if k is not type(None)]
     if type(None) in typing.get_args(hint):
         return _CHECKED_AS.get(kinds[0], Any) | None
@@ -70,7 +70,7 @@ def _kind(hint: Any) -> Any:
 
 
 def _named(value: Any, model: nn.Module, option: str) -> Any:
-    """``value`` with each module of ``model`` in it replaced by its dotted name."""
+    """Replace each module of ``model`` in ``value`` by its dotted name."""
     if isinstance(value, nn.Module):
         value = [value]
     if not isinstance(value, (list, tuple)) or not any(isinstance(v, nn.Module) for v in value):
@@ -86,7 +86,7 @@ def _named(value: Any, model: nn.Module, option: str) -> Any:
 
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Class names; raises :class:`ConfigError` if one is empty or comes twice."""
+    """Return the class names, or raise :class:`ConfigError` if one is empty or repeated."""
     found = tuple(names)
     twice = sorted({n for n in found if found.count(n) > 1})
     if twice or any(not n.strip() for n in found):

@@ -1,4 +1,4 @@
-"""Where the logits are in what a model returns: a tensor, a mapping, a tuple, an object with fields."""
+"""The search for logits in a model's output: a tensor, a mapping, a tuple, or an object with fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sidelight.errors import UnsupportedTargetError
 
-#: names under which a model's own decision is returned, beside "logits"
+#: usual names of a model's decision, besides "logits"
 NAMES = frozenset(
     [
         "logit",
@@ -29,17 +29,17 @@ NAMES = frozenset(
         "probabilities",
     ]
 )
-#: parts of names of what is no decision
+#: name parts of outputs that are no decision
 NO_DECISION = ("feat", "embed", "hidden", "pool", "aux", "loss", "state", "attention")
 
 
 def is_hugging_face(model: Any) -> bool:
-    """Whether ``model`` has a configuration as Hugging Face models do."""
+    """Whether ``model`` has a Hugging Face configuration."""
     return hasattr(getattr(model, "config", None), "to_dict")
 
 
 def named_outputs(model: nn.Module) -> dict[str, Any]:
-    """Arguments under which ``model`` names what it returns, where its configuration asks for a bare tuple."""
+    """Return arguments that make ``model`` name its outputs if its configuration requests a bare tuple."""
     if getattr(getattr(model, "config", None), "return_dict", True) is not False:
         return {}
     parameters = inspect.signature(model.forward).parameters.values()
@@ -48,21 +48,21 @@ def named_outputs(model: nn.Module) -> dict[str, Any]:
 
 
 def find_logits(out: Any, model: nn.Module, rows: int, classes: int = 0, loader: str = "") -> Tensor:
-    """The tensor among a model's outputs that says how it decided.
+    """Find the tensor of a model's decision among its outputs.
 
     A value named ``logits`` comes first. A Hugging Face model must have one, or return it as the first of a
-    tuple. Of a plain module the only value of a usual name (``output``, ``scores``, ...) is taken, or the only
+    tuple. A plain module must have only one value with a usual name (``output``, ``scores``, ...), or only one
     floating-point tensor ``[B, K]``.
 
     Args:
-        out: what the model returned.
+        out: the model's output.
         model: for messages.
-        rows: B, the number of samples it was given.
-        classes: K, where it is known; else 0.
+        rows: B, the number of samples.
+        classes: K, or 0 if unknown.
         loader: the ``AutoModel...`` class that loads classifiers of this kind, for messages.
 
     Raises:
-        UnsupportedTargetError: there is no such tensor, or more than one.
+        UnsupportedTargetError: no tensor fits, or more than one does.
     """
     if isinstance(out, Tensor):
         return out
@@ -82,7 +82,7 @@ def find_logits(out: Any, model: nn.Module, rows: int, classes: int = 0, loader:
 
 
 def described(out: Any) -> str:
-    """What a model returned, in words: kinds, names and shapes."""
+    """Describe a model's output in words: types, names and shapes."""
     if isinstance(out, Tensor):
         return f"a tensor of shape {tuple(out.shape)} ({str(out.dtype).removeprefix('torch.')})"
     named = _named(out)
@@ -101,7 +101,7 @@ def _is_container(out: Any) -> bool:
 
 
 def _named(out: Any) -> dict[str, Any]:
-    """The values of ``out`` by name; those of a plain tuple or list by number."""
+    """Return the values of ``out`` by name, or by number if it is a plain tuple or list."""
     if isinstance(out, Mapping):
         return {str(k): v for k, v in out.items()}
     if hasattr(out, "_asdict"):  # a named tuple

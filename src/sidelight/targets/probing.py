@@ -1,8 +1,8 @@
-"""How states lie, found by moving something.
+"""The search for layouts of states with a moving block.
 
-Networks give maps channels first or last, or tokens, and their shapes do not say which: height, width and
-channels may coincide. A bright block is therefore moved over a picture, and where the state answers shows how it
-lies (:func:`find_layouts`). A state that answers nowhere in particular is no map of the picture.
+Networks give maps with channels first or last, or tokens. Shapes do not tell them apart, because height, width
+and channels may be equal. :func:`find_layouts` therefore moves a bright block over a picture, and the cells that
+respond show the layout. If no cell responds to a place, the state is no map of the picture.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from torch import Tensor
 from sidelight.errors import UnsupportedTargetError
 from sidelight.targets.layouts import MAPS, TOKENS, lay_out, tensor_of
 
-#: places a side that the block is put at
+#: number of block places along each side
 PLACES = 4
-#: agreement of answer and place, a correlation in [-1, 1], from which a layout is found; from which tokens are
-#: believed to lie as configuration or other states say; from which another layout of a map forbids that.
-#: Measured on the families of transformers: right layouts .8 and more where cells are distinct, wrong ones below .6
+#: Agreements of response and place, as correlations in [-1, 1]. A layout is found if it reaches the first. Tokens
+#: follow other states or the configuration if they reach the second. A map does not if another layout reaches the
+#: third. On transformers' families right layouts of distinct cells reach 0.8, and wrong ones stay below 0.6.
 FOUND, BELIEVED, BEATEN = 0.8, 0.3, 0.6
-#: agreement of what cannot be told
+#: agreement of a state whose cells look alike
 INDISTINCT = -1.0
-#: pixels that go through the model together
+#: pixels in one pass of the model
 _PIXELS_A_PASS = 4 * 224 * 224
 
-#: gives the states of pixels [N, C, H, W], always as many
+#: returns the states of pixels [N, C, H, W], always the same number
 States = Callable[[Tensor], Sequence[Any]]
 
 
 def find_layouts(
     states_of: States, pixels: Tensor, patch_size: Any = None, channels: frozenset[int] = frozenset()
 ) -> list[str | None]:
-    """How each state lies: ``None`` where that cannot be told, ``""`` for what has too few or many axes to be a map.
+    """Find the layout of each state: ``None`` if it is unclear, ``""`` if the number of axes fits no map.
 
     Args:
-        states_of: one pass.
-        pixels: ``[B, C, H, W]`` something the model takes; its values are not used.
-        patch_size: the model's patch size, where it tells one.
-        channels: numbers of channels that its configuration names, believed where the answers do not decide.
+        states_of: runs one pass.
+        pixels: ``[B, C, H, W]`` of a valid size. The values do not matter.
+        patch_size: the model's patch size, if known.
+        channels: numbers of channels in the model's configuration. They count if the responses do not decide.
     """
     size = (pixels.shape[-2], pixels.shape[-1])
     answers, places = _answers(states_of, pixels[:1])
@@ -57,9 +57,10 @@ def find_layouts(
 
 @dataclass(frozen=True)
 class _Answer:
-    """How strongly a state answers at each place; per axis taken for channels, ``[N, ...]`` of the other axes.
+    """The strength of a state's response at each place.
 
-    The shape is empty for what can be no map.
+    ``by_channels`` maps each possible axis of channels to ``[N, ...]`` over the other axes. ``shape`` is empty if
+    the state is no map.
     """
 
     shape: tuple[int, ...]
@@ -67,12 +68,12 @@ class _Answer:
 
     @property
     def silent(self) -> bool:
-        """Whether the block changes nothing, so that nothing speaks against any layout."""
+        """Whether the block changes nothing. If so, no layout is ruled out."""
         return not any(bool(strength.any()) for strength in self.by_channels.values())
 
 
 def _answers(states_of: States, pixels: Tensor) -> tuple[list[_Answer], Tensor]:
-    """The answer of each state to a block at each of ``N`` places, and ``[N, 2]`` row and column of the places."""
+    """Return each state's response to a block at ``N`` places, and ``[N, 2]`` rows and columns of the places."""
     blocks, places = _probes(pixels)
     base, probes = blocks[:1], blocks[1:]
     step = max(1, _PIXELS_A_PASS // (pixels.shape[-1] * pixels.shape[-2]))
@@ -93,7 +94,7 @@ def _answers(states_of: States, pixels: Tensor) -> tuple[list[_Answer], Tensor]:
 
 
 def _change(moved: Tensor, still: Tensor) -> Tensor:
-    """What the block changed, zero where that is no more than rounding."""
+    """Return the change that the block caused, with zeros in place of rounding errors."""
     change, size = moved.float() - still.float(), still.float().abs()
     eps = torch.finfo(still.dtype).eps
     if float(change.abs().amax()) < eps * float(size.amax()):
@@ -102,7 +103,7 @@ def _change(moved: Tensor, still: Tensor) -> Tensor:
 
 
 def _probes(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """A picture of faint noise, the same with a bright block at each place; and the places."""
+    """Make a picture of faint noise, copies with a bright block at each place, and the places."""
     height, width = pixels.shape[-2:]
     rows, columns = min(PLACES, height), min(PLACES, width)
     noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
@@ -120,7 +121,7 @@ def _probes(pixels: Tensor) -> tuple[Tensor, Tensor]:
 def _scores(
     answer: _Answer, places: Tensor, image_size: tuple[int, int], patch_size: Any
 ) -> dict[str, float]:
-    """How well each layout that the state may have agrees with where the block was."""
+    """Return the agreement of each possible layout with the places of the block."""
     found: dict[str, float] = {}
     if not answer.by_channels:
         return found
@@ -129,7 +130,7 @@ def _scores(
         strength = answer.by_channels[axes.index("C")].unsqueeze(-1)
         plain = layout.replace("C", "", 1) if "N" not in axes else ""
         try:
-            if plain:  # the axis of channels is summed up already
+            if plain:  # the norm already removed the axis of channels
                 grid = strength.permute(0, 3, plain.index("H"), plain.index("W"))
             else:
                 grid = lay_out(strength, layout.replace("BCN", "BNC"), image_size, patch_size)
@@ -140,25 +141,24 @@ def _scores(
 
 
 def agreement(strength: Tensor, places: Tensor) -> float:
-    """Correlation, in [-1, 1], of where a map answers with where something was; the worse of both axes.
+    """Correlate the places of a map's response with the places of the block, in [-1, 1].
 
-    Only what changes from place to place and from cell to cell counts, so neither an answer everywhere nor
-    a cell that always answers matters.
+    Only differences between places and between cells count. Constant cells and uniform responses do not matter.
 
     Args:
-        strength: ``[N, h, w]`` answers of the cells, one map a place.
+        strength: ``[N, h, w]`` responses of the cells, one map a place.
         places: ``[N, 2]`` rows and columns.
 
     Returns:
-        :data:`INDISTINCT` where nothing can be seen: the map has one cell, or all cells answer alike.
+        The worse of both axes, or :data:`INDISTINCT` if the map has one cell or all cells respond alike.
     """
     cells = strength.flatten(1).double()
     if not cells.any():
         return 0.0
-    cells = cells / cells.max()  # a deep random network answers faintly, but it answers
+    cells = cells / cells.max()  # a deep random network responds only faintly
     change = cells - cells.mean(0, keepdim=True)
     spread = change.std(0, keepdim=True)
-    change = change / (spread + 0.1 * spread.median() + 1e-12)  # a few cells with huge values decide nothing
+    change = change / (spread + 0.1 * spread.median() + 1e-12)  # a few cells with huge values must not decide
     change = (change - change.mean(1, keepdim=True)).unflatten(1, strength.shape[1:])
     if float(change.abs().max()) < 1e-3:
         return INDISTINCT
@@ -185,7 +185,7 @@ def _believed(
     image_size: tuple[int, int],
     patch_size: Any,
 ) -> list[str]:
-    """Layouts that something else than the answers speaks for, best first, and the answers not against."""
+    """Return layouts, best first, that have other evidence than the responses and that these do not contradict."""
     if not scores:
         return []
     if len(answer.shape) == 3:
@@ -206,7 +206,7 @@ def _only(layouts: list[str]) -> list[str]:
 
 
 def _same_shape(cells: tuple[int, ...], image_size: tuple[int, int]) -> bool:
-    """Whether a grid has the sides of the picture, up to one cell."""
+    """Whether a grid has the aspect ratio of the picture, up to one cell."""
     (h, w), (height, width) = cells, image_size
     return abs(h * width - w * height) <= max(height, width) and h <= height and w <= width
 
@@ -216,13 +216,13 @@ def _leads(scores: dict[str, float], layout: str) -> bool:
 
 
 def _beaten(scores: dict[str, float], layout: str) -> bool:
-    """Whether another layout agrees clearly better, or the whole state answers alike wherever the block is."""
+    """Whether another layout agrees clearly better, or the state responds alike to all places."""
     own = scores.get(layout, -1.0)
     return own == INDISTINCT or max(scores.values()) >= max(BEATEN, own + 0.3)
 
 
 def configured_channels(config: Any) -> frozenset[int]:
-    """Numbers of channels that a Hugging Face config names: hidden sizes, doubled from stage to stage or listed."""
+    """Return the numbers of channels in a Hugging Face config: hidden sizes, listed or doubled from stage to stage."""
     found: set[int] = set()
     for key in ("hidden_size", "embed_dim", "hidden_sizes", "embed_dims", "out_channels", "embedding_size"):
         value = getattr(config, key, None)

@@ -1,4 +1,4 @@
-"""What the forward of a text model takes, read from the model itself; and which models are no classifiers at all."""
+"""Checks of a text model: the arguments of its forward, and whether it is a classifier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from sidelight.errors import UnsupportedTargetError
 
-#: what a model by transformers does, by the names of its tables, where that is no decision on a whole text
+#: tasks of transformers' models that make no decision on a whole text, by the names of its tables
 OTHER_TASKS = {
     "QUESTION_ANSWERING": "finds an answer in a text",
     "TOKEN_CLASSIFICATION": "decides token by token",
@@ -19,18 +19,18 @@ OTHER_TASKS = {
     "CAUSAL_LM": "predicts the next word",
     "SEQ_TO_SEQ_CAUSAL_LM": "writes another text",
 }
-#: what a text model is asked for
+#: names of a text model's arguments
 IDS, MASK, STATES = "input_ids", "attention_mask", "output_hidden_states"
 
 
 def taken_arguments(model: nn.Module) -> set[str]:
-    """Names of the arguments that ``model`` takes, also where its forward hands ``**kwargs`` on.
+    """Return the names of the arguments that ``model`` takes, also if its forward passes ``**kwargs`` on.
 
-    Where a forward has no ``input_ids`` of its own but passes all it is given to its parent class or to a model
-    inside, the names of that one count.
+    If a forward has no ``input_ids`` but passes its arguments to its parent class or to an inner model, the
+    names of that forward count.
 
     Raises:
-        UnsupportedTargetError: token ids can be given to none of them.
+        UnsupportedTargetError: none of these forwards takes token ids.
     """
     names: set[str] = set()
     for forward in _forwards(model):
@@ -65,7 +65,7 @@ def _listed(names: set[str]) -> str:
 
 
 def require_states(model: nn.Module, taken: set[str]) -> None:
-    """Raise :class:`UnsupportedTargetError` where ``model`` cannot be asked for its hidden states."""
+    """Raise :class:`UnsupportedTargetError` if ``model`` cannot return its hidden states."""
     forwarded = inspect.signature(model.forward).parameters.values()
     if STATES in taken or any(p.kind is p.VAR_KEYWORD for p in forwarded):
         return
@@ -77,10 +77,10 @@ def require_states(model: nn.Module, taken: set[str]) -> None:
 
 
 def require_classifier(model: nn.Module) -> None:
-    """Raise :class:`UnsupportedTargetError` where ``model`` was made by transformers for another task."""
+    """Raise :class:`UnsupportedTargetError` if ``model`` is a transformers class for another task."""
     kind = type(model)
     if kind.__module__.split(".")[0] != "transformers":
-        return  # a class of the user's own may decide whatever it likes
+        return  # the user's own class may make any decision
     task = next((about for name, about in OTHER_TASKS.items() if kind.__name__ in _kinds_for(name)), None)
     if task is not None and kind.__name__ not in _kinds_for("SEQUENCE_CLASSIFICATION"):
         raise UnsupportedTargetError(

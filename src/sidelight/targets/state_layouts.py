@@ -1,4 +1,4 @@
-"""How the states of one model lie: given, found once, or assumed."""
+"""The layouts of one model's states: given, found once, or assumed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sidelight.targets.probing import States, configured_channels, find_layouts
 
 
 class StateLayouts:
-    """How the states of one model lie: given, found once, or assumed.
+    """The layouts of one model's states: given, found once, or assumed.
 
     Args:
-        given: one layout for all states, one for each (``None`` for a state that is none), or ``None``.
-        assumed: without any given, take maps for ``BCHW`` and tokens for ``BNC`` instead of finding out.
+        given: one layout for all states, one for each (``None`` if a state is no map), or ``None``.
+        assumed: if no layout is given, assume ``BCHW`` for maps and ``BNC`` for tokens without a search.
 
     Raises:
-        ConfigError: a layout is not known.
+        ConfigError: a layout is unknown.
     """
 
     def __init__(self, given: str | Sequence[str | None] | None, assumed: bool = False) -> None:
@@ -33,21 +33,21 @@ class StateLayouts:
 
     @property
     def known(self) -> bool:
-        """Whether there is nothing to find out."""
+        """Whether no search is needed."""
         return self._assumed or self._each is not None
 
     def settle(
         self, states_of: States, pixels: Tensor, patch_size: Any, config: Any, names: Sequence[str] = ()
     ) -> None:
-        """Find out, and remember.
+        """Find the layouts and keep them.
 
         Args:
             states_of, pixels, patch_size: see :func:`find_layouts`.
             config: of the model, or ``None``.
-            names: of the layers that give the states, where the caller named them: each must be a map.
+            names: of the layers that give the states. If the caller named them, each must give a map.
 
         Raises:
-            UnsupportedTargetError: a layer that was named gives no map of the picture, or no state is one.
+            UnsupportedTargetError: a named layer gives no map of the picture, or no state is a map.
         """
         found = find_layouts(states_of, pixels, patch_size, configured_channels(config))
         lost = [i for i, layout in enumerate(found) if layout is None]
@@ -61,20 +61,20 @@ class StateLayouts:
         self._each = found
 
     def of(self, index: int) -> str | None:
-        """The layout of the state ``index``; ``None`` for one that is no map. What is only assumed is ``""``."""
+        """Return the layout of state ``index``, ``None`` if it is no map, or ``""`` if the layout is assumed."""
         if self._same is not None:
             return self._same
         return "" if self._each is None or index >= len(self._each) else self._each[index]
 
     def of_tokens(self) -> str:
-        """The order of the tokens, where states are tokens."""
+        """Return the order of the tokens, if states are tokens."""
         return next((e for e in self._each or () if e is not None and e.startswith("BN")), "BNC")
 
     def maps(self, raw: Sequence[Any], image_size: tuple[int, int], patch_size: Any) -> list[Tensor]:
-        """The states that are maps, as ``[B, C, h, w]``, shallow to deep.
+        """Return the states that are maps, as ``[B, C, h, w]``, shallow to deep.
 
         Raises:
-            UnsupportedTargetError: there is none, or tokens fit no grid.
+            UnsupportedTargetError: no state is a map, or tokens fit no grid.
         """
         found = [
             lay_out(value, layout, image_size, patch_size)
@@ -88,7 +88,7 @@ class StateLayouts:
         return found
 
     def to_option(self) -> str | list[str | None] | None:
-        """What gives the same layouts again; ``None`` for what is not known or only assumed."""
+        """Return the option that gives the same layouts again, or ``None`` if they are unknown or assumed."""
         if self._each is None:
             return None
         return self._each[0] if len(set(self._each)) == 1 else list(self._each)

@@ -1,4 +1,4 @@
-"""Finding feature maps in what a network returns: grids, extra tokens, which to read."""
+"""The search for feature maps in a network's outputs: grids, extra tokens and the choice of states."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sidelight.core.module_names import named_parts
 from sidelight.core.registry import nearest
 from sidelight.errors import UnsupportedTargetError
 
-#: class, distillation and register tokens together are never more than this
+#: maximum number of class, distillation and register tokens together
 MAX_EXTRA_TOKENS = 17
 
 
@@ -23,7 +23,7 @@ def feature_maps(states: Iterable[Any], image_size: tuple[int, int], patch_size:
     Args:
         states: ``[B, C, h, w]`` maps or ``[B, L, D]`` token sequences (tuples give their first tensor).
         image_size: height and width of the input in pixels.
-        patch_size: the model's patch size, where it tells one.
+        patch_size: the model's patch size, if known.
 
     Raises:
         UnsupportedTargetError: a sequence fits no grid, or no state is usable.
@@ -45,17 +45,17 @@ def feature_maps(states: Iterable[Any], image_size: tuple[int, int], patch_size:
 
 
 def tokens_to_grid(tokens: Tensor, image_size: tuple[int, int], patch_size: Any = None) -> Tensor:
-    """Drop leading extra tokens and lay patch tokens ``[B, L, D]`` out as ``[B, D, h, w]``."""
+    """Drop leading extra tokens, and lay patch tokens ``[B, L, D]`` out as ``[B, D, h, w]``."""
     h, w = token_grid(tokens.shape[1], image_size, patch_size)
     patches = tokens[:, tokens.shape[1] - h * w :]
     return patches.transpose(1, 2).reshape(len(tokens), -1, h, w)
 
 
 def token_grid(length: int, image_size: tuple[int, int], patch_size: Any = None) -> tuple[int, int]:
-    """Rows and columns of the patch grid of ``length`` tokens, extra tokens in front.
+    """Return rows and columns of the patch grid of ``length`` tokens with extra tokens in front.
 
-    With a known patch size the grid follows from the image; otherwise the grid with the
-    image's aspect ratio that leaves the fewest extra tokens is taken.
+    If the patch size is known, the image size gives the grid. Otherwise the grid has the image's aspect ratio
+    and leaves the fewest extra tokens.
     """
     height, width = image_size
     if patch_size is not None:
@@ -75,11 +75,11 @@ def token_grid(length: int, image_size: tuple[int, int], patch_size: Any = None)
 
 
 def select_states(maps: Sequence[Tensor], limit: int) -> tuple[int, ...]:
-    """Indices of the states to read, shallow to deep.
+    """Return the indices of the states to read, shallow to deep.
 
-    A pyramid gives the last state of each resolution (the ``limit`` deepest ones, and the
-    finest, where the detail is); an isotropic network gives ``limit`` evenly spaced layers, first and last included.
-    Unpooled vectors (1×1 maps) are left out unless there is nothing else.
+    A pyramid gives the last state of each resolution: the ``limit`` deepest, and the finest for its detail. An
+    isotropic network gives ``limit`` evenly spaced layers, with the first and the last. The choice contains
+    1×1 maps only if the network gives nothing else.
     """
     usable = [i for i, m in enumerate(maps) if m.shape[-1] * m.shape[-2] > 1] or list(range(len(maps)))
     last_of_size = {tuple(maps[i].shape[-2:]): i for i in usable}
@@ -94,7 +94,7 @@ def select_states(maps: Sequence[Tensor], limit: int) -> tuple[int, ...]:
 
 
 class HookedStates:
-    """Outputs of named submodules, read by forward hooks that are always removed."""
+    """Outputs of named submodules. Forward hooks read them and are always removed."""
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
         modules = {**named_parts(model), **dict(model.named_modules())}
@@ -109,13 +109,13 @@ class HookedStates:
 
     @contextmanager
     def capture(self) -> Iterator[list[Any]]:
-        """Collect the outputs of this thread's pass, in the order in which the layers were named."""
+        """Collect the outputs of this thread's pass in the order of the named layers."""
         outputs: list[Any] = [None] * len(self._modules)
         mine = threading.get_ident()
 
         def keep(index: int) -> Any:
             def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-                # another thread may call the model past us: its outputs are not what was asked for
+                # another thread may call the model directly, and its outputs must not count
                 if threading.get_ident() == mine:
                     outputs[index] = output
 
@@ -130,12 +130,12 @@ class HookedStates:
 
 
 def first_convolution(model: nn.Module) -> HookedStates | None:
-    """Hooks on the first ``Conv2d`` of a model, its stem; ``None`` where there is none."""
+    """Return hooks on the stem, the first ``Conv2d`` of a model, or ``None`` if it has none."""
     name = next((n for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and n), None)
     return HookedStates(model, [name]) if name else None
 
 
 def finer_than(stem: Sequence[Any], maps: Sequence[Tensor]) -> list[Tensor]:
-    """The stem's output where it is a map with more cells than every state, else nothing."""
+    """Return the stem's output if it is a map with more cells than every state, else an empty list."""
     most = max(m.shape[-2] * m.shape[-1] for m in maps)
     return [s for s in stem if isinstance(s, Tensor) and s.ndim == 4 and s.shape[-2] * s.shape[-1] > most]

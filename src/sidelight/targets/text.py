@@ -1,4 +1,4 @@
-"""Any Hugging Face sequence classifier, encoder or decoder-only, masked at its word embeddings."""
+"""The text family: Hugging Face sequence classifiers, with masks on word embeddings."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask"}
 
 
 class Kept(NamedTuple):
-    """How a mask of tokens reaches the model.
+    """A mask of tokens in the form that the model gets.
 
     Attributes:
         scores: ``[B, T]``, 1 at special tokens and padding.
-        values: of the fill, without a mark.
-        attention: ``[B, T]`` the attention mask, 0 at dropped tokens.
+        values: fill values without the mark of ``drop``.
+        attention: ``[B, T]`` attention mask, 0 at dropped tokens.
     """
 
     scores: Tensor
@@ -57,17 +57,17 @@ class Kept(NamedTuple):
 class TextTarget(TargetModel):
     """A frozen text classifier.
 
-    Scores multiply the word embeddings, before positions and layer norm are added
-    (method §4). Special tokens and padding are no features: their score is always 1.
+    Scores multiply the word embeddings before positions and layer norm (method §4). Special tokens and padding
+    are no features, and their score is always 1.
 
     Args:
         model: a Hugging Face sequence classifier (BERT, RoBERTa, DeBERTa, GPT-2, Llama, ...).
-        processor: its tokenizer; needed for raw texts and for the fill ``mask``.
-        layers: which hidden states the scorer reads, as indices into ``hidden_states``
-            (0: embeddings, -1: last layer); ``[-1]`` by default.
-        max_length: texts are cut to so many tokens; by default what model and tokenizer can take.
-        columns: text column(s) of mapping samples, where their names are not the usual ones.
-        output: what the model's output means (:mod:`sidelight.targets.verdict`).
+        processor: its tokenizer. Raw texts and the fill ``mask`` need it.
+        layers: hidden states that the scorer reads, as indices into ``hidden_states``
+            (0: embeddings, -1: last layer). The default is the last layer.
+        max_length: maximum number of tokens. The default is the limit of model and tokenizer.
+        columns: text column(s) of mapping samples, if their names are unusual.
+        output: kind of the model's output (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: the model has no word embeddings, or is an encoder-decoder.
@@ -104,20 +104,20 @@ class TextTarget(TargetModel):
         self.limit = position_limit(model)
         tokenizer = getattr(processor, "tokenizer", processor)
         self.vocabulary = Vocabulary(self.embedding, tokenizer, getattr(model, "config", None))
-        # Rotary positions have no hard limit, but the model was not trained beyond this one.
+        # Rotary positions have no hard limit, but the model's training ended at this length.
         soft = self.limit or getattr(self.vocabulary.config, "max_position_embeddings", None)
-        limits = [n for n in (max_length, soft) if n and n > 0]  # XLNet says -1 for no limit
+        limits = [n for n in (max_length, soft) if n and n > 0]  # XLNet gives -1 for no limit
         cut = min(limits) if limits else None
         self._accepts = _taken(model)
         counts = self._takes("position_ids") and not positions_from_ids(model)
         self.reader: TextReader = self.reader_type(tokenizer, cut, columns, padding_side(model), counts)
 
     def _takes(self, name: str) -> bool:
-        """Whether the model's forward is known to take the argument ``name``."""
+        """Whether the model's forward surely takes the argument ``name``."""
         return self._accepts is not None and name in self._accepts
 
     def _passes(self, name: str) -> bool:
-        """Whether the input ``name`` is handed to the model."""
+        """Whether the model gets the input ``name``."""
         return name not in NOT_FOR_THE_MODEL and (self._accepts is None or name in self._accepts)
 
     # -- inputs ---------------------------------------------------------------------
@@ -129,7 +129,7 @@ class TextTarget(TargetModel):
         check_features(self.feature_mask(inputs)["text"])
 
     def attention(self, inputs: Inputs) -> Tensor:
-        """``[B, T]`` the attention mask, ones where none is given."""
+        """Return the attention mask ``[B, T]``, or ones if ``inputs`` has none."""
         mask = inputs.get("attention_mask")
         return torch.ones_like(inputs["input_ids"]) if mask is None else mask
 
@@ -156,10 +156,10 @@ class TextTarget(TargetModel):
         return {"text": embedded}
 
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
-        """``{"text": [B, T]}``: attended to, and not a special token.
+        """Return ``{"text": [B, T]}``, true at attended tokens that are not special.
 
-        Without ``special_tokens_mask``, ids that the tokenizer (or config) calls special
-        are taken for such; unknown words stay features.
+        If ``special_tokens_mask`` is missing, the tokenizer or the config gives the special ids. Unknown words
+        stay features.
         """
         special = inputs.get("special_tokens_mask")
         if special is None:
@@ -168,7 +168,7 @@ class TextTarget(TargetModel):
         return {"text": self.attention(inputs).bool() & ~special.bool()}
 
     def arguments(self, inputs: Inputs) -> dict[str, Any]:
-        """What of ``inputs`` the model's ``forward`` takes."""
+        """Return the arguments of the model's ``forward`` for ``inputs``."""
         arguments: dict[str, Any] = {k: v for k, v in inputs.items() if self._passes(k)}
         if self._accepts is None or MASK in self._accepts:
             arguments[MASK] = self.attention(inputs)
@@ -192,13 +192,13 @@ class TextTarget(TargetModel):
         return {**inputs, MASK: kept.attention}, {"text": (kept.scores, kept.values)}
 
     def keep_special(self, inputs: Inputs, scores: Tensor, values: Tensor, real: Tensor) -> Kept:
-        """Leave special tokens in, and take dropped ones out of attention.
+        """Keep special tokens, and remove dropped tokens from attention.
 
         Args:
             inputs: the model's inputs.
             scores: ``[B, T]`` in [0, 1].
-            values: of a fill, marked if tokens are to be dropped.
-            real: ``[B, T]`` the feature mask.
+            values: fill values. The fill ``drop`` marks them.
+            real: ``[B, T]`` feature mask.
         """
         kept = torch.where(real, scores, torch.ones_like(scores))
         plain, attention = split_drop(values, kept, self.attention(inputs), real)
@@ -212,11 +212,11 @@ class TextTarget(TargetModel):
         return Encoding(logits, {"text": states}, self.feature_mask(inputs))
 
     def read_states(self, hidden: Sequence[Tensor] | None, inputs: Inputs) -> tuple[Tensor, ...]:
-        """The states that ``layers`` names, ``[B, T, D]`` each, zero at padding.
+        """Return the states that ``layers`` names, ``[B, T, D]`` each, zero at padding.
 
         Raises:
-            UnsupportedTargetError: there are no hidden states.
-            ConfigError: there are fewer than ``layers`` asks for.
+            UnsupportedTargetError: the model gives no hidden states, or not one a token.
+            ConfigError: the model gives fewer states than ``layers`` needs.
         """
         if not hidden:
             raise UnsupportedTargetError(
@@ -227,7 +227,7 @@ class TextTarget(TargetModel):
                 f"layers {list(self.layers)}: {self.name} has hidden states 0 to {len(hidden) - 1}."
             )
         self._require_one_state_a_token(hidden, inputs["input_ids"].shape[1])
-        # Exact zeros at padding tell the scorer what to leave out, and hold no NaN.
+        # The scorer recognises padding by exact zeros, which also remove NaN.
         attended = self.attention(inputs).bool().unsqueeze(-1)
         return tuple(torch.where(attended, hidden[i], torch.zeros_like(hidden[i])) for i in self.layers)
 
@@ -249,15 +249,15 @@ class TextTarget(TargetModel):
         return found.read_by(self.verdict)
 
     def trial_inputs(self) -> Inputs:
-        """One text of two ordinary tokens."""
+        """Return one text of two ordinary tokens."""
         return self.to_device({"input_ids": self.vocabulary.ordinary_ids()[-1:].repeat(1, 2)})
 
     # -- fills ----------------------------------------------------------------------
 
     def set_reference(self, inputs: Inputs) -> None:
-        """Nothing is kept: texts differ in length, so another text's words fit no place in this one.
+        """Keep nothing. Texts differ in length, so another text's words do not fit this one.
 
-        Fills draw from the vocabulary; reference-based rivals make their own references.
+        Fills draw from the vocabulary. Reference-based baseline methods make their own references.
         """
 
     def fill_values(
@@ -269,7 +269,7 @@ class TextTarget(TargetModel):
             return {"text": fill_values(fill, features["text"], TEXT, context)}
 
     def token_context(self, inputs: Inputs) -> TokenContext:
-        """What text fills may look at: vocabulary, special tokens, which tokens are real."""
+        """Return the data that text fills may read: vocabulary, special tokens and the feature mask."""
         words = self.vocabulary
         return TokenContext(
             embed=self.embedding,
@@ -282,7 +282,7 @@ class TextTarget(TargetModel):
 
 
 def _taken(model: nn.Module) -> set[str] | None:
-    """Names of the arguments that the model takes; ``None`` where it hands on whatever it is given, to nobody we know."""
+    """Return the names of the model's arguments, or ``None`` if it passes them on to an unknown module."""
     try:
         return taken_arguments(model)
     except UnsupportedTargetError:

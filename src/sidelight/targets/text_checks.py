@@ -1,4 +1,4 @@
-"""What can be wrong with a batch of token ids, said before the model fails on it."""
+"""Checks of a batch of token ids before the model runs on it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sidelight.targets.embedding import pools_last_token, positions_from_ids
 
 
 def check_shapes(inputs: Inputs) -> Tensor:
-    """The ``input_ids`` ``[B, T]``, if all tensors agree with them in shape and hold finite numbers.
+    """Return the ``input_ids`` ``[B, T]`` if all tensors have their shape and hold finite numbers.
 
     Raises:
-        InputTypeError: there are no ``input_ids``.
+        InputTypeError: the ``input_ids`` are missing.
         InputError: a shape or dtype is wrong, the batch is empty, or a value is not finite.
     """
     ids = inputs.get("input_ids")
@@ -36,7 +36,7 @@ def check_shapes(inputs: Inputs) -> Tensor:
 
 
 def check_ids(ids: Tensor, vocabulary: int, limit: int | None) -> None:
-    """Raise :class:`InputError` where ids leave the vocabulary of that size, or rows the ``limit``."""
+    """Raise :class:`InputError` if an id is outside a ``vocabulary`` of that size, or a row exceeds ``limit``."""
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= vocabulary:
         raise InputError(
@@ -51,10 +51,10 @@ def check_ids(ids: Tensor, vocabulary: int, limit: int | None) -> None:
 
 
 def check_padding(ids: Tensor, attended: Tensor, model: nn.Module, pad: int | None) -> None:
-    """Raise :class:`InputError` where a model that finds padding by its id would look for another one.
+    """Raise :class:`InputError` if a model finds padding by its id, but the batch uses another id.
 
-    Decoder-only classifiers pool the last token that is not padding, RoBERTa counts
-    positions without it; with the wrong id both give wrong logits and say nothing.
+    Decoder-only classifiers pool the last token before padding, and RoBERTa counts positions without padding.
+    If the id is wrong, both give wrong logits without an error.
     """
     if not (pools_last_token(model) or positions_from_ids(model)):
         return
@@ -72,7 +72,7 @@ def check_padding(ids: Tensor, attended: Tensor, model: nn.Module, pad: int | No
 
 
 def check_features(real: Tensor) -> None:
-    """Raise :class:`InputError` where a row of the feature mask ``[B, T]`` has nothing to score."""
+    """Raise :class:`InputError` if a row of the feature mask ``[B, T]`` has no feature."""
     bare = (~real.any(1)).nonzero().flatten().tolist()
     if bare:
         raise InputError(

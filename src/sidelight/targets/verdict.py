@@ -1,19 +1,19 @@
-"""What a model's output means: logits of classes of which exactly one is true, and from them probabilities.
+"""Reading of a model's output as logits of exclusive classes, of which exactly one is true.
 
-Everything else in the library may take the logits of a target for such logits. So a target whose model gives
-something else turns it into them here, or is refused by name:
+The rest of the library relies on such logits. If a model gives another output, this module converts it or raises
+an error:
 
 ====================  ============================  ==========================================================
-the model returns     ``output``                    what becomes of it
+the model returns     ``output``                    the logits
 ====================  ============================  ==========================================================
-logits ``[B, K]``     ``"logits"``                  they stay as they are
-probabilities         ``"probabilities"``           their logarithms, whose softmax they are
+logits ``[B, K]``     ``"logits"``                  the same
+probabilities         ``"probabilities"``           their logarithms
 one logit a sample    ``"sigmoid"``                 ``[0, s]``, classes "no" and "yes"
 one probability       ``"probabilities"``           the logarithms of ``1 - p`` and ``p``, classes "no" and "yes"
 one similarity        (image-text models)           ``[0, s - threshold]``
 ====================  ============================  ==========================================================
 
-Independent labels and regression values are no classes; their maps are not there yet.
+Independent labels and regression values are no classes, and sidelight has no maps for them yet.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from sidelight.errors import ConfigError, UnsupportedTargetError
 from sidelight.targets.outputs import described, find_logits, is_hugging_face
 
-#: what a caller may say of a model's output
+#: kinds of output that a caller may declare
 READINGS = ("auto", "logits", "probabilities", "sigmoid")
-#: a probability below this counts as this, so that its logarithm and the gradient stay finite
+#: smallest probability, so that the logarithm and its gradient stay finite
 TINY = 1e-30
-#: how far probabilities may be from a sum of 1 (half precision), and where there are few samples to judge by
+#: largest distance of a sum of probabilities from 1 (half precision), the same for few samples, and few samples
 ROUNDING, FEW_ROUNDING, FEW = 2e-3, 1e-5, 4
 #: names of the two classes of one yes-or-no value
 NO_YES = ("no", "yes")
@@ -42,15 +42,15 @@ ONE_VALUE = (
 
 
 class Verdict:
-    """How the output of one model is read.
+    """The reading of one model's output.
 
-    What ``output="auto"`` means is decided once, at the first pass: every sample's values lie in [0, 1] and sum
-    to 1, or they are logits. The decision never changes afterwards, and a saved scorer remembers it.
+    If ``output`` is ``"auto"``, the first pass decides. If every sample's values lie in [0, 1] and sum to 1, they
+    are probabilities, else logits. The decision never changes afterwards, and a saved scorer keeps it.
 
     Args:
         model: the classifier.
         output: one of :data:`READINGS`.
-        threshold: for a model that gives one similarity a pair, where match and no match are equally probable.
+        threshold: similarity at which match and no match are equally probable, if the model gives similarities.
         loader: the ``AutoModel...`` class that loads classifiers of this kind, for messages.
 
     Raises:
@@ -67,24 +67,24 @@ class Verdict:
         if output not in READINGS:
             raise ConfigError(f"output must be one of {', '.join(READINGS)}; got {output!r}.")
         self.model, self.output, self.loader = model, output, loader
-        #: names that the caller gave; how many there are tells logits from other outputs
+        #: names that the caller gave, whose number helps to find the logits
         self.class_names: tuple[str, ...] = ()
         self.threshold = None if output == "probabilities" else threshold
-        #: how outputs are read; ``None`` until the first pass has shown it
+        #: the kind of output, ``None`` until the first pass decides
         self.reading: str | None = None if output == "auto" else output
         self._checked = self._one_value = False
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of a target family that say how this output is read, where it is not plain logits."""
+        """Return the target's keyword arguments that declare this reading, or none for plain logits."""
         return {} if self.reading in (None, "logits") else {"output": self.reading}
 
     def settled(self) -> dict[str, Any]:
-        """Keyword arguments of a target family that leave nothing to be found out again."""
+        """Return the target's keyword arguments that fix the reading, if it is known."""
         return {"output": self.reading} if self.reading else {}
 
     @property
     def names(self) -> dict[int, str]:
-        """Class names by index, where the model's configuration or its kind of output tells them."""
+        """Class names by index, if the model's configuration or its kind of output gives them."""
         own = configured_names(self.model)
         if self._one_value and len(own) < 2:
             name = own.get(0, "LABEL_0")
@@ -92,10 +92,10 @@ class Verdict:
         return own
 
     def require_classes(self) -> None:
-        """Refuse a model that by its configuration does not choose one of several classes.
+        """Check that the model's configuration allows exclusive classes.
 
         Raises:
-            UnsupportedTargetError: independent labels, or a regression value.
+            UnsupportedTargetError: the model gives independent labels or a regression value.
         """
         name, kind, count = (
             type(self.model).__name__,
@@ -116,15 +116,15 @@ class Verdict:
             )
 
     def read(self, out: Any, rows: int) -> Tensor:
-        """Logits ``[B, K]`` of exclusive classes, with the graph of ``out``.
+        """Return logits ``[B, K]`` of exclusive classes, with the graph of ``out``.
 
         Args:
-            out: what the model returned.
-            rows: B, the number of samples it was given.
+            out: the model's output.
+            rows: B, the number of samples.
 
         Raises:
-            UnsupportedTargetError: it is not what a classifier of exclusive classes returns.
-            ConfigError: it is not what ``output`` said.
+            UnsupportedTargetError: no classifier of exclusive classes gives such an output.
+            ConfigError: the output contradicts the option ``output``.
         """
         raw = find_logits(out, self.model, rows, len(self.class_names), self.loader)
         values = self._values(raw, out, rows)
@@ -136,7 +136,7 @@ class Verdict:
         return logits
 
     def _settle(self, values: Tensor) -> Tensor:
-        """Decide what outputs are; where some are no numbers that is left to a later pass."""
+        """Decide the kind of output. If a value is not finite, a later pass decides."""
         finite = bool(torch.isfinite(values.detach()).all())
         found = "probabilities" if finite and bool(sums_to_one(values).all()) else "logits"
         if finite and len(values):
@@ -152,10 +152,10 @@ class Verdict:
         return torch.cat([torch.zeros_like(values), values - (self.threshold or 0.0)], 1)
 
     def _values(self, raw: Tensor, out: Any, rows: int) -> Tensor:
-        """``raw`` as ``[B, K]``, K = 1 for one value a sample.
+        """Return ``raw`` as ``[B, K]``, with K = 1 for one value a sample.
 
         Raises:
-            UnsupportedTargetError: it has another shape or kind, or one value where nobody said what it means.
+            UnsupportedTargetError: the shape or type is wrong, or one value a sample has no declared kind.
         """
         name = type(self.model).__name__
         values = raw.unsqueeze(1) if raw.shape == (rows,) else raw
@@ -192,9 +192,9 @@ class Verdict:
 
 
 def sums_to_one(values: Tensor) -> Tensor:
-    """``[B]`` true where a row of ``values`` ``[B, K]``, K >= 2, holds probabilities of exclusive classes.
+    """Return ``[B]``, true if a row of ``values`` ``[B, K]``, K >= 2, holds probabilities of exclusive classes.
 
-    Half precision rounds them. With few rows to judge by a sum must be closer, as logits could come near by chance.
+    The tolerance allows for half precision. It is smaller for few rows, because logits may sum to 1 by chance.
     """
     p = values.detach()
     least = ROUNDING if len(p) >= FEW else FEW_ROUNDING
@@ -204,7 +204,7 @@ def sums_to_one(values: Tensor) -> Tensor:
 
 
 def configured_names(model: Any) -> dict[int, str]:
-    """Class names in a model's configuration by index, whether it keeps indices as numbers, strings or places."""
+    """Return the class names in a model's configuration by index. It may hold a mapping or a list."""
     own = _config(model, "id2label") or {}
     if isinstance(own, (list, tuple)):
         own = dict(enumerate(own))
@@ -213,7 +213,7 @@ def configured_names(model: Any) -> dict[int, str]:
 
 
 def independent_labels(what: str) -> UnsupportedTargetError:
-    """The refusal of a model or data whose labels do not exclude each other."""
+    """Return the error for a model or data with labels that do not exclude each other."""
     return UnsupportedTargetError(
         f"{what}. sidelight explains classifiers of which one class is true: maps for independent labels are not "
         "there yet. To explain one label, give a module that returns the logit of that label, and output='sigmoid'."
@@ -242,7 +242,7 @@ def _in_unit_range(p: Tensor, tolerance: float = ROUNDING) -> Tensor:
 
 
 def _meaning(raw: Tensor) -> str:
-    """What outputs of other shapes usually are, as a clause."""
+    """Return a clause that explains the usual meaning of an output of another shape."""
     if raw.ndim == 4:
         return (
             "; four axes are a decision for each pixel, as of segmentation, which sidelight does not explain"

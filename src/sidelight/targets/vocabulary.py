@@ -1,4 +1,4 @@
-"""The target's vocabulary: which ids are special, and what its words look like on average."""
+"""The target's vocabulary: its special ids and its mean word embedding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Vocabulary:
     Args:
         embedding: the model's word embedding module.
         tokenizer: its tokenizer, or ``None``.
-        config: its config, asked for special ids where there is no tokenizer.
+        config: its config, which gives the special ids if there is no tokenizer.
     """
 
     def __init__(self, embedding: nn.Module, tokenizer: Any = None, config: Any = None) -> None:
@@ -28,19 +28,19 @@ class Vocabulary:
 
     @property
     def weight(self) -> Tensor:
-        """``[V, D]`` the embedding table."""
+        """Embedding table ``[V, D]``."""
         weight = self.embedding.weight
         assert isinstance(weight, Tensor)  # input_embedding() made sure
         return weight
 
     @property
     def size(self) -> int:
-        """Rows of the table: ids must be below."""
+        """Number of rows of the table. Every id must be smaller."""
         return len(self.weight)
 
     @property
     def special_ids(self) -> set[int]:
-        """Ids of special tokens; an unknown word is a word, so its id is not among them."""
+        """Ids of special tokens, without the unknown token, because an unknown word is still a word."""
         if self.tokenizer is not None:
             return set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
         values = [getattr(self.config, f"{name}_token_id", None) for name in _SPECIAL]
@@ -54,20 +54,19 @@ class Vocabulary:
 
     @property
     def pad_id(self) -> int | None:
-        """Id of the padding token, if tokenizer or config name one."""
+        """Id of the padding token, if the tokenizer or the config names one."""
         own = getattr(self.tokenizer, "pad_token_id", None)
         return own if own is not None else self.config_pad_id
 
     @property
     def config_pad_id(self) -> int | None:
-        """Id that the model itself takes for padding, if its config names one."""
+        """Id that the model itself treats as padding, if its config names one."""
         return getattr(self.config, "pad_token_id", None)
 
     def ordinary_ids(self) -> Tensor:
-        """``[N]`` ids that are not special (all of them where none would be left).
+        """Return the ids ``[N]`` that are not special, or all ids if all are special.
 
-        Tables are often longer than the tokenizer's vocabulary; the rows beyond it were
-        never trained and are left out.
+        Tables are often longer than the tokenizer's vocabulary. The extra rows are untrained and do not count.
         """
         size = self.size if self.tokenizer is None else min(self.size, len(self.tokenizer))
         keep = torch.ones(size, dtype=torch.bool)
@@ -75,7 +74,7 @@ class Vocabulary:
         return keep.nonzero().flatten() if bool(keep.any()) else torch.arange(size)
 
     def mean(self) -> Tensor:
-        """``[D]`` mean embedding of the ordinary ids, computed once until the table changes."""
+        """Return the mean embedding ``[D]`` of the ordinary ids. It is cached until the table changes."""
         key = (self.weight.data_ptr(), self.weight._version)
         known = self._means
         if key not in known:
@@ -83,5 +82,5 @@ class Vocabulary:
             with torch.no_grad():
                 sums = [self.embedding(part).float().sum(0) for part in ids.split(_CHUNK)]
             known = {key: torch.stack(sums).sum(0) / len(ids)}
-            self._means = known  # in one step: other threads ask too
+            self._means = known  # one assignment, because other threads read it too
         return known[key]

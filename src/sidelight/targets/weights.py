@@ -1,4 +1,4 @@
-"""Which weights a model has: a hash of all of them, and a watch that notices cheaply when they change."""
+"""Identity of a model's weights: a hash of all weights, and a cheap watch for changes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from sidelight.core.module_names import plain_name, wrapped_parts
 
-#: elements of each tensor that a watch looks at
+#: number of elements of each tensor that a watch compares
 WATCHED = 4
 
 
 def fingerprint(model: nn.Module) -> str:
-    """BLAKE2 hash over names, shapes, types and bytes of a model's state.
+    """Compute the BLAKE2 hash over names, shapes, types and bytes of a model's state.
 
-    Quantised and sparse tensors count by their values. What is no tensor counts by its parts. Wrappers leave no trace
-    in the names, and PEFT's adapters count by which of them are active.
+    Quantised and sparse tensors enter by their values, and other objects by their parts. Names of wrappers do not
+    change the hash, but the choice of active PEFT adapters does.
     """
     wrapped = wrapped_parts(model)
     state = {plain_name(name, wrapped): value for name, value in model.state_dict().items()}
@@ -31,7 +31,7 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def shapes_hash(model: nn.Module) -> str:
-    """Hash over names and shapes of a model's state: the same for the same architecture in any precision."""
+    """Hash names and shapes of a model's state. The hash does not depend on the precision."""
     wrapped = wrapped_parts(model)
     shapes = {plain_name(k, wrapped): getattr(v, "shape", ()) for k, v in model.state_dict().items()}
     text = json.dumps([[name, list(shape)] for name, shape in sorted(shapes.items())])
@@ -39,12 +39,12 @@ def shapes_hash(model: nn.Module) -> str:
 
 
 def _adapters(model: nn.Module) -> dict[str, Any]:
-    """What is switched on in each layer that PEFT has changed; nothing in other models."""
+    """Return the switches of each layer that PEFT has changed. Other models have none."""
     return {f"{n}|adapters": _switches(m) for n, m in model.named_modules() if _is_adapted(m)}
 
 
 def _is_adapted(module: nn.Module) -> bool:
-    # transformers' own models have methods of these names, PEFT's layers have properties
+    # transformers' models have methods of these names, but PEFT's layers have properties
     return all(
         isinstance(getattr(type(module), n, None), property) for n in ("active_adapters", "disable_adapters")
     )
@@ -56,7 +56,7 @@ def _switches(layer: Any) -> tuple[Any, ...]:
 
 
 def hash_of(state: Mapping[str, Any]) -> str:
-    """BLAKE2 hash of named values, in the order of their names: 32 hexadecimal digits."""
+    """Compute the BLAKE2 hash of named values in the order of names, as 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(state.items()):
         for part, tensor in _tensors(name, value):
@@ -86,19 +86,19 @@ def _strided(value: Tensor) -> Tensor:
 
 
 class WeightWatch:
-    """Notices that the weights of a model were changed, replaced or moved, without reading them all.
+    """A watch that notices changed, replaced or moved weights of a model without a full read.
 
-    Every tensor tells its place in memory and how often torch changed it in place. Changes that pass torch by
-    (``parameter.data``, running means) are looked for in a few elements of each tensor on the CPU.
+    It compares each tensor's address and torch's counter of changes in place. Some changes bypass the counter
+    (``parameter.data``, running means). For these it compares a few elements of each tensor on the CPU.
 
     Args:
-        model: watched from now on.
+        model: the model to watch from now on.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         modules = list(model.modules())
-        # the modules' own tables, because to walk through a model takes longer than a small model's pass
+        # keep the modules' own tables, because a walk through a small model takes longer than its pass
         self._children = [m._modules for m in modules]
         self._tables = [table for m in modules for table in (m._parameters, m._buffers)]
         self._below = self._parts(self._children)
@@ -110,7 +110,7 @@ class WeightWatch:
         self._values = self._samples()
 
     def changed(self) -> bool:
-        """Whether anything changed since this watch was made; below a microsecond a tensor."""
+        """Whether anything changed since the start of this watch. It takes under a microsecond a tensor."""
         return (
             _differ(self._parts(self._children), self._below)
             or _differ(self._parts(self._tables), self._tensors)
@@ -140,17 +140,17 @@ def _differ(now: Sequence[Any], before: Sequence[Any]) -> bool:
 
 
 def _sign(value: Tensor | None) -> tuple[int, int]:
-    """Where a tensor lies, and how often torch changed it in place; zeros where it does not tell."""
+    """Return a tensor's address and its number of changes in place, or zeros if unknown."""
     if value is None:
         return 0, 0
     try:
         return value.data_ptr(), value._version
-    except (RuntimeError, NotImplementedError):  # made in inference mode, or of a layout without a place
+    except (RuntimeError, NotImplementedError):  # made in inference mode, or of a layout without an address
         return (value.data_ptr() if value.layout == torch.strided else 0), 0
 
 
 def _window(value: Tensor) -> np.ndarray | None:
-    """A view of a few elements of a tensor on the CPU; ``None`` where there is none."""
+    """Return a view of a few elements of a tensor on the CPU, or ``None`` if no view exists."""
     if (
         value.device.type != "cpu"
         or value.layout != torch.strided

@@ -1,8 +1,8 @@
-"""The model that is really there, inside what people wrap around it.
+"""Removal of wrappers around a model.
 
-``torch.compile``, ``DataParallel`` and PEFT put a module of their own around a model. Its forward takes ``*args`` and
-``**kwargs``, its weights bear other names, and hooks on the parts may be passed by. sidelight works on the model
-inside. A PEFT adapter that sits within the layers (LoRA and its kin) stays part of the model.
+``torch.compile``, ``DataParallel`` and PEFT wrap a model in another module. Its forward takes ``*args`` and
+``**kwargs``, its weights have other names, and it may bypass hooks on the parts. sidelight works on the model
+inside. A PEFT adapter inside the layers (LoRA and similar) stays part of the model.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import nn
 
 from sidelight.errors import UnsupportedTargetError
 
-#: wrappers whose weights are spread over processes, so that no single one holds the model
+#: wrappers that spread the weights over processes, so that no process holds the whole model
 _SHARDED = ("FullyShardedDataParallel", "FSDPModule", "DeepSpeedEngine", "PipelineModule")
 
 
 def plain_model(model: nn.Module) -> nn.Module:
-    """``model`` without the wrappers around it.
+    """Return ``model`` without its wrappers.
 
     Args:
         model: a classifier, perhaps compiled, in ``DataParallel`` or ``DistributedDataParallel``, or with a PEFT
@@ -33,9 +33,8 @@ def plain_model(model: nn.Module) -> nn.Module:
         The module inside. It shares all weights with ``model``.
 
     Raises:
-        UnsupportedTargetError: the model cannot be looked into (TorchScript), has no weights (meta tensors) or sparse
-            ones, or
-            changes its input before its layers see it (prompt tuning).
+        UnsupportedTargetError: the layers are hidden (TorchScript), the weights are sparse, missing (meta tensors) or
+            spread over processes, or the model changes its input before its layers (prompt tuning).
     """
     while True:
         inside = _inside(model)
@@ -104,22 +103,22 @@ def _require_usable(model: nn.Module) -> None:
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """The floating-point type in which ``model`` takes its inputs: that of its first such parameter (or float32)."""
+    """Return the floating-point type of the inputs: that of the first such parameter, else float32."""
     values = (*model.parameters(), *model.buffers())
     return next((v.dtype for v in values if v.is_floating_point()), torch.float32)
 
 
 def precision_of(model: nn.Module) -> str:
-    """Name of the type of ``model``'s weights, e.g. ``"float32"``."""
+    """Return the name of the type of ``model``'s weights, e.g. ``"float32"``."""
     return str(float_type(model)).removeprefix("torch.")
 
 
 def arguments_of(model: nn.Module, given: str) -> set[str] | None:
-    """Names of the arguments that ``model.forward`` takes; ``None`` where it passes on whatever it is given.
+    """Return the names of the arguments of ``model.forward``, or ``None`` if it passes all of them on.
 
     Args:
         model: the classifier.
-        given: an argument that is always given. A forward that does not name it hands it on by ``**kwargs``.
+        given: an argument of every call. If a forward does not name it, ``**kwargs`` passes it on.
     """
     parameters = inspect.signature(model.forward).parameters
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
@@ -128,9 +127,9 @@ def arguments_of(model: nn.Module, given: str) -> set[str] | None:
 
 @contextmanager
 def uncompiled(model: nn.Module) -> Iterator[None]:
-    """Within the context parts of ``model`` that ``torch.compile`` made run as they were written.
+    """Run the parts of ``model`` that ``torch.compile`` compiled as plain code inside the context.
 
-    A compiled part may pass by hooks that were put on its modules later, and masks and states are such hooks.
+    A compiled part may bypass later hooks on its modules, and masks and states need such hooks.
     """
     changed: list[tuple[dict[str, Any], str, Any]] = []
     for module in list(model.modules()):

@@ -11,8 +11,9 @@ import pytest
 from sidelight.errors import ConfigError
 from sidelight.lab.benchmark.plan import Benchmark
 from sidelight.lab.benchmark.suite import BenchmarkResult, run_benchmark
+from sidelight.lab.config.benchmark import TablesSection
 from sidelight.lab.config.files import parse_config
-from sidelight.lab.config.sections import RunConfig, TablesSection
+from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, tiny_run
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from sidelight.errors import CheckpointError, InputError
-from sidelight.lab.data.scenes import BLANK
+from sidelight.lab.data.scenes import BLANK, readable
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import (
     ReportData,
@@ -23,7 +23,6 @@ from sidelight.lab.report import (
     terminal_tables,
     write_report,
 )
-from sidelight.lab.report.page import _readable
 from sidelight.lab.report.reading import fact_value, overview
 from sidelight.lab.tables.summary import build_tables
 
@@ -200,9 +199,9 @@ def test_a_high_ratio_is_explained_beside_the_times(ratio: float, told: bool) ->
 
 
 def test_words_that_the_data_blanked_out_are_gaps() -> None:
-    assert _readable(["there is ", "no ", f"{BLANK} ", "circle"]) == ["there is ", "no ", "___ ", "circle"]
+    assert readable(["there is ", "no ", f"{BLANK} ", "circle"]) == ["there is ", "no ", "___ ", "circle"]
     pixels = np.zeros((2, 2, 1))
-    assert _readable(pixels) is pixels
+    assert readable(pixels) is pixels
 
 
 def test_empty_report_still_renders():

@@ -24,7 +24,6 @@ from sidelight import Explainer, Explanation
 from sidelight.checks.removal import granted_classes
 from sidelight.cli.app import app
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, SidelightError
-from sidelight.explainer import new_scorer
 from sidelight.inputs.base import Batch
 from sidelight.inputs.view import TruncationWarning
 from sidelight.lab.config.files import parse_config
@@ -37,6 +36,7 @@ from sidelight.lab.runs.run import Run, find_pretrained
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TextTarget
 from sidelight.training.diagnostics import warn_of_removal
+from sidelight.training.network import new_scorer
 from sidelight.viz.export import to_png
 from sidelight.viz.safe_text import visible
 from text_models import TEXTS, make_pair

@@ -28,7 +28,7 @@ from sidelight.core.names import OURS
 from sidelight.core.tensors import masked_mean
 from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import CollapseError, ConfigError
-from sidelight.explainer import Explainer, new_scorer
+from sidelight.explainer import Explainer
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
 from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, write_tables
 from sidelight.lab.evaluation.batches import TestBatches
@@ -42,6 +42,7 @@ from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.training.diagnostics import COLLAPSED
 from sidelight.training.loss import ScorerObjective
+from sidelight.training.network import new_scorer
 from sidelight.viz import to_png
 from sidelight.viz.export import write_atomic
 

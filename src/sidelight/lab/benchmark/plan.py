@@ -10,14 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.errors import ConfigError
+from sidelight.lab.config.benchmark import DEFAULT_NAME, BenchmarkSection, RunSection, TablesSection
 from sidelight.lab.config.files import parse_config, parse_section, read_overrides, read_yaml
-from sidelight.lab.config.sections import (
-    DEFAULT_NAME,
-    BenchmarkSection,
-    RunConfig,
-    RunSection,
-    TablesSection,
-)
+from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.metrics import METRICS
 
 #: any of these makes a file a run's configuration

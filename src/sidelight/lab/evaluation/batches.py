@@ -82,7 +82,7 @@ class TestRows:
 
 
 class TestBatches:
-    """Batches of the test split with ids and, where it is known, the evidence; sized and repeatable."""
+    """Batches of the test split with ids and, where it is known, the evidence. Sized and repeatable."""
 
     __test__ = False
 

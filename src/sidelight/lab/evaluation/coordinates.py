@@ -17,12 +17,12 @@ class ChannelView(TargetModel):
     """``target`` with every channel of some modalities a feature of its own.
 
     Passes, fills and inputs are the target's. Scores of the ``names`` have the shape of the differentiable
-    input, text ``[B, T, D]``; a channel counts where its feature does. The caller gives what does not count a
+    input, text ``[B, T, D]``. A channel counts where its feature does. The caller gives what does not count a
     score of 1 (:class:`~sidelight.lab.metrics.probe.Probe` does).
 
     Args:
         target: the model, borrowed.
-        names: modalities to be scored by channel; the others stay as they are.
+        names: modalities to be scored by channel. The others stay as they are.
     """
 
     def __init__(self, target: TargetModel, names: Iterable[str]) -> None:

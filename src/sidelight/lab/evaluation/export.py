@@ -34,7 +34,7 @@ def export_maps(
     Args:
         run: fitted.
         path: ``.npz`` or ``.parquet``, see :mod:`sidelight.lab.evaluation.map_files`.
-        method: ``sidelight``, or a rival; with the options that the run's configuration gives it.
+        method: ``sidelight``, or a rival. With the options that the run's configuration gives it.
         seed: of the scorer (default: the first).
         count: samples (default: ``evaluation.count``).
         progress: show a bar.

@@ -23,7 +23,7 @@ def share_rows(
 
     Args:
         target: of several modalities.
-        rows: of a data set, or :class:`TestRows`; a column ``decided_by`` is kept beside what was measured.
+        rows: of a data set, or :class:`TestRows`. A column ``decided_by`` is kept beside what was measured.
         others: prepared samples to exchange modalities with.
         batch_size: rows a pass.
         draws, seed: as in :func:`sidelight.checks.modality_share.modality_shares`.
@@ -55,7 +55,7 @@ def share_summary(frame: pd.DataFrame, modalities: Sequence[str]) -> dict[str, A
     """Means over samples, and how often the modalities needed are those known to decide.
 
     Returns:
-        ``n``; ``drops`` and ``shares``, means by modality; where the answer is known also ``right`` (share of
+        ``n``. ``drops`` and ``shares``, means by modality; where the answer is known also ``right`` (share of
         samples for which exactly the deciding modalities were needed), ``right_n``, and ``right_by`` answer.
     """
     found: dict[str, Any] = {

@@ -18,7 +18,7 @@ LOOKED_AT = 64
 
 
 def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], count: int = 8) -> list[str]:
-    """Sentences on rivals whose maps coincide on this target; only those that can are computed."""
+    """Sentences on rivals whose maps coincide on this target. Only those that can are computed."""
     suspects = [r for r in rivals if r.name in (*SUSPECTS, *PLAIN)]
     if not suspects:
         return []

@@ -67,7 +67,7 @@ class Evaluation:
 
 
 def evaluate_run(run: Run) -> dict[str, Any]:
-    """Measure every method of a run; writes ``scores.parquet``, ``curves.parquet``, ``results.json``, ``table.md``.
+    """Measure every method of a run. Writes ``scores.parquet``, ``curves.parquet``, ``results.json``, ``table.md``.
 
     Started by a launcher in several processes, each measures some of the batches and the main one writes.
 
@@ -84,14 +84,14 @@ def evaluate_share(
     """:func:`evaluate_run`, or one share of it.
 
     Args:
-        share: what to measure where machines without a launcher divide the batches; the last of them writes.
+        share: what to measure where machines without a launcher divide the batches. The last of them writes.
             Default: what a launcher gave this process, everything without one.
         on_batch: called after every batch with the name of its part of the evaluation (``full``: every metric;
-            ``single`` and ``few``: those of one pass) and the seconds it took, ``None`` where it was measured before; its
+            ``single`` and ``few``: those of one pass) and the seconds it took, ``None`` where it was measured before. Its
             words stand beside the bar.
 
     Returns:
-        The content of ``results.json``; ``None`` where other shares are not finished yet.
+        The content of ``results.json``. ``None`` where other shares are not finished yet.
 
     Raises:
         BusyFolderError: another process works in the run's folder, or on this share of it.
@@ -125,7 +125,7 @@ def _evaluate_share(
 
 
 def plan_evaluation(run: Run) -> Evaluation:
-    """Open the target and say what is measured on which samples; nothing is measured yet."""
+    """Open the target and say what is measured on which samples. Nothing is measured yet."""
     section = run.config.evaluation
     target = run.open_target()
     if device().type != "cpu":
@@ -201,8 +201,8 @@ def measure(
     """Every method on ``rows`` as ``run.config.evaluation`` says, resuming in ``folder``.
 
     Args:
-        methods: by name; what follows a ``#`` is the seed of a scorer.
-        folder: of finished batches; default ``evaluation/`` of the run.
+        methods: by name. What follows a ``#`` is the seed of a scorer.
+        folder: of finished batches. Default ``evaluation/`` of the run.
 
     Returns:
         Per-sample rows with a ``seed`` column, and mean curves.
@@ -214,7 +214,7 @@ def measure(
 def measurements(
     run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method], folder: Path | None = None
 ) -> list[Measurement]:
-    """What ``run.config.evaluation`` asks of ``methods``; see :func:`measure`."""
+    """What ``run.config.evaluation`` asks of ``methods``. See :func:`measure`."""
     section = run.config.evaluation
     settings = _settings(section, fills_of(section, target), groups_of(section, target.modalities))
     folder = run.results_folder / "evaluation" if folder is None else folder
@@ -256,7 +256,7 @@ def _settings(
 
 
 def measured_shares(run: Run, target: TargetModel, rows: TestRows) -> dict[str, Any]:
-    """What each modality is worth to the run's target; writes ``modality_share.parquet``. Empty for one modality."""
+    """What each modality is worth to the run's target. Writes ``modality_share.parquet``. Empty for one modality."""
     names = tuple(target.modalities)
     if len(names) < 2:
         return {}
@@ -268,7 +268,7 @@ def measured_shares(run: Run, target: TargetModel, rows: TestRows) -> dict[str, 
 
 
 def plain_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    """Summary lines as JSON values; what is undefined becomes ``None``."""
+    """Summary lines as JSON values. What is undefined becomes ``None``."""
     return [
         {str(k): (None if isinstance(v, float) and np.isnan(v) else v) for k, v in row.items()}
         for row in summary.to_dict("records")

@@ -52,7 +52,7 @@ def plot_tradeoff(
         )
     signs = np.array([1.0 if axis[1] == "higher" else -1.0 for axis in (x, y)])
     with look.house_style():
-        figure = ShownFigure(figsize=(5.4, 4.0), dpi=look.DPI, layout="constrained")
+        figure = ShownFigure(figsize=(6.4, 4.0), dpi=look.DPI, layout="constrained")
         ax = figure.add_subplot()
         _draw_front(ax, points, signs)
         _draw_points(ax, points)
@@ -75,17 +75,16 @@ def _draw_front(ax: Axes, points: Points, signs: np.ndarray) -> None:
 
 
 def _draw_points(ax: Axes, points: Points) -> None:
+    """Number the points and name them in a legend, because names beside near points would overlap."""
     styles = look.method_styles(points)
-    for name, (px, py) in points.items():
-        mine, control = is_ours(name), is_control(name)
-        ax.scatter(px, py, s=70 if mine else 34, color=styles[name]["color"], zorder=3, linewidth=0)
-        ax.annotate(
-            look.literal(method_label(name)),
-            (px, py),
-            xytext=(5, 3),
-            textcoords="offset points",
-            fontsize=7.5 if control else 8,
-            fontweight="bold" if mine else "normal",
-            color=look.INK_SOFT if control else look.INK,
-            zorder=4,
+    for number, (name, (px, py)) in enumerate(points.items(), start=1):
+        mine, label = is_ours(name), f"{number}  {look.literal(method_label(name))}"
+        ax.scatter(
+            px, py, s=70 if mine else 34, color=styles[name]["color"], zorder=3, linewidth=0, label=label
         )
+        weight = "bold" if mine else "normal"
+        ax.annotate(str(number), (px, py), (5, 3), textcoords="offset points", fontsize=8, fontweight=weight)
+    legend = ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
+    for text, name in zip(legend.get_texts(), points, strict=True):
+        text.set_color(look.INK_SOFT if is_control(name) else look.INK)
+        text.set_fontweight("bold" if is_ours(name) else "normal")

@@ -1,4 +1,4 @@
-"""One table type; builders that fill it from stored results, and printers.
+"""One table type. Builders that fill it from stored results, and printers.
 
 :mod:`.table` holds the type, :mod:`.summary` and :mod:`.comparison` fill it, :mod:`.markdown`,
 :mod:`.terminal` and :mod:`.latex` print it.

@@ -8,7 +8,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": r"\|", "*
 
 
 def markdown(table: Table) -> str:
-    """The lines of ``table`` without its title; the best value is bold, the second is underlined."""
+    """The lines of ``table`` without its title. The best value is bold, the second is underlined."""
     blank = [""] * len(table.columns)
     rows = [
         [escape(table.first), *(escape(c.heading) for c in table.columns)],

@@ -173,7 +173,7 @@ class Table:
 def text_table(
     title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], left: bool = True
 ) -> Table:
-    """A table of texts. The first text of each row is the label of its line; ``left`` aligns the others."""
+    """A table of texts. The first text of each row is the label of its line. ``left`` aligns the others."""
     first, *others = headings
     lines = tuple(Line(label, label, tuple(map(Cell, texts))) for label, *texts in rows)
     return Table(title, tuple(Column(text, left=left) for text in others), lines, first)

@@ -1,0 +1,39 @@
+"""An untrained scorer of the right shape for a target and its data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sidelight.checks.selfcheck import (
+    Check,
+    few_samples,
+    self_check,
+)
+from sidelight.errors import InputError
+from sidelight.inputs.collate import Collator
+from sidelight.rows.row import NumberedRows
+from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.targets import TargetModel
+from sidelight.training.fit_data import FitData
+
+
+def network_for(target: TargetModel, data: FitData, config: ScorerConfig, seed: int, check: Check) -> Scorer:
+    """An untrained scorer for ``data``, after the check that the model's input through sidelight is its own."""
+    collate, rows = Collator(target, data.readers), NumberedRows(data.train)
+    if check != "off":
+        self_check(target, few_samples(target, rows, collate), check, gradients=True)
+    torch.manual_seed(seed)
+    return new_scorer(target, rows, config, collate)
+
+
+def new_scorer(
+    target: TargetModel, rows: Any, config: ScorerConfig, collate: Collator | None = None
+) -> Scorer:
+    """An untrained scorer of the right shape, found by one probing pass over the first row."""
+    if len(rows) == 0:
+        raise InputError("the train data set is empty: give at least one row.")
+    batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])
+    target.check(batch.inputs)
+    return Scorer(target.spec(batch.to(target.device).inputs), config)

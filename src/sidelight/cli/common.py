@@ -116,7 +116,7 @@ def evaluation_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> None:
-    """Print the headline tables of an evaluation; with ``brief`` the first setting of each data set only."""
+    """Print the headline tables of an evaluation. With ``brief`` it is the first setting of each data set."""
     from sidelight.core.terminal import print_table
     from sidelight.lab.report import terminal_tables
 

@@ -73,7 +73,7 @@ def run(
     """Explain the classifier's decision on each INPUT: a PNG, a JSON and an HTML file for each.
 
     For a table or folder the answers go to --out: explanations.csv, for texts explanations.json, and finished parts.
-    A killed call continues from these. Rows that cannot be explained go to errors.csv; the others are explained.
+    A killed call continues from these. Rows that cannot be explained go to errors.csv. The others are explained.
     """
     quiet_libraries()
     from sidelight.errors import InputError

@@ -46,7 +46,7 @@ def explain_table(
         open_explainer: called after the table was found.
         source: a table, or a folder of pictures.
         kind: "csv", "parquet", "jsonl" or "folder".
-        columns: of the table; default: the names of the modalities.
+        columns: of the table (default: the names of the modalities).
         out: folder of the answers. An earlier call on the same rows is continued.
         batch_size: rows in each pass.
         strict: stop at the first row that cannot be explained.

@@ -75,8 +75,8 @@ def free_stem(out: Path, wanted: str, origin: list[Any]) -> Path:
     input itself. An earlier explanation of the same input is replaced.
 
     Args:
-        out: folder; it need not exist.
-        wanted: the name; characters that a file name cannot have are replaced.
+        out: folder. It need not exist.
+        wanted: the name. Characters that a file name cannot have are replaced.
         origin: the input and the scorer, as in the explanation's ``meta``.
     """
     name = for_file_name(wanted)

@@ -90,7 +90,7 @@ def chosen(folder: str | None, model: str | None) -> str:
 
 
 def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -> None:
-    """Print and write the table; with ``training`` seconds also when these have paid for themselves."""
+    """Print and write the table. With ``training`` seconds it tells when these have paid for themselves."""
     from sidelight.lab.speed.measure import break_even
 
     paid = {} if training is None else {(b.method, b.batch): b for b in break_even(rows, training)}

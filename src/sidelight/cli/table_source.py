@@ -76,7 +76,7 @@ def _csv(source: Path) -> Rows:
 
 
 def _uneven_lines(source: Path) -> Any:
-    """Lines of a table in which some have too many cells; ``None`` if it cannot be read at all."""
+    """Lines of a table in which some have too many cells, or ``None`` if it cannot be read at all."""
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.reader(file, delimiter="\t" if suffix(str(source)) == ".tsv" else ","))
@@ -170,12 +170,12 @@ class _Chosen:
 
 
 def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None) -> Rows:
-    """``rows`` as :class:`Row` with a sample made of ``columns``; without columns as they are.
+    """``rows`` as :class:`Row` with a sample made of ``columns``, or without columns as they are.
 
     Args:
         rows: of the table.
         columns: the picture first, if the classifier reads pictures.
-        folder: of the table, from which paths of pictures may count; ``None`` if there are no pictures.
+        folder: of the table, from which paths of pictures may count, or ``None`` if there are no pictures.
     """
     return Rows(_Chosen(rows, columns, folder), rows.name) if columns else rows
 

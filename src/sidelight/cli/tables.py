@@ -40,7 +40,7 @@ def run(
     figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
     thesis: ThesisOption = None,
 ) -> None:
-    """Tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs; runs no model."""
+    """Tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs. It needs no model."""
     quiet_libraries()
     from sidelight.core.ownership import overwriting
     from sidelight.lab.report.publication import FIGURES, write_publication

@@ -50,7 +50,7 @@ class BenchmarkResult:
 
     Attributes:
         outcomes: one for each run.
-        tables: the tables of all evaluated runs; ``None`` if there is none, and in processes other than the main one.
+        tables: the tables of all evaluated runs, or ``None`` without any, and in processes other than the main one.
         folder: of the tables.
         error: the reason if the tables failed, else ``None``.
     """

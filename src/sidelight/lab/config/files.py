@@ -138,7 +138,7 @@ def _plain(value: Any) -> Any:
 
 
 def _fields(kind: Any) -> dict[str, Any] | None:
-    """Field name -> type of a section. ``None`` if ``kind`` is no section."""
+    """Field name -> type of a section, or ``None`` if ``kind`` is no section."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {k: f.annotation for k, f in kind.model_fields.items()}
     if dataclasses.is_dataclass(kind):

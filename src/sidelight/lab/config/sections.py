@@ -33,7 +33,7 @@ class DataSection(Section):
 
     Attributes:
         name: a data set of ``sidelight list``.
-        data_dir: folder of local copies. Default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
+        data_dir: folder of local copies (default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``).
         train, validation, test: at most so many rows of the split (default: all).
         seed: of the rows that are drawn.
     """

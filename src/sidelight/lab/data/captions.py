@@ -67,8 +67,8 @@ def picture_caption(
 
     Args:
         rng: numpy generator that picks the wording.
-        colour: of the thing. ``None`` for any.
-        shape: of the thing; ``None`` for any.
+        colour: of the thing, or ``None`` for any.
+        shape: of the thing, or ``None`` for any.
         negated: whether the caption claims that there is none.
 
     Returns:

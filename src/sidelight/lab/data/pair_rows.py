@@ -29,7 +29,7 @@ class PairRows(Sequence[dict[str, Any]]):
         picture: the number of each row's picture. Several rows may share one.
         columns: the other columns by name, each with a value for each row.
         evidence: gives ``{"image": bool [H, W], "text": [(start, end), ...]}`` for a row's number, if it is known.
-        order: numbers of the chosen rows, in order. Default: all rows.
+        order: numbers of the chosen rows, in order (default: all rows).
     """
 
     pictures: Indexed

@@ -72,8 +72,8 @@ def nlvr_rows(split: str, data_dir: str | None = None, count: int | None = None,
     """Does the picture show such an object? Labels and evidence come from the objects' boxes.
 
     Claims are balanced by picture and by object (:func:`~sidelight.lab.data.pair_rows.exchanged_things`), so neither
-    modality alone predicts the label. Evidence in the picture is the boxes of the objects that the text names. It is
-    empty if there are none. Evidence in the text is the colour and the shape.
+    modality alone predicts the label. Evidence in the picture is the boxes of the objects that the text names, or empty
+    if there are none. Evidence in the text is the colour and the shape.
     """
     rows = _local("nlvr", split, data_dir, ("image", "object_shape", "object_color", "object_box"))
     table = rows.select_columns(["object_color", "object_shape", "object_box"]).to_dict()

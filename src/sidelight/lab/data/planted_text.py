@@ -183,7 +183,7 @@ def planted_tokenizer(
     """A small BERT-style tokenizer for the planted texts, one token a word, trained in memory.
 
     Args:
-        texts: the source of the vocabulary. Default: 2,000 planted texts.
+        texts: the source of the vocabulary (default: 2,000 planted texts).
         size: largest vocabulary.
         max_length: longest input in tokens.
     """

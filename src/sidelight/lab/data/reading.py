@@ -19,7 +19,7 @@ def find_folder(name: str, data_dir: str | None, *others: str) -> Path | None:
 
     Args:
         name: of the folder.
-        data_dir: the folder that must hold it. Default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``.
+        data_dir: the folder that must hold it (default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``).
         others: names that it may have instead.
 
     Raises:

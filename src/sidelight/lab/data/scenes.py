@@ -199,7 +199,7 @@ def scene_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def readable(display: Any) -> Any:
-    """Words of a text with gaps in place of blanks. Anything else as it is."""
+    """Words of a text with gaps in place of blanks, anything else as it is."""
     return [word.replace(BLANK, "___") for word in display] if isinstance(display, list) else display
 
 
@@ -266,7 +266,7 @@ def _claim(
 def _near_misses(
     shown: set[tuple[str, str]], colours: set[str], shapes: set[str], rng: np.random.Generator
 ) -> list[tuple[str, str]]:
-    """Things that the picture lacks. They share nothing, the colour, the shape, or both with its objects."""
+    """Things that the picture lacks. With its objects they share nothing, the colour, the shape, or both."""
     absent = [(c, s) for c in COLOURS for s in SHAPES if (c, s) not in shown]
     groups = [
         [(c, s) for c, s in absent if (c in colours, s in shapes) == shared]

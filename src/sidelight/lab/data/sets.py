@@ -46,7 +46,7 @@ def load_rows(
     Args:
         name: a name in :data:`DATASETS`.
         split: ``train``, ``validation`` or ``test``.
-        data_dir: folder with ``<name>/<split>.parquet``. Default ``$SIDELIGHT_DATA``, then ``data``
+        data_dir: folder with ``<name>/<split>.parquet`` (default: ``$SIDELIGHT_DATA``, then ``data``)
             and ``../shared/data``, then the hub.
 
     Raises:

@@ -19,7 +19,7 @@ TOKENIZERS.add("scenes", scene_tokenizer)
 
 
 def open_tokenizer(name: str | None, pretrained: str | None, revision: str | None = None) -> Any:
-    """The tokenizer that a configuration names, else the model's own. ``None`` if there is neither.
+    """The tokenizer that a configuration names, else the model's own, or ``None`` if there is neither.
 
     Args:
         name: a name in :data:`TOKENIZERS`, a folder, hub id or ``package:path``.

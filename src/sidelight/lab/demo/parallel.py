@@ -40,7 +40,7 @@ def run_parts(work: Work, parts: Sequence[str], out: Path, jobs: int, tell: Tell
         tell: takes the lines and pictures of all parts.
 
     Raises:
-        PartFailed: a part failed; the others are finished.
+        PartFailed: a part failed. The others are finished.
         CheckpointError: nothing can be written in ``out``.
     """
     own_folder(out)

@@ -23,10 +23,10 @@ def run_demo(
     """Fit, explain and evaluate each part under ``out``. A part that is there already is kept.
 
     Args:
-        out: folder; a run folder for each part, ``explanations/`` and ``report.html``.
+        out: gets a run folder for each part, ``explanations/`` and ``report.html``.
         overrides: as in :func:`sidelight.lab.config.files.parse_config`, applied to every part.
-        parts: some of :data:`PARTS`; none means all.
-        jobs: parts at a time, in processes of their own; default: as many as there are cores.
+        parts: some of :data:`PARTS` (default: all).
+        jobs: parts at a time, in processes of their own (default: as many as there are cores).
         tell: takes lines for the user, and the picture of a part's first map when it is there.
 
     Returns:
@@ -34,7 +34,7 @@ def run_demo(
 
     Raises:
         UnknownNameError: there is no such part.
-        PartFailed: a part failed in a process of its own; the others are finished.
+        PartFailed: a part failed in a process of its own. The others are finished.
         CheckpointError: nothing can be written in ``out``.
     """
     from sidelight.core.ownership import own_folder, require_free

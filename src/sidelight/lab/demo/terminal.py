@@ -37,7 +37,7 @@ def _words(words: list[str], scores: np.ndarray) -> Text:
 
 
 def _pixels(image: np.ndarray, scores: np.ndarray) -> Text:
-    """The image and its map; each character shows two pixels, its colour the upper one and its ground the lower."""
+    """The image and its map. Each character shows two pixels, its colour the upper one and its ground the lower."""
     rgb = np.concatenate([to_rgb(image), heat(image, scores)], axis=1)
     height = 2 * round(rgb.shape[0] / rgb.shape[1] * COLUMNS)
     small = Image.fromarray((rgb * 255).astype(np.uint8)).resize((2 * COLUMNS, height), Image.Resampling.BOX)

@@ -67,7 +67,7 @@ def claim_run(folder: Path, config: RunConfig) -> None:
 
 
 def load_run_config(path: Path) -> RunConfig | None:
-    """The configuration at ``path`` of a run folder. ``None`` if there is none.
+    """The configuration at ``path`` of a run folder, or ``None`` if there is none.
 
     Raises:
         ForeignFileError: something else has this name.

@@ -14,7 +14,7 @@ from sidelight.lab.data.tokenizers import open_tokenizer
 
 
 def new_processor(family: str, section: Any) -> Any:
-    """The preprocessing for a target of ``family``. ``None`` if the classifier's own tokenizer is missing.
+    """The preprocessing for a target of ``family``, or ``None`` if the classifier's own tokenizer is missing.
 
     Args:
         family: a name in :data:`sidelight.targets.families.TARGETS`.
@@ -61,7 +61,7 @@ def config_values(processor: Any) -> dict[str, Any]:
     """Values of a new model's config that follow from its tokenizer: size of the vocabulary, padding id, longest input.
 
     Args:
-        processor: a tokenizer, or what holds one. There are no values without.
+        processor: a tokenizer, or an object that holds one. Without it there are no values.
     """
     tokenizer = getattr(processor, "tokenizer", processor)
     if not is_tokenizer(tokenizer):

@@ -6,7 +6,7 @@ Everything a run makes lives in one folder::
     target/                the classifier, if it was trained or converted here
     warmup/                encoders of a fusion, if they had a warm-up
     scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed
-    evaluation/            finished batches. An interrupted evaluation continues from them
+    evaluation/            finished batches, from which an interrupted evaluation continues
     scores.parquet         one row per sample × method × fill × metric
     curves.parquet         mean deletion and insertion curves
     results.json table.md report.html
@@ -123,7 +123,7 @@ class Run:
         return self.saved_target(folder) or target
 
     def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
-        """The classifier that a finished training or conversion left in ``folder``. ``None`` if there is none."""
+        """The classifier that a finished training or conversion left in ``folder``, or ``None`` if there is none."""
         recover_folder(folder)
         if not is_target_folder(folder):
             return None

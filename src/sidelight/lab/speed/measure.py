@@ -66,8 +66,8 @@ class BreakEven:
     Attributes:
         method: the rival.
         batch: samples at once.
-        saved_ms: milliseconds that one of our explanations saves; negative if the rival is faster.
-        explanations: from this number on ours cost less, training included; ``None`` if never.
+        saved_ms: milliseconds that one of our explanations saves, negative if the rival is faster.
+        explanations: from this number on ours cost less, training included, or ``None`` if never.
     """
 
     method: str

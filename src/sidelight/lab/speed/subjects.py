@@ -54,7 +54,7 @@ def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer,
 
 
 def training_seconds(model: str) -> float | None:
-    """Mean duration of the training of one scorer of a run folder; ``None`` if it is not known."""
+    """Mean duration of the training of one scorer of a run folder, or ``None`` if it is not known."""
     facts = Path(model) / "fit.json"
     if not facts.is_file():
         return None
@@ -120,7 +120,7 @@ def _pair() -> TargetModel:
 
 
 def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:
-    """``[B, C, H, W]`` within what the processor makes of black and white; others would be refused."""
+    """``[B, C, H, W]`` between the processor's values of black and white. The target would refuse others."""
     reader = target.reader
     transform = getattr(reader, "image", reader).transform
     black, white = transform.bounds() if transform is not None else (None, None)

@@ -1,7 +1,6 @@
 """Errors that a user can act on: each message names the given value, the expected one, and a remedy.
 
-Every error is a :class:`SidelightError` and also the builtin exception a caller
-would naturally catch.
+Every error is a :class:`SidelightError` and also the builtin exception a caller would naturally catch.
 """
 
 from __future__ import annotations

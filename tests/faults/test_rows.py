@@ -24,7 +24,7 @@ from sidelight.errors import ConfigError, InputError, SidelightError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.row import NumberedRows, Rows
-from sidelight.rows.sources import is_source, rows_of, stream_of
+from sidelight.rows.sources import is_source, open_data, rows_of
 from sidelight.targets import TargetModel, as_target
 from sidelight.training.diagnostics import warn_of_numbering
 from sidelight.training.fit_data import FitData, fit_data
@@ -283,7 +283,7 @@ PLAIN: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("kind", PLAIN)
 def test_fault_18_texts_alone_in_every_form(kind: str) -> None:
     assert list(rows_of(PLAIN[kind]())) == T
-    assert list(stream_of(PLAIN[kind]())) == T
+    assert list(open_data(PLAIN[kind](), "samples")) == T
 
 
 class PolarsLike:
@@ -343,7 +343,7 @@ def test_fault_18_a_stream_is_kept_up_to_a_limit() -> None:
     with pytest.raises(InputError, match=r"more than \d+ rows"):
         rows_of((np.zeros(1000) for _ in range(100)), most_bytes=50_000)
     assert len(rows_of((t for t in T), most=60)) == 60
-    stream = stream_of(Endless())
+    stream = iter(open_data(Endless(), "samples"))
     assert [next(stream) for _ in range(3)] == [T[0]] * 3
 
 

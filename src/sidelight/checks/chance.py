@@ -25,7 +25,6 @@ def chance_doubt(logits: Tensor, labels: Tensor, names: Sequence[str] = ()) -> s
     Args:
         logits: ``[N, K]``.
         labels: ``[N]`` class numbers.
-        names: of the classes.
     """
     if len(labels) < FEW:
         return None

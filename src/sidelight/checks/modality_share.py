@@ -1,9 +1,8 @@
 """Which modality decides: measured by exchanging it, never guessed from the size of a map.
 
-A modality is taken away by giving the sample that of other samples: unlike a grey picture or an
-empty text, that is input the model knows. With every subset of the modalities kept, the Shapley
-values of the confidence (Shapley 1953) share it out, and they add up to what the whole input is
-worth beyond other samples' inputs.
+A modality is taken away by giving the sample that of other samples: unlike a grey picture or an empty text,
+that is input the model knows. With every subset of the modalities kept, the Shapley values of the confidence
+(Shapley 1953) share it out, and they add up to what the whole input is worth beyond other samples' inputs.
 """
 
 from __future__ import annotations
@@ -87,7 +86,6 @@ def modality_shares(
         others: samples to take modalities from, e.g. of the training split. The same sample lends all
             modalities that are exchanged together.
         draws: how many of them, drawn without replacement for each sample. All of them where there are fewer.
-        seed: of the draw.
         clean: ``[B, K]`` probabilities of ``inputs``, if their clean pass was made already.
 
     Raises:

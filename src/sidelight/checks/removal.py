@@ -43,9 +43,7 @@ def granted_classes(
     them are arbitrary, and average drop says nothing about them.
 
     Args:
-        target: the frozen model.
         inputs: a prepared batch of ordinary samples. Some 64 tell how common a class is.
-        fills: names of fills.
         encoding: the clean pass of ``inputs``, if it was made already.
     """
     encoding = target.encode(inputs) if encoding is None else encoding
@@ -71,9 +69,7 @@ def blind_fills(
     in full. There a scorer has little to learn from, and average drop rewards any map without zeros.
 
     Args:
-        target: the frozen model.
         inputs: a prepared batch of ordinary samples. 16 are enough.
-        fills: names of fills.
         encoding: the clean pass of ``inputs``, if it was made already.
     """
     encoding = target.encode(inputs) if encoding is None else encoding

@@ -111,7 +111,6 @@ def self_check(
     """Compare logits through sidelight with those of the model by itself, alone and in a batch.
 
     Args:
-        target: the model behind the protocol.
         samples: raw samples, or the model's inputs. Nothing is checked where there are none.
         check: ``"error"`` or ``"warn"``.
         gradients: whether scores must be able to learn from the model.

@@ -39,9 +39,7 @@ def check_verdict(target: TargetModel, rows: Any, collate: Collator, count: int 
     """Make one pass over the first rows, which also settles how the model's output is read.
 
     Args:
-        target: the frozen model.
         rows: of a data set, with or without labels.
-        collate: reads them.
         count: rows to look at.
 
     Returns:
@@ -70,10 +68,7 @@ def name_bad_rows(target: TargetModel, sets: Mapping[str, Any], collate: Collato
     """Find the rows for which the model's output is not finite. Looks at all, so only after an error.
 
     Args:
-        target: the frozen model.
         sets: name of each data set, and its rows.
-        collate: reads them.
-        batch_size: rows a pass.
 
     Raises:
         NotFiniteError: with the numbers of the first such rows.

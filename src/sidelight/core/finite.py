@@ -14,7 +14,6 @@ def require_finite_logits(logits: Tensor, where: str = "") -> None:
     """Refuse logits ``[B, K]`` that hold NaN or infinity: no class can be read off them.
 
     Args:
-        logits: of a target.
         where: the input of the model if it was not the whole one, e.g. "of a masked input".
 
     Raises:

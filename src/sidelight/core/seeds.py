@@ -14,7 +14,6 @@ def drawing(seed: int, salt: int) -> torch.Generator:
     """A generator for one draw.
 
     Args:
-        seed: of the sample.
         salt: of the draw: each purpose has its own.
     """
     # on the CPU, whose generators give the same draw for every device

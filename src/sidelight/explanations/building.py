@@ -22,8 +22,6 @@ def explanations_of(
     """One explanation of the predicted class for each sample of ``batch``.
 
     Args:
-        target: the classifier.
-        batch: the samples.
         encoding: their clean pass.
         scores: per modality, in [0, 1]. Image ``[B, 1, H, W]``, text ``[B, T]``.
         measured: per sample more entries of ``Explanation.meta``.

@@ -1,8 +1,7 @@
 """Fills of texts by name. Importing this module registers them in ``FILLS["text"]``.
 
-``zero``, ``mean``, ``mask``, ``pad`` and ``random`` are word embeddings. ``drop`` also takes
-the token out of attention, which no value can do. So its zeros carry a mark
-(:class:`Dropped`), which the target reads.
+``zero``, ``mean``, ``mask``, ``pad`` and ``random`` are word embeddings. ``drop`` also takes the token out of
+attention, which no value can do. So its zeros carry a mark (:class:`Dropped`), which the target reads.
 """
 
 from __future__ import annotations

@@ -88,7 +88,6 @@ class Reader(ABC):
 
         Args:
             evidence: per sample and modality an array or list as the data set gives it.
-            batch: the samples.
         """
 
     @abstractmethod
@@ -96,7 +95,6 @@ class Reader(ABC):
         """Per sample and modality the input as a person sees it (see :class:`Explanation`).
 
         Args:
-            batch: the samples.
             real: the target's feature mask of them.
         """
 
@@ -131,7 +129,6 @@ class Reader(ABC):
         """Raw samples of rows without labels: of mappings, the column of the modality.
 
         Args:
-            rows: raw samples, or rows of a data set.
             first: number of the first one, for messages.
 
         Raises:

@@ -81,7 +81,6 @@ class Collator:
         """``look(samples)``. If that fails, the error of the first sample that fails by itself, said with its row.
 
         Args:
-            rows: that the samples come from.
             samples: one a row.
             look: takes samples. Raises :class:`InputError` or :class:`InputTypeError`.
         """

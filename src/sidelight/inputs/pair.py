@@ -68,11 +68,10 @@ class ImageTextReader(Reader):
         """Tuples ``(image, text)`` as ``pixel_values`` and ``[B, T]`` tensors of the text.
 
         Raises:
-            InputError, InputTypeError: a part is missing, empty, unreadable, or the two are swapped.
-                The message names the sample.
+            InputError, InputTypeError: a part is missing, empty, unreadable, or the two are swapped. The
+                message names the sample.
 
-        Warns:
-            TruncationWarning: a text was cut.
+        Warns: TruncationWarning: a text was cut.
         """
         pixels = [self._pixels(image, number) for number, (image, _) in enumerate(samples)]
         words = self.text.prepare([text for _, text in samples])

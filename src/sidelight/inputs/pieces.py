@@ -23,7 +23,6 @@ def view_of_pieces(
     places there, and words as usual. Otherwise the pieces themselves, joined, stand for the text.
 
     Args:
-        texts: one string, or two of a pair.
         pieces: ``T`` vocabulary entries.
         spelled: ``T`` pieces as people read them. ``None`` for special tokens and padding.
         segments: ``T`` indices into ``texts``; ``None`` for special tokens and padding.

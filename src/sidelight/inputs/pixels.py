@@ -89,10 +89,8 @@ def blamed(
 
     Args:
         error: what ``run(pixels)`` raised.
-        run: the pass.
         pixels: ``[B, C, H, W]``.
         good: pixels that the model takes, where they are known.
-        name: of the model.
     """
     if isinstance(error, (SidelightError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)):
         return None

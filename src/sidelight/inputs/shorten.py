@@ -23,8 +23,6 @@ def shortened(texts: Sequence[str], tokenizer: Any, max_length: int | None) -> t
     text otherwise.
 
     Args:
-        texts: one string, or two of a pair.
-        tokenizer: a Hugging Face tokenizer.
         max_length: tokens that a sample is cut to. ``None``: nothing is cut.
     """
     if max_length is None or getattr(tokenizer, "truncation_side", "right") != "right":

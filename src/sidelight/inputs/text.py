@@ -66,16 +66,15 @@ class TextReader(Reader):
     def prepare(self, samples: Any) -> Batch:
         """Tokenize strings, pairs, or rows of a data set. ``[B, T]`` tensors on the CPU.
 
-        Beside the tokenizer's own tensors there is ``special_tokens_mask``. A result does not depend on the rest of its
-        batch: encoders, which pool the first token, are padded on the right whatever the tokenizer's setting (XLNet,
-        which pools the last place, on the left). If decoder-only models are padded on the left, ``position_ids`` count
-        real tokens only.
+        Beside the tokenizer's own tensors there is ``special_tokens_mask``. A result does not depend on the
+        rest of its batch: encoders, which pool the first token, are padded on the right whatever the
+        tokenizer's setting (XLNet, which pools the last place, on the left). If decoder-only models are
+        padded on the left, ``position_ids`` count real tokens only.
 
         Raises:
             InputError, InputTypeError: a sample is empty or not text, or there is no tokenizer.
 
-        Warns:
-            TruncationWarning: a text was cut.
+        Warns: TruncationWarning: a text was cut.
         """
         if self.tokenizing is None:
             raise InputError(

@@ -92,8 +92,7 @@ class Tokenizing:
         Raises:
             InputError, InputTypeError: a sample is empty or not text, or the tokenizer cannot pad.
 
-        Warns:
-            TruncationWarning: a text was cut.
+        Warns: TruncationWarning: a text was cut.
         """
         texts = read_texts(samples, self.columns)
         if len(texts) > 1 and getattr(self.tokenizer, "pad_token", None) is None:

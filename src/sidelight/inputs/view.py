@@ -86,8 +86,7 @@ class TextView:
         Args:
             scores: ``[T]`` one score per token.
             segment: which text of a pair.
-            unit: ``"word"``, or ``"token"`` for single pieces (byte pieces of one
-                character share its span).
+            unit: ``"word"``, or ``"token"`` for single pieces (byte pieces of one character share its span).
         """
         if unit == "word":
             pairs = zip(self.words, self.word_scores(scores), strict=True)
@@ -214,7 +213,6 @@ def merge_words(
     mark) counts for the word it stands before, or the last one.
 
     Args:
-        text: the original string.
         segment: index of ``text`` in its sample.
         tokens: token positions.
         spans: their trimmed character spans, in the same order.

@@ -1,10 +1,9 @@
 """Cut any string into words, the same way whatever the tokenizer.
 
-Tokenizers disagree about words (WordPiece splits off every punctuation mark, SentencePiece
-none), so words are found in the text itself: runs of letters, digits and their combining
-marks. URLs, addresses, hashtags and mentions in one piece. Each CJK character and each
-emoji (with its modifiers and joiners) on its own. Runs of other punctuation together.
-White space belongs to no word.
+Tokenizers disagree about words (WordPiece splits off every punctuation mark, SentencePiece none), so words
+are found in the text itself: runs of letters, digits and their combining marks. URLs, addresses, hashtags and
+mentions in one piece. Each CJK character and each emoji (with its modifiers and joiners) on its own. Runs of
+other punctuation together. White space belongs to no word.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ def hold_out(count: int, labels: Sequence[Any] | None, seed: int) -> tuple[list[
     Args:
         count: of rows.
         labels: one a row, names or numbers. Without them, all rows are of one kind.
-        seed: of the draw.
 
     Raises:
         InputError: there are fewer than two rows.

@@ -176,7 +176,6 @@ def label_reader(
         classes: of the model.
         data_names: class names by the data's own number, if the data have them.
         labels: all labels, if they are known already.
-        name: of the data, for messages.
     """
     return LabelReader(classes, numbering(classes, data_names, name), _has_digits(classes, labels))
 
@@ -230,10 +229,7 @@ def check_labels(
     """Class numbers of all ``labels``. The first bad one is refused, and missing ones are counted.
 
     Args:
-        reader: of the labels.
-        labels: as the rows hold them.
         where: name of each row, for messages.
-        name: of the data, for messages.
         columns: of a row, for messages.
 
     Raises:

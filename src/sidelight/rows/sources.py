@@ -1,7 +1,7 @@
 """From any data that a user has (list, table, stream, loader, folder, file) to rows.
 
 :func:`rows_of` gives rows by number, for a training, which reads them several times in any order.
-:func:`stream_of` gives them one after another and keeps none, for explaining.
+:func:`open_data` keeps none of a stream, for explaining.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,6 @@ def rows_of(data: Any, name: str = "train", most: int = MOST_ROWS, most_bytes: i
 
     Args:
         data: see :data:`FORMS`. Of several splits the training split is taken.
-        name: of the argument, for messages.
         most, most_bytes: rows and bytes of a stream that are kept.
 
     Raises:
@@ -64,15 +63,6 @@ def rows_of(data: Any, name: str = "train", most: int = MOST_ROWS, most_bytes: i
     """
     opened = open_data(data, name)
     return opened if isinstance(opened, Rows) else collected(opened, most, most_bytes)
-
-
-def stream_of(data: Any, name: str = "samples") -> Iterator[Any]:
-    """The rows of ``data`` one after another. None of a stream is kept.
-
-    Raises:
-        InputError, InputTypeError: ``data`` cannot be taken.
-    """
-    return iter(open_data(data, name))
 
 
 def is_source(value: Any) -> bool:

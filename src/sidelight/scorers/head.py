@@ -14,17 +14,16 @@ FLAT = 1e-6
 class ScoreHead(nn.Module):
     """Raw scorer output to scores in [0, 1].
 
-    ReLU makes a floor of exact background. Since ``sigmoid(relu(z))`` alone lies in
-    [0.5, 1), the values are standardised over the real features of each sample in
-    between (learned gain and offset), which keeps the sigmoid useful and, unlike a
-    batch norm, makes a map independent of the batch it is computed in. Rescaling
-    spans [0, 1] over the real features of each sample. A constant map becomes all
-    zeros instead of dividing by zero.
+    ReLU makes a floor of exact background. Since ``sigmoid(relu(z))`` alone lies in [0.5, 1), the values are
+    standardised over the real features of each sample in between (learned gain and offset), which keeps the
+    sigmoid useful and, unlike a batch norm, makes a map independent of the batch it is computed in. Rescaling
+    spans [0, 1] over the real features of each sample. A constant map becomes all zeros instead of dividing
+    by zero.
 
-    If ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between.
-    Otherwise a map that is once empty would stay empty at any cost, and so may all maps of a training (measured:
-    most of a pair's picture maps for one target of three, ``docs/notes/scenes.md``). Neither penalty has
-    a gradient at a map of zeros, so only the task can bring it back.
+    If ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between. Otherwise
+    a map that is once empty would stay empty at any cost, and so may all maps of a training (measured: most
+    of a pair's picture maps for one target of three, ``docs/notes/scenes.md``). Neither penalty has a
+    gradient at a map of zeros, so only the task can bring it back.
 
     Args:
         relu, sigmoid, rescale: the three steps of the thesis, for the ablation (§5.4).

@@ -18,11 +18,11 @@ from sidelight.scorers.base import DECODERS
 class TextDecoder(nn.Module):
     """States of the frozen target to one raw score per token.
 
-    The states are projected to a narrow width at once, so that the whole decoder costs
-    under one per cent of a base-size encoder. They carry the target's own positions. The
-    decoder adds none, so no length is built in. Padding is neither attended to nor scored.
-    Raw scores are relative to the text's mean. Otherwise training can push all of a short
-    text below the score head's ReLU, and a constant map has no gradient to come back by.
+    The states are projected to a narrow width at once, so that the whole decoder costs under one per cent of
+    a base-size encoder. They carry the target's own positions. The decoder adds none, so no length is built
+    in. Padding is neither attended to nor scored. Raw scores are relative to the text's mean. Otherwise
+    training can push all of a short text below the score head's ReLU, and a constant map has no gradient to
+    come back by.
 
     Args:
         states: shape of each state, shallow to deep.
@@ -31,8 +31,7 @@ class TextDecoder(nn.Module):
         heads: attention heads, a divisor of ``width``.
         expand: width of the feed-forward part, as a multiple of ``width``.
         dropout: in training only.
-        cond_dim: width of a fusion vector that shifts and scales the projected states, if
-            there is one.
+        cond_dim: width of a fusion vector that shifts and scales the projected states, if there is one.
 
     Raises:
         ConfigError: ``heads`` does not divide ``width``, a size is not positive, or there is no state.

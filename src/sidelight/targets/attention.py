@@ -48,7 +48,6 @@ def attention_pass(
     """Call ``model`` for its attention weights. The caller must freeze it and make an input differentiable.
 
     Args:
-        model: a Hugging Face classifier.
         arguments: the arguments of the call.
         layout: see :class:`AttentionPass`.
         attended: ``[B, L]`` boolean, false at padding. By default the model attends to everything.

@@ -107,7 +107,6 @@ class TargetModel(ABC):
         """Load a classifier of this family from a folder or hub id.
 
         Args:
-            name: folder or hub id.
             revision: of the hub repository.
             classes: if given, the model gets a head for them, which is new unless its own fits.
 
@@ -182,7 +181,6 @@ class TargetModel(ABC):
         """Compute the values that replace removed features. They serve all masks of a sample.
 
         Args:
-            inputs: the model's inputs.
             fill: a name in :data:`sidelight.fills.base.FILLS`. For several modalities see
                 :func:`sidelight.fills.base.pair_fills`.
             seeds: one integer per sample. The same seed gives the same values.
@@ -204,7 +202,6 @@ class TargetModel(ABC):
         """Compute the features and masks that many calls of :meth:`classify` on ``inputs`` share.
 
         Args:
-            inputs: the model's inputs.
             encoding: their clean pass, if you have it.
         """
         features = {k: v.detach() for k, v in self.features(inputs).items()}
@@ -223,7 +220,6 @@ class TargetModel(ABC):
         """Return logits ``[B, K]`` of ``x ⊗ S``. Gradients reach the scores and nothing else.
 
         Args:
-            inputs: the model's inputs.
             scores: one score in [0, 1] per feature. A modality without scores is not masked. A text's special
                 tokens are never masked.
             fill: a fill's name, or values from :meth:`fill_values`. ``drop`` also removes tokens from attention

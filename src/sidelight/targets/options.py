@@ -43,7 +43,6 @@ def checked_options(
 
     Args:
         family: class of the target.
-        model: contains the modules.
         options: values by name.
         others: other valid names, for the hint if an option is misspelt.
 

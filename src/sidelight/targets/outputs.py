@@ -56,8 +56,6 @@ def find_logits(out: Any, model: nn.Module, rows: int, classes: int = 0, loader:
 
     Args:
         out: the model's output.
-        model: for messages.
-        rows: B, the number of samples.
         classes: K, or 0 if unknown.
         loader: the ``AutoModel...`` class that loads classifiers of this kind, for messages.
 

@@ -195,7 +195,6 @@ class TextTarget(TargetModel):
         """Keep special tokens, and remove dropped tokens from attention.
 
         Args:
-            inputs: the model's inputs.
             scores: ``[B, T]`` in [0, 1].
             values: fill values. The fill ``drop`` marks them.
             real: ``[B, T]`` feature mask.

@@ -120,7 +120,6 @@ class Verdict:
 
         Args:
             out: the model's output.
-            rows: B, the number of samples.
 
         Raises:
             UnsupportedTargetError: no classifier of exclusive classes gives such an output.

@@ -117,7 +117,6 @@ def arguments_of(model: nn.Module, given: str) -> set[str] | None:
     """Return the names of the arguments of ``model.forward``, or ``None`` if it passes all of them on.
 
     Args:
-        model: the classifier.
         given: an argument of every call. If a forward does not name it, ``**kwargs`` passes it on.
     """
     parameters = inspect.signature(model.forward).parameters

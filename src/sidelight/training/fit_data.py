@@ -53,11 +53,9 @@ def fit_data(target: TargetModel, train: Any, evaluation: Any, source: str, seed
     """Rows to train and validate with, each looked at as far as that is cheap.
 
     Args:
-        target: the model.
         train: see :data:`sidelight.rows.sources.FORMS`.
         evaluation: likewise. Default: the validation split of ``train``, else a tenth of it, drawn by class.
         source: the setting ``label``. Labels are read for ``"data"`` only.
-        seed: of the draw.
 
     Raises:
         InputError, InputTypeError: there is no data, or a row cannot be used. The message names it.
@@ -139,8 +137,6 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
     strings are repeated. If nothing decides, the rows are refused.
 
     Args:
-        target: the model.
-        rows: of one data set.
         names: the model's class names, in small letters.
         source: the setting ``label``.
 

@@ -22,7 +22,6 @@ def to_html(
     control characters are shown instead of obeyed.
 
     Args:
-        text: the original string.
         spans: ``(start, end, score)``, scores in [0, 1] or ``None`` (never seen by the model).
         titles: whether hovering shows the score.
         evidence: ``(start, end)`` of known evidence. Spans that touch it are underlined.

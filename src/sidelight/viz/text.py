@@ -1,8 +1,7 @@
 """Maps on text: the stronger a word counted, the stronger its background.
 
-Pictures are drawn with outlines of glyphs, so the text scales with its panel. They are
-for papers and grids. Right-to-left scripts, emoji and CJK look right in the HTML, which
-the browser typesets.
+Pictures are drawn with outlines of glyphs, so the text scales with its panel. They are for papers and grids.
+Right-to-left scripts, emoji and CJK look right in the HTML, which the browser typesets.
 """
 
 from __future__ import annotations

@@ -46,9 +46,8 @@ NOT_THE_RESULT = ("forward_batch",)
 class Cell:
     """One variant with one seed: a run of its own that borrows the target of another.
 
-    Its folder holds ``config.yaml``, ``scorer-<seed>/``, ``fit.json``, unfinished batches in
-    ``evaluation/``, ``scores.parquet`` (a row per sample, fill and metric) and, last of all,
-    ``cell.json``.
+    Its folder holds ``config.yaml``, ``scorer-<seed>/``, ``fit.json``, unfinished batches in ``evaluation/``,
+    ``scores.parquet`` (a row per sample, fill and metric) and, last of all, ``cell.json``.
     """
 
     variant: Variant

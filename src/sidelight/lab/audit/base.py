@@ -134,9 +134,7 @@ def each_map(
     """The maps of all methods for ``classes``, read as the evaluation reads them.
 
     Args:
-        methods: by name.
         target: the explained model. For a scorer it is the target beside it.
-        batch: samples on the target's device.
         classes: ``[B]``.
         groups: modalities read together (default: each alone).
         seed: of draws that a method makes from torch's own generator.

@@ -37,7 +37,6 @@ def parameter_blocks(target: TargetModel, inputs: Inputs) -> list[Block]:
     (tables that are only read) come last, with the embedding.
 
     Args:
-        target: the model.
         inputs: a batch for the pass that finds the order.
     """
     modules = {

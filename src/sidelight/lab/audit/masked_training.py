@@ -104,7 +104,6 @@ def shuffled(soft: Tensor, real: Tensor, seeds: Sequence[int]) -> Tensor:
     Args:
         soft: ``[B, N]``.
         real: ``[B, N]`` true for features that count. Only these change places.
-        seeds: one a sample.
     """
     out = soft.clone()
     for row, keep, seed in zip(out, real, seeds, strict=True):

@@ -31,7 +31,6 @@ def noisy_pixels(target: Any, inputs: Inputs, strength: float, seeds: Sequence[i
         target: an :class:`~sidelight.targets.ImageTarget`.
         inputs: with ``pixel_values`` ``[B, C, H, W]``.
         strength: above 0.
-        seeds: one a sample.
     """
     pixels = inputs["pixel_values"]
     draws = [
@@ -53,7 +52,6 @@ def near_words(target: Any, inputs: Inputs, strength: float, seeds: Sequence[int
         target: a :class:`~sidelight.targets.TextTarget`.
         inputs: with ``input_ids`` ``[B, T]``.
         strength: in (0, 1].
-        seeds: one a sample.
     """
     ids, real = inputs["input_ids"].clone(), target.feature_mask(inputs)["text"].cpu()
     ordinary = target.vocabulary.ordinary_ids()
@@ -82,8 +80,6 @@ def near_pair(target: Any, inputs: Inputs, strength: float, seeds: Sequence[int]
 
     Args:
         target: an :class:`~sidelight.targets.ImageTextTarget`.
-        inputs: as that takes them.
         strength: of both.
-        seeds: one a sample.
     """
     return near_words(target.text, noisy_pixels(target.image, inputs, strength, seeds), strength, seeds)

@@ -51,7 +51,6 @@ def parameter_randomisation(
         batches: samples.
         steps: the largest number of steps. If there are more blocks, neighbours are joined.
         share: of the features in the top-k overlap.
-        seed: of the new parameters.
 
     Returns:
         Rows ``{step, layer, modality, method, reading, metric, mean, sd, n}``, with step 0 for the trained target.

@@ -31,7 +31,6 @@ def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> d
     """Answer the checks that have no answer yet, and write the page.
 
     Args:
-        run: fitted.
         only: names of checks (default: all that the run can answer).
         other: a run on the same data with another target, for the check of encoding.
 

@@ -65,12 +65,10 @@ def coincidences(
     absolute values of signed ones.
 
     Args:
-        target: the model.
         inputs: a few samples. Eight are plenty.
         classes: ``[B]`` classes to explain.
         rivals: names or methods (default: :data:`SUSPECTS`).
         tol: how far from 1 cosine and correlation may be.
-        ids: per-sample seeds.
 
     Returns:
         Groups of two or more methods, those that agree with their sign first. The list is empty if no two coincide.

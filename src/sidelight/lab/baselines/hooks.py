@@ -86,7 +86,6 @@ def unshared(model: nn.Module, run: Callable[[], Any], kinds: tuple[type[nn.Modu
     Only modules of ``kinds`` are replaced. Weights stay.
 
     Args:
-        model: the model to prepare.
         run: makes one forward pass, to count how often each module is used.
         kinds: exact types of the modules to separate.
     """

@@ -77,9 +77,7 @@ def run_benchmark(
 
     Args:
         benchmark: from :func:`~sidelight.lab.benchmark.plan.load_benchmark`.
-        out: folder of the run folders.
         share: of the batches, if machines without a launcher divide them. Their runs must be fitted before.
-        say: takes lines for the user.
     """
     out = Path(out)
     outcomes = []

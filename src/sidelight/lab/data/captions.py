@@ -93,8 +93,6 @@ def general_statement(
 
     Args:
         rng: numpy generator that picks the statement and its wording.
-        colours: to choose from.
-        shapes: to choose from.
         true: whether it shall be true.
         negated: whether it shall hold a negation.
 

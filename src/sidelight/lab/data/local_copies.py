@@ -40,7 +40,6 @@ def local_loader(name: str, read: Callable[[Path, str], PairRows], layout: str) 
     """A loader of a data set that exists as a local copy only.
 
     Args:
-        name: of its folder.
         read: makes rows from the folder and the split.
         layout: the content of the folder, for the message if there is none.
     """

@@ -101,7 +101,6 @@ def caption_pairs(captions: Sequence[Sequence[str]], seed: int) -> tuple[list[in
 
     Args:
         captions: the captions of each picture.
-        seed: of the mismatches.
 
     Returns:
         Picture numbers, texts and labels, row by row.
@@ -169,7 +168,6 @@ def exchanged_things(
 
     Args:
         shown: the things in each picture.
-        rng: picks pictures and things.
         rounds: a picture joins at most so many couples, each time with other things.
 
     Returns:

@@ -88,7 +88,6 @@ def planted_texts(
     """``count`` rows with equally likely labels. The same arguments always give the same rows.
 
     Args:
-        count: number of rows.
         seed: rows of different seeds are independent. A longer list starts with the shorter one.
         negation: share of opinions, true and distracting, that are negated.
         distractors: sentences about something or someone else in each text, at most.

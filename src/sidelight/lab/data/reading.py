@@ -18,7 +18,6 @@ def find_folder(name: str, data_dir: str | None, *others: str) -> Path | None:
     """The local folder of data set ``name`` (or one of its ``others``), or ``None``.
 
     Args:
-        name: of the folder.
         data_dir: the folder that must hold it (default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``).
         others: names that it may have instead.
 

@@ -130,7 +130,6 @@ def scenes(count: int, seed: int = 0, stream: int = 0, text_only: float = TEXT_O
     """``count`` scenes. The same arguments give the same ones, and a longer list starts with the shorter.
 
     Args:
-        count: number of scenes.
         seed: 0 or more. Scenes of different seeds are independent.
         stream: 0 or more. It differs between the splits of one seed.
         text_only: share of claims that words alone decide.

@@ -65,8 +65,6 @@ def parquet_loader(
     """A loader of ``<name>/<split>.parquet`` that falls back to the hub.
 
     Args:
-        name: of the local folder.
-        hub_id: data set on the hub.
         hub_columns: hub names of columns that rows have under other names.
         tidy: makes the rows from the table as read, which must fit in memory then. If the hub's data set has
             no validation split, a tenth of its training rows, drawn once, becomes one.

@@ -35,7 +35,6 @@ def run_parts(work: Work, parts: Sequence[str], out: Path, jobs: int, tell: Tell
     Args:
         work: must be importable by another process.
         parts: names, in the order in which they begin.
-        out: folder of the logs.
         jobs: processes at a time. They share the cores.
         tell: takes the lines and pictures of all parts.
 

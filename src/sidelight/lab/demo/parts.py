@@ -45,7 +45,6 @@ def run_part(
     Args:
         part: a name in :data:`PARTS`.
         tell: takes a line for the user, and the picture of the first map when it is there.
-        out: folder of the run folders.
         overrides: as in :func:`sidelight.lab.config.files.parse_config`.
     """
     from sidelight.lab.evaluation.run import evaluate_run

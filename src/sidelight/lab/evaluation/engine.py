@@ -87,17 +87,14 @@ def evaluate_batch(
     """Judge one method's maps of one batch.
 
     Args:
-        target: the frozen model.
         batch: samples with ids and, where known, ground truth.
         scores: raw scores per modality, image ``[B, 1, H, W]``, text ``[B, T]``.
         method: name for the rows.
         signed: whether the sign of a score carries meaning.
-        settings: what to measure.
         probe: from :func:`make_probe`, to share passes between methods.
 
     Raises:
-        InputError: scores or truth are missing, misshapen or not finite, or a sample has
-            no real feature.
+        InputError: scores or truth are missing, misshapen or not finite, or a sample has no real feature.
     """
     settings = settings or EvalSettings()
     probe = probe or make_probe(target, batch, settings)

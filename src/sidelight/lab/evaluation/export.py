@@ -32,12 +32,10 @@ def export_maps(
     """Write the raw maps of ``method``, as the benchmark would judge them, for the samples it would judge.
 
     Args:
-        run: fitted.
         path: ``.npz`` or ``.parquet``, see :mod:`sidelight.lab.evaluation.map_files`.
         method: ``sidelight``, or a rival. With the options that the run's configuration gives it.
         seed: of the scorer (default: the first).
         count: samples (default: ``evaluation.count``).
-        progress: show a bar.
 
     Raises:
         UnknownNameError: there is no such rival.
@@ -72,9 +70,6 @@ def raw_maps(
 
     Args:
         method: a scorer or a baseline method.
-        target: the classifier that it explains.
-        batch: samples on the target's device.
-        classes: of each sample.
         encoding: the clean pass of ``target``, if it was made already.
     """
     found = call_method(method, target, batch.inputs, classes, batch.ids, encoding)

@@ -96,7 +96,6 @@ def imported_of(section: EvaluationSection, taken: Iterable[str]) -> list[Import
 
     Args:
         section: its ``imported`` list.
-        taken: names of the other methods.
 
     Raises:
         ConfigError: a name is taken.

@@ -114,7 +114,6 @@ def finish_parts(
         share: the batches of this process (default: all).
         on_batch: called after every batch with the seconds it took, ``None`` if it was there already. The
             words that it returns stand beside the bar.
-        progress: show a bar.
 
     Raises:
         ConfigError: a stored batch has other samples.

@@ -22,10 +22,8 @@ def share_rows(
     """One line per row of ``rows``: what each modality is worth to its decision.
 
     Args:
-        target: of several modalities.
         rows: of a data set, or :class:`TestRows`. A column ``decided_by`` is kept beside what was measured.
         others: prepared samples to exchange modalities with.
-        batch_size: rows a pass.
         draws, seed: as in :func:`sidelight.checks.modality_share.modality_shares`.
 
     Returns:

@@ -32,7 +32,6 @@ def check_run(config: RunConfig, folder: str | Path) -> None:
     Nothing is trained or written. A data set that is not on this machine is fetched from the hub.
 
     Args:
-        config: of the run.
         folder: of the run. It need not exist yet.
 
     Raises:

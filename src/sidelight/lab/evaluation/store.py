@@ -163,8 +163,6 @@ def summarise_parts(parts: Sequence[Path], dataset: str, limit: int = ROWS) -> p
     """:func:`~sidelight.lab.metrics.statistics.summarise` over the rows of all parts.
 
     Args:
-        parts: files of rows, none empty.
-        dataset: name for the column.
         limit: rows held at a time, unless one method alone has more.
     """
     frames = [summarise(split_seed(rows), dataset=dataset) for rows in _by_methods(parts, limit)]

@@ -76,7 +76,6 @@ def plot_points(panels: Sequence[Panel], xlabel: str) -> Figure:
 
     Args:
         panels: with ``points``.
-        xlabel: of every panel.
 
     Raises:
         InputError: there is nothing to draw.

@@ -17,8 +17,7 @@ class GridSample:
 
     Args:
         display: of an image floats ``[H, W, 1]`` or ``[H, W, 3]`` in [0, 1], of a text a list of strings.
-        maps: method name -> scores of the input's features; any range, shown min-max as
-            the metrics see them.
+        maps: method name -> scores of the input's features; any range, shown min-max as the metrics see them.
         label: predicted class; ``probability``: its probability.
         truth_label: the true class, if known (a wrong prediction is marked).
         truth: boolean array of the scores' shape, true at the evidence.

@@ -56,7 +56,6 @@ def plot_radar(
     Args:
         values: method -> metric -> mean.
         directions: metric -> ``"lower"`` / ``"higher"``.
-        labels: metric -> text on its axis.
         methods: which to draw (default: all). Scaling always uses all of ``values``.
 
     Raises:

@@ -62,7 +62,6 @@ def patch_cells(shape: Sequence[int], size: int) -> Tensor:
 
     Args:
         shape: ``[B, 1, H, W]``.
-        size: side in pixels.
     """
     rows, columns = (torch.arange(n) // size for n in shape[-2:])
     return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()

@@ -144,7 +144,6 @@ def reduce_map(
 
     Args:
         raw: ``[B, N]`` finite scores.
-        layout: cells of the features.
         signed: whether the sign carries meaning.
         reading: a name in :data:`READINGS`.
 

@@ -158,7 +158,6 @@ class Probe:
 
         Args:
             fill: name of the fill for removed features.
-            layout: cells of the features.
             ranks: for each tie draw ``[B, M]``, the place of every cell.
             counts: ``[B, P]`` number of top cells, 0 to the sample's number of cells.
 

@@ -64,8 +64,6 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
         values: ``[B, N]`` finite scores.
         real: ``[B, N]`` bool. Unreal features come last.
         ids: one integer per sample. With ``seed`` and ``draw`` they are the only source of chance.
-        seed: run seed.
-        draw: number of the tie draw.
 
     Returns:
         ``[B, N]`` int64. 0 is the most important feature.

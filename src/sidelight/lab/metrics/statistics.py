@@ -41,7 +41,6 @@ def bootstrap_ci(
         values: ``[n]`` or ``[n, columns]``, finite.
         draws: resamples.
         level: coverage in (0, 1).
-        seed: fixes the resamples.
 
     Returns:
         ``(lo, hi)``, scalars or ``[columns]``.
@@ -168,7 +167,6 @@ def paired_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     modality, fill, granularity and metric.
 
     Args:
-        rows: per-sample rows.
         reference: the method that is compared with all others.
 
     Returns:

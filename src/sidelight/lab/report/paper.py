@@ -188,7 +188,6 @@ def beside(
     Ours are those of all modalities together, feature by feature, under zero fill (or none).
 
     Args:
-        runs: evaluated runs.
         summaries: of each, :func:`~sidelight.lab.metrics.statistics.summarise`.
         published: of :func:`read_published`.
     """

@@ -98,7 +98,6 @@ def write_publication(
         metrics: columns (default: those of :data:`~sidelight.lab.tables.comparison.COLUMNS` that are stored).
         ranked: metrics whose cases are ranked (default: :data:`~sidelight.lab.metrics.rank_tests.RANKED`).
         alpha: level of the critical difference.
-        figures: draw them too.
         published: CSV files of published numbers of the method, to stand beside ours in ``published.md`` and
             ``.csv`` (see :mod:`sidelight.lab.report.paper`).
 

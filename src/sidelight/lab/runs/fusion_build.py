@@ -48,7 +48,6 @@ def new_fusion(
     Args:
         section: ``target.fusion`` of the configuration.
         processor: its tokenizer gives the size of a new text encoder.
-        dataset: of images and texts.
         folder: keeps encoders with a warm-up.
         seed: of the new parts above the encoders.
 
@@ -120,7 +119,6 @@ def warmed_up(
         section: of the encoder: pretrained, or an architecture.
         family: ``"image"`` or ``"text"``.
         warmup: data set and training.
-        processor: of the modality.
         folder: trained encoders are kept in its subfolders.
         fitting: options of a new encoder that follow from ``processor``.
 

@@ -45,7 +45,6 @@ def from_torchvision(
     Args:
         state: torchvision's state dict (width 1.0).
         classes: rows of the classifier to keep, in order (default: all).
-        labels: names of the kept classes.
 
     Raises:
         InputError: the state dict is of another architecture.

@@ -32,7 +32,6 @@ def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer,
 
     Args:
         model: a name in :data:`SHAPES`, a run folder, a hub id or a model folder.
-        batch: how many inputs.
         tokens: length of each text, special tokens included.
 
     Raises:

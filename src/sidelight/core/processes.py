@@ -86,7 +86,7 @@ def wait() -> None:
 
 @contextmanager
 def agreed(training: bool = False) -> Iterator[None]:
-    """A step that all processes end together: if it fails in one, it fails in all.
+    """Run a step on all processes. If it fails on one, it fails on all.
 
     Args:
         training: the step exchanges gradients. If only this process fails (a full disk, no memory), the others wait

@@ -154,5 +154,5 @@ def is_batched(value: Tensor, size: int) -> bool:
 
 
 def take_rows(tensors: Mapping[str, Tensor], rows: Tensor, size: int) -> dict[str, Tensor]:
-    """The samples at ``rows [R]`` of a batch of ``size``. A sample may come more than once. Unbatched values are kept."""
+    """Select ``rows [R]`` from every batched tensor. Rows may repeat. Other tensors are returned unchanged."""
     return {k: v.index_select(0, rows) if is_batched(v, size) else v for k, v in tensors.items()}

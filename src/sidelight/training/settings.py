@@ -64,10 +64,11 @@ class ObjectiveConfig:
         coalition_draws: random parts a sample. Each costs two passes of the target without gradient.
         coalition_unit: scale of raw scores. If a part covers this share of the input and all its raw scores are 1,
             it is predicted to change the probability by 1.
-            Larger units need larger raw scores, beside which the optimiser's steps are finer: 1/2 to 4 taught pictures of pairs better than 1/8 did (``docs/notes/scenes.md``).
+            Larger units need larger raw scores, beside which the optimiser's steps are finer. 1/2 to 4 taught
+            pictures of pairs better than 1/8 (``docs/notes/scenes.md``).
         coalition_modalities: of several modalities, those that the term hides and teaches. Default: all.
         coalition_focus: whether samples and modalities get more coalitions of a batch if the prediction changes more
-            when all of the modality is hidden. Costs one more pass a modality.
+            when all of the modality is hidden. Costs one pass a modality.
     """
 
     calibration: CalibrationName = "bounded"

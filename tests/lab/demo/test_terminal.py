@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from sidelight import Explanation
-from sidelight.lab.demo.parts import readable
+from sidelight.lab.data.scenes import readable
 from sidelight.lab.demo.terminal import COLUMNS, show
 
 

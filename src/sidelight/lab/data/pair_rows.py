@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from sidelight.errors import InputError
 from sidelight.inputs.images import read_image
@@ -142,6 +140,9 @@ def _derange(owner: np.ndarray, texts: list[str], own: list[set[str]], rng: np.r
 
 
 def _derange_few(order: list[int], clashes: Callable[[int, int], bool]) -> list[int]:
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
     allowed = csr_array([[not clashes(place, caption) for caption in order] for place in range(len(order))])
     found = maximum_bipartite_matching(allowed, perm_type="column")
     if (found < 0).any():

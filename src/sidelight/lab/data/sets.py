@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from sidelight.core.registry import Registry
 from sidelight.lab.data.digits import digit_scenes
@@ -17,6 +15,9 @@ from sidelight.lab.data.reading import find_folder, from_file, from_hub, sample_
 from sidelight.lab.data.scenes import CLASSES as CLAIMS
 from sidelight.lab.data.scenes import KINDS_OF_OBJECT, object_rows, scene_rows
 from sidelight.lab.data.texts import planted_rows, tidy_reviews, tidy_statements, tidy_tweets
+
+if TYPE_CHECKING:  # slow to import
+    import pandas as pd
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from sidelight.errors import ConfigError
 from sidelight.lab.data.planted_text import planted_texts
+
+if TYPE_CHECKING:  # slow to import
+    import pandas as pd
 
 #: rows of each split of the planted texts if no count is given
 PLANTED = {"train": 8000, "validation": 400, "test": 500}
@@ -28,7 +29,7 @@ def planted_rows(split: str, data_dir: str | None = None, count: int | None = No
 def tidy_tweets(frame: pd.DataFrame) -> pd.DataFrame:
     """Negative and positive tweets as classes 0 and 1. The span that people selected is the evidence."""
     kept = frame[frame["label"].isin([0, 2]) & frame["text"].notna()]
-    out = pd.DataFrame({"text": kept["text"], "label": kept["label"].map({0: 0, 2: 1})})
+    out = kept[["text"]].assign(label=kept["label"].map({0: 0, 2: 1}))
     if "selected_start" in kept:
         spans = zip(kept["selected_start"], kept["selected_end"], strict=True)
         out["evidence"] = [{"text": [[int(first), int(last)]]} for first, last in spans]
@@ -38,7 +39,7 @@ def tidy_tweets(frame: pd.DataFrame) -> pd.DataFrame:
 def tidy_reviews(frame: pd.DataFrame) -> pd.DataFrame:
     """Reviews without their line-break marks."""
     text = frame["text"].str.replace(r"\s*(?:<br\s*/?>\s*)+", "\n", regex=True)
-    return pd.DataFrame({"text": text, "label": frame["label"]})
+    return frame[["text"]].assign(text=text, label=frame["label"])
 
 
 def tidy_statements(frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,4 +47,4 @@ def tidy_statements(frame: pd.DataFrame) -> pd.DataFrame:
     label = frame["label"]
     if "label6" not in frame:  # the hub's own numbering of its six grades
         label = label.isin([1, 2, 3]).astype(int)
-    return pd.DataFrame({"text": frame["text"], "label": label})
+    return frame[["text"]].assign(label=label)

@@ -13,7 +13,6 @@ import yaml
 
 from sidelight.lab.config.files import apply_overrides, parse_config
 from sidelight.lab.config.sections import RunConfig
-from sidelight.lab.data.scenes import readable
 
 if TYPE_CHECKING:
     from sidelight.lab.runs.run import Run
@@ -47,7 +46,6 @@ def run_part(
         tell: takes a line for the user, and the picture of the first map when it is there.
         overrides: as in :func:`sidelight.lab.config.files.parse_config`.
     """
-    from sidelight.lab.evaluation.run import evaluate_run
     from sidelight.lab.runs.run import Run
 
     def say(text: str, picture: Path | None = None) -> None:
@@ -59,6 +57,8 @@ def run_part(
     run.fit()
     picture = save_examples(run, out / "explanations")
     say(f"the first maps are there: {picture}", picture)
+    from sidelight.lab.evaluation.run import evaluate_run  # takes seconds, and the first map does not need it
+
     say("measuring the scorer beside other methods")
     evaluate_run(run)
     say("done")
@@ -66,6 +66,8 @@ def run_part(
 
 def save_examples(run: Run, folder: Path) -> Path:
     """Explain the first test samples as a user would, save pictures and data, and return the first picture."""
+    from sidelight.lab.data.scenes import readable
+
     explanations = run.explainer().explain(list(run.rows("test", EXAMPLES)))
     pictures = []
     for number, found in enumerate(explanations):

@@ -20,10 +20,11 @@ import typer.main
 from rich.table import Table
 
 import sidelight.core.terminal
-from sidelight import Explanation, ownership
+from sidelight import Explanation
 from sidelight.cli.app import app
 from sidelight.cli.listing import entries, known
 from sidelight.cli.speed import DEFAULT, chosen
+from sidelight.core import ownership
 from sidelight.core.safe_output import csv_of
 from sidelight.core.terminal import SafeConsole, SafeFormatter, counting_bar, fitting, print_table, track
 from sidelight.errors import CheckpointError, ConfigError, InputError, SidelightError, UnknownNameError

@@ -658,7 +658,7 @@ def test_fault_26_warnings_about_fills_see_all_classes(
     monkeypatch.setattr(
         sidelight.training.diagnostics,
         "blind_fills",
-        lambda target, inputs, fills: seen.append(len(inputs["input_ids"])) or [],
+        lambda target, inputs, fills, encoding: seen.append(len(inputs["input_ids"])) or [],
     )
     own: list[int] = []
 

@@ -100,7 +100,7 @@ def test_weights_are_a_path_or_come_with_a_package(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"")
     assert find_weights(str(path)) == path
-    assert find_weights("sidelight:demo/digits.yaml").name == "digits.yaml"
+    assert find_weights("sidelight:lab/demo/digits.yaml").name == "digits.yaml"
     for place, message in (
         (str(tmp_path / "none.pth"), "no weights file"),
         ("sidelight:none.pth", "no weights file"),

@@ -296,9 +296,6 @@ class TestDataSets:
         two = tidy_tweets(frame)
         assert two["label"].tolist() == [0, 1]
         assert [e["text"] for e in two["evidence"]] == [[[3, 6]], [[3, 7]]]
-        three = tidy_tweets(frame, (0, 1, 2))
-        assert three["label"].tolist() == [0, 1, 2]
-        assert three["evidence"][1] == {"text": []}
         assert "evidence" not in tidy_tweets(frame[["text", "label"]])
 
     def test_reviews_and_statements(self) -> None:
@@ -406,7 +403,7 @@ class TestPretrained:
 
     def test_places(self, tmp_path: Path) -> None:
         assert find_pretrained("FacebookAI/roberta-base") == "FacebookAI/roberta-base"
-        assert find_pretrained("sidelight:demo").endswith("demo")
+        assert find_pretrained("sidelight:lab/demo").endswith("demo")
         with pytest.raises(CheckpointError, match="pip install"):
             find_pretrained("no_such_package:model")
         with pytest.raises(CheckpointError, match="no model folder"):

@@ -101,7 +101,7 @@ def test_coalitions_ask_each_sample_with_its_own_fill_and_class(monkeypatch: pyt
     with torch.no_grad():
         step = module.step(inputs, None)
         terms, encoding = objective(step), step.encoding
-        raw = scorer.raw(encoding)["image"]
+        raw = scorer.raw(encoding).map["image"]
         own = target.fill_values(inputs, "noise", range(4))
 
         def probability(sample: int, mask: torch.Tensor) -> torch.Tensor:

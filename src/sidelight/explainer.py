@@ -24,7 +24,7 @@ from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.core.processes import in_main
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
-from sidelight.core.types import Encoding, Inputs
+from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import ConfigError, InputError
 from sidelight.explanations.blocks import (
     Answer,
@@ -38,6 +38,7 @@ from sidelight.explanations.blocks import (
     with_columns,
 )
 from sidelight.explanations.building import explanations_of
+from sidelight.explanations.classes import Asked
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import Collator
@@ -69,6 +70,7 @@ class ExplainOptions(TypedDict, total=False):
     progress: bool
     others: Any
     target: Any
+    versus: Any
 
 
 class Explainer:
@@ -189,6 +191,7 @@ class Explainer:
         others: Any = None,
         errors: Errors = "raise",
         target: Any = None,
+        versus: Any = None,
     ) -> Any:
         """Score the features of each sample by how much they made the model decide as it did.
 
@@ -205,7 +208,9 @@ class Explainer:
                 the worth of each modality (:mod:`sidelight.checks.modality_share`), at three passes per row.
             errors: reaction to a sample that cannot be explained. ``"raise"`` names it. ``"skip"`` puts an
                 :class:`~sidelight.explanations.blocks.ExplainFailure` in its place and continues.
-            target: reserved for maps of a chosen class. Today each map is of the predicted class.
+            target: the class that the map is of: its number, its name, ``"second"`` for the runner-up, or a list with one
+                of these for each sample. Default: the predicted class.
+            versus: another class, in the same forms. The map then says why ``target`` and not this one.
 
         Returns:
             An :class:`Explanation` for one sample, a list for several. Remarks are in ``meta``: ``truncated`` if the
@@ -213,27 +218,26 @@ class Explainer:
 
         Raises:
             InputError: a sample is empty, unreadable, of the wrong size, or not finite. The message names it.
-            ConfigError: an argument is of another kind, or ``target`` names a class.
+            ConfigError: an argument is of another kind, ``target`` or ``versus`` is no class, or a class is chosen and
+                the scorer knows the predicted class only.
 
         Example:
             >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
         """
-        if target is not None:
-            raise ConfigError(
-                f"explain() cannot make the map of a chosen class yet (target={target!r}): the map is of the class that "
-                "the model predicts. Leave target out, or use a baseline method that takes classes, e.g. Captum's."
-            )
         lent = None if others is None else self._lent(others)
         require_errors(errors)
+        asked = Asked(lent, target, versus)
+        self._require_classes(asked)
         if self._is_one(samples):
             if errors == "raise":  # there is no other sample that it could be mistaken for
-                return with_columns(self._explain_rows([samples], lent)[0], samples)
-            return next(self._answers(Rows([samples], "samples"), 1, errors, lent))
+                return with_columns(self._explain_rows([samples], [0], asked)[0], samples)
+            return next(self._answers(Rows([samples], "samples"), 1, errors, asked))
         if is_input_batch(samples):
-            explain = partial(self._explain_batch, lent=lent)
+            asked.require_length(len(next(iter(samples.values()))))
+            explain = partial(self._explain_batch, asked=asked)
             return list(answers_of_inputs(samples, explain, require_size(batch_size), errors))
         source = open_data(samples, "samples")
-        found = self._answers(source, require_size(batch_size), errors, lent)
+        found = self._answers(source, require_size(batch_size), errors, asked)
         if progress:
             from sidelight.core.terminal import track
 
@@ -252,12 +256,14 @@ class Explainer:
         errors: Errors = "raise",
         others: Any = None,
         first: int = 0,
+        target: Any = None,
+        versus: Any = None,
     ) -> Iterator[Answer]:
         """Like :meth:`explain`, one answer after another, with at most ``batch_size`` rows in memory.
 
         Args:
             samples: several samples, in the forms of :meth:`explain`.
-            batch_size, errors, others: see :meth:`explain`. ``first`` is the number of the first row to explain.
+            batch_size, errors, others, target, versus: see :meth:`explain`. ``first`` is the number of the first row to explain.
 
         Yields:
             For each row from ``first`` on an :class:`Explanation`, or an
@@ -267,8 +273,10 @@ class Explainer:
             InputError: as :meth:`explain`.
         """
         lent = None if others is None else self._lent(others)
+        asked = Asked(lent, target, versus)
+        self._require_classes(asked)
         source = open_data(samples, "samples")
-        return self._answers(source, require_size(batch_size), require_errors(errors), lent, first)
+        return self._answers(source, require_size(batch_size), require_errors(errors), asked, first)
 
     def _is_one(self, samples: Any) -> bool:
         """Whether ``samples`` is a single sample. A string is a path if the model reads no texts."""
@@ -278,35 +286,72 @@ class Explainer:
         return not named and self.target.reader.is_sample(samples)
 
     def _answers(
-        self, source: Rows | Stream, size: int, errors: Errors, lent: Inputs | None, first: int = 0
+        self, source: Rows | Stream, size: int, errors: Errors, asked: Asked, first: int = 0
     ) -> Iterator[Answer]:
-        return answers(source, lambda rows: self._explain_rows(rows, lent), size, errors, first)
+        asked.require_length(len(source) if isinstance(source, Rows) else None)
+        explain = partial(self._explain_rows, asked=asked)
+        return answers(source, explain, size, errors, first)
 
     @plain_passes()
-    def _explain_rows(self, rows: Sequence[Any], lent: Inputs | None = None) -> list[Explanation]:
-        """Explanations of rows or samples that go through the model together."""
-        return self._explain_batch(self.target.reader.read(rows, labelled=False), lent)
+    def _explain_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> list[Explanation]:
+        """Explanations of rows or samples that go through the model together.
+
+        Args:
+            numbers: of the rows.
+        """
+        return self._explain_batch(self.target.reader.read(rows, labelled=False), numbers, asked)
+
+    def _require_classes(self, asked: Asked) -> None:
+        """Refuse classes if the scorer knows the predicted class only."""
+        if (asked.target is not None or asked.versus is not None) and not self.scorer.config.by_class:
+            raise ConfigError(
+                f"this scorer makes maps of the predicted class only (target={asked.target!r:.60}), because it was "
+                "trained with the thesis's objective. Leave the class out, train one with objective='robust', or use a "
+                "baseline method that takes classes, e.g. Captum's."
+            )
 
     @public
     @plain_passes()
-    def attribute(self, inputs: Inputs) -> tuple[Encoding, dict[str, Tensor]]:
+    def attribute(self, inputs: Inputs, classes: Tensor | None = None) -> tuple[Encoding, dict[str, Tensor]]:
         """The bare tensors: the clean encoding and the scores of each modality, without a graph.
 
         Args:
             inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``.
+            classes: ``[B]`` class to explain. Default: the predicted ones.
         """
+        encoding = self._encode(inputs)
+        return encoding, dict(self.read(encoding, classes).scores)
+
+    def _encode(self, inputs: Inputs) -> Encoding:
         self._weights.require(self.check)
         with torch.inference_mode():
-            encoding = self.target.encode(inputs)
-            return encoding, self._beside_target()(encoding)
+            return self.target.encode(inputs)
 
     @public
     @plain_passes()
-    def scores(self, encoding: Encoding) -> dict[str, Tensor]:
+    def scores(self, encoding: Encoding, classes: Tensor | None = None) -> dict[str, Tensor]:
         """The scores of :meth:`attribute`, from a clean pass that exists already."""
+        return dict(self.read(encoding, classes).scores)
+
+    @public
+    @plain_passes()
+    def read(
+        self, encoding: Encoding, classes: Tensor | None = None, versus: Tensor | None = None
+    ) -> Reading:
+        """Scores, ranking and effects of one class for each sample, from a clean pass that exists already.
+
+        Args:
+            encoding: of ``B`` samples.
+            classes: ``[B]`` class to explain. Default: the predicted ones.
+            versus: ``[B]`` class to compare it with, if there is one.
+
+        Raises:
+            ConfigError: a class is given, but this scorer knows the predicted class only.
+        """
+        self._require_classes(Asked(None, classes, versus))
         self._weights.require(self.check)
         with torch.inference_mode():
-            return self._beside_target()(encoding)
+            return self._beside_target().reading(encoding, classes, versus)
 
     def _beside_target(self) -> Scorer:
         """The scorer, on the device that the target is on now."""
@@ -325,15 +370,17 @@ class Explainer:
         return Collator(self.target).read(list(NumberedRows(rows))).inputs
 
     @plain_passes()
-    def _explain_batch(self, batch: Batch, lent: Inputs | None = None) -> list[Explanation]:
+    def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
         self.target.check(batch.inputs)
         batch = batch.to(self.target.device)
-        encoding, scores = self.attribute(batch.inputs)
+        encoding = self._encode(batch.inputs)
+        classes = asked.classes(encoding.logits, self.target.id2label, numbers)
+        reading = self.read(encoding, classes.explained, classes.versus)
         measured = []
-        if lent is not None:
-            shares = modality_shares(self.target, batch.inputs, lent, clean=encoding.probabilities)
+        if asked.lent is not None:
+            shares = modality_shares(self.target, batch.inputs, asked.lent, clean=encoding.probabilities)
             measured = [{"modality_share": share.to_dict()} for share in shares]
-        return explanations_of(self.target, batch, encoding, scores, measured)
+        return explanations_of(self.target, batch, encoding, reading, classes, measured)
 
     @public
     def save_pretrained(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:

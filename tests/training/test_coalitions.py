@@ -27,7 +27,8 @@ class GivenGame:
     def __init__(
         self, raw: Scores, mask: Scores, probability: Any, whole: Any, config: ObjectiveConfig
     ) -> None:
-        self.raw, self.feature_mask, self.config = raw, mask, config
+        self.effects, self.feature_mask, self.config = raw, mask, config
+        self.effect_unit = config.coalition_unit
         self.probability: Callable[[Scores, Tensor], Tensor] = probability
         self.whole = whole
 

@@ -47,6 +47,11 @@ ModelOption = Annotated[
     typer.Option(help="Folder or hub id of the classifier, if a scorer folder does not find it by itself."),
 ]
 BatchOption = Annotated[int, typer.Option(help="Rows a pass, for tables and folders.", min=1)]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(help="Class to explain: a name, a number, or 'second' (default: the predicted one)."),
+]
+VersusOption = Annotated[str | None, typer.Option(help="Explain why not this class instead.")]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
 ]
@@ -67,6 +72,8 @@ def run(
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     strict: StrictOption = False,
+    target: TargetOption = None,
+    versus: VersusOption = None,
     as_text: AsTextOption = False,
     json: JsonOption = None,
 ) -> None:
@@ -79,17 +86,18 @@ def run(
     from sidelight.errors import InputError
 
     given = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures}
+    classes = {"target": target, "versus": versus}
     sources = {kind: place for kind, place in given.items() if place is not None}
     if len(sources) + bool(inputs) != 1:
         raise InputError("give either inputs, or one of --csv, --parquet, --jsonl and --folder.")
     if not sources:
-        _explain_inputs(folder, model, inputs or [], out, as_text, strict, json)
+        _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json)
         return
     from sidelight.cli.explain_table import explain_table
 
     ((kind, place),) = sources.items()
     rows = explain_table(
-        lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict
+        lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict, classes
     )
     write_rows(rows, json)
 
@@ -101,11 +109,12 @@ def _explain_inputs(
     out: Path,
     as_text: bool,
     strict: bool,
+    classes: dict[str, str | None],
     json: Path | None,
 ) -> None:
     explainer, others = open_explainer(folder, model)
     samples = in_turn(inputs, tuple(explainer.target.modalities))
-    about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text}
+    about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text, "classes": classes}
     rows = _explain_each(explainer, samples, out, about, strict or len(samples) == 1)
     write_rows(rows, json)
     if len(rows) < len(samples):
@@ -181,7 +190,8 @@ def _explain_one(
         _content(part, modality, as_text)
         for part, modality in zip(source, explainer.target.modalities, strict=True)
     ]
-    explanation = explainer.explain(parts[0] if len(parts) == 1 else tuple(parts), others=about["others"])
+    sample = parts[0] if len(parts) == 1 else tuple(parts)
+    explanation = explainer.explain(sample, others=about["others"], **about["classes"])
     file = None if as_text else next((part for part in source if is_file(part)), None)
     explanation.meta["source"] = [_place(part) if not as_text else part for part in source]
     explanation.meta["scorer"] = about["scorer"]
@@ -190,6 +200,8 @@ def _explain_one(
         f"{' + '.join(source)}: {explanation.label} ({explanation.probability:.1%})   "
         f"{picture}, {data.name}, {page.name}"
     )
+    if explanation.explained != explanation.prediction or explanation.versus is not None:
+        say(f"  {_class_explained(explanation)}")
     for remark in _remarks(explanation):
         say(f"  {remark}")
     return {
@@ -220,6 +232,14 @@ def _content(part: str, modality: str, as_text: bool) -> str:
 def _place(part: str) -> str:
     """The name of an input in saved data: for a file its absolute path."""
     return str(Path(part).absolute()) if is_file(part) else part
+
+
+def _class_explained(explanation: Explanation) -> str:
+    chosen = explanation.explained_label
+    probabilities, number = explanation.probabilities, explanation.explained
+    known = "" if probabilities is None or number is None else f" ({probabilities[number]:.1%})"
+    against = explanation.meta.get("versus_label")
+    return f"the map is of {chosen}{known}" + (f", and not {against}" if against is not None else "")
 
 
 def _remarks(explanation: Explanation) -> list[str]:

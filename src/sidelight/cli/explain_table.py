@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sidelight.cli.common import say
@@ -39,6 +40,7 @@ def explain_table(
     out: Path,
     batch_size: int,
     strict: bool,
+    classes: Mapping[str, str | None] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Explain every row of ``source`` and write the answers to ``out``.
 
@@ -50,6 +52,7 @@ def explain_table(
         out: folder of the answers. An earlier call on the same rows is continued.
         batch_size: rows in each pass.
         strict: stop at the first row that cannot be explained.
+        classes: ``target`` and ``versus`` of ``explain``, if they are given.
 
     Returns:
         The lines of ``explanations.csv``, with the user's columns apart.
@@ -67,15 +70,16 @@ def explain_table(
     head = first_row(rows)
     require_columns(source, head, columns)
     explainer = open_explainer()
+    given = {name: wanted for name, wanted in classes.items() if wanted is not None}
     if not columns:
         require_sample(source, head, explainer)
     with hold(out, "explain"):
-        stored = StoredExplanations.open(out, _about(explainer, source, rows, columns))
+        stored = StoredExplanations.open(out, {**_about(explainer, source, rows, columns), **given})
         if stored.finished:
             say(f"{out}: {stored.finished} of {len(rows)} rows are explained already")
         pictures = source.parent if "image" in explainer.target.modalities else None
         chosen = with_columns_chosen(rows, columns, pictures)
-        tables = _explain_rest(explainer, chosen, stored, batch_size, strict)
+        tables = _explain_rest(explainer, chosen, stored, batch_size, strict, given)
         return _finish(explainer, stored, tables)
 
 
@@ -104,7 +108,12 @@ def _about(explainer: Explainer, source: Path, rows: Rows, columns: Sequence[str
 
 
 def _explain_rest(
-    explainer: Explainer, rows: Rows, stored: StoredExplanations, batch_size: int, strict: bool
+    explainer: Explainer,
+    rows: Rows,
+    stored: StoredExplanations,
+    batch_size: int,
+    strict: bool,
+    classes: Mapping[str, str],
 ) -> Tables:
     from sidelight.cli.table_lines import Tables
     from sidelight.core.terminal import counting_bar
@@ -113,7 +122,8 @@ def _explain_rest(
     for number, answer in enumerate(stored):
         tables.add(number, answer)
     errors: Any = "raise" if strict else "skip"
-    found = _told(_answers(explainer, rows, stored.finished, batch_size, errors), tables, stored.finished)
+    answered = _answers(explainer, rows, stored.finished, batch_size, errors, classes)
+    found = _told(answered, tables, stored.finished)
     with counting_bar() as bar:
         task = bar.add_task("explaining", total=len(rows), completed=stored.finished)
         for _ in range(stored.finished, len(rows), BATCHES * batch_size):
@@ -131,16 +141,18 @@ def _told(found: Iterator[Answer], tables: Tables, first: int) -> Iterator[Answe
         yield answer
 
 
-def _answers(explainer: Explainer, rows: Rows, first: int, batch_size: int, errors: Any) -> Iterator[Answer]:
+def _answers(
+    explainer: Explainer, rows: Rows, first: int, batch_size: int, errors: Any, classes: Mapping[str, str]
+) -> Iterator[Answer]:
     """As ``explain_stream``. If columns are chosen, the model gets them without the rest of the row."""
     from sidelight.explanations.blocks import answers, with_columns
 
-    def explain(block: Sequence[Any]) -> list[Explanation]:
+    def explain(block: Sequence[Any], numbers: Sequence[int]) -> list[Explanation]:
         samples = [row.sample if isinstance(row, Row) else row for row in block]
-        return [
-            with_columns(e, row)
-            for e, row in zip(explainer.explain(samples, batch_size=len(samples)), block, strict=True)
-        ]
+        found: list[Explanation] = explainer.explain(
+            samples, batch_size=len(samples), target=classes.get("target"), versus=classes.get("versus")
+        )
+        return [with_columns(e, row) for e, row in zip(found, block, strict=True)]
 
     return answers(rows, explain, batch_size, errors, first)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -26,3 +27,20 @@ def masked_range(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """``[B, 1]`` smallest and largest of ``values`` ``[B, N]`` over the real features, infinite if there are none."""
     low = values.masked_fill(~real, float("inf")).amin(1, keepdim=True)
     return low, values.masked_fill(~real, float("-inf")).amax(1, keepdim=True)
+
+
+def pooled(values: Tensor, cells: Tensor, size: Tensor, real: Tensor) -> Tensor:
+    """``[B, M]`` mean of ``values [B, N]`` over the real features of each cell, 0 if it has none.
+
+    Args:
+        cells: ``[B, N]`` cell of each feature.
+        size: ``[B, M]`` real features in each cell.
+        real: ``[B, N]`` boolean.
+    """
+    total = torch.zeros(size.shape, dtype=values.dtype, device=values.device)
+    return total.scatter_add(1, cells, values * real) / size.clamp(min=1).to(values.dtype)
+
+
+def spread_cells(per_cell: Tensor, cells: Tensor) -> Tensor:
+    """``[B, N]``: each feature gets the value of its cell, from ``per_cell [B, M]``."""
+    return per_cell.gather(1, cells)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
@@ -26,6 +27,9 @@ Inputs = Mapping[str, Tensor]
 Features = Mapping[str, Tensor]
 #: Modality name -> one score per feature: image ``[B,1,H,W]``, text ``[B,T]``.
 Scores = Mapping[str, Tensor]
+#: How values of a word's pieces become one: ``max`` for scores, ``rank`` for the same with unseen words last, ``sum`` for
+#: values that add up.
+Join = Literal["max", "rank", "sum"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,22 @@ class Unmasked:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a scorer says of one class a sample, as tensors. Per modality, image ``[B, 1, H, W]``, text ``[B, T]``.
+
+    Attributes:
+        scores: in [0, 1], the map that is shown. What it keeps should keep the probability.
+        ranking: without bounds, larger for features that come first.
+        effects: change of the class's probability by each feature, with a sign. ``None`` if the scorer has not learnt
+            them.
+    """
+
+    scores: Scores
+    ranking: Scores
+    effects: Scores | None = None
+
+
+@dataclass(frozen=True)
 class StateSpec:
     """Shape of one state: ``channels`` and, for images, its ``grid`` (rows, columns)."""
 
@@ -94,6 +114,8 @@ class TargetSpec:
     states: Mapping[str, tuple[StateSpec, ...]]
     feature_shape: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     fusion_dim: int | None = None
+    #: classes of the target. ``None`` in a scorer that was saved before scorers knew classes.
+    classes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class ExplainFailure:
 
 Answer = Explanation | ExplainFailure
 #: explains some rows of one block together
-ExplainBlock = Callable[[Sequence[Any]], list[Explanation]]
+ExplainBlock = Callable[[Sequence[Any], Sequence[int]], list[Explanation]]
 
 
 def require_errors(errors: Any) -> Errors:
@@ -132,7 +132,7 @@ def _explained(good: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: E
     if not good:
         return {}
     try:
-        made = explain([row for _, row in good])
+        made = explain([row for _, row in good], [number for number, _ in good])
     except Exception as error:
         if not _is_of_a_row(error, errors):
             raise
@@ -142,7 +142,7 @@ def _explained(good: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: E
 
 def _alone(number: int, row: Any, explain: ExplainBlock, errors: Errors) -> Answer:
     try:
-        return with_columns(explain([row])[0], row)
+        return with_columns(explain([row], [number])[0], row)
     except Exception as error:
         if not _is_of_a_row(error, errors):
             raise
@@ -250,7 +250,7 @@ def require_size(size: Any) -> int:
 
 
 def answers_of_inputs(
-    inputs: Inputs, explain: Callable[[Batch], list[Explanation]], size: int, errors: Errors
+    inputs: Inputs, explain: Callable[[Batch, Sequence[int]], list[Explanation]], size: int, errors: Errors
 ) -> Iterator[Answer]:
     """:func:`answers` for a mapping of the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``."""
     for name, value in inputs.items():
@@ -258,4 +258,4 @@ def answers_of_inputs(
     rows = InputRows(inputs)
     if len(rows) == 0:
         raise InputError("the batch is empty: give at least one sample.")
-    return answers(Rows(rows, "samples"), lambda block: explain(Batch(rows.together(block))), size, errors)
+    return answers(Rows(rows, "samples"), lambda block, numbers: explain(Batch(rows.together(block)), numbers), size, errors)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sidelight.core.types import Encoding, Scores
+from sidelight.core.types import Encoding, Reading
+from sidelight.explanations.classes import NO_CLASSES, Classes
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
 from sidelight.scorers.head import is_constant
@@ -16,37 +17,49 @@ def explanations_of(
     target: TargetModel,
     batch: Batch,
     encoding: Encoding,
-    scores: Scores,
+    reading: Reading,
+    classes: Classes = NO_CLASSES,
     measured: Sequence[Mapping[str, Any]] = (),
 ) -> list[Explanation]:
-    """One explanation of the predicted class for each sample of ``batch``.
+    """One explanation for each sample of ``batch``.
 
     Args:
         encoding: their clean pass.
-        scores: per modality, in [0, 1]. Image ``[B, 1, H, W]``, text ``[B, T]``.
+        reading: of one class for each sample.
+        classes: that the reading is of. Default: the predicted ones.
         measured: per sample more entries of ``Explanation.meta``.
     """
-    probabilities, real = encoding.probabilities.cpu(), encoding.feature_mask
-    shown = target.reader.show(batch, real)
-    maps = target.reader.show_scores(batch, scores, real)
-    constant = {m: is_constant(s, real[m]) for m, s in scores.items()}
-    labels, remarks = target.id2label, batch.remarks
+    real, show = encoding.feature_mask, target.reader.show_scores
+    shown, maps = target.reader.show(batch, real), show(batch, reading.scores, real)
+    # a word ranks as its best piece, and its effect is the sum of its pieces' effects
+    ranking = show(batch, reading.ranking, real, "rank")
+    effects = None if reading.effects is None else show(batch, reading.effects, real, "sum")
+    constant = {m: is_constant(s, real[m]) for m, s in reading.scores.items()}
     out = []
-    for i, p in enumerate(probabilities):
-        predicted = int(p.argmax())
+    for i, p in enumerate(encoding.probabilities.cpu()):
         flat = [m for m, c in constant.items() if bool(c[i])]
-        meta = {**remarks[i], **({"constant_map": flat} if flat else {}), **(measured[i] if measured else {})}
+        about = classes.of(i, target.id2label)
+        meta = {
+            **batch.remarks[i],
+            **({"constant_map": flat} if flat else {}),
+            **about.pop("meta"),
+            **(measured[i] if measured else {}),
+        }
+        predicted = int(p.argmax())
         out.append(
             Explanation(
                 scores=maps[i],
                 inputs=shown[i],
                 prediction=predicted,
-                label=str(labels.get(predicted, predicted)),
+                label=str(target.id2label.get(predicted, predicted)),
                 probability=float(p[predicted]),
                 probabilities=p.numpy(),
                 method="sidelight",
                 target=target.name,
                 meta=meta,
+                ranking=ranking[i],
+                effects=None if effects is None else effects[i],
+                **about,
             )
         )
     return out

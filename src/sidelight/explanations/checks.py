@@ -83,7 +83,7 @@ def probabilities_of(values: Any) -> np.ndarray:
     return found
 
 
-def class_of(prediction: Any, probabilities: np.ndarray | None) -> int:
+def class_of(prediction: Any, probabilities: np.ndarray | None, name: str = "prediction") -> int:
     """The index of a class, one of those that have probabilities.
 
     Raises:
@@ -93,8 +93,27 @@ def class_of(prediction: Any, probabilities: np.ndarray | None) -> int:
     whole = np.ndim(prediction) == 0 and np.asarray(prediction).dtype.kind in "iu"
     if not whole or not 0 <= int(prediction) < count:
         known = "" if probabilities is None else f", 0 to {count - 1}"
-        raise InputError(f"prediction must be the index of a class{known}; got {prediction!r:.60}.")
+        raise InputError(f"{name} must be the index of a class{known}; got {prediction!r:.60}.")
     return int(prediction)
+
+
+def like_scores(
+    name: str, values: Mapping[str, Any] | None, scores: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray] | None:
+    """Per modality real numbers of the scores' shape.
+
+    Raises:
+        InputError: they are not finite, or of other modalities or shapes than the scores.
+    """
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        raise InputError(f"{name} must map modalities to arrays; got {type(values).__name__}.")
+    found = {m: real_numbers(f"{name} of {m}", v) for m, v in values.items()}
+    if {m: v.shape for m, v in found.items()} != {m: v.shape for m, v in scores.items()}:
+        shapes = {m: v.shape for m, v in found.items()}
+        raise InputError(f"{name} must have the scores' modalities and shapes; got {shapes}.")
+    return found
 
 
 def words(name: str, value: Any) -> str:

@@ -17,6 +17,7 @@ from sidelight.core.guard import public
 from sidelight.errors import CheckpointError, InputError, for_terminal
 from sidelight.explanations.checks import (
     class_of,
+    like_scores,
     probabilities_of,
     probability_of,
     real_numbers,
@@ -49,6 +50,13 @@ class Explanation:
         method: name of what made the map.
         target: name of the model explained.
         meta: anything else that is plain data. Saved along.
+        explained: index of the class that the maps are of. Default: the prediction.
+        versus: index of the class that it is compared with, if there is one.
+        ranking: modality name -> raw scores of the scores' shape. The larger, the earlier a feature comes. Use these
+            to remove or keep features in order: ``scores`` may be tied.
+        effects: modality name -> signed values of the scores' shape, in units of probability: how much each feature
+            changes the probability of the class, beside its neighbours. Negative ones are evidence against it.
+            ``None`` if the scorer has not learnt them.
 
     Raises:
         InputError: scores are not finite or outside [0, 1]. Probabilities are no probabilities. The prediction
@@ -64,6 +72,10 @@ class Explanation:
     method: str = "sidelight"
     target: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    explained: int | None = None
+    versus: int | None = None
+    ranking: Mapping[str, np.ndarray] | None = None
+    effects: Mapping[str, np.ndarray] | None = None
 
     @public
     def __post_init__(self) -> None:
@@ -85,6 +97,12 @@ class Explanation:
             self.probabilities = probabilities_of(self.probabilities)
         self.prediction = class_of(self.prediction, self.probabilities)
         self.probability = probability_of(self.probability)
+        chosen = self.prediction if self.explained is None else self.explained
+        self.explained = class_of(chosen, self.probabilities, "explained")
+        if self.versus is not None:
+            self.versus = class_of(self.versus, self.probabilities, "versus")
+        self.ranking = like_scores("ranking", self.ranking, self.scores)
+        self.effects = like_scores("effects", self.effects, self.scores)
         self.label, self.method, self.target = (
             words(name, getattr(self, name)) for name in ("label", "method", "target")
         )
@@ -93,6 +111,13 @@ class Explanation:
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities that have scores."""
         return tuple(self.scores)
+
+    @property
+    def explained_label(self) -> str:
+        """Name of the class that the maps are of, as far as it is known."""
+        if self.explained == self.prediction:
+            return self.label
+        return str(self.meta.get("explained_label", self.explained))
 
     @property
     def map(self) -> np.ndarray:
@@ -175,6 +200,16 @@ class Explanation:
                 for name, value in self.inputs.items()
             },
             "meta": _plain(self.meta),
+            **self._more(),
+        }
+
+    def _more(self) -> dict[str, Any]:
+        """Values that earlier versions did not have, as far as there are such."""
+        numbers = {"explained": self.explained, "versus": self.versus}
+        maps = {"ranking": self.ranking, "effects": self.effects}
+        return {
+            **{k: v for k, v in numbers.items() if v is not None and (k != "explained" or v != self.prediction)},
+            **{k: {m: _significant(a) for m, a in v.items()} for k, v in maps.items() if v is not None},
         }
 
     @classmethod
@@ -197,7 +232,8 @@ class Explanation:
             "target",
         )
         try:
-            return cls(**{name: values[name] for name in names}, meta=dict(values.get("meta") or {}))
+            later: dict[str, Any] = {name: values.get(name) for name in ("explained", "versus", "ranking", "effects")}
+            return cls(**{name: values[name] for name in names}, meta=dict(values.get("meta") or {}), **later)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"the saved explanation is damaged: {error!r:.300}.") from error
 
@@ -252,6 +288,12 @@ def _is_text(value: Any) -> bool:
 def _listed(array: np.ndarray, digits: int) -> list[Any]:
     # Rounding in float64: float32 would print 0.10000000149.
     return np.round(np.asarray(array, dtype=np.float64), digits).tolist()
+
+
+def _significant(array: np.ndarray) -> list[Any]:
+    """Nested lists with six significant digits: effects of single pixels are tiny."""
+    found = np.asarray(array, dtype=np.float64)
+    return np.array([float(f"{v:.6g}") for v in found.ravel()]).reshape(found.shape).tolist()
 
 
 def _plain(value: Any) -> Any:

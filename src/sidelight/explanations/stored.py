@@ -165,6 +165,8 @@ def _schema() -> Any:
             ("scores", pa.binary()),
             ("words", pa.list_(pa.string())),
             ("picture", pa.binary()),
+            ("ranking", pa.binary()),
+            ("effects", pa.binary()),
         ]
     )
     return pa.schema(
@@ -179,6 +181,8 @@ def _schema() -> Any:
             ("method", pa.string()),
             ("target", pa.string()),
             ("meta", pa.string()),
+            ("explained", pa.int32()),
+            ("versus", pa.int32()),
         ]
     )
 
@@ -197,21 +201,27 @@ def _packed(row: int, answer: Answer) -> dict[str, Any]:
         "prediction": answer.prediction,
         "probability": answer.probability,
         "probabilities": None if probabilities is None else probabilities.tolist(),
-        "maps": [_packed_map(name, scores, answer.inputs[name]) for name, scores in answer.scores.items()],
+        "maps": [_packed_map(name, answer) for name in answer.scores],
+        "explained": answer.explained,
+        "versus": answer.versus,
         "method": _whole(answer.method),
         "target": _whole(answer.target),
         "meta": json.dumps(answer.to_dict()["meta"]),
     }
 
 
-def _packed_map(name: str, scores: np.ndarray, shown: Any) -> dict[str, Any]:
+def _packed_map(name: str, answer: Explanation) -> dict[str, Any]:
+    shown, scores = answer.inputs[name], answer.scores[name]
     words = [_whole(w) for w in shown] if isinstance(shown, list) else None
+    further = {"ranking": answer.ranking, "effects": answer.effects}
     return {
         "modality": name,
         "shape": list(scores.shape),
         "scores": scores.astype(score_type(words)).tobytes(),
         "words": words,
         "picture": None if words is not None else _png(shown),
+        # float32 for both: half precision would tie ranks, and effects of single pixels are tiny
+        **{k: v[name].astype(np.float32).tobytes() for k, v in further.items() if v is not None},
     }
 
 
@@ -248,7 +258,18 @@ def _unpacked(row: Mapping[str, Any]) -> Answer:
         method=_text(row["method"]),
         target=_text(row["target"]),
         meta=meta,
+        # parts of earlier versions lack these
+        explained=row.get("explained"),
+        versus=row.get("versus"),
+        ranking=_further("ranking", maps),
+        effects=_further("effects", maps),
     )
+
+
+def _further(name: str, maps: Mapping[str, Mapping[str, Any]]) -> dict[str, np.ndarray] | None:
+    if any(stored.get(name) is None for stored in maps.values()):
+        return None
+    return {m: np.frombuffer(s[name], np.float32).reshape(s["shape"]) for m, s in maps.items()}
 
 
 def score_type(words: Any) -> Any:

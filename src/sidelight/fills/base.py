@@ -52,6 +52,15 @@ DEFAULT_FILLS: dict[str, tuple[str, ...]] = {
     "image+text": ("zero", "mean", "noise+random"),
 }
 
+#: Fills of a training under ``varied``, by modality: unlike each other, so that no map is fitted to one of them.
+TRAINING_FILLS: dict[str, tuple[str, ...]] = {
+    "image": ("zero", "black", "image"),
+    "text": ("zero", "random", "mean"),
+    "image+text": ("zero", "image+random", "mean"),
+}
+#: The name that stands for them.
+VARIED = "varied"
+
 #: A modality that lacks a fill takes this one, if another modality beside it has the fill.
 COUNTERPARTS: dict[str, dict[str, str]] = {
     "image": {"random": "noise", "drop": "zero", "mask": "mean", "pad": "zero"},
@@ -67,6 +76,22 @@ def default_fills(modalities: Iterable[str]) -> list[str]:
         return list(joint)
     first, *others = [DEFAULT_FILLS[m] for m in names]
     return [name for name in first if all(name in other for other in others)]
+
+
+def training_fills(names: Sequence[str], modalities: Iterable[str], black: bool = True) -> tuple[str, ...]:
+    """``names``, with the modalities' :data:`TRAINING_FILLS` in place of ``varied``.
+
+    Args:
+        black: whether the value of a black pixel is known. Otherwise the mean colour takes its place.
+
+    Example:
+        >>> training_fills(["varied"], ["image"], black=False)
+        ('zero', 'mean', 'image')
+    """
+    several = TRAINING_FILLS["+".join(modalities)]
+    known = [name if black or name != "black" else "mean" for name in several]
+    found = [part for name in names for part in (known if name == VARIED else [name])]
+    return tuple(dict.fromkeys(found))
 
 
 def pair_fills(name: str, modalities: Iterable[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sidelight.core.types import Encoding, Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.row_parts import READY, class_index, sample_and_label
 from sidelight.inputs.tokenizing import ReadTexts
@@ -99,8 +99,14 @@ class Reader(ABC):
         """
 
     @abstractmethod
-    def show_scores(self, batch: Batch, scores: Scores, real: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-        """Per sample and modality the scores as arrays that fit :meth:`show`, called with the same batch."""
+    def show_scores(
+        self, batch: Batch, scores: Scores, real: Mapping[str, Tensor], join: Join = "max"
+    ) -> list[dict[str, Any]]:
+        """Per sample and modality the scores as arrays that fit :meth:`show`, called with the same batch.
+
+        Args:
+            join: how the values of a word's pieces become one.
+        """
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.files import write_json
-from sidelight.core.types import Scores
+from sidelight.core.types import Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.images import PictureTransform, as_transform
@@ -59,7 +59,9 @@ class ImageReader(Reader):
         picture = stretched if self.transform is None else self.transform.to_display
         return [{"image": picture(p)} for p in batch.inputs[PIXELS]]
 
-    def show_scores(self, batch: Batch, scores: Scores, real: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    def show_scores(
+        self, batch: Batch, scores: Scores, real: Mapping[str, Tensor], join: Join = "max"
+    ) -> list[dict[str, Any]]:
         """``{"image": [H, W]}`` per sample."""
         return [{"image": s[0].float().cpu().numpy()} for s in scores["image"]]
 

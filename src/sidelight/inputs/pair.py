@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sidelight.core.types import Inputs, Scores
+from sidelight.core.types import Inputs, Join, Scores
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.image import PIXELS, ImageReader
@@ -102,12 +102,14 @@ class ImageTextReader(Reader):
         words = self.text.show(batch, real)
         return [i | t for i, t in zip(self.image.show(batch, real), words, strict=True)]
 
-    def show_scores(self, batch: Batch, scores: Scores, real: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    def show_scores(
+        self, batch: Batch, scores: Scores, real: Mapping[str, Tensor], join: Join = "max"
+    ) -> list[dict[str, Any]]:
         """``{"image": [H, W], "text": [N]}`` per sample, of the modalities that ``scores`` hold."""
         readers: dict[str, Reader] = {"image": self.image, "text": self.text}
         shown: list[dict[str, Any]] = [{} for _ in range(len(batch))]
         for modality in (m for m in readers if m in scores):
-            found = readers[modality].show_scores(batch, scores, real)
+            found = readers[modality].show_scores(batch, scores, real, join)
             shown = [s | f for s, f in zip(shown, found, strict=True)]
         return shown
 

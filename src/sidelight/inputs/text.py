@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sidelight.core.types import Scores
+from sidelight.core.types import Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.kept_tokenizer import tokenizer_hash, tokenizer_settings
@@ -136,11 +136,13 @@ class TextReader(Reader):
         ids = batch.inputs["input_ids"]
         return [{"text": spell(row[mask].tolist())} for row, mask in zip(ids, real["text"], strict=True)]
 
-    def show_scores(self, batch: Batch, scores: Scores, real: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    def show_scores(
+        self, batch: Batch, scores: Scores, real: Mapping[str, Tensor], join: Join = "max"
+    ) -> list[dict[str, Any]]:
         """``{"text": [N]}`` per sample: one score for each string of :meth:`show`."""
         rows = scores["text"].detach().float().cpu()
         if batch.texts is not None:
-            shown = [v.shown_scores(row) for v, row in zip(batch.texts.views, rows, strict=True)]
+            shown = [v.shown_scores(row, join) for v, row in zip(batch.texts.views, rows, strict=True)]
             return [{"text": np.asarray(values, dtype=np.float32)} for values in shown]
         return [{"text": row[mask].numpy()} for row, mask in zip(rows, real["text"].cpu(), strict=True)]
 

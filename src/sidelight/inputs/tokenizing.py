@@ -185,6 +185,21 @@ class Tokenizing:
             out.append(" " + shown if not shown or (out and self._begins_word(own)) else shown)
         return out
 
+    def word_numbers(self, ids: Tensor) -> Tensor:
+        """``[B, T]`` the number of the word that each token of ``ids [B, T]`` belongs to, from 0 on.
+
+        A word begins where the vocabulary's spelling says so. Special tokens and padding get numbers too.
+        """
+        begins = self._beginnings[ids.cpu().clamp(max=len(self._beginnings) - 1)]
+        begins[:, 0] = True
+        return (begins.long().cumsum(1) - 1).to(ids.device)
+
+    @cached_property
+    def _beginnings(self) -> Tensor:
+        """``[V]`` whether each entry of the vocabulary begins a word."""
+        pieces = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+        return torch.tensor([self._begins_word(str(piece)) for piece in pieces])
+
     def _begins_word(self, token: str) -> bool:
         model = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "model", None)
         if type(model).__name__ in ("WordPiece", "WordLevel"):

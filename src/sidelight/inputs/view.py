@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from sidelight.core.types import Join
 from sidelight.errors import InputError
 from sidelight.inputs.words import word_spans
 
@@ -68,17 +69,19 @@ class TextView:
         """The characters of ``word``."""
         return self.texts[word.segment][word.start : word.end]
 
-    def word_scores(self, scores: Any) -> list[float | None]:
-        """Score of each word: the highest of its pieces. ``None`` where the model never saw it.
+    def word_scores(self, scores: Any, join: Join = "max") -> list[float | None]:
+        """Score of each word: the highest of its pieces, or their sum. ``None`` where the model never saw it.
 
         Args:
             scores: ``[T]`` one score per token (tensor, array or list).
+            join: how pieces become a word.
 
         Raises:
             InputError: ``scores`` has another length than the tokens.
         """
         values = self._values(scores)
-        return [max((values[t] for t in word.tokens), default=None) for word in self.words]
+        joined = sum if join == "sum" else max
+        return [joined([values[t] for t in w.tokens]) if w.tokens else None for w in self.words]
 
     def spans(self, scores: Any, segment: int = 0, unit: str = "word") -> list[tuple[int, int, float | None]]:
         """``(start, end, score)`` in ``texts[segment]``, ready to be highlighted.
@@ -130,10 +133,15 @@ class TextView:
         last = words[-1].end if self.truncated and self.cut_side == "right" else len(self.texts[segment])
         return [first, *(w.start for w in words[1:]), last]
 
-    def shown_scores(self, scores: Any) -> list[float]:
-        """A score for each string of :meth:`shown`. 0 where the model saw nothing of a word."""
-        known = dict(zip(self.words, self.word_scores(scores), strict=True))
-        return self._with_mark([known[word] or 0.0 for word in self._shown_words()], 0.0, 0.0)
+    def shown_scores(self, scores: Any, join: Join = "max") -> list[float]:
+        """A score for each string of :meth:`shown`. Where the model saw nothing of a word it is 0, or the lowest of
+        all if ``join`` is ``"rank"``.
+        """
+        found = self.word_scores(scores, join)
+        seen = [score for score in found if score is not None]
+        absent = min(seen, default=0.0) if join == "rank" else 0.0
+        known = dict(zip(self.words, (absent if s is None else s for s in found), strict=True))
+        return self._with_mark([known[word] for word in self._shown_words()], absent, absent)
 
     def _with_mark(self, values: list[Any], before: Any, after: Any) -> list[Any]:
         if not self.truncated:

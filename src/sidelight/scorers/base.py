@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from sidelight.core.field_checks import Flag, Options, check_fields, check_values
 from sidelight.core.finite import require_finite_scores
 from sidelight.core.registry import Registry, nearest
-from sidelight.core.types import Encoding, TargetSpec
+from sidelight.core.types import Encoding, Reading, TargetSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers.head import ScoreHead
+from sidelight.scorers.readout import UNIT
 
 #: ``(states, feature_shape, cond_dim, **options) -> decoder``. A decoder is called as
 #: ``decoder(encoding, modality_name) -> raw`` of the scores' shape.
@@ -33,6 +35,9 @@ class ScorerConfig:
         relu, sigmoid, rescale: steps of the score head (§3.2).
         decoder: options of each modality's decoder, e.g. ``{"image": {"channels": [64, 32, 16]}}``.
         conditioned: whether decoders read the target's fusion output, if it has one (§3.3.3).
+        by_class: whether maps are of any class that is asked for, with a ranking and effects of their own
+            (:mod:`sidelight.scorers.readout`). Otherwise they are of the predicted class, as in the thesis.
+            ``None`` leaves it to the objective, and is no outside a training.
     """
 
     relu: Flag = True
@@ -40,6 +45,7 @@ class ScorerConfig:
     rescale: Flag = True
     decoder: Mapping[str, Options] = field(default_factory=dict)
     conditioned: Flag = True
+    by_class: Flag | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "scorer")
@@ -47,6 +53,31 @@ class ScorerConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class RawScores:
+    """Unbounded raw scores of one class a sample, by what they are read as. Per modality, of the scores' shape.
+
+    A scorer that does not know classes has one reading, and all three are equal.
+
+    Attributes:
+        map: read by the score head.
+        ranking: the larger, the earlier a feature comes.
+        effects: change of the probability by each feature, times the number of features and ``unit``.
+        unit: scale of the effects. ``None`` if the objective's settings say it.
+    """
+
+    map: dict[str, Tensor]
+    ranking: dict[str, Tensor]
+    effects: dict[str, Tensor]
+    unit: float | None = None
+
+    def minus(self, other: RawScores) -> RawScores:
+        """Differences of raw scores."""
+        pairs = ((self.map, other.map), (self.ranking, other.ranking), (self.effects, other.effects))
+        mapped, ranked, effects = ({m: a[m] - b[m] for m in a} for a, b in pairs)
+        return RawScores(mapped, ranked, effects, self.unit)
 
 
 class Scorer(nn.Module):
@@ -69,20 +100,55 @@ class Scorer(nn.Module):
                     f"scorer options for {name!r}, but the target has {sorted(spec.states)}.{nearest(name, spec.states)}"
                 )
         cond = spec.fusion_dim if self.config.conditioned else None
+        known = {"classes": self._class_count()} if self.config.by_class else {}
         self.decoders = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         for name, states in spec.states.items():
             given, kinds = self.config.decoder.get(name, {}), getattr(DECODERS[name], "OPTIONS", {})
             options = check_values(given, kinds, "scorer")
             try:
-                self.decoders[name] = DECODERS[name](states, spec.feature_shape.get(name), cond, **options)
+                self.decoders[name] = DECODERS[name](states, spec.feature_shape.get(name), cond, **known, **options)
             except TypeError as error:
                 raise ConfigError(f"scorer options for {name!r}: {error}.") from error
             self.heads[name] = ScoreHead(self.config.relu, self.config.sigmoid, self.config.rescale)
 
+    def _class_count(self) -> int:
+        if not self.spec.classes:
+            raise ConfigError("by_class needs the number of classes of the target: build the scorer of target.spec().")
+        return self.spec.classes
+
     def forward(self, encoding: Encoding) -> dict[str, Tensor]:
         """Scores in [0, 1] for each modality, of the shape of ``encoding.feature_mask``."""
-        return self.score(self.raw(encoding), encoding.feature_mask)
+        return self.score(self.raw(encoding).map, encoding.feature_mask)
+
+    def reading(
+        self, encoding: Encoding, classes: Tensor | None = None, versus: Tensor | None = None
+    ) -> Reading:
+        """Scores, ranking and effects of one class for each sample.
+
+        Args:
+            encoding: of the clean pass.
+            classes: ``[B]``, as for :meth:`raw`.
+            versus: ``[B]`` another class of each sample. The reading then says why the one and not the other: raw
+                scores and effects are differences.
+        """
+        if versus is None:
+            return self.read_raw(self.raw(encoding, classes), encoding)
+        chosen = encoding.prediction if classes is None else classes
+        these, those = self.raw_of_classes(encoding, torch.stack([chosen, versus], 1))
+        return self.read_raw(these.minus(those), encoding)
+
+    def read_raw(self, raw: RawScores, encoding: Encoding) -> Reading:
+        """What raw scores of ``encoding`` say."""
+        real = encoding.feature_mask
+        scores = self.score(raw.map, real)
+        if raw.unit is None:
+            return Reading(scores, raw.ranking)
+        effects = {}
+        for m, values in raw.effects.items():
+            count = real[m].flatten(1).sum(1).clamp(min=1).view(-1, *[1] * (values.ndim - 1))
+            effects[m] = (values.float() / (count * raw.unit)).masked_fill(~real[m], 0)
+        return Reading(scores, raw.ranking, effects)
 
     def score(self, raw: Mapping[str, Tensor], feature_mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scores in [0, 1] of raw scores, by the score heads.
@@ -93,14 +159,44 @@ class Scorer(nn.Module):
         require_finite_scores(raw, feature_mask)
         return {name: self.heads[name](values, feature_mask[name]) for name, values in raw.items()}
 
-    def raw(self, encoding: Encoding) -> dict[str, Tensor]:
-        """Unbounded raw scores for each modality, which the score heads read."""
+    def raw(self, encoding: Encoding, classes: Tensor | None = None) -> RawScores:
+        """Raw scores of one class for each sample.
+
+        Args:
+            encoding: of the clean pass.
+            classes: ``[B]`` class of each sample. Default: the predicted one, which is the only one that a scorer
+                without ``by_class`` has.
+        """
+        if not self.config.by_class:
+            raw = {name: decoder(encoding, name) for name, decoder in self._ready(encoding).items()}
+            return RawScores(raw, raw, raw)
+        chosen = encoding.prediction if classes is None else classes
+        return self.raw_of_classes(encoding, chosen[:, None])[0]
+
+    def raw_of_classes(self, encoding: Encoding, classes: Tensor) -> list[RawScores]:
+        """Raw scores of C classes for each sample, by one pass of the decoders.
+
+        Args:
+            encoding: of the clean pass.
+            classes: ``[B, C]``.
+        """
+        found = {m: decoder(encoding, m, classes) for m, decoder in self._ready(encoding).items()}
+        shapes = {m: mask.shape for m, mask in encoding.feature_mask.items()}
+        parts = []
+        for i in range(classes.shape[1]):
+            readings = ({m: v[:, i, r].reshape(shapes[m]) for m, v in found.items()} for r in range(3))
+            mapped, ranked, effects = readings
+            parts.append(RawScores(mapped, ranked, effects, UNIT))
+        return parts
+
+    def _ready(self, encoding: Encoding) -> Mapping[str, nn.Module]:
+        """The decoders, after the check that ``encoding`` holds the states that they read."""
         missing = sorted(set(self.decoders) - set(encoding.states))
         if missing:
             raise InputError(f"the encoding has no states of {missing}; it holds {sorted(encoding.states)}.")
         for name in self.decoders:
             self._require_states(name, encoding.states[name])
-        return {name: decoder(encoding, name) for name, decoder in self.decoders.items()}
+        return dict(self.decoders.items())
 
     def _require_states(self, name: str, states: Sequence[Tensor]) -> None:
         found = [s.shape[1] if s.ndim == 4 else s.shape[-1] for s in states]

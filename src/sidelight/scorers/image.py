@@ -13,6 +13,7 @@ from sidelight.core.field_checks import Size, Sizes
 from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError
 from sidelight.scorers.base import DECODERS
+from sidelight.scorers.readout import ClassReadout
 
 #: Up to this longer side in pixels, the decoder works at full resolution by default.
 FULL_RESOLUTION_UP_TO = 96
@@ -38,6 +39,8 @@ class ImageDecoder(nn.Module):
         cond_dim: width of a fusion vector that shifts and scales every stage, if there is one.
         padding: values that convolutions see beyond the border, ``zeros`` or ``replicate``. With zeros, corners and
             borders have raw scores of their own even before the training.
+        classes: of the target. With them there are three readings of each class
+            (:data:`~sidelight.scorers.readout.READINGS`), without them one, of the class that the target predicts.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class ImageDecoder(nn.Module):
         cond_dim: int | None = None,
         stride: int | None = None,
         padding: Padding = "zeros",
+        classes: int | None = None,
     ) -> None:
         super().__init__()
         if padding not in PADDINGS:
@@ -70,14 +74,29 @@ class ImageDecoder(nn.Module):
         self.stages = nn.ModuleList(
             Stage(widths[max(i - 1, 0)], width, cond_dim, padding) for i, width in enumerate(widths)
         )
-        self.readout = nn.Conv2d(widths[-1], 1, 3, padding=1, padding_mode=padding)
+        width = widths[-1] if classes else 1
+        self.readout = nn.Conv2d(widths[-1], width, 3, padding=1, padding_mode=padding)
+        self.of_class = ClassReadout(width, classes) if classes else None
         # Start above ReLU's floor: a map that is all background has no gradient to leave it by.
-        nn.init.constant_(self.readout.bias, 0.5)  # type: ignore[arg-type]
+        nn.init.constant_(self.readout.bias if self.of_class is None else self.of_class.bias, 0.5)  # type: ignore[arg-type]
 
     def forward(
-        self, states: Sequence[Tensor], size: tuple[int, int], fusion: Tensor | None = None
+        self,
+        states: Sequence[Tensor],
+        size: tuple[int, int],
+        fusion: Tensor | None = None,
+        classes: Tensor | None = None,
     ) -> Tensor:
-        """Raw scores ``[B, 1, H, W]`` for states ``[B, C_i, h_i, w_i]``, shallow to deep."""
+        """Raw scores for states ``[B, C_i, h_i, w_i]``, shallow to deep.
+
+        Args:
+            size: H and W.
+            fusion: ``[B, cond_dim]``, if the decoder is conditioned.
+            classes: ``[B, C]`` classes to score, if the decoder knows classes.
+
+        Returns:
+            ``[B, 1, H, W]``, or ``[B, C, 3, H, W]`` of the three readings of each class.
+        """
         joined: list[Tensor | None] = [None] * len(self.sizes)
         for skip, stage, state in zip(self.skips, self.joins, states, strict=True):
             value = skip(state)
@@ -87,7 +106,14 @@ class ImageDecoder(nn.Module):
         assert x is not None  # the deepest state always joins stage 0
         for i, block in enumerate(self.stages):
             x = block(x, joined[i] if i else None, self.sizes[i] if i else None, fusion)
-        return F.interpolate(self.readout(x), size=size, mode="bilinear", align_corners=False)
+        x = self.readout(x)
+        if self.of_class is None or classes is None:
+            return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        # before the interpolation: it is linear, and features are many
+        raw = torch.einsum("bdhw,bcrd->bcrhw", x, self.of_class.weights(classes).to(x.dtype))
+        raw = raw + self.of_class.bias.view(-1, 1, 1)
+        grown = F.interpolate(raw.flatten(1, 2), size=size, mode="bilinear", align_corners=False)
+        return grown.view(*raw.shape[:3], *size)
 
 
 class Norm(nn.GroupNorm):
@@ -192,15 +218,16 @@ class ImageScorer(nn.Module):
         channels: Sequence[int] = (64, 32, 16),
         stride: int | None = None,
         padding: Padding = "zeros",
+        classes: int | None = None,
     ) -> None:
         super().__init__()
         size = (feature_shape[-2], feature_shape[-1])
-        self.decoder = ImageDecoder(states, size, channels, cond_dim, stride, padding)
+        self.decoder = ImageDecoder(states, size, channels, cond_dim, stride, padding, classes)
 
-    def forward(self, encoding: Encoding, modality: str) -> Tensor:
+    def forward(self, encoding: Encoding, modality: str, classes: Tensor | None = None) -> Tensor:
         size = encoding.feature_mask[modality].shape[-2:]
         # a model in half precision gives states in half precision, but the scorer has a precision of its own
         dtype = self.decoder.readout.weight.dtype
         states = [s.to(dtype) for s in encoding.states[modality]]
         fusion = None if encoding.fusion is None else encoding.fusion.to(dtype)
-        return self.decoder(states, (size[0], size[1]), fusion)
+        return self.decoder(states, (size[0], size[1]), fusion, classes)

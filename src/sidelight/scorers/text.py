@@ -13,6 +13,7 @@ from sidelight.core.tensors import masked_mean
 from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers.base import DECODERS
+from sidelight.scorers.readout import ClassReadout
 
 
 class TextDecoder(nn.Module):
@@ -32,6 +33,8 @@ class TextDecoder(nn.Module):
         expand: width of the feed-forward part, as a multiple of ``width``.
         dropout: in training only.
         cond_dim: width of a fusion vector that shifts and scales the projected states, if there is one.
+        classes: of the target. With them there are three readings of each class
+            (:data:`~sidelight.scorers.readout.READINGS`), without them one, of the class that the target predicts.
 
     Raises:
         ConfigError: ``heads`` does not divide ``width``, a size is not positive, or there is no state.
@@ -46,6 +49,7 @@ class TextDecoder(nn.Module):
         expand: int = 2,
         dropout: float = 0.0,
         cond_dim: int | None = None,
+        classes: int | None = None,
     ) -> None:
         super().__init__()
         if not states:
@@ -66,7 +70,8 @@ class TextDecoder(nn.Module):
             for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.readout = nn.Linear(width, 1, bias=False)
+        self.readout = nn.Linear(width, width if classes else 1, bias=False)
+        self.of_class = ClassReadout(width, classes) if classes else None
 
     def forward(
         self,
@@ -74,8 +79,11 @@ class TextDecoder(nn.Module):
         feature_mask: Tensor,
         attention_mask: Tensor | None = None,
         fusion: Tensor | None = None,
+        classes: Tensor | None = None,
     ) -> Tensor:
-        """Raw scores ``[B, T]`` with mean 0 over a text's features, and 0 at tokens that are not attended to.
+        """Raw scores ``[B, T]``, or ``[B, C, 3, T]`` of the three readings of each class.
+
+        They have mean 0 over a text's features, effects apart. They are 0 at tokens that are not attended to.
 
         Args:
             states: ``[B, T, D_i]`` each, shallow to deep.
@@ -84,6 +92,7 @@ class TextDecoder(nn.Module):
                 the features, and all positions with a state that is not exactly zero. Targets
                 zero the states of padding, so special tokens are attended to.
             fusion: ``[B, cond_dim]``, if the decoder is conditioned.
+            classes: ``[B, C]`` classes to score, if the decoder knows classes.
 
         Raises:
             InputError: another number of states than the decoder was built for.
@@ -102,8 +111,23 @@ class TextDecoder(nn.Module):
             x = x * (1 + scale) + shift
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=~seen)
-        raw = self.readout(self.norm(x)).squeeze(-1)
-        return (raw - masked_mean(raw, feature_mask).unsqueeze(1)).masked_fill(~seen, 0.0)
+        features = self.readout(self.norm(x))
+        if self.of_class is None or classes is None:
+            return _centred(features.squeeze(-1), feature_mask, seen)
+        raw = torch.einsum("btd,bcrd->crbt", features, self.of_class.weights(classes))
+        return torch.stack([self._readings(of_class, feature_mask, seen) for of_class in raw], 1)
+
+    def _readings(self, raw: Tensor, feature_mask: Tensor, seen: Tensor) -> Tensor:
+        """``[B, 3, T]`` readings of one class, of raw scores ``[3, B, T]``."""
+        assert self.of_class is not None
+        mapped, ranked, effects = raw + self.of_class.bias.view(-1, 1, 1)
+        relative = [_centred(reading, feature_mask, seen) for reading in (mapped, ranked)]
+        # effects add up to a change of probability, so they keep their sum
+        return torch.stack([*relative, effects.masked_fill(~seen, 0.0)], 1)
+
+
+def _centred(raw: Tensor, feature_mask: Tensor, seen: Tensor) -> Tensor:
+    return (raw - masked_mean(raw, feature_mask).unsqueeze(1)).masked_fill(~seen, 0.0)
 
 
 @DECODERS.register("text")
@@ -126,10 +150,13 @@ class TextScorer(nn.Module):
         heads: int = 4,
         expand: int = 2,
         dropout: float = 0.0,
+        classes: int | None = None,
     ) -> None:
         super().__init__()
-        self.decoder = TextDecoder(states, width, layers, heads, expand, dropout, cond_dim)
+        self.decoder = TextDecoder(
+            states, width, layers, heads, expand, dropout, cond_dim, classes
+        )
 
-    def forward(self, encoding: Encoding, modality: str) -> Tensor:
+    def forward(self, encoding: Encoding, modality: str, classes: Tensor | None = None) -> Tensor:
         mask = encoding.feature_mask[modality]
-        return self.decoder(encoding.states[modality], mask, fusion=encoding.fusion)
+        return self.decoder(encoding.states[modality], mask, fusion=encoding.fusion, classes=classes)

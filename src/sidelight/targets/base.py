@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sidelight.core.finite import require_finite_logits
 from sidelight.core.types import Encoding, Features, Inputs, Modality, Scores, StateSpec, TargetSpec, Unmasked
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
-from sidelight.fills.base import FillContext, apply_mask, fill_values, pair_fills
+from sidelight.fills.base import FillContext, apply_mask, fill_values, pair_fills, training_fills
 from sidelight.inputs.base import Reader
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
@@ -173,7 +173,8 @@ class TargetModel(ABC):
         states = {m: tuple(map(_state_spec, found)) for m, found in encoding.states.items()}
         laid_out = [m for m, modality in self.modalities.items() if modality.keeps_channel_dim]
         sizes = {m: tuple(int(n) for n in features[m].shape[1:]) for m in laid_out}
-        return TargetSpec(states, sizes, None if encoding.fusion is None else encoding.fusion.shape[1])
+        fusion = None if encoding.fusion is None else encoding.fusion.shape[1]
+        return TargetSpec(states, sizes, fusion, encoding.logits.shape[-1])
 
     def fill_values(
         self, inputs: Inputs, fill: str, seeds: Sequence[int], features: Features | None = None
@@ -197,6 +198,15 @@ class TargetModel(ABC):
     def fill_context(self, modality: str, seeds: Sequence[int]) -> FillContext:
         """Return the data that fills of ``modality`` may read. Families add more, such as the pixel range."""
         return FillContext(seeds=seeds, reference=self.reference.get(modality))
+
+    def training_fills(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return ``names`` with several unlike fills of this target in place of ``varied``."""
+        black = all(self.fill_context(m, [0]).lower is not None for m in self.modalities if m == "image")
+        return training_fills(names, self.modalities, black)
+
+    def words(self, inputs: Inputs) -> dict[str, Tensor]:
+        """Per modality with words the number of the word that each token belongs to, ``[B, T]`` from 0 on."""
+        return {}
 
     def unmasked(self, inputs: Inputs, encoding: Encoding | None = None) -> Unmasked:
         """Compute the features and masks that many calls of :meth:`classify` on ``inputs`` share.

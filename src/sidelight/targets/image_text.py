@@ -128,6 +128,9 @@ class ImageTextTarget(TargetModel):
                 "to one size, or pass raw images with a processor that gives all of them one size."
             )
 
+    def words(self, inputs: Inputs) -> dict[str, Tensor]:
+        return self.text.words(text_inputs(inputs))
+
     @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         """Load the model class that the config in the folder or on the hub names.

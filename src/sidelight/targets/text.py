@@ -167,6 +167,10 @@ class TextTarget(TargetModel):
             special = torch.isin(inputs["input_ids"], known.to(inputs["input_ids"].device))
         return {"text": self.attention(inputs).bool() & ~special.bool()}
 
+    def words(self, inputs: Inputs) -> dict[str, Tensor]:
+        tokenizing = self.reader.tokenizing
+        return {} if tokenizing is None else {"text": tokenizing.word_numbers(inputs["input_ids"])}
+
     def arguments(self, inputs: Inputs) -> dict[str, Any]:
         """Return the arguments of the model's ``forward`` for ``inputs``."""
         arguments: dict[str, Any] = {k: v for k, v in inputs.items() if self._passes(k)}

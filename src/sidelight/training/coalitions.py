@@ -46,11 +46,11 @@ def coalition_loss(step: Step) -> Tensor:
     """``[B]`` squared error of the effects that raw scores predict: a sample's sum over its coalitions, over the draws."""
     taught = _taught(step)
     # Under autocast raw scores come in half precision, which is too coarse for sums over an image.
-    raw = {m: step.raw[m].to(_exact(step.raw[m].dtype)) for m in taught}
+    raw = {m: step.effects[m].to(_exact(step.effects[m].dtype)) for m in taught}
     places, errors = [], []
     for coalition in draw_coalitions(step):
         effect = measured_effect(step, coalition)
-        errors.append((effect - regressed_effect(raw, coalition, step.config.coalition_unit)) ** 2)
+        errors.append((effect - regressed_effect(raw, coalition, step.effect_unit)) ** 2)
         places.append(coalition.index)
     # index_add would sum in another order every time on a GPU
     owner = (torch.cat(places)[:, None] == torch.arange(len(raw[taught[0]]))).to(errors[0].device)
@@ -68,7 +68,7 @@ def draw_coalitions(step: Step) -> Iterator[Coalition]:
     """
     taught, config, generator = _taught(step), step.config, step.generator()
     parts = [[m] for m in taught] if config.solo else [taught]
-    size, device = len(step.raw[taught[0]]), step.raw[taught[0]].device
+    size, device = len(step.effects[taught[0]]), step.effects[taught[0]].device
     if config.coalition_focus:
         clean = step.clean_probability()
         changes = torch.stack([(clean - _without(step, p)).abs() for p in parts])
@@ -78,7 +78,7 @@ def draw_coalitions(step: Step) -> Iterator[Coalition]:
         plan = [(parts[draw % len(parts)], torch.arange(size)) for draw in range(config.coalition_draws)]
     for part, index in plan:
         real = {m: step.feature_mask[m][index.to(device)] for m in part}
-        kept = {m: random_part(real[m], generator).to(_exact(step.raw[m].dtype)) for m in part}
+        kept = {m: random_part(real[m], generator).to(_exact(step.effects[m].dtype)) for m in part}
         yield Coalition(index, kept, real)
 
 
@@ -107,7 +107,7 @@ def regressed_effect(raw: Scores, coalition: Coalition, unit: float) -> Tensor:
 
 def _taught(step: Step) -> list[str]:
     """The modalities that are hidden and taught."""
-    return [m for m in step.raw if m in (step.config.coalition_modalities or step.raw)]
+    return [m for m in step.effects if m in (step.config.coalition_modalities or step.effects)]
 
 
 def _exact(dtype: torch.dtype) -> torch.dtype:

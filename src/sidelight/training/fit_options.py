@@ -12,7 +12,8 @@ from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS, family_of
 from sidelight.targets.options import checked_options
-from sidelight.training.settings import ObjectiveConfig, TrainingConfig, without_retired
+from sidelight.training.presets import PRESETS, objective_fields
+from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 Settings = tuple[ScorerConfig, ObjectiveConfig, TrainingConfig]
 
@@ -36,7 +37,14 @@ def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple
         own = {f.name: rest.pop(f.name) for f in dataclasses.fields(kind) if f.name in rest}
         filled.append(dataclasses.replace(setting, **own))
     scorer, objective, training = filled
-    return (scorer, objective, training), rest
+    return (for_objective(scorer, objective), objective, training), rest
+
+
+def for_objective(scorer: ScorerConfig, objective: ObjectiveConfig) -> ScorerConfig:
+    """``scorer``, which knows classes if the objective teaches them and nothing else was said."""
+    if scorer.by_class is not None:
+        return scorer
+    return dataclasses.replace(scorer, by_class=objective.preset == "robust")
 
 
 def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> TargetModel:
@@ -60,14 +68,16 @@ def as_setting(name: str, kind: Any, value: Any) -> Any:
     """
     if isinstance(value, kind):
         return value
-    if value is None:
-        return kind()
-    if not isinstance(value, Mapping):
+    named = kind is ObjectiveConfig and isinstance(value, str)
+    if not (value is None or named or isinstance(value, Mapping)):
+        presets = f" or a preset ({', '.join(PRESETS)})" if kind is ObjectiveConfig else ""
         raise ConfigError(
-            f"{name} must be a {kind.__name__} or a mapping of its fields, e.g. {name}={{...}}; "
+            f"{name} must be a {kind.__name__}{presets} or a mapping of its fields, e.g. {name}={{...}}; "
             f"got {type(value).__name__}."
         )
-    value = without_retired(value) if kind is ObjectiveConfig else value
+    if kind is ObjectiveConfig:
+        value = objective_fields(value)
+    value = {} if value is None else value
     known = [f.name for f in dataclasses.fields(kind)]
     for field in value:
         if field not in known:

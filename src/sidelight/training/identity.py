@@ -12,7 +12,7 @@ from sidelight.core.safe_output import short
 from sidelight.rows.content import content_of, value_digest
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
-from sidelight.training.settings import RETIRED, ObjectiveConfig, TrainingConfig
+from sidelight.training.settings import NEW, RETIRED, ObjectiveConfig, TrainingConfig
 
 #: ``format`` of ``training.json``, and its version, which changes if the same settings give another result.
 FORMAT, VERSION = "sidelight.training", 2
@@ -91,6 +91,8 @@ def _changed_settings(found: Mapping[str, Any], asked: Mapping[str, Any], early:
     for name in dict.fromkeys([*found, *asked]):
         there, now = found.get(name), asked.get(name)
         if name in RETIRED and there == RETIRED[name]:
+            continue
+        if name not in found and name in NEW and now in (NEW[name], False):
             continue
         new = early and (name not in found or name not in asked)  # a setting of one of the versions only
         if there != now and not new:

@@ -15,9 +15,9 @@ from sidelight.fills.base import pair_fills
 from sidelight.scorers import Scorer
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
-from sidelight.training.objective import is_lost, label_distribution
+from sidelight.training.objective import is_lost, label_distribution, with_other_classes
 from sidelight.training.settings import ObjectiveConfig
-from sidelight.training.step import Step
+from sidelight.training.step import Step, choose_fill
 from sidelight.training.terms import objective
 
 
@@ -33,7 +33,9 @@ class ScorerObjective(nn.Module):
 
     def __init__(self, scorer: Scorer, target: TargetModel, config: ObjectiveConfig) -> None:
         super().__init__()
-        for fill in config.fills:
+        #: names, one of which each sample draws
+        self.fills = target.training_fills(config.fills)
+        for fill in self.fills:
             pair_fills(fill, target.modalities)
         unknown = sorted(set(config.coalition_modalities) - set(target.modalities))
         if unknown:
@@ -41,6 +43,8 @@ class ScorerObjective(nn.Module):
                 f"coalition_modalities (in a config: objective.coalition_modalities) names {', '.join(unknown)}; this "
                 f"target has {', '.join(target.modalities)}."
             )
+        if config.other_classes and not scorer.config.by_class:
+            raise ConfigError("other_classes teaches maps of other classes, which needs a scorer with by_class=True.")
         # not named "config": the Trainer takes that for a model config and writes to it
         self.scorer, self.target, self.settings = scorer, target, config
 
@@ -66,7 +70,11 @@ class ScorerObjective(nn.Module):
         """The clean pass, the scores and the drawn fills of one batch, for the terms to read."""
         encoding = self.target.encode(inputs)
         unmasked = self.target.unmasked(inputs, encoding)
-        raw = self.scorer.raw(encoding)
+        goal = label_distribution(encoding.logits, labels, self.settings.label)
+        if self.training and self.settings.other_classes:
+            goal = with_other_classes(goal, encoding.logits, self.settings.other_classes)
+        raw = self.scorer.raw(encoding, goal.argmax(-1))
+        fills, picks = self._fills(inputs, unmasked.features)
         return Step(
             config=self.settings,
             target=self.target,
@@ -74,15 +82,16 @@ class ScorerObjective(nn.Module):
             encoding=encoding,
             unmasked=unmasked,
             raw=raw,
-            scores=self.scorer.score(raw, encoding.feature_mask),
-            goal=label_distribution(encoding.logits, labels, self.settings.label),
-            fill=self._fill_values(inputs, unmasked.features),
+            scores=self.scorer.score(raw.map, encoding.feature_mask),
+            goal=goal,
+            fill=choose_fill(fills, picks),
+            fills=fills,
             training=self.training,
         )
 
-    def _fill_values(self, inputs: Inputs, features: Features) -> dict[str, Tensor]:
-        """Each sample draws one of the fills. In a validation the i-th sample takes the i-th fill."""
-        names = list(self.settings.fills)
+    def _fills(self, inputs: Inputs, features: Features) -> tuple[list[dict[str, Tensor]], Tensor]:
+        """The values of every fill, and which one each sample draws. In a validation the i-th sample takes the i-th."""
+        names = self.fills
         size = len(next(iter(inputs.values())))
         if self.training:
             seeds = torch.randint(2**31, (size,)).tolist()
@@ -90,10 +99,7 @@ class ScorerObjective(nn.Module):
         else:
             seeds = list(range(size))
             picks = torch.arange(size) % len(names)
-        values = self.target.fill_values(inputs, names[0], seeds, features)
-        for i, name in enumerate(names[1:], start=1):
-            other = self.target.fill_values(inputs, name, seeds, features)
-            for m, v in values.items():
-                chosen = (picks == i).to(v.device).view(-1, *[1] * (features[m].ndim - 1))
-                values[m] = torch.where(chosen, other[m].expand_as(features[m]), v.expand_as(features[m]))
-        return values
+        found = [self.target.fill_values(inputs, name, seeds, features) for name in names]
+        if len(found) > 1:  # fills come in shapes that broadcast, and samples choose among them
+            found = [{m: v.expand_as(features[m]) for m, v in values.items()} for values in found]
+        return found, picks

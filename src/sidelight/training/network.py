@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from sidelight.checks.selfcheck import (
     Check,
@@ -15,6 +16,7 @@ from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows
 from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.scorers.readout import ClassReadout
 from sidelight.targets import TargetModel
 from sidelight.training.fit_data import FitData
 
@@ -36,4 +38,15 @@ def new_scorer(
         raise InputError("the train data set is empty: give at least one row.")
     batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])
     target.check(batch.inputs)
-    return Scorer(target.spec(batch.to(target.device).inputs), config)
+    scorer = Scorer(target.spec(batch.to(target.device).inputs), config)
+    weight = last_weight(target.model, scorer.spec.classes)
+    if weight is not None:
+        for readout in (m for m in scorer.modules() if isinstance(m, ClassReadout)):
+            readout.start_from(weight)
+    return scorer
+
+
+def last_weight(model: nn.Module, classes: int | None) -> Tensor | None:
+    """``[K, H]`` weight of the last linear layer with as many outputs as there are classes, if there is one."""
+    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
+    return linear[-1].detach() if linear else None

@@ -89,6 +89,24 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
     return torch.nn.functional.one_hot(index, logits.shape[-1]).to(torch.float32)
 
 
+def with_other_classes(goal: Tensor, logits: Tensor, share: float) -> Tensor:
+    """``goal [B, K]``, but another class for some samples, so that the scorer learns maps of any class.
+
+    Args:
+        logits: ``[B, K]`` of the clean pass.
+        share: of the samples, drawn at random. Half of them get the second most probable class, which people ask for
+            most often, and half any class but their own.
+    """
+    size, count = logits.shape
+    own = goal.argmax(-1)
+    second = logits.scatter(1, own[:, None], -torch.inf).argmax(-1)
+    anything = (own + torch.randint(1, max(count, 2), (size,)).to(own.device)) % count
+    other = torch.where((torch.rand(size) < 0.5).to(own.device), second, anything)
+    changed = (torch.rand(size) < share).to(own.device)
+    drawn = torch.nn.functional.one_hot(other, count).to(goal.dtype)
+    return torch.where(changed[:, None], drawn, goal)
+
+
 def task_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy ``[B]`` of ``logits [B, K]`` with the distribution ``target [B, K]``."""
     return -(target * logits.float().log_softmax(-1)).sum(-1)

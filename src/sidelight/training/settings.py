@@ -31,6 +31,8 @@ CALIBRATION_NAMES: tuple[str, ...] = get_args(CalibrationName)
 
 #: Fields of the objective in earlier versions, with the value at which they had no effect.
 RETIRED = {"order_weight": 0}
+#: Fields that earlier versions did not have, with the value at which they have no effect.
+NEW = {"preset": "thesis", "rank_weight": 0.0, "rank_draws": 2, "other_classes": 0.0, "by_class": None}
 
 
 def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,12 +55,19 @@ class ObjectiveConfig:
     """The objective that the scorer minimises.
 
     Attributes:
+        preset: name of the settings that the others began from (:mod:`sidelight.training.presets`).
         calibration: weight of the penalties, a name in ``CALIBRATIONS`` (method §3).
         label: ``data``, ``prediction`` or ``distribution``.
-        fills: names of the values that replace removed features. Each sample draws one of them.
+        fills: names of the values that replace removed features. Each sample draws one of them. ``varied`` stands
+            for several unlike ones (:func:`sidelight.fills.base.training_fills`).
         magnitude_weight, binary_weight: factors of the two penalties. 0 drops one.
         complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))). The thesis has 0.
         solo: with several modalities, whether each is also masked alone (Eq. 3.5).
+        rank_weight: factor of the rank term, by which raw scores learn in which order features matter
+            (:mod:`sidelight.training.ranking`). The thesis has 0.
+        rank_draws: shares K that the rank term draws a sample. Each costs two passes of the target with gradient.
+        other_classes: share of the samples that are explained for another class than their own in training, so that
+            a scorer learns maps of any class. Needs a scorer with ``by_class``. The thesis has 0.
         coalition_weight: factor of the coalition term, by which raw scores learn how much each feature changes the
             probability (:mod:`sidelight.training.coalitions`). The thesis has 0.
         coalition_draws: random parts a sample. Each costs two passes of the target without gradient.
@@ -71,6 +80,7 @@ class ObjectiveConfig:
             when all of the modality is hidden. Costs one pass a modality.
     """
 
+    preset: Literal["thesis", "robust"] = "thesis"
     calibration: CalibrationName = "bounded"
     label: Label = "data"
     fills: Names = ("zero",)
@@ -78,6 +88,9 @@ class ObjectiveConfig:
     binary_weight: NotNegative = 1.0
     complement_weight: NotNegative = 0.0
     solo: Flag = True
+    rank_weight: NotNegative = 0.0
+    rank_draws: Count = 2
+    other_classes: Share = 0.0
     coalition_weight: NotNegative = 0.0
     coalition_draws: Count = 4
     coalition_unit: Positive = 0.125

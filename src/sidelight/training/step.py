@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from sidelight.core.tensors import probabilities
 from sidelight.core.types import Encoding, Inputs, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement
+from sidelight.scorers.base import RawScores
 from sidelight.targets import TargetModel
 from sidelight.training.objective import complement_loss, task_loss
 from sidelight.training.settings import ObjectiveConfig
@@ -26,10 +27,11 @@ class Step:
         inputs: of the target.
         encoding: of the clean pass.
         unmasked: the features of ``inputs``, which every mask starts from.
-        raw: per modality, raw scores before the score head.
+        raw: raw scores before the score head, by what they are read as.
         scores: per modality, scores in [0, 1].
         goal: ``[B, K]`` distribution that the task loss compares with.
         fill: per modality, values that replace removed features.
+        fills: the values of every fill of the training, of which each sample of ``fill`` has one.
         training: false in a validation, where every draw must be repeatable.
     """
 
@@ -38,16 +40,32 @@ class Step:
     inputs: Inputs
     encoding: Encoding
     unmasked: Unmasked
-    raw: Scores
+    raw: RawScores
     scores: Scores
     goal: Tensor
     fill: Mapping[str, Tensor]
+    fills: Sequence[Mapping[str, Tensor]]
     training: bool
 
     @property
     def feature_mask(self) -> Mapping[str, Tensor]:
         """Per modality, a boolean tensor of the scores' shape: true for features that count."""
         return self.encoding.feature_mask
+
+    @property
+    def ranking(self) -> Scores:
+        """Per modality, the raw scores that rank features."""
+        return self.raw.ranking
+
+    @property
+    def effects(self) -> Scores:
+        """Per modality, the raw scores that predict changes of the probability."""
+        return self.raw.effects
+
+    @property
+    def effect_unit(self) -> float:
+        """Scale of :attr:`effects`."""
+        return self.config.coalition_unit if self.raw.unit is None else self.raw.unit
 
     def clean_loss(self) -> Tensor:
         """``[B]`` task loss of the unmasked input."""
@@ -69,15 +87,32 @@ class Step:
         """``[B]`` probability of the goal for the unmasked input."""
         return (self.encoding.probabilities * self.goal).sum(-1)
 
-    def probability(self, masks: Scores, index: Tensor) -> Tensor:
+    def rank_errors(self, masks: Scores, draw: int) -> Tensor:
+        """``[B]`` ``1 − p(masks keep) + p(masks remove)`` of the goal, each sample under a fill of this draw."""
+        fill = choose_fill(self.fills, self.picks(draw))
+        both = {m: torch.cat([mask, complement(mask, self.feature_mask[m])]) for m, mask in masks.items()}
+        index = torch.arange(len(self.goal), device=self.goal.device).repeat(2)
+        kept, removed = self.probability(both, index, fill).chunk(2)
+        return 1 - kept + removed
+
+    def picks(self, draw: int) -> Tensor:
+        """``[B]`` a number of a fill for each sample: by chance in training, in turn in a validation."""
+        if self.training:
+            return torch.randint(len(self.fills), (len(self.goal),))
+        return (torch.arange(len(self.goal)) + draw) % len(self.fills)
+
+    def probability(
+        self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
         """``[R]`` probability of the goal for the samples at ``index [R]`` under ``masks``.
 
         Args:
             masks: per modality ``[R, ...]``, one mask for each entry of ``index``.
             index: places in the batch. A sample may come more than once.
+            fill: of the batch. Default: that of the task loss.
         """
         size = len(self.goal)
-        inputs, fill = (take_rows(part, index, size) for part in (self.inputs, self.fill))
+        inputs, fill = (take_rows(part, index, size) for part in (self.inputs, fill or self.fill))
         logits = self.target.classify(inputs, masks, fill, unmasked=self.unmasked.rows(index, size))
         return (probabilities(logits) * self.goal[index]).sum(-1)
 
@@ -88,3 +123,18 @@ class Step:
     def zeros(self) -> Tensor:
         """``[B]`` zeros: a term that does not apply."""
         return torch.zeros_like(self.goal[:, 0])
+
+
+def choose_fill(fills: Sequence[Mapping[str, Tensor]], picks: Tensor) -> dict[str, Tensor]:
+    """Per modality the values of one fill for each sample.
+
+    Args:
+        fills: per fill and modality, ``[B, ...]``.
+        picks: ``[B]`` number of the fill of each sample.
+    """
+    chosen = dict(fills[0])
+    for number, other in enumerate(fills[1:], start=1):
+        for m, values in chosen.items():
+            mine = (picks == number).to(values.device).view(-1, *[1] * (values.ndim - 1))
+            chosen[m] = torch.where(mine, other[m], values)
+    return chosen

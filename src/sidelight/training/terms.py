@@ -16,6 +16,7 @@ from torch import Tensor
 from sidelight.core.registry import Registry
 from sidelight.training.coalitions import coalition_loss
 from sidelight.training.objective import CALIBRATIONS, binary_penalty, magnitude_penalty
+from sidelight.training.ranking import rank_loss
 from sidelight.training.settings import ObjectiveConfig
 from sidelight.training.step import Step
 
@@ -97,6 +98,7 @@ def removed(step: Step) -> Tensor:
     return step.removed_loss(step.scores)
 
 
+term("rank", "rank_weight")(rank_loss)
 term("coalition", "coalition_weight")(coalition_loss)
 
 

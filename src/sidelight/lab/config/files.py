@@ -17,7 +17,7 @@ from sidelight.core.field_checks import plain_words
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
 from sidelight.lab.config.sections import RunConfig, Section
-from sidelight.training.settings import without_retired
+from sidelight.training.presets import objective_fields
 
 #: most values in a configuration, counting repeated anchors; the largest shipped one has some hundred
 MOST_VALUES = 100_000
@@ -95,8 +95,9 @@ def parse_config(values: Mapping[str, Any], overrides: Sequence[str] | Mapping[s
         50
     """
     merged = apply_overrides(values, overrides)
-    if isinstance(merged.get("objective"), Mapping):
-        merged["objective"] = without_retired(merged["objective"])
+    objective = merged.get("objective")
+    if objective is None or isinstance(objective, (str, Mapping)):
+        merged["objective"] = objective_fields(objective)
     return parse_section(merged, RunConfig)
 
 
@@ -180,7 +181,8 @@ def apply_overrides(
         place = merged
         for parent in parents:
             if not isinstance(place.get(parent), dict):
-                place[parent] = {}
+                named = parent == "objective" and isinstance(place.get(parent), str)
+                place[parent] = {"preset": place[parent]} if named else {}
             place = place[parent]
         place[last] = copy.deepcopy(value)
     return merged

@@ -187,6 +187,7 @@ class ScorerSection(Section):
     Attributes:
         relu, sigmoid, rescale: steps of the head.
         conditioned: whether the scorer reads the predicted class.
+        by_class: whether maps are of any class (default: if the objective teaches it).
         channels, stride, padding: of the image decoder.
         width, layers, heads: of the text decoder.
     """
@@ -195,6 +196,7 @@ class ScorerSection(Section):
     sigmoid: bool = True
     rescale: bool = True
     conditioned: bool = True
+    by_class: bool | None = None
     channels: list[int] | None = None
     stride: int | None = None
     padding: str | None = None

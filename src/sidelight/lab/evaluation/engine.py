@@ -100,6 +100,7 @@ def evaluate_batch(
     probe = probe or make_probe(target, batch, settings)
     if any(s.is_complex() for s in scores.values()):
         raise InputError(f"{method!r} gives complex scores; give real ones, e.g. scores.abs().")
+    ranking = getattr(scores, "ranking", None)
     scores = {name: s.detach().to(probe.clean.device).float() for name, s in scores.items()}
     protocol, result = PROTOCOLS[settings.protocol], BatchResult([], [])
     for group in settings.groups or [tuple(target.modalities)]:
@@ -111,6 +112,8 @@ def evaluate_batch(
             for reduction, maps in reduce_map(
                 layout.flatten(scores), layout, signed, protocol.reading
             ).items():
+                if ranking is not None:
+                    maps = replace(maps, order=layout.pool(layout.flatten(ranking).float()))
                 key = {
                     "modality": "+".join(group),
                     "method": method,

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from sidelight.core.names import OURS
 from sidelight.core.types import Encoding, Inputs, Scores
+
 from sidelight.errors import ConfigError
 from sidelight.explainer import Explainer
 from sidelight.fills.base import default_fills
 from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
+from sidelight.lab.metrics.layout import RankedScores
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
@@ -41,10 +43,16 @@ class ScorerMethod:
     def __call__(
         self, target: TargetModel, inputs: Inputs, classes: Tensor, encoding: Encoding | None = None
     ) -> Scores:
-        """Scores in [0, 1]. The scorer explains the prediction, so ``classes`` play no part."""
-        if encoding is not None:
+        """Scores in [0, 1], with a ranking beside them if the scorer has learnt one of its own.
+
+        A scorer without ``by_class`` is ranked by its map, as in the thesis, and explains the prediction whatever
+        ``classes`` are.
+        """
+        encoding = target.encode(target.to_device(inputs)) if encoding is None else encoding
+        if not self.explainer.scorer.config.by_class:
             return self.explainer.scores(encoding)
-        return self.explainer.attribute(target.to_device(inputs))[1]
+        reading = self.explainer.read(encoding, classes.to(encoding.logits.device))
+        return RankedScores(reading.scores, reading.ranking)
 
 
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:

@@ -95,6 +95,18 @@ class ReducedMap:
     order: Tensor
 
 
+class RankedScores(dict[str, Tensor]):
+    """Scores per modality that mask the input, and other values that rank its features.
+
+    Attributes:
+        ranking: per modality, of the scores' shape, larger first.
+    """
+
+    def __init__(self, scores: Scores, ranking: Scores) -> None:
+        super().__init__(scores)
+        self.ranking = ranking
+
+
 #: ``(raw [B, N], layout, signed) -> {name: ReducedMap}``: turns a raw map into soft maps and orders.
 Reading = Callable[[Tensor, Layout, bool], dict[str, ReducedMap]]
 

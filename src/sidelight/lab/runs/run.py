@@ -265,6 +265,7 @@ class Run:
             sigmoid=section.sigmoid,
             rescale=section.rescale,
             conditioned=section.conditioned,
+            by_class=section.by_class,
             decoder=section.decoder_options(list(target.modalities)),
         )
 

@@ -1,0 +1,165 @@
+"""The class that a map is asked for: its name, its number, ``"second"`` for the runner-up, or one of these a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sidelight.core.registry import nearest
+from sidelight.core.types import Inputs
+from sidelight.errors import ConfigError, InputError
+
+#: stands for the most probable class but one
+SECOND = "second"
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes that the maps of a batch are of. ``None`` stands for the predicted ones, and for no other class.
+
+    Attributes:
+        explained, versus: ``[B]`` each.
+    """
+
+    explained: Tensor | None = None
+    versus: Tensor | None = None
+
+    def of(self, index: int, names: Mapping[int, str]) -> dict[str, Any]:
+        """Arguments of an :class:`Explanation` about the sample ``index``."""
+        found = {"explained": self.explained, "versus": self.versus}
+        numbers = {name: int(classes[index]) for name, classes in found.items() if classes is not None}
+        return {**numbers, "meta": {f"{name}_label": str(names.get(n, n)) for name, n in numbers.items()}}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller of ``explain`` wants beside the maps of the predicted class.
+
+    Attributes:
+        lent: inputs to exchange modalities with.
+        target, versus: classes, as :func:`chosen_classes` takes them.
+    """
+
+    lent: Inputs | None = None
+    target: Any = None
+    versus: Any = None
+
+    def require_length(self, count: int | None) -> None:
+        """Refuse lists of classes that do not have one for each of ``count`` samples.
+
+        Args:
+            count: ``None`` if nobody knows it, as for a stream.
+
+        Raises:
+            InputError: see above.
+        """
+        for name, wanted in (("target", self.target), ("versus", self.versus)):
+            if not _is_listed(wanted) or len(wanted) == count:
+                continue
+            if count is None:
+                raise InputError(f"{name} lists classes, but the samples are a stream; give one class for all.")
+            raise InputError(
+                f"{name} lists {len(wanted)} classes for {count} samples; give one class for all, or one for each."
+            )
+
+    def classes(self, logits: Tensor, names: Mapping[int, str], numbers: Sequence[int]) -> Classes:
+        """The classes of a batch.
+
+        Args:
+            numbers: of its samples, at which lists hold their classes.
+        """
+        wanted = [
+            [listed[i] for i in numbers] if _is_listed(listed) else listed for listed in (self.target, self.versus)
+        ]
+        explained = chosen_classes(wanted[0], logits, names)
+        versus = chosen_classes(wanted[1], logits, names, "versus")
+        if versus is None:
+            return Classes(explained)
+        explained = logits.argmax(-1) if explained is None else explained
+        same = (explained == versus).nonzero().flatten().tolist()
+        if same:
+            name = names.get(int(versus[same[0]]), int(versus[same[0]]))
+            raise InputError(f"sample {same[0]}: versus={name!r:.60} is the class that is explained; give another one.")
+        return Classes(explained, versus)
+
+
+#: of the predicted classes
+NO_CLASSES = Classes()
+
+
+def chosen_classes(
+    wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str = "target"
+) -> Tensor | None:
+    """``[B]`` class of each sample. ``None`` for the predicted ones.
+
+    Args:
+        wanted: a class number, a class name, ``"second"``, a list or tensor with one of these for each sample, or
+            ``None``.
+        logits: ``[B, K]`` of the clean pass.
+        names: of the classes, by number.
+        argument: for messages.
+
+    Raises:
+        ConfigError: there is no such class, or a class is named by something else.
+        InputError: a list has another length than the batch.
+
+    Example:
+        >>> logits = torch.tensor([[3.0, 1.0, 2.0]])
+        >>> chosen_classes("second", logits, {}), chosen_classes("cat", logits, {0: "dog", 1: "cat"})
+        (tensor([2]), tensor([1]))
+    """
+    if wanted is None:
+        return None
+    size = len(logits)
+    each = list(wanted) if _is_listed(wanted) else [wanted] * size
+    if len(each) != size:
+        raise InputError(
+            f"{argument} lists {len(each)} classes for {size} samples; give one class for all, or one for each."
+        )
+    found = [_class(one, row, names, argument) for one, row in zip(each, logits, strict=True)]
+    return torch.tensor(found, device=logits.device)
+
+
+def _is_listed(wanted: Any) -> bool:
+    """Whether ``wanted`` holds one class for each sample."""
+    several = isinstance(wanted, (Tensor, np.ndarray)) and wanted.ndim > 0
+    return several or (isinstance(wanted, Sequence) and not isinstance(wanted, (str, bytes)))
+
+
+def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str) -> int:
+    count = len(logits)
+    wanted = wanted.item() if isinstance(wanted, (Tensor, np.generic)) else wanted
+    if isinstance(wanted, str):
+        return _named(wanted, logits, names, argument)
+    if isinstance(wanted, bool) or not isinstance(wanted, int):
+        raise ConfigError(
+            f"{argument} must be a class number, a class name or {SECOND!r}; got {wanted!r:.60}."
+        )
+    if not 0 <= wanted < count:
+        raise ConfigError(f"{argument}={wanted} is no class: the model has {count}, 0 to {count - 1}.")
+    return wanted
+
+
+def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str) -> int:
+    places = [i for i, name in names.items() if name == wanted and i < len(logits)]
+    if len(places) > 1:
+        raise ConfigError(f"{argument}={wanted!r} names {len(places)} classes, {places}; give the number.")
+    if places:
+        return places[0]
+    if wanted == SECOND:
+        if len(logits) < 2:
+            raise ConfigError(f"{argument}={SECOND!r} needs two classes; the model has one.")
+        return int(logits.topk(2).indices[1])
+    if wanted.isdecimal() and int(wanted) < len(logits):  # from a command line
+        return int(wanted)
+    known = [str(name) for name in names.values()]
+    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    raise ConfigError(
+        f"{argument}={wanted!r:.60} is no class of the model.{nearest(wanted, known)} "
+        f"Classes: {shown or f'0 to {len(logits) - 1}'}; or {SECOND!r}."
+    )

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sidelight.checks.certificate import certify
 from sidelight.checks.modality_share import modality_shares
 from sidelight.checks.selfcheck import (
     Check,
@@ -71,6 +72,7 @@ class ExplainOptions(TypedDict, total=False):
     others: Any
     target: Any
     versus: Any
+    verify: bool
 
 
 class Explainer:
@@ -192,6 +194,7 @@ class Explainer:
         errors: Errors = "raise",
         target: Any = None,
         versus: Any = None,
+        verify: bool = False,
     ) -> Any:
         """Score the features of each sample by how much they made the model decide as it did.
 
@@ -211,6 +214,9 @@ class Explainer:
             target: the class that the map is of: its number, its name, ``"second"`` for the runner-up, or a list with one
                 of these for each sample. Default: the predicted class.
             versus: another class, in the same forms. The map then says why ``target`` and not this one.
+            verify: measure each map on its own input. ``meta["certificate"]`` then holds, under two fills, the probability
+                that the shown part keeps, the one left without it, and the share of features that must go until the
+                verdict flips (:mod:`sidelight.checks.certificate`), at about 80 passes per row.
 
         Returns:
             An :class:`Explanation` for one sample, a list for several. Remarks are in ``meta``: ``truncated`` if the
@@ -226,7 +232,7 @@ class Explainer:
         """
         lent = None if others is None else self._lent(others)
         require_errors(errors)
-        asked = Asked(lent, target, versus)
+        asked = Asked(lent, target, versus, bool(verify))
         self._require_classes(asked)
         if self._is_one(samples):
             if errors == "raise":  # there is no other sample that it could be mistaken for
@@ -376,10 +382,15 @@ class Explainer:
         encoding = self._encode(batch.inputs)
         classes = asked.classes(encoding.logits, self.target.id2label, numbers)
         reading = self.read(encoding, classes.explained, classes.versus)
-        measured = []
+        measured: list[dict[str, Any]] = [{} for _ in numbers]
         if asked.lent is not None:
             shares = modality_shares(self.target, batch.inputs, asked.lent, clean=encoding.probabilities)
-            measured = [{"modality_share": share.to_dict()} for share in shares]
+            for own, share in zip(measured, shares, strict=True):
+                own["modality_share"] = share.to_dict()
+        if asked.verify:
+            found = certify(self.target, batch.inputs, encoding, reading, classes.explained, seeds=numbers)
+            for own, certificates in zip(measured, found, strict=True):
+                own["certificate"] = [c.to_dict() for c in certificates]
         return explanations_of(self.target, batch, encoding, reading, classes, measured)
 
     @public

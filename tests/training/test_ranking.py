@@ -82,7 +82,9 @@ def test_cells_cover_the_image_and_vary() -> None:
 class Game:
     """A step whose probability is a known function of the masks, so that the best order is known."""
 
-    def __init__(self, ranking: dict[str, Tensor], weights: dict[str, Tensor], words: Tensor | None = None) -> None:
+    def __init__(
+        self, ranking: dict[str, Tensor], weights: dict[str, Tensor], words: Tensor | None = None
+    ) -> None:
         self.ranking, self.weights = ranking, weights
         self.feature_mask = {m: torch.ones_like(r, dtype=torch.bool) for m, r in ranking.items()}
         self.config = SimpleNamespace(rank_draws=2)

@@ -44,3 +44,17 @@ def pooled(values: Tensor, cells: Tensor, size: Tensor, real: Tensor) -> Tensor:
 def spread_cells(per_cell: Tensor, cells: Tensor) -> Tensor:
     """``[B, N]``: each feature gets the value of its cell, from ``per_cell [B, M]``."""
     return per_cell.gather(1, cells)
+
+
+def step_counts(n: Tensor, steps: int) -> Tensor:
+    """Features removed after each of ``steps`` equal steps: ``round(k·n / steps)``, halves up.
+
+    Args:
+        n: ``[B]`` number of real features.
+        steps: K, at least 1.
+
+    Returns:
+        ``[B, K+1]`` int64 from 0 to n.
+    """
+    k = torch.arange(steps + 1, device=n.device)
+    return (2 * k * n.long()[:, None] + steps) // (2 * steps)

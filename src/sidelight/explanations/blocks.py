@@ -258,4 +258,9 @@ def answers_of_inputs(
     rows = InputRows(inputs)
     if len(rows) == 0:
         raise InputError("the batch is empty: give at least one sample.")
-    return answers(Rows(rows, "samples"), lambda block, numbers: explain(Batch(rows.together(block)), numbers), size, errors)
+    return answers(
+        Rows(rows, "samples"),
+        lambda block, numbers: explain(Batch(rows.together(block)), numbers),
+        size,
+        errors,
+    )

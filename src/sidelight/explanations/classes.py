@@ -43,11 +43,13 @@ class Asked:
     Attributes:
         lent: inputs to exchange modalities with.
         target, versus: classes, as :func:`chosen_classes` takes them.
+        verify: whether each map is measured on its own input (:mod:`sidelight.checks.certificate`).
     """
 
     lent: Inputs | None = None
     target: Any = None
     versus: Any = None
+    verify: bool = False
 
     def require_length(self, count: int | None) -> None:
         """Refuse lists of classes that do not have one for each of ``count`` samples.
@@ -62,7 +64,9 @@ class Asked:
             if not _is_listed(wanted) or len(wanted) == count:
                 continue
             if count is None:
-                raise InputError(f"{name} lists classes, but the samples are a stream; give one class for all.")
+                raise InputError(
+                    f"{name} lists classes, but the samples are a stream; give one class for all."
+                )
             raise InputError(
                 f"{name} lists {len(wanted)} classes for {count} samples; give one class for all, or one for each."
             )
@@ -74,7 +78,8 @@ class Asked:
             numbers: of its samples, at which lists hold their classes.
         """
         wanted = [
-            [listed[i] for i in numbers] if _is_listed(listed) else listed for listed in (self.target, self.versus)
+            [listed[i] for i in numbers] if _is_listed(listed) else listed
+            for listed in (self.target, self.versus)
         ]
         explained = chosen_classes(wanted[0], logits, names)
         versus = chosen_classes(wanted[1], logits, names, "versus")
@@ -84,7 +89,9 @@ class Asked:
         same = (explained == versus).nonzero().flatten().tolist()
         if same:
             name = names.get(int(versus[same[0]]), int(versus[same[0]]))
-            raise InputError(f"sample {same[0]}: versus={name!r:.60} is the class that is explained; give another one.")
+            raise InputError(
+                f"sample {same[0]}: versus={name!r:.60} is the class that is explained; give another one."
+            )
         return Classes(explained, versus)
 
 

@@ -208,7 +208,11 @@ class Explanation:
         numbers = {"explained": self.explained, "versus": self.versus}
         maps = {"ranking": self.ranking, "effects": self.effects}
         return {
-            **{k: v for k, v in numbers.items() if v is not None and (k != "explained" or v != self.prediction)},
+            **{
+                k: v
+                for k, v in numbers.items()
+                if v is not None and (k != "explained" or v != self.prediction)
+            },
             **{k: {m: _significant(a) for m, a in v.items()} for k, v in maps.items() if v is not None},
         }
 
@@ -232,7 +236,9 @@ class Explanation:
             "target",
         )
         try:
-            later: dict[str, Any] = {name: values.get(name) for name in ("explained", "versus", "ranking", "effects")}
+            later: dict[str, Any] = {
+                name: values.get(name) for name in ("explained", "versus", "ranking", "effects")
+            }
             return cls(**{name: values[name] for name in names}, meta=dict(values.get("meta") or {}), **later)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"the saved explanation is damaged: {error!r:.300}.") from error

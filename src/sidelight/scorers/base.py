@@ -107,14 +107,18 @@ class Scorer(nn.Module):
             given, kinds = self.config.decoder.get(name, {}), getattr(DECODERS[name], "OPTIONS", {})
             options = check_values(given, kinds, "scorer")
             try:
-                self.decoders[name] = DECODERS[name](states, spec.feature_shape.get(name), cond, **known, **options)
+                self.decoders[name] = DECODERS[name](
+                    states, spec.feature_shape.get(name), cond, **known, **options
+                )
             except TypeError as error:
                 raise ConfigError(f"scorer options for {name!r}: {error}.") from error
             self.heads[name] = ScoreHead(self.config.relu, self.config.sigmoid, self.config.rescale)
 
     def _class_count(self) -> int:
         if not self.spec.classes:
-            raise ConfigError("by_class needs the number of classes of the target: build the scorer of target.spec().")
+            raise ConfigError(
+                "by_class needs the number of classes of the target: build the scorer of target.spec()."
+            )
         return self.spec.classes
 
     def forward(self, encoding: Encoding) -> dict[str, Tensor]:

@@ -153,9 +153,7 @@ class TextScorer(nn.Module):
         classes: int | None = None,
     ) -> None:
         super().__init__()
-        self.decoder = TextDecoder(
-            states, width, layers, heads, expand, dropout, cond_dim, classes
-        )
+        self.decoder = TextDecoder(states, width, layers, heads, expand, dropout, cond_dim, classes)
 
     def forward(self, encoding: Encoding, modality: str, classes: Tensor | None = None) -> Tensor:
         mask = encoding.feature_mask[modality]

@@ -44,7 +44,9 @@ class ScorerObjective(nn.Module):
                 f"target has {', '.join(target.modalities)}."
             )
         if config.other_classes and not scorer.config.by_class:
-            raise ConfigError("other_classes teaches maps of other classes, which needs a scorer with by_class=True.")
+            raise ConfigError(
+                "other_classes teaches maps of other classes, which needs a scorer with by_class=True."
+            )
         # not named "config": the Trainer takes that for a model config and writes to it
         self.scorer, self.target, self.settings = scorer, target, config
 

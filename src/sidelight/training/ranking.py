@@ -120,7 +120,9 @@ def best_share(
     scores = scores.masked_fill(~there, -torch.inf)
     noisy = (scores - scores.logsumexp(1, keepdim=True)).masked_fill(~there, -torch.inf)
     noise = -torch.rand(noisy.shape, generator=generator).clamp(1e-9).log()
-    noisy = noisy - noise.clamp(min=1e-9).log().to(noisy.device)  # minus the logarithm of an exponential: Gumbel
+    noisy = noisy - noise.clamp(min=1e-9).log().to(
+        noisy.device
+    )  # minus the logarithm of an exponential: Gumbel
     cut = _cut(noisy.detach(), there, shares.to(noisy.device))
     margin = torch.where(there, noisy - cut, torch.zeros_like(noisy))
     kept = straight_through((margin > 0).float(), torch.sigmoid(margin))

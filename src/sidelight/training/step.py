@@ -101,9 +101,7 @@ class Step:
             return torch.randint(len(self.fills), (len(self.goal),))
         return (torch.arange(len(self.goal)) + draw) % len(self.fills)
 
-    def probability(
-        self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor] | None = None
-    ) -> Tensor:
+    def probability(self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor] | None = None) -> Tensor:
         """``[R]`` probability of the goal for the samples at ``index [R]`` under ``masks``.
 
         Args:

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidelight.core.tensors import step_counts
 from sidelight.errors import ConfigError, InputError, UnknownNameError
 from sidelight.lab.metrics.granularity import Granularity, finest, granularity, patch_cells, resolve
 from sidelight.lab.metrics.layout import make_layout, reduce_map, require_scores
-from sidelight.lab.metrics.ranking import area_counts, has_ties, ranks, ranks_of_draws, step_counts, tie_keys
+from sidelight.lab.metrics.ranking import area_counts, has_ties, ranks, ranks_of_draws, tie_keys
 
 few = settings(max_examples=40, deadline=None)
 

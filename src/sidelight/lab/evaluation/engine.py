@@ -199,12 +199,13 @@ class _Judged:
             stepping = STEPPINGS[PROTOCOLS[settings.protocol].stepping]
             steps, places = stepping(self.maps.soft, layout.real_cells, settings.steps)
         areas = area_counts(cells, settings.shares) if "areas" in needs else cells.new_empty(len(cells), 0)
-        removed, kept = self.probe.curves(fill, layout, orders, torch.cat([steps, areas], 1))
+        removed, kept, verdict = self.probe.curves(fill, layout, orders, torch.cat([steps, areas], 1))
         split = steps.shape[1]
         return replace(
             clean,
             shares=places,
             deletion=removed[:, :split],
+            verdict=verdict[:, :split],
             removed=removed[:, split:],
             insertion=kept[:, :split],
             kept=kept[:, split:],

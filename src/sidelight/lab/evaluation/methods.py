@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sidelight.core.names import OURS
 from sidelight.core.types import Encoding, Inputs, Scores
-
 from sidelight.errors import ConfigError
 from sidelight.explainer import Explainer
 from sidelight.fills.base import default_fills

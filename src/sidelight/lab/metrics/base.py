@@ -43,6 +43,7 @@ class Evidence:
         shares: ``[B, K+1]`` the place of each step, 0 to 1: the share of features removed (added), or the
             protocol's own axis.
         deletion, insertion: ``[B, K+1]`` p at each step.
+        verdict: ``[B, K+1]`` 1 if the clean prediction still stands at a step of deletion, else 0.
         removed, kept: ``[B, A]`` p with the top features removed, or alone, at each area.
     """
 
@@ -56,6 +57,7 @@ class Evidence:
     shares: Tensor = field(default_factory=_absent)
     deletion: Tensor = field(default_factory=_absent)
     insertion: Tensor = field(default_factory=_absent)
+    verdict: Tensor = field(default_factory=_absent)
     removed: Tensor = field(default_factory=_absent)
     kept: Tensor = field(default_factory=_absent)
 

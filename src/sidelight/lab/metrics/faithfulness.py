@@ -120,6 +120,22 @@ def srg(deletion: Tensor, insertion: Tensor) -> Tensor:
     return insertion - deletion
 
 
+def flip_share(verdict: Tensor, shares: Tensor) -> Tensor:
+    """Share of features that must be removed, most relevant first, until the model says something else.
+
+    Args:
+        verdict: ``[B, K+1]`` 1 if the prediction still stands at a step, else 0. With ties, a mean over orders.
+        shares: ``[B, K+1]`` the share removed at each step.
+
+    Returns:
+        ``[B]`` in [0, 1], lower is better. 1 if the prediction stands to the end.
+    """
+    lost = verdict < 0.5
+    first = lost.float().argmax(1, keepdim=True)
+    at = shares.double().expand_as(verdict).gather(1, first).squeeze(1)
+    return torch.where(lost.any(1), at, torch.ones_like(at)).to(torch.float32)
+
+
 define(
     "average_drop",
     "lower",
@@ -174,5 +190,12 @@ define(
     "higher",
     "area least relevant first minus most relevant first",
     lambda e: srg(deletion_auc(e.deletion, e.shares), insertion_auc(e.insertion, e.shares)),
+    "steps",
+)
+define(
+    "flip_share",
+    "lower",
+    "share removed until the verdict flips, most relevant first",
+    lambda e: flip_share(e.verdict, e.shares),
     "steps",
 )

@@ -106,7 +106,7 @@ class Probe:
 
     @torch.no_grad()
     def confidence(self, fill: str, rows: Tensor, masks: Callable[[slice], Scores]) -> Tensor:
-        """Confidence in the clean prediction for ``R`` masked copies.
+        """Confidence in the clean prediction for ``R`` masked copies, and whether it is still the prediction.
 
         Args:
             fill: name of the fill for removed features.
@@ -115,10 +115,11 @@ class Probe:
                 run never exist at the same time.
 
         Returns:
-            ``[R]`` float32, in [0, 1] if it is a probability.
+            ``[R, 2]`` float32: the confidence, in [0, 1] if it is a probability, and 1 if the clean prediction is still
+            the most probable class, else 0.
         """
         values = self.fill(fill)
-        out = torch.empty(len(rows), device=self.clean.device)
+        out = torch.empty(len(rows), 2, device=self.clean.device)
         with self.target.borrowed():
             for start in range(0, len(rows), self.forward_batch):
                 part = slice(start, start + self.forward_batch)
@@ -130,28 +131,29 @@ class Probe:
                     unmasked=self._unmasked.rows(chunk, self.size),
                 )
                 self._require_finite(logits, chunk.tolist(), f"of an input masked under fill {fill!r}")
-                out[part] = self._sure(logits.float()).gather(1, self.classes[chunk, None]).squeeze(1)
+                out[part, 0] = self._sure(logits.float()).gather(1, self.classes[chunk, None]).squeeze(1)
+                out[part, 1] = (logits.argmax(-1) == self.classes[chunk]).float()
         return out
 
     def under_map(self, fill: str, layout: Layout, soft: Tensor) -> Tensor:
         """``[B]`` confidence under the soft map ``[B, N]``. Unreal features stay."""
         scores = soft.masked_fill(~layout.real, 1.0)
         rows = torch.arange(len(soft), device=soft.device)
-        return self.confidence(fill, rows, lambda part: layout.unflatten(scores[part]))
+        return self.confidence(fill, rows, lambda part: layout.unflatten(scores[part]))[:, 0]
 
     def empty(self, fill: str, layout: Layout) -> Tensor:
-        """``[B]`` confidence with every real feature of the layout's modalities removed."""
+        """``[B, 2]`` as :meth:`confidence`, with every real feature of the layout's modalities removed."""
         key = (fill, tuple(layout.shapes))
         if key not in self._empty:
-            self._empty[key] = self.under_map(
-                fill, layout, torch.zeros(layout.real.shape).to(layout.real.device)
-            )
+            nothing = (~layout.real).float()
+            rows = torch.arange(len(nothing), device=nothing.device)
+            self._empty[key] = self.confidence(fill, rows, lambda part: layout.unflatten(nothing[part]))
         return self._empty[key]
 
     def curves(
         self, fill: str, layout: Layout, ranks: Sequence[Tensor], counts: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Confidence with the top cells removed, and with the top cells alone.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Confidence with the top cells removed, and with the top cells alone, and whether the first keeps the verdict.
 
         A mask that occurs twice (a count shared by two grids, a short text with fewer cells than steps) is
         evaluated once. If nothing is removed, the clean pass serves. If everything is removed, :meth:`empty` does.
@@ -162,7 +164,8 @@ class Probe:
             counts: ``[B, P]`` number of top cells, 0 to the sample's number of cells.
 
         Returns:
-            ``(removed, kept)``, each ``[B, P]``, averaged over the draws.
+            ``(removed, kept, verdict)``, each ``[B, P]``, averaged over the draws. ``verdict`` is 1 if the clean
+            prediction is still the most probable class with the top cells removed.
         """
         # half the bytes of int64: comparing places is most of the work beside a small target
         places = torch.cat([layout.spread(rank) for rank in ranks]).int()  # [copies, N], copies = draws · B
@@ -170,12 +173,12 @@ class Probe:
         copy = torch.arange(len(count), device=count.device)[:, None].expand_as(count)
         asked = [torch.stack([copy, count, torch.full_like(count, kept)], -1) for kept in (0, 1)]
         table, row = _distinct(torch.stack(asked).flatten(0, 2))
-        p = self._rows(fill, layout, places, table)[row]
-        removed, alone = p.view(2, len(ranks), *counts.shape).mean(1)
-        return removed, alone
+        found = self._rows(fill, layout, places, table)[row]
+        removed, alone = found.view(2, len(ranks), *counts.shape, 2).mean(1)
+        return removed[..., 0], alone[..., 0], removed[..., 1]
 
     def _rows(self, fill: str, layout: Layout, places: Tensor, table: Tensor) -> Tensor:
-        """``[R]`` confidence for each row ``(copy, count, kept)`` of ``table``.
+        """``[R, 2]`` as :meth:`confidence`, for each row ``(copy, count, kept)`` of ``table``.
 
         The top ``count`` cells of a copy stay alone if ``kept`` is 1, and are removed if it is 0.
         """
@@ -183,7 +186,8 @@ class Probe:
         sample = copy % self.size
         total = layout.real_cells.sum(1)[sample]
         left = torch.where(kept == 1, count, total - count)
-        p = torch.where(left == total, self.clean[sample], self.empty(fill, layout)[sample])
+        whole = torch.stack([self.clean, torch.ones_like(self.clean)], 1)
+        p = torch.where((left == total)[:, None], whole[sample], self.empty(fill, layout)[sample])
         partial = (left > 0) & (left < total)
         todo, unreal = table[partial], ~layout.real
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sidelight.core.registry import Registry
 from sidelight.core.seeds import sample_seed
-from sidelight.core.tensors import masked_range
+from sidelight.core.tensors import masked_range, step_counts
 from sidelight.errors import InputError
 
 
@@ -93,20 +93,6 @@ def has_ties(values: Tensor, real: Tensor) -> bool:
     """Whether any sample holds two real features with equal scores."""
     ordered = values.masked_fill(~real, torch.nan).sort(1).values
     return bool((ordered[:, 1:] == ordered[:, :-1]).any())
-
-
-def step_counts(n: Tensor, steps: int) -> Tensor:
-    """Features removed after each of ``steps`` equal steps: ``round(k·n / steps)``, halves up.
-
-    Args:
-        n: ``[B]`` number of real features.
-        steps: K, at least 1.
-
-    Returns:
-        ``[B, K+1]`` int64 from 0 to n.
-    """
-    k = torch.arange(steps + 1, device=n.device)
-    return (2 * k * n.long()[:, None] + steps) // (2 * steps)
 
 
 def threshold_counts(soft: Tensor, real: Tensor, steps: int) -> Tensor:

@@ -1,0 +1,163 @@
+"""What a map is worth on the very input that it explains: measured by masking, not promised.
+
+The map keeps its part of the input, then all but its part, and the model says what it thinks of both. Then features
+go one share after another, best first, until the model says something else. The formulas are those of the metrics
+``average_drop``, ``deletion_auc``, ``insertion_auc`` and ``flip_share``, so the numbers are the ones that an evaluation
+of this sample gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sidelight.core.tensors import probabilities, step_counts
+from sidelight.core.types import Encoding, Inputs, Reading, Scores, Unmasked, take_rows
+from sidelight.fills.base import complement
+from sidelight.targets.base import TargetModel
+
+#: Steps of the curves, and masked inputs in each pass.
+STEPS, ROWS = 20, 64
+#: Fills by modality, none of which draws by chance. One fill alone can favour a map by accident.
+CERTIFICATE_FILLS = {"image": ("zero", "blur"), "text": ("zero", "mean"), "image+text": ("zero", "mean")}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Measurements of one map of one input under one fill.
+
+    Attributes:
+        fill: what stood in for removed features.
+        clean: probability of the class explained, for the whole input.
+        kept: its probability if only what the map shows is kept (the soft map masks the input).
+        lost: the same if what the map shows is removed.
+        shares: ``[K+1]`` shares of the features, 0 to 1.
+        deletion, insertion: ``[K+1]`` probability with the first share removed, and with nothing else kept.
+        flip: smallest share that must go, best features first, until the model's verdict changes. 1 if it never does.
+    """
+
+    fill: str
+    clean: float
+    kept: float
+    lost: float
+    shares: tuple[float, ...]
+    deletion: tuple[float, ...]
+    insertion: tuple[float, ...]
+    flip: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, rounded to 6 digits."""
+        numbers = {k: round(getattr(self, k), 6) for k in ("clean", "kept", "lost", "flip")}
+        curves = {k: [round(v, 6) for v in getattr(self, k)] for k in ("shares", "deletion", "insertion")}
+        return {"fill": self.fill, **numbers, **curves}
+
+
+def certify(
+    target: TargetModel,
+    inputs: Inputs,
+    encoding: Encoding,
+    reading: Reading,
+    classes: Tensor | None = None,
+    fills: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+) -> list[list[Certificate]]:
+    """Measure the map of each sample under each fill.
+
+    Args:
+        inputs: ``B`` samples on the target's device.
+        encoding: their clean pass.
+        reading: their maps and rankings.
+        classes: ``[B]`` class explained. Default: the predicted ones.
+        fills: default: :data:`CERTIFICATE_FILLS`.
+        seeds: one integer per sample, for random fills. Default: 0, 1, ...
+
+    Returns:
+        For each sample one certificate a fill.
+
+    Raises:
+        UnknownNameError: there is no such fill.
+    """
+    chosen = encoding.prediction if classes is None else classes
+    names = list(fills) or CERTIFICATE_FILLS["+".join(target.modalities)]
+    job = _Job(target, inputs, target.unmasked(inputs, encoding), encoding, reading, chosen)
+    by_fill = [job.measure(name, list(seeds or range(len(chosen)))) for name in names]
+    return [list(found) for found in zip(*by_fill, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Job:
+    target: TargetModel
+    inputs: Inputs
+    unmasked: Unmasked
+    encoding: Encoding
+    reading: Reading
+    classes: Tensor
+
+    @torch.no_grad()
+    def measure(self, fill: str, seeds: Sequence[int]) -> list[Certificate]:
+        values = self.target.fill_values(self.inputs, fill, seeds, self.unmasked.features)
+        real = self.unmasked.feature_mask
+        scores = self.reading.scores
+        kept, _ = self._passes(scores, values)
+        lost, _ = self._passes({m: complement(s, real[m]) for m, s in scores.items()}, values)
+        ranks, counts = self._ranks()
+        taken = step_counts(counts, STEPS)
+        removed, stands = self._steps(ranks, taken, values, keep=False)
+        alone, _ = self._steps(ranks, taken, values, keep=True)
+        clean = self.encoding.probabilities.gather(1, self.classes[:, None]).squeeze(1)
+        shares = taken.double() / counts[:, None].clamp(min=1)
+        numbers = zip(clean.tolist(), kept.tolist(), lost.tolist(), strict=True)
+        curves = zip(shares.tolist(), removed.tolist(), alone.tolist(), stands.tolist(), strict=True)
+        return [
+            Certificate(fill, c, k, n, tuple(x), tuple(d), tuple(i), _first_lost(x, s))
+            for (c, k, n), (x, d, i, s) in zip(numbers, curves, strict=True)
+        ]
+
+    def _ranks(self) -> tuple[Tensor, Tensor]:
+        """``[B, N]`` the place of each feature among those of all modalities, and ``[B]`` their number."""
+        real = torch.cat([self.unmasked.feature_mask[m].flatten(1) for m in self.reading.scores], 1)
+        raw = torch.cat([self.reading.ranking[m].flatten(1).float() for m in self.reading.scores], 1)
+        order = raw.masked_fill(~real, -torch.inf).argsort(dim=1, descending=True, stable=True)
+        places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+        return torch.empty_like(order).scatter_(1, order, places), real.sum(1)
+
+    def _steps(
+        self, ranks: Tensor, taken: Tensor, values: Mapping[str, Tensor], keep: bool
+    ) -> tuple[Tensor, Tensor]:
+        """``[B, K+1]`` probability, and whether the verdict stands, with the first features removed or kept alone."""
+        found = []
+        for count in taken.T:
+            first = ranks < count[:, None]
+            flat = (first if keep else ~first).float()
+            found.append(self._passes(self._split(flat), values))
+        p, stands = (torch.stack(part, 1) for part in zip(*found, strict=True))
+        return p, stands
+
+    def _split(self, flat: Tensor) -> dict[str, Tensor]:
+        real = self.unmasked.feature_mask
+        widths = [real[m][0].numel() for m in self.reading.scores]
+        parts = dict(zip(self.reading.scores, flat.split(widths, 1), strict=True))
+        return {m: torch.where(real[m], v.reshape(real[m].shape), 1.0) for m, v in parts.items()}
+
+    def _passes(self, masks: Scores, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """``[B]`` probability of the class explained, and whether the clean verdict stands, under ``masks``."""
+        size, found = len(self.classes), []
+        for rows in torch.arange(size, device=self.classes.device).split(ROWS):
+            logits = self.target.classify(
+                take_rows(self.inputs, rows, size),
+                take_rows(masks, rows, size),
+                take_rows(values, rows, size),
+                unmasked=self.unmasked.rows(rows, size),
+            )
+            own = probabilities(logits).gather(1, self.classes[rows, None]).squeeze(1)
+            found.append((own, logits.argmax(-1) == self.encoding.prediction[rows]))
+        p, stands = (torch.cat(part) for part in zip(*found, strict=True))
+        return p, stands
+
+
+def _first_lost(shares: Sequence[float], stands: Sequence[bool]) -> float:
+    return next((share for share, still in zip(shares, stands, strict=True) if not still), 1.0)

@@ -68,6 +68,10 @@ class Architecture(ABC):
         """Run one pass, and reuse :attr:`PairPass.encoded` of an earlier pass for unchanged modalities."""
         raise NotImplementedError(f"{type(self).__name__} always runs both encoders.")
 
+    def frozen_image(self, pixels: Tensor) -> Tensor | None:
+        """Return the image part of :attr:`PairPass.encoded`, or ``None`` if training changes the image encoder."""
+        return None
+
     def compare_with(self, candidates: Inputs) -> None:
         """Set the texts that every pair's own text competes with.
 
@@ -105,6 +109,13 @@ class Fusion(Architecture):
         return self._read(
             self.model(pixel_values=pixels, **words, **{f"{m}_encoded": e for m, e in encoded.items()})
         )
+
+    def frozen_image(self, pixels: Tensor) -> Tensor | None:
+        if "image" not in self.model.config.freeze:
+            return None
+        encoder = self.model.image_encoder
+        encoder.eval().to(pixels.device)
+        return encoder(pixel_values=pixels).last_hidden_state
 
     def _read(self, out: Any) -> PairPass:
         return PairPass(

@@ -149,6 +149,13 @@ class TargetModel(ABC):
         """Return logits with gradients to the model's parameters, to train the classifier itself."""
         return self.verdict.read(self.model(**inputs), len(next(iter(inputs.values()))))
 
+    def frozen_encodings(self, inputs: Inputs) -> dict[str, Tensor]:
+        """Return what parts of the model that training leaves alone make of ``inputs``, by name.
+
+        :meth:`forward_trainable` takes these among its inputs, and does not compute them again.
+        """
+        return {}
+
     # -- methods that every family shares -------------------------------------------
 
     def encode(self, inputs: Inputs) -> Encoding:

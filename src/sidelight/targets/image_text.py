@@ -29,6 +29,8 @@ from sidelight.targets.wrappers import float_type, plain_model
 
 #: classes of a model that gives one similarity a pair
 MATCHING = ("no match", "match")
+#: name of a frozen image encoder's output among the inputs of a training
+IMAGE_ENCODED = "image_encoded"
 
 
 class ImageTextTarget(TargetModel):
@@ -192,7 +194,12 @@ class ImageTextTarget(TargetModel):
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         self.architecture.prepare()
-        return self._logits(self._run(inputs, inputs[PIXELS]))
+        encoded = {"image": inputs[IMAGE_ENCODED]} if IMAGE_ENCODED in inputs else {}
+        return self._logits(self._run(inputs, inputs[PIXELS], encoded=encoded))
+
+    def frozen_encodings(self, inputs: Inputs) -> dict[str, Tensor]:
+        encoded = self.architecture.frozen_image(inputs[PIXELS].to(float_type(self.image.model)))
+        return {} if encoded is None else {IMAGE_ENCODED: encoded}
 
     def _run(
         self,

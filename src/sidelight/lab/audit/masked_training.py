@@ -34,6 +34,10 @@ class MaskedTraining:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.target, name)
 
+    def frozen_encodings(self, inputs: Inputs) -> dict[str, Tensor]:
+        """None, because masks change what the model makes of its inputs."""
+        return {}
+
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         """Logits ``[B, K]`` of the inputs, whole or under random masks, with gradients to the parameters."""
         target = self.target

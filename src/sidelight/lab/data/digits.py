@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,24 +53,37 @@ def digit_scenes(split: str, count: int | None = None, seed: int = 0) -> Evidenc
     Raises:
         ConfigError: unknown split, or a count below 1.
     """
-    from sklearn.datasets import load_digits
-
     if split not in SPLITS:
         raise ConfigError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
     if count is not None and count < 1:
         raise ConfigError(f"count must be at least 1; got {count}.")
-    digits = load_digits()
-    order = np.random.default_rng(0).permutation(len(digits.images))
+    digits, labels = _written_digits()
+    order = np.random.default_rng(0).permutation(len(digits))
     first, last = SPLITS[split]
     pool = order[first:last]
     rng = np.random.default_rng([seed, first])
     picks = np.resize(pool, count or len(pool))
-    scenes = [draw_scene(digits.images[i] / 16.0, rng) for i in picks]
+    scenes = [draw_scene(digits[i] / 16.0, rng) for i in picks]
     return EvidenceRows(
         images=np.stack([s[0] for s in scenes]),
-        labels=digits.target[picks],
+        labels=labels[picks],
         evidence=np.stack([s[1] for s in scenes]),
     )
+
+
+@lru_cache(maxsize=1)
+def _written_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Ink ``[N, 8, 8]`` in [0, 16], and classes. scikit-learn's file is read directly: importing it takes seconds."""
+    package = find_spec("sklearn")
+    places = package.submodule_search_locations if package else None
+    file = Path(places[0], "datasets", "data", "digits.csv.gz") if places else None
+    if file is None or not file.is_file():
+        from sklearn.datasets import load_digits
+
+        found = load_digits()
+        return found.images, found.target
+    table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)
 
 
 def draw_scene(digit: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -90,8 +90,13 @@ class Shape:
 
     def mask(self, size: int = CANVAS) -> np.ndarray:
         """Boolean ``[size, size]``: the pixels that the object covers."""
-        rows, columns = np.mgrid[:size, :size]
-        return OUTLINES[self.shape](columns - self.x, rows - self.y, self.radius)
+        places = _places(size)
+        return OUTLINES[self.shape](places[None, :] - self.x, places[:, None] - self.y, self.radius)
+
+
+@lru_cache(maxsize=8)
+def _places(size: int) -> np.ndarray:
+    return np.arange(size)
 
 
 #: which pixels a shape of half width r covers, by their distance from its centre

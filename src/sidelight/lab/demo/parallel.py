@@ -22,6 +22,11 @@ from sidelight.errors import SidelightError
 Tell = Callable[[str, Path | None], None]
 Work = Callable[[str, Tell], None]
 
+#: imported once for all parts, where processes can be forked
+PRELOAD = "sidelight.lab.demo.preload"
+#: A forked process cannot use such a device if a library looked for it before.
+ACCELERATORS = ("/dev/nvidiactl", "/dev/kfd")
+
 
 class PartFailed(SidelightError):
     """A part of the demo ended with an error. The message names its log."""
@@ -78,12 +83,21 @@ def _start(work: Work, part: str, log: Path, jobs: int) -> tuple[Connection, Any
         require_free([log])
     with overwriting():
         write_text(log, "")
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     ours, theirs = context.Pipe()
     process = context.Process(target=_run_logged, args=(work, part, log, jobs, theirs), daemon=True)
     process.start()
     theirs.close()
     return ours, process
+
+
+def _context() -> Any:
+    """How processes start. The imports take half a minute on two busy cores, so Linux makes them once, and forks."""
+    if sys.platform != "linux" or any(os.path.exists(place) for place in ACCELERATORS):
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOAD])
+    return context
 
 
 def _run_logged(work: Work, part: str, log: Path, jobs: int, pipe: Connection) -> None:

@@ -57,10 +57,13 @@ def run_part(
     run.fit()
     picture = save_examples(run, out / "explanations")
     say(f"the first maps are there: {picture}", picture)
-    from sidelight.lab.evaluation.run import evaluate_run  # takes seconds, and the first map does not need it
+    # these take seconds to import, and the first map does not need them
+    from sidelight.lab.evaluation.run import evaluate_run
+    from sidelight.lab.report.timing import time_run
 
     say("measuring the scorer beside other methods")
     evaluate_run(run)
+    time_run(run)  # for the report, beside the other parts
     say("done")
 
 

@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sidelight.core.files import read_json, write_json
 from sidelight.core.names import OURS
 from sidelight.core.ownership import require_free
 from sidelight.errors import CheckpointError
@@ -23,13 +22,13 @@ from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.data.scenes import readable
-from sidelight.lab.evaluation.methods import fills_of, rival_of, rivals_of, set_reference, supports
+from sidelight.lab.evaluation.methods import fills_of, rival_of, set_reference, supports
 from sidelight.lab.evaluation.settings import call_method
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
+from sidelight.lab.report.timing import timing
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
-from sidelight.lab.speed.measure import measure_speed
 from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
@@ -160,19 +159,3 @@ def _decision(target: TargetModel, row: Any, probabilities: Tensor) -> dict[str,
         "probability": float(probabilities[predicted]),
         "truth_label": None if truth is None else str(labels.get(int(truth), int(truth))),
     }
-
-
-def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
-    """Cost of every method on this target, measured once and kept in ``timing.json``."""
-    path = run.folder / "timing.json"
-    if path.is_file():
-        return list(read_json(path))
-    if not run.config.report.speed:
-        return []
-    rows = run.rows("test", 8)
-    inputs = explainer.target.reader.read([rows[i] for i in range(len(rows))]).inputs
-    rivals = [r for r in rivals_of(run.config.evaluation) if supports(r, explainer.target)]
-    measured = measure_speed(explainer, inputs, rivals, batches=(1, 8), repeats=3)
-    found = [r.to_dict() for r in measured]
-    write_json(path, found)
-    return found

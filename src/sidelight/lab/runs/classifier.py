@@ -23,6 +23,7 @@ from sidelight.core.surroundings import training_surroundings
 from sidelight.errors import ConfigError
 from sidelight.inputs.collate import Collator
 from sidelight.lab.config.sections import ClassifierTraining
+from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
 from sidelight.targets import TargetModel
 from sidelight.training.lengths import row_lengths
 
@@ -137,11 +138,12 @@ def train_classifier(
     from sidelight.training.progress import shown_progress
     from sidelight.training.trainer import LengthTrainer
 
+    ready = ready_rows(target, train)
     trainer = LengthTrainer(
         model=Classifier(target),
         args=_arguments(config, len(train), output_dir.with_name(output_dir.name + "-training")),
-        data_collator=Collator(target),
-        train_dataset=train,
+        data_collator=Collator(target) if ready is None else ReadyCollator(target),
+        train_dataset=train if ready is None else ready,
         eval_dataset=evaluation,
     )
     trainer.lengths = row_lengths(target, train)

@@ -108,14 +108,16 @@ def measure_speed(
     batches: Sequence[int] = (1, 8),
     repeats: int = 15,
     on_row: Callable[[SpeedRow], None] | None = None,
+    patience: float = PATIENCE,
 ) -> list[SpeedRow]:
     """Time the scorer and every rival against the target's own pass, by turns in one run.
 
     Pairs are interleaved (classify, explain, classify, ...), so a change of the machine's speed affects both sides.
-    A method slower than :data:`PATIENCE` is measured once.
+    A method slower than ``patience`` is measured once.
 
     Args:
         inputs: at least ``max(batches)`` samples.
+        patience: seconds after which a method is not repeated again.
     """
     target, rows = explainer.target, []
     with target.borrowed():
@@ -135,7 +137,7 @@ def measure_speed(
                 for r in rivals
             ]
             for name, explain in methods:
-                row = _pairs(name, batch, classify, explain, repeats)
+                row = _pairs(name, batch, classify, explain, repeats, patience)
                 rows.append(row)
                 if on_row:
                     on_row(row)
@@ -143,15 +145,20 @@ def measure_speed(
 
 
 def _pairs(
-    name: str, batch: int, classify: Callable[[], Any], explain: Callable[[], Any], repeats: int
+    name: str,
+    batch: int,
+    classify: Callable[[], Any],
+    explain: Callable[[], Any],
+    repeats: int,
+    patience: float,
 ) -> SpeedRow:
     started = time.perf_counter()
     with peak_memory() as peak:
         first = _timed(explain)  # the warm-up, during which memory is read
     pairs: list[tuple[float, float]] = []
-    if first > PATIENCE:
+    if first > patience:
         pairs.append((_timed(classify), first))
-    while len(pairs) < repeats and (not pairs or time.perf_counter() - started < PATIENCE):
+    while len(pairs) < repeats and (not pairs or time.perf_counter() - started < patience):
         pairs.append((_timed(classify), _timed(explain)))
     median = sorted(e / c for c, e in pairs)[len(pairs) // 2]
     return SpeedRow(

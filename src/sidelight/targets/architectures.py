@@ -111,11 +111,13 @@ class Fusion(Architecture):
         )
 
     def frozen_image(self, pixels: Tensor) -> Tensor | None:
-        if "image" not in self.model.config.freeze:
+        model: Any = self.model  # a FusionClassifier
+        if "image" not in model.config.freeze:
             return None
-        encoder = self.model.image_encoder
+        encoder = model.image_encoder
         encoder.eval().to(pixels.device)
-        return encoder(pixel_values=pixels).last_hidden_state
+        hidden: Tensor = encoder(pixel_values=pixels).last_hidden_state
+        return hidden
 
     def _read(self, out: Any) -> PairPass:
         return PairPass(

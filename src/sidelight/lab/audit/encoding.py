@@ -151,7 +151,7 @@ def check_classifiers(classifiers: Mapping[str, TargetModel]) -> None:
 
 
 def _fills(audited: AuditedRun) -> list[str]:
-    return list(audited.section.fills or audited.run.config.objective.fills)
+    return list(audited.section.fills or audited.target.training_fills(audited.run.config.objective.fills))
 
 
 def classifier_section(audited: AuditedRun) -> TargetSection:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sidelight.core.files import find_pretrained, find_weights
 from sidelight.core.names import OURS
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
-from sidelight.fills.base import default_fills, pair_fills
+from sidelight.fills.base import default_fills, pair_fills, training_fills
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import ConvertSection, ModelSection, RunConfig
 from sidelight.lab.data.sets import DATASETS, load_rows
@@ -66,7 +66,7 @@ def _check_extra(config: RunConfig) -> None:
 def _check_fills(config: RunConfig, modalities: Iterable[str]) -> None:
     names = list(modalities)
     places = {
-        "objective.fills": config.objective.fills,
+        "objective.fills": training_fills(config.objective.fills, names),
         "evaluation.fills": config.evaluation.fills,
         "ablation.fills": config.ablation.fills,
         "audit.fills": config.audit.fills,

@@ -80,7 +80,7 @@ def section_of(run: Run) -> ReportSection:
             "training_seconds": round(float(np.mean(seconds)), 1),
             "calibration": run.config.objective.calibration,
             "label": run.config.objective.label,
-            "fills in training": ", ".join(run.config.objective.fills),
+            "fills in training": ", ".join(target.training_fills(run.config.objective.fills)),
         },
         config=(run.folder / "config.yaml").read_text(encoding="utf-8"),
     )

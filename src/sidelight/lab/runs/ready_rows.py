@@ -67,7 +67,9 @@ def ready_rows(target: TargetModel, rows: Sequence[Any]) -> ReadyRows | None:
     kept = list(encodings.values()) or [example]
     if len(rows) * sum(k.numel() * k.element_size() for k in kept) > MOST_BYTES:
         return None
-    others, pictures, encoded = [], [], []
+    others: list[dict[str, Any]] = []
+    pictures: list[Tensor] = []
+    encoded: list[dict[str, Tensor]] = []
     for start in range(0, len(rows), CHUNK):
         chunk = [rows[i] for i in range(start, min(start + CHUNK, len(rows)))]
         others += [{k: v for k, v in row.items() if k != "image"} for row in chunk]

@@ -44,12 +44,14 @@ class Asked:
         lent: inputs to exchange modalities with.
         target, versus: classes, as :func:`chosen_classes` takes them.
         verify: whether each map is measured on its own input (:mod:`sidelight.checks.certificate`).
+        refine: steps of the objective on each map (:mod:`sidelight.training.refine`).
     """
 
     lent: Inputs | None = None
     target: Any = None
     versus: Any = None
     verify: bool = False
+    refine: int = 0
 
     def require_length(self, count: int | None) -> None:
         """Refuse lists of classes that do not have one for each of ``count`` samples.
@@ -130,6 +132,13 @@ def chosen_classes(
         )
     found = [_class(one, row, names, argument) for one, row in zip(each, logits, strict=True)]
     return torch.tensor(found, device=logits.device)
+
+
+def require_steps(count: Any) -> int:
+    """``count``, which must be a number of steps. Raises :class:`ConfigError` if it is none."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise ConfigError(f"refine must be a number of steps, 0 for none; got {count!r:.60}.")
+    return count
 
 
 def _is_listed(wanted: Any) -> bool:

@@ -74,7 +74,11 @@ def objective(step: Step) -> dict[str, Tensor]:
         parts[entry.part] = parts[entry.part] + factor * values[name]
     clean = step.clean_loss()
     gamma = CALIBRATIONS[step.config.calibration](values["task"] - clean)
-    loss = parts["task"] + gamma * parts["penalty"] + parts["further"]
+    kept = parts["task"] + gamma * parts["penalty"]
+    if step.config.other_classes:
+        # a class that the model rules out has a loss of 10 and more, which would drown what the others teach
+        kept = kept / clean.clamp(min=1)
+    loss = kept + parts["further"]
     return {"loss": loss, "clean": clean, "gamma": gamma, **values}
 
 

@@ -1,0 +1,119 @@
+"""A few steps of the objective on the maps of single inputs, started from the scorer's answer.
+
+One pass gives the answer of a network that saw many inputs. A hard input may deserve more: the raw scores themselves
+are then moved by the same objective, with the scorer's weights left as they are. So it costs passes with gradient, and
+the map is no longer that of one pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sidelight.core.types import Encoding, Inputs, Scores
+from sidelight.scorers.base import RawScores, Scorer
+from sidelight.targets import TargetModel
+from sidelight.training.presets import objective_of
+from sidelight.training.settings import ObjectiveConfig
+from sidelight.training.step import Step, choose_fill
+from sidelight.training.terms import objective
+
+#: Step size of Adam, as a share of the standard deviation of a sample's raw scores.
+STEP = 0.1
+#: Seed of the draws, so that the same call gives the same map.
+SEED = 0
+
+
+def refine(
+    target: TargetModel,
+    scorer: Scorer,
+    inputs: Inputs,
+    encoding: Encoding,
+    raw: RawScores,
+    classes: Tensor,
+    steps: int,
+) -> RawScores:
+    """``raw`` after ``steps`` steps of the robust objective on these inputs alone.
+
+    Effects stay: they are no part of what is optimised.
+
+    Args:
+        inputs: ``B`` samples on the target's device.
+        encoding: their clean pass.
+        raw: of the scorer, for ``classes``.
+        classes: ``[B]`` class explained.
+        steps: each costs about five passes with gradient.
+    """
+    config = replace(objective_of("robust"), coalition_weight=0.0, other_classes=0.0)
+    learnt = {name: _leaves(getattr(raw, name)) for name in ("map", "ranking")}
+    sizes = [(value, _spread(value)) for part in learnt.values() for value in part.values()]
+    # one group for each tensor: text and image have raw scores of unlike size
+    groups = [{"params": [value], "lr": STEP * size} for value, size in sizes]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(), target.borrowed():
+        torch.manual_seed(SEED)
+        encoding = _plain(encoding)
+        for _ in range(steps):
+            optimiser.zero_grad()
+            moved = replace(raw, map=learnt["map"], ranking=learnt["ranking"])
+            step = _step(target, scorer, inputs, encoding, moved, classes, config)
+            objective(step)["loss"].sum().backward()
+            optimiser.step()
+    mapped, ranked = ({m: v.detach() for m, v in part.items()} for part in learnt.values())
+    return replace(raw, map=mapped, ranking=ranked)
+
+
+def _leaves(scores: Scores) -> dict[str, Tensor]:
+    # tensors of inference mode take no gradient, copies made outside it do
+    with torch.inference_mode(False):
+        return {m: torch.empty_like(v, requires_grad=False).copy_(v).requires_grad_() for m, v in scores.items()}
+
+
+def _spread(value: Tensor) -> float:
+    return max(float(value.detach().float().flatten(1).std(1).mean()), 1e-3)
+
+
+def _plain(encoding: Encoding) -> Encoding:
+    """``encoding`` without tensors of inference mode, and without states, which nobody reads here."""
+    return replace(
+        encoding,
+        logits=encoding.logits.clone(),
+        states={},
+        feature_mask={m: v.clone() for m, v in encoding.feature_mask.items()},
+        encoded={m: v.clone() for m, v in encoding.encoded.items()},
+        fusion=None,
+    )
+
+
+def _step(
+    target: TargetModel,
+    scorer: Scorer,
+    inputs: Inputs,
+    encoding: Encoding,
+    raw: RawScores,
+    classes: Tensor,
+    config: ObjectiveConfig,
+) -> Step:
+    unmasked = target.unmasked(inputs, encoding)
+    names = target.training_fills(config.fills)
+    size = len(classes)
+    seeds = torch.randint(2**31, (size,)).tolist()
+    # another image needs a batch or a bank, which a single sample does not have
+    known = [n for n in names if "image" not in n.split("+") or size > 1 or target.reference]
+    fills = [target.fill_values(inputs, name, seeds, unmasked.features) for name in known]
+    fills = [{m: v.expand_as(unmasked.features[m]) for m, v in values.items()} for values in fills]
+    return Step(
+        config=config,
+        target=target,
+        inputs=inputs,
+        encoding=encoding,
+        unmasked=unmasked,
+        raw=raw,
+        scores=scorer.score(raw.map, encoding.feature_mask),
+        goal=torch.nn.functional.one_hot(classes, encoding.logits.shape[-1]).float(),
+        fill=choose_fill(fills, torch.randint(len(fills), (size,))),
+        fills=fills,
+        training=True,
+    )

@@ -1,7 +1,7 @@
 """From a picture to the model's pixels, and back: resize, convert, normalise, by plain settings.
 
-Before that a picture is made what a viewer would show: laid on white where it is transparent, 16-bit grey by its high
-byte.
+First a picture becomes the one that a viewer would show: transparent places become white, and 16-bit grey gives its
+high byte.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FILTERS = {f.name.lower(): f for f in Image.Resampling}
 
 
 def read_picture(source: Any, mode: str = "RGB") -> Image.Image:
-    """A picture as a viewer would show it, in ``mode``: what transforms and processors are given.
+    """A picture as a viewer would show it, in ``mode``. Transforms and processors get this picture.
 
     Args:
         source: see :func:`~sidelight.inputs.picture_files.read_image`.

@@ -3,8 +3,10 @@
     python docs/make_results.py            # write every page and picture
     python docs/make_results.py --check    # say which pages are out of date
 
-A page has the hand-written note first (its part "What was trained" goes to the section of that name), then one picture, what was trained, and one table for each fill with one metric
-a column. The picture is drawn anew only if its numbers have changed: they are kept in the file as metadata.
+A page has the hand-written note first. The note's part "What was trained" goes to the section of that name. Then come
+one picture, what was trained, and one table for each fill. A table has one metric a column. A note's links hold in
+its own folder, and are made anew for the page. The picture is drawn anew only if its numbers have changed. They are
+kept in the file as metadata.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,7 +124,16 @@ def joined(parts: Sequence[str]) -> str:
 def note(name: str) -> tuple[str, str]:
     """Title and words of the note that people wrote about a data set."""
     title, _, words = (NOTES / f"{name}.md").read_text(encoding="utf-8").partition("\n")
-    return title.removeprefix("# ").strip(), words.strip()
+    return title.removeprefix("# ").strip(), seen_from(PAGES, NOTES, words).strip()
+
+
+def seen_from(new: Path, old: Path, words: str) -> str:
+    """``words`` of a file in the folder ``old``, with relative links that hold in the folder ``new``."""
+
+    def moved(found: re.Match[str]) -> str:
+        return f"]({Path(os.path.relpath(old / found[1], new)).as_posix()}"
+
+    return re.sub(r"\]\((?!#|\w+:)([^)#]+)", moved, words)
 
 
 def facts(name: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
+
+from sidelight.errors import MissingPackageError
+from sidelight.rows.sources import rows_of
 
 #: of the extra `lab`: `import` and `find_spec` do as if they were not installed
 ABSENT = ("captum", "datasets", "jinja2", "pandas", "scipy", "sklearn", "yaml", "psutil")
@@ -43,7 +47,7 @@ pathlib.Path("rows.csv").write_text("text\\na film\\n")
 for call in (lambda: sidelight.fit(model, "rows.csv"), lambda: __import__("sidelight.lab.metrics")):
     try:
         call()
-    except sidelight.SidelightError as error:
+    except sidelight.errors.MissingPackageError as error:
         print(error)
 """
 
@@ -67,9 +71,19 @@ def test_the_library_fits_explains_saves_and_loads(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     works, table, lab = done.stdout.strip().splitlines()[-3:]
     assert works == "library works"
-    assert "reading a CSV file needs pandas" in table
+    assert table.startswith("reading a CSV file needs pandas")
     assert lab.startswith("sidelight.lab needs captum, datasets, pandas, scipy, scikit-learn")
     assert table.count("pip install 'sidelight[lab]'") == lab.count("pip install 'sidelight[lab]'") == 1
+
+
+def test_a_parquet_file_names_the_line_that_installs_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # within this process: pyarrow takes a module that is None for pandas
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a film"]}), tmp_path / "rows.parquet")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingPackageError, match=r"Parquet.* needs datasets, .*sidelight\[lab\]"):
+        rows_of(tmp_path / "rows.parquet")
 
 
 @pytest.mark.parametrize("words", [("demo",), ("fit", "config.yaml"), ("report", "run"), ("tables", "run")])

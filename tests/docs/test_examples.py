@@ -6,23 +6,34 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from example_models import names
 
 from sidelight.core.registry import Registry
-from sidelight.fills.base import FILLS
+from sidelight.core.types import MODALITIES
+from sidelight.fills.base import DEFAULT_FILLS, FILLS
 from sidelight.lab.audit import CHECKS
 from sidelight.lab.baselines.base import RIVALS
 from sidelight.lab.data.sets import DATASETS
 from sidelight.lab.metrics import METRICS
+from sidelight.scorers.base import DECODERS
 from sidelight.targets.families import TARGETS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: the first line of an example that loads something from the hub: it is compiled and not run
 HUB = "# needs the hub"
-REGISTRIES: tuple[Registry[Any], ...] = (*FILLS.values(), RIVALS, METRICS, DATASETS, TARGETS, CHECKS)
+REGISTRIES: tuple[Registry[Any], ...] = (
+    *FILLS.values(),
+    RIVALS,
+    METRICS,
+    DATASETS,
+    TARGETS,
+    CHECKS,
+    DECODERS,
+)
 
 
 def documents() -> Iterator[Path]:
@@ -33,14 +44,15 @@ def documents() -> Iterator[Path]:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a clone's docs and configs to run in; what an example registers is gone after it."""
     for name in ("docs", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     for registry in REGISTRIES:
         monkeypatch.setattr(registry, "_entries", dict(registry.items()))
-    return tmp_path
+    with patch.dict(FILLS), patch.dict(DEFAULT_FILLS), patch.dict(MODALITIES):  # of new modalities
+        yield tmp_path
 
 
 @pytest.mark.parametrize("page", documents(), ids=str)

@@ -252,7 +252,7 @@ def test_kind_messages_name_options_that_there_are() -> None:
 
 def test_kind_advice_about_fills_is_right_in_python_and_in_a_config() -> None:
     named = [text for path, text in messages() if path.parent.name == "training" and "objective." in text]
-    advice = [t for t in named if "Consider" in t or "Add a fill" in t or "Try, in this order" in t]
+    advice = [t for t in named if "Consider" in t or "Keep this fill" in t or "Try, in this order" in t]
     assert len(advice) >= 3
     for text in advice:
         assert "config" in text or "(objective." in text, text

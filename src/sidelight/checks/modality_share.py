@@ -1,8 +1,8 @@
 """Which modality decides: measured by exchanging it, never guessed from the size of a map.
 
-A modality is taken away by giving the sample that of other samples: unlike a grey picture or an empty text,
-that is input the model knows. With every subset of the modalities kept, the Shapley values of the confidence
-(Shapley 1953) share it out, and they add up to what the whole input is worth beyond other samples' inputs.
+To take a modality away, the sample gets that of other samples. The model knows such inputs, but neither grey pictures
+nor empty texts. Each subset of the modalities is kept in turn. The Shapley values (Shapley 1953) then share out the
+confidence. Their sum is the worth of the whole input beyond other samples' inputs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The classifier called by itself, with its own processor: what everything of ours is compared with."""
+"""The classifier by itself, with its own processor. All passes of ours are compared with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor
         samples: raw samples, which the model's own processor prepares, or the model's inputs.
 
     Returns:
-        ``None`` where there is nothing to compare with: models of pairs whose output is a similarity.
+        ``None`` if nothing can be compared, as for models of pairs whose output is a similarity.
     """
     inputs = dict(samples) if isinstance(samples, Mapping) else own_inputs(target, samples)
     with target.one_pass(), torch.no_grad():

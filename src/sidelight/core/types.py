@@ -123,7 +123,7 @@ class Modality:
     """Axis convention of one kind of input.
 
     Args:
-        name: ``"image"`` or ``"text"``.
+        name: e.g. ``"image"``. Registries of fills, decoders and renderers have an entry of this name.
         channel_dim: axis of ``x`` over which one feature extends.
         keeps_channel_dim: whether scores keep that axis with length 1.
     """

@@ -40,7 +40,7 @@ class ExplainFailure:
 
     Attributes:
         row: number of the row in the data, from 0.
-        reason: what is wrong with it, in one sentence or two.
+        reason: the fault of the row, in one sentence or two.
         columns: the row's own values, as in ``Explanation.meta["columns"]``.
     """
 

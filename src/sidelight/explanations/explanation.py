@@ -47,7 +47,7 @@ class Explanation:
         label: name of that class.
         probability: probability of that class, in [0, 1].
         probabilities: ``[K]`` probabilities of all classes, or ``None``.
-        method: name of what made the map.
+        method: name of the method that made the map.
         target: name of the model explained.
         meta: anything else that is plain data. Saved along.
         explained: index of the class that the maps are of. Default: the prediction.

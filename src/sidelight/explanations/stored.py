@@ -1,7 +1,7 @@
-"""Many explanations on disk: finished parts, one after another, that a killed call goes on from.
+"""Many explanations on disk, in finished parts. A killed call goes on after the last part.
 
-A folder holds ``manifest.json``, which says what is explained by what, and ``parts/part-00000.parquet`` and so on. A
-part is written whole or not at all. Scores of pixels are kept as 16-bit floats, pictures as PNG.
+A folder holds ``manifest.json`` and ``parts/part-00000.parquet`` and so on. The manifest names the rows and the scorer
+that explains them. A part is written whole or not at all. Scores of pixels are kept as 16-bit floats, pictures as PNG.
 """
 
 from __future__ import annotations

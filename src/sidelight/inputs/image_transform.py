@@ -1,7 +1,7 @@
 """From a picture to the model's pixels, and back: resize, convert, normalise, by plain settings.
 
-Before that a picture is made what a viewer would show: laid on white where it is transparent, 16-bit grey by its high
-byte.
+First a picture becomes the one that a viewer would show: transparent places become white, and 16-bit grey gives its
+high byte.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FILTERS = {f.name.lower(): f for f in Image.Resampling}
 
 
 def read_picture(source: Any, mode: str = "RGB") -> Image.Image:
-    """A picture as a viewer would show it, in ``mode``: what transforms and processors are given.
+    """A picture as a viewer would show it, in ``mode``. Transforms and processors get this picture.
 
     Args:
         source: see :func:`~sidelight.inputs.picture_files.read_image`.
@@ -37,16 +37,29 @@ def read_picture(source: Any, mode: str = "RGB") -> Image.Image:
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """Resize, convert and normalise one image: a small, serialisable image processor.
+    """Resize, convert and normalise one image. This is a small image processor that can be saved.
+
+    A pixel ``p`` in [0, 1] becomes ``(p - mean) / std``. The defaults of 0.5 map black to -1 and white to 1. They are a
+    guess: give the ``mean`` and ``std`` that your model was trained with. Other values give it other pixels. Then its
+    predictions and maps are wrong, and no error says so. For a model that reads pixels in [0, 1] as they are, give a mean
+    of 0 and a std of 1. ``mode="L"`` needs one value each, because the defaults have three.
 
     Args:
         size: height and width in pixels.
         mode: ``"RGB"`` (3 channels) or ``"L"`` (1 channel).
-        mean, std: per channel, on the [0, 1] scale.
+        mean, std: one value per channel, on the [0, 1] scale.
         crop: resize the shorter side and crop the centre, instead of stretching.
         resize_to: with ``crop``, length of the shorter side before cropping, or ``(height, width)`` to
-            stretch to before cropping (default: the larger of ``size``, as the shorter side).
+            stretch to before cropping. The default is the larger of ``size``, as the shorter side.
         resample: filter of the resizing, a name in :data:`FILTERS`.
+
+    Example:
+        >>> white = np.full((8, 8, 3), 255, dtype=np.uint8)
+        >>> ImageTransform((4, 4))(white).max()
+        tensor(1.)
+        >>> imagenet = ImageTransform((4, 4), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        >>> imagenet(white).amax((1, 2))
+        tensor([2.2489, 2.4286, 2.6400])
     """
 
     size: tuple[int, int]

@@ -1,8 +1,8 @@
 """From whatever a user has (path, PIL image, array) to the model's pixels, and back.
 
-Pictures are read as a viewer would show them: turned by their EXIF orientation, laid on white
-where they are transparent, the first frame of an animation, 16-bit grey by its high byte.
-That picture is what processors are given, too, so whatever is said of equal pixels is said of it.
+Pictures are read as a viewer would show them. The EXIF orientation turns them, and transparent places become white.
+An animation gives its first frame, and 16-bit grey gives its high byte. Processors get that same
+picture, so every comparison of pixels begins with it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def as_transform(processor: Any, channels: int | None = None) -> PictureTransfor
     different shapes. Else a :class:`ProcessorTransform`, which calls the processor itself.
 
     Args:
-        processor: a Hugging Face image processor, what holds one as ``image_processor``, one of the two transforms, or
-            ``None``.
+        processor: a Hugging Face image processor, an object with one as ``image_processor``, one of the two
+            transforms, or ``None``.
         channels: of the pixels that the model takes, where that is known.
 
     Raises:
-        InputTypeError: ``processor`` is none of these, or gives what sidelight cannot hand on to the model. The message
-            names what.
+        InputTypeError: ``processor`` is none of these, or sidelight cannot hand its result on to the model. The
+            message names the reason.
     """
     if processor is None or isinstance(processor, PictureTransform):
         return processor

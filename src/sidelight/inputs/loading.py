@@ -21,7 +21,7 @@ def load_transform(name: str, state: Mapping[str, Any], revision: str | None = N
 
     Args:
         name: folder or hub id of the model; may be empty.
-        state: what a scorer remembers of the transform; may be empty.
+        state: the scorer's record of the transform. May be empty.
         revision: of the hub repository.
     """
     if state:
@@ -62,7 +62,7 @@ def saved_tokenizer(name: str, state: Mapping[str, Any], revision: str | None = 
 
     Args:
         name: folder or hub id of the model. May be empty.
-        state: what a scorer remembers of the tokenizer. May be empty.
+        state: the scorer's record of the tokenizer. May be empty.
         revision: of the hub repository.
     """
     if state.get(KEPT) is not None:

@@ -1,4 +1,4 @@
-"""An image and a text as one sample: reading such samples, and what prepares them."""
+"""An image and a text as one sample: reading such samples, and their processor."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A Hugging Face image processor as what prepares pictures: its own pixels, whatever it does to get them.
+"""A Hugging Face image processor prepares the pictures, so the model gets the processor's own pixels.
 
-It is tried on a few pictures when it is taken over. That tells which mode it takes, whether all pictures come out in one
-size, in which order the channels are, and what black and white become. What sidelight could not hand on to the model
-is refused by name then, before anything is trained.
+A trial on a few pictures shows the processor's mode, whether all results have one size, the order of the channels, and
+the values of black and white. If sidelight cannot hand the result on to the model, the trial raises an error. This
+happens before any training.
 """
 
 from __future__ import annotations

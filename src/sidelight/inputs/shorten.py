@@ -1,4 +1,4 @@
-"""Texts are cut before the costly part, where what is cut off could not have been read anyway."""
+"""Texts lose their end before the costly part. The model could not read that end anyway."""
 
 from __future__ import annotations
 

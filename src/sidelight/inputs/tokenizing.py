@@ -27,9 +27,9 @@ class ReadTexts:
     """Texts as one call of the tokenizer read them.
 
     Args:
-        tokenizing: what read them.
+        tokenizing: the tokenizer and its settings.
         texts: one string or two for each sample. Far too long ones shortened.
-        batch: what the tokenizer returned.
+        batch: the result of the tokenizer.
         cut: places of the samples that were longer than the model can read.
     """
 

@@ -1,4 +1,4 @@
-"""What a text's tokens stand for: the display side of a text input.
+"""The words and characters behind a text's tokens, for display.
 
 A model's inputs are tensors of ids. A :class:`TextView` keeps what people need beside
 them: which characters of the original string each token covers, which tokens make up
@@ -54,7 +54,7 @@ class TextView:
         offsets: ``T`` character spans in the token's own segment; ``(0, 0)`` for special tokens.
         words: words of all segments in reading order.
         truncated: whether the model could not read the whole text.
-        cut_side: ``"right"``, or ``"left"`` where the tokenizer drops the beginning of what is too long.
+        cut_side: ``"right"``, or ``"left"`` if the tokenizer drops the beginning of a long text.
     """
 
     texts: tuple[str, ...]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sidelight.core.optional import optional
 from sidelight.errors import InputTypeError
 from sidelight.rows.columns import mapping_rows, zipped_rows
 from sidelight.rows.row import LABEL_COLUMNS, Rows
@@ -39,9 +40,9 @@ def hub_stream(data: Any, name: str) -> Stream:
 
 def arrow_table(data: Any, name: str) -> Any:
     """A table or record batch of pyarrow as a ``datasets.Dataset``."""
-    import datasets
     import pyarrow
 
+    datasets = optional("datasets", "reading a Parquet file or a table of pyarrow")
     return datasets.Dataset(
         pyarrow.Table.from_batches([data]) if isinstance(data, pyarrow.RecordBatch) else data
     )

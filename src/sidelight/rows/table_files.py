@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.core.optional import optional
-from sidelight.errors import InputError, InputTypeError, first_line
+from sidelight.errors import InputError, InputTypeError, MissingPackageError, first_line
 from sidelight.rows.row import Rows
 
 #: Endings of picture files.
@@ -72,7 +72,7 @@ def _table(path: Path, name: str) -> Any:
     ending = suffix(str(path))
     try:
         return TABLES[ending](path)
-    except (InputError, InputTypeError):
+    except (InputError, InputTypeError, MissingPackageError):
         raise
     except Exception as error:
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -68,12 +68,26 @@ def warn_of_removal(
         for found in granted:
             log.warning(
                 "with everything removed under fill %s this target predicts %r (p = %.2f): any map keeps samples of that "
-                "class, and their maps will be arbitrary. Add a fill that leaves it undecided, e.g. fills=['random'] "
-                "(in a config: objective.fills).",
+                "class, and their maps will be arbitrary. Keep this fill, and put one beside it that leaves it undecided, "
+                "e.g. fills=%s (in a config: objective.fills).",
                 found.fill,
                 found.label,
                 found.probability,
+                with_another(fills, target.modalities),
             )
+
+
+def with_another(fills: Sequence[str], modalities: Collection[str]) -> list[str]:
+    """``fills`` and one more that may leave a target undecided: random content, or else the mean.
+
+    It stands beside the others, because random content alone made maps worse.
+
+    Example:
+        >>> with_another(["zero"], ["image"]), with_another(["random"], ["text"])
+        (['zero', 'noise'], ['random', 'mean'])
+    """
+    drawn = "random" if "text" in modalities else "noise"
+    return [*fills, "mean" if drawn in fills else drawn]
 
 
 def check_collapse(metrics: Mapping[str, float], action: str) -> None:

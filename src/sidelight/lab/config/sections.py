@@ -208,7 +208,8 @@ class ScorerSection(Section):
         """Options of each modality's decoder, those left unset dropped."""
         owned = {"image": ("channels", "stride", "padding"), "text": ("width", "layers", "heads")}
         return {
-            m: {k: getattr(self, k) for k in owned[m] if getattr(self, k) is not None} for m in modalities
+            m: {k: getattr(self, k) for k in owned.get(m, ()) if getattr(self, k) is not None}
+            for m in modalities
         }
 
 

@@ -168,29 +168,37 @@ def exchanged_things(
     pictures. So every picture, and every thing, has as many rows of either label.
 
     Args:
-        shown: the things in each picture.
+        shown: the things in each picture, at most 62 different ones in all.
         rounds: a picture joins at most so many couples, each time with other things.
 
     Returns:
         ``(picture, thing, label)`` of each row. No picture is asked for a thing twice. Pictures that find no
         partner are left out.
     """
-    true = [set(found) for found in shown]  # claims about each picture that are right and not made yet
-    spent = [set(found) for found in shown]  # claims that would be right, or are made already
-    every = set().union(*shown)
+    things = sorted(set().union(*shown))
+    # a picture's claims as bits of a number, because many are compared:
+    # those that are right and not made yet, and those that would be right or are made already
+    true = np.array([sum(1 << k for k, t in enumerate(things) if t in own) for own in shown], dtype=np.int64)
+    spent = true.copy()
     claims: list[tuple[int, Thing, int]] = []
     for _ in range(rounds):
-        waiting = [n for n in rng.permutation(len(shown)).tolist() if true[n] and spent[n] < every]
-        while waiting:
-            one = waiting.pop(0)
-            other = next((n for n in waiting if not (true[one] <= spent[n] or true[n] <= spent[one])), None)
-            if other is None:
+        waiting = rng.permutation(len(shown))
+        waiting = waiting[(true[waiting] != 0) & (spent[waiting] != (1 << len(things)) - 1)]
+        while len(waiting):
+            one, waiting = int(waiting[0]), waiting[1:]
+            fits = (true[one] & ~spent[waiting] != 0) & (true[waiting] & ~spent[one] != 0)
+            if not fits.any():
                 continue
-            waiting.remove(other)
-            for things, label in ((true[one] - spent[other], 1), (true[other] - spent[one], 0)):
-                thing = sorted(things)[int(rng.integers(len(things)))]
-                for number, right in ((one, label), (other, 1 - label)):
-                    claims.append((number, thing, right))
-                    true[number].discard(thing)
-                    spent[number].add(thing)
+            place = int(fits.argmax())
+            other, waiting = int(waiting[place]), np.delete(waiting, place)
+            for bits, label in ((true[one] & ~spent[other], 1), (true[other] & ~spent[one], 0)):
+                k = _any_bit(rng, int(bits))
+                claims += [(one, things[k], label), (other, things[k], 1 - label)]
+                true[[one, other]] &= ~(1 << k)
+                spent[[one, other]] |= 1 << k
     return claims
+
+
+def _any_bit(rng: np.random.Generator, bits: int) -> int:
+    found = [k for k in range(bits.bit_length()) if bits >> k & 1]
+    return found[int(rng.integers(len(found)))]

@@ -101,9 +101,11 @@ def planted_texts(
         ConfigError: a number is out of range.
 
     Example:
-        >>> row = planted_texts(1, seed=3)[0]
-        >>> [row["text"][a:b] for a, b in row["evidence"]]  # doctest: +SKIP
-        ['script', 'far from', 'charming']
+        >>> row = planted_texts(1, seed=40)[0]
+        >>> row["text"]
+        'for me the movie is far from clumsy'
+        >>> [row["text"][a:b] for a, b in row["evidence"]]
+        ['movie', 'far from', 'clumsy']
     """
     if count < 0 or distractors < 0 or not 0 <= negation <= 1:
         raise ConfigError(

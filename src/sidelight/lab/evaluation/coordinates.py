@@ -17,8 +17,8 @@ class ChannelView(TargetModel):
     """``target`` with every channel of some modalities a feature of its own.
 
     Passes, fills and inputs are the target's. Scores of the ``names`` have the shape of the differentiable
-    input, text ``[B, T, D]``. A channel counts where its feature does. The caller gives what does not count a
-    score of 1 (:class:`~sidelight.lab.metrics.probe.Probe` does).
+    input, text ``[B, T, D]``. A channel counts if its feature does. The caller gives a score of 1 to all
+    others, as :class:`~sidelight.lab.metrics.probe.Probe` does.
 
     Args:
         target: the model, borrowed.

@@ -19,10 +19,10 @@ DECIDED_BY, ALL = "decided_by", "both"
 def share_rows(
     target: TargetModel, rows: Any, others: Inputs, *, batch_size: int = 50, draws: int = 16, seed: int = 0
 ) -> pd.DataFrame:
-    """One line per row of ``rows``: what each modality is worth to its decision.
+    """One line per row of ``rows``, with the worth of each modality to its decision.
 
     Args:
-        rows: of a data set, or :class:`TestRows`. A column ``decided_by`` is kept beside what was measured.
+        rows: of a data set, or :class:`TestRows`. A column ``decided_by`` is kept beside the measured ones.
         others: prepared samples to exchange modalities with.
         draws, seed: as in :func:`sidelight.checks.modality_share.modality_shares`.
 

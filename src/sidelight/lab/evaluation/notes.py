@@ -1,4 +1,4 @@
-"""Sentences on what a reader of a run's tables would otherwise be misled by."""
+"""Warnings for readers of a run's tables. Without them, some numbers would mislead."""
 
 from __future__ import annotations
 

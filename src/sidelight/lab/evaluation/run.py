@@ -84,8 +84,8 @@ def evaluate_share(
     """:func:`evaluate_run`, or one share of it.
 
     Args:
-        share: what to measure where machines without a launcher divide the batches. The last of them writes.
-            Default: what a launcher gave this process, everything without one.
+        share: the part to measure if machines without a launcher divide the batches. The last of them writes.
+            Default: the part that a launcher gave this process, or everything without a launcher.
         on_batch: called after every batch with the name of its part of the evaluation (``full``: every metric;
             ``single`` and ``few``: those of one pass) and the seconds it took, ``None`` where it was measured before. Its
             words stand beside the bar.

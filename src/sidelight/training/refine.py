@@ -68,7 +68,9 @@ def refine(
 def _leaves(scores: Scores) -> dict[str, Tensor]:
     # tensors of inference mode take no gradient, copies made outside it do
     with torch.inference_mode(False):
-        return {m: torch.empty_like(v, requires_grad=False).copy_(v).requires_grad_() for m, v in scores.items()}
+        return {
+            m: torch.empty_like(v, requires_grad=False).copy_(v).requires_grad_() for m, v in scores.items()
+        }
 
 
 def _spread(value: Tensor) -> float:

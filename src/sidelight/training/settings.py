@@ -32,7 +32,14 @@ CALIBRATION_NAMES: tuple[str, ...] = get_args(CalibrationName)
 #: Fields of the objective in earlier versions, with the value at which they had no effect.
 RETIRED = {"order_weight": 0}
 #: Fields that earlier versions did not have, with the value at which they have no effect.
-NEW = {"preset": "thesis", "rank_weight": 0.0, "rank_draws": 2, "other_classes": 0.0, "by_class": None}
+NEW = {
+    "preset": "thesis",
+    "mask_weight": 1.0,
+    "rank_weight": 0.0,
+    "rank_draws": 2,
+    "other_classes": 0.0,
+    "by_class": None,
+}
 
 
 def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +70,8 @@ class ObjectiveConfig:
         magnitude_weight, binary_weight: factors of the two penalties. 0 drops one.
         complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))). The thesis has 0.
         solo: with several modalities, whether each is also masked alone (Eq. 3.5).
+        mask_weight: factor of the thesis's own terms, Eq. 3.3-3.5 as a whole. The thesis has 1. Beside the rank term 1 is
+            too much: the raw scores of all readings come from the same features (``docs/notes/rank-term.md``).
         rank_weight: factor of the rank term, by which raw scores learn in which order features matter
             (:mod:`sidelight.training.ranking`). The thesis has 0.
         rank_draws: shares K that the rank term draws a sample. Each costs two passes of the target with gradient.
@@ -88,6 +97,7 @@ class ObjectiveConfig:
     binary_weight: NotNegative = 1.0
     complement_weight: NotNegative = 0.0
     solo: Flag = True
+    mask_weight: Positive = 1.0
     rank_weight: NotNegative = 0.0
     rank_draws: Count = 2
     other_classes: Share = 0.0

@@ -74,7 +74,7 @@ def objective(step: Step) -> dict[str, Tensor]:
         parts[entry.part] = parts[entry.part] + factor * values[name]
     clean = step.clean_loss()
     gamma = CALIBRATIONS[step.config.calibration](values["task"] - clean)
-    kept = parts["task"] + gamma * parts["penalty"]
+    kept = step.config.mask_weight * (parts["task"] + gamma * parts["penalty"])
     if step.config.other_classes:
         # a class that the model rules out has a loss of 10 and more, which would drown what the others teach
         kept = kept / clean.clamp(min=1)

@@ -31,7 +31,7 @@ from sidelight.lab.evaluation.methods import (
 )
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.granularity import finest
-from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
+from sidelight.lab.metrics.layout import Layout, make_layout, read_scores
 from sidelight.lab.metrics.similarity import spearman, ssim, top_overlap
 from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.table import Table
@@ -151,8 +151,7 @@ def each_map(
             torch.manual_seed(sample_seed(seed, batch.ids[0]))
             scores = raw_maps(method, target, batch, classes)
         for group, layout in layouts.items():
-            flat = layout.flatten({m: scores[m].float().cpu() for m in group})
-            for reading, maps in reduce_map(flat, layout, method.signed).items():
+            for reading, maps in read_scores(scores, layout, method.signed).items():
                 about = {"modality": "+".join(group), "method": name, "reading": reading}
                 yield about, Maps(maps.soft, maps.order, layout.real, layout)
 

@@ -17,7 +17,14 @@ from sidelight.lab.evaluation.coordinates import ChannelView
 from sidelight.lab.evaluation.settings import BatchResult, EvalSettings, Method
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric
 from sidelight.lab.metrics.granularity import resolve
-from sidelight.lab.metrics.layout import Layout, ReducedMap, make_layout, reduce_map, require_scores
+from sidelight.lab.metrics.layout import (
+    Layout,
+    RankedScores,
+    ReducedMap,
+    make_layout,
+    read_scores,
+    require_scores,
+)
 from sidelight.lab.metrics.probe import Probe
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.metrics.ranking import STEPPINGS, area_counts, ranks_of_draws
@@ -100,8 +107,7 @@ def evaluate_batch(
     probe = probe or make_probe(target, batch, settings)
     if any(s.is_complex() for s in scores.values()):
         raise InputError(f"{method!r} gives complex scores; give real ones, e.g. scores.abs().")
-    ranking = getattr(scores, "ranking", None)
-    scores = {name: s.detach().to(probe.clean.device).float() for name, s in scores.items()}
+    scores = _on(scores, probe.clean.device)
     protocol, result = PROTOCOLS[settings.protocol], BatchResult([], [])
     for group in settings.groups or [tuple(target.modalities)]:
         require_scores(scores, probe.feature_mask, tuple(group))
@@ -109,11 +115,7 @@ def evaluate_batch(
             layout = make_layout(probe.feature_mask, plan, probe.inputs)
             _require_features(layout, batch.ids)
             truth = _truth(batch, layout)
-            for reduction, maps in reduce_map(
-                layout.flatten(scores), layout, signed, protocol.reading
-            ).items():
-                if ranking is not None:
-                    maps = replace(maps, order=layout.pool(layout.flatten(ranking).float()))
+            for reduction, maps in read_scores(scores, layout, signed, protocol.reading).items():
                 key = {
                     "modality": "+".join(group),
                     "method": method,
@@ -126,6 +128,12 @@ def evaluate_batch(
                 result.rows.extend(judged.rows)
                 result.curves.extend(judged.curves)
     return result
+
+
+def _on(scores: Scores, device: torch.device) -> Scores:
+    if isinstance(scores, RankedScores):
+        return scores.to(device)
+    return {name: s.detach().to(device).float() for name, s in scores.items()}
 
 
 def _require_features(layout: Layout, ids: Sequence[int]) -> None:

@@ -17,6 +17,7 @@ from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
 from sidelight.lab.evaluation.methods import ScorerMethod, rival_of, set_reference
 from sidelight.lab.evaluation.settings import Method, call_method
+from sidelight.lab.metrics.layout import RankedScores
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
 
@@ -73,7 +74,9 @@ def raw_maps(
         encoding: the clean pass of ``target``, if it was made already.
     """
     found = call_method(method, target, batch.inputs, classes, batch.ids, encoding)
-    return {name: s.detach() for name, s in found.items()}
+    if isinstance(found, RankedScores):
+        return found.to(torch.device("cpu"))
+    return {name: s.detach().float().cpu() for name, s in found.items()}
 
 
 def _values(scores: Tensor, real: Tensor) -> np.ndarray:

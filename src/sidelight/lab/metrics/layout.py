@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -106,6 +106,13 @@ class RankedScores(dict[str, Tensor]):
         super().__init__(scores)
         self.ranking = ranking
 
+    def to(self, device: torch.device) -> RankedScores:
+        """The same values as float32 on ``device``, without a graph."""
+        scores, ranking = (
+            {m: v.detach().to(device).float() for m, v in part.items()} for part in (self, self.ranking)
+        )
+        return RankedScores(scores, ranking)
+
 
 #: ``(raw [B, N], layout, signed) -> {name: ReducedMap}``: turns a raw map into soft maps and orders.
 Reading = Callable[[Tensor, Layout, bool], dict[str, ReducedMap]]
@@ -163,6 +170,17 @@ def reduce_map(
         UnknownNameError: there is no such reading.
     """
     return READINGS[reading](raw, layout, signed)
+
+
+def read_scores(
+    scores: Scores, layout: Layout, signed: bool, reading: str = "better_of_two"
+) -> dict[str, ReducedMap]:
+    """:func:`reduce_map` of scores ``{modality: [B, ...]}``. :class:`RankedScores` are ranked by their ranking."""
+    found = reduce_map(layout.flatten(scores), layout, signed, reading)
+    if not isinstance(scores, RankedScores):
+        return found
+    order = layout.pool(layout.flatten(scores.ranking).to(layout.real.device).float())
+    return {name: replace(maps, order=order) for name, maps in found.items()}
 
 
 def require_scores(scores: Scores, feature_mask: Mapping[str, Tensor], names: tuple[str, ...]) -> None:

@@ -31,9 +31,10 @@ def run(
     facts = current.fit()
     target = facts["target"]
     say(f"target: {target['name']}, accuracy {target['accuracy']:.4f} on {target['accuracy_n']} test samples")
-    for seed, scorer in facts["scorers"].items():
+    for name, scorer in facts["scorers"].items():
+        kind, _, seed = name.rpartition("-")
         say(
-            f"scorer, seed {seed}: {scorer['parameters']:,} parameters, validation objective "
+            f"scorer{f' ({kind})' if kind else ''}, seed {seed}: {scorer['parameters']:,} parameters, validation objective "
             f"{scorer['eval_loss']:.4f}, mean score {scorer['eval_mean_score']:.3f}, "
             f"{scorer['train_runtime']:.0f} s"
         )

@@ -23,10 +23,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "robust": {
         "label": "prediction",
         "fills": ("varied",),
+        "mask_weight": 0.1,
         "rank_weight": 1.0,
         "rank_draws": 2,
         "other_classes": 0.2,
-        "coalition_weight": 3.0,
+        "coalition_weight": 0.1,
         "coalition_draws": 1,
     },
 }

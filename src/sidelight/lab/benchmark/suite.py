@@ -17,7 +17,7 @@ from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.evaluation.preflight import check_run
 from sidelight.lab.evaluation.run import evaluate_share
 from sidelight.lab.report.publication import Publication, write_publication
-from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.run import Run, scorer_name
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def _fit(run: Run, title: str, share: Share | None, say: Say) -> None:
         wait()  # all have looked before one of them writes
         if missing and share is not None:
             raise CheckpointError(
-                f"{run.folder} is not fitted (seeds {', '.join(map(str, missing))}), and --shard divides "
+                f"{run.folder} is not fitted (scorers {', '.join(scorer_name(*m) for m in missing)}), and --shard divides "
                 "evaluations only: run `sidelight fit`, or the benchmark without --shard, first."
             )
         if missing:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidelight.core.field_checks import (
     LARGEST_SEED,
@@ -19,6 +19,7 @@ from sidelight.core.field_checks import (
     check_fields,
 )
 from sidelight.errors import ConfigError
+from sidelight.training.presets import objective_fields
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 
@@ -357,6 +358,23 @@ class ReportSettings(Section):
     speed: bool = True
 
 
+class BesideSection(Section):
+    """Another kind of scorer beside the same target, with the same seeds. It gets a row of its own in every table.
+
+    Attributes:
+        objective: a preset's name, or fields.
+        training: default: as that of the run.
+    """
+
+    objective: ObjectiveConfig
+    training: TrainingConfig | None = None
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _by_preset(cls, given: Any) -> Any:
+        return objective_fields(given) if given is None or isinstance(given, (str, dict)) else given
+
+
 class RunConfig(Section):
     """One run: a target, its scorers and their evaluation.
 
@@ -367,6 +385,7 @@ class RunConfig(Section):
         target: the classifier.
         scorer: the network that gives scores.
         objective, training: of the scorer.
+        beside: further kinds of scorers by name, e.g. ``thesis: {objective: thesis}``.
         evaluation: the measurements.
         report: the page.
         ablation: variants of the scorer.
@@ -382,6 +401,9 @@ class RunConfig(Section):
     scorer: ScorerSection = ScorerSection()
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    beside: dict[Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")], BesideSection] = Field(
+        default_factory=dict
+    )
     evaluation: EvaluationSection = EvaluationSection()
     report: ReportSettings = ReportSettings()
     ablation: AblationSection = AblationSection()

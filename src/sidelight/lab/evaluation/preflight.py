@@ -133,10 +133,10 @@ def bytes_needed(config: RunConfig) -> int:
     """Bytes that checkpoints and results of a run may take, estimated on the high side."""
     section = config.evaluation
     modalities = DATASETS[config.data.name].modalities
-    methods = len(rivals_of(section)) + len(section.imported) + len(config.seeds)
+    methods = len(rivals_of(section)) + len(section.imported) + len(config.seeds) * (1 + len(config.beside))
     fills = default_fills(modalities) if section.fills is None else section.fills
     metrics = list(METRICS) if section.metrics is None else section.metrics
     settings = len(fills) * max(1, len(section.granularities)) * max(1, len(section.groups or modalities))
     values = section.count * methods * settings * len(metrics) * VALUE_BYTES
     trained = TARGET_BYTES if config.target.training is not None else 0
-    return values + trained + SCORER_BYTES * len(config.seeds)
+    return values + trained + SCORER_BYTES * len(config.seeds) * (1 + len(config.beside))

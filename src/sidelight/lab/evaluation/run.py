@@ -134,9 +134,11 @@ def plan_evaluation(run: Run) -> Evaluation:
     rows = TestRows(target, run.rows("test", section.count))
     rivals = [r for r in rivals_of(section) if supports(r, target)]
     methods: dict[str, Method] = {}
-    for seed in run.config.seeds:
-        explainer = run.explainer(seed, target)
-        methods[f"{OURS}#{seed}"] = ScorerMethod(explainer, scorer_fingerprint(explainer))
+    for kind in run.kinds:
+        for seed in run.config.seeds:
+            explainer = run.explainer(seed, target, kind)
+            name = f"{OURS} ({kind})" if kind else OURS
+            methods[f"{name}#{seed}"] = ScorerMethod(explainer, scorer_fingerprint(explainer))
     methods.update({r.name: r for r in rivals})
     imported = imported_of(section, [OURS, *(r.name for r in rivals)])
     for maps in imported:  # refused now, not after hours

@@ -61,7 +61,7 @@ def section_of(run: Run) -> ReportSection:
     set_reference(run, target)
     explainer = run.explainer(target=target)
     samples, failures = galleries(run, explainer)
-    scorers = results["scorers"]
+    scorers = {name: facts for name, facts in results["scorers"].items() if name.isdecimal()}  # none beside
     first = next(iter(scorers.values()))
     seconds = [run.facts["scorers"][seed]["train_runtime"] for seed in scorers]
     return ReportSection(

@@ -5,7 +5,7 @@ Everything a run makes lives in one folder::
     config.yaml            the configuration
     target/                the classifier, if it was trained or converted here
     warmup/                encoders of a fusion, if they had a warm-up
-    scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed
+    scorer-<seed>/         checkpoints, log.csv and scorer/ of each seed (scorer-<kind>-<seed>/ of kinds beside)
     evaluation/            finished batches, from which an interrupted evaluation continues
     scores.parquet         one row per sample × method × fill × metric
     curves.parquet         mean deletion and insertion curves
@@ -97,9 +97,14 @@ class Run:
         wanted = count if count is not None else getattr(data, split)
         return load_rows(data.name, split, data_dir=data.data_dir, count=wanted, seed=data.seed)
 
-    def scorer_folder(self, seed: int) -> Path:
-        """The folder of the scorer of ``seed``."""
-        return self.folder / f"scorer-{seed}"
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of scorers: the run's own, called ``""``, and those beside it."""
+        return ("", *self.config.beside)
+
+    def scorer_folder(self, seed: int, kind: str = "") -> Path:
+        """The folder of the scorer of ``seed`` and ``kind``."""
+        return self.folder / f"scorer-{scorer_name(seed, kind)}"
 
     def open_target(self) -> TargetModel:
         """The classifier: the one trained here before, the pretrained one, or a new one (trained now)."""
@@ -182,10 +187,10 @@ class Run:
         if "accuracy" not in facts["target"]:
             facts["target"] = self._target_facts(target)
             self._keep(facts)
-        for seed in self.unfitted():
-            log.info("fitting the scorer of seed %d", seed)
-            explainer = self.fit_scorer(target, seed)
-            facts["scorers"][str(seed)] = {
+        for seed, kind in self.unfitted():
+            log.info("fitting the scorer of seed %d%s", seed, f", {kind}" if kind else "")
+            explainer = self.fit_scorer(target, seed, kind)
+            facts["scorers"][scorer_name(seed, kind)] = {
                 "parameters": explainer.scorer.num_parameters,
                 **{k: round(v, 6) for k, v in explainer.training_metrics.items()},
             }
@@ -218,13 +223,15 @@ class Run:
         if "data" in facts or not facts["scorers"]:  # an earlier version kept no record
             facts["data"] = found
 
-    def unfitted(self) -> list[int]:
-        """Seeds whose scorer is not trained yet."""
+    def unfitted(self) -> list[tuple[int, str]]:
+        """Seed and kind of each scorer that is not trained yet."""
         fitted = self._facts()["scorers"]
         return [
-            s
-            for s in self.config.seeds
-            if str(s) not in fitted or not (self.scorer_folder(s) / "scorer").is_dir()
+            (seed, kind)
+            for kind in self.kinds
+            for seed in self.config.seeds
+            if scorer_name(seed, kind) not in fitted
+            or not (self.scorer_folder(seed, kind) / "scorer").is_dir()
         ]
 
     def _keep(self, facts: dict[str, Any]) -> None:
@@ -243,18 +250,20 @@ class Run:
             )
         return found
 
-    def fit_scorer(self, target: TargetModel, seed: int) -> Explainer:
-        """Train the scorer of one seed (continuing a killed training)."""
+    def fit_scorer(self, target: TargetModel, seed: int, kind: str = "") -> Explainer:
+        """Train the scorer of one seed and kind (continuing a killed training)."""
         from dataclasses import replace
 
+        beside = self.config.beside.get(kind)
+        training = self.config.training if beside is None or beside.training is None else beside.training
         return Explainer.fit(
             target,
             self.rows("train"),
             eval=self.rows("validation"),
             scorer=self.scorer_config(target),
-            objective=self.config.objective,
-            training=replace(self.config.training, seed=seed),
-            output_dir=self.scorer_folder(seed),
+            objective=self.config.objective if beside is None else beside.objective,
+            training=replace(training, seed=seed),
+            output_dir=self.scorer_folder(seed, kind),
         )
 
     def scorer_config(self, target: TargetModel) -> ScorerConfig:
@@ -269,10 +278,12 @@ class Run:
             decoder=section.decoder_options(list(target.modalities)),
         )
 
-    def explainer(self, seed: int | None = None, target: TargetModel | None = None) -> Explainer:
-        """The fitted explainer of a seed (default: the first)."""
+    def explainer(
+        self, seed: int | None = None, target: TargetModel | None = None, kind: str = ""
+    ) -> Explainer:
+        """The fitted explainer of a seed (default: the first) and kind."""
         seed = self.config.seeds[0] if seed is None else seed
-        folder = self.scorer_folder(seed) / "scorer"
+        folder = self.scorer_folder(seed, kind) / "scorer"
         recover_folder(folder)
         if not folder.is_dir():
             raise CheckpointError(
@@ -298,3 +309,8 @@ class Run:
     def results(self) -> dict[str, Any]:
         """The results of ``evaluate``. Raises :class:`CheckpointError` before it."""
         return dict(read_json(self.results_folder / "results.json", finite=True))
+
+
+def scorer_name(seed: int, kind: str = "") -> str:
+    """Name of a scorer in ``fit.json`` and in its folder's name: ``"0"``, or ``"thesis-0"`` for one beside."""
+    return f"{kind}-{seed}" if kind else str(seed)

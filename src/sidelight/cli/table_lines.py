@@ -107,6 +107,9 @@ def _cells(number: int, answer: Any) -> dict[str, Any]:
         "probability": round(answer.probability, 6),
         "truncated": bool(answer.meta.get("truncated")),
     }
+    # the class of the map and the one beside it, if the call chose them
+    chosen = {name: answer.meta.get(f"{name}_label") for name in ("explained", "versus")}
+    cells |= {name: label for name, label in chosen.items() if label is not None}
     for name, scores in answer.scores.items():
         shown = answer.inputs[name]
         if isinstance(shown, list):

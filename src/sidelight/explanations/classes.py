@@ -13,6 +13,7 @@ from torch import Tensor
 from sidelight.core.registry import nearest
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError
+from sidelight.scorers.base import ScorerConfig
 
 #: stands for the most probable class but one
 SECOND = "second"
@@ -50,6 +51,20 @@ class Asked:
     target: Any = None
     versus: Any = None
     verify: bool = False
+
+    def require_scorer(self, config: ScorerConfig) -> None:
+        """Refuse classes if the scorer knows the predicted class only.
+
+        Raises:
+            ConfigError: see above.
+        """
+        chosen = self.target is not None or self.versus is not None
+        if chosen and not config.by_class:
+            raise ConfigError(
+                f"this scorer makes maps of the predicted class only (target={self.target!r:.60}), because it was "
+                "trained with the thesis's objective. Leave the class out, train one with objective='robust', or use a "
+                "baseline method that takes classes, e.g. Captum's."
+            )
 
     def require_length(self, count: int | None) -> None:
         """Refuse lists of classes that do not have one for each of ``count`` samples.

@@ -51,7 +51,10 @@ class StoredExplanations:
         ends: list[int] = []
         if path.is_file():
             known = _read_manifest(folder)
-            changed = [k for k in about if known["about"].get(k) != about[k]]
+            there = known[
+                "about"
+            ]  # an option that is given to one of the two jobs only tells them apart, too
+            changed = [k for k in {**there, **about} if there.get(k) != about.get(k)]
             if changed:
                 raise ConfigError(
                     f"{folder} holds the explanations of another job (different {', '.join(changed)}). "

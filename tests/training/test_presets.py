@@ -94,6 +94,8 @@ def test_a_preset_among_the_fields_is_a_preset() -> None:
     for name in PRESETS:
         objective = split_options({"preset": name}, {})[0][1]
         assert objective == objective_of(name)
+    with pytest.raises(ConfigError, match="objective and preset are two names for one thing"):
+        split_options({"preset": "thesis"}, {"objective": {"rank_draws": 1}})
 
 
 def test_a_scorer_that_says_whether_it_knows_classes_is_left_alone() -> None:

@@ -155,7 +155,8 @@ def _is_listed(wanted: Any) -> bool:
 
 def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str) -> int:
     count = len(logits)
-    wanted = wanted.item() if isinstance(wanted, (Tensor, np.generic)) else wanted
+    if isinstance(wanted, (Tensor, np.ndarray, np.generic)) and wanted.ndim == 0:
+        wanted = wanted.item()
     if isinstance(wanted, str):
         return _named(wanted, logits, names, argument)
     if isinstance(wanted, bool) or not isinstance(wanted, int):
@@ -177,7 +178,7 @@ def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str)
         if len(logits) < 2:
             raise ConfigError(f"{argument}={SECOND!r} needs two classes; the model has one.")
         return int(logits.topk(2).indices[1])
-    if wanted.isdecimal() and int(wanted) < len(logits):  # from a command line
+    if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(logits):  # from a command line
         return int(wanted)
     known = [str(name) for name in names.values()]
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")

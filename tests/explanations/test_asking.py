@@ -189,10 +189,11 @@ def test_stored_explanations_keep_what_they_say_of_a_class(both: Explainer, tmp_
                 np.testing.assert_allclose(getattr(answer, kind)[modality], values, rtol=1e-6, atol=1e-12)
 
 
-def test_maps_of_another_class_do_not_continue_a_folder(tmp_path: Path) -> None:
+def test_maps_of_another_class_do_not_continue_a_folder(texts: Explainer, tmp_path: Path) -> None:
     place, job = tmp_path / "answers", {"scorer": "s"}
-    StoredExplanations.open(place, {**job, "target": "good"})
-    StoredExplanations.open(place, {**job, "target": "good"})
+    StoredExplanations.open(place, {**job, "target": "god"})  # nothing was explained, so the folder is free
+    StoredExplanations.open(place, {**job, "target": "good"}).add([texts.explain(T[0], target="good")])
+    assert StoredExplanations.open(place, {**job, "target": "good"}).finished == 1
     for other in (job, {**job, "target": "bad"}, {**job, "target": "good", "versus": "bad"}):
         with pytest.raises(ConfigError, match="another job"):
             StoredExplanations.open(place, other)

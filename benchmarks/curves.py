@@ -21,10 +21,11 @@ import torch
 from rich.console import Console
 from transformers import ViTConfig, ViTForImageClassification
 
+from sidelight.core.tensors import step_counts
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import evaluate_batch
 from sidelight.lab.evaluation.settings import EvalSettings
-from sidelight.lab.metrics.ranking import ranks, step_counts
+from sidelight.lab.metrics.ranking import ranks
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.targets import ImageTarget

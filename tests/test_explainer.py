@@ -182,7 +182,7 @@ class Counter:
 def test_one_clean_pass_and_one_scorer_pass(
     count: int, batch_size: int, passes: int, explainer: Explainer
 ) -> None:
-    counters = [Counter(explainer.target.model), Counter(explainer.scorer)]
+    counters = [Counter(explainer.target.model), Counter(explainer.scorer.decoders["image"])]
     explainer.explain(corner_tensor(count), batch_size=batch_size)
     for counter in counters:
         counter.remove()

@@ -70,9 +70,20 @@ ROOMS = {
     "sidelight.lab.audit": {"CHECKS"},
 }
 MEMBERS = {
-    "Explainer": {"attribute", "explain", "explain_stream", "fit", "from_pretrained", "save_pretrained"},
+    "Explainer": {
+        "attribute",
+        "explain",
+        "explain_stream",
+        "fit",
+        "from_pretrained",
+        "read",
+        "save_pretrained",
+    },
     "Explanation": {
         *(
+            "effects",
+            "explained",
+            "explained_label",
             "from_dict",
             "inputs",
             "label",
@@ -84,7 +95,18 @@ MEMBERS = {
             "plot",
             "prediction",
         ),
-        *("probabilities", "probability", "save", "save_html", "scores", "target", "to_dict", "to_html"),
+        *(
+            "probabilities",
+            "probability",
+            "ranking",
+            "save",
+            "save_html",
+            "scores",
+            "target",
+            "to_dict",
+            "to_html",
+        ),
+        "versus",
     },
     "ExplainFailure": {"columns", "reason", "row"},
     "ImageTransform": {
@@ -94,9 +116,9 @@ MEMBERS = {
     "ObjectiveConfig": {
         *("binary_weight", "calibration", "coalition_draws", "coalition_focus", "coalition_modalities"),
         *("coalition_unit", "coalition_weight", "complement_weight", "fills", "label", "magnitude_weight"),
-        "solo",
+        *("other_classes", "preset", "rank_draws", "rank_weight", "solo"),
     },
-    "ScorerConfig": {"conditioned", "decoder", "relu", "rescale", "sigmoid", "to_dict"},
+    "ScorerConfig": {"by_class", "conditioned", "decoder", "relu", "rescale", "sigmoid", "to_dict"},
     "TrainingConfig": {
         *("batch_size", "checkpoints", "epochs", "evals_per_epoch", "extra", "gradient_accumulation"),
         *("learning_rate", "max_grad_norm", "on_collapse", "patience", "resume", "seed", "warmup_ratio"),
@@ -111,7 +133,7 @@ COMMANDS = {
     "evaluate": {"folder", "--json", "--maps", "--set", "--shard"},
     "explain": {
         *("folder", "inputs", "--as-text", "--batch-size", "--column", "--csv", "--folder", "--json"),
-        *("--jsonl", "--model", "--out", "--parquet", "--strict"),
+        *("--jsonl", "--model", "--out", "--parquet", "--strict", "--target", "--versus"),
     },
     "export-maps": {"folder", "--count", "--method", "--out", "--overwrite", "--seed"},
     "fit": {"config", "--out", "--set"},
@@ -129,7 +151,7 @@ REGISTERED = {
     "integrated_gradients deep_lift deep_lift_shap grad_cam occlusion rise lime kernel_shap random centre "
     "constant input_norm",
     "metric": "complexity sparsity mean_score area entropy average_drop average_drop_relative "
-    "increase_in_confidence deletion_auc insertion_auc sufficiency comprehensiveness srg iou f1 auprc "
+    "flip_share increase_in_confidence deletion_auc insertion_auc sufficiency comprehensiveness srg iou f1 auprc "
     "pointing_game",
     "protocol": "sidelight thesis thesis-later",
     "image fill": "zero black mean blur noise image",
@@ -150,7 +172,7 @@ CONFIGURATION = {
     "imported metrics protocol rivals seed steps",
     "evaluation.imported": "name path signed",
     "report": "failures methods samples speed",
-    "scorer": "channels conditioned heads layers padding relu rescale sigmoid stride width",
+    "scorer": "by_class channels conditioned heads layers padding relu rescale sigmoid stride width",
     "target": "architecture convert fusion options pretrained revision tokenizer training transform",
     "target.convert": "classes format weights",
     "target.fusion": "dropout expand freeze heads image layers text width",

@@ -6,14 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from sidelight.checks.certificate import certify
-from sidelight.checks.modality_share import modality_shares
 from sidelight.checks.selfcheck import (
     Check,
     WatchedWeights,
@@ -26,10 +23,12 @@ from sidelight.core.guard import public
 from sidelight.core.processes import in_main
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.core.types import Encoding, Inputs, Reading
-from sidelight.errors import ConfigError, InputError
+from sidelight.errors import InputError
+from sidelight.explanations.asking import ExplainOptions, OneSample, lent_inputs, measurements
 from sidelight.explanations.blocks import (
     Answer,
     Errors,
+    InputRows,
     answers,
     answers_of_inputs,
     is_input_batch,
@@ -39,12 +38,11 @@ from sidelight.explanations.blocks import (
     with_columns,
 )
 from sidelight.explanations.building import explanations_of
-from sidelight.explanations.classes import Asked, Classes, require_steps
+from sidelight.explanations.classes import Asked, require_steps
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
-from sidelight.inputs.collate import Collator
-from sidelight.rows.row import NumberedRows, Rows
-from sidelight.rows.sources import is_source, open_data, rows_of
+from sidelight.rows.row import Rows
+from sidelight.rows.sources import is_source, open_data
 from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scorer
@@ -55,26 +53,11 @@ from sidelight.training.fit_options import one_of, open_target, split_options
 from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
 from sidelight.training.network import network_for
-from sidelight.training.refine import refine as refine_maps
+from sidelight.training.refine import refined_reading
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-#: always one sample
-OneSample = str | bytes | Image.Image | tuple[Any, Any]
-
-
-class ExplainOptions(TypedDict, total=False):
-    """Keyword arguments of :meth:`Explainer.explain`, for type checkers."""
-
-    batch_size: int
-    progress: bool
-    others: Any
-    target: Any
-    versus: Any
-    verify: bool
-    refine: int
 
 
 class Explainer:
@@ -112,7 +95,7 @@ class Explainer:
         validation: Any = None,
         processor: Any = None,
         scorer: ScorerConfig | Mapping[str, Any] | None = None,
-        objective: ObjectiveConfig | Mapping[str, Any] | None = None,
+        objective: ObjectiveConfig | Mapping[str, Any] | str | None = None,
         training: TrainingConfig | Mapping[str, Any] | None = None,
         output_dir: str | os.PathLike[str] | None = None,
         check: Check = "error",
@@ -132,8 +115,8 @@ class Explainer:
                 of it, drawn by ``seed`` from each class in proportion.
             validation: another name for ``eval``.
             processor: the model's image processor, tokenizer, or :class:`ImageTransform`.
-            scorer, objective, training: settings, or mappings of their fields. Defaults follow the thesis. Fields may
-                also be given directly, e.g. ``epochs=1, label="prediction"``.
+            scorer, objective, training: settings, or mappings of their fields. Fields may also be given directly, e.g.
+                ``epochs=1, label="data"``. ``objective`` may be a preset: ``"robust"`` (default) or ``"thesis"``.
             output_dir: folder for checkpoints, ``log.csv`` and the fitted scorer. If it holds a training of the same
                 model, rows and settings, that training continues or is reused. Any other training is refused.
                 Default: a fresh ``sidelight-runs/<date>-<time>-<random>`` (see ``Explainer.output_dir``).
@@ -217,11 +200,10 @@ class Explainer:
             target: the class that the map is of: its number, its name, ``"second"`` for the runner-up, or a list with one
                 of these for each sample. Default: the predicted class.
             versus: another class, in the same forms. The map then says why ``target`` and not this one.
-            verify: measure each map on its own input. ``meta["certificate"]`` then holds, under two fills, the probability
-                that the shown part keeps, the one left without it, and the share of features that must go until the
-                verdict flips (:mod:`sidelight.checks.certificate`), at about 80 passes per row.
-            refine: steps of training on each map alone, started from the scorer's answer, for hard cases
-                (:mod:`sidelight.training.refine`). Each costs about five passes with gradient. 0 for none.
+            verify: measure each map on its own input, at about 80 passes per row. ``meta["certificate"]`` then holds what
+                the map keeps, loses and flips, under two fills (:mod:`sidelight.checks.certificate`).
+            refine: steps of training on each map alone, started from the scorer's answer, for hard inputs
+                (:mod:`sidelight.training.refine`). Each costs about five passes with gradient.
 
         Returns:
             An :class:`Explanation` for one sample, a list for several. Remarks are in ``meta``: ``truncated`` if the
@@ -235,16 +217,16 @@ class Explainer:
         Example:
             >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
         """
-        lent = None if others is None else self._lent(others)
+        asked = Asked(lent_inputs(self.target, others), target, versus, bool(verify), require_steps(refine))
+        asked.require_scorer(self.scorer.config)
         require_errors(errors)
-        asked = Asked(lent, target, versus, bool(verify), require_steps(refine))
-        self._require_classes(asked)
         if self._is_one(samples):
+            asked.require_length(1)
             if errors == "raise":  # there is no other sample that it could be mistaken for
                 return with_columns(self._explain_rows([samples], [0], asked)[0], samples)
             return next(self._answers(Rows([samples], "samples"), 1, errors, asked))
         if is_input_batch(samples):
-            asked.require_length(len(next(iter(samples.values()))))
+            asked.require_length(len(InputRows(samples)))
             explain = partial(self._explain_batch, asked=asked)
             return list(answers_of_inputs(samples, explain, require_size(batch_size), errors))
         source = open_data(samples, "samples")
@@ -274,18 +256,18 @@ class Explainer:
 
         Args:
             samples: several samples, in the forms of :meth:`explain`.
-            batch_size, errors, others, target, versus: see :meth:`explain`. ``first`` is the number of the first row to explain.
+            batch_size, errors, others, target, versus: see :meth:`explain`.
+            first: number of the first row to explain.
 
         Yields:
             For each row from ``first`` on an :class:`Explanation`, or an
             :class:`~sidelight.explanations.blocks.ExplainFailure`.
 
         Raises:
-            InputError: as :meth:`explain`.
+            InputError, ConfigError: as :meth:`explain`.
         """
-        lent = None if others is None else self._lent(others)
-        asked = Asked(lent, target, versus)
-        self._require_classes(asked)
+        asked = Asked(lent_inputs(self.target, others), target, versus)
+        asked.require_scorer(self.scorer.config)
         source = open_data(samples, "samples")
         return self._answers(source, require_size(batch_size), require_errors(errors), asked, first)
 
@@ -305,21 +287,8 @@ class Explainer:
 
     @plain_passes()
     def _explain_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> list[Explanation]:
-        """Explanations of rows or samples that go through the model together.
-
-        Args:
-            numbers: of the rows.
-        """
+        """Explanations of rows or samples, of these numbers, that go through the model together."""
         return self._explain_batch(self.target.reader.read(rows, labelled=False), numbers, asked)
-
-    def _require_classes(self, asked: Asked) -> None:
-        """Refuse classes if the scorer knows the predicted class only."""
-        if (asked.target is not None or asked.versus is not None) and not self.scorer.config.by_class:
-            raise ConfigError(
-                f"this scorer makes maps of the predicted class only (target={asked.target!r:.60}), because it was "
-                "trained with the thesis's objective. Leave the class out, train one with objective='robust', or use a "
-                "baseline method that takes classes, e.g. Captum's."
-            )
 
     @public
     @plain_passes()
@@ -353,13 +322,12 @@ class Explainer:
 
         Args:
             encoding: of ``B`` samples.
-            classes: ``[B]`` class to explain. Default: the predicted ones.
-            versus: ``[B]`` class to compare it with, if there is one.
+            classes, versus: ``[B]`` class to explain (default: the predicted ones), and to compare it with, if any.
 
         Raises:
             ConfigError: a class is given, but this scorer knows the predicted class only.
         """
-        self._require_classes(Asked(None, classes, versus))
+        Asked(None, classes, versus).require_scorer(self.scorer.config)
         self._weights.require(self.check)
         with torch.inference_mode():
             return self._beside_target().reading(encoding, classes, versus)
@@ -370,16 +338,6 @@ class Explainer:
             self.scorer.to(self.target.device)
         return self.scorer
 
-    def _lent(self, others: Any) -> Inputs:
-        if len(self.target.modalities) < 2:
-            raise ConfigError(
-                f"others measure what each modality is worth; {self.target.name} reads one only. Leave them out."
-            )
-        rows = rows_of(others, "others")
-        if len(rows) == 0:
-            raise InputError("others is empty: give at least one row to exchange modalities with.")
-        return Collator(self.target).read(list(NumberedRows(rows))).inputs
-
     @plain_passes()
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
         self.target.check(batch.inputs)
@@ -388,28 +346,12 @@ class Explainer:
         classes = asked.classes(encoding.logits, self.target.id2label, numbers)
         reading = self.read(encoding, classes.explained, classes.versus)
         if asked.refine:
-            reading = self._refined(batch.inputs, encoding, classes, asked.refine)
-        measured: list[dict[str, Any]] = [{} for _ in numbers]
-        if asked.lent is not None:
-            shares = modality_shares(self.target, batch.inputs, asked.lent, clean=encoding.probabilities)
-            for own, share in zip(measured, shares, strict=True):
-                own["modality_share"] = share.to_dict()
-        if asked.verify:
-            found = certify(self.target, batch.inputs, encoding, reading, classes.explained, seeds=numbers)
-            for own, certificates in zip(measured, found, strict=True):
-                own["certificate"] = [c.to_dict() for c in certificates]
+            chosen = encoding.prediction if classes.explained is None else classes.explained
+            reading = refined_reading(
+                self.target, self._beside_target(), batch.inputs, encoding, chosen, asked.refine
+            )
+        measured = measurements(self.target, batch.inputs, encoding, reading, classes, asked, numbers)
         return explanations_of(self.target, batch, encoding, reading, classes, measured)
-
-    def _refined(self, inputs: Inputs, encoding: Encoding, classes: Classes, steps: int) -> Reading:
-        if classes.versus is not None:
-            raise ConfigError("refine works on the map of one class; leave versus out.")
-        chosen = encoding.prediction if classes.explained is None else classes.explained
-        scorer = self._beside_target()
-        with torch.inference_mode():
-            raw = scorer.raw(encoding, chosen)
-        better = refine_maps(self.target, scorer, inputs, encoding, raw, chosen, steps)
-        with torch.inference_mode():
-            return scorer.read_raw(better, encoding)
 
     @public
     def save_pretrained(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:

@@ -32,7 +32,8 @@ TRAINING = {**MICRO["training"], "on_collapse": "stop"}
 
 
 def given(folder: Path, **sections: Any) -> Path:
-    return write_config(folder, **{"ablation": {**ABLATION, "samples": 2}, "training": TRAINING, **sections})
+    own = {"ablation": {**ABLATION, "samples": 2}, "training": TRAINING, "objective": "thesis"}
+    return write_config(folder, **{**own, **sections})
 
 
 @pytest.fixture(scope="module")

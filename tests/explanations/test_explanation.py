@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from html.parser import HTMLParser
@@ -124,6 +125,21 @@ def test_a_label_with_dollars_is_not_mathematics():
     figure.canvas.draw()  # mathematics that cannot be parsed would raise
     drawn = [text.get_text().replace("\\$", "$") for text in figure.findobj(Text)]
     assert any("$\\frac{$ broken" in text for text in drawn)
+
+
+def test_a_picture_says_of_which_class_its_map_is():
+    for meta, words in (
+        ({}, ""),
+        ({"explained_label": "three"}, ""),
+        ({"explained_label": "<b>"}, "map of <b>"),
+        ({"explained_label": "three", "versus_label": "$8$"}, "map of three, not $8$"),
+    ):
+        e = explain(explained=3, versus=8 if "versus_label" in meta else None, meta=meta)
+        title = e.plot().get_suptitle()
+        assert words.replace("$", r"\$") in title
+        assert ("map of" in title) == bool(words)
+        assert html.escape(words) in e.to_html()
+        assert "<b>" not in e.to_html()
 
 
 def test_html_escapes_and_is_self_contained():

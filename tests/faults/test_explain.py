@@ -195,7 +195,7 @@ def test_kind_a_stream_is_explained_one_block_at_a_time(texts: Explainer) -> Non
 
 
 def test_fault_41_a_chosen_class_is_refused_in_words(texts: Explainer) -> None:
-    with pytest.raises(ConfigError, match=r"chosen class.*target='cat'"):
+    with pytest.raises(ConfigError, match=r"predicted class only \(target='cat'\).*objective='robust'"):
         texts.explain(T[0], target="cat")
 
 

@@ -194,7 +194,7 @@ def _explainer(reads: str) -> Explainer:
     model, processor, row = (bert(), tok(), T[0]) if reads == "text" else (eye(), SQUARE, P[0])
     target = as_target(model, processor)
     torch.manual_seed(0)
-    return Explainer(target, new_scorer(target, [row], ScorerConfig()))
+    return Explainer(target, new_scorer(target, [row], ScorerConfig(by_class=reads == "text")))
 
 
 def _explanation() -> Explanation:
@@ -259,7 +259,10 @@ def _load(arguments: dict[str, Any], folder: Path) -> Any:
 
 
 def _explain_valid(reads: str) -> dict[str, Any]:
-    return {"samples": (T if reads == "text" else P)[:3], "batch_size": 2, "progress": False, "others": None}
+    common = {"batch_size": 2, "progress": False, "others": None}
+    if reads == "text":
+        return {"samples": T[:3], **common, "target": 1, "versus": 0, "verify": False}
+    return {"samples": P[:3], **common, "target": None}
 
 
 CALLS: dict[str, Call] = {

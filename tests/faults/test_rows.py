@@ -778,7 +778,10 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "no states": ({"layers": ["stem"], "max_states": 0}, "max_states must be at least 1; got 0"),
     "flag": ({"layers": ["stem"], "max_states": True}, "max_states must be a whole number"),
     "class names": ({"layers": ["stem"], "class_names": "abc"}, "class_names must be a list of names"),
-    "objective": ({"layers": ["stem"], "objective": [1]}, "objective must be a ObjectiveConfig or a mapping"),
+    "objective": (
+        {"layers": ["stem"], "objective": [1]},
+        r"objective must be a ObjectiveConfig or a preset \(thesis, robust\) or a mapping",
+    ),
     "field": (
         {"layers": ["stem"], "objective": {"fils": ["zero"]}},
         "objective has no field 'fils'. Did you mean 'fills'",

@@ -36,12 +36,15 @@ BAD_TRAINING: list[tuple[str, Any]] = [
     ("on_collapse", "ignore"),
     ("checkpoints", 0),
 ]
-WEIGHTS = ["magnitude_weight", "binary_weight", "complement_weight", "coalition_weight"]
+WEIGHTS = ["magnitude_weight", "binary_weight", "complement_weight", "rank_weight", "coalition_weight"]
 BAD_OBJECTIVE: list[tuple[str, Any]] = [
     *[(name, v) for name in WEIGHTS for v in (NAN, INF, -5, "1", None)],
     *[("solo", v) for v in ("no", 1, None)],
     *[("fills", v) for v in ("zero", [], [1], None, [None])],
     *[("coalition_draws", v) for v in (0, 1.5, -1)],
+    *[("rank_draws", v) for v in (0, 1.5, None)],
+    *[("other_classes", v) for v in (-0.1, 1.1, NAN, "half")],
+    *[("preset", v) for v in ("robst", None, ["thesis"])],
     *[("coalition_unit", v) for v in (0.0, NAN, -1, INF)],
     *[("coalition_modalities", v) for v in ("image", [1])],
     ("calibration", "tight"),
@@ -67,11 +70,12 @@ def test_a_retired_setting_is_ignored_if_it_had_no_effect() -> None:
     run = {
         "data": {"name": "digits"},
         "target": {},
-        "objective": {"order_weight": 0.0, "solo": False},
+        "objective": {"preset": "thesis", "order_weight": 0.0, "solo": False},
     }
     assert parse_config(run).objective == ObjectiveConfig(solo=False)
     assert parse_config(run, ["objective.order_weight=0"]).objective == ObjectiveConfig(solo=False)
-    assert as_setting("objective", ObjectiveConfig, {"order_weight": 0}) == ObjectiveConfig()
+    old = {"preset": "thesis", "order_weight": 0}
+    assert as_setting("objective", ObjectiveConfig, old) == ObjectiveConfig()
     now = {"objective": asdict(ObjectiveConfig()), "version": 2, "train": {"rows": 1}, "eval": {"rows": 1}}
     assert differences({**now, "objective": {**now["objective"], "order_weight": 0.0}}, now) == []  # type: ignore[dict-item]
     before = {**now, "objective": {**now["objective"], "order_weight": 0.5}}  # type: ignore[dict-item]
@@ -97,6 +101,7 @@ def test_a_retired_setting_is_refused_if_it_had_an_effect() -> None:
         ("decoder", [1]),
         ("decoder", {"image": 3}),
         ("rescale", ""),
+        ("by_class", "yes"),
     ],
 )
 def test_kind_values_nobody_checks_flags_of_the_scorer_are_flags(name: str, value: Any) -> None:

@@ -35,6 +35,7 @@ from sidelight.training.diagnostics import LOST, check_collapse
 from sidelight.training.folder import append_csv, newest_checkpoint
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import is_lost
+from sidelight.training.presets import objective_of
 from sidelight.training.settings import TrainingConfig
 from sidelight.training.terms import objective
 
@@ -44,7 +45,9 @@ TERMS = ("task", "magnitude", "binary", "gamma", "mean_score", "constant", "solo
 def fit(
     folder: Path, model: Any = None, *, rows: Any = None, evaluation: Any = None, **options: Any
 ) -> Explainer:
+    """A training with the thesis's objective, which is the quicker one, unless ``options`` say another."""
     training = options.pop("training", None) or quick()
+    options.setdefault("objective", "thesis")
     return Explainer.fit(
         classifier() if model is None else model,
         corner_rows(64) if rows is None else rows,
@@ -93,7 +96,7 @@ def test_target_is_given_back_bit_identical(kind: str, tmp_path: Path) -> None:
     before, flags = fingerprint(model), [p.requires_grad for p in model.parameters()]
     modes = [m.training for m in model.modules()]
     options = {"layers": ["first", "second"]} if kind == "plain" else {}
-    fit(tmp_path, model, **options)
+    fit(tmp_path, model, objective="robust", **options)
     assert fingerprint(model) == before
     assert [p.requires_grad for p in model.parameters()] == flags
     assert [m.training for m in model.modules()] == modes
@@ -238,10 +241,12 @@ def test_global_random_state_of_the_caller_does_not_matter(tmp_path: Path) -> No
         {"complement_weight": 1.0},
         {"coalition_weight": 1.0},
         {"coalition_weight": 1.0, "coalition_focus": True},
+        {"rank_weight": 1.0},
+        {"preset": "robust"},
     ],
 )
 def test_extra_terms_train_and_validate_repeatably(objective: dict[str, Any], tmp_path: Path) -> None:
-    config = ObjectiveConfig(**objective)
+    config = objective_of({"preset": "thesis", **objective})
     explainer = fit(tmp_path, objective=config)
     module = ScorerObjective(explainer.scorer, explainer.target, config).eval()
     batch = {"pixel_values": corner_tensor(8), "labels": torch.tensor(corner_images(8)[1])}
@@ -264,6 +269,24 @@ def test_coalitions_in_half_precision(focus: bool, tmp_path: Path) -> None:
     assert found["coalition"].dtype == torch.float32
     torch.testing.assert_close(found["coalition"], exact, rtol=0.02, atol=1e-4)
     assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in module.scorer.parameters())
+
+
+def test_the_rank_term_in_half_precision(tmp_path: Path) -> None:
+    explainer = fit(tmp_path, objective={"preset": "robust", "rank_draws": 1})
+    config = ObjectiveConfig(rank_weight=1.0)
+    module = ScorerObjective(explainer.scorer.requires_grad_(True), explainer.target, config).eval()
+    batch = {"pixel_values": corner_tensor(8), "labels": torch.tensor(corner_images(8)[1])}
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module(**batch)
+    found["loss"].backward()
+    assert found["rank"].dtype == torch.float32
+    assert 0 <= float(found["rank"]) <= 2
+    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in module.scorer.parameters())
+
+
+def test_other_classes_need_a_scorer_that_knows_classes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="by_class=True"):
+        fit(tmp_path, objective="thesis", other_classes=0.2)
 
 
 def test_unknown_fill_is_told_before_training(tmp_path: Path) -> None:
@@ -494,12 +517,16 @@ def test_half_written_checkpoints_are_skipped(tmp_path: Path) -> None:
 
 
 def test_training_continues_past_a_half_written_checkpoint(tmp_path: Path) -> None:
-    whole = state(fit(tmp_path, training=quick(epochs=2, checkpoints=10)).scorer)
+    options: dict[str, Any] = {
+        "objective": {"preset": "robust", "rank_draws": 1},
+        "training": quick(epochs=2, checkpoints=10),
+    }
+    whole = state(fit(tmp_path, **options).scorer)
     newest = newest_checkpoint(tmp_path)
     assert newest is not None
     (newest / "trainer_state.json").write_text("{")
     (newest / "model.safetensors").write_bytes(b"\0" * 10)
-    resumed = fit(tmp_path, training=quick(epochs=2, checkpoints=10))
+    resumed = fit(tmp_path, **options)
     assert largest_difference(whole, state(resumed.scorer)) == 0
     steps = [float(r["step"]) for r in read_log(tmp_path) if r.get("loss")]
     assert steps == sorted(set(steps)), "steps done twice must not stand twice in the log"

@@ -184,6 +184,7 @@ def _explain_one(
     explainer: Explainer, source: tuple[str, ...], index: int, out: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
     from sidelight.cli.outputs import saved
+    from sidelight.cli.table_lines import chosen_labels
 
     as_text = about["as_text"]
     parts = [
@@ -209,6 +210,7 @@ def _explain_one(
         "input": source[0] if len(source) == 1 else list(source),
         "label": explanation.label,
         "probability": explanation.probability,
+        **chosen_labels(explanation),
         "picture": str(picture),
         "data": str(data),
         "page": str(page),

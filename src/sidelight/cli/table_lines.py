@@ -15,6 +15,7 @@ from sidelight.explanations.stored import score_type
 
 if TYPE_CHECKING:
     from sidelight.explanations.blocks import Answer
+    from sidelight.explanations.explanation import Explanation
 
 #: number of a text's best words in the table
 TOP_WORDS = 5
@@ -99,6 +100,12 @@ def _write(path: Path, lines: Sequence[Line], heading: Sequence[str]) -> None:
         writer.writerows([for_csv(line.get(name)) for name in names] for line in joined)
 
 
+def chosen_labels(explanation: Explanation) -> dict[str, str]:
+    """The class of the map as ``explained``, and the one beside it as ``versus``, if the call chose them."""
+    labels = {name: explanation.meta.get(f"{name}_label") for name in ("explained", "versus")}
+    return {name: label for name, label in labels.items() if label is not None}
+
+
 def _cells(number: int, answer: Any) -> dict[str, Any]:
     """The decision, and for texts the words with the highest scores."""
     cells: dict[str, Any] = {
@@ -107,6 +114,7 @@ def _cells(number: int, answer: Any) -> dict[str, Any]:
         "probability": round(answer.probability, 6),
         "truncated": bool(answer.meta.get("truncated")),
     }
+    cells |= chosen_labels(answer)
     for name, scores in answer.scores.items():
         shown = answer.inputs[name]
         if isinstance(shown, list):

@@ -14,7 +14,7 @@ class Shown(Protocol):
     Attributes:
         scores: modality name -> scores in [0, 1].
         inputs: modality name -> the input as a person sees it.
-        label: name of the class explained.
+        label: name of the predicted class. The map is of this class, unless ``meta`` holds ``explained_label``.
         probability: of that class, in [0, 1].
         method: name of the method that made the map.
         target: name of the model explained.

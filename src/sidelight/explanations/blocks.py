@@ -168,7 +168,8 @@ def _is_of_a_row(error: Exception, errors: Errors) -> bool:
     """Whether an error may be the fault of one row. With "skip" whatever a model raises may be."""
     if isinstance(error, (InputError, InputTypeError)):
         return True
-    return errors == "skip" and not isinstance(error, TargetMismatchError) and not is_out_of_memory(error)
+    of_all = isinstance(error, (ConfigError, TargetMismatchError)) or is_out_of_memory(error)
+    return errors == "skip" and not of_all
 
 
 def _failure(number: int, error: Exception, row: Any) -> ExplainFailure:

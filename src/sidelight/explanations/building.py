@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from sidelight.core.types import Encoding, Reading
 from sidelight.explanations.classes import NO_CLASSES, Classes
 from sidelight.explanations.explanation import Explanation
@@ -45,15 +47,11 @@ def explanations_of(
             **about.pop("meta"),
             **(measured[i] if measured else {}),
         }
-        predicted = int(p.argmax())
         out.append(
             Explanation(
                 scores=maps[i],
                 inputs=shown[i],
-                prediction=predicted,
-                label=str(target.id2label.get(predicted, predicted)),
-                probability=float(p[predicted]),
-                probabilities=p.numpy(),
+                **_verdict(p, target.id2label),
                 method="sidelight",
                 target=target.name,
                 meta=meta,
@@ -63,3 +61,14 @@ def explanations_of(
             )
         )
     return out
+
+
+def _verdict(p: Tensor, names: Mapping[int, str]) -> dict[str, Any]:
+    """What the model says, of probabilities ``p [K]``."""
+    predicted = int(p.argmax())
+    return {
+        "prediction": predicted,
+        "label": str(names.get(predicted, predicted)),
+        "probability": float(p[predicted]),
+        "probabilities": p.numpy(),
+    }

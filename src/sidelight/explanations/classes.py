@@ -13,6 +13,7 @@ from torch import Tensor
 from sidelight.core.registry import nearest
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError
+from sidelight.scorers.base import ScorerConfig
 
 #: stands for the most probable class but one
 SECOND = "second"
@@ -52,6 +53,24 @@ class Asked:
     versus: Any = None
     verify: bool = False
     refine: int = 0
+
+    def require_scorer(self, config: ScorerConfig) -> None:
+        """Refuse classes if the scorer knows the predicted class only.
+
+        Raises:
+            ConfigError: see above.
+        """
+        chosen = self.target is not None or self.versus is not None
+        if chosen and not config.by_class:
+            raise ConfigError(
+                f"this scorer makes maps of the predicted class only (target={self.target!r:.60}), because it was "
+                "trained with the thesis's objective. Leave the class out, train one with objective='robust', or use a "
+                "baseline method that takes classes, e.g. Captum's."
+            )
+
+    def __post_init__(self) -> None:
+        if self.refine and self.versus is not None:
+            raise ConfigError("refine works on the map of one class; leave versus out.")
 
     def require_length(self, count: int | None) -> None:
         """Refuse lists of classes that do not have one for each of ``count`` samples.
@@ -149,7 +168,8 @@ def _is_listed(wanted: Any) -> bool:
 
 def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str) -> int:
     count = len(logits)
-    wanted = wanted.item() if isinstance(wanted, (Tensor, np.generic)) else wanted
+    if isinstance(wanted, (Tensor, np.ndarray, np.generic)) and wanted.ndim == 0:
+        wanted = wanted.item()
     if isinstance(wanted, str):
         return _named(wanted, logits, names, argument)
     if isinstance(wanted, bool) or not isinstance(wanted, int):
@@ -171,7 +191,7 @@ def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str)
         if len(logits) < 2:
             raise ConfigError(f"{argument}={SECOND!r} needs two classes; the model has one.")
         return int(logits.topk(2).indices[1])
-    if wanted.isdecimal() and int(wanted) < len(logits):  # from a command line
+    if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(logits):  # from a command line
         return int(wanted)
     known = [str(name) for name in names.values()]
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")

@@ -51,8 +51,11 @@ class StoredExplanations:
         ends: list[int] = []
         if path.is_file():
             known = _read_manifest(folder)
-            changed = [k for k in about if known["about"].get(k) != about[k]]
-            if changed:
+            there = known[
+                "about"
+            ]  # an option that is given to one of the two jobs only tells them apart, too
+            changed = [k for k in {**there, **about} if there.get(k) != about.get(k)]
+            if changed and known["ends"]:  # a job that explained nothing leaves the folder free
                 raise ConfigError(
                     f"{folder} holds the explanations of another job (different {', '.join(changed)}). "
                     "Choose another folder with --out, or remove this one."

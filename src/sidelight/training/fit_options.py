@@ -29,9 +29,12 @@ def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple
         given: its arguments ``scorer``, ``objective`` and ``training``: settings, mappings of fields, or ``None``.
 
     Raises:
-        ConfigError: a setting is something else, or a field is unknown or out of range.
+        ConfigError: a setting is something else, or a field is unknown or out of range, or a preset is given beside
+            an objective.
     """
     rest, filled = dict(options), []
+    # the name of a preset stands for all of its fields
+    given = {**given, "objective": one_of(objective=given.get("objective"), preset=rest.pop("preset", None))}
     for name, kind in KINDS.items():
         setting = as_setting(name, kind, given.get(name))
         own = {f.name: rest.pop(f.name) for f in dataclasses.fields(kind) if f.name in rest}

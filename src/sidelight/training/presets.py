@@ -42,7 +42,7 @@ def objective_of(given: str | Mapping[str, Any] | ObjectiveConfig | None) -> Obj
     Fields that were saved by a version without presets are of the thesis.
 
     Raises:
-        ConfigError: there is no such preset or field, or a value is out of range.
+        ConfigError: there is no such preset, or a value is out of range.
 
     Example:
         >>> objective_of("thesis").rank_weight, objective_of(None).preset
@@ -60,7 +60,7 @@ def objective_fields(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
     values = {"preset": given} if isinstance(given, str) else without_retired(given or {})
     old = "preset" not in values and values.keys() >= _BEFORE_PRESETS
     name = values.get("preset", "thesis" if old else DEFAULT_PRESET)
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(
             f"objective has no preset {name!r:.60}.{nearest(str(name), PRESETS)} Presets: {', '.join(PRESETS)}."
         )

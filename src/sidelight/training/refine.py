@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sidelight.core.types import Encoding, Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Reading, Scores
 from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
 from sidelight.training.presets import objective_of
@@ -63,6 +63,17 @@ def refine(
             optimiser.step()
     mapped, ranked = ({m: v.detach() for m, v in part.items()} for part in learnt.values())
     return replace(raw, map=mapped, ranking=ranked)
+
+
+def refined_reading(
+    target: TargetModel, scorer: Scorer, inputs: Inputs, encoding: Encoding, classes: Tensor, steps: int
+) -> Reading:
+    """What the scorer says of ``classes [B]`` after :func:`refine`."""
+    with torch.inference_mode():
+        raw = scorer.raw(encoding, classes)
+    better = refine(target, scorer, inputs, encoding, raw, classes, steps)
+    with torch.inference_mode():
+        return scorer.read_raw(better, encoding)
 
 
 def _leaves(scores: Scores) -> dict[str, Tensor]:

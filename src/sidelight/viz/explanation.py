@@ -55,24 +55,25 @@ def plot_explanation(explanation: Shown, figure: FigureBase | None = None) -> Fi
 
 def explanation_html(explanation: Shown) -> str:
     """Self-contained fragment: caption and, per modality, input and map side by side."""
-    panels = []
+    panels, chosen = [], explanation.meta.get("explained_label", explanation.label)
     for name, values in explanation.scores.items():
         renderer = RENDERERS[name]
         scores, display = renderer.check(values, explanation.inputs[name])
         pictures = [renderer.html(None, display, alt="input")] if renderer.input_apart else []
         pictures += [
-            renderer.html(scores, display, style=style, alt=f"{name} scores for {explanation.label}")
+            renderer.html(scores, display, style=style, alt=f"{name} scores for {chosen}")
             for style in renderer.styles
         ]
         size = f"flex:1 1 180px;max-width:{renderer.panel_width}px"
         panels += [f'<div style="{size}">{picture}</div>' for picture in pictures]
+    notes = " ".join(filter(None, (class_note(explanation), share_note(explanation))))
     made_by = f"{method_label(explanation.method)}"
     made_by += f" · {explanation.target}" if explanation.target else ""
     return (
         '<figure style="margin:0;font:14px/1.45 system-ui,sans-serif">'
         f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(panels)}</div>'
         f'<figcaption style="margin-top:6px"><strong>{html.escape(visible(explanation.label))}</strong> '
-        f"{explanation.probability:.1%} {html.escape(share_note(explanation))} "
+        f"{explanation.probability:.1%} {html.escape(notes)} "
         f'<span style="opacity:.65">{html.escape(visible(made_by))}{_cut_note(explanation)}</span></figcaption></figure>'
     )
 
@@ -100,8 +101,17 @@ def explanation_page(explanation: Shown) -> str:
     )
 
 
+def class_note(explanation: Shown) -> str:
+    """The class of the map if it is not the model's verdict, as ``map of cat, not dog``."""
+    chosen, against = (explanation.meta.get(f"{name}_label") for name in ("explained", "versus"))
+    if against is None and chosen in (None, explanation.label):
+        return ""
+    words = f"map of {chosen}" + (f", not {against}" if against is not None else "")
+    return visible(words)
+
+
 def _title(explanation: Shown) -> str:
     # A dollar sign in a label would start mathematics, and can fail to parse.
-    note = share_note(explanation)
-    title = f"{visible(explanation.label)}  {explanation.probability:.1%}" + (f"   {note}" if note else "")
-    return look.literal(title)
+    title = f"{visible(explanation.label)}  {explanation.probability:.1%}"
+    notes = filter(None, (class_note(explanation), share_note(explanation)))
+    return look.literal("   ".join([title, *notes]))

@@ -37,6 +37,7 @@ target:
                  intermediate_size: 8}
   training: {epochs: 1, batch_size: 32, learning_rate: 0.01}
 scorer: {width: 8, layers: 0, heads: 2}
+objective: {preset: thesis}
 training: {epochs: 1, batch_size: 16, evals_per_epoch: 1}
 evaluation: {count: 8, curve_count: 4, batch_size: 4, steps: 2, fills: [zero, mean], rivals: [random]}
 ablation:

@@ -10,6 +10,8 @@ import pytest
 from sidelight.core.registry import Registry, nearest
 from sidelight.errors import ConfigError, UnknownNameError
 from sidelight.lab.config.files import apply_overrides, dump_config, load_config, parse_config
+from sidelight.training.presets import objective_of
+from sidelight.training.settings import ObjectiveConfig
 
 BASE: dict[str, Any] = {"data": {"name": "digits"}, "target": {"pretrained": "somewhere"}}
 FULL = """
@@ -65,9 +67,24 @@ def test_defaults_read_back_equal_too() -> None:
 
     config = parse_config(BASE)
     assert parse_config(yaml.safe_load(dump_config(config))) == config
-    assert config.objective.calibration == "bounded"
-    assert tuple(config.objective.fills) == ("zero",)
+    assert config.objective == objective_of("robust")
     assert config.seeds == [0]
+
+
+def test_an_objective_may_be_the_name_of_a_preset() -> None:
+    for values, overrides in (
+        ({**BASE, "objective": "thesis"}, []),
+        ({**BASE, "objective": {"preset": "thesis"}}, []),
+        (BASE, ["objective=thesis"]),
+        (BASE, ["objective.preset=thesis"]),
+    ):
+        assert parse_config(values, overrides).objective == ObjectiveConfig()
+        changed = parse_config(values, [*overrides, "objective.calibration=fixed"])
+        assert changed.objective == ObjectiveConfig(calibration="fixed")
+    with pytest.raises(ConfigError, match=r"no preset 'thesi'.*Did you mean 'thesis'"):
+        parse_config(BASE, ["objective=thesi"])
+    with pytest.raises(ConfigError, match="no preset"):
+        parse_config(BASE, ["objective.preset=[thesis]"])
 
 
 @pytest.mark.parametrize(

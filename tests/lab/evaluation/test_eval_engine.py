@@ -79,6 +79,7 @@ def slow(target, inputs, scores, ids, steps, fill=0.0):
             (sample, "deletion_auc"): area["d"],
             (sample, "insertion_auc"): area["i"],
             (sample, "srg"): area["l"] - area["d"],
+            (sample, "flip_share"): next((s for s, q in zip(shares, deletion, strict=True) if q < 0.5), 1.0),
             (sample, "sufficiency"): np.mean(
                 [full - p([float(place[i] < c) for i in range(n)]) for c in tops]
             ),

@@ -26,6 +26,7 @@ NAMES = [
     "sufficiency",
     "comprehensiveness",
     "srg",
+    "flip_share",
     "complexity",
     "sparsity",
     "mean_score",
@@ -59,6 +60,7 @@ def test_registry_names_directions_and_needs() -> None:
         "mean_score",
         "area",
         "entropy",
+        "flip_share",
     }
     assert {n for n, e in METRICS.items() if e.direction == "lower"} == lower
     rationale = {"iou", "f1", "auprc", "pointing_game"}
@@ -89,6 +91,24 @@ def test_rounding_is_no_rise_in_confidence() -> None:
 
 def test_relative_drop_of_a_vanishing_confidence_is_finite() -> None:
     assert m.average_drop_relative(torch.zeros(1), torch.zeros(1)).item() == 0
+
+
+def test_the_share_until_the_verdict_flips_by_hand() -> None:
+    shares = torch.tensor([0.0, 0.1, 0.4, 1.0])
+    stands = torch.tensor(
+        [
+            [1.0, 1.0, 0.0, 0.0],  # falls at the second step
+            [1.0, 0.0, 1.0, 0.0],  # falls, comes back, and falls again: the first time counts
+            [1.0, 1.0, 1.0, 1.0],  # never falls
+            [1.0, 0.5, 0.4, 0.0],  # of tied orders most must fall
+        ]
+    )
+    found = m.flip_share(stands, shares)
+    torch.testing.assert_close(found, torch.tensor([0.4, 0.1, 1.0, 0.4]))
+    # every sample may have steps of its own
+    own = torch.tensor([[0.0, 0.5, 1.0], [0.0, 0.2, 1.0]])
+    lost = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 1.0]])
+    torch.testing.assert_close(m.flip_share(lost, own), torch.tensor([0.5, 0.2]))
 
 
 def test_area_on_uneven_shares_by_hand() -> None:

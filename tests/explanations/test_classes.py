@@ -1,0 +1,129 @@
+"""The class that a map is asked for: how people name it, and what is refused in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sidelight.errors import ConfigError, InputError
+from sidelight.explanations.classes import Asked, Classes, chosen_classes
+from sidelight.scorers import ScorerConfig
+
+LOGITS = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 1.0]])
+NAMES = {0: "dog", 1: "cat", 2: "cow"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (2, [2, 2]),
+        (np.int64(1), [1, 1]),
+        (torch.tensor(1), [1, 1]),
+        (np.array(1), [1, 1]),
+        ("cat", [1, 1]),
+        ("1", [1, 1]),
+        ("second", [2, 2]),
+        (["cow", "second"], [2, 2]),
+        (("cat", 0), [1, 0]),
+        (torch.tensor([0, 2]), [0, 2]),
+        (np.array([1, 0]), [1, 0]),
+    ],
+)
+def test_a_class_goes_by_number_name_or_place(wanted: Any, expected: list[int]) -> None:
+    found = chosen_classes(wanted, LOGITS, NAMES)
+    assert found is not None
+    assert found.tolist() == expected
+
+
+def test_no_class_stands_for_the_predicted_ones() -> None:
+    assert chosen_classes(None, LOGITS, NAMES) is None
+
+
+def test_a_name_comes_before_a_number_and_before_the_runner_up() -> None:
+    names = {0: "1", 1: "second", 2: "cow"}
+    assert chosen_classes(["1", "second"], LOGITS, names).tolist() == [0, 1]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (3, r"target=3 is no class: the model has 3, 0 to 2"),
+        (-1, r"target=-1 is no class"),
+        (True, "must be a class number, a class name or 'second'; got True"),
+        (1.0, "must be a class number"),
+        (b"cat", "must be a class number"),
+        ({"cat"}, "must be a class number"),
+        ([[0, 1], [1, 2]], "must be a class number"),
+        (torch.tensor([[0, 1], [1, 2]]), "must be a class number"),
+        (np.array([[0], [1]]), "must be a class number"),
+        (torch.tensor(0.5), "must be a class number"),
+        ("9" * 5000, "is no class of the model"),
+        ("cta", "Did you mean 'cat'"),
+        ("7", "is no class of the model.*Classes: dog, cat, cow; or 'second'"),
+        ("", "is no class of the model"),
+    ],
+)
+def test_what_is_no_class_is_refused_in_words(wanted: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        chosen_classes(wanted, LOGITS, NAMES)
+
+
+def test_two_classes_of_one_name_need_the_number() -> None:
+    with pytest.raises(ConfigError, match=r"names 2 classes, \[0, 2\]; give the number"):
+        chosen_classes("cow", LOGITS, {0: "cow", 1: "cat", 2: "cow"})
+
+
+def test_a_model_of_one_class_has_no_second() -> None:
+    with pytest.raises(ConfigError, match="needs two classes"):
+        chosen_classes("second", LOGITS[:, :1], {})
+
+
+def test_classes_without_names_go_by_number() -> None:
+    with pytest.raises(ConfigError, match="Classes: 0 to 2"):
+        chosen_classes("cat", LOGITS, {})
+
+
+@pytest.mark.parametrize("count", [1, 3, None])
+def test_a_list_has_one_class_for_each_sample(count: int | None) -> None:
+    message = "stream" if count is None else f"lists 2 classes for {count} samples"
+    for name in ("target", "versus"):
+        asked = Asked(**{name: ["cat", "dog"]})
+        asked.require_length(2)
+        with pytest.raises(InputError, match=f"^{name} .*{message}"):
+            asked.require_length(count)
+    with pytest.raises(InputError, match="lists 1 classes for 2 samples"):
+        chosen_classes(["cat"], LOGITS, NAMES)
+    Asked(target="cat", versus=1).require_length(count)
+
+
+def test_lists_are_read_at_the_numbers_of_the_samples() -> None:
+    asked = Asked(target=["dog", "cat", "cow", "second"], versus=torch.tensor([1, 0, 0, 0]))
+    found = asked.classes(LOGITS, NAMES, [2, 3])
+    assert found.explained is not None
+    assert found.versus is not None
+    assert (found.explained.tolist(), found.versus.tolist()) == ([2, 2], [0, 0])
+    assert found.of(0, NAMES) == {
+        "explained": 2,
+        "versus": 0,
+        "meta": {"explained_label": "cow", "versus_label": "dog"},
+    }
+    assert Classes().of(0, NAMES) == {"meta": {}}
+
+
+def test_a_class_is_not_compared_with_itself() -> None:
+    with pytest.raises(InputError, match="sample 1: versus='cat' is the class that is explained"):
+        Asked(versus="cat").classes(LOGITS, NAMES, [0, 1])
+    found = Asked(versus="second").classes(LOGITS, NAMES, [0, 1])
+    assert found.explained is not None
+    assert found.explained.tolist() == [0, 1]
+
+
+def test_a_scorer_of_the_predicted_class_takes_no_class() -> None:
+    for asked in (Asked(target=0), Asked(versus="cat")):
+        asked.require_scorer(ScorerConfig(by_class=True))
+        with pytest.raises(ConfigError, match=r"predicted class only.*objective='robust'"):
+            asked.require_scorer(ScorerConfig())
+    Asked(verify=True).require_scorer(ScorerConfig())

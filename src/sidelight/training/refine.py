@@ -48,18 +48,20 @@ def refine(
     """
     config = replace(objective_of("robust"), coalition_weight=0.0, other_classes=0.0)
     learnt = {name: _leaves(getattr(raw, name)) for name in ("map", "ranking")}
-    sizes = [(value, _spread(value)) for part in learnt.values() for value in part.values()]
+    leaves = [value for part in learnt.values() for value in part.values()]
     # one group for each tensor: text and image have raw scores of unlike size
-    groups = [{"params": [value], "lr": STEP * size} for value, size in sizes]
+    groups = [{"params": [leaf], "lr": STEP * _spread(leaf)} for leaf in leaves]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(), target.borrowed():
         torch.manual_seed(SEED)
         encoding = _plain(encoding)
         for _ in range(steps):
-            optimiser.zero_grad()
             moved = replace(raw, map=learnt["map"], ranking=learnt["ranking"])
             step = _step(target, scorer, inputs, encoding, moved, classes, config)
-            objective(step)["loss"].sum().backward()
+            # Not backward(), which would leave gradients in the score heads. A step may rank one modality only.
+            gradients = torch.autograd.grad(objective(step)["loss"].sum(), leaves, allow_unused=True)
+            for leaf, gradient in zip(leaves, gradients, strict=True):
+                leaf.grad = gradient
             optimiser.step()
     mapped, ranked = ({m: v.detach() for m, v in part.items()} for part in learnt.values())
     return replace(raw, map=mapped, ranking=ranked)

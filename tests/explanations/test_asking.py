@@ -50,15 +50,11 @@ def assert_same(found: Explanation, expected: Explanation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "versus"), [(None, None), ("good", None), ("second", None), (0, "second"), (None, "second")]
+    ("target", "versus"), [(None, None), ("good", None), ("second", None), (None, "second")]
 )
 def test_one_sample_is_explained_as_in_a_batch(target: Any, versus: Any, texts: Explainer) -> None:
-    kept = T[:5]
-    if target is not None and versus is not None:  # a class is not compared with itself
-        runner_up = [int(np.argsort(e.probabilities)[-2]) for e in texts.explain(kept)]
-        kept = [t for t, second in zip(kept, runner_up, strict=True) if second != target]
-    found = texts.explain(kept, batch_size=2, target=target, versus=versus)
-    for text, explanation in zip(kept, found, strict=True):
+    found = texts.explain(T[:5], batch_size=2, target=target, versus=versus)
+    for text, explanation in zip(T[:5], found, strict=True):
         assert_same(texts.explain(text, target=target, versus=versus), explanation)
 
 

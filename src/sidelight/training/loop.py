@@ -18,6 +18,7 @@ from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
+from sidelight.training.budget import fewer_rows, within_budget
 from sidelight.training.diagnostics import warn_if_lost, warn_of_numbering, warn_of_removal
 from sidelight.training.folder import best_checkpoint, claim_folder, is_finished, require_own_training
 from sidelight.training.identity import training_identity
@@ -68,13 +69,15 @@ def train_scorer(
     for name, data in (("train", train), ("eval", evaluation)):
         if len(data) == 0:
             raise InputError(f"the {name} data set is empty: give at least one row.")
-    module = ScorerObjective(scorer, target, objective_config)
     folder = Path(output_dir)
     require_own_training(folder)  # before the rows are read, which takes long
+    collate = Collator(target) if readers is None else Collator(target, readers)
+    budgeted = within_budget(scorer, target, train, objective_config, config, collate, folder)
+    (objective_config, config), evaluation = budgeted, fewer_rows(evaluation, config)
+    module = ScorerObjective(scorer, target, objective_config)
     about = training_identity(scorer, target, train, evaluation, objective_config, config, fingerprint)
     resume = claim_folder(folder, about, config.resume)
     train, evaluation = (NumberedRows(r) if isinstance(r, Rows) else r for r in (train, evaluation))
-    collate = Collator(target) if readers is None else Collator(target, readers)
     trainer = build_trainer(module, collate, train, evaluation, folder, config)
     sets = {"train": train, "eval": evaluation}
     naming = _bad_rows_named(target, sets, collate, config.batch_size)

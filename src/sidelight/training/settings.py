@@ -126,6 +126,8 @@ class TrainingConfig:
         on_collapse: ``stop`` raises :class:`CollapseError`, ``warn`` goes on.
         resume: continue from the newest checkpoint in the output folder, if there is one.
         checkpoints: how many checkpoints to keep beside the best.
+        budget: ``minute``, ``standard`` (ten minutes) or ``thorough`` (an hour). It sets ``epochs``, validations and
+            ``rank_draws`` from the measured time of a step (:mod:`sidelight.training.budget`), and says what they are.
     """
 
     epochs: Positive = 3
@@ -142,6 +144,7 @@ class TrainingConfig:
     checkpoints: Count = 2
     max_grad_norm: NotNegative = 1.0
     extra: Options = field(default_factory=dict)
+    budget: Literal["minute", "standard", "thorough"] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "training")

@@ -118,7 +118,7 @@ def cases(e: Evidence) -> list[Case]:
     found = []
     for row, real in enumerate(e.real.numpy()):
         case = {n: getattr(e, n)[row].numpy()[real] for n in per_feature}
-        others = ("clean", "masked", "shares", "deletion", "insertion", "removed", "kept")
+        others = ("clean", "masked", "shares", "deletion", "insertion", "removed", "kept", "verdict")
         case |= {n: getattr(e, n)[row].numpy() for n in others}
         found.append({n: v if v.dtype == bool else v.astype(np.float64) for n, v in case.items()})
     return found

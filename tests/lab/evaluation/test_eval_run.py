@@ -45,7 +45,7 @@ def test_tables_have_a_row_for_every_case_and_methods_get_their_ids(tmp_path: Pa
         "metric",
         "value",
     ]
-    readings, per_reading = 2 + 1, 5 + 2 * 8
+    readings, per_reading = 2 + 1, 5 + 2 * 9
     assert len(result.rows) == 5 * 2 * readings * per_reading
     assert not result.rows.duplicated(subset=[c for c in result.rows if c != "value"]).any()
     parts = [pd.read_parquet(tmp_path / f"part-{i:05d}.parquet") for i in range(3)]

@@ -57,6 +57,11 @@ def _pointing(c: Case) -> float:
     return sum(top) / len(top)
 
 
+def _flip(c: Case) -> float:
+    lost = [float(share) for share, stands in zip(c["shares"], c["verdict"], strict=True) if stands < 0.5]
+    return min(lost, default=1.0)
+
+
 REFERENCES: dict[str, Callable[[Case], float]] = {
     "average_drop": _drop,
     "average_drop_relative": lambda c: _drop(c) / float(c["clean"]),
@@ -64,6 +69,7 @@ REFERENCES: dict[str, Callable[[Case], float]] = {
     "deletion_auc": lambda c: float(auc(c["shares"], c["deletion"])),
     "insertion_auc": lambda c: float(auc(c["shares"], c["insertion"])),
     "srg": lambda c: _area(c["insertion"] - c["deletion"], c["shares"]),
+    "flip_share": _flip,
     "sufficiency": lambda c: float(np.mean([c["clean"] - p for p in c["kept"]])),
     "comprehensiveness": lambda c: float(np.mean([c["clean"] - p for p in c["removed"]])),
     "complexity": lambda c: math.sqrt(math.fsum(v * v for v in c["mask"])),
@@ -102,6 +108,7 @@ def evidence(seed: int, samples: int, features: int, steps: int, levels: int) ->
         insertion=draw(samples, steps + 1),
         removed=draw(samples, 5),
         kept=draw(samples, 5),
+        verdict=draw(samples, steps + 1),
     )
 
 
@@ -111,7 +118,7 @@ def cases(e: Evidence) -> list[Case]:
     found = []
     for row, real in enumerate(e.real.numpy()):
         case = {n: getattr(e, n)[row].numpy()[real] for n in per_feature}
-        others = ("clean", "masked", "shares", "deletion", "insertion", "removed", "kept")
+        others = ("clean", "masked", "shares", "deletion", "insertion", "removed", "kept", "verdict")
         case |= {n: getattr(e, n)[row].numpy() for n in others}
         found.append({n: v if v.dtype == bool else v.astype(np.float64) for n, v in case.items()})
     return found

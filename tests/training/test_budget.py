@@ -64,7 +64,9 @@ def test_a_training_goes_on_with_its_own_number_of_steps(
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
-def test_measuring_changes_neither_weights_nor_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_changes_neither_weights_nor_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(module.BUDGETS, "minute", Budget(1e-9, 3, 2, 512))  # one step
     timed = fitted(tmp_path / "timed", budget="minute")
     plain = fitted(tmp_path / "plain", epochs=8 / 36, evals_per_epoch=22, rank_draws=2)

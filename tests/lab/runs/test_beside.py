@@ -31,7 +31,9 @@ VALUES: dict[str, Any] = {
     "scorer": {"channels": [4, 4], "stride": 4},
     "objective": {"rank_draws": 1},
     "training": {"epochs": 1, "batch_size": 20, "evals_per_epoch": 1, "on_collapse": "warn"},
-    "beside": {"thesis": {"objective": "thesis", "training": {"epochs": 2, "batch_size": 20, "on_collapse": "warn"}}},
+    "beside": {
+        "thesis": {"objective": "thesis", "training": {"epochs": 2, "batch_size": 20, "on_collapse": "warn"}}
+    },
     "evaluation": {
         "count": 8,
         "batch_size": 8,

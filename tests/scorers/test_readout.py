@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pair_models import make_target, pairs
+from sidelight.core.types import Encoding, StateSpec, TargetSpec
 from sidelight.errors import ConfigError
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.readout import READINGS, UNIT, ClassReadout
@@ -107,3 +108,15 @@ def test_the_last_layer_of_as_many_outputs_is_the_classifiers() -> None:
     assert torch.equal(last_weight(model, 3), model[2].weight)  # type: ignore[arg-type]
     assert last_weight(model, 7) is None
     assert last_weight(model, None) is None
+
+
+def test_a_ranking_that_nobody_taught_is_that_of_the_map() -> None:
+    torch.manual_seed(0)
+    spec = TargetSpec({"text": (StateSpec(6),)}, classes=3)
+    encoding = Encoding(
+        torch.randn(2, 3), {"text": (torch.randn(2, 5, 6),)}, {"text": torch.ones(2, 5, dtype=torch.bool)}
+    )
+    for ranked, same in ((False, True), (None, False), (True, False)):
+        config = ScorerConfig(by_class=True, ranked=ranked, decoder={"text": {"width": 8, "layers": 1, "heads": 2}})
+        raw = Scorer(spec, config).raw(encoding)
+        assert torch.equal(raw.map["text"], raw.ranking["text"]) == same

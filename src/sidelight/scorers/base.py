@@ -38,6 +38,8 @@ class ScorerConfig:
         by_class: whether maps are of any class that is asked for, with a ranking and effects of their own
             (:mod:`sidelight.scorers.readout`). Otherwise they are of the predicted class, as in the thesis.
             ``None`` leaves it to the objective, and is no outside a training.
+        ranked: with ``by_class``, whether the ranking is a reading of its own. Otherwise it is that of the map. ``None``
+            leaves it to the objective, and is yes outside a training.
     """
 
     relu: Flag = True
@@ -46,6 +48,7 @@ class ScorerConfig:
     decoder: Mapping[str, Options] = field(default_factory=dict)
     conditioned: Flag = True
     by_class: Flag | None = None
+    ranked: Flag | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "scorer")
@@ -189,8 +192,9 @@ class Scorer(nn.Module):
         parts = []
         for i in range(classes.shape[1]):
             readings = ({m: v[:, i, r].reshape(shapes[m]) for m, v in found.items()} for r in range(3))
-            mapped, ranked, effects = readings
-            parts.append(RawScores(mapped, ranked, effects, UNIT))
+            mapped, ranking, effects = readings
+            ranking = mapped if self.config.ranked is False else ranking
+            parts.append(RawScores(mapped, ranking, effects, UNIT))
         return parts
 
     def _ready(self, encoding: Encoding) -> Mapping[str, nn.Module]:

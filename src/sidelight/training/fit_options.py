@@ -44,10 +44,13 @@ def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple
 
 
 def for_objective(scorer: ScorerConfig, objective: ObjectiveConfig) -> ScorerConfig:
-    """``scorer``, which knows classes if the objective teaches them and nothing else was said."""
-    if scorer.by_class is not None:
-        return scorer
-    return dataclasses.replace(scorer, by_class=objective.preset == "robust")
+    """``scorer``, which knows classes and has a ranking of its own if the objective teaches them.
+
+    What was said of ``by_class`` and ``ranked`` stays.
+    """
+    by_class = objective.preset == "robust" if scorer.by_class is None else scorer.by_class
+    untaught = by_class and scorer.ranked is None and not objective.rank_weight
+    return dataclasses.replace(scorer, by_class=by_class, ranked=False if untaught else scorer.ranked)
 
 
 def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> TargetModel:

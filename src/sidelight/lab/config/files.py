@@ -174,10 +174,15 @@ def _known(values: Any, kind: Any, path: str) -> Any:
 def apply_overrides(
     values: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A deep copy of ``values`` with each override set (see :func:`read_overrides`)."""
+    """A deep copy of ``values`` with each override set (see :func:`read_overrides`).
+
+    ``objective.preset`` replaces the whole objective: a written configuration names every field of another preset.
+    """
     merged: dict[str, Any] = copy.deepcopy(dict(values))
     for key, value in read_overrides(overrides):
         *parents, last = key.split(".")
+        if key == "objective.preset":
+            merged["objective"] = {}
         place = merged
         for parent in parents:
             if not isinstance(place.get(parent), dict):

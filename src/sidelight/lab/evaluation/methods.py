@@ -48,10 +48,11 @@ class ScorerMethod:
         ``classes`` are.
         """
         encoding = target.encode(target.to_device(inputs)) if encoding is None else encoding
-        if not self.explainer.scorer.config.by_class:
+        config = self.explainer.scorer.config
+        if not config.by_class:
             return self.explainer.scores(encoding)
         reading = self.explainer.read(encoding, classes.to(encoding.logits.device))
-        return RankedScores(reading.scores, reading.ranking)
+        return reading.scores if config.ranked is False else RankedScores(reading.scores, reading.ranking)
 
 
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:

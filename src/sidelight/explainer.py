@@ -24,7 +24,7 @@ from sidelight.core.processes import in_main
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import InputError
-from sidelight.explanations.asking import ExplainOptions, OneSample, lent_inputs, measurements
+from sidelight.explanations.asking import ExplainOptions, OneSample, lent_inputs, measurements, refined
 from sidelight.explanations.blocks import (
     Answer,
     Errors,
@@ -53,7 +53,6 @@ from sidelight.training.fit_options import one_of, open_target, split_options
 from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
 from sidelight.training.network import network_for
-from sidelight.training.refine import refined_reading
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -182,28 +181,24 @@ class Explainer:
         verify: bool = False,
         refine: int = 0,
     ) -> Any:
-        """Score the features of each sample by how much they made the model decide as it did.
-
-        This costs one clean pass of the model and one pass of the scorer.
+        """Score the features of each sample by how much they made the model decide, in one pass of model and scorer.
 
         Args:
             samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text, pair of texts as a tuple,
-                ``(image, text)``, a row of a data set), or several in any form that :meth:`fit` takes as ``train``, or
-                a mapping of the model's own inputs. Give a folder or table as a ``Path``. A string is a path too, if
-                the model reads no texts.
+                ``(image, text)``, a row), or several in any form that :meth:`fit` takes as ``train``, or a mapping of the
+                model's own inputs. A folder or table is a ``Path``, or a string if the model reads no texts.
             batch_size: samples per pass, at least 1.
             progress: show a bar.
-            others: rows or samples to exchange modalities with. 16 are enough. ``meta["modality_share"]`` then holds
-                the worth of each modality (:mod:`sidelight.checks.modality_share`), at three passes per row.
-            errors: reaction to a sample that cannot be explained. ``"raise"`` names it. ``"skip"`` puts an
+            others: rows to exchange modalities with. 16 are enough. ``meta["modality_share"]`` then holds the worth of each
+                modality (:mod:`sidelight.checks.modality_share`), at three passes per row.
+            errors: ``"raise"`` names a sample that cannot be explained. ``"skip"`` puts an
                 :class:`~sidelight.explanations.blocks.ExplainFailure` in its place and continues.
-            target: the class that the map is of: its number, its name, ``"second"`` for the runner-up, or a list with one
-                of these for each sample. Default: the predicted class.
+            target: class of the map: its number, its name, ``"second"`` for the runner-up, or a list with one of these for
+                each sample. Default: the predicted class.
             versus: another class, in the same forms. The map then says why ``target`` and not this one.
-            verify: measure each map on its own input, at about 80 passes per row. ``meta["certificate"]`` then holds what
-                the map keeps, loses and flips, under two fills (:mod:`sidelight.checks.certificate`).
-            refine: steps of training on each map alone, started from the scorer's answer, for hard inputs
-                (:mod:`sidelight.training.refine`). Each costs about five passes with gradient.
+            verify: measure each map on its own input (:mod:`sidelight.checks.certificate`), at about 80 passes per row.
+                ``meta["certificate"]`` holds the result.
+            refine: steps of training on each map alone (:mod:`sidelight.training.refine`), five passes with gradient each.
 
         Returns:
             An :class:`Explanation` for one sample, a list for several. Remarks are in ``meta``: ``truncated`` if the
@@ -211,8 +206,7 @@ class Explainer:
 
         Raises:
             InputError: a sample is empty, unreadable, of the wrong size, or not finite. The message names it.
-            ConfigError: an argument is of another kind, ``target`` or ``versus`` is no class, or a class is chosen and
-                the scorer knows the predicted class only.
+            ConfigError: an argument is of another kind, or the scorer has no map of the class that was chosen.
 
         Example:
             >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
@@ -346,9 +340,8 @@ class Explainer:
         classes = asked.classes(encoding.logits, self.target.id2label, numbers)
         reading = self.read(encoding, classes.explained, classes.versus)
         if asked.refine:
-            chosen = encoding.prediction if classes.explained is None else classes.explained
-            reading = refined_reading(
-                self.target, self._beside_target(), batch.inputs, encoding, chosen, asked.refine
+            reading = refined(
+                self.target, self._beside_target(), batch.inputs, encoding, classes, asked.refine
             )
         measured = measurements(self.target, batch.inputs, encoding, reading, classes, asked, numbers)
         return explanations_of(self.target, batch, encoding, reading, classes, measured)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from sidelight.core.field_checks import (
     LARGEST_SEED,
@@ -19,14 +18,8 @@ from sidelight.core.field_checks import (
     check_fields,
 )
 from sidelight.errors import ConfigError
-from sidelight.training.presets import objective_fields
+from sidelight.lab.config.scorer_sections import BesideSection, ScorerSection, Section
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
-
-
-class Section(BaseModel):
-    """A part of the configuration. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataSection(Section):
@@ -182,38 +175,6 @@ class TargetSection(ModelSection):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class ScorerSection(Section):
-    """The scorer's head steps and decoder.
-
-    Attributes:
-        relu, sigmoid, rescale: steps of the head.
-        conditioned: whether the scorer reads the predicted class.
-        by_class: whether maps are of any class (default: if the objective teaches it).
-        channels, stride, padding: of the image decoder.
-        width, layers, heads: of the text decoder.
-    """
-
-    relu: bool = True
-    sigmoid: bool = True
-    rescale: bool = True
-    conditioned: bool = True
-    by_class: bool | None = None
-    channels: list[int] | None = None
-    stride: int | None = None
-    padding: str | None = None
-    width: int | None = None
-    layers: int | None = None
-    heads: int | None = None
-
-    def decoder_options(self, modalities: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Options of each modality's decoder, those left unset dropped."""
-        owned = {"image": ("channels", "stride", "padding"), "text": ("width", "layers", "heads")}
-        return {
-            m: {k: getattr(self, k) for k in owned.get(m, ()) if getattr(self, k) is not None}
-            for m in modalities
-        }
-
-
 class ImportedSection(Section):
     """A file of maps that another program made, one more row of every table.
 
@@ -356,23 +317,6 @@ class ReportSettings(Section):
         default_factory=lambda: ["integrated_gradients", "grad_cam", "occlusion", "saliency"]
     )
     speed: bool = True
-
-
-class BesideSection(Section):
-    """Another kind of scorer beside the same target, with the same seeds. It gets a row of its own in every table.
-
-    Attributes:
-        objective: a preset's name, or fields.
-        training: default: as that of the run.
-    """
-
-    objective: ObjectiveConfig
-    training: TrainingConfig | None = None
-
-    @field_validator("objective", mode="before")
-    @classmethod
-    def _by_preset(cls, given: Any) -> Any:
-        return objective_fields(given) if given is None or isinstance(given, (str, dict)) else given
 
 
 class RunConfig(Section):

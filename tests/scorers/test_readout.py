@@ -117,6 +117,8 @@ def test_a_ranking_that_nobody_taught_is_that_of_the_map() -> None:
         torch.randn(2, 3), {"text": (torch.randn(2, 5, 6),)}, {"text": torch.ones(2, 5, dtype=torch.bool)}
     )
     for ranked, same in ((False, True), (None, False), (True, False)):
-        config = ScorerConfig(by_class=True, ranked=ranked, decoder={"text": {"width": 8, "layers": 1, "heads": 2}})
+        config = ScorerConfig(
+            by_class=True, ranked=ranked, decoder={"text": {"width": 8, "layers": 1, "heads": 2}}
+        )
         raw = Scorer(spec, config).raw(encoding)
         assert torch.equal(raw.map["text"], raw.ranking["text"]) == same

@@ -35,7 +35,11 @@ SAVED = {
 def test_the_thesis_is_the_settings_own_defaults() -> None:
     assert objective_of("thesis") == ObjectiveConfig()
     assert ObjectiveConfig().preset == "thesis"
-    assert all(getattr(ObjectiveConfig(), k, None) == v for k, v in NEW.items() if k not in ("by_class", "ranked", "budget"))
+    assert all(
+        getattr(ObjectiveConfig(), k, None) == v
+        for k, v in NEW.items()
+        if k not in ("by_class", "ranked", "budget")
+    )
 
 
 def test_no_name_is_the_default_preset() -> None:

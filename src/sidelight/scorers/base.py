@@ -114,6 +114,11 @@ class Scorer(nn.Module):
                     states, spec.feature_shape.get(name), cond, **known, **options
                 )
             except TypeError as error:
+                if "classes" in known and "'classes'" in str(error):
+                    raise ConfigError(
+                        f"the decoder of {name!r} makes maps of the predicted class only. Train with objective='thesis', or "
+                        "let the decoder take classes (docs/extend/modality.md)."
+                    ) from error
                 raise ConfigError(f"scorer options for {name!r}: {error}.") from error
             self.heads[name] = ScoreHead(self.config.relu, self.config.sigmoid, self.config.rescale)
 

@@ -41,6 +41,7 @@ from sidelight.lab.tables.table import Table
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.training.diagnostics import COLLAPSED
+from sidelight.training.fit_options import for_objective
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.network import new_scorer
 from sidelight.viz import to_png
@@ -233,7 +234,8 @@ def _check_cells(cells: Sequence[Cell], targets: Targets) -> None:
     for name, cell in {c.variant.name: c for c in cells if c.facts is None}.items():
         target = targets.of(cell)
         try:
-            network = new_scorer(target, cell.run.rows("train", 1), cell.run.scorer_config(target))
-            ScorerObjective(network, target, cell.run.config.objective)
+            objective = cell.run.config.objective
+            config = for_objective(cell.run.scorer_config(target), objective)
+            ScorerObjective(new_scorer(target, cell.run.rows("train", 1), config), target, objective)
         except ConfigError as error:
             raise ConfigError(f"ablation variant {name!r}: {error}") from error

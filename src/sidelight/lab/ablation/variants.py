@@ -83,7 +83,9 @@ def variants_of(config: RunConfig, modalities: Sequence[str]) -> dict[str, Varia
 def default_changes(config: RunConfig, modalities: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The thesis's eight variants, then calibrations, labels, further terms and sizes."""
     no_relu, no_sigmoid, no_rescale = ({f"scorer.{s}": False} for s in ("relu", "sigmoid", "rescale"))
-    weights = [f.name for f in dataclasses.fields(ObjectiveConfig) if f.name.endswith("_weight")]
+    fields = [f.name for f in dataclasses.fields(ObjectiveConfig)]
+    # mask_weight is no term's own: it weighs Eq. 3.3-3.5 as a whole
+    weights = [name for name in fields if name.endswith("_weight") and name != "mask_weight"]
     no_term = {name: {f"objective.{name}": 0.0} for name in weights}
     no_binary, no_magnitude = no_term["binary_weight"], no_term["magnitude_weight"]
     nothing = {k: v for change in no_term.values() for k, v in change.items()}

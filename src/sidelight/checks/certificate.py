@@ -8,7 +8,7 @@ of this sample gives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sidelight.core.tensors import probabilities, step_counts
 from sidelight.core.types import Encoding, Inputs, Reading, Scores, Unmasked, take_rows
-from sidelight.fills.base import complement
+from sidelight.fills.base import complement, shared_fills
 from sidelight.targets.base import TargetModel
 
 #: Steps of the curves, and masked inputs in each pass.
@@ -56,6 +56,11 @@ class Certificate:
         return {"fill": self.fill, **numbers, **curves}
 
 
+def certificate_fills(modalities: Collection[str]) -> tuple[str, ...]:
+    """The fills of a certificate for a target that reads ``modalities``."""
+    return CERTIFICATE_FILLS.get("+".join(modalities)) or shared_fills(modalities, 2)
+
+
 def certify(
     target: TargetModel,
     inputs: Inputs,
@@ -82,7 +87,7 @@ def certify(
         UnknownNameError: there is no such fill.
     """
     chosen = encoding.prediction if classes is None else classes
-    names = list(fills) or CERTIFICATE_FILLS["+".join(target.modalities)]
+    names = list(fills) or certificate_fills(target.modalities)
     job = _Job(target, inputs, target.unmasked(inputs, encoding), encoding, reading, chosen)
     by_fill = [job.measure(name, list(seeds or range(len(chosen)))) for name in names]
     return [list(found) for found in zip(*by_fill, strict=True)]

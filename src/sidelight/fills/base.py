@@ -10,7 +10,7 @@ meaning of one name for each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,7 +78,13 @@ def default_fills(modalities: Iterable[str]) -> list[str]:
     return [name for name in first if all(name in other for other in others)]
 
 
-def training_fills(names: Sequence[str], modalities: Iterable[str], black: bool = True) -> tuple[str, ...]:
+def shared_fills(modalities: Iterable[str], count: int) -> tuple[str, ...]:
+    """The first ``count`` fills that all ``modalities`` have. For modalities that this package does not know."""
+    first, *others = [FILLS[m] for m in modalities]
+    return tuple(name for name, _ in first.items() if all(name in other for other in others))[:count]
+
+
+def training_fills(names: Sequence[str], modalities: Collection[str], black: bool = True) -> tuple[str, ...]:
     """``names``, with the modalities' :data:`TRAINING_FILLS` in place of ``varied``.
 
     Args:
@@ -88,7 +94,9 @@ def training_fills(names: Sequence[str], modalities: Iterable[str], black: bool 
         >>> training_fills(["varied"], ["image"], black=False)
         ('zero', 'mean', 'image')
     """
-    several = TRAINING_FILLS["+".join(modalities)]
+    if VARIED not in names:
+        return tuple(names)
+    several = TRAINING_FILLS.get("+".join(modalities)) or shared_fills(modalities, 3)
     known = [name if black or name != "black" else "mean" for name in several]
     found = [part for name in names for part in (known if name == VARIED else [name])]
     return tuple(dict.fromkeys(found))

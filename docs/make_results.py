@@ -41,7 +41,7 @@ STORED, PAGES = ROOT / "results", ROOT / "docs" / "results"
 NOTES, IMAGES = PAGES / "notes", PAGES / "images"
 #: page -> its configuration; also the order of the pages
 CONFIGURATIONS = {
-    "mnist": "configs/mnist.yaml",
+    "mnist": "configs/thesis/mnist.yaml",
     "cifar10": "configs/cifar10.yaml",
     "imagenette": "configs/imagenette.yaml",
     "digits": "src/sidelight/lab/demo/digits.yaml",

@@ -24,7 +24,7 @@ from sidelight.core.processes import in_main
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import InputError
-from sidelight.explanations.asking import ExplainOptions, OneSample, lent_inputs, measurements, refined
+from sidelight.explanations.asking import ExplainOptions, OneSample, lent_inputs, measurements
 from sidelight.explanations.blocks import (
     Answer,
     Errors,
@@ -53,6 +53,7 @@ from sidelight.training.fit_options import one_of, open_target, split_options
 from sidelight.training.folder import training_place
 from sidelight.training.loop import train_scorer
 from sidelight.training.network import network_for
+from sidelight.training.refine import refined_reading
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -340,9 +341,8 @@ class Explainer:
         classes = asked.classes(encoding.logits, self.target.id2label, numbers)
         reading = self.read(encoding, classes.explained, classes.versus)
         if asked.refine:
-            reading = refined(
-                self.target, self._beside_target(), batch.inputs, encoding, classes, asked.refine
-            )
+            known = (self.target, self._beside_target(), batch.inputs, encoding)
+            reading = refined_reading(*known, classes.explained, asked.refine)
         measured = measurements(self.target, batch.inputs, encoding, reading, classes, asked, numbers)
         return explanations_of(self.target, batch, encoding, reading, classes, measured)
 

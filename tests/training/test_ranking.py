@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,14 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from helpers_training import TRANSFORM, classifier, corner_rows
+from sidelight import Explainer
+from sidelight.core.layout import Layout, lay_out
 from sidelight.fills.base import complement
-from sidelight.training.ranking import Units, best_share, draw_units, grid_cells, rank_loss
+from sidelight.training.ranking import best_share, draw_units, random_grid, rank_loss
+from sidelight.training.step import drawable
 
 
-def units_of(real: Tensor) -> Units:
+def units_of(real: Tensor) -> Layout:
     """Every feature of ``real [B, N]`` by itself."""
-    cells = torch.arange(real.shape[1]).expand(real.shape)
-    return Units({"text": real.shape}, cells, real, real.float())
+    return lay_out({"text": real})
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,7 +74,7 @@ def test_cells_cover_the_image_and_vary() -> None:
     torch.manual_seed(0)
     seen = set()
     for _ in range(40):
-        cells = grid_cells((1, 1, 28, 28))
+        cells = random_grid((1, 1, 28, 28))
         assert cells.shape == (784,)
         sides = cells.view(28, 28)
         # a cell is a rectangle: rows and columns change together
@@ -160,3 +164,28 @@ def test_few_features_are_no_error(count: int) -> None:
     real = torch.ones(1, count, dtype=torch.bool)
     mask = best_share({"text": torch.randn(1, count)}, units_of(real), torch.tensor([0.5]))["text"]
     assert mask.isfinite().all()
+
+
+@pytest.mark.parametrize("rows", [9, 17])
+def test_a_batch_of_one_sample_is_no_error(tmp_path: Path, rows: int) -> None:
+    # of 8 and 1: the fill "image" takes another image of the batch, and the last batch has none
+    fitted = Explainer.fit(
+        classifier(),
+        corner_rows(rows),
+        eval=corner_rows(rows),
+        processor=TRANSFORM,
+        output_dir=tmp_path,
+        decoder={"image": {"channels": [4, 4]}},
+        batch_size=8,
+        epochs=1,
+        on_collapse="warn",
+        check="off",
+    )
+    assert fitted.scorer.config.by_class
+
+
+def test_the_image_fill_alone_still_says_what_it_needs() -> None:
+    target = SimpleNamespace(reference={})
+    assert drawable(target, ["zero", "image", "image+random"], 1) == ["zero"]  # type: ignore[arg-type]
+    assert drawable(target, ["image"], 1) == ["image"]  # type: ignore[arg-type]
+    assert drawable(target, ["zero", "image"], 2) == ["zero", "image"]  # type: ignore[arg-type]

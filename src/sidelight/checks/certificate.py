@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sidelight.core.tensors import probabilities, step_counts
+from sidelight.core.layout import Layout, lay_out
+from sidelight.core.tensors import places, probabilities, step_counts
 from sidelight.core.types import Encoding, Inputs, Reading, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement, shared_fills
 from sidelight.targets.base import TargetModel
@@ -102,6 +104,11 @@ class _Job:
     reading: Reading
     classes: Tensor
 
+    @cached_property
+    def layout(self) -> Layout:
+        """Of the features that are ranked together."""
+        return lay_out({m: self.unmasked.feature_mask[m] for m in self.reading.scores})
+
     @torch.no_grad()
     def measure(self, fill: str, seeds: Sequence[int]) -> list[Certificate]:
         values = self.target.fill_values(self.inputs, fill, seeds, self.unmasked.features)
@@ -109,10 +116,10 @@ class _Job:
         scores = self.reading.scores
         kept, _ = self._passes(scores, values)
         lost, _ = self._passes({m: complement(s, real[m]) for m, s in scores.items()}, values)
-        ranks, counts = self._ranks()
+        counts = self.layout.real.sum(1)
         taken = step_counts(counts, STEPS)
-        removed, stands = self._steps(ranks, taken, values, keep=False)
-        alone, _ = self._steps(ranks, taken, values, keep=True)
+        removed, stands = self._steps(taken, values, keep=False)
+        alone, _ = self._steps(taken, values, keep=True)
         clean = self.encoding.probabilities.gather(1, self.classes[:, None]).squeeze(1)
         shares = taken.double() / counts[:, None].clamp(min=1)
         numbers = zip(clean.tolist(), kept.tolist(), lost.tolist(), strict=True)
@@ -122,31 +129,21 @@ class _Job:
             for (c, k, n), (x, d, i, s) in zip(numbers, curves, strict=True)
         ]
 
-    def _ranks(self) -> tuple[Tensor, Tensor]:
-        """``[B, N]`` the place of each feature among those of all modalities, and ``[B]`` their number."""
-        real = torch.cat([self.unmasked.feature_mask[m].flatten(1) for m in self.reading.scores], 1)
-        raw = torch.cat([self.reading.ranking[m].flatten(1).float() for m in self.reading.scores], 1)
-        order = raw.masked_fill(~real, -torch.inf).argsort(dim=1, descending=True, stable=True)
-        places = torch.arange(order.shape[1], device=order.device).expand_as(order)
-        return torch.empty_like(order).scatter_(1, order, places), real.sum(1)
+    @cached_property
+    def _ranks(self) -> Tensor:
+        """``[B, N]`` the place of each feature, best first."""
+        raw = self.layout.flatten(self.reading.ranking).float().masked_fill(~self.layout.real, -torch.inf)
+        return places(raw.argsort(dim=1, descending=True, stable=True))
 
-    def _steps(
-        self, ranks: Tensor, taken: Tensor, values: Mapping[str, Tensor], keep: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _steps(self, taken: Tensor, values: Mapping[str, Tensor], keep: bool) -> tuple[Tensor, Tensor]:
         """``[B, K+1]`` probability, and whether the verdict stands, with the first features removed or kept alone."""
         found = []
         for count in taken.T:
-            first = ranks < count[:, None]
-            flat = (first if keep else ~first).float()
-            found.append(self._passes(self._split(flat), values))
+            first = self._ranks < count[:, None]
+            stay = (first if keep else ~first) | ~self.layout.real
+            found.append(self._passes(self.layout.unflatten(stay.float()), values))
         p, stands = (torch.stack(part, 1) for part in zip(*found, strict=True))
         return p, stands
-
-    def _split(self, flat: Tensor) -> dict[str, Tensor]:
-        real = self.unmasked.feature_mask
-        widths = [real[m][0].numel() for m in self.reading.scores]
-        parts = dict(zip(self.reading.scores, flat.split(widths, 1), strict=True))
-        return {m: torch.where(real[m], v.reshape(real[m].shape), 1.0) for m, v in parts.items()}
 
     def _passes(self, masks: Scores, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """``[B]`` probability of the class explained, and whether the clean verdict stands, under ``masks``."""

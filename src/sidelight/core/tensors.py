@@ -41,9 +41,10 @@ def pooled(values: Tensor, cells: Tensor, size: Tensor, real: Tensor) -> Tensor:
     return total.scatter_add(1, cells, values * real) / size.clamp(min=1).to(values.dtype)
 
 
-def spread_cells(per_cell: Tensor, cells: Tensor) -> Tensor:
-    """``[B, N]``: each feature gets the value of its cell, from ``per_cell [B, M]``."""
-    return per_cell.gather(1, cells)
+def places(order: Tensor) -> Tensor:
+    """``[B, N]`` features in order to the place of each feature, 0 for the first."""
+    counted = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, counted)
 
 
 def step_counts(n: Tensor, steps: int) -> Tensor:

@@ -15,9 +15,7 @@ from sidelight.explanations.classes import Asked, Classes
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows
 from sidelight.rows.sources import rows_of
-from sidelight.scorers import Scorer
 from sidelight.targets.base import TargetModel
-from sidelight.training.refine import refined_reading
 
 #: always one sample
 OneSample = str | bytes | Image.Image | tuple[Any, Any]
@@ -52,14 +50,6 @@ def lent_inputs(target: TargetModel, others: Any) -> Inputs | None:
     if len(rows) == 0:
         raise InputError("others is empty: give at least one row to exchange modalities with.")
     return Collator(target).read(list(NumberedRows(rows))).inputs
-
-
-def refined(
-    target: TargetModel, scorer: Scorer, inputs: Inputs, encoding: Encoding, classes: Classes, steps: int
-) -> Reading:
-    """What the scorer says after ``steps`` steps on these inputs alone (:mod:`sidelight.training.refine`)."""
-    chosen = encoding.prediction if classes.explained is None else classes.explained
-    return refined_reading(target, scorer, inputs, encoding, chosen, steps)
 
 
 def measurements(

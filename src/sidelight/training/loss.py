@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from sidelight.core.finite import require_finite_loss
 from sidelight.core.tensors import masked_mean
-from sidelight.core.types import Features, Inputs
 from sidelight.errors import ConfigError
 from sidelight.fills.base import pair_fills
 from sidelight.scorers import Scorer
@@ -17,7 +16,7 @@ from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
 from sidelight.training.objective import is_lost, label_distribution, with_other_classes
 from sidelight.training.settings import ObjectiveConfig
-from sidelight.training.step import Step, choose_fill
+from sidelight.training.step import Step, make_step
 from sidelight.training.terms import objective
 
 
@@ -71,37 +70,18 @@ class ScorerObjective(nn.Module):
     def step(self, inputs: Mapping[str, Tensor], labels: Tensor | None) -> Step:
         """The clean pass, the scores and the drawn fills of one batch, for the terms to read."""
         encoding = self.target.encode(inputs)
-        unmasked = self.target.unmasked(inputs, encoding)
         goal = label_distribution(encoding.logits, labels, self.settings.label)
         if self.training and self.settings.other_classes:
             goal = with_other_classes(goal, encoding.logits, self.settings.other_classes)
         raw = self.scorer.raw(encoding, goal.argmax(-1))
-        fills, picks = self._fills(inputs, unmasked.features)
-        return Step(
-            config=self.settings,
-            target=self.target,
-            inputs=inputs,
-            encoding=encoding,
-            unmasked=unmasked,
-            raw=raw,
-            scores=self.scorer.score(raw.map, encoding.feature_mask),
-            goal=goal,
-            fill=choose_fill(fills, picks),
-            fills=fills,
+        return make_step(
+            self.settings,
+            self.target,
+            self.scorer,
+            inputs,
+            encoding,
+            raw,
+            goal,
+            names=self.fills,
             training=self.training,
         )
-
-    def _fills(self, inputs: Inputs, features: Features) -> tuple[list[dict[str, Tensor]], Tensor]:
-        """The values of every fill, and which one each sample draws. In a validation the i-th sample takes the i-th."""
-        names = self.fills
-        size = len(next(iter(inputs.values())))
-        if self.training:
-            seeds = torch.randint(2**31, (size,)).tolist()
-            picks = torch.randint(len(names), (size,))
-        else:
-            seeds = list(range(size))
-            picks = torch.arange(size) % len(names)
-        found = [self.target.fill_values(inputs, name, seeds, features) for name in names]
-        if len(found) > 1:  # fills come in shapes that broadcast, and samples choose among them
-            found = [{m: v.expand_as(features[m]) for m, v in values.items()} for values in found]
-        return found, picks

@@ -12,36 +12,19 @@ network for all inputs is also what Ra-NEM trains (Møller, Igel & Ibragimov 202
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from sidelight.core.tensors import pooled, spread_cells
+from sidelight.core.layout import Layout, grid_cells, lay_out
+from sidelight.core.tensors import pooled
 from sidelight.core.types import Scores
 from sidelight.scorers.head import straight_through
 from sidelight.training.step import Step
 
 #: Smallest and largest side of an image's random cells, as shares of the shorter side of the image.
 CELL_SIDES = (0.06, 0.2)
-
-
-@dataclass(frozen=True)
-class Units:
-    """What is ranked: the features of some modalities of B samples, or groups of features.
-
-    Attributes:
-        shapes: per modality the shape of the scores, ``[B, ...]``, in order.
-        cells: ``[B, N]`` the unit of each feature, 0 to M − 1.
-        real: ``[B, N]`` boolean, true for features that count.
-        size: ``[B, M]`` features of each unit that count. A unit without any is none.
-    """
-
-    shapes: Mapping[str, torch.Size]
-    cells: Tensor
-    real: Tensor
-    size: Tensor
 
 
 def rank_loss(step: Step) -> Tensor:
@@ -66,28 +49,20 @@ def rank_loss(step: Step) -> Tensor:
 
 def draw_units(
     step: Step, modalities: Sequence[str], grouped: bool, generator: torch.Generator | None
-) -> Units:
-    """The units of one draw: every feature, or, ``grouped``, cells of a random grid and words."""
-    cells, offset = [], 0
-    for m in modalities:
-        own = _groups(step, m, generator) if grouped else None
-        if own is None:
-            own = torch.arange(step.ranking[m][0].numel(), device=step.ranking[m].device)
-        cells.append(own.expand(len(step.ranking[m]), -1) + offset)
-        offset += int(own.max()) + 1
-    real = torch.cat([step.feature_mask[m].flatten(1) for m in modalities], 1)
-    joined = torch.cat(cells, 1)
-    size = torch.zeros(len(real), offset, device=real.device).scatter_add_(1, joined, real.float())
-    return Units({m: step.ranking[m].shape for m in modalities}, joined, real, size)
+) -> Layout:
+    """The units of one draw as cells: every feature, or, ``grouped``, cells of a random grid and words."""
+    found = {m: _groups(step, m, generator) for m in modalities} if grouped else {}
+    cells = {m: own for m, own in found.items() if own is not None}
+    return lay_out({m: step.feature_mask[m] for m in modalities}, cells)
 
 
 def _groups(step: Step, modality: str, generator: torch.Generator | None) -> Tensor | None:
     if step.ranking[modality].ndim == 4:
-        return grid_cells(step.ranking[modality].shape, generator).to(step.ranking[modality].device)
+        return random_grid(step.ranking[modality].shape, generator).to(step.ranking[modality].device)
     return step.target.words(step.inputs).get(modality)
 
 
-def grid_cells(shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+def random_grid(shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
     """``[H·W]`` the cell of each pixel, in a grid of random size and offset.
 
     Args:
@@ -96,27 +71,27 @@ def grid_cells(shape: Sequence[int], generator: torch.Generator | None = None) -
     height, width = shape[-2:]
     low, high = (max(2, round(share * min(height, width))) for share in CELL_SIDES)
     side = int(torch.randint(low, max(low, high) + 1, (1,), generator=generator))
-    shift = torch.randint(side, (2,), generator=generator)
-    rows, columns = ((torch.arange(n) + s) // side for n, s in zip((height, width), shift, strict=True))
-    return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()
+    down, right = torch.randint(side, (2,), generator=generator).tolist()
+    return grid_cells(height, width, side, (down, right))
 
 
 def best_share(
-    ranking: Scores, units: Units, shares: Tensor, generator: torch.Generator | None = None
-) -> dict[str, Tensor]:
+    ranking: Scores, units: Layout, shares: Tensor, generator: torch.Generator | None = None
+) -> Scores:
     """Masks that keep the best units of each sample, with the gradient of a sigmoid around the cut.
 
     Args:
         ranking: per modality raw scores ``[B, ...]``.
+        units: the cells of a layout, which are ranked.
         shares: ``[B]`` of the units that are kept, in (0, 1).
 
     Returns:
         Per modality, 1 for features that are kept and 0 for others, of the scores' shape. Features that do not count
         are 1.
     """
-    raw = torch.cat([ranking[m].flatten(1) for m in units.shapes], 1).float()
+    raw = units.flatten(ranking).float()
     scores = pooled(raw, units.cells, units.size, units.real)
-    there = units.size > 0
+    there = units.real_cells
     scores = scores.masked_fill(~there, -torch.inf)
     noisy = (scores - scores.logsumexp(1, keepdim=True)).masked_fill(~there, -torch.inf)
     noise = -torch.rand(noisy.shape, generator=generator).clamp(1e-9).log()
@@ -126,10 +101,7 @@ def best_share(
     cut = _cut(noisy.detach(), there, shares.to(noisy.device))
     margin = torch.where(there, noisy - cut, torch.zeros_like(noisy))
     kept = straight_through((margin > 0).float(), torch.sigmoid(margin))
-    flat = torch.where(units.real, spread_cells(kept, units.cells), torch.ones_like(raw))
-    widths = [shape[1:].numel() for shape in units.shapes.values()]
-    parts = flat.split(widths, 1)
-    return {m: part.reshape(shape) for (m, shape), part in zip(units.shapes.items(), parts, strict=True)}
+    return units.unflatten(torch.where(units.real, units.spread(kept), torch.ones_like(raw)))
 
 
 def _cut(scores: Tensor, there: Tensor, shares: Tensor) -> Tensor:

@@ -16,8 +16,7 @@ from sidelight.core.types import Encoding, Inputs, Reading, Scores
 from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
 from sidelight.training.presets import objective_of
-from sidelight.training.settings import ObjectiveConfig
-from sidelight.training.step import Step, choose_fill
+from sidelight.training.step import make_step
 from sidelight.training.terms import objective
 
 #: Step size of Adam, as a share of the standard deviation of a sample's raw scores.
@@ -55,9 +54,11 @@ def refine(
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(), target.borrowed():
         torch.manual_seed(SEED)
         encoding = _plain(encoding)
+        goal = torch.nn.functional.one_hot(classes, encoding.logits.shape[-1]).float()
+        names = target.training_fills(config.fills)
         for _ in range(steps):
             moved = replace(raw, map=learnt["map"], ranking=learnt["ranking"])
-            step = _step(target, scorer, inputs, encoding, moved, classes, config)
+            step = make_step(config, target, scorer, inputs, encoding, moved, goal, names, training=True)
             # Not backward(), which would leave gradients in the score heads. A step may rank one modality only.
             gradients = torch.autograd.grad(objective(step)["loss"].sum(), leaves, allow_unused=True)
             for leaf, gradient in zip(leaves, gradients, strict=True):
@@ -68,12 +69,18 @@ def refine(
 
 
 def refined_reading(
-    target: TargetModel, scorer: Scorer, inputs: Inputs, encoding: Encoding, classes: Tensor, steps: int
+    target: TargetModel,
+    scorer: Scorer,
+    inputs: Inputs,
+    encoding: Encoding,
+    classes: Tensor | None,
+    steps: int,
 ) -> Reading:
-    """What the scorer says of ``classes [B]`` after :func:`refine`."""
+    """What the scorer says after :func:`refine` of ``classes [B]`` (default: the predicted ones)."""
+    chosen = encoding.prediction if classes is None else classes
     with torch.inference_mode():
-        raw = scorer.raw(encoding, classes)
-    better = refine(target, scorer, inputs, encoding, raw, classes, steps)
+        raw = scorer.raw(encoding, chosen)
+    better = refine(target, scorer, inputs, encoding, raw, chosen, steps)
     with torch.inference_mode():
         return scorer.read_raw(better, encoding)
 
@@ -99,36 +106,4 @@ def _plain(encoding: Encoding) -> Encoding:
         feature_mask={m: v.clone() for m, v in encoding.feature_mask.items()},
         encoded={m: v.clone() for m, v in encoding.encoded.items()},
         fusion=None,
-    )
-
-
-def _step(
-    target: TargetModel,
-    scorer: Scorer,
-    inputs: Inputs,
-    encoding: Encoding,
-    raw: RawScores,
-    classes: Tensor,
-    config: ObjectiveConfig,
-) -> Step:
-    unmasked = target.unmasked(inputs, encoding)
-    names = target.training_fills(config.fills)
-    size = len(classes)
-    seeds = torch.randint(2**31, (size,)).tolist()
-    # another image needs a batch or a bank, which a single sample does not have
-    known = [n for n in names if "image" not in n.split("+") or size > 1 or target.reference]
-    fills = [target.fill_values(inputs, name, seeds, unmasked.features) for name in known]
-    fills = [{m: v.expand_as(unmasked.features[m]) for m, v in values.items()} for values in fills]
-    return Step(
-        config=config,
-        target=target,
-        inputs=inputs,
-        encoding=encoding,
-        unmasked=unmasked,
-        raw=raw,
-        scores=scorer.score(raw.map, encoding.feature_mask),
-        goal=torch.nn.functional.one_hot(classes, encoding.logits.shape[-1]).float(),
-        fill=choose_fill(fills, torch.randint(len(fills), (size,))),
-        fills=fills,
-        training=True,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from sidelight.core.tensors import probabilities
 from sidelight.core.types import Encoding, Inputs, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement
-from sidelight.scorers.base import RawScores
+from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
 from sidelight.training.objective import complement_loss, task_loss
 from sidelight.training.settings import ObjectiveConfig
@@ -89,17 +89,11 @@ class Step:
 
     def rank_errors(self, masks: Scores, draw: int) -> Tensor:
         """``[B]`` ``1 − p(masks keep) + p(masks remove)`` of the goal, each sample under a fill of this draw."""
-        fill = choose_fill(self.fills, self.picks(draw))
+        fill = choose_fill(self.fills, pick_fills(len(self.fills), len(self.goal), self.training, draw))
         both = {m: torch.cat([mask, complement(mask, self.feature_mask[m])]) for m, mask in masks.items()}
         index = torch.arange(len(self.goal), device=self.goal.device).repeat(2)
         kept, removed = self.probability(both, index, fill).chunk(2)
         return 1 - kept + removed
-
-    def picks(self, draw: int) -> Tensor:
-        """``[B]`` a number of a fill for each sample: by chance in training, in turn in a validation."""
-        if self.training:
-            return torch.randint(len(self.fills), (len(self.goal),))
-        return (torch.arange(len(self.goal)) + draw) % len(self.fills)
 
     def probability(self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor] | None = None) -> Tensor:
         """``[R]`` probability of the goal for the samples at ``index [R]`` under ``masks``.
@@ -121,6 +115,62 @@ class Step:
     def zeros(self) -> Tensor:
         """``[B]`` zeros: a term that does not apply."""
         return torch.zeros_like(self.goal[:, 0])
+
+
+def make_step(
+    config: ObjectiveConfig,
+    target: TargetModel,
+    scorer: Scorer,
+    inputs: Inputs,
+    encoding: Encoding,
+    raw: RawScores,
+    goal: Tensor,
+    names: Sequence[str],
+    training: bool,
+) -> Step:
+    """The step of a batch whose raw scores are known: scores by the score heads, and fills that are drawn.
+
+    Args:
+        scorer: whose heads turn raw scores into scores.
+        names: of the fills, one of which each sample draws.
+    """
+    unmasked, size = target.unmasked(inputs, encoding), len(goal)
+    names = drawable(target, names, size)
+    seeds = torch.randint(2**31, (size,)).tolist() if training else list(range(size))
+    picks = pick_fills(len(names), size, training)
+    fills = [target.fill_values(inputs, name, seeds, unmasked.features) for name in names]
+    if len(fills) > 1:  # fills come in shapes that broadcast, and samples choose among them
+        fills = [{m: v.expand_as(unmasked.features[m]) for m, v in values.items()} for values in fills]
+    return Step(
+        config=config,
+        target=target,
+        inputs=inputs,
+        encoding=encoding,
+        unmasked=unmasked,
+        raw=raw,
+        scores=scorer.score(raw.map, encoding.feature_mask),
+        goal=goal,
+        fill=choose_fill(fills, picks),
+        fills=fills,
+        training=training,
+    )
+
+
+def drawable(target: TargetModel, names: Sequence[str], size: int) -> Sequence[str]:
+    """``names`` without ``image`` for a single sample and no bank: there is no other image that it could take.
+
+    A training's last batch may hold one sample. If nothing else is left, all names stay, and the fill says why it fails.
+    """
+    if size > 1 or target.reference:
+        return names
+    return [name for name in names if "image" not in name.split("+")] or names
+
+
+def pick_fills(count: int, size: int, training: bool, draw: int = 0) -> Tensor:
+    """``[size]`` the number of one of ``count`` fills for each sample: by chance in training, in turn in a validation."""
+    if training:
+        return torch.randint(count, (size,))
+    return (torch.arange(size) + draw) % count
 
 
 def choose_fill(fills: Sequence[Mapping[str, Tensor]], picks: Tensor) -> dict[str, Tensor]:

@@ -19,9 +19,9 @@ from sidelight.lab.metrics.base import METRICS, Evidence, Metric
 from sidelight.lab.metrics.granularity import resolve
 from sidelight.lab.metrics.layout import (
     Layout,
-    RankedScores,
     ReducedMap,
     make_layout,
+    plain_scores,
     read_scores,
     require_scores,
 )
@@ -107,7 +107,7 @@ def evaluate_batch(
     probe = probe or make_probe(target, batch, settings)
     if any(s.is_complex() for s in scores.values()):
         raise InputError(f"{method!r} gives complex scores; give real ones, e.g. scores.abs().")
-    scores = _on(scores, probe.clean.device)
+    scores = plain_scores(scores, probe.clean.device)
     protocol, result = PROTOCOLS[settings.protocol], BatchResult([], [])
     for group in settings.groups or [tuple(target.modalities)]:
         require_scores(scores, probe.feature_mask, tuple(group))
@@ -128,12 +128,6 @@ def evaluate_batch(
                 result.rows.extend(judged.rows)
                 result.curves.extend(judged.curves)
     return result
-
-
-def _on(scores: Scores, device: torch.device) -> Scores:
-    if isinstance(scores, RankedScores):
-        return scores.to(device)
-    return {name: s.detach().to(device).float() for name, s in scores.items()}
 
 
 def _require_features(layout: Layout, ids: Sequence[int]) -> None:

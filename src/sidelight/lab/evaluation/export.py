@@ -17,7 +17,7 @@ from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.map_files import MapFile, write_maps
 from sidelight.lab.evaluation.methods import ScorerMethod, rival_of, set_reference
 from sidelight.lab.evaluation.settings import Method, call_method
-from sidelight.lab.metrics.layout import RankedScores
+from sidelight.lab.metrics.layout import plain_scores
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
 
@@ -74,9 +74,7 @@ def raw_maps(
         encoding: the clean pass of ``target``, if it was made already.
     """
     found = call_method(method, target, batch.inputs, classes, batch.ids, encoding)
-    if isinstance(found, RankedScores):
-        return found.to(torch.device("cpu"))
-    return {name: s.detach().float().cpu() for name, s in found.items()}
+    return plain_scores(found, torch.device("cpu"))
 
 
 def _values(scores: Tensor, real: Tensor) -> np.ndarray:

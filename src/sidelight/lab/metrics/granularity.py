@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sidelight.core.layout import grid_cells
 from sidelight.core.registry import Registry
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError, UnknownNameError
@@ -63,8 +64,7 @@ def patch_cells(shape: Sequence[int], size: int) -> Tensor:
     Args:
         shape: ``[B, 1, H, W]``.
     """
-    rows, columns = (torch.arange(n) // size for n in shape[-2:])
-    return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()
+    return grid_cells(shape[-2], shape[-1], size)
 
 
 #: Granularities by name. The first one of a modality is its finest.

@@ -1,4 +1,4 @@
-"""Scores of one or several modalities as one row of features per sample, and back."""
+"""The readings of a raw map over a layout of features: a soft map, and an order."""
 
 from __future__ import annotations
 
@@ -8,54 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sidelight.core.layout import Layout, lay_out
 from sidelight.core.registry import Registry
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import InputError
 from sidelight.lab.metrics.granularity import Granularity
 from sidelight.lab.metrics.ranking import min_max
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The place in ``[B, N]`` of each feature of the modalities that are ranked together.
-
-    Attributes:
-        shapes: modality name to the shape of one sample's scores, in order.
-        real: ``[B, N]`` true for features that count.
-        cells: ``[B, N]`` cell of each feature, 0 to M − 1.
-        size: ``[B, M]`` real features in each cell. A cell with none is no cell.
-    """
-
-    shapes: Mapping[str, tuple[int, ...]]
-    real: Tensor
-    cells: Tensor
-    size: Tensor
-
-    @property
-    def real_cells(self) -> Tensor:
-        """``[B, M]`` bool: cells that hold a real feature."""
-        return self.size > 0
-
-    def flatten(self, values: Mapping[str, Tensor]) -> Tensor:
-        """``{modality: [B, ...]}`` to ``[B, N]``."""
-        return torch.cat([values[name].flatten(1) for name in self.shapes], 1)
-
-    def unflatten(self, flat: Tensor) -> Scores:
-        """``[R, N]`` to ``{modality: [R, ...]}`` for any number of rows."""
-        widths = [int(torch.Size(s).numel()) for s in self.shapes.values()]
-        parts = flat.split(widths, 1)
-        return {n: p.reshape(len(flat), *s) for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
-
-    def pool(self, flat: Tensor) -> Tensor:
-        """Mean over the real features of each cell: ``[B, N]`` to float32 ``[B, M]``."""
-        # sum in float64 and round once, so that equal pixels give equal cells of any size
-        total = torch.zeros(self.size.shape, dtype=torch.float64, device=flat.device)
-        total.scatter_add_(1, self.cells, flat.double() * self.real)
-        return (total / self.size.clamp(min=1)).float()
-
-    def spread(self, per_cell: Tensor) -> Tensor:
-        """Each feature gets its cell's value: ``[B, M]`` to ``[B, N]``."""
-        return per_cell.gather(1, self.cells)
 
 
 def make_layout(
@@ -68,18 +26,12 @@ def make_layout(
         granularities: one per modality that takes part.
         inputs: the model's inputs, for granularities that depend on them.
     """
-    cells, offset = [], 0
-    for name, granularity in granularities.items():
-        mask = feature_mask[name]
-        ids = granularity.cells(mask.shape, inputs).to(mask.device).clamp(min=0)
-        cells.append(ids.expand(len(mask), -1) + offset)
-        offset += int(ids.max()) + 1
-    real = torch.cat([feature_mask[name].flatten(1) for name in granularities], 1)
-    joined = torch.cat(cells, 1)
-    size = torch.zeros(len(real), offset, dtype=torch.int64, device=real.device)
-    size.scatter_add_(1, joined, real.long())
-    shapes = {name: tuple(feature_mask[name].shape[1:]) for name in granularities}
-    return Layout(shapes, real, joined, size)
+    masks = {name: feature_mask[name] for name in granularities}
+    cells = {
+        name: granularity.cells(masks[name].shape, inputs).to(masks[name].device).clamp(min=0)
+        for name, granularity in granularities.items()
+    }
+    return lay_out(masks, cells)
 
 
 @dataclass(frozen=True)
@@ -106,12 +58,15 @@ class RankedScores(dict[str, Tensor]):
         super().__init__(scores)
         self.ranking = ranking
 
-    def to(self, device: torch.device) -> RankedScores:
-        """The same values as float32 on ``device``, without a graph."""
-        scores, ranking = (
-            {m: v.detach().to(device).float() for m, v in part.items()} for part in (self, self.ranking)
-        )
-        return RankedScores(scores, ranking)
+
+def plain_scores(scores: Scores, device: torch.device) -> Scores:
+    """``scores`` as float32 on ``device``, without a graph. :class:`RankedScores` keep their ranking."""
+
+    def plain(values: Scores) -> dict[str, Tensor]:
+        return {name: v.detach().to(device).float() for name, v in values.items()}
+
+    own = plain(scores)
+    return RankedScores(own, plain(scores.ranking)) if isinstance(scores, RankedScores) else own
 
 
 #: ``(raw [B, N], layout, signed) -> {name: ReducedMap}``: turns a raw map into soft maps and orders.

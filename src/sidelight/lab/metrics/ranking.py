@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sidelight.core.registry import Registry
 from sidelight.core.seeds import sample_seed
-from sidelight.core.tensors import masked_range, step_counts
+from sidelight.core.tensors import masked_range, places, step_counts
 from sidelight.errors import InputError
 
 
@@ -70,7 +70,7 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
     """
     shuffle = tie_keys(real, ids, seed, draw).argsort(1)
     shuffled = values.masked_fill(~real, -torch.inf).gather(1, shuffle)
-    return _places(shuffle.gather(1, shuffled.argsort(dim=1, descending=True, stable=True)))
+    return places(shuffle.gather(1, shuffled.argsort(dim=1, descending=True, stable=True)))
 
 
 def ranks_of_draws(
@@ -80,13 +80,7 @@ def ranks_of_draws(
     if has_ties(values, real):
         return [ranks(values, real, ids, seed, draw) for draw in range(draws)]
     # keys would change nothing here, and drawing them takes longer than the rest of this function
-    return [_places(values.masked_fill(~real, -torch.inf).argsort(1, descending=True))]
-
-
-def _places(order: Tensor) -> Tensor:
-    """``[B, N]`` features in order to the place of each feature."""
-    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places)
+    return [places(values.masked_fill(~real, -torch.inf).argsort(1, descending=True))]
 
 
 def has_ties(values: Tensor, real: Tensor) -> bool:

@@ -99,7 +99,7 @@ OWN: dict[str, dict[str, Any]] = {
     "perceiver": {"num_latents": 8, "d_latents": 16, "d_model": 16},
 }
 #: seconds that building one may take; the rest has defaults too large to be shrunk like this
-PATIENCE = 120
+PATIENCE = 40
 
 
 def build(kind: str) -> Any:

@@ -82,15 +82,12 @@ class Asked:
             InputError: see above.
         """
         for name, wanted in (("target", self.target), ("versus", self.versus)):
-            if not _is_listed(wanted) or len(wanted) == count:
-                continue
-            if count is None:
+            if _is_listed(wanted) and count is None:
                 raise InputError(
                     f"{name} lists classes, but the samples are a stream; give one class for all."
                 )
-            raise InputError(
-                f"{name} lists {len(wanted)} classes for {count} samples; give one class for all, or one for each."
-            )
+            if _is_listed(wanted):
+                _require_one_each(wanted, count, name)
 
     def classes(self, logits: Tensor, names: Mapping[int, str], numbers: Sequence[int]) -> Classes:
         """The classes of a batch.
@@ -145,12 +142,16 @@ def chosen_classes(
         return None
     size = len(logits)
     each = list(wanted) if _is_listed(wanted) else [wanted] * size
-    if len(each) != size:
-        raise InputError(
-            f"{argument} lists {len(each)} classes for {size} samples; give one class for all, or one for each."
-        )
+    _require_one_each(each, size, argument)
     found = [_class(one, row, names, argument) for one, row in zip(each, logits, strict=True)]
     return torch.tensor(found, device=logits.device)
+
+
+def _require_one_each(listed: Any, count: int | None, argument: str) -> None:
+    if len(listed) != count:
+        raise InputError(
+            f"{argument} lists {len(listed)} classes for {count} samples; give one class for all, or one for each."
+        )
 
 
 def require_steps(count: Any) -> int:

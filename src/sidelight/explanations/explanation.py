@@ -199,7 +199,7 @@ class Explanation:
                 name: value if isinstance(value, list) else _listed(value, 4)
                 for name, value in self.inputs.items()
             },
-            "meta": _plain(self.meta),
+            "meta": plain_value(self.meta),
             **self._more(),
         }
 
@@ -302,13 +302,14 @@ def _significant(array: np.ndarray) -> list[Any]:
     return np.array([float(f"{v:.6g}") for v in found.ravel()]).reshape(found.shape).tolist()
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """``value`` of a ``meta`` as JSON takes it. NaN and infinity become ``None``."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
-        return _plain(value.tolist())
+        return plain_value(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON has no such number
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

@@ -19,7 +19,7 @@ from sidelight.core.files import read_json, replace_file, write_json
 from sidelight.core.ownership import own_folder
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.explanations.blocks import Answer, ExplainFailure
-from sidelight.explanations.explanation import Explanation
+from sidelight.explanations.explanation import Explanation, plain_value
 
 MANIFEST, PARTS = "manifest.json", "parts"
 FORMAT, VERSION = "sidelight.explanations", 1
@@ -209,7 +209,7 @@ def _packed(row: int, answer: Answer) -> dict[str, Any]:
         "versus": answer.versus,
         "method": _whole(answer.method),
         "target": _whole(answer.target),
-        "meta": json.dumps(answer.to_dict()["meta"]),
+        "meta": json.dumps(plain_value(answer.meta)),
     }
 
 

@@ -92,7 +92,7 @@ def _changed_settings(found: Mapping[str, Any], asked: Mapping[str, Any], early:
         there, now = found.get(name), asked.get(name)
         if name in RETIRED and there == RETIRED[name]:
             continue
-        if name not in found and name in NEW and now in (NEW[name], False):
+        if name not in found and name in NEW and now == NEW[name]:
             continue
         new = early and (name not in found or name not in asked)  # a setting of one of the versions only
         if there != now and not new:

@@ -72,8 +72,8 @@ def train_scorer(
     folder = Path(output_dir)
     require_own_training(folder)  # before the rows are read, which takes long
     collate = Collator(target) if readers is None else Collator(target, readers)
-    budgeted = within_budget(scorer, target, train, objective_config, config, collate, folder)
-    (objective_config, config), evaluation = budgeted, fewer_rows(evaluation, config)
+    evaluation = fewer_rows(evaluation, config)
+    objective_config, config = within_budget(scorer, target, train, objective_config, config, collate, folder)
     module = ScorerObjective(scorer, target, objective_config)
     about = training_identity(scorer, target, train, evaluation, objective_config, config, fingerprint)
     resume = claim_folder(folder, about, config.resume)

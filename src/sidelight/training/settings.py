@@ -38,7 +38,7 @@ NEW = {
     "rank_weight": 0.0,
     "rank_draws": 2,
     "other_classes": 0.0,
-    "by_class": None,
+    "by_class": False,
 }
 
 

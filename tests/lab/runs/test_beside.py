@@ -12,35 +12,15 @@ from sidelight.errors import ConfigError
 from sidelight.lab.config.files import dump_config, parse_config
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.runs.run import Run
+from tiny_runs import IMAGE
 
 VALUES: dict[str, Any] = {
-    "name": "beside",
-    "data": {"name": "digits", "train": 60, "validation": 20, "test": 12},
-    "target": {
-        "architecture": {
-            "model_type": "resnet",
-            "num_channels": 1,
-            "embedding_size": 4,
-            "hidden_sizes": [4, 4],
-            "depths": [1, 1],
-            "layer_type": "basic",
-        },
-        "transform": {"size": [40, 40], "mode": "L", "mean": [0.0], "std": [1.0]},
-        "training": {"epochs": 1, "batch_size": 20},
-    },
-    "scorer": {"channels": [4, 4], "stride": 4},
-    "objective": {"rank_draws": 1},
-    "training": {"epochs": 1, "batch_size": 20, "evals_per_epoch": 1, "on_collapse": "warn"},
-    "beside": {
-        "thesis": {"objective": "thesis", "training": {"epochs": 2, "batch_size": 20, "on_collapse": "warn"}}
-    },
+    **IMAGE,
+    "beside": {"thesis": {"objective": "thesis", "training": {**IMAGE["training"], "epochs": 2}}},
     "evaluation": {
-        "count": 8,
-        "batch_size": 8,
-        "fills": ["zero"],
+        **IMAGE["evaluation"],
+        "curve_count": 8,
         "metrics": ["average_drop", "deletion_auc", "flip_share"],
-        "granularities": ["pixel"],
-        "steps": 4,
         "rivals": ["random"],
     },
 }

@@ -141,7 +141,7 @@ def test_a_training_begun_anew_ends_at_the_same_scorer(name: str, saved: Path) -
     log = _log(scorer / "log.csv")
     shutil.rmtree(scorer)
     run = Run.open(folder)
-    assert run.unfitted() == [0]
+    assert run.unfitted() == [(0, "")]
     run.fit()
     after = load_file(scorer / "scorer" / "scorer.safetensors")
     assert list(after) == list(before)

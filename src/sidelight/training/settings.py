@@ -39,6 +39,8 @@ NEW = {
     "rank_draws": 2,
     "other_classes": 0.0,
     "by_class": False,
+    "ranked": None,
+    "budget": None,
 }
 
 

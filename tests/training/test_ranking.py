@@ -43,12 +43,14 @@ def test_as_many_units_are_kept_as_the_share_says(length: int, padding: int, sha
     assert bool((mask[~real] == 1).all())
 
 
-def test_scores_far_apart_are_kept_in_their_order() -> None:
-    raw = torch.tensor([[0.0, 300.0, 100.0, 200.0]])
-    real = torch.ones(1, 4, dtype=torch.bool)
-    for count in (1, 2, 3):
-        mask = best_share({"text": raw}, units_of(real), torch.tensor([count / 4 + 0.01]))["text"]
-        assert mask[0].nonzero().flatten().tolist() == sorted([1, 3, 2][:count])
+def test_orders_are_drawn_as_the_plackett_luce_model_says() -> None:
+    draws = 4000
+    raw = torch.tensor([[0.0, 3.0, 1.0, 2.0]]).expand(draws, -1)
+    real = torch.ones(draws, 4, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(0)
+    mask = best_share({"text": raw}, units_of(real), torch.full((draws,), 0.26), generator)["text"]
+    # the probability of being first is the softmax; 4 standard errors of a share
+    torch.testing.assert_close(mask.mean(0), raw[0].softmax(0), rtol=0, atol=4 * 0.5 / draws**0.5)
 
 
 def test_the_gradient_is_that_of_a_sigmoid_around_the_cut() -> None:

@@ -78,7 +78,9 @@ class ImageDecoder(nn.Module):
         self.readout = nn.Conv2d(widths[-1], width, 3, padding=1, padding_mode=padding)
         self.of_class = ClassReadout(width, classes) if classes else None
         # Start above ReLU's floor: a map that is all background has no gradient to leave it by.
-        nn.init.constant_(self.readout.bias if self.of_class is None else self.of_class.bias, 0.5)  # type: ignore[arg-type]
+        with torch.no_grad():
+            start = self.readout.bias if self.of_class is None else self.of_class.bias[:1]
+            start.fill_(0.5)  # type: ignore[union-attr]
 
     def forward(
         self,
@@ -113,7 +115,10 @@ class ImageDecoder(nn.Module):
         raw = torch.einsum("bdhw,bcrd->bcrhw", x, self.of_class.weights(classes).to(x.dtype))
         raw = raw + self.of_class.bias.view(-1, 1, 1)
         grown = F.interpolate(raw.flatten(1, 2), size=size, mode="bilinear", align_corners=False)
-        return grown.view(*raw.shape[:3], *size)
+        mapped, ranked, effects = grown.view(*raw.shape[:3], *size).unbind(2)
+        flat = ranked.flatten(0, 1).flatten(1)
+        ranked = self.of_class.ranked(flat, torch.ones_like(flat, dtype=torch.bool)).view_as(ranked)
+        return torch.stack([mapped, ranked.to(mapped.dtype), effects], 2)
 
 
 class Norm(nn.GroupNorm):

@@ -83,7 +83,7 @@ class TextDecoder(nn.Module):
     ) -> Tensor:
         """Raw scores ``[B, T]``, or ``[B, C, 3, T]`` of the three readings of each class.
 
-        They have mean 0 over a text's features, effects apart. They are 0 at tokens that are not attended to.
+        Raw scores of the map have mean 0 over a text's features. They are 0 at tokens that are not attended to.
 
         Args:
             states: ``[B, T, D_i]`` each, shallow to deep.
@@ -121,9 +121,10 @@ class TextDecoder(nn.Module):
         """``[B, 3, T]`` readings of one class, of raw scores ``[3, B, T]``."""
         assert self.of_class is not None
         mapped, ranked, effects = raw + self.of_class.bias.view(-1, 1, 1)
-        relative = [_centred(reading, feature_mask, seen) for reading in (mapped, ranked)]
         # effects add up to a change of probability, so they keep their sum
-        return torch.stack([*relative, effects.masked_fill(~seen, 0.0)], 1)
+        kept = [self.of_class.ranked(ranked, feature_mask), effects]
+        rest = [reading.to(raw.dtype).masked_fill(~seen, 0.0) for reading in kept]
+        return torch.stack([_centred(mapped, feature_mask, seen), *rest], 1)
 
 
 def _centred(raw: Tensor, feature_mask: Tensor, seen: Tensor) -> Tensor:

@@ -50,13 +50,18 @@ def warn_of_numbering(target: TargetModel, rows: Any, collate: Collator) -> None
 
 def warn_of_removal(
     target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64, collate: Collator | None = None
-) -> None:
-    """Warn if the fills teach a scorer little: small scores remove nothing, or a class needs no evidence."""
+) -> list[str]:
+    """Warn if the fills teach a scorer little: small scores remove nothing, or a class needs no evidence.
+
+    Returns:
+        the fills under which small scores remove nothing.
+    """
     collate = Collator(target, labelled=False) if collate is None else collate
     batch = collate.read([rows[i] for i in spread(len(rows), count)])
     inputs = target.to_device(batch.inputs)
     encoding = target.encode(inputs)
-    for fill in blind_fills(target, inputs, fills, encoding):
+    blind = blind_fills(target, inputs, fills, encoding)
+    for fill in blind:
         log.warning(
             "under fill %s this target hardly notices a score of 0.1: it normalises its input, so only exact zeros "
             "remove anything and the scorer learns from little else. Consider another fill, e.g. fills=['mean'] "
@@ -75,6 +80,7 @@ def warn_of_removal(
                 found.probability,
                 with_another(fills, target.modalities),
             )
+    return blind
 
 
 def with_another(fills: Sequence[str], modalities: Collection[str]) -> list[str]:

@@ -82,7 +82,7 @@ def train_scorer(
     sets = {"train": train, "eval": evaluation}
     naming = _bad_rows_named(target, sets, collate, config.batch_size)
     with shown_progress(trainer, "scorer"), naming, target.borrowed(), _words_of_workers():
-        warn_of_removal(target, train, module.fills, collate=collate)
+        module.show_under(warn_of_removal(target, train, module.fills, collate=collate))
         if objective_config.label == "data":
             warn_of_numbering(target, evaluation, collate)
         seconds = _run(trainer, resume)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sidelight.core.finite import require_finite_loss
 from sidelight.core.tensors import masked_mean
 from sidelight.errors import ConfigError
-from sidelight.fills.base import pair_fills
+from sidelight.fills.base import VARIED, pair_fills
 from sidelight.scorers import Scorer
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
@@ -34,6 +34,8 @@ class ScorerObjective(nn.Module):
         super().__init__()
         #: names, one of which each sample draws
         self.fills = target.training_fills(config.fills)
+        #: those under which a map's scores between 0 and 1 remove something (:meth:`show_under`)
+        self.map_fills = self.fills
         for fill in self.fills:
             pair_fills(fill, target.modalities)
         unknown = sorted(set(config.coalition_modalities) - set(target.modalities))
@@ -48,6 +50,15 @@ class ScorerObjective(nn.Module):
             )
         # not named "config": the Trainer takes that for a model config and writes to it
         self.scorer, self.target, self.settings = scorer, target, config
+
+    def show_under(self, blind: Collection[str]) -> None:
+        """Leave ``blind`` fills to the rank term, whose masks are hard, if the caller left the choice of fills to us.
+
+        Args:
+            blind: fills under which only scores of exactly 0 remove anything (:func:`sidelight.checks.removal.blind_fills`).
+        """
+        if VARIED in self.settings.fills:
+            self.map_fills = tuple(f for f in self.fills if f not in blind) or self.fills
 
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
         """``{"loss": scalar, ...}`` and detached batch means of every term."""
@@ -83,5 +94,6 @@ class ScorerObjective(nn.Module):
             raw,
             goal,
             names=self.fills,
+            map_names=self.map_fills,
             training=self.training,
         )

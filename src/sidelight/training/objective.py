@@ -19,6 +19,9 @@ from sidelight.training.settings import LABELS
 #: ``Δ [B] -> γ [B]`` for Δ = task(f(x⊗S)) − task(f(x)).
 Calibration = Callable[[Tensor], Tensor]
 
+#: Exponent of :func:`firm_error`.
+FIRM = 0.3
+
 CALIBRATIONS: Registry[Calibration] = Registry("calibration")
 
 
@@ -110,6 +113,33 @@ def with_other_classes(goal: Tensor, logits: Tensor, share: float) -> Tensor:
 def task_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy ``[B]`` of ``logits [B, K]`` with the distribution ``target [B, K]``."""
     return -(target * logits.float().log_softmax(-1)).sum(-1)
+
+
+def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
+    """``[B]`` ``log(p / (1 − p))`` of the class of each sample, finite also where p rounds to 0 or 1."""
+    logits = logits.float()
+    others = logits.scatter(-1, classes[:, None], float("-inf")).logsumexp(-1)
+    return logits.gather(-1, classes[:, None]).squeeze(-1) - others
+
+
+def firm_error(odds: Tensor, q: float = FIRM) -> Tensor:
+    """``1 − p`` for log odds ``[B]`` of p, with the gradient of the generalised cross-entropy ``(1 − p^q) / q``.
+
+    The gradient of ``1 − p`` vanishes where p is near 0, so a ranking that begins with the wrong features would never
+    leave them beside a sure model. That of the cross-entropy (q near 0) is largest for samples that nothing can
+    help. Source: Zhang & Sabuncu 2018, Generalized Cross Entropy Loss.
+
+    Example:
+        >>> import torch
+        >>> odds = torch.zeros(1, requires_grad=True)  # p is a half
+        >>> error = firm_error(odds, q=1)
+        >>> error.backward()
+        >>> error.item(), odds.grad.item()  # the slope is −p^q · (1 − p)
+        (0.5, -0.25)
+    """
+    p = odds.detach().sigmoid()
+    slope = p**q * (1 - p)
+    return (1 - p) - slope * (odds - odds.detach())
 
 
 def is_lost(task: Tensor, clean: Tensor, classes: int) -> Tensor:

@@ -6,13 +6,14 @@ high in the first and fall in the second. In expectation over shares this is 1 �
 themselves, with the better features found by trying. Shares are drawn one from each of K equal bins.
 
 The gradient passes the cut by a sigmoid (straight-through): features near the cut learn whether they should cross it.
+In training masks are drawn towards one half by random distances, so that the gradient is one along a path.
 Gumbel noise tries other orders. Ranking by noisy scores samples orders of the Plackett-Luce model. A rank loss on one
 network for all inputs is also what Ra-NEM trains (Møller, Igel & Ibragimov 2026, arXiv 2610.09844).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -43,8 +44,27 @@ def rank_loss(step: Step) -> Tensor:
         units = draw_units(step, groups[turn // 2 % len(groups)], grouped=turn % 2 == 1, generator=generator)
         shares = (draw + torch.rand(len(units.real), generator=generator)) / config.rank_draws
         masks = best_share(step.ranking, units, shares, generator)
+        if step.training:
+            masks = softened(masks, step.feature_mask)
         losses.append(step.rank_errors(masks, draw))
     return torch.stack(losses).mean(0)
+
+
+def softened(masks: Scores, feature_mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``masks`` drawn towards one half, by a random distance for each sample: ``m + u·(1 − 2m)`` with u in [0, 1/2).
+
+    The gradient at a hard mask says little of what a feature is worth: a model that normalises its input hardly sees
+    the last tenth of a feature go, and a sure model nothing at all. Over all u the gradient is averaged along the way from
+    the mask to its opposite, as Integrated Gradients averages it (Sundararajan et al. 2017).
+    Features that do not count stay.
+    """
+    size = len(next(iter(masks.values())))
+    distance = torch.rand(size) / 2
+    found = {}
+    for m, mask in masks.items():
+        u = distance.to(mask).view(-1, *[1] * (mask.ndim - 1))
+        found[m] = torch.where(feature_mask[m], mask + u * (1 - 2 * mask), mask)
+    return found
 
 
 def draw_units(

@@ -13,7 +13,7 @@ from sidelight.core.types import Encoding, Inputs, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement
 from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
-from sidelight.training.objective import complement_loss, task_loss
+from sidelight.training.objective import complement_loss, firm_error, log_odds, task_loss
 from sidelight.training.settings import ObjectiveConfig
 
 
@@ -88,12 +88,17 @@ class Step:
         return (self.encoding.probabilities * self.goal).sum(-1)
 
     def rank_errors(self, masks: Scores, draw: int) -> Tensor:
-        """``[B]`` ``1 − p(masks keep) + p(masks remove)`` of the goal, each sample under a fill of this draw."""
+        """``[B]`` ``1 − p(masks keep) + p(masks remove)`` of the goal, each sample under a fill of this draw.
+
+        Its gradient is that of :func:`sidelight.training.objective.firm_error`, which does not vanish where a sure
+        model is wrong.
+        """
         fill = choose_fill(self.fills, pick_fills(len(self.fills), len(self.goal), self.training, draw))
         both = {m: torch.cat([mask, complement(mask, self.feature_mask[m])]) for m, mask in masks.items()}
         index = torch.arange(len(self.goal), device=self.goal.device).repeat(2)
-        kept, removed = self.probability(both, index, fill).chunk(2)
-        return 1 - kept + removed
+        odds = log_odds(self._masked_rows(both, index, fill), self.goal.argmax(-1)[index])
+        kept, removed = odds.chunk(2)
+        return firm_error(kept) + firm_error(-removed)
 
     def probability(self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor] | None = None) -> Tensor:
         """``[R]`` probability of the goal for the samples at ``index [R]`` under ``masks``.
@@ -103,10 +108,14 @@ class Step:
             index: places in the batch. A sample may come more than once.
             fill: of the batch. Default: that of the task loss.
         """
-        size = len(self.goal)
-        inputs, fill = (take_rows(part, index, size) for part in (self.inputs, fill or self.fill))
-        logits = self.target.classify(inputs, masks, fill, unmasked=self.unmasked.rows(index, size))
+        logits = self._masked_rows(masks, index, fill or self.fill)
         return (probabilities(logits) * self.goal[index]).sum(-1)
+
+    def _masked_rows(self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor]) -> Tensor:
+        """``[R, K]`` logits of the samples at ``index [R]`` under ``masks``."""
+        size = len(self.goal)
+        inputs, fill = (take_rows(part, index, size) for part in (self.inputs, fill))
+        return self.target.classify(inputs, masks, fill, unmasked=self.unmasked.rows(index, size))
 
     def generator(self) -> torch.Generator | None:
         """Chance for a term: the global one in training, the same draws again in each validation."""
@@ -127,17 +136,20 @@ def make_step(
     goal: Tensor,
     names: Sequence[str],
     training: bool,
+    map_names: Sequence[str] = (),
 ) -> Step:
     """The step of a batch whose raw scores are known: scores by the score heads, and fills that are drawn.
 
     Args:
         scorer: whose heads turn raw scores into scores.
         names: of the fills, one of which each sample draws.
+        map_names: those among them that the map is masked with. Default: all.
     """
     unmasked, size = target.unmasked(inputs, encoding), len(goal)
     names = drawable(target, names, size)
     seeds = torch.randint(2**31, (size,)).tolist() if training else list(range(size))
-    picks = pick_fills(len(names), size, training)
+    shown = [i for i, name in enumerate(names) if name in (map_names or names)] or list(range(len(names)))
+    picks = torch.tensor(shown)[pick_fills(len(shown), size, training)]
     fills = [target.fill_values(inputs, name, seeds, unmasked.features) for name in names]
     if len(fills) > 1:  # fills come in shapes that broadcast, and samples choose among them
         fills = [{m: v.expand_as(unmasked.features[m]) for m, v in values.items()} for values in fills]

@@ -87,8 +87,8 @@ class ObjectiveConfig:
         coalition_draws: number of random parts for each sample. Each costs two passes of the target without gradient.
         coalition_unit: scale of raw scores, for scorers without ``by_class``. If a part covers this share of the input
             and all its raw scores are 1, it is predicted to change the probability by 1. 1/2 to 4 taught pictures of
-            pairs better than 1/8 (``docs/notes/scenes.md``): raw scores are larger then, and a step of the optimiser
-            changes them less.
+            pairs better than 1/8 (``docs/notes/scenes.md``): raw scores are larger then, and a step of the optimiser is
+            small beside them.
         coalition_modalities: of several modalities, those that the coalition term hides and teaches. Default: all.
         coalition_focus: whether a sample gets more coalitions if its prediction changes more when the whole modality is
             hidden. Costs one pass for each modality.

@@ -47,7 +47,8 @@ class ImageTarget(TargetModel):
         layouts: axes of the states, e.g. ``"BHWC"`` if channels come last. Give one for all states or one for each
             (:data:`sidelight.targets.layouts.LAYOUTS`). By default the first pass finds them. If only ``states``
             are given, maps count as ``"BCHW"`` and tokens as ``"BNC"``.
-        output: kind of the model's output (:mod:`sidelight.targets.verdict`).
+        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities`` or ``sigmoid``
+            (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.

@@ -91,7 +91,8 @@ def _pictures(target: ImageTarget) -> list[Image.Image]:
     height, width = HEIGHT, WIDTH
     trial, transform = target.trial_inputs(), target.reader.transform
     if transform is not None and transform.size is None and trial is not None:
-        height, width = trial["pixel_values"].shape[-2:]  # the transform does not resize, so the size must fit
+        # the transform does not resize, so the size must fit
+        height, width = trial["pixel_values"].shape[-2:]
     rows, columns = np.mgrid[:height, :width]
     waves = [[np.sin(rows / (3 + c) + n) + np.cos(columns / (5 + n) + c) for c in range(3)] for n in range(2)]
     return [Image.fromarray(np.uint8(63.75 * (np.stack(w, -1) + 2))) for w in waves]

@@ -52,16 +52,23 @@ def is_rows_file(path: Path) -> bool:
 JsonOption = Annotated[
     Path | None,
     typer.Option(
-        "--json", help="Also write the printed table to this file, as JSON.", dir_okay=False, callback=free_for_rows
+        "--json",
+        help="Also write the printed table to this file, as JSON.",
+        dir_okay=False,
+        callback=free_for_rows,
     ),
 ]
 OverwriteOption = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace files that sidelight did not write, if they have names that it needs."),
+    typer.Option(
+        "--overwrite", help="Replace files that sidelight did not write, if they have names that it needs."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change a value of the configuration, e.g. --set training.epochs=1. Repeatable."),
+    typer.Option(
+        "--set", help="Change a value of the configuration, e.g. --set training.epochs=1. Repeatable."
+    ),
 ]
 ShardOption = Annotated[
     str | None,

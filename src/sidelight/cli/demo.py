@@ -27,7 +27,8 @@ NAME = "demo"
 def run(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo-out"),
     part: Annotated[
-        list[str] | None, typer.Option(help="Part to make: scenes, digits or planted_text. Repeatable (default: all).")
+        list[str] | None,
+        typer.Option(help="Part to make: scenes, digits or planted_text. Repeatable (default: all)."),
     ] = None,
     jobs: Annotated[
         int | None,

@@ -20,9 +20,7 @@ NAME = "explain"
 _LIKE_A_FILE = re.compile(r"^\S*(?:\.(?:txt|md|html?|json|csv|text)|/\S+)$", re.IGNORECASE)
 
 
-FolderArgument = Annotated[
-    Path, typer.Argument(help="Folder that save_pretrained or `sidelight fit` wrote.")
-]
+FolderArgument = Annotated[Path, typer.Argument(help="Folder that save_pretrained or `sidelight fit` wrote.")]
 InputsArgument = Annotated[
     list[str] | None,
     typer.Argument(
@@ -32,14 +30,20 @@ InputsArgument = Annotated[
 CsvOption = Annotated[
     Path | None, typer.Option(help="Explain every row of this CSV or TSV file.", dir_okay=False)
 ]
-ParquetOption = Annotated[Path | None, typer.Option(help="Explain every row of this Parquet file.", dir_okay=False)]
-JsonlOption = Annotated[Path | None, typer.Option(help="Explain every row of this file of JSON lines.", dir_okay=False)]
+ParquetOption = Annotated[
+    Path | None, typer.Option(help="Explain every row of this Parquet file.", dir_okay=False)
+]
+JsonlOption = Annotated[
+    Path | None, typer.Option(help="Explain every row of this file of JSON lines.", dir_okay=False)
+]
 PicturesOption = Annotated[
     Path | None, typer.Option("--folder", help="Explain every picture in this folder.", file_okay=False)
 ]
 ColumnOption = Annotated[
     list[str] | None,
-    typer.Option(help="Column of the table with the input (default: image, text, or both). Give it twice for two."),
+    typer.Option(
+        help="Column of the table with the input (default: image, text, or both). Give it twice for two."
+    ),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder for the answers.")]
 ModelOption = Annotated[
@@ -51,7 +55,9 @@ TargetOption = Annotated[
     str | None,
     typer.Option(help="Class to explain: a name, a number, or 'second' (default: the predicted one)."),
 ]
-VersusOption = Annotated[str | None, typer.Option(help="A second class: explain why the first one and not this one.")]
+VersusOption = Annotated[
+    str | None, typer.Option(help="A second class: explain why the first one and not this one.")
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
 ]

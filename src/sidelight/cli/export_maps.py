@@ -16,7 +16,9 @@ NAME = "export-maps"
 def run(
     folder: RunArgument,
     out: Annotated[Path, typer.Option(help="File to write, .npz or .parquet.", dir_okay=False)],
-    method: Annotated[str, typer.Option(help="sidelight, or a baseline method of `sidelight list`.")] = "sidelight",
+    method: Annotated[
+        str, typer.Option(help="sidelight, or a baseline method of `sidelight list`.")
+    ] = "sidelight",
     seed: Annotated[int | None, typer.Option(help="Seed of the scorer (default: the first).")] = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="Number of test samples (default: as in the evaluation).")

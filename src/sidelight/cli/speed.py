@@ -31,7 +31,8 @@ BatchOption = Annotated[
     list[int] | None, typer.Option(min=1, help="Batch size. Repeatable (default: 1 and 8).")
 ]
 RivalOption = Annotated[
-    list[str] | None, typer.Option(help="Baseline method to time. Repeatable (default: all; 'none' for none).")
+    list[str] | None,
+    typer.Option(help="Baseline method to time. Repeatable (default: all; 'none' for none)."),
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: as torch decides).")]
 
@@ -40,7 +41,9 @@ def run(
     folder: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The same as --model.")] = None,
     model: ModelOption = None,
     batch: BatchOption = None,
-    tokens: Annotated[int, typer.Option(help="Length of the texts in tokens, for text classifiers.", min=3)] = 128,
+    tokens: Annotated[
+        int, typer.Option(help="Length of the texts in tokens, for text classifiers.", min=3)
+    ] = 128,
     rival: RivalOption = None,
     threads: ThreadsOption = None,
     repeats: Annotated[int, typer.Option(min=1, help="How often each number is measured.")] = 15,

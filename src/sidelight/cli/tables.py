@@ -22,7 +22,9 @@ MetricOption = Annotated[
 ]
 RankOption = Annotated[
     list[str] | None,
-    typer.Option("--rank-by", help="Metric by which methods are ranked. Repeatable (default: those of faithfulness)."),
+    typer.Option(
+        "--rank-by", help="Metric by which methods are ranked. Repeatable (default: those of faithfulness)."
+    ),
 ]
 ThesisOption = Annotated[
     list[Path] | None,

@@ -51,9 +51,7 @@ class StoredExplanations:
         ends: list[int] = []
         if path.is_file():
             known = _read_manifest(folder)
-            there = known[
-                "about"
-            ]  # an option that only one of the two jobs has is a difference too
+            there = known["about"]  # an option that only one of the two jobs has is a difference too
             changed = [k for k in {**there, **about} if there.get(k) != about.get(k)]
             if changed and known["ends"]:  # a job that explained nothing leaves the folder free
                 raise ConfigError(

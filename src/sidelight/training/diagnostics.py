@@ -116,7 +116,8 @@ def check_collapse(metrics: Mapping[str, float], action: str) -> None:
         log.warning(message)
     elif metrics.get("eval_mean_score", 0.0) > 0.98:
         log.warning(
-            "the maps show nearly everything (mean score %.3f), so they say little.", metrics["eval_mean_score"]
+            "the maps show nearly everything (mean score %.3f), so they say little.",
+            metrics["eval_mean_score"],
         )
 
 

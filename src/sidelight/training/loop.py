@@ -97,7 +97,8 @@ def _run(trainer: ScorerTrainer, resume: Path | None) -> float:
 
     if resume is not None and is_finished(resume):
         log.info(
-            "%s holds the same training, finished: it is taken up again, and nothing is trained", resume.parent
+            "%s holds the same training, finished: it is taken up again, and nothing is trained",
+            resume.parent,
         )
         trainer.model.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
     else:

@@ -173,9 +173,7 @@ def build_trainer(
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     module.target.model.to(args.device)  # type: ignore[union-attr]
-    if (
-        args.n_gpu > 1
-    ):  # DataParallel would leave the target on one GPU. To use several, launch with torchrun
+    if args.n_gpu > 1:  # DataParallel would leave the target on one GPU. To use several, launch with torchrun
         args._n_gpu = 1
     trainer = ScorerTrainer(
         model=module,

@@ -14,7 +14,9 @@ NAME = "ablate"
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML configuration. Its section `ablation` is optional.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="YAML configuration. Its section `ablation` is optional.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/<name>).")] = None,
     set_: SetOption = None,
     only: Annotated[
@@ -26,7 +28,7 @@ def run(
 ) -> None:
     """Train and measure variants of CONFIG's scorer beside one classifier.
 
-    If the command is killed, call it again and it continues.
+    If the command is killed, call it again, and it continues.
     """
     quiet_libraries()
     from sidelight.core.terminal import print_table

@@ -37,10 +37,17 @@ def run(
 ) -> None:
     """Check whether the maps of RUN's scorer and of some other methods depend on what they should.
 
-    parameters: do maps change if the classifier's weights are drawn anew? retraining: is a scorer beside a random
-    classifier any different? encoding: does another classifier read the masks too? stability: do maps stay under small
-    changes of the input? classes: do maps show more than the class? Answers go to RUN/audit/. Finished checks are not
-    repeated.
+    parameters: do maps change if the classifier's weights are drawn anew?
+
+    retraining: is a scorer beside a random classifier any different?
+
+    encoding: does another classifier read the masked inputs too?
+
+    stability: do maps stay if the input changes a little?
+
+    classes: do maps show more than the class?
+
+    Answers go to RUN/audit/. Finished checks are not repeated.
     """
     quiet_libraries()
     from sidelight.core.terminal import print_table

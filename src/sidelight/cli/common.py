@@ -78,7 +78,7 @@ ShardOption = Annotated[
         "last one writes the results.",
     ),
 ]
-RunArgument = Annotated[Path, typer.Argument(help="Run folder, made by `sidelight fit`.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, made by `sidelight fit`.")]
 
 #: the columns of ``evaluate --json`` and ``demo --json``
 ROW_KEYS = (

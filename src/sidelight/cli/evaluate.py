@@ -41,10 +41,10 @@ def run(
     shard: ShardOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure every method of a run on its test split.
+    """Measure every method of RUN on its test split.
 
-    If the command is killed, call it again and it continues. Several GPUs: accelerate launch -m sidelight.cli evaluate
-    RUN.
+    If the command is killed, call it again, and it continues. Several GPUs
+    share the work with: accelerate launch -m sidelight.cli evaluate RUN
     """
     quiet_libraries()
     from sidelight.core.processes import Share, wait

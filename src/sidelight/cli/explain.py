@@ -83,11 +83,14 @@ def run(
     as_text: AsTextOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Explain the classifier's decision on each INPUT, or on each row of a table or picture of a folder.
+    """Explain the decision on each of the INPUTS, or on each row of a table or picture of a folder.
 
-    Each INPUT gives a PNG, a JSON and an HTML file. A table or folder gives explanations.csv, for texts also
-    explanations.json, and a folder with all maps (sidelight.read_explanations reads it). If a row cannot be explained,
-    errors.csv says why, and the others are explained. If the command is killed, call it again and it continues.
+    An input gives a PNG, a JSON and an HTML file. A table or folder gives
+    explanations.csv, for texts also explanations.json, and all maps, which
+    sidelight.read_explanations reads.
+
+    If a row cannot be explained, errors.csv says why, and the others are
+    explained. If the command is killed, call it again, and it continues.
     """
     quiet_libraries()
     from sidelight.errors import InputError

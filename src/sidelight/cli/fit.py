@@ -14,13 +14,14 @@ NAME = "fit"
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML configuration, as those in configs/.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration, as in configs/.")],
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/<name>).")] = None,
     set_: SetOption = None,
 ) -> None:
     """Train the scorers of CONFIG, and first its classifier if CONFIG says so.
 
-    The result is a run folder. If the command is killed, call it again and it continues.
+    The result is a run folder. If the command is killed, call it again,
+    and it continues.
     """
     quiet_libraries()
     from sidelight.lab.config.files import load_config

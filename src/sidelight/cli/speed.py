@@ -51,7 +51,8 @@ def run(
 ) -> None:
     """Measure how much longer explaining takes than classifying, for every method, and the memory that it needs.
 
-    For a run folder it also says after how many explanations the scorer's training has saved time.
+    For a run folder it also says after how many explanations the scorer's
+    training has saved time.
     """
     quiet_libraries()
     import torch

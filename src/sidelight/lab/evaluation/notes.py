@@ -39,8 +39,8 @@ def removal_notes(target: TargetModel, rows: Any, fills: Sequence[str]) -> list[
         for fill in blind_fills(target, inputs, fills, encoding)
     ]
     granted = [
-        f"If everything is replaced by the {g.fill} fill, this target says {g.label!r} (p = {g.probability:.2f}). So the "
-        f"{g.share:.0%} of the samples with this prediction keep it under any map, and average drop under this fill "
+        f"If everything is replaced by the {g.fill} fill, this target says {g.label!r} (p = {g.probability:.2f}). "
+        f"{g.share:.0%} of the samples have this prediction and keep it under any map, so average drop under this fill "
         "measures only the others."
         for g in granted_classes(target, inputs, fills, encoding)
     ]

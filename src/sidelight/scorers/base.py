@@ -29,7 +29,7 @@ DECODERS: Registry[DecoderFactory] = Registry("scorer modality")
 
 @dataclass(frozen=True)
 class ScorerConfig:
-    """Everything needed to rebuild a scorer before its weights are loaded.
+    """Settings of the scorer's network. With them a scorer is built again before its weights are loaded.
 
     Attributes:
         relu: whether the score head cuts raw scores below 0 (thesis §3.2).

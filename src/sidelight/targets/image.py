@@ -41,7 +41,8 @@ class ImageTarget(TargetModel):
         processor: Hugging Face image processor or :class:`ImageTransform`. Raw images need it, and so do fills
             that use the value of black.
         layers: dotted names of submodules whose outputs are the states.
-        max_states: maximum number of states. Of a pyramid these are the deepest, and the finest is added.
+        max_states: maximum number of states. Of a model with falling resolution these are the deepest, and the finest
+            is added.
         states: indices of the states to read. By default the first pass chooses them. A saved scorer keeps
             them, so another input size does not change them.
         layouts: axes of the states, e.g. ``"BHWC"`` if channels come last. Give one for all states or one for each

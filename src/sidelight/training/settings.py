@@ -60,7 +60,7 @@ def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The objective that the scorer minimises.
+    """What the scorer learns: the objective that its training makes small.
 
     Attributes:
         preset: the preset that the other settings began from (:mod:`sidelight.training.presets`).

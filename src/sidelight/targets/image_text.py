@@ -51,7 +51,7 @@ class ImageTextTarget(TargetModel):
         max_states, states, layouts: states of the image that the scorer reads, and their axes, as for image classifiers
             (:class:`ImageTarget`).
         max_length: maximum number of tokens, as for text classifiers.
-        columns: names of the columns with the image and the text, if sidelight does not find them.
+        columns: names of the columns with the text or the two texts, if sidelight does not find them.
         fused: also read each modality's tokens after the fusion layers, if the model has such layers.
         context: add the mean of each modality's last state to the fusion output. The class token of a fusion is
             trained for the decision and may lose what the text asks. On the scenes (``docs/notes/scenes.md``) this

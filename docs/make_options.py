@@ -26,6 +26,7 @@ from sidelight.scorers import ScorerConfig
 from sidelight.scorers.base import DECODERS
 from sidelight.targets.families import TARGETS
 from sidelight.targets.options import family_options
+from sidelight.training.presets import DEFAULT_PRESET, PRESETS
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 PAGE = Path(__file__).resolve().parent / "reference" / "options.md"
@@ -33,8 +34,8 @@ HEAD = """# All options
 
 <!-- Made from the code by `make docs-reference`. Change the docstrings instead. -->
 
-Names, types and defaults come from the code, and descriptions from its docstrings. The guide
-[Options of fit](../guides/options-of-fit.md) says which of them matter and when.
+This page lists every option. The guide [Options of fit](../guides/options-of-fit.md) says which of them matter and when,
+and the [glossary](../glossary.md) explains the terms.
 
 * [Explainer.fit](#explainerfit), and the settings [ScorerConfig](#scorerconfig), [ObjectiveConfig](#objectiveconfig) and
   [TrainingConfig](#trainingconfig)
@@ -45,6 +46,12 @@ Names, types and defaults come from the code, and descriptions from its docstrin
 """
 #: arguments that are no options
 _BESIDE = ("cls", "self", "model", "train", "options")
+#: options that every target family has
+SHARED = {
+    "class_names": "names of the classes, in the order of the outputs, if the model does not name them."
+}
+#: what a kind of names is called in documents
+TITLES = {"rival": "baseline method"}
 
 
 def page() -> str:
@@ -73,7 +80,11 @@ def fit() -> Iterator[str]:
         ("argument", "default", "meaning"),
         [("`model`", "", about.get("model", "")), ("`train`", "", about.get("train", "")), *coded(lines)],
     )
-    yield 'Fields of the three settings may be given as arguments of `fit` too, for example `epochs=1` or `fills=["mean"]`.'
+    yield (
+        "`scorer`, `objective` and `training` are three groups of settings. Their fields, listed below, may also be given "
+        'directly to `fit`, for example `epochs=1` or `fills=["mean"]`. So may the [options of the classifier\'s '
+        "family](#options-of-the-classifiers-family)."
+    )
 
 
 def settings(kind: Any) -> Iterator[str]:
@@ -85,19 +96,35 @@ def settings(kind: Any) -> Iterator[str]:
         (f.name, kind_of(hints[f.name]), field_default(f), about.get(f.name, ""))
         for f in dataclasses.fields(kind)
     ]
-    yield table(("field", "type", "default", "meaning"), coded(lines))
+    if kind is not ObjectiveConfig:
+        yield table(("field", "type", "default", "meaning"), coded(lines))
+        return
+    yield (
+        f"`fit` and configurations begin from the preset `{DEFAULT_PRESET}` unless you name another one. The table has the "
+        "values of both presets."
+    )
+    lines = [(n, k, d, preset_value(n, d), a) for n, k, d, a in lines]
+    yield table(("field", "type", "thesis", DEFAULT_PRESET, "meaning"), coded(lines))
+
+
+def preset_value(name: str, other: str) -> str:
+    """The value of a field of the objective under the default preset, in words. ``other`` if the preset does not set it."""
+    if name == "preset":
+        return shown_default(DEFAULT_PRESET)
+    values = PRESETS[DEFAULT_PRESET]
+    return shown_default(values[name]) if name in values else other
 
 
 def families() -> Iterator[str]:
     """Options of each target family."""
     yield "## Options of the classifier's family"
-    yield "Given to `fit` by name; in a configuration file they stand in `target.options`."
+    yield "`fit` takes them by name. In a configuration file they stand in `target.options`."
     for name, family in TARGETS.items():
         about, own = described(family), inspect.signature(family.__init__).parameters
         lines = []
         for option, hint in family_options(family).items():
             default = shown_default(own[option].default) if option in own else ""
-            lines.append((option, kind_of(hint), default, about.get(option, "")))
+            lines.append((option, kind_of(hint), default, about.get(option, SHARED.get(option, ""))))
         yield f"### {name}"
         yield table(("option", "type", "default", "meaning"), coded(lines))
 
@@ -105,7 +132,7 @@ def families() -> Iterator[str]:
 def decoders() -> Iterator[str]:
     """Options of each modality's decoder."""
     yield "## Options of the scorer's decoders"
-    yield 'Given as `decoder={"image": {...}}`; in a configuration file they stand in `scorer`.'
+    yield '`fit` takes them as `decoder={"image": {...}}`. In a configuration file they stand in `scorer`.'
     for name, decoder in DECODERS.items():
         about, own = described(decoder), inspect.signature(decoder).parameters
         lines = [
@@ -120,8 +147,9 @@ def sections() -> Iterator[str]:
     """Every section of a configuration file, outer ones first."""
     yield "## Configuration file"
     yield (
-        "A run is a YAML file with these sections. Every value can be changed on the command line, for example "
-        "`--set training.epochs=1`. An unknown key is refused, and the message gives the nearest known one."
+        "The configuration of a run is a YAML file with these sections ([Compare methods](../guides/compare-methods.md) "
+        "shows one). Every value can be changed on the command line, for example `--set training.epochs=1`. An unknown key "
+        "is refused, and the message gives the nearest known one."
     )
     waiting: list[tuple[str, Any]] = [("", RunConfig)]
     for path, kind in waiting:  # grows while it is read: sections hold sections
@@ -193,10 +221,10 @@ def commands() -> Iterator[str]:
 def names() -> Iterator[str]:
     """Every registered name."""
     yield "## Names"
-    yield "As `sidelight list` prints them."
+    yield "`sidelight list` prints them too."
     rows = known()
     for kind in dict.fromkeys(row["kind"] for row in rows):
-        yield f"### Names: {kind}"
+        yield f"### Names: {TITLES.get(kind, kind)}"
         lines = [(row["name"], row["about"]) for row in rows if row["kind"] == kind]
         yield table(("name", "meaning"), coded(lines))
 
@@ -251,7 +279,8 @@ def kind_of(hint: Any) -> str:
     if origin is not None and issubclass(origin, Mapping):
         return "mapping"
     if origin is not None:
-        return f"list of {kind_of(next(i for i in inner if i is not Ellipsis))}" if inner else "list"
+        item = kind_of(next(i for i in inner if i is not Ellipsis)) if inner else ""
+        return f"list of ({item})" if " or " in item else f"list of {item}" if item else "list"
     simple = {int: "int", float: "float", bool: "bool", str: "str", type(None): "none", Any: "any"}
     return simple.get(hint) or str(getattr(hint, "__name__", hint))
 

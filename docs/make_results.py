@@ -68,10 +68,11 @@ KNOWN = ("auprc", "pointing_game", "f1", "iou")
 SIZE = ("mean_score", "area", "entropy", "sparsity", "complexity")
 MADE = "<!-- Made by `make results-pages` from {source}. Change {notes} instead. -->"
 LEGEND = (
-    "Each number is a mean over the samples. The n in the header holds unless a cell gives its own. ↓: lower is better. "
-    "↑: higher is better. The best method of a column is bold, and the second is underlined. Trivial maps are controls: "
-    "they are not ranked, and † marks one that no method beats. A signed method is given by its absolute value or by "
-    "its positive part, whichever is better in that column."
+    "Each number is a mean over n samples. The header gives n, unless a cell gives its own. ↓: lower is better. ↑: higher "
+    "is better. The best method of a column is bold, and the second is underlined. Trivial maps know nothing of the "
+    "model. They are not ranked, and † marks one that no method beats. A method whose scores have a sign is given by its "
+    "absolute value or by its positive part, whichever is better in that column. The [glossary](../glossary.md#metrics) "
+    "explains the metrics."
 )
 
 #: words -> the file they belong to
@@ -96,6 +97,7 @@ def data_page(name: str) -> str:
         caption(name),
         f"## What was trained\n\n{setting.strip()}".strip(),
         plain_table(("", ""), facts(name, results, config), "---"),
+        *(["What the evaluation found out about this classifier (`target`):"] if results["notes"] else []),
         *(f"* {line}" for line in results["notes"]),
         f"## Tables\n\n{LEGEND}",
         *sections(found, measured),
@@ -335,8 +337,9 @@ def caption(name: str) -> str:
     setting = shown_table(name).setting
     return (
         f"![Average drop, deletion and insertion of every method](images/{name}.png)\n\n"
-        f"*Means with 95 % intervals under the {setting.fill} fill, {setting.modality} by {setting.granularity}. No scorer was "
-        "trained with this fill.*"
+        f"*Dots are means, and lines are 95 % intervals. Orange is sidelight, grey are maps that know nothing of the model. "
+        f"Arrows show the better direction. Removed parts ({setting.modality}, by {setting.granularity}) are filled by "
+        f"{setting.fill}, a fill that no scorer was trained with.*"
     )
 
 

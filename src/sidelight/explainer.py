@@ -1,4 +1,4 @@
-"""The front door: fit a scorer beside a classifier, explain with it, save it, load it."""
+""":class:`Explainer`: fit a scorer beside a classifier, explain with it, save it, load it."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ if TYPE_CHECKING:
 
 
 class Explainer:
-    """A frozen classifier and the small network that explains it in one pass.
+    """A classifier and its scorer, the small network that explains it. :meth:`fit` or :meth:`from_pretrained` makes it.
 
     Args:
-        target: the classifier behind the target protocol (see :func:`sidelight.targets.as_target`).
-        scorer: a scorer built for it.
+        target: the classifier, wrapped by :func:`sidelight.targets.as_target`.
+        scorer: a scorer that was built for it.
         check: reaction if the classifier's weights change later: ``"error"``, ``"warn"`` or ``"off"``.
         fingerprint: hash of the classifier's weights, if it is known already.
     """
@@ -101,30 +101,31 @@ class Explainer:
         check: Check = "error",
         **options: Any,
     ) -> Explainer:
-        """Train a scorer beside ``model``. The model is given back exactly as it was.
+        """Train a scorer beside ``model``. The model itself does not change.
 
         Args:
             model: a Hugging Face classifier, or a plain module with ``layers=[...]``.
-            train: rows ``{"image": ..., "label": ...}`` (for pairs ``{"image": ..., "text": ..., "label": ...}``),
-                pairs ``(sample, label)``, or samples. They may be a list, a ``datasets.Dataset`` or ``DatasetDict``,
-                a data frame, a dictionary of columns, a ``DataLoader`` or torch data set, a ``[B, C, H, W]`` tensor,
-                ``(samples, labels)``, or a stream (up to :data:`sidelight.rows.stream.MOST_ROWS` rows stay in memory).
-                They may also be the path of a table (CSV, TSV, JSON, JSONL, Parquet) or of a folder with a folder of
-                pictures per class. Labels are class numbers or names. Only ``label="data"`` reads them.
-            eval: rows for early stopping, in the same forms. Default: the validation split of ``train``, else a tenth
-                of it, drawn by ``seed`` from each class in proportion.
+            train: samples, rows ``{"image": ..., "label": ...}`` (or with ``"text"``, or with both), or pairs
+                ``(sample, label)``. They may be a list, a ``datasets.Dataset`` or ``DatasetDict``, a data frame, a
+                dictionary of columns, a ``DataLoader`` or torch data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``,
+                or a stream (up to :data:`sidelight.rows.stream.MOST_ROWS` rows stay in memory). They may also be the
+                path of a table (CSV, TSV, JSON, JSONL, Parquet), of a folder of pictures, or of a folder with a folder
+                per class. Labels are class numbers or names. Only ``label="data"`` reads them.
+            eval: validation rows, in the same forms. The best scorer on them is kept. Default: the validation split of
+                ``train``, else a tenth of it, drawn by ``seed`` from each class in proportion.
             validation: another name for ``eval``.
             processor: the model's image processor, tokenizer, or :class:`ImageTransform`.
-            scorer, objective, training: settings, or mappings of their fields. Fields may also be given directly, e.g.
-                ``epochs=1, label="data"``. ``objective`` may be a preset: ``"robust"`` (default) or ``"thesis"``.
+            scorer: a :class:`ScorerConfig` or a mapping of its fields: the scorer's network.
+            objective: a preset, ``"robust"`` (default) or ``"thesis"``, an :class:`ObjectiveConfig`, or a mapping of its
+                fields: what the scorer learns.
+            training: a :class:`TrainingConfig` or a mapping of its fields: how long and how it is trained.
             output_dir: folder for checkpoints, ``log.csv`` and the fitted scorer. If it holds a training of the same
                 model, rows and settings, that training continues or is reused. Any other training is refused.
                 Default: a fresh ``sidelight-runs/<date>-<time>-<random>`` (see ``Explainer.output_dir``).
-            check: before training, some rows go through sidelight and through the model with its own processor.
+            check: before training, some rows go through sidelight and directly through the model with its own processor.
                 Reaction if the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to skip the check.
-            options: fields of the three settings, or options of the target family, e.g. ``layers=[...]``,
-                ``class_names=[...]``, or ``output="sigmoid"`` or ``"probabilities"`` for the meaning of the model's
-                output (:mod:`sidelight.targets.verdict`).
+            options: fields of the three settings, e.g. ``epochs=1``, or options of the target family, e.g.
+                ``layers=[...]``, ``class_names=[...]``, or ``output="sigmoid"`` for the meaning of the model's output.
 
         Raises:
             InputError: there are no rows, or the model cannot take a row. The message names the row.
@@ -133,7 +134,7 @@ class Explainer:
             CollapseError: training produced constant maps.
             UnsupportedTargetError: the model gives no hidden states, or does not choose one of several classes.
             NotFiniteError: the model's output, or the loss, holds NaN or infinity.
-            SelfCheckError: the model's input through sidelight differs from its own.
+            SelfCheckError: the model gives other logits through sidelight than by itself.
             ForeignFileError: ``output_dir`` holds files of others with names of ours. They stay.
             BusyFolderError: another process or thread trains there.
             CheckpointError: the disk refused.
@@ -182,7 +183,7 @@ class Explainer:
         verify: bool = False,
         refine: int = 0,
     ) -> Any:
-        """Score the features of each sample by how much they made the model decide, in one pass of model and scorer.
+        """Say which features of each sample made the model decide, in one pass of model and scorer.
 
         Args:
             samples: one sample (path, PIL image, uint8 array, ``[C, H, W]`` tensor, text, pair of texts as a tuple,
@@ -190,20 +191,20 @@ class Explainer:
                 model's own inputs. A folder or table is a ``Path``, or a string if the model reads no texts.
             batch_size: samples per pass, at least 1.
             progress: show a bar.
-            others: rows to exchange modalities with. 16 are enough. ``meta["modality_share"]`` then holds the worth of each
-                modality (:mod:`sidelight.checks.modality_share`), at three passes per row.
-            errors: ``"raise"`` names a sample that cannot be explained. ``"skip"`` puts an
+            others: rows whose images and texts take the place of the sample's. 16 are enough. Each costs three passes.
+                ``meta["modality_share"]`` then says what each modality is worth (:mod:`sidelight.checks.modality_share`).
+            errors: if a sample cannot be explained, ``"raise"`` raises an error that names it. ``"skip"`` puts an
                 :class:`~sidelight.explanations.blocks.ExplainFailure` in its place and continues.
-            target: class of the map: its number, its name, ``"second"`` for the runner-up, or a list with one of these for
-                each sample. Default: the predicted class.
+            target: class of the map: its number, its name, ``"second"`` for the second most probable, or a list with one
+                of these for each sample. Default: the predicted class.
             versus: another class, in the same forms. The map then says why ``target`` and not this one.
-            verify: measure each map on its own input (:mod:`sidelight.checks.certificate`), at about 80 passes per row.
-                ``meta["certificate"]`` holds the result.
-            refine: steps of training on each map alone (:mod:`sidelight.training.refine`), five passes with gradient each.
+            verify: measure each map on its own input (:mod:`sidelight.checks.certificate`). Costs about 90 passes per
+                sample. ``meta["certificate"]`` holds the result.
+            refine: training steps on each map alone (:mod:`sidelight.training.refine`). Each costs five passes with gradient.
 
         Returns:
-            An :class:`Explanation` for one sample, a list for several. Remarks are in ``meta``: ``truncated`` if the
-            text was not read to its end, ``constant_map``, and the plain ``columns`` of a row.
+            An :class:`Explanation` for one sample, a list for several. ``meta`` holds remarks: ``truncated`` if a text was
+            cut, ``constant_map`` if all scores are equal, and ``columns``, the row's own values.
 
         Raises:
             InputError: a sample is empty, unreadable, of the wrong size, or not finite. The message names it.
@@ -288,7 +289,7 @@ class Explainer:
     @public
     @plain_passes()
     def attribute(self, inputs: Inputs, classes: Tensor | None = None) -> tuple[Encoding, dict[str, Tensor]]:
-        """The bare tensors: the clean encoding and the scores of each modality, without a graph.
+        """The model's pass over the whole input, and the scores of each modality, as tensors without a graph.
 
         Args:
             inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``.
@@ -305,7 +306,7 @@ class Explainer:
     @public
     @plain_passes()
     def scores(self, encoding: Encoding, classes: Tensor | None = None) -> dict[str, Tensor]:
-        """The scores of :meth:`attribute`, from a clean pass that exists already."""
+        """The scores of :meth:`attribute`, if the pass over the whole input was made already."""
         return dict(self.read(encoding, classes).scores)
 
     @public
@@ -313,10 +314,10 @@ class Explainer:
     def read(
         self, encoding: Encoding, classes: Tensor | None = None, versus: Tensor | None = None
     ) -> Reading:
-        """Scores, ranking and effects of one class for each sample, from a clean pass that exists already.
+        """Scores, ranking and effects of one class for each sample, if the pass over the whole input was made already.
 
         Args:
-            encoding: of ``B`` samples.
+            encoding: that pass, of ``B`` samples.
             classes, versus: ``[B]`` class to explain (default: the predicted ones), and to compare it with, if any.
 
         Raises:
@@ -373,14 +374,14 @@ class Explainer:
         revision: str | None = None,
         check: Check = "error",
     ) -> Explainer:
-        """Load a scorer and put it beside its target.
+        """Load a scorer for its classifier.
 
         Args:
             folder: a folder of :meth:`save_pretrained`, or its hub id.
             model: the classifier, its folder or hub id. Default: the place that the scorer remembers.
             processor: default: the preprocessing that the scorer remembers.
             revision: of the hub repository ``folder``.
-            check: reaction if ``model`` has other weights or sees another input: ``"error"``, ``"warn"`` or ``"off"``.
+            check: reaction if ``model`` has other weights, or fails the self-check: ``"error"``, ``"warn"`` or ``"off"``.
 
         Raises:
             CheckpointError: files are missing, truncated or corrupt.

@@ -1,9 +1,8 @@
-"""What a map is worth on the very input that it explains: measured by masking, not promised.
+"""The certificate of a map: how well it does on the very input that it explains, measured by masking.
 
-The map keeps its part of the input, then all but its part, and the model says what it thinks of both. Then features
-go one share after another, best first, until the model says something else. The formulas are those of the metrics
-``average_drop``, ``deletion_auc``, ``insertion_auc`` and ``flip_share``, so the numbers are the ones that an evaluation
-of this sample gives.
+First only the part that the map shows is kept, and then this part is removed. Then features are removed one share after
+another, best first, until the model predicts another class. The formulas are those of the metrics ``average_drop``,
+``deletion_auc``, ``insertion_auc`` and ``flip_share``. So the numbers equal those of an evaluation of this sample.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from sidelight.targets.base import TargetModel
 
 #: Steps of the curves, and masked inputs in each pass.
 STEPS, ROWS = 20, 64
-#: Fills by modality, none of which draws by chance. One fill alone can favour a map by accident.
+#: Fills by modality. There are two, because one alone can favour a map by accident. None of them draws at random.
 CERTIFICATE_FILLS = {"image": ("zero", "blur"), "text": ("zero", "mean"), "image+text": ("zero", "mean")}
 
 
@@ -33,13 +32,14 @@ class Certificate:
     """Measurements of one map of one input under one fill.
 
     Attributes:
-        fill: what stood in for removed features.
+        fill: name of the fill.
         clean: probability of the class explained, for the whole input.
-        kept: its probability if only what the map shows is kept (the soft map masks the input).
-        lost: the same if what the map shows is removed.
-        shares: ``[K+1]`` shares of the features, 0 to 1.
-        deletion, insertion: ``[K+1]`` probability with the first share removed, and with nothing else kept.
-        flip: smallest share that must go, best features first, until the model's verdict changes. 1 if it never does.
+        kept: its probability if only the part that the map shows stays (the map masks the input).
+        lost: its probability if that part is removed.
+        shares: ``[K+1]`` shares of the features, from 0 to 1.
+        deletion: ``[K+1]`` its probability if such a share of the best features is removed.
+        insertion: ``[K+1]`` its probability if only such a share of the best features is kept.
+        flip: share of the features that must go, best first, until the model predicts another class. 1 if it never does.
     """
 
     fill: str
@@ -83,7 +83,7 @@ def certify(
         seeds: one integer per sample, for random fills. Default: 0, 1, ...
 
     Returns:
-        For each sample one certificate a fill.
+        For each sample one certificate per fill.
 
     Raises:
         UnknownNameError: there is no such fill.
@@ -136,7 +136,7 @@ class _Job:
         return places(raw.argsort(dim=1, descending=True, stable=True))
 
     def _steps(self, taken: Tensor, values: Mapping[str, Tensor], keep: bool) -> tuple[Tensor, Tensor]:
-        """``[B, K+1]`` probability, and whether the verdict stands, with the first features removed or kept alone."""
+        """``[B, K+1]`` probability, and whether the prediction stays, with the first features removed or kept alone."""
         found = []
         for count in taken.T:
             first = self._ranks < count[:, None]
@@ -146,7 +146,7 @@ class _Job:
         return p, stands
 
     def _passes(self, masks: Scores, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """``[B]`` probability of the class explained, and whether the clean verdict stands, under ``masks``."""
+        """``[B]`` probability of the class explained, and whether the clean prediction stays, under ``masks``."""
         size, found = len(self.classes), []
         for rows in torch.arange(size, device=self.classes.device).split(ROWS):
             logits = self.target.classify(

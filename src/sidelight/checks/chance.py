@@ -10,17 +10,17 @@ from torch import Tensor
 from sidelight.inputs.base import Batch
 from sidelight.targets.base import TargetModel
 
-#: rows that are asked about, and how few say nothing
+#: rows that are looked at, and the number below which they say nothing
 SOME, FEW = 256, 16
-#: share of rows that renumbered classes must get right beyond the most common class, to be worth a word
+#: another numbering is named if it gets so much more right than the most common class does
 BETTER = 0.2
 
 
 def chance_doubt(logits: Tensor, labels: Tensor, names: Sequence[str] = ()) -> str | None:
-    """A sentence where ``logits`` tell no more of ``labels`` than their frequencies do, else ``None``.
+    """A sentence if ``logits`` say no more about ``labels`` than the frequencies of the labels do, else ``None``.
 
-    Two things must hold: the mean cross-entropy reaches the entropy of the label frequencies, and no more labels are right than
-    by always saying the most common one.
+    Two things must hold. The mean cross-entropy is at least the entropy of the label frequencies. And no more labels are
+    right than if one always said the most common one.
 
     Args:
         logits: ``[N, K]``.
@@ -36,15 +36,16 @@ def chance_doubt(logits: Tensor, labels: Tensor, names: Sequence[str] = ()) -> s
     if loss < entropy or right > float(frequency.max()):
         return None
     return (
-        f"on {len(labels)} labelled rows the model does no better than chance: {right:.0%} right, where always the most common "
-        f"class gives {float(frequency.max()):.0%}; loss {loss:.2f}, by chance {entropy:.2f}. The labels and the model's classes "
-        f"seem to be numbered differently, or the model was not trained for these data.{_renumbered(logits, labels, names)} "
+        f"on {len(labels)} labelled rows the model does no better than chance: it gets {right:.0%} right, and always saying the "
+        f"most common class gets {float(frequency.max()):.0%} right (loss {loss:.2f}, by chance {entropy:.2f}). Perhaps the "
+        "labels and the model's classes are numbered differently, or the model was not trained for these "
+        f"data.{_renumbered(logits, labels, names)} "
         "With label='prediction' no labels are needed."
     )
 
 
 def _renumbered(logits: Tensor, labels: Tensor, names: Sequence[str]) -> str:
-    """Which numbering would fit, where one fits much better. Else nothing."""
+    """A sentence with the numbering that would fit, if one fits much better. Else nothing."""
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError:  # comes with the extra `lab`; without it the doubt alone is told

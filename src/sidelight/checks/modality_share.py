@@ -1,8 +1,8 @@
-"""Which modality decides: measured by exchanging it, never guessed from the size of a map.
+"""Which modality decides? This is measured by exchanging it, because the size of a map does not show it.
 
-To take a modality away, the sample gets that of other samples. The model knows such inputs, but neither grey pictures
-nor empty texts. Each subset of the modalities is kept in turn. The Shapley values (Shapley 1953) then share out the
-confidence. Their sum is the worth of the whole input beyond other samples' inputs.
+In place of a modality, the sample gets that of other samples. The model knows such inputs, but it knows neither grey
+pictures nor empty texts. Each subset of the modalities is kept once. From the lost confidence follow the Shapley values
+of the modalities (Shapley 1953). Their sum is the confidence that is lost if all modalities are exchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError
 from sidelight.targets.base import TargetModel
 
-#: a modality counts as needed where losing it costs at least so much confidence on average
+#: a modality counts as needed if its loss costs at least so much confidence on average
 NEEDED = 0.1
 
 
@@ -31,10 +31,10 @@ class ModalityShare:
     """What each modality of one sample is worth to the decision.
 
     Attributes:
-        confidence: p of the predicted class, in [0, 1].
-        drops: p lost when one modality alone is exchanged, by name. ``"all"``: when all are.
-        values: Shapley values, by name; they sum to ``drops["all"]``.
-        draws: how many other samples the figures are averaged over.
+        confidence: probability of the predicted class, in [0, 1].
+        drops: confidence that is lost if one modality alone is exchanged, by name. ``"all"``: if all are.
+        values: Shapley values, by name. They sum to ``drops["all"]``.
+        draws: number of other samples over which the numbers are means.
     """
 
     confidence: float
@@ -44,7 +44,7 @@ class ModalityShare:
 
     @property
     def shares(self) -> dict[str, float] | None:
-        """The positive values as parts of 1. ``None`` where no modality speaks for the class."""
+        """The positive Shapley values as parts of 1. ``None`` if no modality speaks for the class."""
         positive = {name: max(0.0, value) for name, value in self.values.items()}
         total = sum(positive.values())
         return {name: value / total for name, value in positive.items()} if total > 1e-6 else None
@@ -76,7 +76,7 @@ def modality_shares(
     seed: int = 0,
     clean: Tensor | None = None,
 ) -> list[ModalityShare]:
-    """Measure, for each sample, what each modality is worth.
+    """Measure what each modality of each sample is worth.
 
     Costs ``draws · (2^M − 1)`` passes for M modalities, and the clean pass.
 
@@ -85,7 +85,7 @@ def modality_shares(
         inputs: ``B`` samples as the model takes them.
         others: samples to take modalities from, e.g. of the training split. The same sample lends all
             modalities that are exchanged together.
-        draws: how many of them, drawn without replacement for each sample. All of them where there are fewer.
+        draws: how many of them, drawn without replacement for each sample. All of them if there are fewer.
         clean: ``[B, K]`` probabilities of ``inputs``, if their clean pass was made already.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The classifier by itself, with its own processor. All passes of ours are compared with it."""
+"""The classifier by itself, with its own processor. The passes of sidelight are compared with it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor
 
 @contextmanager
 def coarsest(model: nn.Module) -> Iterator[list[torch.dtype]]:
-    """Collects the floating-point types that the parts of ``model`` compute in during a pass.
+    """Collects the floating-point types in which the parts of ``model`` compute during a pass.
 
-    They may be others than those of its weights, such as half precision under autocast.
+    They may differ from those of its weights, for example under autocast.
     """
     found: list[torch.dtype] = []
 
@@ -55,7 +55,7 @@ def coarsest(model: nn.Module) -> Iterator[list[torch.dtype]]:
 
 
 def own_inputs(target: TargetModel, samples: Sequence[Any]) -> dict[str, Tensor]:
-    """What the model's own processor makes of raw samples, of one or in a batch."""
+    """What the model's own processor makes of one or several raw samples."""
     if isinstance(target, ImageTarget):
         return _own_pixels(target, samples)
     if isinstance(target, TextTarget):

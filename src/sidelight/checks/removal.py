@@ -1,4 +1,4 @@
-"""What removing features does to a target, fill by fill: sometimes nothing, or nothing for one class."""
+"""What the removal of features does to a target under each fill: sometimes nothing, or nothing for one class."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sidelight.core.tensors import probabilities
 from sidelight.core.types import Encoding, Inputs
 from sidelight.targets.base import TargetModel
 
-#: a fill is blind where a score of FAINT everywhere costs less confidence than STAYS, but zeros more than GOES
+#: a fill is blind if a score of FAINT everywhere costs less confidence than STAYS, but a score of 0 more than GOES
 FAINT, STAYS, GOES = 0.1, 0.01, 0.1
-#: a class is taken for granted where it has SURE probability with nothing left, and is COMMON among predictions
+#: a class is granted if it has probability SURE with everything removed, and a share COMMON of the predictions
 SURE, COMMON = 0.9, 0.2
 
 
 class Granted(NamedTuple):
-    """A class that the target predicts with nothing left.
+    """A class that the target predicts if everything is removed.
 
     Attributes:
         fill: name of the fill.
@@ -37,10 +37,10 @@ class Granted(NamedTuple):
 def granted_classes(
     target: TargetModel, inputs: Inputs, fills: Sequence[str], encoding: Encoding | None = None
 ) -> list[Granted]:
-    """The fills under which one common class needs no evidence at all.
+    """The fills under which a common class needs no evidence.
 
-    Samples of it keep their prediction under any map: a scorer learns nothing from them, its maps of
-    them are arbitrary, and average drop says nothing about them.
+    Samples of this class keep their prediction under any map. So a scorer learns nothing from them, its maps of them are
+    arbitrary, and average drop says nothing about them.
 
     Args:
         inputs: a prepared batch of ordinary samples. Some 64 tell how common a class is.
@@ -64,9 +64,9 @@ def blind_fills(
 ) -> list[str]:
     """The fills under which only scores of exactly 0 remove anything from ``inputs``.
 
-    A model that normalises its input first sees the same in a tenth of it: DeBERTa's layer norm
-    follows right after the word embedding, so under zero fill every positive score shows the word
-    in full. There a scorer has little to learn from, and average drop rewards any map without zeros.
+    If a model first normalises its input, a tenth of the input looks like all of it. In DeBERTa, for example, a layer norm
+    follows the word embedding. So under the zero fill every positive score shows the word in full. A scorer then learns
+    little, and average drop is good for any map without zeros.
 
     Args:
         inputs: a prepared batch of ordinary samples. 16 are enough.

@@ -1,4 +1,4 @@
-"""Does the model see through sidelight what it sees without it? A few samples tell, before anything rests on it."""
+"""Does the model give the same logits through sidelight as by itself? A few samples are compared before a training."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 Check = Literal["error", "warn", "off"]
 CHECKS: tuple[Check, ...] = ("error", "warn", "off")
 
-#: samples that are looked at
+#: samples that are compared
 SAMPLES = 2
-#: rows from which they are taken, so that short and long ones are among them
+#: rows of texts from which they are chosen, so that a short and a long one are among them
 LOOKED_AT = 16
 #: how far logits may lie apart, as a share of their spread, by the number of bytes of a weight
 TOLERANCE = {8: 1e-3, 4: 1e-3, 2: 5e-2, 1: 5e-2}
@@ -57,7 +57,7 @@ def require_check(check: Any) -> Check:
 
 
 def few_samples(target: TargetModel, rows: Any, collate: Collator | None = None) -> Sequence[Any] | Inputs:
-    """A few raw samples of ``rows``, or the model's inputs where rows hold those. The shortest and longest texts."""
+    """A few raw samples of ``rows``, or the model's inputs if rows hold those. Of texts, the shortest and the longest."""
     collate = Collator(target, labelled=False) if collate is None else collate
     count = LOOKED_AT if isinstance(target, TextTarget) else SAMPLES
     looked = [rows[i] for i in spread(len(rows), count)]
@@ -74,7 +74,7 @@ def _length(sample: Any) -> int:
 
 
 def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:
-    """Samples made of nothing but the target: pictures of an odd size, words of its vocabulary. Or inputs of its own."""
+    """Samples that need no data: pictures of an odd size, words of the target's vocabulary, or inputs of its own."""
     if isinstance(target, ImageTextTarget):
         if target.reader.image.transform is None or target.reader.text.tokenizing is None:
             return {}
@@ -91,7 +91,8 @@ def _pictures(target: ImageTarget) -> list[Image.Image]:
     height, width = HEIGHT, WIDTH
     trial, transform = target.trial_inputs(), target.reader.transform
     if transform is not None and transform.size is None and trial is not None:
-        height, width = trial["pixel_values"].shape[-2:]  # what keeps its shape must have the model's
+        # the transform does not resize, so the size must fit
+        height, width = trial["pixel_values"].shape[-2:]
     rows, columns = np.mgrid[:height, :width]
     waves = [[np.sin(rows / (3 + c) + n) + np.cos(columns / (5 + n) + c) for c in range(3)] for n in range(2)]
     return [Image.fromarray(np.uint8(63.75 * (np.stack(w, -1) + 2))) for w in waves]
@@ -111,9 +112,9 @@ def self_check(
     """Compare logits through sidelight with those of the model by itself, alone and in a batch.
 
     Args:
-        samples: raw samples, or the model's inputs. Nothing is checked where there are none.
+        samples: raw samples, or the model's inputs. If there are none, nothing is checked.
         check: ``"error"`` or ``"warn"``.
-        gradients: whether scores must be able to learn from the model.
+        gradients: whether a gradient must reach the scores, as a training needs it.
 
     Raises:
         SelfCheckError: the logits differ by more than :data:`TOLERANCE` of their spread, or differ from one pass to
@@ -139,7 +140,7 @@ def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool
 
 
 def _tell_of_padding(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:
-    """Warn where texts of one length were checked, and texts of two lengths would be told apart by their padding."""
+    """If all texts had one length, compare texts of two lengths too, and warn if padding changes their logits."""
     if not isinstance(target, TextTarget) or target.reader.tokenizing is None or len(samples) < 2:
         return
     if isinstance(samples, Mapping) or bool((_inputs(target, samples)["attention_mask"] == 0).any()):
@@ -164,7 +165,8 @@ def _alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> tuple[Tensor
         reason = first_line(error, None)
         raise SelfCheckError(
             f"{target.name} fails by itself, without sidelight, on a sample that its own processor prepared: "
-            f"{type(error).__name__}: {reason}. Mend the model or its processor first, or give the one that belongs to it."
+            f"{type(error).__name__}: {reason}. Repair the model or its processor first, or give the processor that belongs "
+            "to it."
         ) from error
     if any(o is None for o in own):
         return None
@@ -208,7 +210,7 @@ def _compare(target: TargetModel, samples: Sequence[Any] | Inputs, alone: Tensor
 
 
 def tolerance(logits: Tensor, types: Iterable[torch.dtype]) -> float:
-    """How far two passes may lie apart: a share of the spread of ``logits``, more where a pass is coarse.
+    """How far the logits of two passes may differ: a share of the spread of ``logits``, more in coarse precision.
 
     Args:
         logits: ``[B, K]`` of a few samples.
@@ -240,11 +242,14 @@ def _advice(target: TargetModel, how: str) -> str:
             "The model may not tell padding from words: compare model.config.pad_token_id with "
             "tokenizer.pad_token_id. Or its outputs depend on the rest of a batch."
         )
-    return "It may prepare its inputs in a way of its own, draw at random in evaluation mode, or heed the rest of a batch."
+    return (
+        "It may prepare its inputs in a way of its own, draw at random in evaluation mode, or depend on the other samples of "
+        "a batch."
+    )
 
 
 def _require_gradient(target: TargetModel, inputs: Inputs) -> None:
-    """Raise where scores have no influence on the logits that a gradient could tell."""
+    """Raise if no gradient of the logits reaches the scores."""
     with torch.enable_grad():
         mask = target.feature_mask(inputs)
         scores = {m: torch.full_like(v, 0.5, dtype=torch.float).requires_grad_() for m, v in mask.items()}
@@ -266,7 +271,7 @@ def _without_gradient(target: TargetModel, why: str) -> str:
 
 
 class WatchedWeights:
-    """The weights that a scorer belongs to, looked at again whenever they may have changed.
+    """The weights that a scorer belongs to. They are compared again whenever they may have changed.
 
     Args:
         target: the classifier.
@@ -279,7 +284,7 @@ class WatchedWeights:
         self.known = target.fingerprint() if known is None else known
 
     def require(self, check: Check) -> None:
-        """Refuse other weights, or warn of them once. Costs a few microseconds a layer where nothing changed.
+        """Refuse other weights, or warn of them once. Costs a few microseconds a layer if nothing changed.
 
         Raises:
             TargetMismatchError: the weights have changed, and ``check`` is ``"error"``.
@@ -302,7 +307,7 @@ class WatchedWeights:
         message = (
             f"the weights of {self.target.name} have changed since its scorer was trained or loaded: trained further, "
             "loaded anew, or moved to another precision. Its maps may mean nothing now: load the weights again, or fit "
-            "a new scorer. To go on all the same, load the scorer with check='warn', or set explainer.check = 'warn'."
+            "a new scorer. To use it in spite of that, load the scorer with check='warn', or set explainer.check = 'warn'."
         )
         if check == "error":
             raise TargetMismatchError(message)

@@ -1,4 +1,4 @@
-"""Before a training: does the model decide between classes of which one is true, in finite numbers?"""
+"""A check before a training: does the model choose one of several classes, with finite logits?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sidelight.targets.verdict import independent_labels
 
 #: rows that are looked at before a training
 COUNT = 16
-#: last operations of a model that decides each label by itself, and operations that only lay values out anew
+#: last operations of a model that decides each label by itself, and operations that only change shapes
 _BY_ITSELF = ("Sigmoid", "Hardsigmoid", "LogSigmoid")
 _LAYOUT = (
     "View",
@@ -36,7 +36,7 @@ _LAYOUT = (
 
 
 def check_verdict(target: TargetModel, rows: Any, collate: Collator, count: int = COUNT) -> Tensor:
-    """Make one pass over the first rows, which also settles how the model's output is read.
+    """Make one pass over the first rows. It also settles how the model's output is read.
 
     Args:
         rows: of a data set, with or without labels.
@@ -99,7 +99,7 @@ def _first_pass(target: TargetModel, inputs: Inputs) -> Tensor:
 
 
 def _refuse_independent(target: TargetModel, inputs: Inputs) -> None:
-    """A plain module has no configuration that says it: its last operation does."""
+    """Refuse independent labels. A plain module has no configuration that names them, but its last operation shows them."""
     two = {k: v[:2] for k, v in inputs.items()}
     with target.one_pass(), torch.enable_grad():
         features = {k: v.detach().requires_grad_() for k, v in target.features(two).items()}
@@ -113,7 +113,7 @@ def _refuse_independent(target: TargetModel, inputs: Inputs) -> None:
 
 
 def _operations(value: Tensor) -> Iterator[str]:
-    """Names of the operations that made ``value``, the last first, as far as there is one line of them."""
+    """Names of the operations that made ``value``, the last one first."""
     node: Any = value.grad_fn
     while node is not None:
         yield type(node).__name__

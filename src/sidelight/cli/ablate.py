@@ -14,17 +14,22 @@ NAME = "ablate"
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML configuration; its section `ablation` is optional.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="YAML configuration. Its section `ablation` is optional.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/<name>).")] = None,
     set_: SetOption = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Train this variant, by name; repeatable (default: all).")
+        list[str] | None, typer.Option(help="Name of a variant to train. Repeatable (default: all).")
     ] = None,
     table_only: Annotated[
-        bool, typer.Option("--table-only", help="Make the tables again from stored rows; runs no model.")
+        bool, typer.Option("--table-only", help="Only make the tables again, from stored numbers.")
     ] = False,
 ) -> None:
-    """Train and measure variants of CONFIG's scorer beside one target. A killed ablation continues."""
+    """Train and measure variants of CONFIG's scorer beside one classifier.
+
+    If the command is killed, call it again, and it continues.
+    """
     quiet_libraries()
     from sidelight.core.terminal import print_table
     from sidelight.lab.ablation.cells import FOLDER, cells_of

@@ -25,7 +25,7 @@ app = typer.Typer(
     name="sidelight",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    help="Show the parts of an input that made a classifier decide, in one pass.",
+    help="Explain what in an input made a classifier decide, and measure explanations.",
 )
 
 
@@ -43,7 +43,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Show the parts of an input that made a classifier decide, in one pass."""
+    """Explain what in an input made a classifier decide, and measure explanations."""
 
 
 for module in (

@@ -1,4 +1,4 @@
-"""``sidelight audit``: sanity checks of a scorer's maps."""
+"""``sidelight audit``: checks whether a scorer's maps depend on what they should."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ NAME = "audit"
 CheckOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only this check: parameters, retraining, encoding, stability, classes. Repeatable (default: all)."
+        help="Check to make: parameters, retraining, encoding, stability or classes. Repeatable (default: all)."
     ),
 ]
 OtherOption = Annotated[
     Path | None,
     typer.Option(
-        help="Run on the same data with another target: do masks keep its prediction?", file_okay=False
+        help="Run folder with another classifier of the same data: do the masks keep its prediction?",
+        file_okay=False,
     ),
 ]
 
@@ -34,10 +35,19 @@ def run(
     set_: SetOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Put RUN's scorer and some rivals to sanity checks. Finished checks are not repeated.
+    """Check whether the maps of RUN's scorer and of some other methods depend on what they should.
 
-    The checks: randomised parameters, a scorer trained beside a random target, an independent judge of its masks,
-    stability under small changes, and the part of a map that its class alone explains. Answers go to RUN/audit/.
+    parameters: do maps change if the classifier's weights are drawn anew?
+
+    retraining: is a scorer beside a random classifier any different?
+
+    encoding: does another classifier read the masked inputs too?
+
+    stability: do maps stay if the input changes a little?
+
+    classes: do maps show more than the class?
+
+    Answers go to RUN/audit/. Finished checks are not repeated.
     """
     quiet_libraries()
     from sidelight.core.terminal import print_table

@@ -16,7 +16,7 @@ NAME = "benchmark"
 ConfigsArgument = Annotated[
     list[Path],
     typer.Argument(
-        metavar="CONFIG...", help="A benchmark's YAML (see configs/benchmark.yaml), or run configurations."
+        metavar="CONFIG...", help="YAML of a benchmark, as configs/benchmark.yaml, or configurations of runs."
     ),
 ]
 
@@ -29,8 +29,9 @@ def run(
 ) -> None:
     """Fit and evaluate every run that is not finished, then write the tables and figures of all runs.
 
-    A killed benchmark continues. A run that fails does not stop the others. Several GPUs:
-    accelerate launch -m sidelight.cli benchmark CONFIG.
+    If the command is killed, call it again, and it continues. If a run
+    fails, the others go on. Several GPUs share the work with:
+    accelerate launch -m sidelight.cli benchmark CONFIG
     """
     quiet_libraries()
     from sidelight.core.processes import Share, is_main

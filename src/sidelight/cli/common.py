@@ -52,26 +52,33 @@ def is_rows_file(path: Path) -> bool:
 JsonOption = Annotated[
     Path | None,
     typer.Option(
-        "--json", help="Also write the table's rows to this file.", dir_okay=False, callback=free_for_rows
+        "--json",
+        help="Also write the printed table to this file, as JSON.",
+        dir_okay=False,
+        callback=free_for_rows,
     ),
 ]
 OverwriteOption = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace files of others that have the names of those written here."),
+    typer.Option(
+        "--overwrite", help="Replace files that sidelight did not write, if they have names that it needs."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a config value, e.g. --set scorer.channels=[64,32]. Repeatable."),
+    typer.Option(
+        "--set", help="Change a value of the configuration, e.g. --set training.epochs=1. Repeatable."
+    ),
 ]
 ShardOption = Annotated[
     str | None,
     typer.Option(
         metavar="I/N",
-        help="Measure the I-th of N shares of the batches only, for machines that share the folder; the last one "
-        "writes the results.",
+        help="Measure only the I-th of N parts of the batches, so that N machines can share the work in one folder. The "
+        "last one writes the results.",
     ),
 ]
-RunArgument = Annotated[Path, typer.Argument(help="Run folder, made by `sidelight fit`.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, made by `sidelight fit`.")]
 
 #: the columns of ``evaluate --json`` and ``demo --json``
 ROW_KEYS = (
@@ -127,7 +134,7 @@ def print_summary(rows: Sequence[Mapping[str, Any]], brief: bool = False) -> Non
     for table in tables:
         print_table(table)
     if brief:
-        say("Other fills and granularities are in the report.")
+        say("The report has the tables of other fills and granularities.")
 
 
 def tell_publication(found: Publication) -> None:

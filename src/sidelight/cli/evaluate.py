@@ -1,4 +1,4 @@
-"""``sidelight evaluate``: measure a run's scorers and their rivals."""
+"""``sidelight evaluate``: measure a run's scorers and the baseline methods."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAME = "evaluate"
 MapsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Maps made elsewhere, .npz or .parquet: one more row, named after the file. Repeatable."
+        help="File of maps from elsewhere (.npz or .parquet): one more method, named after the file. Repeatable."
     ),
 ]
 
@@ -41,9 +41,10 @@ def run(
     shard: ShardOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure every method of RUN on its test split. An interrupted evaluation continues.
+    """Measure every method of RUN on its test split.
 
-    Several GPUs: accelerate launch -m sidelight.cli evaluate RUN.
+    If the command is killed, call it again, and it continues. Several GPUs
+    share the work with: accelerate launch -m sidelight.cli evaluate RUN
     """
     quiet_libraries()
     from sidelight.core.processes import Share, wait

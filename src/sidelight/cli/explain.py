@@ -1,4 +1,4 @@
-"""``sidelight explain``: maps for a few files or texts, or for every row of a table or picture of a folder."""
+"""``sidelight explain``: maps of a few files or texts, or of every row of a table or picture of a folder."""
 
 from __future__ import annotations
 
@@ -20,43 +20,49 @@ NAME = "explain"
 _LIKE_A_FILE = re.compile(r"^\S*(?:\.(?:txt|md|html?|json|csv|text)|/\S+)$", re.IGNORECASE)
 
 
-FolderArgument = Annotated[
-    Path, typer.Argument(help="Run folder, or a scorer folder saved by save_pretrained.")
-]
+FolderArgument = Annotated[Path, typer.Argument(help="Folder that save_pretrained or `sidelight fit` wrote.")]
 InputsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Image files, texts or text files, or, for a classifier of both, an image file and a text in turn."
+        help="Image files, texts or text files. For a classifier of both: an image file, its text, and so on."
     ),
 ]
 CsvOption = Annotated[
-    Path | None, typer.Option(help="Explain every row of this CSV or TSV instead.", dir_okay=False)
+    Path | None, typer.Option(help="Explain every row of this CSV or TSV file.", dir_okay=False)
 ]
-ParquetOption = Annotated[Path | None, typer.Option(help="Of this Parquet file.", dir_okay=False)]
-JsonlOption = Annotated[Path | None, typer.Option(help="Of this file of JSON lines.", dir_okay=False)]
+ParquetOption = Annotated[
+    Path | None, typer.Option(help="Explain every row of this Parquet file.", dir_okay=False)
+]
+JsonlOption = Annotated[
+    Path | None, typer.Option(help="Explain every row of this file of JSON lines.", dir_okay=False)
+]
 PicturesOption = Annotated[
-    Path | None, typer.Option("--folder", help="Every picture in this folder.", file_okay=False)
+    Path | None, typer.Option("--folder", help="Explain every picture in this folder.", file_okay=False)
 ]
 ColumnOption = Annotated[
     list[str] | None,
-    typer.Option(help="Column of the table (default: image, text, or both); twice for pairs of texts."),
+    typer.Option(
+        help="Column of the table with the input (default: image, text, or both). Give it twice for two."
+    ),
 ]
-OutOption = Annotated[Path, typer.Option(help="Folder for what is written.")]
+OutOption = Annotated[Path, typer.Option(help="Folder for the answers.")]
 ModelOption = Annotated[
     str | None,
-    typer.Option(help="Folder or hub id of the classifier, if a scorer folder does not find it by itself."),
+    typer.Option(help="Folder or hub id of the classifier, if the scorer does not find it by itself."),
 ]
-BatchOption = Annotated[int, typer.Option(help="Rows a pass, for tables and folders.", min=1)]
+BatchOption = Annotated[int, typer.Option(help="Rows in each pass, for tables and folders.", min=1)]
 TargetOption = Annotated[
     str | None,
     typer.Option(help="Class to explain: a name, a number, or 'second' (default: the predicted one)."),
 ]
-VersusOption = Annotated[str | None, typer.Option(help="Explain why not this class instead.")]
+VersusOption = Annotated[
+    str | None, typer.Option(help="A second class: explain why the first one and not this one.")
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
 ]
 AsTextOption = Annotated[
-    bool, typer.Option("--as-text", help="Take inputs as texts, even if files have such names.")
+    bool, typer.Option("--as-text", help="Take inputs as texts, even if there are files with such names.")
 ]
 
 
@@ -77,10 +83,14 @@ def run(
     as_text: AsTextOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Explain the classifier's decision on each INPUT: a PNG, a JSON and an HTML file for each.
+    """Explain the decision on each of the INPUTS, or on each row of a table or picture of a folder.
 
-    For a table or folder the answers go to --out: explanations.csv, for texts explanations.json, and finished parts.
-    A killed call continues from these. Rows that cannot be explained go to errors.csv. The others are explained.
+    An input gives a PNG, a JSON and an HTML file. A table or folder gives
+    explanations.csv, for texts also explanations.json, and all maps, which
+    sidelight.read_explanations reads.
+
+    If a row cannot be explained, errors.csv says why, and the others are
+    explained. If the command is killed, call it again, and it continues.
     """
     quiet_libraries()
     from sidelight.errors import InputError
@@ -223,11 +233,11 @@ def _content(part: str, modality: str, as_text: bool) -> str:
         return part
     if not is_file(part):
         if _LIKE_A_FILE.search(part):
-            say(f"{part}: there is no such file; the words themselves are explained")
+            say(f"{part}: there is no such file; it is explained as a text")
         return part
     from sidelight.cli.outputs import read_text_file
 
-    say(f"{part}: a file, read as text (--as-text takes the words themselves)")
+    say(f"{part}: a file, read as text (--as-text explains its name instead)")
     return read_text_file(Path(part))
 
 
@@ -247,13 +257,13 @@ def _class_explained(explanation: Explanation) -> str:
 def _remarks(explanation: Explanation) -> list[str]:
     found, meta = [], explanation.meta
     if meta.get("truncated"):
-        found.append("longer than the model reads: what lies beyond got no score")
+        found.append("longer than the model reads: the rest was cut and has no score")
     if meta.get("constant_map"):
-        found.append("the map is constant: nothing in this input stood out to the scorer")
+        found.append("the map is constant: all scores are equal, so it says nothing")
     if meta.get("modality_share"):
         drops = meta["modality_share"]["drops"]
         lost = ", ".join(f"{name} {drop:+.2f}" for name, drop in drops.items() if name != "all")
-        found.append(f"confidence lost with another sample's: {lost}")
+        found.append(f"probability lost if it is exchanged with another sample's: {lost}")
     return found
 
 

@@ -168,10 +168,10 @@ def _finish(explainer: Explainer, stored: StoredExplanations, tables: Tables) ->
     if texts_only:
         _write_json(out / "explanations.json", stored)
     written = "explanations.csv, explanations.json" if texts_only else "explanations.csv, parts/"
-    say(f"{len(tables.good)} rows explained: {out}/{written} (read_explanations reads them)")
+    say(f"{len(tables.good)} rows explained: {out}/{written} (sidelight.read_explanations reads all maps)")
     if tables.renamed():
         ours = ", ".join(f"sidelight_{name}" for name in tables.renamed())
-        say(f"columns of the table that have names of ours stay; ours are called {ours}")
+        say(f"your table has columns with names of ours, so ours are called {ours}")
     if failed:
         say(f"{failed} row(s) could not be explained: {out}/errors.csv says why")
     return tables.rows()

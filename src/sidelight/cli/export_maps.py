@@ -16,14 +16,16 @@ NAME = "export-maps"
 def run(
     folder: RunArgument,
     out: Annotated[Path, typer.Option(help="File to write, .npz or .parquet.", dir_okay=False)],
-    method: Annotated[str, typer.Option(help="sidelight, or a rival.")] = "sidelight",
+    method: Annotated[
+        str, typer.Option(help="sidelight, or a baseline method of `sidelight list`.")
+    ] = "sidelight",
     seed: Annotated[int | None, typer.Option(help="Seed of the scorer (default: the first).")] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, help="Test samples (default: as the evaluation).")
+        int | None, typer.Option(min=1, help="Number of test samples (default: as in the evaluation).")
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write the raw maps of a method on RUN's test split. `sidelight evaluate --maps` reads such files."""
+    """Write the maps of one method on RUN's test split to a file, as `sidelight evaluate --maps` reads it."""
     quiet_libraries()
     from sidelight.core.files import file_path
     from sidelight.core.ownership import overwriting, require_free

@@ -1,4 +1,4 @@
-"""``sidelight fit``: train scorers, and the target if the configuration has a training for it."""
+"""``sidelight fit``: train scorers, and first the classifier if the configuration has a training for it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ NAME = "fit"
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML configuration; see configs/.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration, as in configs/.")],
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/<name>).")] = None,
     set_: SetOption = None,
 ) -> None:
-    """Train the scorers of CONFIG beside its target. A killed run continues."""
+    """Train the scorers of CONFIG, and first its classifier if CONFIG says so.
+
+    The result is a run folder. If the command is killed, call it again,
+    and it continues.
+    """
     quiet_libraries()
     from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run

@@ -14,7 +14,7 @@ FILE = Path(__file__).with_name("names.json")
 
 
 def run(json_: JsonOption = None) -> None:
-    """Every registered target family, rival, metric, protocol, fill, calibration, check and data set."""
+    """List all names that a configuration may use: fills, metrics, baseline methods (rivals), data sets and more."""
     quiet_libraries()
     rows = known()
     kind = None

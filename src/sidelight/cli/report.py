@@ -9,7 +9,7 @@ NAME = "report"
 
 
 def run(folder: RunArgument, overwrite: OverwriteOption = False) -> None:
-    """Write RUN/report.html from the stored results (after `sidelight evaluate`)."""
+    """Write the page RUN/report.html from the stored results of `sidelight evaluate`."""
     quiet_libraries()
     from sidelight.core.ownership import overwriting
     from sidelight.lab.report.page import report_runs

@@ -1,4 +1,4 @@
-"""``sidelight speed``: the cost of an explanation beside its classification."""
+"""``sidelight speed``: the time of an explanation beside that of a classification."""
 
 from __future__ import annotations
 
@@ -23,32 +23,36 @@ DEFAULT = "vit-b16"
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        help="Hub id or folder of a classifier, a run folder, or random weights: vit-b16 (default), "
-        "roberta-base-shape, vit-roberta-shape."
+        help="Hub id or folder of a classifier, a run folder, or a model with random weights: vit-b16 (default), "
+        "roberta-base-shape or vit-roberta-shape."
     ),
 ]
 BatchOption = Annotated[
-    list[int] | None, typer.Option(min=1, help="Batch size; repeatable (default 1 and 8).")
+    list[int] | None, typer.Option(min=1, help="Batch size. Repeatable (default: 1 and 8).")
 ]
 RivalOption = Annotated[
-    list[str] | None, typer.Option(help="Rival to time; repeatable (default: all; 'none' for none).")
+    list[str] | None,
+    typer.Option(help="Baseline method to time. Repeatable (default: all; 'none' for none)."),
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: as torch decides).")]
 
 
 def run(
-    folder: Annotated[str | None, typer.Argument(metavar="[RUN]", help="As --model.")] = None,
+    folder: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The same as --model.")] = None,
     model: ModelOption = None,
     batch: BatchOption = None,
-    tokens: Annotated[int, typer.Option(help="Length of the texts, for text classifiers.", min=3)] = 128,
+    tokens: Annotated[
+        int, typer.Option(help="Length of the texts in tokens, for text classifiers.", min=3)
+    ] = 128,
     rival: RivalOption = None,
     threads: ThreadsOption = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Pairs of passes for each figure.")] = 15,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each number is measured.")] = 15,
     json: JsonOption = None,
 ) -> None:
-    """Time classification against explanation, by turns in one run, with peak memory.
+    """Measure how much longer explaining takes than classifying, for every method, and the memory that it needs.
 
-    For a run folder also the number of explanations after which the scorer's training has paid for itself.
+    For a run folder it also says after how many explanations the scorer's
+    training has saved time.
     """
     quiet_libraries()
     import torch
@@ -97,8 +101,8 @@ def _tell(rows: Sequence[SpeedRow], training: float | None, json: Path | None) -
     _print_table(rows, paid)
     if paid:
         say(
-            f"paid for after: explanations from which on training the scorer ({training:.0f} s) and explaining with "
-            "it costs less than the rival, if it was trained on a machine like this one."
+            f"paid for after: after so many explanations, training the scorer ({training:.0f} s) and explaining with it "
+            "has taken less time than the other method, if it was trained on a machine like this one."
         )
     counts = {key: {"break_even": b.explanations} for key, b in paid.items()}
     write_rows([{**r.to_dict(), **counts.get((r.method, r.batch), {})} for r in rows], json)

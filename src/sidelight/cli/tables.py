@@ -15,18 +15,20 @@ NAME = "tables"
 
 RunsArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="RUN...", help="Evaluated run folders; each is a block of the tables."),
+    typer.Argument(metavar="RUN...", help="Run folders that were evaluated. Each is a block of the tables."),
 ]
 MetricOption = Annotated[
-    list[str] | None, typer.Option(help="A column, by name; repeatable (default: the main metrics).")
+    list[str] | None, typer.Option(help="Metric to show as a column. Repeatable (default: the main metrics).")
 ]
 RankOption = Annotated[
     list[str] | None,
-    typer.Option("--rank-by", help="A metric whose cases are ranked; repeatable (default: faithfulness)."),
+    typer.Option(
+        "--rank-by", help="Metric by which methods are ranked. Repeatable (default: those of faithfulness)."
+    ),
 ]
 ThesisOption = Annotated[
     list[Path] | None,
-    typer.Option(help="Published numbers of the method, CSV, to stand beside ours; repeatable."),
+    typer.Option(help="CSV file of published numbers, to show beside ours. Repeatable."),
 ]
 
 
@@ -35,12 +37,12 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("tables"),
     metric: MetricOption = None,
     rank_by: RankOption = None,
-    alpha: Annotated[float, typer.Option(help="Level of the critical difference.")] = 0.05,
+    alpha: Annotated[float, typer.Option(help="Significance level of the critical difference.")] = 0.05,
     overwrite: OverwriteOption = False,
-    figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
+    figures: Annotated[bool, typer.Option(help="Also draw the figures.")] = True,
     thesis: ThesisOption = None,
 ) -> None:
-    """Tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs. It needs no model."""
+    """Write tables (Markdown, CSV, LaTeX), figures and paired tests of one or several runs, from stored results."""
     quiet_libraries()
     from sidelight.core.ownership import overwriting
     from sidelight.lab.report.publication import FIGURES, write_publication

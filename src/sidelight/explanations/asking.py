@@ -1,4 +1,4 @@
-"""What may be asked of ``explain``, and what is measured beside a map because it was asked for."""
+"""The options of ``explain``, and what is measured beside a map because an option asks for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many rows to one answer each, in blocks: a row that cannot be explained never costs the rest."""
+"""One answer for each of many rows, in blocks. If a row cannot be explained, the others still are."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ LONGEST_CELL = 10_000
 
 @dataclass(frozen=True)
 class ExplainFailure:
-    """Stands where the explanation of a row would stand, if the row could not be explained. It counts as false.
+    """The answer for a row that could not be explained, in the place of its explanation. ``bool(failure)`` is false.
 
     Attributes:
-        row: number of the row in the data, from 0.
-        reason: the fault of the row, in one sentence or two.
+        row: number of the row in the data, counted from 0.
+        reason: what is wrong with the row, in a sentence or two.
         columns: the row's own values, as in ``Explanation.meta["columns"]``.
     """
 
@@ -90,7 +90,7 @@ def answers(
 
 
 def _numbered(source: Rows | Stream, first: int) -> Iterator[tuple[int, Any]]:
-    """Rows with their numbers. In place of a row that cannot be read stands the error."""
+    """Rows with their numbers. If a row cannot be read, the error takes its place."""
     if isinstance(source, Rows):
         for number in range(first, len(source)):
             yield number, _read(source, number)
@@ -165,7 +165,7 @@ def _numbered_words(number: int, message: str) -> str:
 
 
 def _is_of_a_row(error: Exception, errors: Errors) -> bool:
-    """Whether an error may be the fault of one row. With "skip" whatever a model raises may be."""
+    """Whether one row may have caused an error. With "skip", any error of a model may be of that kind."""
     if isinstance(error, (InputError, InputTypeError)):
         return True
     of_all = isinstance(error, (ConfigError, TargetMismatchError)) or is_out_of_memory(error)
@@ -179,7 +179,7 @@ def _failure(number: int, error: Exception, row: Any) -> ExplainFailure:
 
 
 def with_columns(explanation: Explanation, row: Any) -> Explanation:
-    """``explanation`` with the row's own values in ``meta["columns"]``, where it has any."""
+    """``explanation`` with the row's own values in ``meta["columns"]``, if it has any."""
     columns = columns_of(row)
     if columns:
         explanation.meta = {**explanation.meta, "columns": columns}
@@ -202,7 +202,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def total_of(source: Iterable[Any]) -> int | None:
-    """How many rows a source has, where it tells."""
+    """The number of rows of a source, if it is known."""
     return len(source) if isinstance(source, Rows) else None
 
 

@@ -1,4 +1,4 @@
-"""From a batch, its clean pass and its scores to one explanation a sample."""
+"""Makes one explanation for each sample of a batch, from its clean pass and its scores."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def explanations_of(
 
 
 def _verdict(p: Tensor, names: Mapping[int, str]) -> dict[str, Any]:
-    """What the model says, of probabilities ``p [K]``."""
+    """The prediction that the probabilities ``p [K]`` give."""
     predicted = int(p.argmax())
     return {
         "prediction": predicted,

@@ -1,4 +1,4 @@
-"""What an explanation may hold: real numbers in their ranges, a class that exists, plain words."""
+"""Checks of what an explanation holds: real numbers in their ranges, a class that exists, strings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from sidelight.errors import CheckpointError, InputError
 
-#: how far stored probabilities, rounded to six digits, may be from a sum of 1 beside 1e-6 for each class
+#: how far the sum of stored probabilities may be from 1, beside 1e-6 for each class (they are rounded to six digits)
 SUM = 1e-2
 #: rounding by which a probability may lie outside [0, 1]
 ROUNDING = 1e-4
@@ -117,14 +117,14 @@ def like_scores(
 
 
 def words(name: str, value: Any) -> str:
-    """``value``, which must be a string. Raises :class:`InputError` where it is none."""
+    """``value``, which must be a string. Raises :class:`InputError` if it is none."""
     if not isinstance(value, str):
         raise InputError(f"{name} must be a string; got {type(value).__name__}.")
     return value
 
 
 def require_known(values: Mapping[str, Any], form: str, version: int) -> None:
-    """Refuse what is no saved explanation, or one of a version that is not known here.
+    """Refuse values that are no saved explanation, or that a newer version saved.
 
     Args:
         values: read from JSON.

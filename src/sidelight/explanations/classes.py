@@ -1,4 +1,4 @@
-"""The class that a map is asked for: its name, its number, ``"second"`` for the runner-up, or one of these a sample."""
+"""The class of a map, as a caller names it: by name, by number, as ``"second"``, or by a list with one for each sample."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ SECOND = "second"
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes that the maps of a batch are of. ``None`` stands for the predicted ones, and for no other class.
+    """The classes of the maps of a batch.
 
     Attributes:
-        explained, versus: ``[B]`` each.
+        explained: ``[B]`` classes that are explained. ``None`` stands for the predicted ones.
+        versus: ``[B]`` classes to compare with. ``None`` stands for no comparison.
     """
 
     explained: Tensor | None = None
@@ -39,7 +40,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a caller of ``explain`` wants beside the maps of the predicted class.
+    """The options of one call of ``explain``.
 
     Attributes:
         lent: inputs to exchange modalities with.

@@ -1,4 +1,4 @@
-"""What the library answers: a score for each feature, beside the model's decision."""
+"""The answer of the library: a score for each feature, beside the model's prediction."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VERSION = 1
 
 @dataclass(eq=False)
 class Explanation:
-    """Scores of one sample and the prediction they explain.
+    """The map of one sample, and the prediction that it explains. :meth:`Explainer.explain` makes it.
 
     Args:
         scores: modality name -> scores in [0, 1]. Image ``[H, W]``, text ``[T]``.
@@ -48,19 +48,24 @@ class Explanation:
         probability: probability of that class, in [0, 1].
         probabilities: ``[K]`` probabilities of all classes, or ``None``.
         method: name of the method that made the map.
-        target: name of the model explained.
-        meta: anything else that is plain data. Saved along.
-        explained: index of the class that the maps are of. Default: the prediction.
+        target: name of the classifier.
+        meta: remarks and measurements, as plain data. They are saved too.
+        explained: index of the class of the map. Default: the prediction.
         versus: index of the class that it is compared with, if there is one.
-        ranking: modality name -> raw scores of the scores' shape. The larger, the earlier a feature comes. Use these
-            to remove or keep features in order: ``scores`` may be tied.
-        effects: modality name -> signed values of the scores' shape, in units of probability: how much each feature
-            changes the probability of the class, beside its neighbours. Negative ones are evidence against it.
-            ``None`` if the scorer has not learnt them.
+        ranking: modality name -> numbers of the scores' shape. The larger, the earlier a feature comes. Use these to
+            remove or keep features in order, because ``scores`` may be tied.
+        effects: modality name -> numbers of the scores' shape: how much each feature changes the probability of the
+            class, with a sign. Negative ones are evidence against it. ``None`` if the scorer has not learnt them.
 
     Raises:
-        InputError: scores are not finite or outside [0, 1]. Probabilities are no probabilities. The prediction
-            is no class. A name is no string.
+        InputError: a score is not finite or outside [0, 1], the probabilities are outside [0, 1] or do not sum to 1, the
+            prediction is no class, or a name is no string.
+
+    Example:
+        >>> scores = {"text": np.array([0.1, 1.0])}
+        >>> words = {"text": ["so", "happy"]}
+        >>> Explanation(scores, words, prediction=1, label="positive", probability=0.9)
+        Explanation('positive' 90.0%, text 2, by sidelight)
     """
 
     scores: Mapping[str, np.ndarray]
@@ -114,7 +119,7 @@ class Explanation:
 
     @property
     def explained_label(self) -> str:
-        """Name of the class that the maps are of, as far as it is known."""
+        """Name of the class of the map. If only its index is known, the index."""
         if self.explained == self.prediction:
             return self.label
         return str(self.meta.get("explained_label", self.explained))
@@ -204,7 +209,7 @@ class Explanation:
         }
 
     def _more(self) -> dict[str, Any]:
-        """Values that earlier versions did not have, as far as there are such."""
+        """Those values that earlier versions did not have, if they are set."""
         numbers = {"explained": self.explained, "versus": self.versus}
         maps = {"ranking": self.ranking, "effects": self.effects}
         return {
@@ -248,15 +253,15 @@ class Explanation:
         """Write ``<path>.png`` and ``<path>.json``, each complete or not at all.
 
         Args:
-            path: a stem, or a name ending in ``.json`` or in the kind of picture wanted: ``.png`` (default), ``.svg``,
-                ``.pdf`` or ``.html``. In a folder, or with a slash at the end, the files are called ``explanation``.
-                Folders are made.
+            path: a name without ending, or a name that ends in ``.json``, ``.png``, ``.svg``, ``.pdf`` or ``.html``. The
+                ending says which picture is made (default: PNG). If it is a folder, or ends in a slash, the files are
+                called ``explanation``. Missing folders are made.
 
         Returns:
             The paths of the picture and of the data, which is JSON in any case.
 
         Raises:
-            InputError: ``path`` ends like a kind of file that is not written here, e.g. ``.jpg``.
+            InputError: ``path`` ends in a kind of file that sidelight does not write, e.g. ``.jpg``.
             CheckpointError: the disk refused, or ``path`` names no file. Earlier files are left as they were.
             ForeignFileError: a file that sidelight did not write has one of these names. Nothing is written.
         """
@@ -265,7 +270,7 @@ class Explanation:
     @classmethod
     @public
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
-        """Read what :meth:`save` wrote (either file name, the stem, or the folder).
+        """Read what :meth:`save` wrote. The path may be that of either file, the name without ending, or the folder.
 
         Raises:
             CheckpointError: the file is missing, truncated or not an explanation.

@@ -15,11 +15,11 @@ from sidelight.errors import InputError
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
     from matplotlib.figure import Figure
 
-#: ending of the data, and of the picture where none is named
+#: ending of the data, and of the picture if none is named
 DATA, PICTURE = ".json", ".png"
 #: name of the files in a folder that is given instead of a name
 IN_FOLDER = "explanation"
-#: endings of files that look like what is wanted and are not written here
+#: endings of kinds of files that sidelight does not write
 _NOT_WRITTEN = frozenset(
     [
         ".jpg",

@@ -1,4 +1,4 @@
-"""Many explanations on disk, in finished parts. A killed call goes on after the last part.
+"""Many explanations on disk, in finished parts. A call that was killed continues after the last part.
 
 A folder holds ``manifest.json`` and ``parts/part-00000.parquet`` and so on. The manifest names the rows and the scorer
 that explains them. A part is written whole or not at all. Scores of pixels are kept as 16-bit floats, pictures as PNG.
@@ -30,8 +30,8 @@ class StoredExplanations:
     """Explanations of the rows of one source, in a folder.
 
     Args:
-        folder: made where it is missing.
-        about: plain values that tell one job from another: source, scorer, options.
+        folder: made if it is missing.
+        about: plain values that identify the job: source, scorer, options.
     """
 
     folder: Path
@@ -51,9 +51,7 @@ class StoredExplanations:
         ends: list[int] = []
         if path.is_file():
             known = _read_manifest(folder)
-            there = known[
-                "about"
-            ]  # an option that is given to one of the two jobs only tells them apart, too
+            there = known["about"]  # an option that only one of the two jobs has is a difference too
             changed = [k for k in {**there, **about} if there.get(k) != about.get(k)]
             if changed and known["ends"]:  # a job that explained nothing leaves the folder free
                 raise ConfigError(
@@ -92,10 +90,10 @@ class StoredExplanations:
 
 
 def read_explanations(folder: str | Path) -> Iterator[Answer]:
-    """The explanations that ``sidelight explain --csv`` and its kin left in ``folder``, one part in memory.
+    """The explanations that ``sidelight explain`` wrote for a table or folder, one after another.
 
     Args:
-        folder: the command's ``--out``.
+        folder: the command's ``--out``. One part of it is in memory at a time.
 
     Yields:
         An :class:`Explanation` for each row, or an :class:`~sidelight.explanations.blocks.ExplainFailure`, in the order of the
@@ -229,7 +227,7 @@ def _packed_map(name: str, answer: Explanation) -> dict[str, Any]:
 
 
 def _whole(text: str) -> str:
-    """``text`` as UTF-8 can hold it: a lone surrogate is written as JSON writes it, and read back from that."""
+    """``text`` as a JSON string. UTF-8 cannot hold a lone surrogate, and JSON can."""
     return json.dumps(text)
 
 
@@ -276,7 +274,7 @@ def _further(name: str, maps: Mapping[str, Mapping[str, Any]]) -> dict[str, np.n
 
 
 def score_type(words: Any) -> Any:
-    """The numbers that scores are kept as: words are few and keep all digits. Of pixels there are many."""
+    """The type in which scores are stored: 32 bits for words, and 16 bits for pixels, because there are many."""
     return np.float32 if words is not None else np.float16
 
 

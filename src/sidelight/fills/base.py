@@ -1,11 +1,9 @@
-"""The masking operator ``x ⊗ S = S·x + (1 − S)·fill``, and the contract of every fill.
+"""Masking, ``x ⊗ S = S·x + (1 − S)·fill``, and what every fill must keep to.
 
-A fill gives the values that replace removed features. They are computed once per sample,
-from the sample's own seed, and reused for every mask of that sample. So a curve compares
-masks and not noise draws, and a result does not depend on batching.
+A fill gives the values that replace removed features. They are computed once per sample, from the sample's own seed, and
+reused for every mask of that sample. So a curve compares masks under the same values, and no result depends on batching.
 
-A fill belongs to one modality. If a target has several, :func:`pair_fills` gives the
-meaning of one name for each of them.
+A fill belongs to one modality. If a target has several, :func:`pair_fills` says which fill of each modality a name means.
 """
 
 from __future__ import annotations
@@ -52,7 +50,8 @@ DEFAULT_FILLS: dict[str, tuple[str, ...]] = {
     "image+text": ("zero", "mean", "noise+random"),
 }
 
-#: Fills of a training under ``varied``, by modality: unlike each other, so that no map is fitted to one of them.
+#: The fills of a training that ``varied`` stands for, by modality. They are unlike each other, so that no map is fitted to
+#: one of them.
 TRAINING_FILLS: dict[str, tuple[str, ...]] = {
     "image": ("zero", "black", "image"),
     "text": ("zero", "random", "mean"),
@@ -79,7 +78,7 @@ def default_fills(modalities: Iterable[str]) -> list[str]:
 
 
 def shared_fills(modalities: Iterable[str], count: int) -> tuple[str, ...]:
-    """The first ``count`` fills that all ``modalities`` have. For modalities that this package does not know."""
+    """The first ``count`` fills that all ``modalities`` have. This is the default for modalities that others add."""
     first, *others = [FILLS[m] for m in modalities]
     return tuple(name for name, _ in first.items() if all(name in other for other in others))[:count]
 
@@ -143,7 +142,7 @@ def pair_fills(name: str, modalities: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TokenContext:
-    """All that text fills may read: the ``tokens`` field of a fill context.
+    """All that text fills may read. It is the ``tokens`` field of a fill context.
 
     Attributes:
         embed: word embeddings ``[..., D]`` of ids ``[...]``.
@@ -162,7 +161,7 @@ class TokenContext:
 
 
 def apply_mask(x: Tensor, scores: Tensor, values: Tensor, modality: Modality) -> Tensor:
-    """``S·x + (1 − S)·values`` (method §1). Scores of 1 return ``x`` exactly.
+    """``S·x + (1 − S)·values``. Scores of 1 return ``x`` exactly.
 
     Args:
         x: differentiable input, e.g. ``[B, C, H, W]``.

@@ -13,7 +13,7 @@ from sidelight.fills.base import FILLS, FillContext
 
 @FILLS["image"].register("zero")
 def zero(x: Tensor, context: FillContext) -> Tensor:
-    """0 in the model's own (normalised) space: the thesis's fill."""
+    """0 in the model's normalised pixels: the fill of the thesis."""
     return torch.zeros_like(x)
 
 
@@ -57,8 +57,8 @@ def noise(x: Tensor, context: FillContext) -> Tensor:
 def other_image(x: Tensor, context: FillContext) -> Tensor:
     """Another image: drawn from the reference bank, else the next one of the batch.
 
-    Only the bank makes the fill independent of batching. A sample that is in the bank itself
-    gets the image after its draw.
+    Only with a bank is the fill independent of batching. If a sample would draw itself from the bank, it gets the next
+    image of the bank.
     """
     if context.reference is None or len(context.reference) == 0:
         if len(x) < 2:

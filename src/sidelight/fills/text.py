@@ -1,7 +1,7 @@
 """Fills of texts by name. Importing this module registers them in ``FILLS["text"]``.
 
-``zero``, ``mean``, ``mask``, ``pad`` and ``random`` are word embeddings. ``drop`` also takes the token out of
-attention, which no value can do. So its zeros carry a mark (:class:`Dropped`), which the target reads.
+The values of ``zero``, ``mean``, ``mask``, ``pad`` and ``random`` are word embeddings. ``drop`` also takes the token out
+of attention, which no value can do. So its zeros have a mark (:class:`Dropped`), which the target reads.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ class Dropped(Tensor):
 def split_drop(fill: Tensor, scores: Tensor, attention_mask: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Plain fill values, and the attention mask without the dropped tokens.
 
-    A token with a score below one half is dropped. If nothing would be left to attend to
-    (all tokens are dropped, and the family has no special tokens), the last real token
-    stays in, with its embedding masked like the others.
+    A token with a score below 0.5 is dropped. If no token would be left (all are dropped, and there are no special
+    tokens), the last real token stays in attention, with its embedding masked like the others.
 
     Args:
         fill: values, marked or not.
@@ -37,7 +36,7 @@ def split_drop(fill: Tensor, scores: Tensor, attention_mask: Tensor, real: Tenso
         real: ``[B, T]`` boolean feature mask.
 
     Returns:
-        ``(values, attention_mask)``. Both are unchanged if ``fill`` carries no mark.
+        ``(values, attention_mask)``. Both are unchanged if ``fill`` has no mark.
     """
     if not isinstance(fill, Dropped):
         return fill, attention_mask
@@ -75,7 +74,7 @@ def zero(x: Tensor, context: FillContext) -> Tensor:
 def mean(x: Tensor, context: FillContext) -> Tensor:
     """The mean word embedding of the vocabulary.
 
-    The mean of the text itself would still reveal the topic of the removed words.
+    The mean of the text itself would still show the topic of the removed words.
     """
     return _tokens(context, "mean").mean().to(x).expand_as(x)
 
@@ -89,7 +88,7 @@ def mask(x: Tensor, context: FillContext) -> Tensor:
 
 @FILLS["text"].register("pad")
 def pad(x: Tensor, context: FillContext) -> Tensor:
-    """The embedding of the padding token (still attended to, unlike padding)."""
+    """The embedding of the padding token. Unlike padding, the model still attends to it."""
     tokens = _tokens(context, "pad")
     return _constant("pad", tokens.pad_id, x, tokens)
 
@@ -120,5 +119,5 @@ def _draw(seed: int, real: Tensor, size: int) -> Tensor:
 
 @FILLS["text"].register("drop")
 def drop(x: Tensor, context: FillContext) -> Tensor:
-    """Zeros, and the token leaves attention (positions of the others stay as they were)."""
+    """Zeros, and the model no longer attends to the token. The positions of the others stay."""
     return Dropped.like(x)

@@ -1,4 +1,4 @@
-"""A classifier of image-text pairs: two encoders and a small transformer over both (method §4, §7)."""
+"""A classifier of image-text pairs: two encoders and a small transformer over both."""
 
 from __future__ import annotations
 

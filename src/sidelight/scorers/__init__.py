@@ -1,4 +1,4 @@
-"""The trained part: small networks that read a frozen target's states and score its input."""
+"""Scorers: small trained networks that read the states of a frozen target and score its input."""
 
 from sidelight.scorers import image as _image  # registers the image decoder
 from sidelight.scorers import text as _text  # registers the text decoder

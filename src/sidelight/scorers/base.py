@@ -29,17 +29,19 @@ DECODERS: Registry[DecoderFactory] = Registry("scorer modality")
 
 @dataclass(frozen=True)
 class ScorerConfig:
-    """Everything needed to rebuild a scorer before its weights are loaded.
+    """Settings of the scorer's network. With them a scorer is built again before its weights are loaded.
 
     Attributes:
-        relu, sigmoid, rescale: steps of the score head (§3.2).
+        relu: whether the score head cuts raw scores below 0 (thesis §3.2).
+        sigmoid: whether the score head applies a sigmoid (thesis §3.2).
+        rescale: whether the score head stretches each map to [0, 1] (thesis §3.2).
         decoder: options of each modality's decoder, e.g. ``{"image": {"channels": [64, 32, 16]}}``.
-        conditioned: whether decoders read the target's fusion output, if it has one (§3.3.3).
-        by_class: whether maps are of any class that is asked for, with a ranking and effects of their own
+        conditioned: whether decoders read the target's fusion output, if it has one (thesis §3.3.3).
+        by_class: whether maps are of any class, with a ranking and effects of their own
             (:mod:`sidelight.scorers.readout`). Otherwise they are of the predicted class, as in the thesis.
-            ``None`` leaves it to the objective, and is no outside a training.
-        ranked: with ``by_class``, whether the ranking is a reading of its own. Otherwise it is that of the map. ``None``
-            leaves it to the objective, and is yes outside a training.
+            With ``None`` the objective decides in a training. Elsewhere ``None`` means no.
+        ranked: with ``by_class``, whether the ranking is a reading of its own. Otherwise it is the order of the map. With
+            ``None`` the objective decides in a training. Elsewhere ``None`` means yes.
     """
 
     relu: Flag = True
@@ -60,15 +62,15 @@ class ScorerConfig:
 
 @dataclass(frozen=True)
 class RawScores:
-    """Unbounded raw scores of one class a sample, by what they are read as. Per modality, of the scores' shape.
+    """Raw scores, without bounds, of one class for each sample: one set for each reading. Per modality, of the scores' shape.
 
-    A scorer that does not know classes has one reading, and all three are equal.
+    A scorer without ``by_class`` has one reading, and all three sets are equal.
 
     Attributes:
-        map: read by the score head.
+        map: what the score head turns into the map.
         ranking: the larger, the earlier a feature comes.
         effects: change of the probability by each feature, times the number of features and ``unit``.
-        unit: scale of the effects. ``None`` if the objective's settings say it.
+        unit: scale of the effects. ``None`` if the objective's settings hold it.
     """
 
     map: dict[str, Tensor]
@@ -141,8 +143,8 @@ class Scorer(nn.Module):
         Args:
             encoding: of the clean pass.
             classes: ``[B]``, as for :meth:`raw`.
-            versus: ``[B]`` another class of each sample. The reading then says why the one and not the other: raw
-                scores and effects are differences.
+            versus: ``[B]`` another class of each sample. The reading then says why the first class and not this one:
+                its raw scores and effects are differences.
         """
         if versus is None:
             return self.read_raw(self.raw(encoding, classes), encoding)
@@ -151,7 +153,7 @@ class Scorer(nn.Module):
         return self.read_raw(these.minus(those), encoding)
 
     def read_raw(self, raw: RawScores, encoding: Encoding) -> Reading:
-        """What raw scores of ``encoding`` say."""
+        """The readings that the raw scores of ``encoding`` give."""
         real = encoding.feature_mask
         scores = self.score(raw.map, real)
         if raw.unit is None:

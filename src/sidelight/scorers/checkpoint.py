@@ -38,24 +38,24 @@ CONFIG = "config.json"
 WEIGHTS = "scorer.safetensors"
 PROCESSOR = "processor.json"
 FORMAT = "sidelight.scorer"
-#: A configuration of a scorer has no more bytes.
+#: Largest number of bytes in the configuration of a scorer.
 LARGEST_CONFIG = 16 * 2**20
-#: Numbers in a configuration may be as large as this, even if the weights are smaller: sides of pictures.
+#: Numbers in a configuration may be so large even if the weights are smaller, because they may be sides of pictures.
 LARGEST_SIDE = 65_536
-#: A list in a configuration has no more entries.
+#: Largest number of entries of a list in a configuration.
 LONGEST_LIST = 4_096
 
 
 @dataclass(frozen=True)
 class SavedScorer:
-    """A scorer read from disk, before it meets its target."""
+    """A scorer that was read from disk and has no target yet."""
 
     scorer: Scorer
     target: Mapping[str, Any]
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights the scorer was trained beside."""
+        """Hash of the target's weights in the training."""
         return str(self.target["fingerprint"])
 
     @property
@@ -65,7 +65,7 @@ class SavedScorer:
 
     @property
     def place(self) -> str | None:
-        """The folder or hub id of the target. ``None`` if it came from nowhere, or its folder is gone."""
+        """The folder or hub id of the target. ``None`` if it had none, or if the folder is gone."""
         name, local = self.target.get("place"), self.target.get("local")
         found = known_place(str(name), local) if name is not None else None
         # earlier versions kept the name alone, and a folder may be named relative to the working directory
@@ -219,7 +219,7 @@ def load_scorer(source: str | os.PathLike[str], revision: str | None = None) -> 
 def _read_config(path: Path) -> dict[str, Any]:
     if path.is_file() and path.stat().st_size > LARGEST_CONFIG:
         raise CheckpointError(
-            f"{path} has {path.stat().st_size / 2**20:.0f} MB, which no scorer's configuration has."
+            f"{path} has {path.stat().st_size / 2**20:.0f} MB, which is too large for the configuration of a scorer."
         )
     config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -362,8 +362,8 @@ def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: 
     if found == saved.fingerprint:
         return
     message = (
-        f"this scorer was trained beside {saved.target_name!r} (weights {saved.fingerprint}); "
-        f"the model given, {target.name!r}, has weights {found}. Its maps may mean nothing here: "
+        f"this scorer was trained beside {saved.target_name!r} (hash of the weights: {saved.fingerprint}). "
+        f"The model that you give, {target.name!r}, has other weights (hash: {found}), so the maps may mean nothing: "
         f"load the original classifier, or fit a new scorer. {_likeness(target, saved)}"
     )
     if check == "error":
@@ -372,11 +372,11 @@ def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: 
 
 
 def _likeness(target: TargetModel, saved: SavedScorer) -> str:
-    """A comparison of both architectures, and the remedy if the weights are the same after all."""
+    """A comparison of both architectures, and what to do if the weights are the same in another form."""
     there, now = saved.target.get("precision"), precision_of(target.model)
     if saved.target.get("shapes") == shapes_hash(target.model) and there != now:
         return (
-            f"Both have the same architecture, trained beside {there} and given in {now}. If they are the same weights "
+            f"Both have the same architecture; the original is in {there}, and yours in {now}. If they are the same weights "
             "in another precision, pass check='warn'."
         )
     return "If they are the same weights in another form (another precision, quantised), pass check='warn'."

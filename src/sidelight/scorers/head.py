@@ -1,4 +1,4 @@
-"""The score head: ReLU, sigmoid and rescale, each of which can be switched off (§3.2)."""
+"""The score head: ReLU, sigmoid and rescale (thesis §3.2). Each of them can be switched off."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ FLAT = 1e-6
 class ScoreHead(nn.Module):
     """Raw scorer output to scores in [0, 1].
 
-    ReLU makes a floor of exact background. Since ``sigmoid(relu(z))`` alone lies in [0.5, 1), the values are
-    standardised over the real features of each sample in between (learned gain and offset), which keeps the
-    sigmoid useful and, unlike a batch norm, makes a map independent of the batch it is computed in. Rescaling
-    spans [0, 1] over the real features of each sample. A constant map becomes all zeros instead of dividing
-    by zero.
+    ReLU gives all background the same value, 0. ``sigmoid(relu(z))`` alone would lie in [0.5, 1). So between the two, the
+    values are standardised over the real features of each sample, with a learned gain and offset. Unlike a batch norm,
+    this makes a map independent of its batch. Rescale stretches the scores of each sample to [0, 1]. A constant map
+    becomes zeros instead of a division by zero.
 
-    If ReLU leaves nothing of a map, its gradient reaches the raw scores as if no step came between. Otherwise
-    a map that is once empty would stay empty at any cost, and so may all maps of a training (measured: most
-    of a pair's picture maps for one target of three, ``docs/notes/scenes.md``). Neither penalty has a
-    gradient at a map of zeros, so only the task can bring it back.
+    If ReLU sets a whole map to 0, its gradient passes to the raw scores as if there were no head. Otherwise an empty map
+    would stay empty, because neither penalty has a gradient at a map of zeros. All maps of a training may be lost so
+    (measured: most picture maps of pairs for one target of three, ``docs/notes/scenes.md``).
 
     Args:
-        relu, sigmoid, rescale: the three steps of the thesis, for the ablation (§5.4).
+        relu, sigmoid, rescale: the three steps of the thesis. Its ablation (§5.4) switches them off.
     """
 
     def __init__(self, relu: bool = True, sigmoid: bool = True, rescale: bool = True) -> None:
@@ -76,7 +74,7 @@ def rescale(z: Tensor, real: Tensor) -> Tensor:
 
 def straight_through(value: Tensor, source: Tensor) -> Tensor:
     """Exactly ``value``, with the gradient of ``source``."""
-    return value.detach() + (source - source.detach())  # in this order nothing is rounded
+    return value.detach() + (source - source.detach())  # another order would round
 
 
 def is_constant(scores: Tensor, feature_mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The image scorer: a tapered U-Net decoder from the deepest states up to pixels (§3.3.2)."""
+"""The image scorer: a U-Net decoder from the deepest states up to pixels, narrower at each stage (thesis §3.3.2)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ Padding = Literal["zeros", "replicate"]
 class ImageDecoder(nn.Module):
     """States of the frozen target to one raw score per pixel.
 
-    The states are projected to few channels at once and the width tapers as the
-    resolution doubles, so the decoder costs a few per cent of its target. States on
-    one patch grid have no resolution of their own to skip to: their projections carry
-    sub-patch positions in the channels and are unfolded to the stage they join.
+    The states are projected to few channels, and the width falls as the resolution doubles. So the decoder costs a few
+    per cent of its target. A state joins the stage of its own resolution. If all states lie on one patch grid, each joins
+    another stage: its channels hold positions within a patch and are unfolded to the resolution of the stage.
 
     Args:
         states: shape of each state, shallow to deep.
         size: height and width of the input in pixels.
         channels: width of each stage, deepest first. The last one repeats.
-        stride: pixels per cell of the last stage. Default: 1 up to 96 pixels, and 2 above, because
-            pixel detail is not worth its cost there.
+        stride: pixels per cell of the last stage. Default: 1 up to 96 pixels, and 2 above, because single pixels are
+            not worth their cost there.
         cond_dim: width of a fusion vector that shifts and scales every stage, if there is one.
         padding: values that convolutions see beyond the border, ``zeros`` or ``replicate``. With zeros, corners and
             borders have raw scores of their own even before the training.
@@ -77,7 +76,7 @@ class ImageDecoder(nn.Module):
         width = widths[-1] if classes else 1
         self.readout = nn.Conv2d(widths[-1], width, 3, padding=1, padding_mode=padding)
         self.of_class = ClassReadout(width, classes) if classes else None
-        # Start above ReLU's floor: a map that is all background has no gradient to leave it by.
+        # Begin above 0, because the gradient of a map that ReLU sets to 0 everywhere is 0.
         with torch.no_grad():
             start = self.readout.bias if self.of_class is None else self.of_class.bias[:1]
             start.fill_(0.5)  # type: ignore[union-attr]
@@ -111,7 +110,7 @@ class ImageDecoder(nn.Module):
         x = self.readout(x)
         if self.of_class is None or classes is None:
             return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-        # before the interpolation: it is linear, and features are many
+        # before the interpolation, which is linear, because there are more features than raw scores
         raw = torch.einsum("bdhw,bcrd->bcrhw", x, self.of_class.weights(classes).to(x.dtype))
         raw = raw + self.of_class.bias.view(-1, 1, 1)
         grown = F.interpolate(raw.flatten(1, 2), size=size, mode="bilinear", align_corners=False)
@@ -122,10 +121,10 @@ class ImageDecoder(nn.Module):
 
 
 class Norm(nn.GroupNorm):
-    """Group norm that also takes a group of a single value (a 1×1 grid, few channels), which becomes its bias."""
+    """Group norm that also takes a group of one value (a 1×1 grid, few channels). Its output is the bias."""
 
     def forward(self, x: Tensor) -> Tensor:
-        # the module's own forward refuses a single value, which one narrow sample has
+        # the forward of the parent class refuses a group of one value
         return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
@@ -192,7 +191,7 @@ def stage_sizes(
 
 
 def assign_skips(grids: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]) -> list[int]:
-    """Stage that each state joins: its own resolution, or, on one shared grid, one stage later each."""
+    """Stage that each state joins: that of its own resolution or, if all share one grid, each one stage later."""
     deepest = sizes[0]
     same = [i for i, g in enumerate(grids) if g == deepest]
     joins = []
@@ -211,7 +210,14 @@ def unfold_factor(grid: tuple[int, int] | None, size: tuple[int, int]) -> int:
 
 @DECODERS.register("image")
 class ImageScorer(nn.Module):
-    """:class:`ImageDecoder` behind the decoder protocol of :mod:`sidelight.scorers.base`."""
+    """:class:`ImageDecoder` behind the decoder protocol of :mod:`sidelight.scorers.base`.
+
+    Args:
+        channels: width of each stage, deepest first. The last one repeats.
+        stride: pixels per cell of the last stage. Default: 1 up to 96 pixels, and 2 above.
+        padding: what convolutions see beyond the border: ``zeros`` or ``replicate``. With zeros, corners and borders have
+            raw scores of their own even before the training.
+    """
 
     OPTIONS: ClassVar[dict[str, Any]] = {"channels": Sizes, "stride": Size | None, "padding": str}
 

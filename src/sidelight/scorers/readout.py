@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from sidelight.core.tensors import masked_mean
 
-#: What raw scores may be read as. ``map`` goes through the score head and is shown. ``ranking`` says which features
-#: come first. ``effects`` says how much each feature changes the probability, with a sign.
+#: The three readings of a class. ``map`` goes through the score head and is shown. ``ranking`` says which features come
+#: first. ``effects`` says how much each feature changes the probability, with a sign.
 READINGS = ("map", "ranking", "effects")
 
 #: Scale of the raw effects. If a part covers this share of the input and all its raw effects are 1, it changes the
@@ -26,15 +26,15 @@ LEVEL_SPEED = 30.0
 
 
 class ClassReadout(nn.Module):
-    """One vector for each class and reading. Its product with a position's features is the raw score there.
+    """One vector for each class and reading. Its product with the decoder's output at a position is the raw score there.
 
-    So one pass of the decoder serves all classes. A class's vector is a part that all classes share, plus its own part.
-    Own parts begin as a random projection of the classifier's last layer (:meth:`start_from`), because classes that the
-    classifier keeps close together should begin close together.
+    So one pass of the decoder serves all classes. The vector of a class is the sum of a part that all classes share and a
+    part of its own. The own parts begin as a random projection of the classifier's last layer (:meth:`start_from`). So
+    classes that are alike for the classifier begin alike.
 
     Args:
-        width: D, features of a position.
-        classes: K.
+        width: D, size of the decoder's output at a position.
+        classes: K, number of classes.
     """
 
     def __init__(self, width: int, classes: int) -> None:

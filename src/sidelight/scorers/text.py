@@ -1,4 +1,4 @@
-"""The text scorer: a narrow transformer over the target's token states (§3.3.1)."""
+"""The text scorer: a narrow transformer over the target's token states (thesis §3.3.1)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from sidelight.scorers.readout import ClassReadout
 class TextDecoder(nn.Module):
     """States of the frozen target to one raw score per token.
 
-    The states are projected to a narrow width at once, so that the whole decoder costs under one per cent of
-    a base-size encoder. They carry the target's own positions. The decoder adds none, so no length is built
-    in. Padding is neither attended to nor scored. Raw scores are relative to the text's mean. Otherwise
-    training can push all of a short text below the score head's ReLU, and a constant map has no gradient to
-    come back by.
+    The states are first projected to a narrow width. So the whole decoder costs under one per cent of a base-size
+    encoder. They hold the target's positions, and the decoder adds none, so texts may have any length. Padding is
+    neither attended to nor scored. Raw scores are relative to the mean of their text. Otherwise a training could push a
+    whole short text below 0, where the ReLU of the score head has no gradient.
 
     Args:
         states: shape of each state, shallow to deep.
@@ -121,7 +120,7 @@ class TextDecoder(nn.Module):
         """``[B, 3, T]`` readings of one class, of raw scores ``[3, B, T]``."""
         assert self.of_class is not None
         mapped, ranked, effects = raw + self.of_class.bias.view(-1, 1, 1)
-        # effects add up to a change of probability, so they keep their sum
+        # effects add up to a change of the probability, so their mean is not subtracted
         kept = [self.of_class.ranked(ranked, feature_mask), effects]
         rest = [reading.to(raw.dtype).masked_fill(~seen, 0.0) for reading in kept]
         return torch.stack([_centred(mapped, feature_mask, seen), *rest], 1)
@@ -133,7 +132,15 @@ def _centred(raw: Tensor, feature_mask: Tensor, seen: Tensor) -> Tensor:
 
 @DECODERS.register("text")
 class TextScorer(nn.Module):
-    """:class:`TextDecoder` behind the decoder protocol of :mod:`sidelight.scorers.base`."""
+    """:class:`TextDecoder` behind the decoder protocol of :mod:`sidelight.scorers.base`.
+
+    Args:
+        width: width of the decoder.
+        layers: transformer layers. 0 scores every token by itself.
+        heads: attention heads, a divisor of ``width``.
+        expand: width of the feed-forward part, as a multiple of ``width``.
+        dropout: share of values that are dropped in training.
+    """
 
     OPTIONS: ClassVar[dict[str, Any]] = {
         **dict.fromkeys(("width", "heads", "expand"), Size),

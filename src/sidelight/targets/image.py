@@ -41,13 +41,15 @@ class ImageTarget(TargetModel):
         processor: Hugging Face image processor or :class:`ImageTransform`. Raw images need it, and so do fills
             that use the value of black.
         layers: dotted names of submodules whose outputs are the states.
-        max_states: maximum number of states. Of a pyramid these are the deepest, and the finest is added.
+        max_states: maximum number of states. Of a model with falling resolution these are the deepest, and the finest
+            is added.
         states: indices of the states to read. By default the first pass chooses them. A saved scorer keeps
             them, so another input size does not change them.
         layouts: axes of the states, e.g. ``"BHWC"`` if channels come last. Give one for all states or one for each
             (:data:`sidelight.targets.layouts.LAYOUTS`). By default the first pass finds them. If only ``states``
             are given, maps count as ``"BCHW"`` and tokens as ``"BNC"``.
-        output: kind of the model's output (:mod:`sidelight.targets.verdict`).
+        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities`` or ``sigmoid``
+            (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.

@@ -47,16 +47,19 @@ class ImageTextTarget(TargetModel):
     Args:
         model: a :class:`~sidelight.models.fusion.FusionClassifier`, CLIP-like two-tower model, ViLT, ...
         processor: an :class:`ImageTextProcessor`, or a Hugging Face processor of both.
-        layers: hidden states of the text to read, as in :class:`TextTarget`.
-        max_states, states, layouts: states of the image to read and their axes, as in :class:`ImageTarget`.
-        max_length, columns: as in :class:`TextTarget`.
+        layers: hidden states of the text that the scorer reads, as for text classifiers (:class:`TextTarget`).
+        max_states, states, layouts: states of the image that the scorer reads, and their axes, as for image classifiers
+            (:class:`ImageTarget`).
+        max_length: maximum number of tokens, as for text classifiers.
+        columns: names of the columns with the text or the two texts, if sidelight does not find them.
         fused: also read each modality's tokens after the fusion layers, if the model has such layers.
-        context: add the mean of each modality's last state to the fusion output. A fusion's class token is
-            trained for the decision and may lose the question. On the scenes (``docs/notes/scenes.md``) this helps
-            words a little, but pictures taught by coalitions do better without it.
+        context: add the mean of each modality's last state to the fusion output. The class token of a fusion is
+            trained for the decision and may lose what the text asks. On the scenes (``docs/notes/scenes.md``) this
+            helps words a little, but pictures that learn by coalitions do better without it.
         candidates: texts that every sample's own text competes with.
         threshold: similarity at which match and no match are equally probable.
-        output: kind of the model's output (:mod:`sidelight.targets.verdict`).
+        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities`` or ``sigmoid``
+            (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: sidelight cannot read this model.

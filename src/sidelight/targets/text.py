@@ -57,8 +57,8 @@ class Kept(NamedTuple):
 class TextTarget(TargetModel):
     """A frozen text classifier.
 
-    Scores multiply the word embeddings before positions and layer norm (method §4). Special tokens and padding
-    are no features, and their score is always 1.
+    Scores multiply the word embeddings before positions and layer norm. Special tokens and padding are no features,
+    and their score is always 1.
 
     Args:
         model: a Hugging Face sequence classifier (BERT, RoBERTa, DeBERTa, GPT-2, Llama, ...).
@@ -66,8 +66,9 @@ class TextTarget(TargetModel):
         layers: hidden states that the scorer reads, as indices into ``hidden_states``
             (0: embeddings, -1: last layer). The default is the last layer.
         max_length: maximum number of tokens. The default is the limit of model and tokenizer.
-        columns: text column(s) of mapping samples, if their names are unusual.
-        output: kind of the model's output (:mod:`sidelight.targets.verdict`).
+        columns: names of the columns with the text or the two texts, if sidelight does not find them.
+        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities`` or ``sigmoid``
+            (:mod:`sidelight.targets.verdict`).
 
     Raises:
         UnsupportedTargetError: the model has no word embeddings, or is an encoder-decoder.

@@ -1,7 +1,7 @@
-"""A training that fits a time: steps, validations and draws from the measured time of one step.
+"""A training that fits into a time. The measured time of one step decides on steps, validations and draws.
 
-The time of a step is measured on the machine that trains, so the same budget makes more steps on a faster one. The
-number of steps is kept with the training, and a killed training goes on with it.
+A faster machine makes more steps in the same budget. The number of steps is kept with the training, and a killed
+training goes on with it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 log = logging.getLogger(__name__)
 
-#: Validations of a training with a budget, and measured steps after one that warms up.
+#: Validations of a training with a budget, and steps that are measured after one that is not.
 VALIDATIONS, MEASURED = 5, 2
 
 
@@ -38,9 +38,9 @@ class Budget:
 
     Attributes:
         seconds: of training, without validations.
-        epochs: at most. More would read the same rows too often.
+        epochs: largest number. More would read the same rows too often.
         draws: K of the rank term.
-        validation: rows at most.
+        validation: largest number of rows.
     """
 
     seconds: float
@@ -66,11 +66,11 @@ def within_budget(
     collate: Collator,
     folder: Path,
 ) -> tuple[ObjectiveConfig, TrainingConfig]:
-    """The settings with epochs, validations and draws by ``config.budget``. Says what the training will take.
+    """The settings with the epochs, validations and draws of ``config.budget``. A log line says how long it will take.
 
     Args:
         train: rows.
-        folder: of the training. If it holds one with this budget, that one's numbers are taken.
+        folder: of the training. If it holds a training with this budget, the numbers of that one are taken.
     """
     if config.budget is None:
         return objective, config
@@ -84,12 +84,12 @@ def within_budget(
     steps = max(1, int(budget.seconds / (seconds * config.gradient_accumulation)))
     epochs = min(float(f"{steps * rows / len(train):.3g}"), budget.epochs)
     log.warning(
-        "budget %r: about %d steps of %.2f s, which is %.3g epochs of %d rows, in about %s",
+        "budget %r: about %d steps of %.2f s. They read the %d rows %.3g times, in about %s",
         config.budget,
         math.ceil(epochs * len(train) / rows),
         seconds * config.gradient_accumulation,
-        epochs,
         len(train),
+        epochs,
         _spoken(epochs * len(train) / config.batch_size * seconds),
     )
     return objective, _with_epochs(config, epochs)

@@ -1,10 +1,10 @@
 """The coalition term: raw scores learn how much random parts of the input change the probability.
 
-Eq. 3.3 only demands that the kept part of the input suffices. So a scorer may keep more than the decisive features, and
-need not rank them. This term masks a random half of the features, then the other half, and regresses the difference in
-probability on the raw scores. The least-squares solution is each feature's Banzhaf value (Banzhaf 1965). The regression
-is due to Hammer & Holzman (1992), and one network learns it for all inputs as in FastSHAP (Jethani et al. 2022).
-The score head removes the scale of raw scores and puts its floor at 0, which this term makes "no effect".
+Eq. 3.3 only demands that the kept part of the input is enough. So a scorer may keep more than the decisive features, and
+need not rank them. This term masks a random half of the features, and then the other half. The raw scores must predict
+the difference of the two probabilities, by least squares. The solution is each feature's Banzhaf value (Banzhaf 1965; as
+a regression: Hammer & Holzman 1992). One network learns it for all inputs, as in FastSHAP (Jethani et al. 2022). A raw
+score of 0 then means "no effect", and the score head has its floor there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sidelight.training.step import Step
 #: Smallest and largest number of cells on a side of an image's random parts.
 CELLS = (3, 7)
 
-#: Added to each change of probability before coalitions are shared out, so that no sample goes without for good.
+#: Added to each change of probability before coalitions are shared out, so that every sample gets some in the long run.
 FLOOR = 0.02
 
 
@@ -43,7 +43,7 @@ class Coalition:
 
 
 def coalition_loss(step: Step) -> Tensor:
-    """``[B]`` squared error of the effects that raw scores predict: a sample's sum over its coalitions, over the draws."""
+    """``[B]`` squared error of the predicted effects: the sum over a sample's coalitions, divided by the draws."""
     taught = _taught(step)
     # Under autocast raw scores come in half precision, which is too coarse for sums over an image.
     raw = {m: step.effects[m].to(_exact(step.effects[m].dtype)) for m in taught}
@@ -58,13 +58,13 @@ def coalition_loss(step: Step) -> Tensor:
 
 
 def draw_coalitions(step: Step) -> Iterator[Coalition]:
-    """``coalition_draws`` coalitions a sample.
+    """``coalition_draws`` coalitions for each sample.
 
-    With ``solo``, modalities are hidden in part in turn, while the others stay whole: otherwise the effect of decisive
-    words would be noise in the effects of pixels. Without it, all are hidden in part together.
+    If ``solo``, a coalition hides a part of one modality, and the others stay whole. Otherwise the effect of decisive
+    words would be noise in the effects of pixels. If not ``solo``, it hides a part of all modalities.
 
-    With ``coalition_focus`` the batch's coalitions go to samples and modalities in proportion to how much the probability
-    changes when all of the modality is hidden. This costs one more pass a modality. Otherwise all get as many.
+    If ``coalition_focus``, samples and modalities get coalitions in proportion to how much the probability changes when
+    the whole modality is hidden. This costs one more pass for each modality. Otherwise all get equally many.
     """
     taught, config, generator = _taught(step), step.config, step.generator()
     parts = [[m] for m in taught] if config.solo else [taught]
@@ -97,7 +97,7 @@ def regressed_effect(raw: Scores, coalition: Coalition, unit: float) -> Tensor:
     Args:
         raw: per modality ``[B, ...]``.
         coalition: of the samples.
-        unit: a part of this share of the input, with raw scores of 1, changes the probability by 1.
+        unit: if a part covers this share of the input and its raw scores are 1, it changes the probability by 1.
     """
     index = coalition.index.to(next(iter(raw.values())).device)
     return torch.stack(
@@ -106,7 +106,7 @@ def regressed_effect(raw: Scores, coalition: Coalition, unit: float) -> Tensor:
 
 
 def _taught(step: Step) -> list[str]:
-    """The modalities that are hidden and taught."""
+    """The modalities that the term hides and teaches."""
     return [m for m in step.effects if m in (step.config.coalition_modalities or step.effects)]
 
 
@@ -156,9 +156,9 @@ def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor, unit: floa
 def random_part(feature_mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Boolean of ``feature_mask``'s shape: a random half of each sample's features, true outside them.
 
-    An image ``[B, 1, H, W]`` keeps or hides each cell of a grid at a random place, independently. A text ``[B, T]`` keeps
-    half of its tokens, rounded at random: its raw scores have mean 0, so only their differences can be learnt, and
-    parts of one size show nothing else.
+    An image ``[B, 1, H, W]`` keeps or hides each cell of a grid independently. The grid has a random size and place. A
+    text ``[B, T]`` keeps half of its tokens, rounded at random. Raw scores of a text have mean 0, so only their
+    differences can be learnt, and parts of equal size depend on nothing else.
     """
     drawn = (
         _random_cells(feature_mask, generator)

@@ -1,4 +1,4 @@
-"""Warnings about failed trainings: collapsed maps, lost predictions, fills that remove nothing."""
+"""Warnings about failed trainings: constant maps, lost predictions, fills that remove nothing."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
 
-#: From this share of constant maps on, a scorer counts as collapsed: in all modalities, and in one of several.
+#: A scorer counts as collapsed from this share of constant maps on: if all modalities are constant, and if one of several
+#: is.
 COLLAPSED, ONE_COLLAPSED = 0.5, 0.9
 
-#: A training counts as failed if the prediction of this share of validation samples is lost under their maps.
-#: Measured: 0.00 to 0.10 on planted texts, scenes and CIFAR-10, 0.20 to 0.25 on LIAR and Flickr8k. Scorers that lose more
-#: than random maps do have 0.44 (the worst of Flickr8k) and 0.30 (one of planted texts, and that of e-SNLI-VE).
+#: A training counts as failed if this share of validation samples loses its prediction under the maps.
+#: Good trainings have 0.00 to 0.10 (planted texts, scenes, CIFAR-10) or 0.20 to 0.25 (LIAR, Flickr8k). Scorers that are
+#: worse than random maps have 0.30 (one of planted texts, and that of e-SNLI-VE) and 0.44 (the worst of Flickr8k).
 LOST = 0.25
 
 COLLAPSE_ADVICE = (
     "Try, in this order: a lower learning_rate (in a config: training.learning_rate); magnitude_weight below 1 "
-    "(objective.magnitude_weight); calibration='bounded' (objective.calibration); the head's relu or rescale switched on again if an ablation removed it; "
-    "more data or epochs."
+    "(objective.magnitude_weight); calibration='bounded' (objective.calibration); relu=True and rescale=True, if you "
+    "switched one of them off; more data or epochs."
 )
 
 
@@ -51,7 +52,7 @@ def warn_of_numbering(target: TargetModel, rows: Any, collate: Collator) -> None
 def warn_of_removal(
     target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64, collate: Collator | None = None
 ) -> list[str]:
-    """Warn if the fills teach a scorer little: small scores remove nothing, or a class needs no evidence.
+    """Warn if a scorer can learn little under the fills: small scores remove nothing, or a class needs no evidence.
 
     Returns:
         the fills under which small scores remove nothing.
@@ -63,18 +64,18 @@ def warn_of_removal(
     blind = blind_fills(target, inputs, fills, encoding)
     for fill in blind:
         log.warning(
-            "under fill %s this target hardly notices a score of 0.1: it normalises its input, so only exact zeros "
-            "remove anything and the scorer learns from little else. Consider another fill, e.g. fills=['mean'] "
-            "(in a config: objective.fills).",
+            "fill %s removes too little: your classifier hardly reacts to a score of 0.1, because it normalises its input. "
+            "Only scores of exactly 0 remove anything, so the scorer learns little. Consider another fill, e.g. "
+            "fills=['mean'] (in a config: objective.fills).",
             fill,
         )
     granted = granted_classes(target, inputs, fills, encoding)
     if len(granted) == len(fills):  # otherwise another fill makes up for this one
         for found in granted:
             log.warning(
-                "with everything removed under fill %s this target predicts %r (p = %.2f): any map keeps samples of that "
-                "class, and their maps will be arbitrary. Keep this fill, and put one beside it that leaves it undecided, "
-                "e.g. fills=%s (in a config: objective.fills).",
+                "if fill %s replaces the whole input, your classifier predicts %r (p = %.2f). So samples of this class keep "
+                "their prediction under any map, and their maps will be arbitrary. Keep this fill, and add one under which "
+                "the classifier is undecided, e.g. fills=%s (in a config: objective.fills).",
                 found.fill,
                 found.label,
                 found.probability,
@@ -99,8 +100,8 @@ def with_another(fills: Sequence[str], modalities: Collection[str]) -> list[str]
 def check_collapse(metrics: Mapping[str, float], action: str) -> None:
     """Raise or warn if maps of a validation are constant. Warn if they show everything.
 
-    Half of the samples must have constant maps in all modalities, or nearly all of them in one of several: if another
-    modality decides, an empty map is right.
+    Maps count as constant if half of the samples have constant maps in all modalities, or nearly all samples in one of
+    several modalities. The bound for one modality is higher, because its empty map is right if another one decides.
 
     Raises:
         CollapseError: with ``action="stop"``.
@@ -120,16 +121,20 @@ def check_collapse(metrics: Mapping[str, float], action: str) -> None:
             raise CollapseError(message)
         log.warning(message)
     elif metrics.get("eval_mean_score", 0.0) > 0.98:
-        log.warning("the maps show nearly everything (mean score %.3f).", metrics["eval_mean_score"])
+        log.warning(
+            "the maps show nearly everything (mean score %.3f), so they say little.",
+            metrics["eval_mean_score"],
+        )
 
 
 def warn_if_lost(metrics: Mapping[str, float]) -> None:
-    """Warn if maps vary and yet do not keep the prediction (:func:`sidelight.training.objective.is_lost`)."""
+    """Warn if maps are not constant but lose the prediction (:func:`sidelight.training.objective.is_lost`)."""
     share = metrics.get("eval_lost", 0.0)
     if share >= LOST and metrics.get("eval_constant", 0.0) < COLLAPSED:
         log.warning(
-            "for %.0f%% of the validation samples the prediction is lost: from the part that its map keeps, the classifier does "
-            "worse than a uniform guess. These maps say little. Try, in this order: coalition_weight=3; "
-            "more data or epochs; another seed; magnitude_weight below 1 (in a config both stand under objective).",
+            "for %.0f%% of the validation samples the prediction is lost: if only the part stays that the map keeps, the "
+            "classifier does worse than a uniform guess. These maps say little. Try, in this order: coalition_weight=3, if "
+            "objective='thesis'; more data or epochs; another seed; magnitude_weight below 1 (in a config: "
+            "objective.coalition_weight, objective.magnitude_weight).",
             100 * share,
         )

@@ -1,4 +1,4 @@
-"""The data of ``fit``: rows of ``train`` and ``eval``, readers of them, and early checks."""
+"""The data of ``fit``: the rows of ``train`` and ``eval``, their readers, and checks that cost little."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FitData:
 
 
 def fit_data(target: TargetModel, train: Any, evaluation: Any, source: str, seed: int) -> FitData:
-    """Rows to train and validate with, each looked at as far as that is cheap.
+    """Rows to train and to validate with. Each row is checked as far as that costs little.
 
     Args:
         train: see :data:`sidelight.rows.sources.FORMS`.
@@ -133,8 +133,8 @@ def raw_labels(target: TargetModel, rows: Rows, reader: RowReader) -> list[Any] 
 def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: str) -> bool:
     """Whether rows of two strings are a text and its label, and not a pair of texts.
 
-    They are if all second strings are class names or numbers. They are also if ``label="data"`` needs labels and a few
-    strings are repeated. If nothing decides, the rows are refused.
+    They are if all second strings are class names or numbers. They are also if ``label="data"`` needs labels and the
+    second strings are a few short ones that repeat. If this does not decide, the rows are refused.
 
     Args:
         names: the model's class names, in small letters.
@@ -176,7 +176,7 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
 
 
 def check_rows(target: TargetModel, rows: Rows, reader: RowReader, chunk: int = 1000) -> None:
-    """Look at every row that can be had cheaply: its columns, the kinds of its values, texts, and whether files are there.
+    """Check every row that is cheap to read: its columns, the types of its values, its texts, and whether its files exist.
 
     Raises:
         InputError, InputTypeError: the first row that cannot be used.

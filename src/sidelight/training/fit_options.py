@@ -44,9 +44,9 @@ def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple
 
 
 def for_objective(scorer: ScorerConfig, objective: ObjectiveConfig) -> ScorerConfig:
-    """``scorer``, which knows classes and has a ranking of its own if the objective teaches them.
+    """``scorer``, with maps of any class and a ranking of its own if the objective teaches them.
 
-    What was said of ``by_class`` and ``ranked`` stays.
+    If ``by_class`` or ``ranked`` is set already, it stays.
     """
     by_class = objective.preset == "robust" if scorer.by_class is None else scorer.by_class
     untaught = by_class and scorer.ranked is None and not objective.rank_weight
@@ -57,7 +57,7 @@ def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> Targe
     """``model`` as a target, built with ``options``.
 
     Raises:
-        UnsupportedTargetError: it is none that sidelight can read.
+        UnsupportedTargetError: sidelight cannot read this model.
         ConfigError: an option is unknown or of another type, or the model is a target already.
     """
     if not isinstance(model, TargetModel):

@@ -1,4 +1,4 @@
-"""The folder of a training: its owner, its checkpoints, and its log as CSV. Files that a kill left half-written are ignored.
+"""The folder of a training: its identity, its checkpoints, and its log as CSV. Files that a kill left half-written are ignored.
 
 Only files that this or an earlier training of sidelight wrote are ever replaced or removed.
 """
@@ -98,7 +98,7 @@ def _fresh_folder() -> str:
 
 
 def _forget(place: Path) -> None:
-    """Remove a fresh folder that a refused call leaves empty."""
+    """Remove a fresh folder if a call that raised an error leaves it empty."""
     with suppress(OSError):
         place.rmdir()
         if place.parent.name == RUNS:
@@ -106,7 +106,7 @@ def _forget(place: Path) -> None:
 
 
 def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path | None:
-    """Make ``folder`` this training's own. Returns the checkpoint to continue from, if there is one.
+    """Take ``folder`` for this training. Returns the checkpoint to continue from, if there is one.
 
     Half-written checkpoints, and lines of the log about steps that will be done again, are removed. Files of others stay.
 
@@ -161,8 +161,8 @@ def _require_same(
         )
     if last is not None and is_early(found):
         log.warning(
-            "%s: going on with a training of an earlier version, which kept no record of the data. If the data are not "
-            "the same, start over with resume=False.",
+            "%s: a training of an earlier version is continued, which kept no record of the data. If your data are not the "
+            "same, start over with resume=False.",
             folder,
         )
 
@@ -217,7 +217,7 @@ def mark_checkpoint(checkpoint: Path, early: bool = False) -> None:
     """Begin a checkpoint: make its folder, and the file that marks it as ours.
 
     Raises:
-        ForeignFileError: another program put a file there meanwhile.
+        ForeignFileError: another program has put a file there in the meantime.
     """
     if checkpoint.exists() and not is_own_checkpoint(checkpoint, early):
         raise foreign(checkpoint)
@@ -258,7 +258,7 @@ def own_checkpoints(folder: Path) -> list[Path]:
 
 
 def drop_checkpoints(folder: Path, limit: int | None = 0, best: str | None = None) -> None:
-    """Remove our checkpoints in ``folder`` but the newest ``limit``. Unless it is 0, the newest and the best always stay.
+    """Remove all our checkpoints in ``folder`` except the newest ``limit``. If it is not 0, the newest and the best stay.
 
     Args:
         folder: of a training.
@@ -339,7 +339,7 @@ def append_csv(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def trim_csv(path: Path, step: int) -> None:
-    """Drop the lines of steps after ``step`` and of the summing-up at the end of a training."""
+    """Remove the lines of steps after ``step``, and the summary at the end of a training."""
     rows = read_csv(path)
     ends = next((i for i, r in enumerate(rows) if r.get("train_runtime")), len(rows))
     kept = [r for r in rows[:ends] if int(r["step"]) <= step]

@@ -119,7 +119,7 @@ def _short(value: Any) -> str:
 
 
 def _structure(target: TargetModel) -> Any:
-    """All of a model but its weights: its modules as printed, and its configuration."""
+    """A model without its weights: its modules as printed, and its configuration."""
     config: Any = getattr(target.model, "config", None)
     values = config.to_dict() if hasattr(config, "to_dict") else {}
     told = {k: v for k, v in values.items() if k not in NOT_THE_MODEL}

@@ -43,8 +43,8 @@ def row_lengths(target: TargetModel, rows: Any, collate: Collator | None = None)
 class LengthSampler(Sampler[int]):
     """A shuffle in which neighbours are of like length.
 
-    Rows are shuffled, cut into pools of :data:`POOL` batches, and sorted by length inside each.
-    Order depends on seed and epoch alone: a resumed run goes on with the same one.
+    Rows are shuffled, cut into pools of :data:`POOL` batches, and sorted by length inside each pool.
+    The order depends on seed and epoch alone, so a training that continues has the same one.
 
     Args:
         lengths: of the rows.

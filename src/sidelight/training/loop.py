@@ -97,7 +97,8 @@ def _run(trainer: ScorerTrainer, resume: Path | None) -> float:
 
     if resume is not None and is_finished(resume):
         log.info(
-            "%s holds this very training, finished: it is taken up again, nothing is trained", resume.parent
+            "%s holds the same training, finished: it is taken up again, and nothing is trained",
+            resume.parent,
         )
         trainer.model.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
     else:
@@ -120,7 +121,7 @@ def _bad_rows_named(
 
 @contextmanager
 def _words_of_workers() -> Iterator[None]:
-    """Within the context an error of ours from a worker process of a data loader comes without the worker's traceback."""
+    """Within the context an error of sidelight from a data loader's worker process comes without the worker's traceback."""
     try:
         yield
     except SidelightError as error:

@@ -23,7 +23,7 @@ from sidelight.training.terms import objective
 class ScorerObjective(nn.Module):
     """Scorer and objective as one module.
 
-    The target is held but not registered: it is neither trained, nor moved by DDP, nor saved.
+    The target is no submodule: it is neither trained, nor moved by DDP, nor saved.
 
     Raises:
         UnknownNameError: a fill is unknown.
@@ -32,7 +32,7 @@ class ScorerObjective(nn.Module):
 
     def __init__(self, scorer: Scorer, target: TargetModel, config: ObjectiveConfig) -> None:
         super().__init__()
-        #: names, one of which each sample draws
+        #: names of the fills. Each sample draws one
         self.fills = target.training_fills(config.fills)
         #: those under which a map's scores between 0 and 1 remove something (:meth:`show_under`)
         self.map_fills = self.fills
@@ -73,13 +73,14 @@ class ScorerObjective(nn.Module):
             "loss": terms["loss"].mean(),
             "lost": is_lost(terms["task"], terms["clean"], step.goal.shape[-1]).float().mean(),
             "mean_score": mean.detach().mean(),
-            # Nothing stands out in any modality. If one of several decides, an empty map of another is right.
+            # A sample counts if its maps of all modalities are constant. If one modality decides, an empty map of another
+            # is right.
             "constant": torch.stack(list(constant.values())).amin(0).mean(),
             **({f"constant_{m}": c.mean() for m, c in constant.items()} if len(constant) > 1 else {}),
         }
 
     def step(self, inputs: Mapping[str, Tensor], labels: Tensor | None) -> Step:
-        """The clean pass, the scores and the drawn fills of one batch, for the terms to read."""
+        """The clean pass, the scores and the drawn fills of one batch, which the terms read."""
         encoding = self.target.encode(inputs)
         goal = label_distribution(encoding.logits, labels, self.settings.label)
         if self.training and self.settings.other_classes:

@@ -22,7 +22,7 @@ from sidelight.training.fit_data import FitData
 
 
 def network_for(target: TargetModel, data: FitData, config: ScorerConfig, seed: int, check: Check) -> Scorer:
-    """An untrained scorer for ``data``, after the check that the model's input through sidelight is its own."""
+    """An untrained scorer for ``data``. First the self-check compares the model's logits with and without sidelight."""
     collate, rows = Collator(target, data.readers), NumberedRows(data.train)
     if check != "off":
         self_check(target, few_samples(target, rows, collate), check, gradients=True)
@@ -33,7 +33,7 @@ def network_for(target: TargetModel, data: FitData, config: ScorerConfig, seed: 
 def new_scorer(
     target: TargetModel, rows: Any, config: ScorerConfig, collate: Collator | None = None
 ) -> Scorer:
-    """An untrained scorer of the right shape, found by one probing pass over the first row."""
+    """An untrained scorer whose shape fits the states that one pass over the first row gives."""
     if len(rows) == 0:
         raise InputError("the train data set is empty: give at least one row.")
     batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])

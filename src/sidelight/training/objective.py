@@ -27,7 +27,7 @@ CALIBRATIONS: Registry[Calibration] = Registry("calibration")
 
 @CALIBRATIONS.register("bounded")
 def bounded(delta: Tensor) -> Tensor:
-    """``1 / max(Δ, 1)`` without gradient: full weight while the loss is preserved, never above 1."""
+    """``1 / max(Δ, 1)`` without gradient: weight 1 while the loss rises by at most 1, less if it rises more."""
     return 1 / delta.detach().clamp(min=1)
 
 
@@ -45,7 +45,7 @@ def reference(delta: Tensor) -> Tensor:
 
 @CALIBRATIONS.register("fixed")
 def fixed(delta: Tensor) -> Tensor:
-    """γ = 1, for Eq. 3.3 with ``magnitude_weight`` and ``binary_weight`` as γ1 and γ2."""
+    """γ = 1, for Eq. 3.3, in which ``magnitude_weight`` and ``binary_weight`` are γ1 and γ2."""
     return torch.ones_like(delta)
 
 
@@ -60,7 +60,7 @@ def binary_penalty(scores: Tensor, feature_mask: Tensor) -> Tensor:
 
 
 def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Tensor:
-    """``[B, K]`` distribution the task loss compares with.
+    """``[B, K]`` distribution that the task loss compares with.
 
     Args:
         logits: ``[B, K]`` of the clean pass.
@@ -69,7 +69,7 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
 
     Raises:
         ConfigError: unknown source, or ``"data"`` without labels.
-        InputError: a label the model has no class for.
+        InputError: a label is no class of the model.
     """
     if source == "distribution":
         return logits.detach().float().softmax(-1)
@@ -93,12 +93,12 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
 
 
 def with_other_classes(goal: Tensor, logits: Tensor, share: float) -> Tensor:
-    """``goal [B, K]``, but another class for some samples, so that the scorer learns maps of any class.
+    """``goal [B, K]``, with another class for some samples, so that the scorer learns maps of any class.
 
     Args:
         logits: ``[B, K]`` of the clean pass.
-        share: of the samples, drawn at random. Half of them get the second most probable class, which people ask for
-            most often, and half any class but their own.
+        share: share of the samples that get another class, drawn at random. Half of them get the second most probable
+            class, which people ask for most often. The others get any class but their own.
     """
     size, count = logits.shape
     own = goal.argmax(-1)
@@ -143,7 +143,7 @@ def firm_error(odds: Tensor, q: float = FIRM) -> Tensor:
 
 
 def is_lost(task: Tensor, clean: Tensor, classes: int) -> Tensor:
-    """``[B]`` true where the mask turns a prediction at least as good as a uniform guess into one that is worse.
+    """``[B]`` true if the mask turns a prediction that is at least as good as a uniform guess into a worse one.
 
     ``log(classes)`` is the cross-entropy of a uniform guess with any label.
     """
@@ -152,7 +152,7 @@ def is_lost(task: Tensor, clean: Tensor, classes: int) -> Tensor:
 
 
 def complement_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """``−log(1 − p)`` ``[B]``: the removed evidence must lose the label's probability p.
+    """``−log(1 − p)`` ``[B]``: without the evidence, the label must lose its probability p.
 
     Computed as ``logsumexp(all) − logsumexp(others)``, which stays finite as p nears 1.
     """

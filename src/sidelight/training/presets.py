@@ -1,6 +1,7 @@
-"""Presets of the objective by one word: the thesis's own, and the one that also learns to rank. Imports no torch.
+"""Presets: one word for several settings of the objective. Imports no torch.
 
-A preset decides settings of the objective and whether the scorer knows classes. Fields that a caller gives win.
+``thesis`` is the objective of the thesis. ``robust`` also learns to rank. A preset also decides whether the scorer makes
+maps of any class. If a caller gives a field, its value counts and not that of the preset.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ DEFAULT_PRESET = "robust"
 
 #: Fields of the objective by the preset's name.
 PRESETS: dict[str, dict[str, Any]] = {
-    # Eq. 3.3-3.5 to the letter
+    # Eq. 3.3-3.5, which are the defaults of ObjectiveConfig
     "thesis": {},
-    # beside them the rank term and the coalition term, for any class, under several unlike fills
+    # with the rank term and the coalition term, for any class, under several unlike fills
     "robust": {
         "label": "prediction",
         "fills": ("varied",),
@@ -39,7 +40,7 @@ _BEFORE_PRESETS = {"calibration", "label", "fills", "magnitude_weight", "binary_
 def objective_of(given: str | Mapping[str, Any] | ObjectiveConfig | None) -> ObjectiveConfig:
     """An objective from the name of a preset, or from fields with ``preset`` among them.
 
-    Fields that were saved by a version without presets are of the thesis.
+    If a version without presets saved the fields, the preset is ``thesis``.
 
     Raises:
         ConfigError: there is no such preset, or a value is out of range.

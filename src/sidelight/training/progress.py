@@ -28,7 +28,7 @@ class ProgressBar(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not state.is_world_process_zero:
             return
-        # on a console of its own: the caller may be showing a bar on the shared one
+        # on a console of its own, because the caller may show a bar on the shared one
         self._bar = counting_bar()
         self._task = self._bar.add_task(self.title, total=state.max_steps, completed=state.global_step)
         self._bar.start()
@@ -47,7 +47,7 @@ class ProgressBar(TrainerCallback):
         self.stop()
 
     def stop(self) -> None:
-        """Take the bar away, also when training ended with an error."""
+        """Remove the bar, also if the training ended with an error."""
         if self._bar is not None:
             self._bar.stop()
         self._bar = None

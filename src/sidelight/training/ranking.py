@@ -1,14 +1,15 @@
-"""The rank term: raw scores learn in which order features should be kept, and removed.
+"""The rank term: raw scores learn in which order features should be kept and removed.
 
-Eq. 3.4 says what to keep, but every order within the kept part is as good. This term draws a share of the input, keeps
-that share of the best features and removes the rest, and the other way round. The probability of the class must stay
-high in the first and fall in the second. In expectation over shares this is 1 − insertion + deletion: the two curves
-themselves, with the better features found by trying. Shares are drawn one from each of K equal bins.
+Eq. 3.4 says which part to keep, but every order within that part is as good. This term draws a share of the input. In
+one pass it keeps the best features, as many as the share says, and removes the rest. In another pass it removes them
+and keeps the rest. The probability of the class must stay high in the first pass and fall in the second. The mean over
+all shares is 1 − insertion + deletion. Each of K draws takes its share from one of K equal bins.
 
-The gradient passes the cut by a sigmoid (straight-through): features near the cut learn whether they should cross it.
-In training masks are drawn towards one half by random distances, so that the gradient is one along a path.
-Gumbel noise tries other orders. Ranking by noisy scores samples orders of the Plackett-Luce model. A rank loss on one
-network for all inputs is also what Ra-NEM trains (Møller, Igel & Ibragimov 2026, arXiv 2610.09844).
+The cut between kept and removed features is hard. Its gradient is that of a sigmoid around it (straight-through), so
+features near the cut learn whether they should cross it. In training, masks are moved towards one half by random
+distances (:func:`softened`). Gumbel noise on the scores tries other orders: ranking by noisy
+scores samples orders of the Plackett-Luce model. Ra-NEM also trains one network for all inputs by a rank loss (Møller,
+Igel & Ibragimov 2026, arXiv 2610.09844).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ CELL_SIDES = (0.06, 0.2)
 def rank_loss(step: Step) -> Tensor:
     """``[B]`` ``1 − p(best share kept) + p(best share removed)``, mean over the draws.
 
-    Draws take turns: features by themselves, then groups of them (cells of a grid, words). With several modalities they
-    also take turns between all together and each alone.
+    Draws alternate between single features and groups of them (cells of a grid, words). With several modalities they
+    also alternate between all modalities together and each alone.
     """
     generator, config = step.generator(), step.config
     names = list(step.ranking)
@@ -51,7 +52,7 @@ def rank_loss(step: Step) -> Tensor:
 
 
 def softened(masks: Scores, feature_mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``masks`` drawn towards one half, by a random distance for each sample: ``m + u·(1 − 2m)`` with u in [0, 1/2).
+    """``masks`` moved towards one half by a random distance for each sample: ``m + u·(1 − 2m)`` with u in [0, 1/2).
 
     The gradient at a hard mask says little of what a feature is worth: a model that normalises its input hardly sees
     the last tenth of a feature go, and a sure model nothing at all. Over all u the gradient is averaged along the way from
@@ -70,7 +71,7 @@ def softened(masks: Scores, feature_mask: Mapping[str, Tensor]) -> dict[str, Ten
 def draw_units(
     step: Step, modalities: Sequence[str], grouped: bool, generator: torch.Generator | None
 ) -> Layout:
-    """The units of one draw as cells: every feature, or, ``grouped``, cells of a random grid and words."""
+    """The units that one draw ranks: single features or, if ``grouped``, cells of a random grid and words."""
     found = {m: _groups(step, m, generator) for m in modalities} if grouped else {}
     cells = {m: own for m, own in found.items() if own is not None}
     return lay_out({m: step.feature_mask[m] for m in modalities}, cells)
@@ -102,11 +103,11 @@ def best_share(
 
     Args:
         ranking: per modality raw scores ``[B, ...]``.
-        units: the cells of a layout, which are ranked.
-        shares: ``[B]`` of the units that are kept, in (0, 1).
+        units: what is ranked, as the cells of a layout.
+        shares: ``[B]`` share of the units that are kept, in (0, 1).
 
     Returns:
-        Per modality, 1 for features that are kept and 0 for others, of the scores' shape. Features that do not count
+        Per modality, of the scores' shape: 1 for features that are kept and 0 for others. Padding and special tokens
         are 1.
     """
     raw = units.flatten(ranking).float()
@@ -125,13 +126,15 @@ def best_share(
 
 
 def _cut(scores: Tensor, there: Tensor, shares: Tensor) -> Tensor:
-    """``[B, 1]`` a value midway between the last unit that is kept and the first that is not. At least one is on each
-    side, if there are two."""
+    """``[B, 1]`` a value midway between the last unit that is kept and the first that is not.
+
+    If there are two units or more, at least one is kept and at least one is not.
+    """
     counts = there.sum(1)
     kept = (shares * counts).floor().long().clamp(min=1)
     kept = torch.minimum(kept, (counts - 1).clamp(min=1))
     ordered = scores.sort(1, descending=True).values
     ordered = torch.cat([ordered, ordered[:, -1:] - 1], 1)
     last, following = (ordered.gather(1, place[:, None]) for place in (kept - 1, kept))
-    following = torch.where(following.isfinite(), following, last - 1)  # nothing else is there
+    following = torch.where(following.isfinite(), following, last - 1)  # no unit is left for the other side
     return (last + following) / 2

@@ -1,8 +1,8 @@
-"""A few steps of the objective on the maps of single inputs, started from the scorer's answer.
+"""A few steps of the objective on the map of one input, beginning with the scorer's answer.
 
-One pass gives the answer of a network that saw many inputs. A hard input may deserve more: the raw scores themselves
-are then moved by the same objective, with the scorer's weights left as they are. So it costs passes with gradient, and
-the map is no longer that of one pass.
+The scorer was trained on many inputs. For a hard input its raw scores may be improved further: the same objective moves
+them, and the scorer's weights stay as they are. This costs passes with gradient, and the map is no longer that of one
+pass.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def refine(
 ) -> RawScores:
     """``raw`` after ``steps`` steps of the robust objective on these inputs alone.
 
-    Effects stay: they are no part of what is optimised.
+    Effects do not change, because the optimised terms do not contain them.
 
     Args:
         inputs: ``B`` samples on the target's device.
@@ -48,7 +48,7 @@ def refine(
     config = replace(objective_of("robust"), coalition_weight=0.0, other_classes=0.0)
     learnt = {name: _leaves(getattr(raw, name)) for name in ("map", "ranking")}
     leaves = [value for part in learnt.values() for value in part.values()]
-    # one group for each tensor: text and image have raw scores of unlike size
+    # one group for each tensor, because raw scores of texts and images differ in size
     groups = [{"params": [leaf], "lr": STEP * _spread(leaf)} for leaf in leaves]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(), target.borrowed():
@@ -76,7 +76,7 @@ def refined_reading(
     classes: Tensor | None,
     steps: int,
 ) -> Reading:
-    """What the scorer says after :func:`refine` of ``classes [B]`` (default: the predicted ones)."""
+    """The readings of ``classes [B]`` (default: the predicted ones) after :func:`refine`."""
     chosen = encoding.prediction if classes is None else classes
     with torch.inference_mode():
         raw = scorer.raw(encoding, chosen)
@@ -86,7 +86,7 @@ def refined_reading(
 
 
 def _leaves(scores: Scores) -> dict[str, Tensor]:
-    # tensors of inference mode take no gradient, copies made outside it do
+    # tensors made in inference mode take no gradient, but copies made outside it do
     with torch.inference_mode(False):
         return {
             m: torch.empty_like(v, requires_grad=False).copy_(v).requires_grad_() for m, v in scores.items()

@@ -21,10 +21,9 @@ from sidelight.core.field_checks import (
 )
 from sidelight.errors import ConfigError
 
-#: The goal that the task loss compares with: the data set's label, the target's own prediction, or its whole output
-#: distribution (Eq. 3.1).
+#: What the map must keep: the label of the row, the target's own prediction, or all its probabilities (Eq. 3.1).
 Label = Literal["data", "prediction", "distribution"]
-#: Weights of the penalties (method §3). The functions are in :mod:`sidelight.training.objective`.
+#: Rules for the weight of the penalties. The functions are in :mod:`sidelight.training.objective`.
 CalibrationName = Literal["bounded", "literal", "reference", "fixed"]
 LABELS: tuple[str, ...] = get_args(Label)
 CALIBRATION_NAMES: tuple[str, ...] = get_args(CalibrationName)
@@ -61,34 +60,38 @@ def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The objective that the scorer minimises.
+    """What the scorer learns: the objective that its training makes small.
 
     Attributes:
-        preset: name of the settings that the others began from (:mod:`sidelight.training.presets`).
-        calibration: weight of the penalties, a name in ``CALIBRATIONS`` (method §3).
-        label: ``data``, ``prediction`` or ``distribution``.
-        fills: names of the values that replace removed features. Each sample draws one of them. ``varied`` stands
-            for several unlike ones (:func:`sidelight.fills.base.training_fills`).
-        magnitude_weight, binary_weight: factors of the two penalties. 0 drops one.
-        complement_weight: factor of the two-sided term −log(1 − p(f(x⊗(1−S)))). The thesis has 0.
+        preset: the preset that the other settings began from (:mod:`sidelight.training.presets`).
+        calibration: rule for the weight of the penalties, a name in ``CALIBRATIONS``.
+        label: what the map must keep: the label of the row (``data``), the model's own prediction (``prediction``), or
+            all its probabilities (``distribution``).
+        fills: names of the fills, whose values replace removed features. Each sample draws one of them. ``varied``
+            stands for three unlike ones (:func:`sidelight.fills.base.training_fills`).
+        magnitude_weight: factor of the penalty that makes maps small. 0 leaves it out.
+        binary_weight: factor of the penalty that pushes scores to 0 or 1. 0 leaves it out.
+        complement_weight: factor of a term by which the class must lose its probability if what the map shows is
+            removed: −log(1 − p(f(x⊗(1−S)))).
         solo: with several modalities, whether each is also masked alone (Eq. 3.5).
-        mask_weight: factor of the thesis's own terms, Eq. 3.3-3.5 as a whole. The thesis has 1. Beside the rank term 1 is
-            too much: the raw scores of all readings come from the same features (``docs/notes/rank-term.md``).
-        rank_weight: factor of the rank term, by which raw scores learn in which order features matter
-            (:mod:`sidelight.training.ranking`). The thesis has 0.
-        rank_draws: shares K that the rank term draws a sample. Each costs two passes of the target with gradient.
+        mask_weight: factor of all terms of the thesis together (Eq. 3.3-3.5). Beside the rank term 1 is too much, because
+            all readings share one decoder (``docs/notes/rank-term.md``).
+        rank_weight: factor of the rank term, by which raw scores learn the order of the features
+            (:mod:`sidelight.training.ranking`).
+        rank_draws: number of shares that the rank term draws for each sample. Each costs two passes of the target with
+            gradient.
         other_classes: share of the samples that are explained for another class than their own in training, so that
-            a scorer learns maps of any class. Needs a scorer with ``by_class``. The thesis has 0.
+            a scorer learns maps of any class. Needs a scorer with ``by_class``.
         coalition_weight: factor of the coalition term, by which raw scores learn how much each feature changes the
-            probability (:mod:`sidelight.training.coalitions`). The thesis has 0.
-        coalition_draws: random parts a sample. Each costs two passes of the target without gradient.
-        coalition_unit: scale of raw scores. If a part covers this share of the input and all its raw scores are 1,
-            it is predicted to change the probability by 1.
-            Larger units need larger raw scores, beside which the optimiser's steps are finer. 1/2 to 4 taught
-            pictures of pairs better than 1/8 (``docs/notes/scenes.md``).
-        coalition_modalities: of several modalities, those that the term hides and teaches. Default: all.
-        coalition_focus: whether samples and modalities get more coalitions of a batch if the prediction changes more
-            when all of the modality is hidden. Costs one pass a modality.
+            probability (:mod:`sidelight.training.coalitions`).
+        coalition_draws: number of random parts for each sample. Each costs two passes of the target without gradient.
+        coalition_unit: scale of raw scores, for scorers without ``by_class``. If a part covers this share of the input
+            and all its raw scores are 1, it is predicted to change the probability by 1. 1/2 to 4 taught pictures of
+            pairs better than 1/8 (``docs/notes/scenes.md``): raw scores are larger then, and a step of the optimiser is
+            small beside them.
+        coalition_modalities: of several modalities, those that the coalition term hides and teaches. Default: all.
+        coalition_focus: whether a sample gets more coalitions if its prediction changes more when the whole modality is
+            hidden. Costs one pass for each modality.
     """
 
     preset: Literal["thesis", "robust"] = "thesis"
@@ -117,17 +120,23 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How the scorer is trained (method §5).
+    """How the scorer is trained.
 
     Attributes:
-        epochs, batch_size, learning_rate, weight_decay, warmup_ratio: AdamW with linear decay.
-        gradient_accumulation: batches a step.
-        evals_per_epoch: validations (and checkpoints) an epoch.
-        patience: validations without improvement before the training stops. 0 never stops early.
-        seed: of initialisation, order and fills.
-        on_collapse: ``stop`` raises :class:`CollapseError`, ``warn`` goes on.
+        epochs: how often all rows are read. A part of an epoch is allowed, e.g. 0.5.
+        batch_size: rows in each batch.
+        learning_rate: largest learning rate of AdamW. It falls linearly to 0.
+        weight_decay: weight decay of AdamW.
+        warmup_ratio: share of the steps in which the learning rate rises.
+        gradient_accumulation: batches in each step of the optimiser.
+        evals_per_epoch: validations in each epoch. Each also writes a checkpoint.
+        patience: the training stops after so many validations without improvement. 0 never stops early.
+        seed: seed of the initial weights, of the order of the rows, and of fills.
+        on_collapse: what to do if the maps are constant: ``stop`` raises :class:`CollapseError`, ``warn`` goes on.
         resume: continue from the newest checkpoint in the output folder, if there is one.
-        checkpoints: how many checkpoints to keep beside the best.
+        checkpoints: how many checkpoints are kept beside the best.
+        max_grad_norm: gradients with a larger norm are scaled down to it. 0 leaves them as they are.
+        extra: further arguments of transformers' ``TrainingArguments``, by name.
         budget: ``minute``, ``standard`` (ten minutes) or ``thorough`` (an hour). It sets ``epochs``, validations and
             ``rank_draws`` from the measured time of a step (:mod:`sidelight.training.budget`), and says what they are.
     """
@@ -153,5 +162,5 @@ class TrainingConfig:
 
 
 def steps_per_epoch(rows: int, config: TrainingConfig, world_size: int) -> int:
-    """Optimiser steps an epoch."""
+    """Steps of the optimiser in an epoch."""
     return max(1, math.ceil(rows / (config.batch_size * config.gradient_accumulation * world_size)))

@@ -1,4 +1,4 @@
-"""One batch on its way through the objective: all that a term reads, and the masked passes that it may make."""
+"""One batch in the objective: all that a term reads, and the masked passes that it may make."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Step:
         inputs: of the target.
         encoding: of the clean pass.
         unmasked: the features of ``inputs``, which every mask starts from.
-        raw: raw scores before the score head, by what they are read as.
+        raw: raw scores before the score head, one set for each reading.
         scores: per modality, scores in [0, 1].
         goal: ``[B, K]`` distribution that the task loss compares with.
         fill: per modality, values that replace removed features.
-        fills: the values of every fill of the training, of which each sample of ``fill`` has one.
-        training: false in a validation, where every draw must be repeatable.
+        fills: the values of every fill of the training. Each sample of ``fill`` has those of one of them.
+        training: false in a validation, in which every draw must be repeatable.
     """
 
     config: ObjectiveConfig
@@ -88,10 +88,10 @@ class Step:
         return (self.encoding.probabilities * self.goal).sum(-1)
 
     def rank_errors(self, masks: Scores, draw: int) -> Tensor:
-        """``[B]`` ``1 − p(masks keep) + p(masks remove)`` of the goal, each sample under a fill of this draw.
+        """``[B]`` ``1 − p(kept) + p(removed)`` of the goal. Each sample has a fill of its own in each draw.
 
-        Its gradient is that of :func:`sidelight.training.objective.firm_error`, which does not vanish where a sure
-        model is wrong.
+        The gradient is that of :func:`sidelight.training.objective.firm_error`. It does not vanish if a sure model is
+        wrong.
         """
         fill = choose_fill(self.fills, pick_fills(len(self.fills), len(self.goal), self.training, draw))
         both = {m: torch.cat([mask, complement(mask, self.feature_mask[m])]) for m, mask in masks.items()}
@@ -118,11 +118,11 @@ class Step:
         return self.target.classify(inputs, masks, fill, unmasked=self.unmasked.rows(index, size))
 
     def generator(self) -> torch.Generator | None:
-        """Chance for a term: the global one in training, the same draws again in each validation."""
+        """Random numbers for a term: the global generator in training, the same draws in every validation."""
         return None if self.training else torch.Generator().manual_seed(0)
 
     def zeros(self) -> Tensor:
-        """``[B]`` zeros: a term that does not apply."""
+        """``[B]`` zeros, the value of a term that does not apply."""
         return torch.zeros_like(self.goal[:, 0])
 
 
@@ -138,7 +138,7 @@ def make_step(
     training: bool,
     map_names: Sequence[str] = (),
 ) -> Step:
-    """The step of a batch whose raw scores are known: scores by the score heads, and fills that are drawn.
+    """The step of a batch whose raw scores are known. Its scores are computed and its fills are drawn here.
 
     Args:
         scorer: whose heads turn raw scores into scores.
@@ -169,9 +169,10 @@ def make_step(
 
 
 def drawable(target: TargetModel, names: Sequence[str], size: int) -> Sequence[str]:
-    """``names`` without ``image`` for a single sample and no bank: there is no other image that it could take.
+    """``names``, without the fill ``image`` if there is no other image: for a single sample without a reference bank.
 
-    A training's last batch may hold one sample. If nothing else is left, all names stay, and the fill says why it fails.
+    The last batch of a training may hold one sample. If no other fill is left, all names stay, and the fill raises its
+    error.
     """
     if size > 1 or target.reference:
         return names
@@ -179,7 +180,7 @@ def drawable(target: TargetModel, names: Sequence[str], size: int) -> Sequence[s
 
 
 def pick_fills(count: int, size: int, training: bool, draw: int = 0) -> Tensor:
-    """``[size]`` the number of one of ``count`` fills for each sample: by chance in training, in turn in a validation."""
+    """``[size]`` the number of a fill for each sample: drawn at random in training, in turn in a validation."""
     if training:
         return torch.randint(count, (size,))
     return (torch.arange(size) + draw) % count

@@ -1,7 +1,7 @@
-"""The terms of the objective as a list. To add one: a function here with ``@term``, and its weight in the settings.
+"""The terms of the objective. To add one, write a function with ``@term`` here, and a field for its weight in the settings.
 
-Eq. 3.5 of the thesis is ``task + solo + γ·(w1·magnitude + w2·binary)``. With one modality, which has no ``solo``, it is
-Eq. 3.4, and with the calibration ``fixed`` (γ = 1) it is Eq. 3.3. Further terms are added with weights of their own.
+Eq. 3.5 of the thesis is ``task + solo + γ·(w1·magnitude + w2·binary)``. One modality has no ``solo``, which gives Eq. 3.4.
+The calibration ``fixed`` (γ = 1) then gives Eq. 3.3. Further terms are added with weights of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sidelight.training.settings import ObjectiveConfig
 from sidelight.training.step import Step
 
 Value = Callable[[Step], Tensor]
-#: Task losses and further terms are added as they are. γ multiplies the penalties.
+#: A task loss or a further term is added as it is. γ multiplies the penalties.
 Part = Literal["task", "penalty", "further"]
 
 
@@ -30,10 +30,10 @@ class Term:
     """One addend of the objective.
 
     Attributes:
-        name: under which it is logged.
+        name: its name in logs.
         value: ``step -> [B]``. It may draw masks and make its own masked passes (:class:`Step`).
         weight: the field of :class:`ObjectiveConfig` that holds its factor, or ``None`` for 1.
-        part: of the objective.
+        part: the part of the objective that it belongs to.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Term:
         return 1.0 if self.weight is None else float(getattr(config, self.weight))
 
 
-#: In the order of their passes. Sums of gradients follow this order, so another one rounds otherwise.
+#: In the order of their passes. Gradients are summed in this order, so another order would round differently.
 TERMS: Registry[Term] = Registry("term of the objective")
 
 
@@ -61,11 +61,11 @@ def term(name: str, weight: str | None, part: Part = "further") -> Callable[[Val
 
 
 def objective(step: Step) -> dict[str, Tensor]:
-    """``loss`` and all that it is made of, ``[B]`` each: every term by its name, ``clean`` and ``gamma``.
+    """``loss`` and its parts, ``[B]`` each: every term by its name, ``clean`` and ``gamma``.
 
-    ``clean`` is the task loss of the unmasked input. ``gamma`` weighs the penalties: a calibration of ``task − clean``.
-    Terms are given without their weights. A term with weight 0 is not computed and is 0 here, except penalties, which
-    cost no pass.
+    ``clean`` is the task loss of the unmasked input. ``gamma`` is the weight of the penalties, a calibration of
+    ``task − clean``. Terms are given without their weights. A term with weight 0 is not computed and is 0 here, except
+    for penalties, which cost no pass.
     """
     values, parts = {}, {"task": step.zeros(), "penalty": step.zeros(), "further": step.zeros()}
     for name, entry in TERMS.items():
@@ -76,7 +76,7 @@ def objective(step: Step) -> dict[str, Tensor]:
     gamma = CALIBRATIONS[step.config.calibration](values["task"] - clean)
     kept = step.config.mask_weight * (parts["task"] + gamma * parts["penalty"])
     if step.config.other_classes:
-        # a class that the model rules out has a loss of 10 and more, which would drown what the others teach
+        # a class that the model rules out has a loss of 10 and more, beside which the other samples would count little
         kept = kept / clean.clamp(min=1)
     loss = kept + parts["further"]
     return {"loss": loss, "clean": clean, "gamma": gamma, **values}
@@ -98,7 +98,7 @@ def task(step: Step) -> Tensor:
 
 @term("complement", "complement_weight")
 def removed(step: Step) -> Tensor:
-    """Two-sided term: once the evidence is removed, the goal must lose its probability."""
+    """Two-sided term: if what the map shows is removed, the goal must lose its probability."""
     return step.removed_loss(step.scores)
 
 

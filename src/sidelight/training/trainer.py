@@ -47,7 +47,7 @@ class ScorerTrainer(LengthTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # the Trainer would remove old checkpoints by their names, even those of others, so that is done here instead
+        # the Trainer would remove old checkpoints by their names, also those of others, so this class removes them
         self.kept_checkpoints, self.args.save_total_limit = self.args.save_total_limit, None
         self.model_accepts_loss_kwargs = False
         self._sums: dict[str, Tensor] = {}
@@ -139,7 +139,7 @@ class CsvLog(TrainerCallback):
 
     @property
     def seconds(self) -> float:
-        """Training time so far, that of a run cut short included."""
+        """Training time so far, with that of a training that was killed."""
         return self._before + time.perf_counter() - self._start
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -151,7 +151,7 @@ class CsvLog(TrainerCallback):
 
 
 class CollapseGuard(TrainerCallback):
-    """Stops a training whose validation maps carry no information."""
+    """Stops a training whose validation maps are constant."""
 
     def __init__(self, action: str) -> None:
         self.action = action
@@ -173,9 +173,7 @@ def build_trainer(
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     module.target.model.to(args.device)  # type: ignore[union-attr]
-    if (
-        args.n_gpu > 1
-    ):  # several GPUs are for torchrun, because DataParallel would leave the target on one of them
+    if args.n_gpu > 1:  # DataParallel would leave the target on one GPU. To use several, launch with torchrun
         args._n_gpu = 1
     trainer = ScorerTrainer(
         model=module,
@@ -229,7 +227,7 @@ def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> Trai
         "data_seed": config.seed,  # one order of the data in all processes
         **shared_arguments(),
         "optim": "adamw_torch",
-        # a resumed run is as impatient as the one it continues
+        # a training that continues counts its validations without improvement from before the kill
         "restore_callback_states_from_checkpoint": True,
     }
     return TrainingArguments(**{**arguments, **checked_arguments(config.extra)})

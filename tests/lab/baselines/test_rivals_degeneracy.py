@@ -23,8 +23,8 @@ def test_two_of_captums_methods_are_plain_on_a_gelu_transformer(vit_target, imag
         frozenset({"deep_lift_shap", "reference_x_gradient"}),
     }
     notes = {c.note for c in found}
-    assert "Guided Backprop is Gradient (signed) on this target." in notes
-    assert "DeepLIFT is Input × Gradient on this target." in notes
+    assert "Guided Backprop is the same as Gradient (signed) on this target." in notes
+    assert "DeepLIFT is the same as Input × Gradient on this target." in notes
 
 
 def test_nothing_coincides_on_relu_networks(resnet_target, images, classes):
@@ -45,7 +45,7 @@ def test_a_linear_model_makes_one_of_all(linear_target, small_images, classes):
     found = coincidences(linear_target, small_images, classes)
     together = {"integrated_gradients", "deep_lift", "input_x_gradient"}
     assert any(together <= set(c.names) for c in found)
-    assert any("Integrated Gradients and DeepLIFT are Input × Gradient" in c.note for c in found)
+    assert any("Integrated Gradients and DeepLIFT are the same as Input × Gradient" in c.note for c in found)
 
 
 def test_saliency_of_grey_images_is_the_absolute_gradient(classes):
@@ -99,6 +99,6 @@ def test_notes_of_a_run_cost_no_pass_of_slow_rivals(vit_target, images, monkeypa
         monkeypatch.setattr(type(rival), "_maps", fail)
     rows = list(images["pixel_values"])
     assert degeneracy_notes(vit_target, rows, [*slow, make_rival("guided_backprop")]) == [
-        "Guided Backprop is Gradient (signed) on this target."
+        "Guided Backprop is the same as Gradient (signed) on this target."
     ]
     assert degeneracy_notes(vit_target, rows, slow) == []

@@ -144,7 +144,7 @@ def _describe(members: Sequence[Rival], asked: set[str], absolute: bool = False)
         note = f"{members[0].title} is the absolute value of {rest} on this target."
     elif plain and clever:
         verb = "is" if len(clever) == 1 else "are"
-        note = f"{' and '.join(m.title for m in clever)} {verb} {plain[0].title} on this target."
+        note = f"{' and '.join(m.title for m in clever)} {verb} the same as {plain[0].title} on this target."
     else:
         note = f"{' and '.join(m.title for m in members)} give the same map on this target."
     return Coincidence(tuple(m.name for m in members), tuple(m.title for m in members), absolute, note)

@@ -18,14 +18,14 @@ class Section(BaseModel):
 
 
 class ScorerSection(Section):
-    """The scorer's head steps and decoder.
+    """The scorer's network.
 
     Attributes:
-        relu, sigmoid, rescale: steps of the head.
-        conditioned: whether the scorer reads the predicted class.
+        relu, sigmoid, rescale: steps of the score head, as in :class:`ScorerConfig`.
+        conditioned: whether decoders read the classifier's fusion output, if it has one.
         by_class: whether maps are of any class (default: if the objective teaches it).
-        channels, stride, padding: of the image decoder.
-        width, layers, heads: of the text decoder.
+        channels, stride, padding: options of the image decoder.
+        width, layers, heads: options of the text decoder.
     """
 
     relu: bool = True
@@ -53,8 +53,8 @@ class BesideSection(Section):
     """Another kind of scorer beside the same target, with the same seeds. It gets a row of its own in every table.
 
     Attributes:
-        objective: a preset's name, or fields.
-        training: default: as that of the run.
+        objective: the name of a preset, or fields.
+        training: how it is trained (default: like the scorer of the run).
     """
 
     objective: ObjectiveConfig

@@ -26,10 +26,12 @@ class DataSection(Section):
     """The data set.
 
     Attributes:
-        name: a data set of ``sidelight list``.
+        name: name of the data set, as in ``sidelight list``.
         data_dir: folder of local copies (default: ``$SIDELIGHT_DATA``, ``data``, then ``../shared/data``).
-        train, validation, test: at most so many rows of the split (default: all).
-        seed: of the rows that are drawn.
+        train: largest number of rows of the training split (default: all).
+        validation: largest number of rows of the validation split (default: all).
+        test: largest number of rows of the test split (default: all).
+        seed: seed by which the rows are drawn.
     """
 
     name: str
@@ -44,9 +46,9 @@ class ConvertSection(Section):
     """Weights of another library.
 
     Attributes:
-        format: their format.
+        format: format of the weights.
         weights: a file, or ``package:path/in/package``.
-        classes: rows of the classifier that are kept (default: all).
+        classes: numbers of the classes that are kept (default: all).
     """
 
     format: Literal["torchvision_mobilenet_v2"]
@@ -59,8 +61,8 @@ class ModelSection(Section):
 
     Attributes:
         pretrained: hub id, folder, or ``package:path`` of a Python package.
-        revision: of the hub repository.
-        architecture: ``model_type`` and options of a new Hugging Face model.
+        revision: revision of the hub repository.
+        architecture: ``model_type`` and options of a new Hugging Face model with random weights.
     """
 
     pretrained: str | None = None
@@ -79,11 +81,15 @@ class ModelSection(Section):
 
 @dataclass(frozen=True)
 class ClassifierTraining:
-    """How a classifier is trained (method §5): AdamW, linear decay after warm-up.
+    """How a classifier is trained: AdamW, with linear decay after warm-up.
 
     Attributes:
-        epochs, batch_size, learning_rate, weight_decay, warmup_ratio: the usual ones.
-        seed: of initialisation and order.
+        epochs: how often all rows are read.
+        batch_size: rows in each step.
+        learning_rate: largest learning rate.
+        weight_decay: weight decay of AdamW.
+        warmup_ratio: share of the steps in which the learning rate rises.
+        seed: seed of the initial weights and of the order of the rows.
         extra: more options of Hugging Face's ``TrainingArguments``.
     """
 
@@ -104,7 +110,7 @@ class WarmupSection(Section):
 
     Attributes:
         data: a data set of the encoder's own modality.
-        training: of the encoder with a head for the classes of ``data``.
+        training: how the encoder is trained, with a head for the classes of ``data``.
     """
 
     data: DataSection
@@ -140,8 +146,10 @@ class FusionSection(Section):
     """A classifier of image-text pairs: two encoders and a small transformer over their tokens.
 
     Attributes:
-        text, image: the encoders.
-        width, layers, heads, expand, dropout: options of :class:`sidelight.models.fusion.FusionConfig`.
+        text: the text encoder.
+        image: the image encoder.
+        width, layers, heads, expand, dropout: size of the transformer that joins them, as in
+            :class:`sidelight.models.fusion.FusionConfig`.
         freeze: the encoders that are not trained.
     """
 
@@ -156,15 +164,15 @@ class FusionSection(Section):
 
 
 class TargetSection(ModelSection):
-    """The classifier: ``pretrained``, ``architecture`` (trained here), ``convert`` or ``fusion`` (image and text).
+    """The classifier. Give one of ``pretrained``, ``architecture``, ``convert`` and ``fusion`` (image and text).
 
     Attributes:
         convert: weights of another library.
-        fusion: a classifier of image-text pairs.
+        fusion: a classifier of image-text pairs, made of two encoders.
         transform: preprocessing of images, if the model brings none.
-        tokenizer: if the model brings none: a name in ``TOKENIZERS``, or a place as in ``pretrained``.
-        training: trains the classifier before the scorer, with a head for the data set's classes.
-        options: of the target family, e.g. ``layers``.
+        tokenizer: if the model brings none: a name in ``TOKENIZERS``, or a hub id, folder or package as in ``pretrained``.
+        training: if given, the classifier is trained before the scorer, with a head for the data set's classes.
+        options: options of the target family, e.g. ``layers``.
     """
 
     convert: ConvertSection | None = None
@@ -179,9 +187,10 @@ class ImportedSection(Section):
     """A file of maps that another program made, one more row of every table.
 
     Attributes:
-        name: in the tables.
-        path: of the file (format: :mod:`sidelight.lab.evaluation.map_files`).
-        signed: whether scores below 0 are evidence against the class (default: the file tells or shows it).
+        name: name of the method in the tables.
+        path: path of the file (format: :mod:`sidelight.lab.evaluation.map_files`).
+        signed: whether scores below 0 are evidence against the class (default: the entry ``signed`` of the file, else
+            whether it holds a score below 0).
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
@@ -193,22 +202,24 @@ class EvaluationSection(Section):
     """The measurements on the test split.
 
     Attributes:
-        protocol: ``thesis`` and ``thesis-later`` bring their own ``fills``, ``metrics`` and ``granularities``.
-        count: samples for metrics that need one masked pass.
-        curve_count: the first of them, for metrics that need a whole curve (default: all).
+        protocol: choices behind the numbers. ``thesis`` and ``thesis-later`` bring their own ``fills``, ``metrics`` and
+            ``granularities``.
+        count: number of samples for metrics that need one masked pass.
+        curve_count: number of samples for metrics that need a whole curve. They are the first of ``count`` (default: all).
         batch_size: samples in each batch.
         forward_batch: masked inputs in each pass of the classifier.
-        fills: default: those that every modality of the target has.
-        metrics: default: all.
-        granularities: units that are masked together (default: every pixel or token alone).
+        fills: names of fills (default: those that every modality of the classifier has).
+        metrics: names of metrics (default: all).
+        granularities: units that are removed at once, e.g. ``patch4`` (default: every pixel or token alone).
         groups: modalities that are masked and ranked together, e.g. ``[[image, text], [image], [text]]``
             (default: all of them, and each alone).
         steps: points of a curve.
-        rivals: names, or mappings of one name to its options (default: those of ``sidelight list``).
-        few_samples: slow rivals, measured on the ``curve_count`` samples only.
-        few_count: samples on which those carry the metrics of one masked pass (default: ``curve_count``).
+        rivals: baseline methods, each a name or a mapping of its name to its options (default: those of
+            ``sidelight list``).
+        few_samples: slow baseline methods, whose curves are measured on the first ``curve_count`` samples only.
+        few_count: number of samples for the metrics of one masked pass of ``few_samples`` (default: ``curve_count``).
         imported: files of maps that another program made.
-        seed: of the samples, of random fills and of random orders.
+        seed: seed of the samples, of random fills and of random orders.
     """
 
     protocol: str = "sidelight"
@@ -232,13 +243,13 @@ class AblationSection(Section):
     """Variants of the scorer, trained and measured side by side (``sidelight ablate``).
 
     Attributes:
-        seeds: default: those of the run.
-        variants: name of a variant -> its changes of ``scorer``, ``objective``, ``training`` or ``target``: a list of
-            ``section.key=value`` strings, or a mapping of dotted keys to values. An empty one is the run as it is.
-            Default: the thesis's eight (Tables 5.10, 5.11), the other versions of the calibration, the other sources
-            of the label, and two sizes of the scorer.
-        count, curve_count, steps, fills, metrics: default: those of ``evaluation``.
-        samples: inputs in the picture.
+        seeds: seeds of each variant (default: those of the run).
+        variants: name of a variant -> what it changes in ``scorer``, ``objective``, ``training`` or ``target``: a list of
+            ``section.key=value`` strings, or a mapping of such keys to values. A variant without changes is the run as it
+            is. Default: the eight of the thesis (Tables 5.10, 5.11), the other calibrations, the other labels, and two
+            sizes of the scorer.
+        count, curve_count, steps, fills, metrics: as in ``evaluation``, which is also the default.
+        samples: number of inputs in the picture.
     """
 
     seeds: list[int] | None = Field(default=None, min_length=1)
@@ -266,20 +277,20 @@ class AuditSection(Section):
 
     Attributes:
         scorer: seed of the scorer that is audited (default: the first).
-        rivals: audited beside it, as in ``evaluation``.
-        count: test samples of the checks that make maps many times (parameters, retraining, stability).
-        count_wide: test samples of the others (encoding, classes).
-        steps: of the randomisation of parameters.
-        top_share: of the features, in the comparison of rankings.
-        train: rows for a scorer that is trained again.
-        epochs: of that training.
-        labels: whether a classifier is trained on shuffled labels, too.
-        areas: shares of the input that masks keep in the encoding check.
-        fills: of the encoding check (default: those of ``objective``).
-        classifier: the judge of the encoding check (default: like the target, with its preprocessing).
-        noise: of the stability check: share of an image's deviation, share of a text's words.
-        draws: of that noise.
-        seed: of the samples and of all randomness.
+        rivals: baseline methods that are audited beside it, as in ``evaluation``.
+        count: number of test samples for the checks that make maps many times (parameters, retraining, stability).
+        count_wide: number of test samples for the other checks (encoding, classes).
+        steps: number of steps in which the check ``parameters`` draws weights anew.
+        top_share: share of the best features whose overlap is compared.
+        train: number of rows for a scorer that the check ``retraining`` trains.
+        epochs: epochs of that training.
+        labels: whether the check ``retraining`` also trains a classifier on shuffled labels.
+        areas: shares of the input that masks keep in the check ``encoding``.
+        fills: fills of the check ``encoding`` (default: those of ``objective``).
+        classifier: the judge of the check ``encoding`` (default: like the target, with its preprocessing).
+        noise: size of the change in the check ``stability``: share of an image's deviation, share of a text's words.
+        draws: number of such changes for each sample.
+        seed: seed of the samples and of all random numbers.
     """
 
     scorer: int | None = None
@@ -323,17 +334,18 @@ class RunConfig(Section):
     """One run: a target, its scorers and their evaluation.
 
     Attributes:
-        name: of the run and its default folder.
-        seeds: one scorer for each.
+        name: name of the run and of its folder in ``runs``.
+        seeds: one scorer is trained for each seed.
         data: the data set.
         target: the classifier.
-        scorer: the network that gives scores.
-        objective, training: of the scorer.
+        scorer: the scorer's network.
+        objective: what the scorer learns: the name of a preset, or fields.
+        training: how the scorer is trained.
         beside: further kinds of scorers by name, e.g. ``thesis: {objective: thesis}``.
-        evaluation: the measurements.
-        report: the page.
-        ablation: variants of the scorer.
-        audit: checks of the scorer.
+        evaluation: what is measured (``sidelight evaluate``).
+        report: the page (``sidelight report``).
+        ablation: variants of the scorer (``sidelight ablate``).
+        audit: checks of the scorer (``sidelight audit``).
     """
 
     name: str = "run"

@@ -1,4 +1,4 @@
-"""Warnings for readers of a run's tables. Without them, some numbers would mislead."""
+"""Remarks beside a run's tables, without which some numbers would mislead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKED_AT = 64
 
 
 def degeneracy_notes(target: TargetModel, rows: Any, rivals: Sequence[Rival], count: int = 8) -> list[str]:
-    """Sentences on rivals whose maps coincide on this target. Only those that can are computed."""
+    """Sentences on baseline methods whose maps are equal on this target. Only methods that can be equal are computed."""
     suspects = [r for r in rivals if r.name in (*SUSPECTS, *PLAIN)]
     if not suspects:
         return []
@@ -34,14 +34,14 @@ def removal_notes(target: TargetModel, rows: Any, fills: Sequence[str]) -> list[
     batch = _looked_at(source)
     inputs, encoding = batch.inputs, source.clean(batch)
     dimmed = [
-        f"Under {fill} fill a score of 0.1 everywhere leaves this target's confidence as it is: only exact zeros "
-        "remove anything, so average drop under it says little here."
+        f"Under the {fill} fill, a score of 0.1 everywhere does not change this target's confidence. Only scores of "
+        "exactly 0 remove anything, so average drop under this fill says little here."
         for fill in blind_fills(target, inputs, fills, encoding)
     ]
     granted = [
-        f"With everything removed under {g.fill} fill this target says {g.label!r} (p = {g.probability:.2f}; "
-        f"{g.share:.0%} of the samples): those keep their prediction under any map, so read that fill's average "
-        "drop as one about the others."
+        f"If everything is replaced by the {g.fill} fill, this target says {g.label!r} (p = {g.probability:.2f}). "
+        f"{g.share:.0%} of the samples have this prediction and keep it under any map, so average drop under this fill "
+        "measures only the others."
         for g in granted_classes(target, inputs, fills, encoding)
     ]
     return dimmed + granted

@@ -40,6 +40,7 @@ from sidelight.explanations.blocks import (
 from sidelight.explanations.building import explanations_of
 from sidelight.explanations.classes import Asked, require_steps
 from sidelight.explanations.explanation import Explanation
+from sidelight.export.exporting import Exporting
 from sidelight.inputs.base import Batch
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import is_source, open_data
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Explainer:
+class Explainer(Exporting):
     """A frozen classifier and the small network that explains it in one pass.
 
     Args:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +24,11 @@ from sidelight.training.network import new_scorer
 SMALL: dict[str, Any] = {"image": {"channels": [8, 4]}, "text": {"width": 8, "layers": 1, "heads": 2}}
 
 
+CORNERS = ["north west", "north east", "south west", "south east"]
+
+
 def _plain() -> TargetModel:
-    return as_target(classifier("plain"), TRANSFORM, layers=["first", "second"])
+    return as_target(classifier("plain"), TRANSFORM, layers=["first", "second"], class_names=CORNERS)
 
 
 def _text(family: str, **options: Any) -> TargetModel:
@@ -67,6 +75,15 @@ def explainer_for(
 def explainer_of(name: str, by_class: bool = True, **config: Any) -> Explainer:
     """The target ``name`` of :data:`TARGETS` with its scorer."""
     return explainer_for(TARGETS[name](), by_class, **config)
+
+
+@cache
+def exported(name: str, by_class: bool = True, ending: str = ".onnx") -> tuple[Explainer, Path]:
+    """An explainer and its exported file, made once, because tracing takes seconds. Nobody changes the two."""
+    folder = Path(tempfile.mkdtemp(prefix="sidelight-export-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    explainer = explainer_of(name, by_class)
+    return explainer, explainer.export(folder / f"model{ending}")
 
 
 def read_inputs(explainer: Explainer) -> dict[str, Tensor]:

@@ -37,7 +37,9 @@ pytest.importorskip("onnxruntime")
 
 TRANSFORMS = {
     "RGB, stretched": ImageTransform((32, 48), resample="bicubic"),
-    "RGB, cropped": ImageTransform((32, 32), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), crop=True, resize_to=40),
+    "RGB, cropped": ImageTransform(
+        (32, 32), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), crop=True, resize_to=40
+    ),
     "grey": ImageTransform((24, 24), mode="L", mean=(0.5,), std=(0.5,), resample="lanczos"),
 }
 
@@ -59,16 +61,22 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def shown(address: str) -> dict[str, str]:
-    """What the page says when it is done."""
-    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=30000"]
-    done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=120)
-    parts = {i: re.search(rf'id="{i}"[^>]*>(.*?)</', done.stdout, re.DOTALL) for i in ("verdict", "numbers")}
-    return {i: html.unescape(found[1]) if found else "" for i, found in parts.items()}
+    """What the page says when it is done. The browser's clock may run ahead of the model, so there are three tries."""
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=600000"]
+    for _ in range(3):
+        done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=120)
+        found = {i: re.search(rf'id="{i}"[^>]*>(.*?)</', done.stdout, re.DOTALL) for i in ("verdict", "numbers")}
+        parts = {i: html.unescape(match[1]) if match else "" for i, match in found.items()}
+        if parts["numbers"] or 'class="error"' in done.stdout:
+            return parts
+    raise AssertionError(f"the page is not done: {parts}")
 
 
 def explainer_with(transform: ImageTransform) -> Explainer:
     model = seeded(lambda: resnet(num_labels=3, num_channels=transform.channels)).eval()
-    return explainer_for(as_target(model, transform, class_names=["<b>cat</b>", "dog", "owl"]), samples=[photo()])
+    return explainer_for(
+        as_target(model, transform, class_names=["<b>cat</b>", "dog", "owl"]), samples=[photo()]
+    )
 
 
 def photo() -> Image.Image:
@@ -85,12 +93,11 @@ def test_the_page_gives_what_python_gives(name: str, served: tuple[Path, str]) -
     explainer.export(folder / "model.onnx")
     for query, target in (("", None), ("&class=2", 2)):
         page = shown(f"{address}/?image=photo.png{query}")
-        assert page["numbers"], page["verdict"]
         found, wanted = json.loads(page["numbers"]), explainer.explain(folder / "photo.png", target=target)
         assert found["prediction"] == wanted.prediction
         assert wanted.label in page["verdict"]
-        np.testing.assert_allclose(found["probabilities"], wanted.probabilities, atol=2e-3)
-        np.testing.assert_allclose(found["scores"], wanted.scores["image"].ravel(), atol=2e-2)
+        np.testing.assert_allclose(found["probabilities"], wanted.probabilities, atol=1e-5)
+        np.testing.assert_allclose(found["scores"], wanted.scores["image"].ravel(), atol=2e-4)
 
 
 def test_errors_are_told(served: tuple[Path, str]) -> None:

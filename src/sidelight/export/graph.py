@@ -47,12 +47,15 @@ def traced(module: ExplainingModule, inputs: Inputs, axes: Axes) -> Any:
     named = _Named(module, list(inputs))
     try:
         with torch.no_grad(), _plain_layers(module), _quiet():
-            return torch.export.export(named, (), dict(inputs), dynamic_shapes=dynamic, strict=False)
+            program = torch.export.export(named, (), dict(inputs), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         raise ExportError(
             f"the pass of {type(module.model).__name__} cannot be traced by torch.export: {first_line(error)}. Its "
             "forward may depend on the values of tensors, or fix the size of a batch."
         ) from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names folders of this machine, and takes room
+    return program
 
 
 class _Named(nn.Module):
@@ -134,6 +137,8 @@ def write_onnx(
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
     _name_axes(proto.graph, axes)
+    for part in (*proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):
+        del part.metadata_props[:]  # notes for developers of the exporter, larger than a small graph
     path.write_bytes(proto.SerializeToString())
 
 

@@ -16,15 +16,17 @@ from sidelight.inputs.images import PictureTransform
 from sidelight.targets import TargetModel
 
 FORMAT = "sidelight.export"
-#: what each output and input means, by its name before the modality's
+#: what each output and input means, by its name or by the part before the modality's
 ABOUT = {
     CLASSES: "class of each map; -1 for the predicted one",
     "logits": "of classes of which one is true",
     "probabilities": "softmax of the logits",
     "class": "class that the maps are of: the predicted one, unless `classes` names another",
-    "scores": "in [0, 1]: how much each feature made the model decide so; 1 at padding and special tokens",
+    "scores": "in [0, 1]: how much each feature made the model decide so",
     "ranking": "without bounds; larger comes first",
-    "effects": "change of the probability by each feature, with a sign; 0 at padding and special tokens",
+    "effects": "change of the probability by each feature, with a sign",
+    "scores_text": "in [0, 1]: how much each token made the model decide so; 1 at padding and special tokens",
+    "effects_text": "change of the probability by each token, with a sign; 0 at padding and special tokens",
 }
 
 

@@ -65,7 +65,9 @@ def shown(address: str) -> dict[str, str]:
     command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=600000"]
     for _ in range(3):
         done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=120)
-        found = {i: re.search(rf'id="{i}"[^>]*>(.*?)</', done.stdout, re.DOTALL) for i in ("verdict", "numbers")}
+        found = {
+            i: re.search(rf'id="{i}"[^>]*>(.*?)</', done.stdout, re.DOTALL) for i in ("verdict", "numbers")
+        }
         parts = {i: html.unescape(match[1]) if match else "" for i, match in found.items()}
         if parts["numbers"] or 'class="error"' in done.stdout:
             return parts

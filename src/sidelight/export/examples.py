@@ -66,8 +66,7 @@ def frame_of(target: TextTarget, pair: bool = False) -> Frame:
     pad = words.config_pad_id if words.pad_id is None else words.pad_id
     side = padding_side(target.model)
     if reader.tokenizing is None:
-        names = ("input_ids", "attention_mask")
-        return Frame((), (), names, pad or 0, 0, side == "left", limit, False)
+        return Frame((), (), ("input_ids", "attention_mask"), pad or 0, 0, side == "left", limit, False)
     own, inputs = reader.tokenizing, reader.prepare(["a"]).inputs
     attended = inputs["attention_mask"][0].bool()
     ids, special = inputs["input_ids"][0][attended], inputs["special_tokens_mask"][0][attended].bool()

@@ -13,7 +13,7 @@ from sidelight.export.examples import Axes, Examples
 from sidelight.export.module import CLASSES, text_part
 from sidelight.inputs.image_transform import ImageTransform
 from sidelight.inputs.images import PictureTransform
-from sidelight.targets import TargetModel
+from sidelight.targets import ImageTarget, ImageTextTarget, TargetModel
 
 FORMAT = "sidelight.export"
 #: what each output and input means, by its name or by the part before the modality's
@@ -89,8 +89,8 @@ def preprocessing(
 ) -> dict[str, Any]:
     """How samples become inputs, by modality."""
     found: dict[str, Any] = {}
-    image = getattr(target, "image", target)
-    if "image" in target.modalities:
+    image = target.image if isinstance(target, ImageTextTarget) else target
+    if isinstance(image, ImageTarget):
         found["image"] = picture_steps(image.reader.transform)
     text, frame = text_part(target), examples.frame
     if text is not None and frame is not None:

@@ -98,6 +98,10 @@ class MissingPackageError(SidelightError, ImportError):
     """A package that a plain installation lacks is needed. The message holds the line that installs it."""
 
 
+class ExportError(SidelightError, RuntimeError):
+    """A model cannot be written for use without sidelight, or what was written gives other results than PyTorch."""
+
+
 class PeerError(SidelightError, RuntimeError):
     """Another of several processes failed at a step that all of them take."""
 

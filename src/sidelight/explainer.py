@@ -40,6 +40,7 @@ from sidelight.explanations.blocks import (
 from sidelight.explanations.building import explanations_of
 from sidelight.explanations.classes import Asked, require_steps
 from sidelight.explanations.explanation import Explanation
+from sidelight.export.exporting import Exporting
 from sidelight.inputs.base import Batch
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import is_source, open_data
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Explainer:
+class Explainer(Exporting):
     """A classifier and its scorer, the small network that explains it. :meth:`fit` or :meth:`from_pretrained` makes it.
 
     Args:
@@ -78,9 +79,8 @@ class Explainer:
         self._weights = WatchedWeights(target, fingerprint)
         # the caller's default dtype may not be float32
         self.scorer = scorer.to(target.device, torch.float32).eval()
-        #: metrics of the scorer's training, if it was trained here
+        #: metrics and folder of the scorer's training, if it was trained here
         self.training_metrics: dict[str, float] = {}
-        #: folder of the scorer's training, if it was trained here
         self.output_dir: Path | None = None
 
     @classmethod

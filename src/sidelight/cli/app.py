@@ -14,6 +14,7 @@ from sidelight.cli import (
     evaluate,
     explain,
     export_maps,
+    export_model,
     fit,
     listing,
     report,
@@ -57,6 +58,7 @@ for module in (
     ablate,
     audit,
     export_maps,
+    export_model,
     speed,
     listing,
 ):

@@ -1,4 +1,4 @@
-"""Packages that come with ``pip install 'sidelight[lab]'`` only."""
+"""Packages that come with an extra only, e.g. ``pip install 'sidelight[lab]'``."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from sidelight.errors import MissingPackageError
 _INSTALLED = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
-def optional(module: str, use: str) -> Any:
+def optional(module: str, use: str, extra: str = "lab") -> Any:
     """Import ``module``.
 
     Args:
         module: its name.
         use: the beginning of the error's sentence, e.g. "reading CSV files".
+        extra: that brings it.
 
     Raises:
         MissingPackageError: it is not installed.
     """
-    require([module], use)
+    require([module], use, extra)
     return import_module(module)
 
 
-def require(modules: Iterable[str], use: str) -> None:
+def require(modules: Iterable[str], use: str, extra: str = "lab") -> None:
     """Raise :class:`MissingPackageError` unless all ``modules`` are installed; nothing is imported."""
     missing = [_INSTALLED.get(name, name) for name in modules if find_spec(name) is None]
     if missing:
         raise MissingPackageError(
-            f"{use} needs {', '.join(missing)}, not installed here. Install with: pip install 'sidelight[lab]'"
+            f"{use} needs {', '.join(missing)}, not installed here. Install with: pip install 'sidelight[{extra}]'"
         )

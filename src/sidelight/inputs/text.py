@@ -83,9 +83,10 @@ class TextReader(Reader):
             )
         texts = self.tokenizing.read(samples)
         tensors = texts.tensors()
-        return Batch({**tensors, **self._positions(tensors["attention_mask"])}, texts=texts)
+        return Batch({**tensors, **self.positions(tensors["attention_mask"])}, texts=texts)
 
-    def _positions(self, attended: Tensor) -> dict[str, Tensor]:
+    def positions(self, attended: Tensor) -> dict[str, Tensor]:
+        """``{"position_ids": [B, T]}`` that count real tokens only, if padding of ``attended [B, T]`` makes that needed."""
         left_padded = bool((attended[..., 0] == 0).any())
         if not (left_padded and self.counts_positions):
             return {}
@@ -100,7 +101,7 @@ class TextReader(Reader):
             {k: self._padded(k, v[a], length) for k, v in row.items() if k != "position_ids"}
             for row, a in zip(rows, attended, strict=True)
         ]
-        positions = self._positions(torch.stack([row["attention_mask"] for row in alike]))
+        positions = self.positions(torch.stack([row["attention_mask"] for row in alike]))
         return [row | {k: v[i] for k, v in positions.items()} for i, row in enumerate(alike)]
 
     def _padded(self, name: str, values: Tensor, length: int) -> Tensor:

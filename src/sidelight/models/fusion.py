@@ -266,7 +266,7 @@ class FusionClassifier(PreTrainedModel):
             InputError: images and texts differ in number, or no texts are given.
         """
         words = input_ids if input_ids is not None else inputs_embeds
-        attention_mask = _attended(words, attention_mask, len(pixel_values))
+        attention_mask = _attended(words, attention_mask, pixel_values.shape[0])
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         hidden, text, image = bool(wanted), None, None
         if text_encoded is None:
@@ -305,10 +305,10 @@ class FusionClassifier(PreTrainedModel):
             cells = cells + self.position_scale * sine_positions(*grid, cells.shape[-1]).to(cells)
         words = self.text_projection(text)
         kinds = self.type_embedding.weight
-        first = kinds[CLS].expand(len(cells), 1, -1)
+        first = kinds[CLS].expand(cells.shape[0], 1, -1)
         x = torch.cat([first, cells + kinds[IMAGE], words + kinds[TEXT]], 1)
         count = 1 + cells.shape[1]
-        padding = torch.cat([attended.new_zeros(len(x), count), ~attended], 1)
+        padding = torch.cat([attended.new_zeros(cells.shape[0], count), ~attended], 1)
         for layer in self.fusion:
             x = layer(x, src_key_padding_mask=padding)
         x = self.norm(x)
@@ -318,7 +318,7 @@ class FusionClassifier(PreTrainedModel):
 
 def _attended(words: Tensor | None, attention_mask: Tensor | None, images: int) -> Tensor:
     """Return the attention mask, or ones. Raise :class:`InputError` if texts and images differ in number."""
-    if words is None or len(words) != images:
+    if words is None or words.shape[0] != images:
         count = "none" if words is None else len(words)
         raise InputError(f"expected one text per image: got {images} image(s), {count} text(s).")
     if attention_mask is None:

@@ -87,6 +87,11 @@ class Architecture(ABC):
         """Compute everything that a pass needs before words are replaced in the model."""
         return
 
+    def settle(self) -> None:
+        """Let :meth:`prepare` do nothing from now on. What it computed stays as it is."""
+        self.prepare()
+        self.prepare = lambda: None  # type: ignore[method-assign]
+
 
 #: Readers by ``config.model_type``.
 ARCHITECTURES: Registry[type[Architecture]] = Registry("image-text architecture")
@@ -253,7 +258,7 @@ class Vilt(Architecture):
         grid = positions[:, 1:].transpose(1, 2).unflatten(2, (side, side))
         grid = F.interpolate(grid, size=x.shape[2:], mode="bilinear", align_corners=True)
         patches = (x + grid).flatten(2).transpose(1, 2)
-        first = (parts.cls_token + positions[:, :1]).expand(len(x), -1, -1)
+        first = (parts.cls_token + positions[:, :1]).expand(x.shape[0], -1, -1)
         return parts.dropout(torch.cat([first, patches], 1))
 
 

@@ -169,6 +169,14 @@ class TargetModel(ABC):
         require_finite_logits(encoding.logits)
         return encoding
 
+    def encode_bare(self, inputs: Inputs) -> Encoding:
+        """Do the pass of :meth:`encode` without lock, freezing and check, so that it can be traced or compiled.
+
+        Only for a target that nobody else uses (:mod:`sidelight.export.copies`). Sizes are read from ``shape`` in this
+        pass, because ``len`` of a tensor would fix the batch size of a traced one.
+        """
+        return self._encode(inputs)
+
     def _encode(self, inputs: Inputs) -> Encoding:
         """Do the pass of :meth:`encode`. This default gives no states, and some methods need none."""
         return Encoding(self.forward(inputs, self.features(inputs)), {}, self.feature_mask(inputs))

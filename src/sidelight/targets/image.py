@@ -166,12 +166,12 @@ class ImageTarget(TargetModel):
 
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
         x = inputs["pixel_values"]
-        return {"image": torch.ones(len(x), 1, *x.shape[-2:], dtype=torch.bool, device=x.device)}
+        return {"image": torch.ones(x.shape[0], 1, *x.shape[-2:], dtype=torch.bool, device=x.device)}
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass():
             pixels = features["image"].to(float_type(self.model))
-            return self.verdict.read(self._run(pixels), len(pixels))
+            return self.verdict.read(self._run(pixels), pixels.shape[0])
 
     def _encode(self, inputs: Inputs) -> Encoding:
         pixels = inputs["pixel_values"]
@@ -180,7 +180,7 @@ class ImageTarget(TargetModel):
         raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
         self.settle_layouts(self._states_of, pixels)
         return Encoding(
-            logits=self.verdict.read(out, len(pixels)),
+            logits=self.verdict.read(out, pixels.shape[0]),
             states={"image": self.read_states(raw, stem, pixels)},
             feature_mask=self.feature_mask(inputs),
         )
@@ -188,6 +188,12 @@ class ImageTarget(TargetModel):
     def stem(self) -> AbstractContextManager[list[Any]]:
         """Open a context that collects the outputs of the model's first convolution in a list."""
         return self._stem.capture() if self._stem is not None else nullcontext([])
+
+    def stay_hooked(self) -> None:
+        """Leave the hooks that read states on the model from now on (:meth:`HookedStates.stay`)."""
+        for hooks in (self._hooked, self._stem):
+            if hooks is not None:
+                hooks.stay()
 
     def settle_layouts(self, states_of: States, pixels: Tensor) -> None:
         """Find the layouts of the states if they are unknown. Several passes move a block over a picture.

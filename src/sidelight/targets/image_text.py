@@ -219,7 +219,7 @@ class ImageTextTarget(TargetModel):
         return self.architecture.run(pixels, words, states)
 
     def _logits(self, out: PairPass) -> Tensor:
-        return self.verdict.read(out.logits, len(out.logits))
+        return self.verdict.read(out.logits, out.logits.shape[0])
 
     def _masks(
         self, inputs: Inputs, scores: Scores, fill: Mapping[str, Tensor], unmasked: Unmasked

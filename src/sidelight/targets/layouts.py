@@ -61,5 +61,5 @@ def lay_out(state: Tensor, layout: str, image_size: tuple[int, int], patch_size:
     patches = tokens[:, : h * w] if "last" in flags else tokens[:, tokens.shape[1] - h * w :]
     rows = patches.transpose(1, 2)
     if "columns" in flags:
-        return rows.reshape(len(rows), -1, w, h).transpose(2, 3)
-    return rows.reshape(len(rows), -1, h, w)
+        return rows.reshape(rows.shape[0], -1, w, h).transpose(2, 3)
+    return rows.reshape(rows.shape[0], -1, h, w)

@@ -123,7 +123,7 @@ def _by_shape(named: Mapping[str, Any], rows: int, classes: int) -> Tensor | Non
         for k, v in named.items()
         if isinstance(v, Tensor) and not any(part in k.lower() for part in NO_DECISION)
     }
-    decisions = [v for v in usable.values() if v.is_floating_point() and v.ndim == 2 and len(v) == rows]
+    decisions = [v for v in usable.values() if v.is_floating_point() and v.ndim == 2 and v.shape[0] == rows]
     fitting = [v for v in decisions if v.shape[1] == classes] if classes else decisions
     return _only(fitting) if decisions else _only(usable.values())
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sidelight.core.module_names import named_parts
@@ -94,7 +95,7 @@ def select_states(maps: Sequence[Tensor], limit: int) -> tuple[int, ...]:
 
 
 class HookedStates:
-    """Outputs of named submodules. Forward hooks read them and are always removed."""
+    """Outputs of named submodules. Forward hooks read them and are removed, unless :meth:`stay` was called."""
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
         modules = {**named_parts(model), **dict(model.named_modules())}
@@ -106,27 +107,46 @@ class HookedStates:
                 f"The model has {known}, ... (see model.named_modules())."
             )
         self._modules = [modules[name] for name in layers]
+        self._stays = False
+        #: outputs of the passes that go on now, by their thread
+        self._outputs: dict[int, list[Any]] = {}
+
+    def stay(self) -> None:
+        """Leave the hooks on the modules. A pass that is traced or compiled finds them, and cannot add any."""
+        if not self._stays:
+            self._stays = True
+            self._register()
 
     @contextmanager
     def capture(self) -> Iterator[list[Any]]:
         """Collect the outputs of this thread's pass in the order of the named layers."""
+        handles = [] if self._stays else self._register()
+        mine = _this_pass()
         outputs: list[Any] = [None] * len(self._modules)
-        mine = threading.get_ident()
-
-        def keep(index: int) -> Any:
-            def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-                # another thread may call the model directly, and its outputs must not count
-                if threading.get_ident() == mine:
-                    outputs[index] = output
-
-            return hook
-
-        handles = [m.register_forward_hook(keep(i)) for i, m in enumerate(self._modules)]
+        self._outputs[mine] = outputs
         try:
             yield outputs
         finally:
+            self._outputs.pop(mine, None)
             for handle in handles:
                 handle.remove()
+
+    def _register(self) -> list[Any]:
+        return [m.register_forward_hook(self._hook(i)) for i, m in enumerate(self._modules)]
+
+    def _hook(self, index: int) -> Any:
+        def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+            # another thread may call the model directly, and its outputs must not count
+            outputs = self._outputs.get(_this_pass())
+            if outputs is not None:
+                outputs[index] = output
+
+        return keep
+
+
+def _this_pass() -> int:
+    """Number of this thread. Compiled code has none, and its outputs never leave the pass."""
+    return 0 if torch.compiler.is_compiling() else threading.get_ident()
 
 
 def first_convolution(model: nn.Module) -> HookedStates | None:

@@ -182,11 +182,11 @@ class TextTarget(TargetModel):
         return {**arguments, **self._named}
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
-        return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
+        return self.verdict.read(self.model(**self.arguments(inputs)), inputs["input_ids"].shape[0])
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass(), replaced_output(self.embedding, features["text"], inputs["input_ids"]):
-            return self.verdict.read(self.model(**self.arguments(inputs)), len(inputs["input_ids"]))
+            return self.verdict.read(self.model(**self.arguments(inputs)), inputs["input_ids"].shape[0])
 
     def _masks(
         self, inputs: Inputs, scores: Scores, fill: Mapping[str, Tensor], unmasked: Unmasked
@@ -211,7 +211,7 @@ class TextTarget(TargetModel):
     def _encode(self, inputs: Inputs) -> Encoding:
         require_states(self.model, self._accepts or set())
         out = self.model(**self.arguments(inputs), **{STATES: True})
-        logits = self.verdict.read(out, len(inputs["input_ids"]))
+        logits = self.verdict.read(out, inputs["input_ids"].shape[0])
         states = self.read_states(getattr(out, "hidden_states", None), inputs)
         return Encoding(logits, {"text": states}, self.feature_mask(inputs))
 

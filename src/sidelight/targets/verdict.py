@@ -158,7 +158,7 @@ class Verdict:
         """
         name = type(self.model).__name__
         values = raw.unsqueeze(1) if raw.shape == (rows,) else raw
-        if not raw.is_floating_point() or values.ndim != 2 or len(values) != rows or values.shape[1] == 0:
+        if not raw.is_floating_point() or values.ndim != 2 or values.shape[0] != rows or values.shape[1] == 0:
             raise UnsupportedTargetError(
                 f"{name} returned {described(out)} for {rows} sample(s); a classifier returns floating-point logits "
                 f"of shape [B, K] = [{rows}, number of classes]{_meaning(raw)}."

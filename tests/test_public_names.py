@@ -30,8 +30,10 @@ EXPORTED = {
     "SidelightError",
     "TrainingConfig",
     "__version__",
+    "as_quantus",
     "fit",
     "load",
+    "pipeline",
     "read_explanations",
 }
 ERRORS = {
@@ -132,6 +134,10 @@ COMMANDS = {
     "ablate": {"config", "--only", "--out", "--set", "--table-only"},
     "audit": {"folder", "--check", "--json", "--other", "--set"},
     "benchmark": {"configs", "--out", "--set", "--shard"},
+    "compare": {
+        *("folder", "sample", "--area", "--as-text", "--fill", "--json", "--method", "--model", "--out"),
+        "--target",
+    },
     "demo": {"--jobs", "--json", "--out", "--overwrite", "--part", "--set"},
     "evaluate": {"folder", "--json", "--maps", "--set", "--shard"},
     "explain": {

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sidelight.explanations.blocks import ExplainFailure
     from sidelight.explanations.explanation import Explanation
     from sidelight.explanations.stored import read_explanations
+    from sidelight.faces.captum import SidelightAttribution as SidelightAttribution
+    from sidelight.faces.opening import pipeline
+    from sidelight.faces.quantus import as_quantus
     from sidelight.inputs.images import ImageTransform
     from sidelight.scorers import ScorerConfig
     from sidelight.training.settings import ObjectiveConfig, TrainingConfig
@@ -31,10 +34,14 @@ _PUBLIC = {
     "ScorerConfig": "sidelight.scorers",
     "SidelightError": "sidelight.errors",
     "TrainingConfig": "sidelight.training.settings",
+    "as_quantus": "sidelight.faces.quantus",
     "fit": "sidelight.explainer",
     "load": "sidelight.explainer",
+    "pipeline": "sidelight.faces.opening",
     "read_explanations": "sidelight.explanations.stored",
 }
+#: the same for names that need a package of an extra. They are not listed: ``import *`` and completion must work without
+_OPTIONAL = {"SidelightAttribution": "sidelight.faces.captum"}
 
 __all__ = [
     "ExplainFailure",
@@ -46,18 +53,24 @@ __all__ = [
     "SidelightError",
     "TrainingConfig",
     "__version__",
+    "as_quantus",
     "fit",
     "load",
+    "pipeline",
     "read_explanations",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'sidelight' has no attribute {name!r}")
+    place = _PUBLIC.get(name) or _OPTIONAL.get(name)
+    if place is None:
+        hint = (
+            "; compare is of the laboratory: from sidelight.lab import compare" if name == "compare" else ""
+        )
+        raise AttributeError(f"module 'sidelight' has no attribute {name!r}{hint}")
     from importlib import import_module
 
-    return getattr(import_module(_PUBLIC[name]), name)
+    return getattr(import_module(place), name)
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ ROW_COLUMNS = (
     {"name", "input", "label", "probability"},
     {"row", "label", "probability"},
     {"method", "batch", "classify_ms", "explain_ms"},
+    {"method", "milliseconds", "passes", "kept"},
 )
 
 

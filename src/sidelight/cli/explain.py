@@ -198,7 +198,7 @@ def _explain_one(
 
     as_text = about["as_text"]
     parts = [
-        _content(part, modality, as_text)
+        content(part, modality, as_text)
         for part, modality in zip(source, explainer.target.modalities, strict=True)
     ]
     sample = parts[0] if len(parts) == 1 else tuple(parts)
@@ -227,7 +227,7 @@ def _explain_one(
     }
 
 
-def _content(part: str, modality: str, as_text: bool) -> str:
+def content(part: str, modality: str, as_text: bool) -> str:
     """The content of a text file, or the argument itself."""
     if modality != "text" or as_text:
         return part

@@ -98,6 +98,20 @@ class TargetModel(ABC):
         """
         raise InputError(f"{type(self).__name__} has one modality; there is nothing to exchange.")
 
+    def seeing(self, inputs: Inputs, features: Features) -> AbstractContextManager[Inputs]:
+        """Open a context that gives inputs. One pass of them sees ``features`` in place of the model's own.
+
+        Libraries that perturb an input need this, e.g. to add noise to word embeddings.
+
+        Args:
+            inputs: ``B`` samples.
+            features: one tensor for each modality, of the shapes of :meth:`features`.
+
+        Raises:
+            UnsupportedTargetError: this family has no such pass.
+        """
+        raise UnsupportedTargetError(f"{type(self).__name__} takes no features in place of its own.")
+
     def set_reference(self, inputs: Inputs) -> None:
         """Keep ``inputs`` so that fills and reference-based methods can draw from them."""
         self.reference = {k: v.detach() for k, v in self.features(inputs).items()}

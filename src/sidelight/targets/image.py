@@ -168,6 +168,9 @@ class ImageTarget(TargetModel):
         x = inputs["pixel_values"]
         return {"image": torch.ones(x.shape[0], 1, *x.shape[-2:], dtype=torch.bool, device=x.device)}
 
+    def seeing(self, inputs: Inputs, features: Features) -> AbstractContextManager[Inputs]:
+        return nullcontext({**inputs, "pixel_values": features["image"]})
+
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass():
             pixels = features["image"].to(float_type(self.model))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -181,6 +181,13 @@ class ImageTextTarget(TargetModel):
 
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
         return {**self.image.feature_mask(inputs), **self.text.feature_mask(text_inputs(inputs))}
+
+    @contextmanager
+    def seeing(self, inputs: Inputs, features: Features) -> Iterator[Inputs]:
+        with self.one_pass():
+            self.architecture.prepare()  # it may look up words of its own
+            with replaced_output(self.text.embedding, features["text"]):
+                yield {**inputs, PIXELS: features["image"]}
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         return self._forward_masked(inputs, features, {})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -183,6 +184,11 @@ class TextTarget(TargetModel):
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         return self.verdict.read(self.model(**self.arguments(inputs)), inputs["input_ids"].shape[0])
+
+    @contextmanager
+    def seeing(self, inputs: Inputs, features: Features) -> Iterator[Inputs]:
+        with self.one_pass(), replaced_output(self.embedding, features["text"], inputs["input_ids"]):
+            yield inputs
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass(), replaced_output(self.embedding, features["text"], inputs["input_ids"]):

@@ -1,0 +1,227 @@
+"""The result of a comparison: rows of numbers, one table, one picture, one page."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sidelight.core.files import as_utf8
+from sidelight.core.guard import public
+from sidelight.core.names import OURS, kind_of, method_label, ordered
+from sidelight.core.ownership import HTML_MARK
+from sidelight.errors import InputError
+from sidelight.explanations.explanation import Explanation
+from sidelight.lab.figures.grid import GridSample
+from sidelight.lab.figures.side_by_side import plot_side_by_side
+from sidelight.lab.side_by_side.worth import Worth
+from sidelight.lab.tables.html import html_table
+from sidelight.lab.tables.markdown import markdown
+from sidelight.lab.tables.table import Cell, Column, Line, Table, ranked
+from sidelight.viz.base import RENDERERS
+from sidelight.viz.export import to_pdf, to_png, to_svg, write_atomic
+from sidelight.viz.safe_text import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: kinds of files that :meth:`Comparison.save` writes
+ENDINGS = (".png", ".svg", ".pdf", ".html", ".md")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One method in a comparison.
+
+    Attributes:
+        method: its name.
+        milliseconds: for the label and the map together, the median of a few times.
+        passes: of the classifier, for both.
+        with_graph: those of them that are kept for gradients.
+        worth: what its map keeps and loses.
+        signed: whether the sign of its scores has a meaning.
+    """
+
+    method: str
+    milliseconds: float
+    passes: int
+    with_graph: int
+    worth: Worth
+    signed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = {k: v for k, v in asdict(self).items() if k != "worth"}
+        kept, lost = ({f: v for f, (v, _) in side.items()} for side in (self.worth.kept, self.worth.lost))
+        return {**plain, "kept": kept, "lost": lost, "agreement": self.worth.agreement}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Several methods on one input. The last line of a notebook's cell shows it.
+
+    Attributes:
+        explanation: of our scorer.
+        contenders: ours first, then the methods in the order asked for, then trivial maps.
+        samples: for each modality the input and the maps of all methods.
+        label: class that is explained.
+        clean: its probability for the whole input.
+        area: share of the features that all methods keep, and remove.
+        fills: what stood in for removed features.
+        notes: methods that were left out, and why.
+    """
+
+    explanation: Explanation
+    contenders: tuple[Contender, ...]
+    samples: tuple[GridSample, ...]
+    label: str
+    clean: float
+    area: float
+    fills: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def table(self) -> Table:
+        """One line a method. The best values of kept and lost have rank 1."""
+        columns = [
+            Column("ms", "milliseconds", digits=1, doc="milliseconds for label and map together"),
+            Column("passes", "passes", digits=0, doc="passes of the classifier for label and map"),
+        ]
+        for fill in self.fills:  # in the label, because a terminal shows nothing else
+            kept, lost = ("probability with the top features alone", "probability without the top features")
+            columns.append(Column(f"kept, {fill}", "kept", "higher", doc=kept))
+            columns.append(Column(f"lost, {fill}", "lost", "lower", doc=lost))
+        columns.append(Column("agreement", "agreement", doc="rank correlation with ours, -1 to 1"))
+        named = tuple(columns)
+        lines = [
+            Line(c.method, method_label(c.method), self._cells(c), kind_of(c.method)) for c in self.contenders
+        ]
+        return Table("", named, ranked(lines, named))
+
+    def _cells(self, found: Contender) -> tuple[Cell | None, ...]:
+        graph = "∇" if found.with_graph else ""
+        cells: list[Cell | None] = [
+            Cell(f"{found.milliseconds:,.1f}", mean=found.milliseconds, n=1),
+            Cell(f"{found.passes}{graph}", mean=found.passes, n=1),
+        ]
+        for fill in self.fills:
+            for value, reduction in (found.worth.kept[fill], found.worth.lost[fill]):
+                cells.append(Cell(f"{value:.3f}", mean=value, n=1, reduction=reduction))
+        agreement = found.worth.agreement
+        cells.append(
+            None if agreement is None else Cell(f"{round(agreement, 2) + 0.0:.2f}", mean=agreement, n=1)
+        )
+        return tuple(cells)
+
+    @property
+    def caption(self) -> str:
+        """How to read the table, in a few sentences."""
+        by = (
+            f"{visible(self.label)} has probability {self.clean:.3f}. kept: its probability if the top {self.area:.0%} of "
+            f"the features stay alone; lost: if they are removed. ms and passes are for label and map together. "
+            "∇: passes with gradients. agreement: rank correlation with ours."
+        )
+        signs = {c.reduction for line in self.table.lines for c in line.cells if c is not None} & {
+            "abs",
+            "positive",
+        }
+        if signs:
+            by += " Signed maps are read by absolute value (|·|) and with their sign (+); the better reading counts."
+        return " ".join([by, *self.notes])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Plain values of each method, for JSON or a data frame."""
+        return [c.to_dict() for c in self.contenders]
+
+    @public
+    def figure(self) -> Figure:
+        """The input and all maps in one matplotlib figure. It is returned, never shown."""
+        fill = self.fills[0]
+        notes = {
+            c.method: f"kept {c.worth.kept[fill][0]:.2f}, lost {c.worth.lost[fill][0]:.2f}"
+            for c in self.contenders
+        }
+        title = f"{self.label}  {self.clean:.1%}   top {self.area:.0%}, {fill} fill"
+        return plot_side_by_side(self.samples, notes, title)
+
+    @public
+    def to_html(self) -> str:
+        """Maps, table and caption as an HTML fragment: every text escaped, pictures inline."""
+        parts = "".join(_gallery(sample) for sample in self.samples)
+        return (
+            f'<div style="font:14px/1.45 system-ui,sans-serif">{parts}'
+            f'<div style="overflow-x:auto;margin-top:10px">{html_table(self.table)}</div>'
+            f'<p style="max-width:60em;opacity:.75">{html.escape(self.caption)}</p></div>'
+        )
+
+    _repr_html_ = to_html
+
+    @public
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture (``.png``, ``.svg``, ``.pdf``), the page (``.html``) or the table (``.md``), or nothing at all.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: ``path`` has another ending.
+            CheckpointError: the disk refused. An earlier file stays as it was.
+            ForeignFileError: a file that sidelight did not write has this name.
+        """
+        place = Path(path)
+        writers = {
+            ".png": lambda: to_png(self.figure()),
+            ".svg": lambda: as_utf8(to_svg(self.figure())),
+            ".pdf": lambda: to_pdf(self.figure()),
+            ".html": lambda: as_utf8(self._page()),
+            ".md": lambda: as_utf8(f"<!-- sidelight -->\n{self}\n"),
+        }
+        writer = writers.get(place.suffix.lower())
+        if writer is None:
+            raise InputError(f"a comparison is written as {', '.join(ENDINGS)}; got {str(path)!r:.200}.")
+        write_atomic({place: writer()})
+        return place
+
+    def _page(self) -> str:
+        title = html.escape(f"{visible(self.label)} {self.clean:.1%}")
+        return (
+            f'<!doctype html><html><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
+            '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
+            f'<body style="margin:24px">{self.to_html()}</body></html>\n'
+        )
+
+    def __str__(self) -> str:
+        """The table in Markdown, and its caption."""
+        return f"{markdown(self.table)}\n\n{self.caption}"
+
+    def __repr__(self) -> str:
+        names = ", ".join(c.method for c in self.contenders)
+        return f"Comparison({self.label!r} {self.clean:.1%}: {names})"
+
+
+def _gallery(sample: GridSample) -> str:
+    """The input and its maps beside each other, as HTML."""
+    renderer = RENDERERS[sample.modality]
+    style = "heat" if "heat" in renderer.styles else None
+    panels = [("Input", renderer.html(None, sample.display, alt="input"))] if renderer.input_apart else []
+    for method in ordered(sample.maps):
+        alt = f"{method_label(method)} for {sample.label}"
+        panels.append(
+            (method_label(method), renderer.html(sample.scores(method), sample.display, style, alt=alt))
+        )
+    size = f"flex:1 1 160px;max-width:{renderer.panel_width}px"
+    shown = "".join(
+        f'<figure style="margin:0;{size}"><figcaption>{html.escape(visible(name))}</figcaption>{picture}</figure>'
+        for name, picture in panels
+    )
+    return f'<div style="display:flex;flex-wrap:wrap;gap:10px;margin-bottom:8px">{shown}</div>'
+
+
+def in_order(contenders: Mapping[str, Contender]) -> tuple[Contender, ...]:
+    """Ours first, trivial maps last."""
+    names: Sequence[str] = ordered([OURS, *contenders])
+    return tuple(contenders[name] for name in names)

@@ -18,6 +18,7 @@ from sidelight.core.field_checks import (
     check_fields,
 )
 from sidelight.errors import ConfigError
+from sidelight.lab.config.judge_section import JudgeSection
 from sidelight.lab.config.scorer_sections import BesideSection, ScorerSection, Section
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
@@ -199,7 +200,7 @@ class EvaluationSection(Section):
         batch_size: samples in each batch.
         forward_batch: masked inputs in each pass of the classifier.
         fills: default: those that every modality of the target has.
-        metrics: default: all.
+        metrics: default: all that need no judge.
         granularities: units that are masked together (default: every pixel or token alone).
         groups: modalities that are masked and ranked together, e.g. ``[[image, text], [image], [text]]``
             (default: all of them, and each alone).
@@ -208,6 +209,7 @@ class EvaluationSection(Section):
         few_samples: slow rivals, measured on the ``curve_count`` samples only.
         few_count: samples on which those carry the metrics of one masked pass (default: ``curve_count``).
         imported: files of maps that another program made.
+        judge: of metrics that ask a fine-tuned copy of the classifier.
         seed: of the samples, of random fills and of random orders.
     """
 
@@ -225,6 +227,7 @@ class EvaluationSection(Section):
     few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
     few_count: int | None = Field(default=None, ge=1)
     imported: list[ImportedSection] = Field(default_factory=list)
+    judge: JudgeSection = JudgeSection()
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 

@@ -33,6 +33,7 @@ class ScorerConfig:
 
     Attributes:
         relu, sigmoid, rescale: steps of the score head (§3.2).
+        standardise: whether raw scores are standardised in each sample before the sigmoid.
         decoder: options of each modality's decoder, e.g. ``{"image": {"channels": [64, 32, 16]}}``.
         conditioned: whether decoders read the target's fusion output, if it has one (§3.3.3).
         by_class: whether maps are of any class that is asked for, with a ranking and effects of their own
@@ -45,6 +46,7 @@ class ScorerConfig:
     relu: Flag = True
     sigmoid: Flag = True
     rescale: Flag = True
+    standardise: Flag = True
     decoder: Mapping[str, Options] = field(default_factory=dict)
     conditioned: Flag = True
     by_class: Flag | None = None
@@ -120,7 +122,8 @@ class Scorer(nn.Module):
                         "let the decoder take classes (docs/extend/modality.md)."
                     ) from error
                 raise ConfigError(f"scorer options for {name!r}: {error}.") from error
-            self.heads[name] = ScoreHead(self.config.relu, self.config.sigmoid, self.config.rescale)
+            head = self.config
+            self.heads[name] = ScoreHead(head.relu, head.sigmoid, head.rescale, head.standardise)
 
     def _class_count(self) -> int:
         if not self.spec.classes:

@@ -119,11 +119,8 @@ def evaluate_batch(
         ConfigError: a metric asks a judge, and there is none.
     """
     settings = settings or EvalSettings()
-    asking = [name for name in settings.metrics if METRICS[name].judged]
-    if asking and judge is None:
-        raise ConfigError(
-            f"metric {asking[0]!r} asks a judge: give judge=make_judge(...), or evaluate a run, which trains one."
-        )
+    if judge is None:
+        _require_none_judged(settings)
     probe = probe or make_probe(target, batch, settings)
     if any(s.is_complex() for s in scores.values()):
         raise InputError(f"{method!r} gives complex scores; give real ones, e.g. scores.abs().")
@@ -148,6 +145,14 @@ def evaluate_batch(
                 result.rows.extend(judged.rows)
                 result.curves.extend(judged.curves)
     return result
+
+
+def _require_none_judged(settings: EvalSettings) -> None:
+    for name in settings.metrics:
+        if METRICS[name].judged:
+            raise ConfigError(
+                f"metric {name!r} asks a judge: give judge=make_judge(...), or evaluate a run, which trains one."
+            )
 
 
 def _require_features(layout: Layout, ids: Sequence[int]) -> None:

@@ -159,10 +159,11 @@ REGISTERED = {
     "target family": "image text image+text",
     "rival": "attention_rollout gradient input_x_gradient gradient_shap saliency guided_backprop "
     "integrated_gradients deep_lift deep_lift_shap grad_cam occlusion rise lime kernel_shap random centre "
-    "constant input_norm",
+    "constant input_norm distillation_masks",
+    "learned rival": "nemt ra_nem attributive_masking",
     "metric": "complexity sparsity mean_score area entropy average_drop average_drop_relative "
     "flip_share increase_in_confidence deletion_auc insertion_auc sufficiency comprehensiveness srg iou f1 auprc "
-    "pointing_game",
+    "pointing_game fidelity_plus fidelity_minus single_deletion",
     "protocol": "sidelight thesis thesis-later",
     "image fill": "zero black mean blur noise image",
     "text fill": "zero mean mask pad random drop",
@@ -179,7 +180,8 @@ CONFIGURATION = {
     "top_share train",
     "data": "data_dir name seed test train validation",
     "evaluation": "batch_size count curve_count few_count few_samples fills forward_batch granularities groups "
-    "imported metrics protocol rivals seed steps",
+    "imported judge metrics protocol rivals seed steps",
+    "evaluation.judge": "alpha batch_size beta cells draws epochs learning_rate rows seed sizes",
     "evaluation.imported": "name path signed",
     "report": "failures methods samples speed",
     "scorer": "by_class channels conditioned heads layers padding relu rescale sigmoid stride width",

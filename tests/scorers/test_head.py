@@ -161,6 +161,16 @@ def test_without_the_sigmoid_gain_and_offset_are_not_trained() -> None:
     assert [p.requires_grad for p in ScoreHead().parameters()] == [True, True]
 
 
+def test_without_standardising_the_sigmoid_sees_raw_scores_as_they_are() -> None:
+    raw = torch.tensor([[-30.0, -1.0, 0.0, 7.0]])
+    real = torch.ones(1, 4, dtype=torch.bool)
+    plain = ScoreHead(relu=False, rescale=False, standardise=False)
+    torch.testing.assert_close(plain(raw, real), torch.sigmoid(raw))
+    assert not any(p.requires_grad for p in plain.parameters())
+    # the mean of a mask can be small, which standardised scores make hard
+    assert float(plain(raw - 30, real).mean()) < 1e-9
+
+
 def test_is_constant_looks_at_real_features_only() -> None:
     scores = torch.tensor([[0.2, 0.2, 1.0], [0.2, 0.3, 1.0], [0.2, 0.2 + 1e-7, 1.0]])
     real = torch.tensor([[True, True, False]]).expand(3, 3)

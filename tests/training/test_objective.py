@@ -17,6 +17,7 @@ from sidelight.training.objective import (
     CALIBRATIONS,
     binary_penalty,
     complement_loss,
+    emptiness_penalty,
     label_distribution,
     magnitude_penalty,
     task_loss,
@@ -290,3 +291,71 @@ def test_complement_loss_is_finite_as_p_nears_one(height: float) -> None:
     loss.sum().backward()
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad, torch.tensor([[1.0, -0.5, -0.5]]))
+
+
+def test_other_penalties_are_added_with_their_weights_and_without_gamma() -> None:
+    p = problem()
+    base = terms_of(CLEAN + DELTAS, CLEAN, p["scores"], p["masks"], solo=p["solo"])
+    terms = terms_of(
+        CLEAN + DELTAS,
+        CLEAN,
+        p["scores"],
+        p["masks"],
+        solo=p["solo"],
+        shown_weight=0.3,
+        emptiness_weight=0.7,
+    )
+    for i in range(6):
+        shown = empty = 0.0
+        for m, scores in p["scores"].items():
+            kept = [
+                s
+                for s, r in zip(
+                    scores[i].flatten().tolist(), p["masks"][m][i].flatten().tolist(), strict=True
+                )
+                if r
+            ]
+            shown += sum(kept) / len(kept)
+            empty -= sum(math.log(1 - s) for s in kept) / len(kept)
+        assert float(terms["shown"][i]) == pytest.approx(shown, rel=1e-12)
+        assert float(terms["emptiness"][i]) == pytest.approx(empty, rel=1e-12)
+        added = float(terms["loss"][i] - base["loss"][i])
+        assert added == pytest.approx(0.3 * shown + 0.7 * empty, rel=1e-9)
+
+
+def test_terms_of_others_are_not_logged_without_a_weight() -> None:
+    p = problem(("text",))
+    quiet = {name for name, entry in TERMS.items() if entry.quiet}
+    assert quiet == {"shown", "probability", "emptiness"}
+    assert not quiet & set(terms_of(CLEAN, CLEAN, p["scores"], p["masks"]))
+
+
+def test_a_score_of_one_has_a_finite_emptiness_and_gradient() -> None:
+    scores = torch.tensor([[0.0, 0.5, 1.0]], requires_grad=True)
+    value = emptiness_penalty(scores, torch.ones(1, 3, dtype=torch.bool))
+    value.sum().backward()
+    assert float(value.detach()) == pytest.approx((math.log(2) - math.log(1e-6)) / 3, rel=0.02)
+    assert torch.isfinite(scores.grad).all()  # type: ignore[arg-type]
+    assert float(scores.grad[0, 1]) == pytest.approx(2 / 3)  # type: ignore[index]
+
+
+def test_with_mask_weight_zero_the_task_teaches_nothing() -> None:
+    p = problem(("text",))
+    joint = (CLEAN + DELTAS).requires_grad_()
+    outside = torch.arange(6, dtype=torch.float64).requires_grad_()
+    terms = terms_of(
+        joint, CLEAN, p["scores"], p["masks"], outside=outside, mask_weight=0, complement_weight=2
+    )
+    torch.testing.assert_close(terms["loss"], 2 * outside)
+    torch.testing.assert_close(terms["task"], joint)  # it is still told
+    terms["loss"].sum().backward()
+    assert joint.grad is None
+    assert outside.grad is not None
+
+
+def test_an_objective_that_teaches_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="teaches nothing"):
+        ObjectiveConfig(mask_weight=0)
+    with pytest.raises(ConfigError, match="teaches nothing"):
+        ObjectiveConfig(mask_weight=0, shown_weight=1, emptiness_weight=1)
+    assert ObjectiveConfig(mask_weight=0, probability_weight=1).mask_weight == 0

@@ -37,6 +37,7 @@ def entries() -> list[dict[str, str]]:
     from sidelight.fills.base import FILLS
     from sidelight.lab.audit import CHECKS
     from sidelight.lab.baselines import DEFAULT_RIVALS, RIVALS
+    from sidelight.lab.config.learned_rivals import LEARNED_RIVALS
     from sidelight.lab.data.sets import DATASETS
     from sidelight.lab.metrics import METRICS
     from sidelight.lab.metrics.protocols import PROTOCOLS
@@ -47,7 +48,10 @@ def entries() -> list[dict[str, str]]:
     for name in RIVALS:
         extra = "" if name in DEFAULT_RIVALS else " (not in the default set)"
         rows.append(_row("rival", name, method_label(name) + extra))
-    rows += [_row("metric", n, f"{m.direction} is better. {m.doc}") for n, m in METRICS.items()]
+    rows += [_row("learned rival", n, f"{r.doc} ({r.source})") for n, r in LEARNED_RIVALS.items()]
+    for name, metric in METRICS.items():
+        asked = "; measured only if named, because a judge is trained for it" if metric.judged else ""
+        rows.append(_row("metric", name, f"{metric.direction} is better. {metric.doc}{asked}"))
     rows += [_row("protocol", n, p.doc) for n, p in PROTOCOLS.items()]
     for modality, fills in FILLS.items():
         rows += [_row(f"{modality} fill", n, _first_line(f)) for n, f in fills.items()]

@@ -35,6 +35,7 @@ class ScorerConfig:
         relu: whether the score head cuts raw scores below 0 (thesis §3.2).
         sigmoid: whether the score head applies a sigmoid (thesis §3.2).
         rescale: whether the score head stretches each map to [0, 1] (thesis §3.2).
+        standardise: whether raw scores are standardised in each sample before the sigmoid.
         decoder: options of each modality's decoder, e.g. ``{"image": {"channels": [64, 32, 16]}}``.
         conditioned: whether decoders read the target's fusion output, if it has one (thesis §3.3.3).
         by_class: whether maps are of any class, with a ranking and effects of their own
@@ -47,6 +48,7 @@ class ScorerConfig:
     relu: Flag = True
     sigmoid: Flag = True
     rescale: Flag = True
+    standardise: Flag = True
     decoder: Mapping[str, Options] = field(default_factory=dict)
     conditioned: Flag = True
     by_class: Flag | None = None
@@ -122,7 +124,8 @@ class Scorer(nn.Module):
                         "let the decoder take classes (docs/extend/modality.md)."
                     ) from error
                 raise ConfigError(f"scorer options for {name!r}: {error}.") from error
-            self.heads[name] = ScoreHead(self.config.relu, self.config.sigmoid, self.config.rescale)
+            head = self.config
+            self.heads[name] = ScoreHead(head.relu, head.sigmoid, head.rescale, head.standardise)
 
     def _class_count(self) -> int:
         if not self.spec.classes:

@@ -25,13 +25,18 @@ class ScoreHead(nn.Module):
 
     Args:
         relu, sigmoid, rescale: the three steps of the thesis. Its ablation (§5.4) switches them off.
+        standardise: whether values are standardised before the sigmoid. Without it they go in as they are, for
+            masks whose mean is learnt.
     """
 
-    def __init__(self, relu: bool = True, sigmoid: bool = True, rescale: bool = True) -> None:
+    def __init__(
+        self, relu: bool = True, sigmoid: bool = True, rescale: bool = True, standardise: bool = True
+    ) -> None:
         super().__init__()
-        self.relu, self.sigmoid, self.rescale = relu, sigmoid, rescale
-        self.gain = nn.Parameter(torch.tensor(2.0), requires_grad=sigmoid)
-        self.offset = nn.Parameter(torch.tensor(0.0), requires_grad=sigmoid)
+        self.relu, self.sigmoid, self.rescale, self.standardise = relu, sigmoid, rescale, standardise
+        learnt = sigmoid and standardise
+        self.gain = nn.Parameter(torch.tensor(2.0), requires_grad=learnt)
+        self.offset = nn.Parameter(torch.tensor(0.0), requires_grad=learnt)
 
     def forward(self, raw: Tensor, feature_mask: Tensor) -> Tensor:
         """Scores of ``raw``'s shape ``[B, ...]``. Features outside ``feature_mask`` score 1.
@@ -47,8 +52,10 @@ class ScoreHead(nn.Module):
         bare = z
         if self.relu:
             z = z.relu()
+        if self.sigmoid and self.standardise:
+            z = self.gain * standardise(z, real) + self.offset
         if self.sigmoid:
-            z = torch.sigmoid(self.gain * standardise(z, real) + self.offset)
+            z = torch.sigmoid(z)
         z = rescale(z, real) if self.rescale else z.clamp(0, 1)
         if self.relu and torch.is_grad_enabled():
             empty = (bare <= 0).all(1, keepdim=True)

@@ -59,6 +59,14 @@ def binary_penalty(scores: Tensor, feature_mask: Tensor) -> Tensor:
     return masked_mean((scores * (1 - scores)) ** 2, feature_mask)
 
 
+def emptiness_penalty(scores: Tensor, feature_mask: Tensor) -> Tensor:
+    """``−mean(log(1 − S))`` over real features, ``[B]``: the cross-entropy of the scores with a map of zeros.
+
+    Scores count as at most 1 − 1e-6, because the logarithm of 0 is infinite.
+    """
+    return masked_mean(-torch.log1p(-scores.clamp(max=1 - 1e-6)), feature_mask)
+
+
 def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Tensor:
     """``[B, K]`` distribution that the task loss compares with.
 

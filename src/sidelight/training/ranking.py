@@ -32,8 +32,8 @@ CELL_SIDES = (0.06, 0.2)
 def rank_loss(step: Step) -> Tensor:
     """``[B]`` ``1 − p(best share kept) + p(best share removed)``, mean over the draws.
 
-    Draws alternate between single features and groups of them (cells of a grid, words). With several modalities they
-    also alternate between all modalities together and each alone.
+    Draws alternate between single features and groups of them (cells of a grid, words), unless ``rank_groups`` is off. With
+    several modalities they also alternate between all modalities together and each alone.
     """
     generator, config = step.generator(), step.config
     names = list(step.ranking)
@@ -42,10 +42,11 @@ def rank_loss(step: Step) -> Tensor:
     losses = []
     for draw in range(config.rank_draws):
         turn = first + draw
-        units = draw_units(step, groups[turn // 2 % len(groups)], grouped=turn % 2 == 1, generator=generator)
+        grouped = config.rank_groups and turn % 2 == 1
+        units = draw_units(step, groups[turn // 2 % len(groups)], grouped=grouped, generator=generator)
         shares = (draw + torch.rand(len(units.real), generator=generator)) / config.rank_draws
         masks = best_share(step.ranking, units, shares, generator)
-        if step.training:
+        if step.training and not config.rank_hard:
             masks = softened(masks, step.feature_mask)
         losses.append(step.rank_errors(masks, draw))
     return torch.stack(losses).mean(0)

@@ -28,6 +28,14 @@ CalibrationName = Literal["bounded", "literal", "reference", "fixed"]
 LABELS: tuple[str, ...] = get_args(Label)
 CALIBRATION_NAMES: tuple[str, ...] = get_args(CalibrationName)
 
+#: Weights of the terms from which a map or a ranking can be learnt.
+TEACHERS = (
+    "mask_weight",
+    "complement_weight",
+    "rank_weight",
+    "coalition_weight",
+    "probability_weight",
+)
 #: Fields of the objective in earlier versions, with the value at which they had no effect.
 RETIRED = {"order_weight": 0}
 #: Fields that earlier versions did not have, with the value at which they have no effect.
@@ -36,8 +44,14 @@ NEW = {
     "mask_weight": 1.0,
     "rank_weight": 0.0,
     "rank_draws": 2,
+    "rank_groups": True,
+    "rank_hard": False,
+    "shown_weight": 0.0,
+    "probability_weight": 0.0,
+    "emptiness_weight": 0.0,
     "other_classes": 0.0,
     "by_class": False,
+    "standardise": True,
     "ranked": None,
     "budget": None,
 }
@@ -75,11 +89,18 @@ class ObjectiveConfig:
             removed: −log(1 − p(f(x⊗(1−S)))).
         solo: with several modalities, whether each is also masked alone (Eq. 3.5).
         mask_weight: factor of all terms of the thesis together (Eq. 3.3-3.5). Beside the rank term 1 is too much, because
-            all readings share one decoder (``docs/notes/rank-term.md``).
+            all readings share one decoder (``docs/notes/rank-term.md``). With 0 other terms must teach the map.
         rank_weight: factor of the rank term, by which raw scores learn the order of the features
             (:mod:`sidelight.training.ranking`).
         rank_draws: number of shares that the rank term draws for each sample. Each costs two passes of the target with
             gradient.
+        rank_groups: whether every second draw ranks groups of features, cells of a grid and words.
+        rank_hard: whether the rank term masks by 0 and 1 in training too, with the gradient of 1 − p, as Ra-NEM does.
+            Beside sure models that teaches little (``docs/notes/rank-term.md``).
+        shown_weight: factor of the mean score, the area penalty of NEM (Møller et al. 2024).
+        probability_weight: factor of the squared change of the goal's probability under the map, the fidelity term of
+            NEM.
+        emptiness_weight: factor of −mean(log(1 − S)), the area penalty of AML (Barkan et al. 2024).
         other_classes: share of the samples that are explained for another class than their own in training, so that
             a scorer learns maps of any class. Needs a scorer with ``by_class``.
         coalition_weight: factor of the coalition term, by which raw scores learn how much each feature changes the
@@ -102,9 +123,14 @@ class ObjectiveConfig:
     binary_weight: NotNegative = 1.0
     complement_weight: NotNegative = 0.0
     solo: Flag = True
-    mask_weight: Positive = 1.0
+    mask_weight: NotNegative = 1.0
     rank_weight: NotNegative = 0.0
     rank_draws: Count = 2
+    rank_groups: Flag = True
+    rank_hard: Flag = False
+    shown_weight: NotNegative = 0.0
+    probability_weight: NotNegative = 0.0
+    emptiness_weight: NotNegative = 0.0
     other_classes: Share = 0.0
     coalition_weight: NotNegative = 0.0
     coalition_draws: Count = 4
@@ -116,6 +142,10 @@ class ObjectiveConfig:
         check_fields(self, "objective")
         if not self.fills:
             raise ConfigError("fills needs at least one fill, e.g. fills=['zero'].")
+        if not any(getattr(self, name) for name in TEACHERS):
+            raise ConfigError(
+                f"the objective teaches nothing: all of {', '.join(TEACHERS)} are 0. Give one of them a weight above 0."
+            )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sidelight.core.types import Encoding, Inputs, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement
 from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
-from sidelight.training.objective import complement_loss, firm_error, log_odds, task_loss
+from sidelight.training.objective import FIRM, complement_loss, firm_error, log_odds, task_loss
 from sidelight.training.settings import ObjectiveConfig
 
 
@@ -91,14 +91,15 @@ class Step:
         """``[B]`` ``1 − p(kept) + p(removed)`` of the goal. Each sample has a fill of its own in each draw.
 
         The gradient is that of :func:`sidelight.training.objective.firm_error`. It does not vanish if a sure model is
-        wrong.
+        wrong. With ``rank_hard`` it is that of the probabilities.
         """
         fill = choose_fill(self.fills, pick_fills(len(self.fills), len(self.goal), self.training, draw))
         both = {m: torch.cat([mask, complement(mask, self.feature_mask[m])]) for m, mask in masks.items()}
         index = torch.arange(len(self.goal), device=self.goal.device).repeat(2)
         odds = log_odds(self._masked_rows(both, index, fill), self.goal.argmax(-1)[index])
         kept, removed = odds.chunk(2)
-        return firm_error(kept) + firm_error(-removed)
+        q = 1.0 if self.config.rank_hard else FIRM
+        return firm_error(kept, q) + firm_error(-removed, q)
 
     def probability(self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor] | None = None) -> Tensor:
         """``[R]`` probability of the goal for the samples at ``index [R]`` under ``masks``.

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import Registry
+from sidelight.core.tensors import masked_mean
 from sidelight.training.coalitions import coalition_loss
-from sidelight.training.objective import CALIBRATIONS, binary_penalty, magnitude_penalty
+from sidelight.training.objective import CALIBRATIONS, binary_penalty, emptiness_penalty, magnitude_penalty
 from sidelight.training.ranking import rank_loss
 from sidelight.training.settings import ObjectiveConfig
 from sidelight.training.step import Step
@@ -34,12 +35,14 @@ class Term:
         value: ``step -> [B]``. It may draw masks and make its own masked passes (:class:`Step`).
         weight: the field of :class:`ObjectiveConfig` that holds its factor, or ``None`` for 1.
         part: the part of the objective that it belongs to.
+        quiet: whether it is not even logged if its weight is 0.
     """
 
     name: str
     value: Value
     weight: str | None
     part: Part
+    quiet: bool = False
 
     def factor(self, config: ObjectiveConfig) -> float:
         """The term's weight by these settings. A term without weight is not computed."""
@@ -50,11 +53,13 @@ class Term:
 TERMS: Registry[Term] = Registry("term of the objective")
 
 
-def term(name: str, weight: str | None, part: Part = "further") -> Callable[[Value], Value]:
+def term(
+    name: str, weight: str | None, part: Part = "further", quiet: bool = False
+) -> Callable[[Value], Value]:
     """Decorator that makes a function ``step -> [B]`` a :class:`Term`."""
 
     def add(value: Value) -> Value:
-        TERMS.add(name, Term(name, value, weight, part))
+        TERMS.add(name, Term(name, value, weight, part, quiet))
         return value
 
     return add
@@ -65,20 +70,27 @@ def objective(step: Step) -> dict[str, Tensor]:
 
     ``clean`` is the task loss of the unmasked input. ``gamma`` is the weight of the penalties, a calibration of
     ``task − clean``. Terms are given without their weights. A term with weight 0 is not computed and is 0 here, except
-    for penalties, which cost no pass.
+    for penalties, which cost no pass. With ``mask_weight`` 0 the task losses are computed for the log alone, without
+    gradient.
     """
     values, parts = {}, {"task": step.zeros(), "penalty": step.zeros(), "further": step.zeros()}
     for name, entry in TERMS.items():
         factor = entry.factor(step.config)
-        values[name] = entry.value(step) if factor or entry.part == "penalty" else step.zeros()
+        if entry.quiet and not factor:
+            continue
+        learnt = entry.part == "further" or bool(step.config.mask_weight)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and learnt):
+            values[name] = entry.value(step) if factor or entry.part == "penalty" else step.zeros()
         parts[entry.part] = parts[entry.part] + factor * values[name]
     clean = step.clean_loss()
     gamma = CALIBRATIONS[step.config.calibration](values["task"] - clean)
-    kept = step.config.mask_weight * (parts["task"] + gamma * parts["penalty"])
-    if step.config.other_classes:
-        # a class that the model rules out has a loss of 10 and more, beside which the other samples would count little
-        kept = kept / clean.clamp(min=1)
-    loss = kept + parts["further"]
+    loss = parts["further"]
+    if step.config.mask_weight:
+        kept = step.config.mask_weight * (parts["task"] + gamma * parts["penalty"])
+        if step.config.other_classes:
+            # a class that the model rules out has a loss of 10 and more, beside which the other samples would count little
+            kept = kept / clean.clamp(min=1)
+        loss = kept + loss
     return {"loss": loss, "clean": clean, "gamma": gamma, **values}
 
 
@@ -106,6 +118,17 @@ term("rank", "rank_weight")(rank_loss)
 term("coalition", "coalition_weight")(coalition_loss)
 
 
+@term("probability", "probability_weight", quiet=True)
+def changed_probability(step: Step) -> Tensor:
+    """Squared difference of the goal's probability under the map and without it.
+
+    Source: the loss of NEM for classifiers (Møller et al., ICML 2024, public code), which takes the probability of the
+    label.
+    """
+    index = torch.arange(len(step.goal), device=step.goal.device)
+    return (step.probability(step.scores, index) - step.clean_probability()) ** 2
+
+
 def _over_modalities(penalty: Callable[[Tensor, Tensor], Tensor]) -> Value:
     """The sum of a penalty ``(scores, feature_mask) -> [B]`` over modalities."""
     return lambda step: torch.stack([penalty(s, step.feature_mask[m]) for m, s in step.scores.items()]).sum(0)
@@ -113,3 +136,6 @@ def _over_modalities(penalty: Callable[[Tensor, Tensor], Tensor]) -> Value:
 
 term("magnitude", "magnitude_weight", "penalty")(_over_modalities(magnitude_penalty))
 term("binary", "binary_weight", "penalty")(_over_modalities(binary_penalty))
+# area penalties of other masks; γ, which weighs the thesis's own, is no part of them
+term("shown", "shown_weight", quiet=True)(_over_modalities(masked_mean))
+term("emptiness", "emptiness_weight", quiet=True)(_over_modalities(emptiness_penalty))

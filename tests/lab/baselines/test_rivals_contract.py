@@ -17,8 +17,9 @@ QUICK = {
     # sixteen patches of 8 pixels: too many to try every choice
     "lime": {"n_samples": 50, "window": 8},
     "kernel_shap": {"n_samples": 50, "window": 8},
+    "distillation_masks": {"n_samples": 30, "steps": 30, "window": 8},
 }
-RANDOM = ("random", "rise", "gradient_shap", "deep_lift_shap", "lime", "kernel_shap")
+RANDOM = ("random", "rise", "gradient_shap", "deep_lift_shap", "lime", "kernel_shap", "distillation_masks")
 #: methods that never call the model
 TRIVIAL = ("random", "centre", "constant", "input_norm")
 #: rivals that need a kind of model: the toys here that are not of it

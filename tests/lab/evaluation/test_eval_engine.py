@@ -352,8 +352,8 @@ def test_unknown_names_in_settings_are_refused() -> None:
         EvalSettings(granularities=["segment"])
 
 
-def test_metrics_of_settings_default_to_all() -> None:
-    assert tuple(EvalSettings().metrics) == tuple(METRICS)
+def test_metrics_of_settings_default_to_all_that_need_no_judge() -> None:
+    assert tuple(EvalSettings().metrics) == tuple(n for n, m in METRICS.items() if not m.judged)
 
 
 def test_deletion_curve_is_quantus_pixel_flipping() -> None:

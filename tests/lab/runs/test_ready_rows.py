@@ -11,7 +11,7 @@ import sidelight.lab.runs.ready_rows as module
 from pair_models import TRANSFORM, fusion, images, make_tokenizer
 from sidelight.inputs.collate import Collator
 from sidelight.inputs.pairs import ImageTextProcessor
-from sidelight.lab.audit.masked_training import masked_training
+from sidelight.lab.runs.masked_training import masked_training
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
 from sidelight.targets.image_text import ImageTextTarget
 

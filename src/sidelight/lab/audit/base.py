@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,12 +167,6 @@ def compare(a: Maps, b: Maps, share: float) -> dict[str, Tensor]:
     if a.grid is not None and min(a.grid) >= 3:
         found["ssim"] = ssim(a.soft.view(-1, *a.grid), b.soft.view(-1, *a.grid))
     return found
-
-
-def digest(about: Any) -> str:
-    """Eight characters that tell one set of plain values from another, for names of folders."""
-    text = json.dumps(about, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ from sidelight.core.terminal import track
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch
-from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, digest, each_map
-from sidelight.lab.audit.masked_training import masked_training, shuffled
+from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, each_map
 from sidelight.lab.audit.tables import Tally, number, per_method, pivot
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import TargetSection
@@ -31,6 +30,8 @@ from sidelight.lab.evaluation.methods import set_reference
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.ranking import area_counts, ranks
 from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.runs.folder import digest
+from sidelight.lab.runs.masked_training import masked_training, shuffled
 from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
 

@@ -21,11 +21,12 @@ from sidelight.core.names import OURS
 from sidelight.explainer import Explainer
 from sidelight.inputs.base import Batch
 from sidelight.inputs.row_parts import split_row
-from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, check, compare, digest, each_map
+from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, check, compare, each_map
 from sidelight.lab.audit.blocks import randomised_copy
 from sidelight.lab.audit.tables import Tally, by_metric, modalities, per_method, pivot
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.runs.folder import digest
 from sidelight.lab.tables.table import Table
 from sidelight.targets import TargetModel
 from sidelight.training.folder import drop_checkpoints

@@ -19,8 +19,8 @@ from typing import Any
 from sidelight.core.files import read_json, write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.errors import ConfigError
-from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings, digest
-from sidelight.lab.runs.folder import continue_run
+from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings
+from sidelight.lab.runs.folder import continue_run, digest
 from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.markdown import markdown
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sidelight.core.seeds import stream
-from sidelight.lab.baselines.base import Job, at_least, register
-from sidelight.lab.baselines.perturbation import WINDOWS_PER_SIDE, Perturbation
+from sidelight.lab.baselines.base import Job, register
+from sidelight.lab.baselines.cells import CellMethod, Cells
 
 #: Captum's ``similarity_func(original, perturbed, bits, **kwargs)``
 Weigh = Callable[..., Any]
@@ -63,25 +63,14 @@ class ShapleyRegression(Model):
 
 
 @dataclass(frozen=True)
-class _Surrogate(Perturbation):
+class _Surrogate(CellMethod):
     """The common part of LIME and KernelSHAP.
 
     If a sample has so few features that all choices of them need at most ``n_samples`` passes, each choice is
     tried once, and chance plays no part.
-
-    Args:
-        n_samples: passes of the target per sample, at most.
-        window: side in features of a cell, which is shown or hidden as one (default: one token, or on a grid 1/7
-            of each side). All features of a cell get its score.
-        seed: with a sample's id, decides all its draws.
     """
 
     signed = True
-    reduction = "none"
-
-    n_samples: int = at_least(2, 500)
-    window: int | None = at_least(1, None)
-    seed: int = 0
 
     @abstractmethod
     def _draws(self, count: int, generator: torch.Generator) -> Tensor:
@@ -94,31 +83,14 @@ class _Surrogate(Perturbation):
     @abstractmethod
     def _regression(self, rows: int) -> Model: ...
 
-    @torch.no_grad()
-    def _maps(self, job: Job) -> Mapping[str, Tensor]:
-        values = self._values(job)
-        found = []
-        for i in range(job.size):
-            own = {k: v[i : i + 1] if len(v) == job.size else v for k, v in values.items()}
-            found.append(self._one(job.single(i), own))
-        return {name: torch.cat([f[name] for f in found]) for name in job.features}
-
-    def _one(self, job: Job, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The map of a job of one sample. Positions without a feature get 0."""
-        cells, count = self._cells(job)
-        shapes = job.score_shapes()
-
-        def masked(bits: Tensor) -> Tensor:
-            shown = torch.cat([bits, torch.ones_like(bits[:, :1])], 1)  # cell -1: no feature, always shown
-            masks = {n: shown[:, c].view(1, -1, *shapes[n][1:]).to(job.features[n]) for n, c in cells.items()}
-            return self._outputs(job, masks, values)[0]
-
+    def _scores(self, job: Job, cells: Cells) -> Tensor:
+        count = cells.count
         bits = self._bits(count, stream(self.seed, job.ids[0], 4))
 
         def rows(_original: Tensor, **_: Any) -> Iterator[Tensor]:
-            yield from bits.to(next(iter(cells.values())).device).split(1)
+            yield from bits.to(job.classes.device).split(1)
 
-        method = CaptumLime(masked, self._regression(len(bits)), self._weigh(bits), rows)
+        method = CaptumLime(cells.outputs, self._regression(len(bits)), self._weigh(bits), rows)
         whole = torch.ones(1, count, device=job.classes.device)
         with torch.random.fork_rng(devices=[]):  # Captum's loader draws a seed that it does not use
             scores = method.attribute(
@@ -127,36 +99,12 @@ class _Surrogate(Perturbation):
                 perturbations_per_eval=self.internal_batch,
                 return_input_shape=False,
             )
-        scores = torch.cat([scores.flatten(), scores.new_zeros(1)]).to(whole)
-        return {name: scores[cell].view(shapes[name]) for name, cell in cells.items()}
+        return scores.flatten().to(whole)
 
     def _bits(self, count: int, generator: torch.Generator) -> Tensor:
         if 2**count <= self.n_samples:
             return torch.tensor(list(itertools.product((1, 0), repeat=count)))
         return self._draws(count, generator).long()
-
-    def _cells(self, job: Job) -> tuple[dict[str, Tensor], int]:
-        """Per modality the cell of each position, -1 if it is no feature, and the number of cells."""
-        found, count = {}, 0
-        for name, real in job.target.feature_mask(job.inputs).items():
-            flags = real[0].view(job.spatial(name))
-            kinds, dense = self._group(flags)[flags].unique(return_inverse=True)
-            cells = torch.full(flags.shape, -1, device=flags.device)
-            cells[flags] = dense + count
-            found[name] = cells
-            count += len(kinds)
-        return found, count
-
-    def _group(self, flags: Tensor) -> Tensor:
-        """Cell of each position of a grid, or of each real position of a sequence."""
-        if flags.ndim == 1:
-            return torch.div(flags.cumsum(0) - 1, self.window or 1, rounding_mode="floor")
-        total = torch.zeros(flags.shape, dtype=torch.long, device=flags.device)
-        for axis, side in enumerate(flags.shape):
-            window = self.window or math.ceil(side / WINDOWS_PER_SIDE)
-            places = torch.arange(side, device=flags.device) // window
-            total = total * side + places.view(-1, *[1] * (flags.ndim - axis - 1))
-        return total
 
 
 @register

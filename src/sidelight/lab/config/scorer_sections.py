@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
+from sidelight.core.registry import nearest
+from sidelight.lab.config.learned_rivals import learned_rival
 from sidelight.training.presets import objective_fields
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
@@ -22,6 +24,7 @@ class ScorerSection(Section):
 
     Attributes:
         relu, sigmoid, rescale: steps of the score head, as in :class:`ScorerConfig`.
+        standardise: whether raw scores are standardised in each sample before the sigmoid.
         conditioned: whether decoders read the classifier's fusion output, if it has one.
         by_class: whether maps are of any class (default: if the objective teaches it).
         channels, stride, padding: options of the image decoder.
@@ -31,6 +34,7 @@ class ScorerSection(Section):
     relu: bool = True
     sigmoid: bool = True
     rescale: bool = True
+    standardise: bool = True
     conditioned: bool = True
     by_class: bool | None = None
     channels: list[int] | None = None
@@ -53,12 +57,41 @@ class BesideSection(Section):
     """Another kind of scorer beside the same target, with the same seeds. It gets a row of its own in every table.
 
     Attributes:
-        objective: the name of a preset, or fields.
+        objective: the name of a preset, or fields, or a learned rival: ``nemt``, ``ra_nem``, ``attributive_masking``, or
+            ``{rival: nemt, shown_weight: 0.5}``.
         training: how it is trained (default: like the scorer of the run).
+        scorer: its network (default: like the scorer of the run, with the head of the learned rival if it is one).
     """
 
     objective: ObjectiveConfig
     training: TrainingConfig | None = None
+    scorer: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_rival(cls, given: Any) -> Any:
+        """A learned rival's name as the fields that it stands for."""
+        rival = learned_rival(given.get("objective")) if isinstance(given, dict) else None
+        if rival is None:
+            return given
+        named = given["objective"]
+        more = {k: v for k, v in named.items() if k != "rival"} if isinstance(named, dict) else {}
+        head = {**rival.scorer, **(given.get("scorer") or {})}
+        return {**given, "objective": {**rival.objective, **more}, "scorer": head}
+
+    @field_validator("scorer")
+    @classmethod
+    def _known_fields(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        known = list(ScorerSection.model_fields)
+        for name in given or {}:
+            if name not in known:
+                raise ValueError(f"scorer has no field {name!r}.{nearest(name, known)}")
+        ScorerSection(**(given or {}))
+        return given
+
+    def scorer_of(self, section: ScorerSection) -> ScorerSection:
+        """The run's ``section`` with this kind's own values."""
+        return ScorerSection(**{**section.model_dump(), **(self.scorer or {})})
 
     @field_validator("objective", mode="before")
     @classmethod

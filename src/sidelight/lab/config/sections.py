@@ -18,6 +18,7 @@ from sidelight.core.field_checks import (
     check_fields,
 )
 from sidelight.errors import ConfigError
+from sidelight.lab.config.judge_section import JudgeSection
 from sidelight.lab.config.scorer_sections import BesideSection, ScorerSection, Section
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
@@ -209,7 +210,7 @@ class EvaluationSection(Section):
         batch_size: samples in each batch.
         forward_batch: masked inputs in each pass of the classifier.
         fills: names of fills (default: those that every modality of the classifier has).
-        metrics: names of metrics (default: all).
+        metrics: names of metrics (default: all that need no judge).
         granularities: units that are removed at once, e.g. ``patch4`` (default: every pixel or token alone).
         groups: modalities that are masked and ranked together, e.g. ``[[image, text], [image], [text]]``
             (default: all of them, and each alone).
@@ -219,6 +220,7 @@ class EvaluationSection(Section):
         few_samples: slow baseline methods, whose curves are measured on the first ``curve_count`` samples only.
         few_count: number of samples for the metrics of one masked pass of ``few_samples`` (default: ``curve_count``).
         imported: files of maps that another program made.
+        judge: how a copy of the classifier is fine-tuned, for metrics that ask it.
         seed: seed of the samples, of random fills and of random orders.
     """
 
@@ -236,6 +238,7 @@ class EvaluationSection(Section):
     few_samples: list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
     few_count: int | None = Field(default=None, ge=1)
     imported: list[ImportedSection] = Field(default_factory=list)
+    judge: JudgeSection = JudgeSection()
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from sidelight.core.seeds import sample_seed
 from sidelight.core.types import Scores
-from sidelight.errors import InputError
+from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.coordinates import ChannelView
 from sidelight.lab.evaluation.settings import BatchResult, EvalSettings, Method
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric
 from sidelight.lab.metrics.granularity import resolve
+from sidelight.lab.metrics.judging import JudgePasses
 from sidelight.lab.metrics.layout import (
     Layout,
     ReducedMap,
@@ -44,6 +45,11 @@ def make_probe(target: TargetModel, batch: Batch, settings: EvalSettings) -> Pro
     return Probe(target, batch.inputs, seeds, settings.forward_batch, confidence, batch.ids, batch.encoding)
 
 
+def make_judge(judge: TargetModel, probe: Probe, batch: Batch, settings: EvalSettings) -> JudgePasses:
+    """The judge's passes on ``batch``, for the class that ``probe`` looks at."""
+    return JudgePasses(judge, probe, batch.ids, settings.judge, settings.seed)
+
+
 class View(NamedTuple):
     """What a method is asked about and judged on."""
 
@@ -51,6 +57,7 @@ class View(NamedTuple):
     batch: Batch
     settings: EvalSettings
     probe: Probe
+    judge: JudgePasses | None = None
 
 
 class Views:
@@ -60,15 +67,20 @@ class Views:
 
     Args:
         target, batch, settings: as for :func:`evaluate_batch`.
+        judge: a copy of the target that was fine-tuned with parts of its inputs removed, if a metric asks one.
     """
 
-    def __init__(self, target: TargetModel, batch: Batch, settings: EvalSettings) -> None:
-        self.plain = View(target, batch, settings, make_probe(target, batch, settings))
+    def __init__(
+        self, target: TargetModel, batch: Batch, settings: EvalSettings, judge: TargetModel | None = None
+    ) -> None:
+        probe = make_probe(target, batch, settings)
+        passes = None if judge is None else make_judge(judge, probe, batch, settings)
+        self.plain = View(target, batch, settings, probe, passes)
         self._by_channel: View | None = None
 
     def of(self, method: Method) -> View:
         """The view of ``method``: by channel if it reduces channels to a score of the feature only at the end."""
-        target, batch, settings, _ = self.plain
+        target, batch, settings = self.plain[:3]
         names = [n for n in PROTOCOLS[settings.protocol].coordinates if n in target.modalities]
         if not names or getattr(method, "reduction", "none") == "none":
             return self.plain
@@ -90,6 +102,7 @@ def evaluate_batch(
     signed: bool,
     settings: EvalSettings | None = None,
     probe: Probe | None = None,
+    judge: JudgePasses | None = None,
 ) -> BatchResult:
     """Judge one method's maps of one batch.
 
@@ -99,11 +112,15 @@ def evaluate_batch(
         method: name for the rows.
         signed: whether the sign of a score carries meaning.
         probe: from :func:`make_probe`, to share passes between methods.
+        judge: from :func:`make_judge`, for metrics that ask one.
 
     Raises:
         InputError: scores or truth are missing, misshapen or not finite, or a sample has no real feature.
+        ConfigError: a metric asks a judge, and there is none.
     """
     settings = settings or EvalSettings()
+    if judge is None:
+        _require_none_judged(settings)
     probe = probe or make_probe(target, batch, settings)
     if any(s.is_complex() for s in scores.values()):
         raise InputError(f"{method!r} gives complex scores; give real ones, e.g. scores.abs().")
@@ -124,10 +141,18 @@ def evaluate_batch(
                     # finished batches of evaluations before there were protocols have no such column
                     **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
                 }
-                judged = _Judged(probe, layout, maps, truth, batch.ids, settings).result(key)
+                judged = _Judged(probe, layout, maps, truth, batch.ids, settings, judge).result(key)
                 result.rows.extend(judged.rows)
                 result.curves.extend(judged.curves)
     return result
+
+
+def _require_none_judged(settings: EvalSettings) -> None:
+    for name in settings.metrics:
+        if METRICS[name].judged:
+            raise ConfigError(
+                f"metric {name!r} asks a judge: give judge=make_judge(...), or evaluate a run, which trains one."
+            )
 
 
 def _require_features(layout: Layout, ids: Sequence[int]) -> None:
@@ -157,6 +182,7 @@ class _Judged:
     truth: Tensor | None
     ids: Sequence[int]
     settings: EvalSettings
+    judge: JudgePasses | None = None
 
     def result(self, key: dict[str, str]) -> BatchResult:
         """Rows and curves under every fill, each with the columns ``key``."""
@@ -166,9 +192,10 @@ class _Judged:
         filled, plain = ([m for m in wanted if m.needs_fill is with_fill] for with_fill in (True, False))
         clean = self._evidence()
         rows, curves = self._rows(clean, plain, {**key, "fill": "none"}), []
-        orders = self._orders() if needs & {"steps", "areas"} else []
+        orders = self._orders() if needs & {"steps", "areas", "parts"} else []
         for fill in self.settings.fills if needs else ():
             evidence, about = self._under(clean, fill, needs, orders), {**key, "fill": fill}
+            evidence = self._by_judge(evidence, fill, needs, orders, key["granularity"])
             rows += self._rows(evidence, filled, about)
             if "steps" in needs:
                 curves += self._curves(evidence, about)
@@ -212,6 +239,22 @@ class _Judged:
             insertion=kept[:, :split],
             kept=kept[:, split:],
         )
+
+    def _by_judge(
+        self, evidence: Evidence, fill: str, needs: frozenset[str], orders: Sequence[Tensor], label: str
+    ) -> Evidence:
+        """``evidence`` with what a judge says, if ``needs`` names its passes."""
+        judge = self.judge
+        if judge is None:
+            return evidence
+        if "parts" in needs:
+            top, rest = judge.parts(fill, self.layout, orders)
+            evidence = replace(evidence, judge=judge.clean, without_top=top, without_rest=rest)
+        if "singles" in needs:
+            found = judge.single(fill, self.layout, label)
+            worth = found.worth(self.maps, self.layout)
+            evidence = replace(evidence, worth=worth, drops=found.drops, measured=found.measured)
+        return evidence
 
     def _rows(
         self, evidence: Evidence, metrics: Sequence[Metric], about: dict[str, str]

@@ -48,6 +48,7 @@ class Measurement:
             call ``fingerprint``. A dataclass does so by its options.
         settings: what to measure.
         folder: keeps the finished batches. A later run skips them.
+        judge: a fine-tuned copy of the target, if a metric asks one.
 
     Raises:
         InputError: there is no method or no batch.
@@ -58,6 +59,7 @@ class Measurement:
     methods: Mapping[str, Method]
     settings: EvalSettings
     folder: Path
+    judge: TargetModel | None = None
 
     def __post_init__(self) -> None:
         if not self.methods:
@@ -77,8 +79,12 @@ class Measurement:
         about.pop("forward_batch")  # speed only
         if about["protocol"] == DEFAULT:  # older stores, which may be continued, know no protocols
             about.pop("protocol")
+        if not self.settings.judged:  # likewise
+            about.pop("judge")
         methods = {name: [m.name, m.signed, _version(m)] for name, m in self.methods.items()}
         identity = {"settings": about, "target": self.target.fingerprint(), "methods": methods}
+        if self.judge is not None:
+            identity["judge"] = self.judge.fingerprint()
         return PartStore(self.folder, identity)
 
 
@@ -136,7 +142,7 @@ def finish_parts(
 
 def _evaluate_methods(measurement: Measurement, batch: Batch) -> tuple[pd.DataFrame, pd.DataFrame]:
     settings = measurement.settings
-    views = Views(measurement.target, batch, settings)
+    views = Views(measurement.target, batch, settings, measurement.judge)
     rows, curves = [], []
     for number, (name, method) in enumerate(measurement.methods.items()):
         # Chance inside a method must not depend on which batches an earlier run had finished.
@@ -153,6 +159,7 @@ def _evaluate_methods(measurement: Measurement, batch: Batch) -> tuple[pd.DataFr
             signed=method.signed,
             settings=view.settings,
             probe=view.probe,
+            judge=view.judge,
         )
         rows += result.rows
         curves += result.curves

@@ -16,7 +16,7 @@ from sidelight.lab.data.sets import DATASETS, load_rows
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.methods import groups_of, rivals_of
 from sidelight.lab.evaluation.run import check_evaluation
-from sidelight.lab.metrics import METRICS
+from sidelight.lab.metrics import METRICS, default_metrics
 
 #: most bytes of the checkpoints and the log of one scorer, which has fewer than two million parameters
 SCORER_BYTES = 64 * 2**20
@@ -135,8 +135,9 @@ def bytes_needed(config: RunConfig) -> int:
     modalities = DATASETS[config.data.name].modalities
     methods = len(rivals_of(section)) + len(section.imported) + len(config.seeds) * (1 + len(config.beside))
     fills = default_fills(modalities) if section.fills is None else section.fills
-    metrics = list(METRICS) if section.metrics is None else section.metrics
+    metrics = section.metrics or default_metrics()
     settings = len(fills) * max(1, len(section.granularities)) * max(1, len(section.groups or modalities))
     values = section.count * methods * settings * len(metrics) * VALUE_BYTES
-    trained = TARGET_BYTES if config.target.training is not None else 0
+    judged = any(METRICS[name].judged for name in metrics)
+    trained = TARGET_BYTES * ((config.target.training is not None) + judged)
     return values + trained + SCORER_BYTES * len(config.seeds) * (1 + len(config.beside))

@@ -20,6 +20,7 @@ from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation.batches import TestRows, split_batches
 from sidelight.lab.evaluation.foreign_maps import imported_of
+from sidelight.lab.evaluation.judge import judge_facts, judge_note, judge_of, judge_settings
 from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
 from sidelight.lab.evaluation.methods import (
     ScorerMethod,
@@ -43,7 +44,7 @@ from sidelight.lab.evaluation.store import (
     summarise_parts,
     write_scores,
 )
-from sidelight.lab.metrics import METRICS
+from sidelight.lab.metrics import METRICS, default_metrics
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
@@ -172,6 +173,10 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
     shares = measured_shares(run, target, rows)
     if shares:
         notes.append(share_note(shares))
+    judged = any(m.judge is not None for m in evaluation.measurements)
+    judge = judge_facts(run, target) if judged else {}
+    if judge:
+        notes.append(judge_note(judge))
     seed = run.config.evaluation.seed
     curves = [merge_seeds(mean_curves_of([path for _, path in found], seed)) for found in parts]
     results = {
@@ -181,6 +186,7 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
         **{k: repeatable_facts(v) for k, v in run.facts.items() if k in ("target", "scorers")},
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
+        **({"judge": judge} if judge else {}),
         "rows": plain_rows(summarise_parts(files, run.config.data.name)),
     }
     write_scores(files, folder / "scores.parquet")
@@ -221,7 +227,8 @@ def measurements(
     settings = _settings(section, fills_of(section, target), groups_of(section, target.modalities))
     folder = run.results_folder / "evaluation" if folder is None else folder
     split = split_batches(target, rows, section)
-    found = [Measurement(target, split.whole, methods, settings, folder / "full")]
+    judge = judge_of(run, target) if settings.judged else None
+    found = [Measurement(target, split.whole, methods, settings, folder / "full", judge)]
     quick = [m for m in settings.metrics if METRICS[m].one_pass]
     slow = {r.name for r in make_rivals(section.few_samples)}
     for name, batches, wanted in (("single", split.single, False), ("few", split.few, True)):
@@ -246,7 +253,7 @@ def check_evaluation(section: EvaluationSection) -> None:
 def _settings(
     section: EvaluationSection, fills: Sequence[str], groups: Sequence[tuple[str, ...]]
 ) -> EvalSettings:
-    choices = {"metrics": section.metrics or tuple(METRICS), "granularities": section.granularities}
+    choices = {"metrics": section.metrics or default_metrics(), "granularities": section.granularities}
     return EvalSettings(
         **{"fills": fills, **choices, **PROTOCOLS[section.protocol].fixed()},
         protocol=section.protocol,
@@ -254,6 +261,7 @@ def _settings(
         groups=groups,
         forward_batch=section.forward_batch,
         seed=section.seed,
+        judge=judge_settings(section),
     )
 
 

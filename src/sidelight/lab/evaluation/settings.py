@@ -12,8 +12,9 @@ from torch import Tensor
 
 from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
-from sidelight.lab.metrics.base import METRICS
+from sidelight.lab.metrics.base import METRICS, default_metrics
 from sidelight.lab.metrics.granularity import resolve
+from sidelight.lab.metrics.judging import JudgeSettings
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.targets.base import TargetModel
 
@@ -57,8 +58,8 @@ class EvalSettings:
 
     Attributes:
         fills: names of fills. At least one should be new to all methods.
-        metrics: names in :data:`~sidelight.lab.metrics.METRICS`. Those that need ground truth are left out if a
-            batch has none.
+        metrics: names in :data:`~sidelight.lab.metrics.METRICS` (default: all that need no judge). Those that need
+            ground truth are left out if a batch has none.
         steps: K, equal steps of the deletion and insertion curves, counted in cells.
         granularities: names, see :func:`~sidelight.lab.metrics.granularity.resolve`.
         groups: modalities to mask and rank together, one evaluation each (default: all modalities of the target
@@ -71,13 +72,14 @@ class EvalSettings:
         seed: run seed. With the sample ids it is the only source of chance.
         protocol: a name in :data:`~sidelight.lab.metrics.protocols.PROTOCOLS`. It decides how maps are read, how
             confidence is measured and how curves step.
+        judge: what is asked of a judge, if a metric needs one.
 
     Raises:
         ConfigError: a value is out of range or a name unknown.
     """
 
     fills: Sequence[str] = ("zero",)
-    metrics: Sequence[str] = field(default_factory=lambda: tuple(METRICS))
+    metrics: Sequence[str] = field(default_factory=default_metrics)
     steps: int = 20
     granularities: Sequence[str] = ("pixel",)
     groups: Sequence[Sequence[str]] = ()
@@ -87,6 +89,12 @@ class EvalSettings:
     forward_batch: int = 64
     seed: int = 0
     protocol: str = DEFAULT
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
+
+    @property
+    def judged(self) -> bool:
+        """Whether a metric asks a judge."""
+        return any(METRICS[name].judged for name in self.metrics)
 
     def __post_init__(self) -> None:
         for name in self.metrics:

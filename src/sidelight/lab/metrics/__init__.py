@@ -1,6 +1,6 @@
 """How good is a map? Pure functions on batched tensors, and :data:`METRICS` by name."""
 
-from sidelight.lab.metrics.base import METRICS, Evidence, Metric
+from sidelight.lab.metrics.base import METRICS, Evidence, Metric, default_metrics
 from sidelight.lab.metrics.compactness import area, complexity, entropy, mean_score, sparsity
 from sidelight.lab.metrics.faithfulness import (
     area_under_curve,
@@ -15,6 +15,7 @@ from sidelight.lab.metrics.faithfulness import (
     sufficiency,
 )
 from sidelight.lab.metrics.granularity import GRANULARITIES, Granularity, granularity
+from sidelight.lab.metrics.judged import fidelity_minus, fidelity_plus, single_deletion
 from sidelight.lab.metrics.layout import Layout, make_layout, reduce_map
 from sidelight.lab.metrics.localisation import auprc, f1, iou, pointing_game
 from sidelight.lab.metrics.ranking import min_max, ranks
@@ -33,9 +34,12 @@ __all__ = [
     "average_drop_relative",
     "complexity",
     "comprehensiveness",
+    "default_metrics",
     "deletion_auc",
     "entropy",
     "f1",
+    "fidelity_minus",
+    "fidelity_plus",
     "flip_share",
     "granularity",
     "increase_in_confidence",
@@ -47,6 +51,7 @@ __all__ = [
     "pointing_game",
     "ranks",
     "reduce_map",
+    "single_deletion",
     "sparsity",
     "srg",
     "sufficiency",

@@ -16,8 +16,11 @@ from torch import Tensor
 from sidelight.core.registry import Registry
 
 Direction = Literal["lower", "higher"]
-#: ``mask``: one pass under the soft map; ``steps``: both curves; ``areas``: the fixed shares of ERASER.
-Need = Literal["mask", "steps", "areas"]
+#: ``mask``: one pass under the soft map; ``steps``: both curves; ``areas``: the fixed shares of ERASER. Of the judge,
+#: ``parts``: random removals from parts; ``singles``: removals of single units.
+Need = Literal["mask", "steps", "areas", "parts", "singles"]
+#: needs that a judge's passes meet, and not the target's
+JUDGED: frozenset[str] = frozenset({"parts", "singles"})
 
 
 def _absent() -> Tensor:
@@ -45,6 +48,11 @@ class Evidence:
         deletion, insertion: ``[B, K+1]`` p at each step.
         verdict: ``[B, K+1]`` 1 if the clean prediction still stands at a step of deletion, else 0.
         removed, kept: ``[B, A]`` p with the top features removed, or alone, at each area.
+        judge: ``[B]`` the judge's p of the clean input.
+        without_top, without_rest: ``[B, S]`` the judge's p with random features removed from the top part of each
+            size, or from the rest.
+        worth, drops: ``[B, U]`` attribution of each unit, and the fall of the judge's logit if it alone is removed.
+        measured: ``[B, U]`` true for units that were removed.
     """
 
     mask: Tensor
@@ -60,6 +68,12 @@ class Evidence:
     verdict: Tensor = field(default_factory=_absent)
     removed: Tensor = field(default_factory=_absent)
     kept: Tensor = field(default_factory=_absent)
+    judge: Tensor = field(default_factory=_absent)
+    without_top: Tensor = field(default_factory=_absent)
+    without_rest: Tensor = field(default_factory=_absent)
+    worth: Tensor = field(default_factory=_absent)
+    drops: Tensor = field(default_factory=_absent)
+    measured: Tensor = field(default_factory=_absent)
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,7 @@ class Metric:
         direction: ``"lower"`` or ``"higher"`` is better.
         doc: one line for tables and ``list``.
         compute: :class:`Evidence` to ``[B]`` values, NaN if undefined.
-        needs: passes through the target that must be made first.
+        needs: passes through the target, or through its judge, that must be made first.
         needs_truth: whether ground truth is required.
 
     Example:
@@ -97,9 +111,19 @@ class Metric:
         """Whether at most one masked pass is needed, so that the value is cheap on many samples."""
         return self.needs <= {"mask"}
 
+    @property
+    def judged(self) -> bool:
+        """Whether a judge is asked, which must be trained first. Such a metric is measured only if it is named."""
+        return bool(self.needs & JUDGED)
+
 
 #: Every metric by name, in the order tables show them.
 METRICS: Registry[Metric] = Registry("metric")
+
+
+def default_metrics() -> tuple[str, ...]:
+    """Names of the metrics that are measured unless others are named: all that need no judge."""
+    return tuple(name for name, metric in METRICS.items() if not metric.judged)
 
 
 def define(

@@ -41,10 +41,12 @@ class ReducedMap:
     Attributes:
         soft: ``[B, M]`` per cell in [0, 1]. It multiplies the input.
         order: ``[B, M]`` per cell. It ranks the cells, larger first.
+        ordinal: whether the values of ``order`` only rank, so that their sums mean nothing.
     """
 
     soft: Tensor
     order: Tensor
+    ordinal: bool = False
 
 
 class RankedScores(dict[str, Tensor]):
@@ -135,7 +137,7 @@ def read_scores(
     if not isinstance(scores, RankedScores):
         return found
     order = layout.pool(layout.flatten(scores.ranking).to(layout.real.device).float())
-    return {name: replace(maps, order=order) for name, maps in found.items()}
+    return {name: replace(maps, order=order, ordinal=True) for name, maps in found.items()}
 
 
 def require_scores(scores: Scores, feature_mask: Mapping[str, Tensor], names: tuple[str, ...]) -> None:

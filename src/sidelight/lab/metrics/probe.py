@@ -49,12 +49,14 @@ class Probe:
         confidence: a name in :data:`CONFIDENCES`.
         ids: the samples' names in messages (default: their place in the batch).
         encoding: the clean pass of ``inputs``, if it was made already. They are not checked again then.
+        classes: ``[B]`` class that the confidence is in (default: the one predicted on the clean input). A judge is
+            asked about the class that the target predicts.
 
     Attributes:
         encoding: the clean pass.
         size: B.
-        classes: ``[B]`` class predicted on the clean input.
-        clean: ``[B]`` its probability (or other confidence).
+        classes: ``[B]`` class that the confidence is in.
+        clean: ``[B]`` its probability (or other confidence) for the clean input.
 
     Raises:
         InputError: ``inputs`` are not what the target takes, or seeds do not fit them.
@@ -71,6 +73,7 @@ class Probe:
         confidence: str = "probability",
         ids: Sequence[int] | None = None,
         encoding: Encoding | None = None,
+        classes: Tensor | None = None,
     ) -> None:
         if forward_batch < 1:
             raise ConfigError(f"forward_batch must be at least 1; got {forward_batch}.")
@@ -86,7 +89,9 @@ class Probe:
         self.size = len(self.encoding.logits)
         if len(self.seeds) != self.size:
             raise InputError(f"expected one seed per sample, {self.size}; got {len(self.seeds)}.")
-        self.clean, self.classes = self._sure(self.encoding.logits.float()).max(-1)
+        sure = self._sure(self.encoding.logits.float())
+        self.classes = sure.max(-1).indices if classes is None else classes.to(sure.device)
+        self.clean = sure.gather(1, self.classes[:, None]).squeeze(1)
 
     def _require_finite(self, logits: Tensor, samples: Sequence[int], where: str = "") -> None:
         try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -40,7 +43,23 @@ FILES = (
     "report.html",
 )
 #: folders that commands make in a run folder, as patterns
-FOLDERS = ("target", "target-training", "warmup", "scorer-*", "evaluation", "protocols", "audit", "ablation")
+FOLDERS = (
+    "target",
+    "target-training",
+    "warmup",
+    "scorer-*",
+    "evaluation",
+    "judge",
+    "protocols",
+    "audit",
+    "ablation",
+)
+
+
+def digest(about: Any) -> str:
+    """Eight characters that tell one set of plain values from another, for names of folders."""
+    text = json.dumps(about, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 def claim_run(folder: Path, config: RunConfig) -> None:

@@ -260,19 +260,21 @@ class Run:
             target,
             self.rows("train"),
             eval=self.rows("validation"),
-            scorer=self.scorer_config(target),
+            scorer=self.scorer_config(target, kind),
             objective=self.config.objective if beside is None else beside.objective,
             training=replace(training, seed=seed),
             output_dir=self.scorer_folder(seed, kind),
         )
 
-    def scorer_config(self, target: TargetModel) -> ScorerConfig:
+    def scorer_config(self, target: TargetModel, kind: str = "") -> ScorerConfig:
         """The configured scorer for ``target``."""
-        section = self.config.scorer
+        beside = self.config.beside.get(kind)
+        section = self.config.scorer if beside is None else beside.scorer_of(self.config.scorer)
         return ScorerConfig(
             relu=section.relu,
             sigmoid=section.sigmoid,
             rescale=section.rescale,
+            standardise=section.standardise,
             conditioned=section.conditioned,
             by_class=section.by_class,
             decoder=section.decoder_options(list(target.modalities)),

@@ -1,23 +1,38 @@
 """Training of classifiers on inputs masked at random. They judge masks and never see a map.
 
 After EVAL-X (Jethani et al. 2021): random masks teach a model of p(y | the features shown) for any mask. Such a
-model learns about the class from the shown features only, not from the shape of a mask.
+model learns about the class from the shown features only, not from the shape of a mask. :func:`random_removals` are
+the milder masks of F-Fidelity (Zheng et al. 2025) and of the in-domain deletion score (Hesse et al. 2024): a small
+share of the input is removed, by single features or in groups.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from sidelight.core.layout import Layout, grid_cells, lay_out
+from sidelight.core.tensors import places
 from sidelight.core.types import Inputs
 from sidelight.targets import TargetModel
 
 #: share of training batches that are shown whole: word embeddings learn from these alone
 WHOLE = 0.25
+#: largest side of the squares that :func:`random_removals` removes, as a share of the shorter side of an image. IDSDS
+#: removes cells of a 4 × 4 grid.
+LARGEST_SQUARE = 0.25
+
+#: ``(target, inputs) -> scores``: the masks of one batch of a training.
+Draw = Callable[[TargetModel, Inputs], dict[str, Tensor]]
+
+
+def any_masks(target: TargetModel, inputs: Inputs) -> dict[str, Tensor]:
+    """:func:`random_masks` of all areas."""
+    return random_masks(target.feature_mask(inputs))
 
 
 class MaskedTraining:
@@ -26,10 +41,11 @@ class MaskedTraining:
     Args:
         target: the classifier to train.
         fills: names of fills for removed features. Each batch draws one.
+        draw: the masks of a batch.
     """
 
-    def __init__(self, target: TargetModel, fills: Sequence[str]) -> None:
-        self.target, self.fills = target, tuple(fills)
+    def __init__(self, target: TargetModel, fills: Sequence[str], draw: Draw = any_masks) -> None:
+        self.target, self.fills, self.draw = target, tuple(fills), draw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.target, name)
@@ -43,16 +59,73 @@ class MaskedTraining:
         target = self.target
         if float(torch.rand(())) < WHOLE:
             return target.forward_trainable(inputs)
-        mask = target.feature_mask(inputs)
         fill = self.fills[int(torch.randint(len(self.fills), ()))]
-        seeds = torch.randint(2**31, (len(next(iter(mask.values()))),)).tolist()
+        size = len(next(iter(target.feature_mask(inputs).values())))
+        seeds = torch.randint(2**31, (size,)).tolist()
         with target.in_training():
-            return target.classify(inputs, random_masks(mask), fill, seeds)
+            return target.classify(inputs, self.draw(target, inputs), fill, seeds)
 
 
-def masked_training(target: TargetModel, fills: Sequence[str]) -> TargetModel:
+def masked_training(target: TargetModel, fills: Sequence[str], draw: Draw = any_masks) -> TargetModel:
     """``target`` for :func:`sidelight.lab.runs.classifier.train_classifier`, trained under random masks."""
-    return cast(TargetModel, MaskedTraining(target, fills))
+    return cast(TargetModel, MaskedTraining(target, fills, draw))
+
+
+def random_removals(
+    target: TargetModel, inputs: Inputs, share: float, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """Masks that remove up to ``share`` of each sample, at least one feature or group.
+
+    A batch removes single features or groups of them by an even chance: squares of one size for the pixels of an
+    image, words for the tokens of a text. Of several modalities it removes parts of all together or of one alone.
+
+    Args:
+        target: knows which tokens make a word.
+        inputs: ``B`` samples.
+        share: of the units, in (0, 1]. A sample removes a number of them that is uniform up to it.
+        generator: of the draws (default: torch's own).
+
+    Returns:
+        Scores, 1 for features that stay and 0 for others. A modality of which nothing is removed is left out.
+    """
+    mask = target.feature_mask(inputs)
+    names = list(mask)
+    groups = [names, *([name] for name in names)] if len(names) > 1 else [names]
+    chosen = groups[int(torch.randint(len(groups), (), generator=generator))]
+    grouped = bool(torch.rand((), generator=generator) < 0.5)
+    cells = {n: c for n in chosen if (c := _group(target, inputs, n, mask[n], generator)) is not None}
+    units = lay_out({n: mask[n] for n in chosen}, cells if grouped else {})
+    total = units.real_cells.sum(1)
+    drawn = torch.rand(len(total), generator=generator).to(total.device)
+    count = (drawn * share * total).ceil().clamp(min=1)
+    keys = torch.rand(units.size.shape, generator=generator).to(total.device)
+    return without_first(units, keys, count)
+
+
+def without_first(units: Layout, keys: Tensor, count: Tensor) -> dict[str, Tensor]:
+    """Scores that remove the real units with the smallest keys.
+
+    Args:
+        units: the cells of a layout of ``N`` features.
+        keys: ``[B, M]`` one for each unit.
+        count: ``[B]`` units to remove.
+    """
+    order = keys.masked_fill(~units.real_cells, torch.inf).argsort(1)
+    gone = (places(order) < count[:, None]) & units.real_cells
+    return dict(units.unflatten((~units.spread(gone) | ~units.real).float()))
+
+
+def _group(
+    target: TargetModel, inputs: Inputs, modality: str, real: Tensor, generator: torch.Generator | None
+) -> Tensor | None:
+    """The square or word of each feature, or ``None`` if a modality has no groups."""
+    if real.ndim < 4:
+        return target.words(inputs).get(modality)
+    height, width = real.shape[-2:]
+    largest = max(1, int(LARGEST_SQUARE * min(height, width)))
+    side = int(torch.randint(1, largest + 1, (), generator=generator))
+    down, right = torch.randint(side, (2,), generator=generator).tolist()
+    return grid_cells(height, width, side, (down, right)).to(real.device)
 
 
 def random_masks(

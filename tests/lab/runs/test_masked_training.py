@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from pair_models import make_target, pairs
-from sidelight.lab.audit.masked_training import MaskedTraining, masked_training, random_masks, shuffled
+from sidelight.lab.runs.masked_training import (
+    MaskedTraining,
+    masked_training,
+    random_masks,
+    random_removals,
+    shuffled,
+)
 from sidelight.targets import as_target
 from tiny_models import pixels, tiny
 
@@ -62,7 +68,7 @@ def test_shuffled_scores_stay_among_the_real_features() -> None:
 
 @pytest.mark.parametrize("kind", ["image", "pair"])
 def test_gradients_reach_the_judge_under_masks(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidelight.lab.audit.masked_training.WHOLE", 0.0)
+    monkeypatch.setattr("sidelight.lab.runs.masked_training.WHOLE", 0.0)
     if kind == "image":
         target, inputs = as_target(tiny("resnet")), {"pixel_values": pixels(4)}
     else:
@@ -90,3 +96,62 @@ def test_some_batches_are_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     seen = [torch.equal(training.forward_trainable(inputs), whole) for _ in range(40)]
     assert 0.05 < sum(seen) / 40 < 0.5
+
+
+def gone(mask: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    return ((mask == 0) & real).flatten(1).sum(1)
+
+
+def test_removals_take_at_most_the_share_and_at_least_one() -> None:
+    target, inputs = as_target(tiny("resnet")), {"pixel_values": pixels(4)}
+    real = target.feature_mask(inputs)["image"]
+    total = int(real[0].sum())
+    most, fewest, sides = 0, total, set()
+    for seed in range(60):
+        mask = random_removals(target, inputs, 0.1, g(seed))["image"]
+        assert set(mask.unique().tolist()) <= {0.0, 1.0}
+        count = gone(mask, real)
+        assert count.min() >= 1
+        most, fewest = max(most, int(count.max())), min(fewest, int(count.min()))
+        columns = (mask[0, 0] == 0).float().mean(0)
+        sides.add(round(float(columns.max()), 2))
+    largest = int(0.25 * real.shape[-1])
+    assert most <= 0.1 * total + largest**2  # whole squares: one more than the share allows, at most
+    assert most > 0.05 * total
+    assert fewest < 0.02 * total
+    assert len(sides) > 10
+    assert torch.equal(
+        random_removals(target, inputs, 0.1, g(1))["image"],
+        random_removals(target, inputs, 0.1, g(1))["image"],
+    )
+
+
+def test_removals_of_a_pair_are_of_both_or_of_one_and_leave_what_is_no_feature() -> None:
+    target = make_target("fusion-resnet")
+    inputs = target.reader.read(pairs()).inputs
+    real = target.feature_mask(inputs)
+    kinds, whole_words = set(), 0
+    words = target.words(inputs)["text"]
+    for seed in range(60):
+        found = random_removals(target, inputs, 0.6, g(seed))
+        kinds.add(tuple(found))
+        for name, mask in found.items():
+            assert bool((mask[~real[name]] == 1).all())
+        if "text" in found:
+            for row in range(len(words)):
+                shown = found["text"][row][real["text"][row]]
+                numbers = words[row][real["text"][row]]
+                parts = [shown[numbers == n] for n in numbers.unique()]
+                whole_words += all(len(p.unique()) == 1 for p in parts)
+    assert kinds == {("image", "text"), ("image",), ("text",)}
+    assert whole_words > 0
+
+
+def test_a_judge_may_draw_its_own_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidelight.lab.runs.masked_training.WHOLE", 0.0)
+    target, inputs = as_target(tiny("vit")), {"pixel_values": pixels(2)}
+    target.model.eval()
+    nothing = {"image": torch.zeros_like(target.feature_mask(inputs)["image"], dtype=torch.float32)}
+    training = masked_training(target, ["zero"], lambda target, inputs: nothing)
+    expected = target.classify(inputs, nothing, "zero")
+    torch.testing.assert_close(training.forward_trainable(inputs), expected)

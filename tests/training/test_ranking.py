@@ -93,7 +93,7 @@ class Game:
     ) -> None:
         self.ranking, self.weights = ranking, weights
         self.feature_mask = {m: torch.ones_like(r, dtype=torch.bool) for m, r in ranking.items()}
-        self.config = SimpleNamespace(rank_draws=2, rank_groups=True)
+        self.config = SimpleNamespace(rank_draws=2, rank_groups=True, rank_hard=False)
         self.training, self.inputs = True, {}
         self.target = SimpleNamespace(words=lambda inputs: {} if words is None else {"text": words})
 

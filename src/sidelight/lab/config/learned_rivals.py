@@ -78,7 +78,8 @@ _add(
         source="Møller, Ibragimov & Igel 2026, arXiv 2610.09844",
         doc="rank loss of Ra-NEM: 1 − p(best share kept) + p(best share removed), six shares a sample, zero fill",
         choices=(
-            "Single features are ranked, with the cut and the noise of our own rank term (docs/notes/rank-term.md) and hard masks, which "
+            "Single features are ranked, with the cut and the noise of our own rank term (docs/notes/rank-term.md) and "
+            "hard masks, which "
             "follows the paper. The fill and the predicted class are our choice. The goal is indexed for each sample, "
             "which the public code does not do. A map is the min-max of the raw scores, because the loss teaches an order "
             "and no mask."

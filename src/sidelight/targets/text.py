@@ -68,6 +68,8 @@ class TextTarget(TargetModel):
         max_length: maximum number of tokens. The default is the limit of model and tokenizer.
         columns: text column(s) of mapping samples, if their names are unusual.
         output: kind of the model's output (:mod:`sidelight.targets.verdict`).
+        threshold, scale: of one regression value: the value between "lower" and "higher", and the distance from it that
+            counts as clear. Default: mean and standard deviation of the values of the first training rows.
 
     Raises:
         UnsupportedTargetError: the model has no word embeddings, or is an encoder-decoder.
@@ -87,10 +89,12 @@ class TextTarget(TargetModel):
         max_length: int | None = None,
         columns: Sequence[str] = (),
         output: str = "auto",
+        threshold: float | None = None,
+        scale: float | None = None,
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
-        self.verdict = Verdict(model, output, loader="AutoModelForSequenceClassification")
+        self.verdict = Verdict(model, output, threshold, scale, loader="AutoModelForSequenceClassification")
         self._named = named_outputs(model)
         if not layers or not all(isinstance(i, int) for i in layers):
             raise ConfigError(

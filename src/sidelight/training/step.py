@@ -13,7 +13,7 @@ from sidelight.core.types import Encoding, Inputs, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement
 from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
-from sidelight.training.objective import complement_loss, task_loss
+from sidelight.training.objective import complement_loss, own_question, task_loss
 from sidelight.training.settings import ObjectiveConfig
 
 
@@ -69,16 +69,25 @@ class Step:
 
     def clean_loss(self) -> Tensor:
         """``[B]`` task loss of the unmasked input."""
-        return task_loss(self.encoding.logits, self.goal)
+        return task_loss(*self._asked(self.encoding.logits))
 
     def masked_loss(self, masks: Scores) -> Tensor:
         """``[B]`` task loss of ``x ⊗ masks``. A modality that ``masks`` leaves out is not masked."""
-        return task_loss(self._masked(masks), self.goal)
+        return task_loss(*self._asked(self._masked(masks)))
 
     def removed_loss(self, masks: Scores) -> Tensor:
         """``[B]`` of :func:`complement_loss` for ``x ⊗ (1 − masks)``: the evidence is removed."""
         outside = {m: complement(s, self.feature_mask[m]) for m, s in masks.items()}
-        return complement_loss(self._masked(outside), self.goal)
+        return complement_loss(*self._asked(self._masked(outside)))
+
+    @property
+    def choices(self) -> int:
+        """The number of answers to the question that the goal is one answer to."""
+        return 2 if self.encoding.independent else self.goal.shape[-1]
+
+    def _asked(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and goal of the question. Of independent labels it is about one label."""
+        return own_question(logits, self.goal) if self.encoding.independent else (logits, self.goal)
 
     def _masked(self, masks: Scores) -> Tensor:
         return self.target.classify(self.inputs, masks, self.fill, unmasked=self.unmasked)
@@ -106,7 +115,7 @@ class Step:
         size = len(self.goal)
         inputs, fill = (take_rows(part, index, size) for part in (self.inputs, fill or self.fill))
         logits = self.target.classify(inputs, masks, fill, unmasked=self.unmasked.rows(index, size))
-        return (probabilities(logits) * self.goal[index]).sum(-1)
+        return (probabilities(logits, self.encoding.independent) * self.goal[index]).sum(-1)
 
     def generator(self) -> torch.Generator | None:
         """Chance for a term: the global one in training, the same draws again in each validation."""

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from sidelight.core.names import OURS
 from sidelight.core.tensors import probabilities
-from sidelight.lab.baselines import call_method, make_rival
+from sidelight.lab.baselines import make_rival
 from sidelight.lab.data.two_digits import SIDE, ink_of
+from sidelight.lab.evaluation.settings import call_method
 from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.markdown import markdown
 from sidelight.lab.tables.table import text_table

@@ -38,9 +38,8 @@ def explanations_of(
     ranking = show(batch, reading.ranking, real, "rank")
     effects = None if reading.effects is None else show(batch, reading.effects, real, "sum")
     constant = {m: is_constant(s, real[m]) for m, s in reading.scores.items()}
-    out = []
-    values = target.verdict.value_of(encoding.logits)
-    for i, p in enumerate(predictable(encoding.probabilities, encoding.independent).cpu()):
+    values, independent, out = target.verdict.value_of(encoding.logits), encoding.independent, []
+    for i, p in enumerate(predictable(encoding.probabilities, independent).cpu()):
         flat = [m for m, c in constant.items() if bool(c[i])]
         about = classes.of(i, target.id2label)
         meta = {
@@ -60,7 +59,7 @@ def explanations_of(
                 meta=meta,
                 ranking=ranking[i],
                 effects=None if effects is None else effects[i],
-                independent=encoding.independent,
+                independent=independent,
                 **about,
             )
         )

@@ -98,7 +98,8 @@ def class_of(
     Raises:
         InputError: it is no such index.
     """
-    count = math.inf if probabilities is None else len(probabilities) * (2 if opposites else 1)
+    each = 1 + opposites
+    count = math.inf if probabilities is None else each * len(probabilities)
     whole = np.ndim(prediction) == 0 and np.asarray(prediction).dtype.kind in "iu"
     if not whole or not 0 <= int(prediction) < count:
         known = "" if probabilities is None else f", 0 to {count - 1}"

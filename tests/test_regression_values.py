@@ -143,6 +143,9 @@ def test_a_saved_scorer_reads_the_same(trained: Explainer, tmp_path: Path) -> No
         np.testing.assert_array_equal(a.map, b.map)
         np.testing.assert_array_equal(a.probabilities, b.probabilities)
         assert a.meta["value"] == b.meta["value"]
+    bare = as_target(Balance(), TRANSFORM, layers=["same"], output="value")
+    beside = Explainer.from_pretrained(tmp_path / "s", bare)
+    np.testing.assert_array_equal(beside.explain(shown[0]).map, again.explain(shown[0]).map)
     made = trained.explain(shown[0], target="higher")
     made.save(tmp_path / "one")
     assert Explanation.load(tmp_path / "one").meta["value"] == pytest.approx(value(shown[0]), abs=1e-4)

@@ -29,7 +29,7 @@ deviation of the values of the first rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -244,6 +244,12 @@ class Verdict:
             )
         self.threshold = float(found.mean()) if self.threshold is None else self.threshold
         self.scale = spread if self.scale is None else self.scale
+
+    def remember(self, options: Mapping[str, Any]) -> None:
+        """Take what the caller left open of threshold and scale from the ``options`` of a saved scorer."""
+        if self.needs_unit and options.get("output") == "value":
+            self.threshold = options.get("threshold") if self.threshold is None else self.threshold
+            self.scale = options.get("scale") if self.scale is None else self.scale
 
     def value_of(self, logits: Tensor) -> Tensor | None:
         """Return the regression values ``[B]`` behind ``logits [B, 2]``, or ``None`` if the model gives none."""

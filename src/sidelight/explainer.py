@@ -339,7 +339,7 @@ class Explainer(Exporting):
         self.target.check(batch.inputs)
         batch = batch.to(self.target.device)
         encoding = self._encode(batch.inputs)
-        classes = asked.classes(encoding.logits, self.target.id2label, numbers)
+        classes = asked.classes(encoding, self.target.id2label, numbers)
         reading = self.read(encoding, classes.explained, classes.versus)
         if asked.refine:
             known = (self.target, self._beside_target(), batch.inputs, encoding)

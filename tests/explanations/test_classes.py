@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from sidelight.core.types import Encoding
 from sidelight.errors import ConfigError, InputError
 from sidelight.explanations.classes import Asked, Classes, chosen_classes
 from sidelight.scorers import ScorerConfig
 
 LOGITS = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 1.0]])
+ENCODING = Encoding(LOGITS, {}, {})
 NAMES = {0: "dog", 1: "cat", 2: "cow"}
 
 
@@ -101,7 +103,7 @@ def test_a_list_has_one_class_for_each_sample(count: int | None) -> None:
 
 def test_lists_are_read_at_the_numbers_of_the_samples() -> None:
     asked = Asked(target=["dog", "cat", "cow", "second"], versus=torch.tensor([1, 0, 0, 0]))
-    found = asked.classes(LOGITS, NAMES, [2, 3])
+    found = asked.classes(ENCODING, NAMES, [2, 3])
     assert found.explained is not None
     assert found.versus is not None
     assert (found.explained.tolist(), found.versus.tolist()) == ([2, 2], [0, 0])
@@ -115,8 +117,8 @@ def test_lists_are_read_at_the_numbers_of_the_samples() -> None:
 
 def test_a_class_is_not_compared_with_itself() -> None:
     with pytest.raises(InputError, match="sample 1: versus='cat' is the class that is explained"):
-        Asked(versus="cat").classes(LOGITS, NAMES, [0, 1])
-    found = Asked(versus="second").classes(LOGITS, NAMES, [0, 1])
+        Asked(versus="cat").classes(ENCODING, NAMES, [0, 1])
+    found = Asked(versus="second").classes(ENCODING, NAMES, [0, 1])
     assert found.explained is not None
     assert found.explained.tolist() == [0, 1]
 

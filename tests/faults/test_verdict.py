@@ -69,42 +69,55 @@ def seen(model: nn.Module, **options: Any) -> Tensor:
 
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize("family", ["text", "image"])
-def test_fault_10_independent_labels_are_refused_before_training(
+def test_fault_10_independent_labels_have_the_models_own_sigmoids(
     family: str, count: int, tmp_path: Path
 ) -> None:
     kind = {"problem_type": "multi_label_classification"}
     model, data, processor = (
         (bert(labels=count, **kind), T, tok()) if family == "text" else (eye(labels=count, **kind), P, SQUARE)
     )
-    with pytest.raises(
-        UnsupportedTargetError, match=rf"each of its {count} labels.*independent labels.*not there"
-    ):
-        fitted(model, data, tmp_path, processor=processor)
-    assert not (tmp_path / "run").exists()
+    explainer = fitted(model, data, tmp_path, processor=processor)
+    with torch.no_grad():
+        own = (
+            [model(**processor(t, return_tensors="pt")).logits[0].sigmoid() for t in T[:8]]
+            if family == "text"
+            else model(X).logits.sigmoid()
+        )
+    for found, p in zip(explainer.explain(data[:8]), own, strict=True):
+        assert found.independent
+        np.testing.assert_allclose(found.probabilities, p.detach(), atol=1e-5)
+        assert found.prediction == int(p.argmax())
 
 
-def test_fault_10_independent_labels_of_pairs_are_refused() -> None:
+def test_fault_10_independent_labels_of_pairs_are_read() -> None:
     import pair_models
 
     model = pair_models.fusion(num_labels=4, problem_type="multi_label_classification").eval()
-    with pytest.raises(UnsupportedTargetError, match="independent labels"):
-        as_target(model)
+    target = as_target(model)
+    assert target.independent
+    assert target.id2label[4] == f"not {target.id2label[0]}"
 
 
 @pytest.mark.parametrize("goal", ["prediction", "data"])
 def test_fault_10_lists_of_labels_are_refused_by_name(goal: str, tmp_path: Path) -> None:
     rows = [{"text": t, "labels": [1.0, 0.0, 1.0]} for t in T]
-    with pytest.raises(SidelightError, match=r"row 0.*independent labels.*not there yet"):
+    with pytest.raises(SidelightError, match=r"row 0.*independent labels.*output='labels'"):
         fitted(bert(), rows, tmp_path, processor=tok(), label=goal)
     plain_rows = [(p, np.array([0, 1, 1, 0])) for p in P[:20]]
-    with pytest.raises(SidelightError, match=r"row 0.*independent labels.*not there yet"):
+    with pytest.raises(SidelightError, match=r"row 0.*independent labels.*output='labels'"):
         fitted(Net(outputs=4), plain_rows, tmp_path, processor=SQUARE, layers=["stem"], label=goal)
 
 
 @pytest.mark.parametrize("last", [torch.sigmoid, lambda y: y.sigmoid().clone().view(len(y), -1)])
-def test_fault_10_a_module_that_ends_in_sigmoids_is_refused(last: Any, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedTargetError, match="sigmoid for each of its 3 outputs"):
+def test_fault_10_a_module_that_ends_in_sigmoids_must_be_told(last: Any, tmp_path: Path) -> None:
+    told = "sigmoid for each of its 3 outputs.*output='label_probabilities'"
+    with pytest.raises(UnsupportedTargetError, match=told):
         plain(Net(last), tmp_path)
+    with pytest.raises(ConfigError, match=told):
+        plain(Net(last), tmp_path, output="labels")
+    model = Net(last, scale=3)
+    found = plain(model, tmp_path, output="label_probabilities").explain(P[:8])
+    np.testing.assert_allclose([e.probabilities for e in found], model(X).detach(), atol=1e-6)
 
 
 def test_fault_10_one_label_may_be_explained_by_itself(tmp_path: Path) -> None:
@@ -119,21 +132,36 @@ def test_fault_10_one_label_may_be_explained_by_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [None, "regression"])
 @pytest.mark.parametrize("family", ["text", "image"])
-def test_fault_11_one_label_is_regression_and_refused(family: str, kind: Any, tmp_path: Path) -> None:
+def test_fault_11_one_label_of_hugging_face_is_regression_if_it_says_so(
+    family: str, kind: Any, tmp_path: Path
+) -> None:
     options = {} if kind is None else {"problem_type": kind}
     model = bert(labels=1, **options) if family == "text" else eye(labels=1, **options)
     data, processor = (T, tok()) if family == "text" else (P, SQUARE)
-    with pytest.raises(UnsupportedTargetError, match=r"one number a sample.*regression.*output='sigmoid'"):
-        fitted(model, data, tmp_path, processor=processor)
+    if kind is None:
+        told = r"one number a sample.*regression.*output='sigmoid'.*output='value'"
+        with pytest.raises(UnsupportedTargetError, match=told):
+            fitted(model, data, tmp_path, processor=processor)
+        return
+    explainer = fitted(model, data, tmp_path, processor=processor)
+    sample = data[0]
+    inputs = tok()(sample, return_tensors="pt") if family == "text" else {"pixel_values": X[:1]}
+    own = float(model(**inputs).logits.detach())
+    found = explainer.explain(sample)
+    assert found.meta["value"] == pytest.approx(own, rel=1e-4, abs=1e-5)
+    assert found.label == ("higher" if own > explainer.target.verdict.threshold else "lower")
 
 
-def test_fault_11_regression_of_several_values_and_of_pairs_is_refused() -> None:
+def test_fault_11_regression_of_several_values_is_refused_and_of_pairs_is_read() -> None:
     import pair_models
 
-    with pytest.raises(UnsupportedTargetError, match="regression"):
+    with pytest.raises(UnsupportedTargetError, match=r"regression.*a module that returns one of them"):
         as_target(bert(labels=3, problem_type="regression"), tok(), output="sigmoid")
-    with pytest.raises(UnsupportedTargetError, match="regression"):
-        as_target(pair_models.fusion(num_labels=1, problem_type="regression").eval())
+    with pytest.raises(ConfigError, match=r"one number a sample.*a module that returns one of them"):
+        seen(Net(), output="value", threshold=0.0, scale=1.0)
+    target = as_target(pair_models.fusion(num_labels=1, problem_type="regression").eval())
+    assert target.verdict.reading == "value"
+    assert target.id2label == {0: "lower", 1: "higher"}
 
 
 @pytest.mark.parametrize("last", [lambda y: y, lambda y: y.squeeze(1)])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.layout import Layout, lay_out
-from sidelight.core.tensors import places, probabilities, step_counts
+from sidelight.core.tensors import decisions, places, probabilities, step_counts
 from sidelight.core.types import Encoding, Inputs, Reading, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement, shared_fills
 from sidelight.targets.base import TargetModel
@@ -39,7 +39,8 @@ class Certificate:
         shares: ``[K+1]`` shares of the features, from 0 to 1.
         deletion: ``[K+1]`` its probability if such a share of the best features is removed.
         insertion: ``[K+1]`` its probability if only such a share of the best features is kept.
-        flip: share of the features that must go, best first, until the model predicts another class. 1 if it never does.
+        flip: share of the features that must go, best first, until the model predicts another class. 1 if it never does. Of
+            independent labels, until the label explained is no longer there, or no longer missing.
     """
 
     fill: str
@@ -109,6 +110,10 @@ class _Job:
         """Of the features that are ranked together."""
         return lay_out({m: self.unmasked.feature_mask[m] for m in self.reading.scores})
 
+    @cached_property
+    def _verdicts(self) -> Tensor:
+        return self.encoding.verdict(self.classes)
+
     @torch.no_grad()
     def measure(self, fill: str, seeds: Sequence[int]) -> list[Certificate]:
         values = self.target.fill_values(self.inputs, fill, seeds, self.unmasked.features)
@@ -155,8 +160,9 @@ class _Job:
                 take_rows(values, rows, size),
                 unmasked=self.unmasked.rows(rows, size),
             )
-            own = probabilities(logits).gather(1, self.classes[rows, None]).squeeze(1)
-            found.append((own, logits.argmax(-1) == self.encoding.prediction[rows]))
+            asked, independent = self.classes[rows], self.encoding.independent
+            own = probabilities(logits, independent).gather(1, asked[:, None]).squeeze(1)
+            found.append((own, decisions(logits, asked, independent) == self._verdicts[rows]))
         p, stands = (torch.cat(part) for part in zip(*found, strict=True))
         return p, stands
 

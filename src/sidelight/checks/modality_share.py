@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.finite import require_finite_logits
-from sidelight.core.tensors import probabilities
+from sidelight.core.tensors import predictable, probabilities
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError
 from sidelight.targets.base import TargetModel
@@ -101,7 +101,8 @@ def modality_shares(
     available = len(next(iter(others.values()))) if others else 0
     if not available:
         raise InputError("there are no other samples to take modalities from: give at least one.")
-    sure, classes = (target.encode(inputs).probabilities if clean is None else clean).max(-1)
+    whole = target.encode(inputs).probabilities if clean is None else clean
+    sure, classes = predictable(whole, target.independent).max(-1)
     size, draws = len(sure), min(draws, available)
     generator = torch.Generator().manual_seed(seed)
     picks = torch.stack([torch.randperm(available, generator=generator)[:draws] for _ in range(size)])
@@ -114,7 +115,7 @@ def modality_shares(
             mixed = target.exchange(inputs, lent, gone)
             logits = target.forward(mixed, target.features(mixed))
             require_finite_logits(logits, f"with another sample's {', '.join(gone)}")
-            p = probabilities(logits)
+            p = probabilities(logits, target.independent)
             total += p.gather(1, classes[:, None]).squeeze(1).double().cpu()
         worth[kept] = total / draws
     return [_share(names, {k: float(v[i]) for k, v in worth.items()}, draws) for i in range(size)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from sidelight.core.tensors import probabilities
+from sidelight.core.tensors import predictable, probabilities
 from sidelight.core.types import Encoding, Inputs
 from sidelight.targets.base import TargetModel
 
@@ -50,7 +50,8 @@ def granted_classes(
     found = []
     for fill in fills:
         scores = {m: torch.zeros_like(mask, dtype=torch.float) for m, mask in encoding.feature_mask.items()}
-        mean = probabilities(target.classify(inputs, scores, fill)).mean(0)
+        p = probabilities(target.classify(inputs, scores, fill), encoding.independent)
+        mean = predictable(p, encoding.independent).mean(0)
         index = int(mean.argmax())
         share = float((encoding.prediction == index).float().mean())
         if float(mean[index]) >= SURE and share >= COMMON:
@@ -73,13 +74,13 @@ def blind_fills(
         encoding: the clean pass of ``inputs``, if it was made already.
     """
     encoding = target.encode(inputs) if encoding is None else encoding
-    sure, classes = encoding.probabilities.max(-1)
+    sure, classes = predictable(encoding.probabilities, encoding.independent).max(-1)
 
     def drop(level: float, fill: str) -> float:
         scores = {
             m: torch.full_like(mask, level, dtype=sure.dtype) for m, mask in encoding.feature_mask.items()
         }
-        p = probabilities(target.classify(inputs, scores, fill))
+        p = probabilities(target.classify(inputs, scores, fill), encoding.independent)
         return float((sure - p.gather(1, classes[:, None]).squeeze(1)).clamp(min=0).mean())
 
     return [f for f in fills if drop(FAINT, f) < STAYS and drop(0.0, f) > GOES]

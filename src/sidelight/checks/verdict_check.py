@@ -1,4 +1,4 @@
-"""A check before a training: does the model choose one of several classes, with finite logits?"""
+"""A check before a training: what does the model's output mean, and is it finite?"""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from sidelight.core.types import Inputs
-from sidelight.errors import NotFiniteError, UnsupportedTargetError
+from sidelight.errors import ConfigError, NotFiniteError, UnsupportedTargetError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.labels import is_multi_hot
 from sidelight.targets.base import TargetModel
 from sidelight.targets.outputs import is_hugging_face
 from sidelight.targets.verdict import independent_labels
 
-#: rows that are looked at before a training
-COUNT = 16
+#: rows that are looked at before a training, and rows whose regression values tell what is low and high
+COUNT, VALUES = 16, 256
 #: last operations of a model that decides each label by itself, and operations that only change shapes
 _BY_ITSELF = ("Sigmoid", "Hardsigmoid", "LogSigmoid")
 _LAYOUT = (
@@ -33,35 +33,57 @@ _LAYOUT = (
     "T0",
     "Permute",
 )
+#: operations that make half log-odds of logits
+OURS = ("Cat", "Div")
 
 
 def check_verdict(target: TargetModel, rows: Any, collate: Collator, count: int = COUNT) -> Tensor:
     """Make one pass over the first rows. It also settles how the model's output is read.
+
+    A regression value takes more rows: their mean and standard deviation say which values are low and high.
 
     Args:
         rows: of a data set, with or without labels.
         count: rows to look at.
 
     Returns:
-        Logits of exclusive classes ``[count, K]``.
+        Logits ``[count, K]``.
 
     Raises:
-        UnsupportedTargetError: the model or the labels are not of exclusive classes.
+        UnsupportedTargetError: labels are independent, and nobody said so.
+        ConfigError: the output is of another kind than was said, or all regression values are equal.
         NotFiniteError: the model's output for a row holds NaN or infinity.
     """
     target.verdict.require_classes()
     chosen = [rows[i] for i in range(min(count, len(rows)))]
     for number, row in enumerate(chosen):
         label = collate.split(row)[1]
-        if is_multi_hot(label):
+        if is_multi_hot(label) and not target.independent:
             raise independent_labels(
-                f"the label of row {number} lists {len(label)} values of 0 and 1, as for independent labels"
+                f"the label of row {number} lists {len(label)} values of 0 and 1, as for independent labels",
+                "labels",
             )
+    if target.verdict.needs_unit:
+        _settle_unit(target, rows, collate, count)
     inputs = target.to_device(collate.read(chosen).inputs)
     logits = _first_pass(target, inputs)
-    if target.verdict.reading == "logits" and not is_hugging_face(target.model):
-        _refuse_independent(target, inputs)
+    if target.verdict.reading in ("logits", "labels") and not is_hugging_face(target.model):
+        _refuse_sigmoids(target, inputs)
     return logits
+
+
+def _settle_unit(target: TargetModel, rows: Any, collate: Collator, count: int) -> None:
+    """Let the regression values of the first rows say which values are low and high."""
+    found = []
+    with target.verdict.unscaled():
+        for start in range(0, min(VALUES, len(rows)), count):
+            chosen = [rows[i] for i in range(start, min(start + count, VALUES, len(rows)))]
+            try:
+                logits = _first_pass(target, target.to_device(collate.read(chosen).inputs))
+            except NotFiniteError as error:
+                raise error.numbered(range(start, start + len(chosen))) from None
+            found.append(logits[:, 1].cpu())
+    target.verdict.settle_unit(torch.cat(found))
 
 
 def name_bad_rows(target: TargetModel, sets: Mapping[str, Any], collate: Collator, batch_size: int) -> None:
@@ -98,18 +120,21 @@ def _first_pass(target: TargetModel, inputs: Inputs) -> Tensor:
         ) from error
 
 
-def _refuse_independent(target: TargetModel, inputs: Inputs) -> None:
+def _refuse_sigmoids(target: TargetModel, inputs: Inputs) -> None:
     """Refuse independent labels. A plain module has no configuration that names them, but its last operation shows them."""
     two = {k: v[:2] for k, v in inputs.items()}
     with target.one_pass(), torch.enable_grad():
         features = {k: v.detach().requires_grad_() for k, v in target.features(two).items()}
         logits = target.forward(two, features)
-    last = next((n for n in _operations(logits) if not n.startswith(_LAYOUT)), "")
-    if last.startswith(_BY_ITSELF) and logits.shape[1] > 1:
-        raise independent_labels(
-            f"{type(target.model).__name__} ends in a sigmoid for each of its {logits.shape[1]} outputs, so several "
-            "may be true at once"
-        )
+    made_here = OURS if target.independent else ()
+    last = next((n for n in _operations(logits) if not n.startswith((*_LAYOUT, *made_here))), "")
+    count = target.verdict.outputs
+    if not last.startswith(_BY_ITSELF) or (count == 1 and not target.independent):
+        return
+    what = f"{type(target.model).__name__} ends in a sigmoid for each of its {count} outputs"
+    if target.independent:
+        raise ConfigError(f"output='labels' is for logits, but {what}: say output='label_probabilities'.")
+    raise independent_labels(f"{what}, so several may be true at once", "label_probabilities")
 
 
 def _operations(value: Tensor) -> Iterator[str]:

@@ -194,7 +194,7 @@ def _explain_one(
     explainer: Explainer, source: tuple[str, ...], index: int, out: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
     from sidelight.cli.outputs import saved
-    from sidelight.cli.table_lines import chosen_labels
+    from sidelight.cli.table_lines import further_cells
 
     as_text = about["as_text"]
     parts = [
@@ -220,7 +220,7 @@ def _explain_one(
         "input": source[0] if len(source) == 1 else list(source),
         "label": explanation.label,
         "probability": explanation.probability,
-        **chosen_labels(explanation),
+        **further_cells(explanation),
         "picture": str(picture),
         "data": str(data),
         "page": str(page),
@@ -247,15 +247,16 @@ def _place(part: str) -> str:
 
 
 def _class_explained(explanation: Explanation) -> str:
-    chosen = explanation.explained_label
-    probabilities, number = explanation.probabilities, explanation.explained
-    known = "" if probabilities is None or number is None else f" ({probabilities[number]:.1%})"
+    chosen, own = explanation.explained_label, explanation.explained_probability
+    known = "" if own is None or explanation.probabilities is None else f" ({own:.1%})"
     against = explanation.meta.get("versus_label")
     return f"the map is of {chosen}{known}" + (f", and not {against}" if against is not None else "")
 
 
 def _remarks(explanation: Explanation) -> list[str]:
     found, meta = [], explanation.meta
+    if "value" in meta:
+        found.append(f"the model's value is {meta['value']:.6g}")
     if meta.get("truncated"):
         found.append("longer than the model reads: the rest was cut and has no score")
     if meta.get("constant_map"):

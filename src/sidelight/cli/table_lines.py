@@ -100,10 +100,18 @@ def _write(path: Path, lines: Sequence[Line], heading: Sequence[str]) -> None:
         writer.writerows([for_csv(line.get(name)) for name in names] for line in joined)
 
 
-def chosen_labels(explanation: Explanation) -> dict[str, str]:
-    """The class of the map as ``explained``, and the one beside it as ``versus``, if the call chose them."""
-    labels = {name: explanation.meta.get(f"{name}_label") for name in ("explained", "versus")}
-    return {name: label for name, label in labels.items() if label is not None}
+def further_cells(explanation: Explanation) -> dict[str, Any]:
+    """The class of the map as ``explained``, and the one beside it as ``versus``, if the call chose them.
+
+    Of independent labels also the probability of the class of the map, and of a regression the ``value``.
+    """
+    meta = explanation.meta
+    cells = {"value": meta.get("value"), "explained": meta.get("explained_label")}
+    own = explanation.explained_probability
+    if explanation.independent and cells["explained"] is not None and own is not None:
+        cells["explained_probability"] = round(own, 6)
+    cells["versus"] = meta.get("versus_label")
+    return {name: value for name, value in cells.items() if value is not None}
 
 
 def _cells(number: int, answer: Any) -> dict[str, Any]:
@@ -114,7 +122,7 @@ def _cells(number: int, answer: Any) -> dict[str, Any]:
         "probability": round(answer.probability, 6),
         "truncated": bool(answer.meta.get("truncated")),
     }
-    cells |= chosen_labels(answer)
+    cells |= further_cells(answer)
     for name, scores in answer.scores.items():
         shown = answer.inputs[name]
         if isinstance(shown, list):

@@ -19,6 +19,7 @@ class Shown(Protocol):
         method: name of the method that made the map.
         target: name of the model explained.
         meta: remarks, e.g. ``truncated``.
+        independent: whether each label is decided by itself, so that the class of the map has a probability of its own.
     """
 
     scores: Mapping[str, np.ndarray]
@@ -28,3 +29,8 @@ class Shown(Protocol):
     method: str
     target: str
     meta: dict[str, Any]
+    independent: bool
+
+    @property
+    def explained_probability(self) -> float | None:
+        """Of the class that the map is of, in [0, 1], as far as it is known."""

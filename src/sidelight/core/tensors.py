@@ -6,9 +6,47 @@ import torch
 from torch import Tensor
 
 
-def probabilities(logits: Tensor) -> Tensor:
-    """``[B, K]`` probabilities of a target's logits ``[B, K]``, in float32."""
-    return logits.float().softmax(-1)
+def probabilities(logits: Tensor, independent: bool = False) -> Tensor:
+    """``[B, K]`` probabilities of a target's logits ``[B, K]``, in float32.
+
+    Args:
+        independent: whether each label is decided by itself. Logits are then half log-odds, ``s/2`` of the L labels and
+            ``-s/2`` of their opposites, so that sigmoid and softmax over a label and its opposite are the same.
+
+    Example:
+        >>> import torch
+        >>> probabilities(torch.tensor([[0.0, 1.0, 0.0, -1.0]]), independent=True)
+        tensor([[0.5000, 0.8808, 0.5000, 0.1192]])
+    """
+    return (2 * logits.float()).sigmoid() if independent else logits.float().softmax(-1)
+
+
+def predictable(values: Tensor, independent: bool = False) -> Tensor:
+    """The columns of ``values [B, K]`` for classes that may be the prediction: all, or the L labels without opposites."""
+    return values[..., : values.shape[-1] // 2] if independent else values
+
+
+def opposite(classes: Tensor, count: int) -> Tensor:
+    """The opposite of each class among ``count`` classes of independent labels: "not cat" of "cat", and back."""
+    return (classes + count // 2) % count
+
+
+def decisions(values: Tensor, classes: Tensor, independent: bool = False) -> Tensor:
+    """``[B]`` what a model decides. Two decisions about the same classes are equal if the verdict stands.
+
+    Args:
+        values: ``[B, K]`` logits or probabilities.
+        classes: ``[B]`` class that a map is of.
+
+    Returns:
+        The number of the most probable class. Of independent labels, whether the class is at least as probable as its
+        opposite.
+    """
+    if not independent:
+        return values.argmax(-1)
+    asked = torch.stack([classes, opposite(classes, values.shape[-1])], -1)
+    own, other = values.gather(-1, asked).unbind(-1)
+    return own >= other
 
 
 def masked_mean(values: Tensor, feature_mask: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from sidelight.core.tensors import probabilities
+from sidelight.core.tensors import decisions, predictable, probabilities
 
 #: The inputs of the model itself, e.g. ``{"pixel_values": [B,C,H,W]}``.
 Inputs = Mapping[str, Tensor]
@@ -37,13 +37,14 @@ class Encoding:
     """The result of one clean pass of the target.
 
     Attributes:
-        logits: ``[B, K]`` of classes of which one is true (:mod:`sidelight.targets.verdict`).
+        logits: ``[B, K]`` (:mod:`sidelight.targets.verdict`).
         states: per modality the intermediate activations a scorer reads, shallow to deep;
             image ``[B, C_i, h_i, w_i]``, text ``[B, T, D]``.
         feature_mask: per modality a boolean tensor of the scores' shape, true where a
             feature is real (not padding, not a special token).
         fusion: ``[B, D]`` output of a fusion layer, if the target has one.
         encoded: per modality the output of its encoder, if the target can continue from it.
+        independent: whether the classes are L labels that may be true together, and their L opposites.
     """
 
     logits: Tensor
@@ -51,16 +52,21 @@ class Encoding:
     feature_mask: Mapping[str, Tensor]
     fusion: Tensor | None = None
     encoded: Mapping[str, Tensor] = field(default_factory=dict)
+    independent: bool = False
 
     @property
     def probabilities(self) -> Tensor:
-        """``[B, K]`` softmax of the logits, in float32."""
-        return probabilities(self.logits)
+        """``[B, K]`` probabilities of the classes, in float32."""
+        return probabilities(self.logits, self.independent)
 
     @property
     def prediction(self) -> Tensor:
-        """``[B]`` index of the most probable class."""
-        return self.logits.argmax(-1)
+        """``[B]`` index of the most probable class, or label."""
+        return predictable(self.logits, self.independent).argmax(-1)
+
+    def verdict(self, classes: Tensor) -> Tensor:
+        """``[B]`` what the model decides about ``classes [B]`` (:func:`~sidelight.core.tensors.decisions`)."""
+        return decisions(self.logits, classes, self.independent)
 
 
 @dataclass(frozen=True)

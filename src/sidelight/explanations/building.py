@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Reading
 from sidelight.explanations.classes import NO_CLASSES, Classes
 from sidelight.explanations.explanation import Explanation
@@ -37,13 +38,14 @@ def explanations_of(
     ranking = show(batch, reading.ranking, real, "rank")
     effects = None if reading.effects is None else show(batch, reading.effects, real, "sum")
     constant = {m: is_constant(s, real[m]) for m, s in reading.scores.items()}
-    out = []
-    for i, p in enumerate(encoding.probabilities.cpu()):
+    values, independent, out = target.verdict.value_of(encoding.logits), encoding.independent, []
+    for i, p in enumerate(predictable(encoding.probabilities, independent).cpu()):
         flat = [m for m, c in constant.items() if bool(c[i])]
         about = classes.of(i, target.id2label)
         meta = {
             **batch.remarks[i],
             **({"constant_map": flat} if flat else {}),
+            **({} if values is None else {"value": float(values[i])}),
             **about.pop("meta"),
             **(measured[i] if measured else {}),
         }
@@ -57,6 +59,7 @@ def explanations_of(
                 meta=meta,
                 ranking=ranking[i],
                 effects=None if effects is None else effects[i],
+                independent=independent,
                 **about,
             )
         )

@@ -64,18 +64,22 @@ def probability_of(value: Any) -> float:
     return min(max(number, 0.0), 1.0)
 
 
-def probabilities_of(values: Any) -> np.ndarray:
-    """``[K]`` probabilities of classes of which one is true, as float32.
+def probabilities_of(values: Any, independent: bool = False) -> np.ndarray:
+    """``[K]`` probabilities of classes of which one is true, or of independent labels, as float32.
 
     Raises:
-        InputError: they have another shape, lie outside [0, 1], or do not sum to 1.
+        InputError: they have another shape, lie outside [0, 1], or do not sum to 1, unless they are independent.
     """
     found = real_numbers("probabilities", values)
     if found.ndim != 1 or found.size == 0:
         raise InputError(f"probabilities must be one number a class, [K]; got shape {found.shape}.")
     total = float(found.sum(dtype=np.float64))
     outside = found.min() < -ROUNDING or found.max() > 1 + ROUNDING
-    if outside or abs(total - 1) > SUM + 1e-6 * found.size:
+    if independent and outside:
+        raise InputError(
+            f"probabilities must lie in [0, 1]; got {float(found.min()):.4g} to {float(found.max()):.4g}."
+        )
+    if not independent and (outside or abs(total - 1) > SUM + 1e-6 * found.size):
         raise InputError(
             f"probabilities must lie in [0, 1] and sum to 1; got {float(found.min()):.4g} to "
             f"{float(found.max()):.4g} with sum {total:.4g}."
@@ -83,13 +87,19 @@ def probabilities_of(values: Any) -> np.ndarray:
     return found
 
 
-def class_of(prediction: Any, probabilities: np.ndarray | None, name: str = "prediction") -> int:
+def class_of(
+    prediction: Any, probabilities: np.ndarray | None, name: str = "prediction", opposites: bool = False
+) -> int:
     """The index of a class, one of those that have probabilities.
+
+    Args:
+        opposites: whether the opposites of independent labels count too. Their numbers follow those of the labels.
 
     Raises:
         InputError: it is no such index.
     """
-    count = math.inf if probabilities is None else len(probabilities)
+    each = 1 + opposites
+    count = math.inf if probabilities is None else each * len(probabilities)
     whole = np.ndim(prediction) == 0 and np.asarray(prediction).dtype.kind in "iu"
     if not whole or not 0 <= int(prediction) < count:
         known = "" if probabilities is None else f", 0 to {count - 1}"

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import nearest
-from sidelight.core.types import Inputs
+from sidelight.core.tensors import predictable
+from sidelight.core.types import Encoding, Inputs
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers.base import ScorerConfig
 
@@ -90,21 +91,23 @@ class Asked:
             if _is_listed(wanted):
                 _require_one_each(wanted, count, name)
 
-    def classes(self, logits: Tensor, names: Mapping[int, str], numbers: Sequence[int]) -> Classes:
+    def classes(self, encoding: Encoding, names: Mapping[int, str], numbers: Sequence[int]) -> Classes:
         """The classes of a batch.
 
         Args:
+            encoding: of the clean pass.
             numbers: of its samples, at which lists hold their classes.
         """
+        logits, independent = encoding.logits, encoding.independent
         wanted = [
             [listed[i] for i in numbers] if _is_listed(listed) else listed
             for listed in (self.target, self.versus)
         ]
-        explained = chosen_classes(wanted[0], logits, names)
-        versus = chosen_classes(wanted[1], logits, names, "versus")
+        explained = chosen_classes(wanted[0], logits, names, independent=independent)
+        versus = chosen_classes(wanted[1], logits, names, "versus", independent)
         if versus is None:
             return Classes(explained)
-        explained = logits.argmax(-1) if explained is None else explained
+        explained = encoding.prediction if explained is None else explained
         same = (explained == versus).nonzero().flatten().tolist()
         if same:
             name = names.get(int(versus[same[0]]), int(versus[same[0]]))
@@ -119,7 +122,11 @@ NO_CLASSES = Classes()
 
 
 def chosen_classes(
-    wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str = "target"
+    wanted: Any,
+    logits: Tensor,
+    names: Mapping[int, str],
+    argument: str = "target",
+    independent: bool = False,
 ) -> Tensor | None:
     """``[B]`` class of each sample. ``None`` for the predicted ones.
 
@@ -129,6 +136,7 @@ def chosen_classes(
         logits: ``[B, K]`` of the clean pass.
         names: of the classes, by number.
         argument: for messages.
+        independent: whether classes are labels and their opposites. ``"second"`` is then a label.
 
     Raises:
         ConfigError: there is no such class, or a class is named by something else.
@@ -144,7 +152,7 @@ def chosen_classes(
     size = len(logits)
     each = list(wanted) if _is_listed(wanted) else [wanted] * size
     _require_one_each(each, size, argument)
-    found = [_class(one, row, names, argument) for one, row in zip(each, logits, strict=True)]
+    found = [_class(one, row, names, argument, independent) for one, row in zip(each, logits, strict=True)]
     return torch.tensor(found, device=logits.device)
 
 
@@ -168,31 +176,36 @@ def _is_listed(wanted: Any) -> bool:
     return several or (isinstance(wanted, Sequence) and not isinstance(wanted, (str, bytes)))
 
 
-def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str) -> int:
+def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str, independent: bool) -> int:
     count = len(logits)
     if isinstance(wanted, (Tensor, np.ndarray, np.generic)) and wanted.ndim == 0:
         wanted = wanted.item()
     if isinstance(wanted, str):
-        return _named(wanted, logits, names, argument)
+        return _named(wanted, logits, names, argument, independent)
     if isinstance(wanted, bool) or not isinstance(wanted, int):
         raise ConfigError(
             f"{argument} must be a class number, a class name or {SECOND!r}; got {wanted!r:.60}."
         )
     if not 0 <= wanted < count:
-        raise ConfigError(f"{argument}={wanted} is no class: the model has {count}, 0 to {count - 1}.")
+        half = count // 2
+        known = f"{half} labels, 0 to {half - 1}, and their opposites" if independent else f"{count}"
+        raise ConfigError(
+            f"{argument}={wanted} is no class: the model has {known}, {half if independent else 0} to {count - 1}."
+        )
     return wanted
 
 
-def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str) -> int:
+def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str, independent: bool) -> int:
     places = [i for i, name in names.items() if name == wanted and i < len(logits)]
     if len(places) > 1:
         raise ConfigError(f"{argument}={wanted!r} names {len(places)} classes, {places}; give the number.")
     if places:
         return places[0]
     if wanted == SECOND:
-        if len(logits) < 2:
+        candidates = predictable(logits, independent)
+        if len(candidates) < 2:
             raise ConfigError(f"{argument}={SECOND!r} needs two classes; the model has one.")
-        return int(logits.topk(2).indices[1])
+        return int(candidates.topk(2).indices[1])
     if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(logits):  # from a command line
         return int(wanted)
     known = [str(name) for name in names.values()]

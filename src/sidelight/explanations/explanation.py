@@ -46,7 +46,7 @@ class Explanation:
         prediction: index of the predicted class.
         label: name of that class.
         probability: probability of that class, in [0, 1].
-        probabilities: ``[K]`` probabilities of all classes, or ``None``.
+        probabilities: ``[K]`` probabilities of all classes, or ``None``. Of independent labels they need not sum to 1.
         method: name of the method that made the map.
         target: name of the classifier.
         meta: remarks and measurements, as plain data. They are saved too.
@@ -56,6 +56,8 @@ class Explanation:
             remove or keep features in order, because ``scores`` may be tied.
         effects: modality name -> numbers of the scores' shape: how much each feature changes the probability of the
             class, with a sign. Negative ones are evidence against it. ``None`` if the scorer has not learnt them.
+        independent: whether each of the K labels is decided by itself. ``explained`` and ``versus`` may then be K or
+            more: class ``K + l`` is "label ``l`` is not there".
 
     Raises:
         InputError: a score is not finite or outside [0, 1], the probabilities are outside [0, 1] or do not sum to 1, the
@@ -81,6 +83,7 @@ class Explanation:
     versus: int | None = None
     ranking: Mapping[str, np.ndarray] | None = None
     effects: Mapping[str, np.ndarray] | None = None
+    independent: bool = False
 
     @public
     def __post_init__(self) -> None:
@@ -99,13 +102,13 @@ class Explanation:
             for name, value in self.inputs.items()
         }
         if self.probabilities is not None:
-            self.probabilities = probabilities_of(self.probabilities)
+            self.probabilities = probabilities_of(self.probabilities, self.independent)
         self.prediction = class_of(self.prediction, self.probabilities)
         self.probability = probability_of(self.probability)
         chosen = self.prediction if self.explained is None else self.explained
-        self.explained = class_of(chosen, self.probabilities, "explained")
+        self.explained = class_of(chosen, self.probabilities, "explained", self.independent)
         if self.versus is not None:
-            self.versus = class_of(self.versus, self.probabilities, "versus")
+            self.versus = class_of(self.versus, self.probabilities, "versus", self.independent)
         self.ranking = like_scores("ranking", self.ranking, self.scores)
         self.effects = like_scores("effects", self.effects, self.scores)
         self.label, self.method, self.target = (
@@ -123,6 +126,17 @@ class Explanation:
         if self.explained == self.prediction:
             return self.label
         return str(self.meta.get("explained_label", self.explained))
+
+    @property
+    def explained_probability(self) -> float | None:
+        """Probability of the class that the maps are of, in [0, 1], as far as it is known."""
+        if self.explained == self.prediction:
+            return self.probability
+        if self.probabilities is None or self.explained is None:
+            return None
+        count = len(self.probabilities)
+        p = float(self.probabilities[self.explained % count])
+        return p if self.explained < count else 1 - p
 
     @property
     def map(self) -> np.ndarray:
@@ -219,6 +233,7 @@ class Explanation:
                 if v is not None and (k != "explained" or v != self.prediction)
             },
             **{k: {m: _significant(a) for m, a in v.items()} for k, v in maps.items() if v is not None},
+            **({"independent": True} if self.independent else {}),
         }
 
     @classmethod
@@ -244,6 +259,7 @@ class Explanation:
             later: dict[str, Any] = {
                 name: values.get(name) for name in ("explained", "versus", "ranking", "effects")
             }
+            later["independent"] = values.get("independent") is True
             return cls(**{name: values[name] for name in names}, meta=dict(values.get("meta") or {}), **later)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"the saved explanation is damaged: {error!r:.300}.") from error

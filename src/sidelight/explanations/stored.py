@@ -75,7 +75,7 @@ class StoredExplanations:
         import pyarrow.parquet as pq
 
         packed = [_packed(number, answer) for number, answer in enumerate(part, start=self.finished)]
-        table = pa.Table.from_pylist(packed, _schema())
+        table = pa.Table.from_pylist(packed, _schema(any("independent" in row for row in packed)))
         with replace_file(_part(self.folder, len(self._ends))) as tmp:
             pq.write_table(table, tmp, compression="zstd")
         self._ends.append(self.finished + len(packed))
@@ -156,7 +156,8 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path} is missing or damaged ({error}); explain the rows again.")
 
 
-def _schema() -> Any:
+def _schema(independent: bool) -> Any:
+    """Columns of a part. Labels that are independent have one that files of other models lack."""
     import pyarrow as pa
 
     array = pa.struct(
@@ -184,6 +185,7 @@ def _schema() -> Any:
             ("meta", pa.string()),
             ("explained", pa.int32()),
             ("versus", pa.int32()),
+            *([("independent", pa.bool_())] if independent else []),
         ]
     )
 
@@ -208,6 +210,7 @@ def _packed(row: int, answer: Answer) -> dict[str, Any]:
         "method": _whole(answer.method),
         "target": _whole(answer.target),
         "meta": json.dumps(plain_value(answer.meta)),
+        **({"independent": True} if answer.independent else {}),
     }
 
 
@@ -264,6 +267,7 @@ def _unpacked(row: Mapping[str, Any]) -> Answer:
         versus=row.get("versus"),
         ranking=_further("ranking", maps),
         effects=_further("effects", maps),
+        independent=bool(row.get("independent")),
     )
 
 

@@ -19,8 +19,8 @@ FORMAT = "sidelight.export"
 #: what each output and input means, by its name or by the part before the modality's
 ABOUT = {
     CLASSES: "class of each map; -1 for the predicted one",
-    "logits": "of classes of which one is true",
-    "probabilities": "softmax of the logits",
+    "logits": "of classes of which one is true; of independent labels half log-odds, each label and then each opposite",
+    "probabilities": "of the classes: softmax of the logits; of independent labels the sigmoid of twice the logits",
     "class": "class that the maps are of: the predicted one, unless `classes` names another",
     "scores": "in [0, 1]: how much each feature made the model decide so",
     "ranking": "without bounds; larger comes first",

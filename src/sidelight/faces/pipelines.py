@@ -13,6 +13,7 @@ from transformers import ImageClassificationPipeline, Pipeline, TextClassificati
 
 from sidelight.core.registry import nearest
 from sidelight.core.surroundings import plain_passes
+from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Reading
 from sidelight.errors import ConfigError, InputError
 from sidelight.explainer import Explainer
@@ -117,13 +118,20 @@ class Explained(Pipeline):
         if self._one_label(logits):
             # the plain pipeline's only label stands for "yes"
             return logits.new_ones(len(logits), 1, dtype=torch.long)
-        return logits.float().argsort(dim=1, descending=True, stable=True)
+        said = predictable(logits.float(), self.explainer.target.independent)
+        return said.argsort(dim=1, descending=True, stable=True)
 
     def _one_label(self, logits: Tensor) -> bool:
         return getattr(self.model.config, "num_labels", None) == 1 and logits.shape[1] == 2
 
     def _as_plain(self, logits: Tensor) -> Tensor:
-        """Logits as the model gives them: of a model of one yes-or-no logit, that one."""
+        """The model's own output: of one yes-or-no logit that one, of independent labels one logit each, or a value."""
+        target = self.explainer.target
+        value = target.verdict.value_of(logits)
+        if value is not None:
+            return value[:, None]
+        if target.independent:
+            return 2 * predictable(logits, independent=True)  # ours are half log-odds
         return logits[:, 1:] - logits[:, :1] if self._one_label(logits) else logits
 
     def _about(self, batch: Batch, encoding: Encoding, classes: Tensor) -> list[dict[str, Any]]:
@@ -229,7 +237,8 @@ class ExplainedPairs(Explained):
     def postprocess(self, model_outputs: Mapping[str, Any], **options: Any) -> Any:
         """One answer, or a list of ``top_k``, the most probable first."""
         names = self.explainer.target.id2label
-        p = model_outputs["logits"][0].float().softmax(-1)
+        logits = model_outputs["logits"][0].float()
+        p = logits.sigmoid() if self.explainer.target.independent else logits.softmax(-1)
         order = p.argsort(descending=True, stable=True).tolist()
         answers = [{"label": str(names.get(i, i)), "score": float(p[i])} for i in order]
         shown: Any = answers[: options["top_k"]] if "top_k" in options else answers[0]

@@ -69,7 +69,9 @@ def known_classes(explainer: Explainer, classes: Any, encoding: Encoding) -> Ten
         ConfigError: there is no such class, or the scorer knows the predicted class only and another one is given.
         InputError: a list has another length than the batch.
     """
-    chosen = chosen_classes(classes, encoding.logits, explainer.target.id2label)
+    chosen = chosen_classes(
+        classes, encoding.logits, explainer.target.id2label, independent=encoding.independent
+    )
     if chosen is None or explainer.scorer.config.by_class:
         return chosen
     others = (chosen != encoding.prediction).nonzero().flatten().tolist()

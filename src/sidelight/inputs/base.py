@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sidelight.core.types import Encoding, Inputs, Join, Scores
 from sidelight.errors import InputError
-from sidelight.inputs.row_parts import READY, class_index, sample_and_label
+from sidelight.inputs.row_parts import READY, label_number, sample_and_label
 from sidelight.inputs.tokenizing import ReadTexts
 
 #: column of a row that holds its known evidence, by modality
@@ -35,7 +35,7 @@ class Batch:
         inputs: what the model takes, e.g. ``{"pixel_values": [B, C, H, W]}``.
         ids: one number per sample, if the caller gave them numbers.
         truth: per modality a boolean tensor of the scores' shape, if the evidence is known and was asked for.
-        labels: ``[B]`` class numbers, if every row has one.
+        labels: ``[B]`` class numbers, or ``[B, L]`` flags of independent labels, if every row has them.
         texts: the texts and their tokens, if texts were read. ``None`` for pictures, or if ids came prepared.
         clean: makes the clean pass of ``inputs``, if it is to be shared (:attr:`encoding`).
     """
@@ -176,7 +176,7 @@ class Reader(ABC):
         samples, labels = zip(*(sample_and_label(self, row) for row in rows), strict=True)
         batch = self.read_samples(samples)
         if labelled and all(label is not None for label in labels):
-            batch = replace(batch, labels=torch.tensor([class_index(label) for label in labels]))
+            batch = replace(batch, labels=label_tensor(labels))
         if evidence and isinstance(rows[0], Mapping) and EVIDENCE in rows[0]:
             batch = replace(batch, truth=self.truth([row[EVIDENCE] for row in rows], batch))
         return batch
@@ -216,6 +216,21 @@ class Reader(ABC):
     def alike(self, rows: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
         """Inputs of single samples, brought to one shape as reading them together would have done."""
         return rows
+
+
+def label_tensor(labels: Sequence[Any]) -> Tensor:
+    """``[B]`` class numbers, or ``[B, L]`` flags of independent labels.
+
+    Raises:
+        InputError: a label is neither, or rows differ in it.
+    """
+    found = [label_number(label) for label in labels]
+    kinds = {len(label) if isinstance(label, list) else 0 for label in found}
+    if len(kinds) > 1:
+        raise InputError(
+            "labels must be class numbers, or lists of zeros and ones of one length; got both kinds."
+        )
+    return torch.tensor(found)
 
 
 def _stacked(samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:

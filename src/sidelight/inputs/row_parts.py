@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sidelight.errors import InputError
-from sidelight.rows.labels import LabelReader
+from sidelight.rows.labels import LabelReader, is_flags
 from sidelight.rows.row import LABEL_COLUMNS
 
 #: inputs of models that rows may hold ready, as tensors or as lists of numbers
@@ -76,6 +76,15 @@ def class_index(label: Any) -> int:
     if index is None or index != label:
         raise InputError(f"a label must be the integer index of a class; got {label!r}.")
     return index
+
+
+def label_number(label: Any) -> int | list[int]:
+    """A label as an integer, or as integers if it lists flags of independent labels.
+
+    Raises:
+        InputError: it is neither.
+    """
+    return [int(flag) for flag in label] if is_flags(label) else class_index(label)
 
 
 def split_row(row: Any) -> tuple[Any, Any]:

@@ -254,11 +254,15 @@ def check_labels(
 
 def is_multi_hot(label: Any) -> bool:
     """Whether ``label`` is a list of independent flags: zeros and ones, with other than a single one."""
+    return is_flags(label) and int(sum(label)) != 1
+
+
+def is_flags(label: Any) -> bool:
+    """Whether ``label`` is a list of two or more zeros and ones."""
     if not isinstance(label, (list, tuple, np.ndarray, Tensor)):
         return False
     values = label.tolist() if isinstance(label, (np.ndarray, Tensor)) else list(label)
-    flags = isinstance(values, list) and len(values) > 1 and all(v in (0, 1) for v in values)
-    return flags and sum(values) != 1
+    return isinstance(values, list) and len(values) > 1 and all(v in (0, 1) for v in values)
 
 
 def _instead(label: Any) -> str:
@@ -271,8 +275,8 @@ def _instead(label: Any) -> str:
             return f"a one-hot list. Give the number of the class, here {numbers.index(1)}."
         if is_multi_hot(label):
             return (
-                "a list of zeros and ones, as for independent labels. Maps for independent labels are not there yet: "
-                "give a classifier of which one class is true, and the integer index of that class."
+                "a list of zeros and ones, as for independent labels. If the model decides each label by itself, say "
+                "output='labels' and label='prediction'. Else give the integer index of the one class that is true."
             )
         return "a list. A label must be the integer index of one class, or its name."
     return "a label must be the integer index of a class, or its name."

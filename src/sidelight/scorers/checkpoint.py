@@ -84,6 +84,7 @@ class SavedScorer:
             CheckpointError: no model was given and the remembered one cannot be loaded.
         """
         if isinstance(model, TargetModel):
+            model.verdict.remember(self.target["options"])
             return model
         family = TARGETS[self.target["family"]]
         if model is None or isinstance(model, (str, os.PathLike)):

@@ -35,7 +35,7 @@ class AttentionPass:
     layout: Callable[[Tensor], Scores]
 
     def read_by(self, verdict: Verdict) -> AttentionPass:
-        """Return the same pass with logits of exclusive classes in place of the model's own output."""
+        """Return the same pass with logits of classes in place of the model's own output."""
         return replace(self, logits=verdict.read(self.logits, len(self.logits)))
 
 

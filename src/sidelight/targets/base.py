@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,7 +40,7 @@ class TargetModel(ABC):
     family: str
     #: Modalities by name, in the order of reported scores.
     modalities: Mapping[str, Modality]
-    #: Names of the classes in the order of the logits, if the user gave them.
+    #: Names of the classes in the order of the model's outputs, if the user gave them.
     class_names: tuple[str, ...] = ()
     #: Reads samples for the family, and keeps their processor.
     reader_type: ClassVar[type[Reader]]
@@ -50,7 +51,7 @@ class TargetModel(ABC):
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        #: how the model's output becomes logits of exclusive classes
+        #: how the model's output becomes logits
         self.verdict = Verdict(model)
         #: per modality, inputs of the same shape from which fills may draw
         self.reference: dict[str, Tensor] = {}
@@ -181,7 +182,7 @@ class TargetModel(ABC):
         with self.one_pass(), torch.no_grad():
             encoding = self._encode(inputs)
         require_finite_logits(encoding.logits)
-        return encoding
+        return replace(encoding, independent=True) if self.independent else encoding
 
     def encode_bare(self, inputs: Inputs) -> Encoding:
         """Do the pass of :meth:`encode` without lock, freezing and check, so that it can be traced or compiled.
@@ -189,7 +190,8 @@ class TargetModel(ABC):
         Only for a target that nobody else uses (:mod:`sidelight.export.copies`). Sizes are read from ``shape`` in this
         pass, because ``len`` of a tensor would fix the batch size of a traced one.
         """
-        return self._encode(inputs)
+        encoding = self._encode(inputs)
+        return replace(encoding, independent=True) if self.independent else encoding
 
     def _encode(self, inputs: Inputs) -> Encoding:
         """Do the pass of :meth:`encode`. This default gives no states, and some methods need none."""
@@ -323,10 +325,14 @@ class TargetModel(ABC):
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Class names from the user, else from the model's config, else empty."""
-        if self.class_names:
-            return dict(enumerate(self.class_names))
-        return self.verdict.names
+        """Class names from the user, else from the model's config, else empty. Independent labels have opposites."""
+        own = dict(enumerate(self.class_names)) if self.class_names else self.verdict.names
+        return self.verdict.with_opposites(own)
+
+    @property
+    def independent(self) -> bool:
+        """Whether the model decides each label by itself, so that several may be true at once."""
+        return self.verdict.independent
 
     @property
     def name(self) -> str:

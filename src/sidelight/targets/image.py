@@ -48,8 +48,10 @@ class ImageTarget(TargetModel):
         layouts: axes of the states, e.g. ``"BHWC"`` if channels come last. Give one for all states or one for each
             (:data:`sidelight.targets.layouts.LAYOUTS`). By default the first pass finds them. If only ``states``
             are given, maps count as ``"BCHW"`` and tokens as ``"BNC"``.
-        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities`` or ``sigmoid``
-            (:mod:`sidelight.targets.verdict`).
+        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities``, ``sigmoid``, ``labels``,
+            ``label_probabilities`` or ``value`` (:mod:`sidelight.targets.verdict`).
+        threshold, scale: of one regression value: the value between "lower" and "higher", and the distance from it that
+            counts as clear. Default: mean and standard deviation of the values of the first training rows.
 
     Raises:
         UnsupportedTargetError: the model gives no hidden states and no layers are named.
@@ -68,10 +70,12 @@ class ImageTarget(TargetModel):
         states: Sequence[int] | None = None,
         layouts: str | Sequence[str | None] | None = None,
         output: str = "auto",
+        threshold: float | None = None,
+        scale: float | None = None,
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
-        self.verdict = Verdict(model, output, loader="AutoModelForImageClassification")
+        self.verdict = Verdict(model, output, threshold, scale, loader="AutoModelForImageClassification")
         self._named = named_outputs(model)
         self.reader: ImageReader = self.reader_type(processor, self._config("num_channels"))
         self.layers = tuple(layers)

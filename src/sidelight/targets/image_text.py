@@ -57,9 +57,10 @@ class ImageTextTarget(TargetModel):
             trained for the decision and may lose what the text asks. On the scenes (``docs/notes/scenes.md``) this
             helps words a little, but pictures that learn by coalitions do better without it.
         candidates: texts that every sample's own text competes with.
-        threshold: similarity at which match and no match are equally probable.
-        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities`` or ``sigmoid``
-            (:mod:`sidelight.targets.verdict`).
+        threshold: similarity at which match and no match are equally probable (default: 0), or as in
+            :class:`ImageTarget` if the model gives a regression value.
+        output: meaning of the model's output, as for image classifiers (:mod:`sidelight.targets.verdict`).
+        scale: as in :class:`ImageTarget`.
 
     Raises:
         UnsupportedTargetError: sidelight cannot read this model.
@@ -83,14 +84,15 @@ class ImageTextTarget(TargetModel):
         fused: bool = True,
         context: bool = True,
         candidates: Sequence[str] = (),
-        threshold: float = 0.0,
+        threshold: float | None = None,
         output: str = "auto",
+        scale: float | None = None,
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
         both = ImageTextProcessor.wrap(processor)
         self.architecture = open_architecture(model)
-        self.verdict = Verdict(model, output, threshold if self.architecture.gives_similarity else None)
+        self.verdict = Verdict(model, output, threshold, scale, similarity=self.architecture.gives_similarity)
         self._named = named_outputs(model)
         self.image = ImageTarget(
             self.architecture.image_part,
@@ -104,7 +106,7 @@ class ImageTextTarget(TargetModel):
             self.text.reader.tokenizing.pads_fully = self.architecture.pads_fully
         self.reader: ImageTextReader = self.reader_type(both, self.image.reader, self.text.reader, columns)
         self.fused, self.context = fused, context
-        self.candidates, self.threshold = tuple(candidates), threshold
+        self.candidates, self.threshold = tuple(candidates), threshold or 0.0
         if candidates:
             texts = self.text.reader.prepare(list(candidates))
             self.architecture.compare_with(self.text.arguments(texts.inputs))
@@ -114,7 +116,8 @@ class ImageTextTarget(TargetModel):
         """Class names. If the model gives a similarity, the match or the candidates name the classes."""
         if self.candidates and not self.class_names:
             return dict(enumerate(("this text", *self.candidates)))
-        similarity = self.architecture.gives_similarity and not self.class_names
+        declared = self.verdict.independent or self.verdict.reading == "value"
+        similarity = self.architecture.gives_similarity and not self.class_names and not declared
         return dict(enumerate(MATCHING)) if similarity else super().id2label
 
     # -- inputs ---------------------------------------------------------------------

@@ -68,8 +68,10 @@ class TextTarget(TargetModel):
             (0: embeddings, -1: last layer). The default is the last layer.
         max_length: maximum number of tokens. The default is the limit of model and tokenizer.
         columns: names of the columns with the text or the two texts, if sidelight does not find them.
-        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities`` or ``sigmoid``
-            (:mod:`sidelight.targets.verdict`).
+        output: meaning of the model's output: ``auto``, ``logits``, ``probabilities``, ``sigmoid``, ``labels``,
+            ``label_probabilities`` or ``value`` (:mod:`sidelight.targets.verdict`).
+        threshold, scale: of one regression value: the value between "lower" and "higher", and the distance from it that
+            counts as clear. Default: mean and standard deviation of the values of the first training rows.
 
     Raises:
         UnsupportedTargetError: the model has no word embeddings, or is an encoder-decoder.
@@ -89,10 +91,12 @@ class TextTarget(TargetModel):
         max_length: int | None = None,
         columns: Sequence[str] = (),
         output: str = "auto",
+        threshold: float | None = None,
+        scale: float | None = None,
     ) -> None:
         model = plain_model(model)
         super().__init__(model)
-        self.verdict = Verdict(model, output, loader="AutoModelForSequenceClassification")
+        self.verdict = Verdict(model, output, threshold, scale, loader="AutoModelForSequenceClassification")
         self._named = named_outputs(model)
         if not layers or not all(isinstance(i, int) for i in layers):
             raise ConfigError(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sidelight.checks.verdict_check import check_verdict
 from sidelight.core.safe_output import short
+from sidelight.core.tensors import predictable
 from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.collate import Collator, place
 from sidelight.inputs.images import read_image
@@ -23,6 +24,7 @@ from sidelight.rows.row import NumberedRows, Rows
 from sidelight.rows.sources import rows_of
 from sidelight.rows.splits import VALIDATION, split_named
 from sidelight.targets.base import TargetModel
+from sidelight.training.objective import require_goal
 
 #: So many rows are looked at if all of them would cost too much.
 SOME = 200
@@ -86,6 +88,7 @@ def _readers(
         readers[name], labels[name] = reader, raw_labels(target, rows, reader)
         check_rows(target, rows, reader)
     count = class_count(target, sets["train"], readers["train"])
+    require_goal(target.verdict, source)
     if source != "data":
         return readers, labels
     config = getattr(target.model, "config", None)
@@ -103,14 +106,15 @@ def _readers(
 
 
 def class_count(target: TargetModel, rows: Rows, reader: RowReader) -> int:
-    """The number of classes of the model, by one pass over the first rows.
+    """The number of classes, or of independent labels, of the model, by one pass over the first rows.
 
     Raises:
-        UnsupportedTargetError: it does not choose one of several classes (:mod:`sidelight.targets.verdict`).
+        UnsupportedTargetError: its output cannot be read (:mod:`sidelight.targets.verdict`).
         ConfigError: other than the number of ``class_names``.
     """
     collate = Collator(target, {rows.name: reader})
-    count = int(check_verdict(target, NumberedRows(rows), collate).shape[-1])
+    logits = check_verdict(target, NumberedRows(rows), collate)
+    count = int(predictable(logits, target.independent).shape[-1])
     if target.class_names and len(target.class_names) != count:
         raise ConfigError(
             f"class_names holds {len(target.class_names)} names, but the model tells {count} classes apart: give one "

@@ -14,7 +14,13 @@ from sidelight.fills.base import VARIED, pair_fills
 from sidelight.scorers import Scorer
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
-from sidelight.training.objective import is_lost, label_distribution, with_other_classes
+from sidelight.training.objective import (
+    is_lost,
+    label_distribution,
+    require_goal,
+    said_labels,
+    with_other_classes,
+)
 from sidelight.training.settings import ObjectiveConfig
 from sidelight.training.step import Step, make_step
 from sidelight.training.terms import objective
@@ -27,7 +33,7 @@ class ScorerObjective(nn.Module):
 
     Raises:
         UnknownNameError: a fill is unknown.
-        ConfigError: ``coalition_modalities`` names a modality that the target does not have.
+        ConfigError: ``coalition_modalities`` names a modality that the target does not have, or ``label`` a goal.
     """
 
     def __init__(self, scorer: Scorer, target: TargetModel, config: ObjectiveConfig) -> None:
@@ -48,6 +54,7 @@ class ScorerObjective(nn.Module):
             raise ConfigError(
                 "other_classes teaches maps of other classes, which needs a scorer with by_class=True."
             )
+        require_goal(target.verdict, config.label)
         # not named "config": the Trainer takes that for a model config and writes to it
         self.scorer, self.target, self.settings = scorer, target, config
 
@@ -71,7 +78,7 @@ class ScorerObjective(nn.Module):
         return {
             **{k: v.detach().mean() for k, v in terms.items()},
             "loss": terms["loss"].mean(),
-            "lost": is_lost(terms["task"], terms["clean"], step.goal.shape[-1]).float().mean(),
+            "lost": is_lost(terms["task"], terms["clean"], step.choices).float().mean(),
             "mean_score": mean.detach().mean(),
             # A sample counts if its maps of all modalities are constant. If one modality decides, an empty map of another
             # is right.
@@ -82,9 +89,13 @@ class ScorerObjective(nn.Module):
     def step(self, inputs: Mapping[str, Tensor], labels: Tensor | None) -> Step:
         """The clean pass, the scores and the drawn fills of one batch, which the terms read."""
         encoding = self.target.encode(inputs)
-        goal = label_distribution(encoding.logits, labels, self.settings.label)
+        if encoding.independent:
+            goal = said_labels(encoding.logits, bool(self.scorer.config.by_class), self.training)
+        else:
+            goal = label_distribution(encoding.logits, labels, self.settings.label)
         if self.training and self.settings.other_classes:
-            goal = with_other_classes(goal, encoding.logits, self.settings.other_classes)
+            share = self.settings.other_classes
+            goal = with_other_classes(goal, encoding.logits, share, encoding.independent)
         raw = self.scorer.raw(encoding, goal.argmax(-1))
         return make_step(
             self.settings,

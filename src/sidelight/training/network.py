@@ -39,11 +39,25 @@ def new_scorer(
     batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])
     target.check(batch.inputs)
     scorer = Scorer(target.spec(batch.to(target.device).inputs), config)
-    weight = last_weight(target.model, scorer.spec.classes)
+    weight = class_weight(target, scorer.spec.classes)
     if weight is not None:
         for readout in (m for m in scorer.modules() if isinstance(m, ClassReadout)):
             readout.start_from(weight)
     return scorer
+
+
+def class_weight(target: TargetModel, classes: int | None) -> Tensor | None:
+    """``[K, H]`` weight of each class in the classifier's last layer, if it has such a layer.
+
+    One weight speaks for a label, or for the second class of a one-logit model, and its negative for the opposite.
+    """
+    verdict = target.verdict
+    if verdict.outputs is None or (verdict.outputs != 1 and not verdict.independent):
+        return last_weight(target.model, classes)
+    own = last_weight(target.model, verdict.outputs)
+    if own is None:
+        return None
+    return torch.cat([own, -own] if verdict.independent else [-own, own])
 
 
 def last_weight(model: nn.Module, classes: int | None) -> Tensor | None:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import Registry
-from sidelight.core.tensors import masked_mean
+from sidelight.core.tensors import masked_mean, opposite, predictable, probabilities
 from sidelight.errors import ConfigError, InputError
+from sidelight.targets.verdict import Verdict
 from sidelight.training.settings import LABELS
 
 #: ``Δ [B] -> γ [B]`` for Δ = task(f(x⊗S)) − task(f(x)).
@@ -80,7 +81,7 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
         InputError: a label is no class of the model.
     """
     if source == "distribution":
-        return logits.detach().float().softmax(-1)
+        return probabilities(logits.detach())
     if source == "prediction":
         index = logits.argmax(-1)
     elif source == "data":
@@ -100,17 +101,71 @@ def label_distribution(logits: Tensor, labels: Tensor | None, source: str) -> Te
     return torch.nn.functional.one_hot(index, logits.shape[-1]).to(torch.float32)
 
 
-def with_other_classes(goal: Tensor, logits: Tensor, share: float) -> Tensor:
+def require_goal(verdict: Verdict, source: str) -> None:
+    """Refuse goals that a model's kind of output does not have.
+
+    Args:
+        source: one of :data:`LABELS`.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if verdict.independent and source != "prediction":
+        kind = "decides each label by itself, so that no single class is the goal"
+    elif verdict.reading == "value" and source == "data":
+        kind = "gives a value, and data hold no labels 'lower' and 'higher'"
+    else:
+        return
+    raise ConfigError(
+        f"label={source!r} does not go with this model: it {kind}. Use label='prediction', which needs no labels (in a "
+        "config: objective.label)."
+    )
+
+
+def said_labels(logits: Tensor, any_of_them: bool, chance: bool) -> Tensor:
+    """``[B, K]`` one of the independent labels that the model says yes to, as a distribution.
+
+    Args:
+        logits: ``[B, K]`` half log-odds of the clean pass.
+        any_of_them: else the most probable label. It is also taken if the model says yes to none.
+        chance: whether one is drawn. Otherwise samples take their labels in turn, so that validations are repeatable.
+    """
+    labels = predictable(logits.detach(), independent=True)
+    best = labels.argsort(dim=-1, descending=True, stable=True)
+    place = torch.zeros(len(labels), dtype=torch.long, device=labels.device)
+    if any_of_them:
+        count = (labels >= 0).sum(-1).clamp(min=1)
+        drawn = torch.rand(len(labels)).to(labels.device)
+        turn = torch.arange(len(labels), device=labels.device)
+        place = (drawn * count).long().clamp(max=labels.shape[-1] - 1) if chance else turn % count
+    index = best.gather(-1, place[:, None]).squeeze(-1)
+    return torch.nn.functional.one_hot(index, logits.shape[-1]).to(torch.float32)
+
+
+def own_question(logits: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and goal ``[B, 2]`` of the question that an independent label answers: is it there, or its opposite?
+
+    Args:
+        logits: ``[B, K]`` half log-odds.
+        goal: ``[B, K]`` one-hot.
+    """
+    own = goal.argmax(-1, keepdim=True)
+    both = torch.cat([own, opposite(own, logits.shape[-1])], -1)
+    return logits.gather(-1, both), goal.gather(-1, both)
+
+
+def with_other_classes(goal: Tensor, logits: Tensor, share: float, independent: bool = False) -> Tensor:
     """``goal [B, K]``, with another class for some samples, so that the scorer learns maps of any class.
 
     Args:
         logits: ``[B, K]`` of the clean pass.
         share: share of the samples that get another class, drawn at random. Half of them get the second most probable
             class, which people ask for most often. The others get any class but their own.
+        independent: whether classes are labels and their opposites. The second most probable one is then a label.
     """
     size, count = logits.shape
     own = goal.argmax(-1)
-    second = logits.scatter(1, own[:, None], -torch.inf).argmax(-1)
+    second = predictable(logits.scatter(1, own[:, None], -torch.inf), independent).argmax(-1)
     anything = (own + torch.randint(1, max(count, 2), (size,)).to(own.device)) % count
     other = torch.where((torch.rand(size) < 0.5).to(own.device), second, anything)
     changed = (torch.rand(size) < share).to(own.device)

@@ -13,7 +13,14 @@ from sidelight.core.types import Encoding, Inputs, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement
 from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
-from sidelight.training.objective import FIRM, complement_loss, firm_error, log_odds, task_loss
+from sidelight.training.objective import (
+    FIRM,
+    complement_loss,
+    firm_error,
+    log_odds,
+    own_question,
+    task_loss,
+)
 from sidelight.training.settings import ObjectiveConfig
 
 
@@ -69,16 +76,25 @@ class Step:
 
     def clean_loss(self) -> Tensor:
         """``[B]`` task loss of the unmasked input."""
-        return task_loss(self.encoding.logits, self.goal)
+        return task_loss(*self._asked(self.encoding.logits))
 
     def masked_loss(self, masks: Scores) -> Tensor:
         """``[B]`` task loss of ``x ⊗ masks``. A modality that ``masks`` leaves out is not masked."""
-        return task_loss(self._masked(masks), self.goal)
+        return task_loss(*self._asked(self._masked(masks)))
 
     def removed_loss(self, masks: Scores) -> Tensor:
         """``[B]`` of :func:`complement_loss` for ``x ⊗ (1 − masks)``: the evidence is removed."""
         outside = {m: complement(s, self.feature_mask[m]) for m, s in masks.items()}
-        return complement_loss(self._masked(outside), self.goal)
+        return complement_loss(*self._asked(self._masked(outside)))
+
+    @property
+    def choices(self) -> int:
+        """The number of answers to the question that the goal is one answer to."""
+        return 2 if self.encoding.independent else self.goal.shape[-1]
+
+    def _asked(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and goal of the question. Of independent labels it is about one label."""
+        return own_question(logits, self.goal) if self.encoding.independent else (logits, self.goal)
 
     def _masked(self, masks: Scores) -> Tensor:
         return self.target.classify(self.inputs, masks, self.fill, unmasked=self.unmasked)
@@ -96,8 +112,10 @@ class Step:
         fill = choose_fill(self.fills, pick_fills(len(self.fills), len(self.goal), self.training, draw))
         both = {m: torch.cat([mask, complement(mask, self.feature_mask[m])]) for m, mask in masks.items()}
         index = torch.arange(len(self.goal), device=self.goal.device).repeat(2)
-        odds = log_odds(self._masked_rows(both, index, fill), self.goal.argmax(-1)[index])
-        kept, removed = odds.chunk(2)
+        logits, goal = self._masked_rows(both, index, fill), self.goal[index]
+        if self.encoding.independent:
+            logits, goal = own_question(logits, goal)
+        kept, removed = log_odds(logits, goal.argmax(-1)).chunk(2)
         q = 1.0 if self.config.rank_hard else FIRM
         return firm_error(kept, q) + firm_error(-removed, q)
 
@@ -110,7 +128,7 @@ class Step:
             fill: of the batch. Default: that of the task loss.
         """
         logits = self._masked_rows(masks, index, fill or self.fill)
-        return (probabilities(logits) * self.goal[index]).sum(-1)
+        return (probabilities(logits, self.encoding.independent) * self.goal[index]).sum(-1)
 
     def _masked_rows(self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor]) -> Tensor:
         """``[R, K]`` logits of the samples at ``index [R]`` under ``masks``."""

@@ -106,8 +106,11 @@ def class_note(explanation: Shown) -> str:
     chosen, against = (explanation.meta.get(f"{name}_label") for name in ("explained", "versus"))
     if against is None and chosen in (None, explanation.label):
         return ""
-    words = f"map of {chosen}" + (f", not {against}" if against is not None else "")
-    return visible(words)
+    own = explanation.explained_probability if explanation.independent else None
+    words = f"map of {explanation.label if chosen is None else chosen}" + (
+        "" if own is None else f" {own:.1%}"
+    )
+    return visible(words + (f", not {against}" if against is not None else ""))
 
 
 def _title(explanation: Shown) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.seeds import sample_seed
-from sidelight.core.tensors import probabilities
+from sidelight.core.tensors import decisions, predictable, probabilities
 from sidelight.core.terminal import track
 from sidelight.core.types import Inputs, Scores
 from sidelight.errors import InputError
@@ -56,12 +56,17 @@ class Judged:
     clean: Tensor
     values: Mapping[str, Mapping[str, Tensor]]
 
+    @property
+    def independent(self) -> bool:
+        """Whether the classifier decides each label by itself."""
+        return self.classifier.independent
+
     @torch.no_grad()
     def probabilities(self, scores: Scores) -> dict[str, Tensor]:
         """``[B, K]`` of the inputs under ``scores``, by fill."""
         laid = {m: s.to(self.classifier.device) for m, s in scores.items()}
         return {
-            fill: probabilities(self.classifier.classify(self.inputs, laid, values)).cpu()
+            fill: probabilities(self.classifier.classify(self.inputs, laid, values), self.independent).cpu()
             for fill, values in self.values.items()
         }
 
@@ -76,13 +81,15 @@ def _judge_batch(
 ) -> None:
     section, target = audited.section, audited.target
     judged = {n: _judged(n, c, audited, batches, batch) for n, c in classifiers.items()}
-    classes = judged[TARGET].clean.argmax(-1)
+    sure, independent = judged[TARGET].clean, target.independent
+    classes = predictable(sure, independent).argmax(-1)
+    said = decisions(sure, classes, independent)
     group = tuple(target.modalities)
     for about, own in each_map(methods, target, batch, classes.to(target.device), [group], section.seed):
         for mask, scores in masks_of(own, section.areas, batch.ids, section.seed).items():
             for name, found in judged.items():
                 for fill, p in found.probabilities(own.layout.unflatten(scores)).items():
-                    values = verdicts(p, found.clean, classes, batch.labels)
+                    values = verdicts(p, found.clean, classes, batch.labels, said if independent else None)
                     tally.add_each(values, judge=name, **about, mask=mask, fill=fill)
 
 
@@ -97,27 +104,32 @@ def masks_of(maps: Maps, areas: Sequence[float], ids: Sequence[int], seed: int =
     return found
 
 
-def verdicts(p: Tensor, clean: Tensor, classes: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+def verdicts(
+    p: Tensor, clean: Tensor, classes: Tensor, labels: Tensor | None, said: Tensor | None = None
+) -> dict[str, Tensor]:
     """Scores of a classifier's predictions on masked inputs, ``[B]`` each.
 
     Args:
         p: ``[B, K]`` probabilities on masked inputs.
         clean: ``[B, K]`` probabilities of the same classifier on whole inputs.
         classes: ``[B]`` predictions of the explained target on whole inputs.
-        labels: ``[B]`` labels of the data, if there are any.
+        labels: ``[B]`` labels of the data, if there are any, or ``[B, L]`` flags of independent ones.
+        said: ``[B]`` whether the target says that its label is there, if labels are independent.
 
     Returns:
         ``agreement`` with ``classes``, ``kept`` (agreement with the classifier's own prediction), ``confidence`` in
         ``classes``, and ``accuracy`` if there are labels.
     """
-    said = p.argmax(-1)
+    independent = said is not None
+    now = decisions(p, classes, independent)
     found = {
-        "agreement": said == classes,
-        "kept": said == clean.argmax(-1),
+        "agreement": now == (classes if said is None else said),
+        "kept": now == decisions(clean, classes, independent),
         "confidence": p.gather(1, classes[:, None]).squeeze(1),
     }
     if labels is not None:
-        found["accuracy"] = said == labels
+        right = labels.gather(1, classes[:, None]).squeeze(1).bool() if independent else labels
+        found["accuracy"] = now == right
     return {name: value.double() for name, value in found.items()}
 
 

@@ -63,7 +63,10 @@ def parameter_randomisation(
         raise InputError("no samples to audit: audit.count must be at least 1.")
     altered = copy_target(target)
     blocks = merge_blocks(parameter_blocks(altered, batches[0].inputs), steps)
-    classes = [target.encode(b.inputs).prediction.clone() for b in batches]
+    encodings = [target.encode(b.inputs) for b in batches]
+    classes = [e.prediction.clone() for e in encodings]
+    verdicts = [e.verdict(c) for e, c in zip(encodings, classes, strict=True)]
+    del encodings
     found = methods(altered)
     before: dict[tuple[Any, ...], Maps] = {}
     tally, kept = Tally(), []
@@ -71,7 +74,9 @@ def parameter_randomisation(
         if block is not None:
             randomise(block, step_seed(seed, step))
         layer = TRAINED if block is None else block.name
-        kept.append({"step": step, "layer": layer, "same_prediction": _agreement(altered, batches, classes)})
+        kept.append(
+            {"step": step, "layer": layer, "same_prediction": _agreement(altered, batches, classes, verdicts)}
+        )
         for number_, (batch, explained) in enumerate(zip(batches, classes, strict=True)):
             for about, own in each_map(found, altered, batch, explained, seed=seed):
                 first = before.setdefault((number_, *about.values()), own)
@@ -79,8 +84,11 @@ def parameter_randomisation(
     return {"rows": tally.rows(), "facts": {"steps": kept}}
 
 
-def _agreement(target: TargetModel, batches: list[Batch], classes: list[Tensor]) -> float:
-    same = [target.encode(b.inputs).prediction == c for b, c in zip(batches, classes, strict=True)]
+def _agreement(
+    target: TargetModel, batches: list[Batch], classes: list[Tensor], verdicts: list[Tensor]
+) -> float:
+    asked = zip(batches, classes, verdicts, strict=True)
+    same = [target.encode(b.inputs).verdict(c) == before for b, c, before in asked]
     return round(float(torch.cat(same).float().mean()), 6)
 
 

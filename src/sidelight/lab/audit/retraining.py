@@ -46,11 +46,12 @@ class Relabelled(Sequence[Any]):
 
     Args:
         rows: mappings or pairs ``(sample, label)``.
-        labels: one class index a row. Rows beyond the last label are left out.
+        labels: one class index a row, or a list of flags. Rows beyond the last label are left out.
     """
 
-    def __init__(self, rows: Any, labels: Sequence[int]) -> None:
-        self.rows, self.labels = rows, [int(label) for label in labels]
+    def __init__(self, rows: Any, labels: Sequence[Any]) -> None:
+        self.rows = rows
+        self.labels = [label if isinstance(label, list) else int(label) for label in labels]
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -74,9 +74,9 @@ def _largest(values: Tensor) -> Tensor:
 
 
 def _nearby(
-    audited: AuditedRun, batch: Batch, classes: Tensor
+    audited: AuditedRun, batch: Batch, classes: Tensor, verdicts: Tensor
 ) -> tuple[list[Batch], dict[str, Tensor], Tensor]:
-    """Draws close to a batch, their distances ``[D, B]`` by modality, and whether the prediction stays ``[D, B]``."""
+    """Draws close to a batch, their distances ``[D, B]`` by modality, and whether the verdict stays ``[D, B]``."""
     section, target = audited.section, audited.target
     base = target.features(batch.inputs)
     near: list[Batch] = []
@@ -89,7 +89,7 @@ def _nearby(
         features = target.features(inputs)
         for modality, x in base.items():
             distance[modality].append((features[modality] - x).flatten(1).double().norm(dim=1).cpu())
-        valid.append((target.encode(inputs).prediction == classes).cpu())
+        valid.append((target.encode(inputs).verdict(classes) == verdicts).cpu())
     return near, {m: torch.stack(d) for m, d in distance.items()}, torch.stack(valid)
 
 
@@ -129,8 +129,9 @@ def stability(audited: AuditedRun) -> Findings:
     batches = audited.batches(section.count)
     kept: list[float] = []
     for batch in track(batches, "stability", total=len(batches)):
-        classes: Tensor = target.encode(batch.inputs).prediction.clone()
-        near, distance, valid = _nearby(audited, batch, classes)
+        clean = target.encode(batch.inputs)
+        classes = clean.prediction.clone()
+        near, distance, valid = _nearby(audited, batch, classes, clean.verdict(classes))
         kept += valid.double().mean(0).tolist()
         # one generator a batch, side by side: only the maps of one method are held at a time
         maps = (each_map(audited.methods(), target, b, classes, seed=section.seed) for b in (batch, *near))

@@ -45,10 +45,12 @@ class Perturbation(Rival):
         logits = job.target.classify(
             job.repeated(count), {k: m.flatten(0, 1) for k, m in masks.items()}, fills
         )
-        return self._read(logits, job.classes.repeat_interleave(count)).view(job.size, count)
+        return self._read(job, logits, job.classes.repeat_interleave(count)).view(job.size, count)
 
-    def _read(self, logits: Tensor, classes: Tensor) -> Tensor:
-        return class_output(probabilities(logits) if self.output == "probability" else logits, classes)
+    def _read(self, job: Job, logits: Tensor, classes: Tensor) -> Tensor:
+        as_probability = self.output == "probability"
+        values = probabilities(logits, job.target.independent) if as_probability else logits
+        return class_output(values, classes)
 
     def _masks_per_batch(self, job: Job) -> int:
         return max(1, self.internal_batch // job.size)
@@ -79,7 +81,7 @@ class Occlusion(Perturbation):
     @torch.no_grad()
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         values = self._values(job)
-        whole = self._read(job.target.forward(job.inputs, job.features), job.classes)
+        whole = self._read(job, job.target.forward(job.inputs, job.features), job.classes)
         return {name: self._one(job, name, whole, values) for name in job.features}
 
     def _one(self, job: Job, name: str, whole: Tensor, values: Mapping[str, Tensor]) -> Tensor:

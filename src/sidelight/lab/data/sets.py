@@ -15,6 +15,7 @@ from sidelight.lab.data.reading import find_folder, from_file, from_hub, sample_
 from sidelight.lab.data.scenes import CLASSES as CLAIMS
 from sidelight.lab.data.scenes import KINDS_OF_OBJECT, object_rows, scene_rows
 from sidelight.lab.data.texts import planted_rows, tidy_reviews, tidy_statements, tidy_tweets
+from sidelight.lab.data.two_digits import two_digits_loader
 
 if TYPE_CHECKING:  # slow to import
     import pandas as pd
@@ -125,6 +126,7 @@ IMAGENETTE = (
 
 TWEETS_HUB = "mteb/tweet_sentiment_extraction"
 _TWEETS = parquet_loader("tweet_sentiment_extraction", TWEETS_HUB, tidy=tidy_tweets)
+_MNIST = parquet_loader("mnist", "ylecun/mnist")
 _CIFAR10 = parquet_loader("cifar10", "uoft-cs/cifar10", {"img": "image"})
 _IMAGENETTE = parquet_loader("imagenette", "frgfm/imagenette")
 _IMDB = parquet_loader("imdb", "stanfordnlp/imdb", tidy=tidy_reviews)
@@ -142,7 +144,8 @@ def _digits(split: str, data_dir: str | None = None, count: int | None = None, s
 # fmt: off
 _SETS = {
     "digits": DataSet(IMAGE, DIGITS, _digits, "embedded: scikit-learn digits among strokes", True),
-    "mnist": DataSet(IMAGE, DIGITS, parquet_loader("mnist", "ylecun/mnist"), "hub: ylecun/mnist"),
+    "mnist": DataSet(IMAGE, DIGITS, _MNIST, "hub: ylecun/mnist"),
+    "two_digits": DataSet(IMAGE, DIGITS, two_digits_loader(_MNIST), "made of mnist: two digits side by side, independent labels"),
     "cifar10": DataSet(IMAGE, CIFAR10, _CIFAR10, "hub: uoft-cs/cifar10"),
     "imagenette": DataSet(IMAGE, IMAGENETTE, _IMAGENETTE, "hub: frgfm/imagenette"),
     "planted_text": DataSet(TEXT, VERDICTS, planted_rows, "embedded: reviews from a grammar, verdict planted", True),

@@ -54,7 +54,8 @@ class TestRows:
         """The clean pass of ``batch`` without its states. It is not made again if these rows went through together."""
         if tuple(batch.ids) not in self._logits:
             self._encode(batch)
-        return Encoding(self._logits[tuple(batch.ids)], {}, self.target.feature_mask(batch.inputs))
+        logits, real = self._logits[tuple(batch.ids)], self.target.feature_mask(batch.inputs)
+        return Encoding(logits, {}, real, independent=self.target.independent)
 
     def _encode(self, batch: Batch) -> Encoding:
         encoding = clean_pass(self.target, batch.inputs, batch.ids)

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from sidelight.core.finite import require_finite_logits
 from sidelight.core.registry import Registry
-from sidelight.core.tensors import probabilities
+from sidelight.core.tensors import decisions, predictable, probabilities
 from sidelight.core.types import Encoding, Inputs, Scores, take_rows
 from sidelight.errors import ConfigError, InputError, NotFiniteError
 from sidelight.lab.metrics.layout import Layout
 from sidelight.targets.base import TargetModel
 
-#: ``[B, K]`` float32 logits -> ``[B, K]``: how sure a model is of each class, by name.
-CONFIDENCES: Registry[Callable[[Tensor], Tensor]] = Registry("confidence")
+#: ``([B, K] float32 logits, whether labels are independent) -> [B, K]``: how sure a model is of each class, by name.
+CONFIDENCES: Registry[Callable[[Tensor, bool], Tensor]] = Registry("confidence")
 CONFIDENCES.add("probability", probabilities)
-CONFIDENCES.add("logit", lambda logits: logits)
+CONFIDENCES.add("logit", lambda logits, independent: logits)
 
 
 def clean_pass(target: TargetModel, inputs: Inputs, ids: Sequence[int]) -> Encoding:
@@ -89,9 +89,13 @@ class Probe:
         self.size = len(self.encoding.logits)
         if len(self.seeds) != self.size:
             raise InputError(f"expected one seed per sample, {self.size}; got {len(self.seeds)}.")
-        sure = self._sure(self.encoding.logits.float())
-        self.classes = sure.max(-1).indices if classes is None else classes.to(sure.device)
+        self._independent = self.encoding.independent
+        sure = self._sure(self.encoding.logits.float(), self._independent)
+        predicted = predictable(sure, self._independent).max(-1).indices
+        self.classes = predicted if classes is None else classes.to(sure.device)
         self.clean = sure.gather(1, self.classes[:, None]).squeeze(1)
+        clean = self.encoding.logits
+        self._verdicts = self._decided(clean, self.classes) if self._independent else self.classes
 
     def _require_finite(self, logits: Tensor, samples: Sequence[int], where: str = "") -> None:
         try:
@@ -121,7 +125,7 @@ class Probe:
 
         Returns:
             ``[R, 2]`` float32: the confidence, in [0, 1] if it is a probability, and 1 if the clean prediction is still
-            the most probable class, else 0.
+            the most probable class, else 0. Of independent labels: if the label is still said to be there, or not.
         """
         values = self.fill(fill)
         out = torch.empty(len(rows), 2, device=self.clean.device)
@@ -136,9 +140,13 @@ class Probe:
                     unmasked=self._unmasked.rows(chunk, self.size),
                 )
                 self._require_finite(logits, chunk.tolist(), f"of an input masked under fill {fill!r}")
-                out[part, 0] = self._sure(logits.float()).gather(1, self.classes[chunk, None]).squeeze(1)
-                out[part, 1] = (logits.argmax(-1) == self.classes[chunk]).float()
+                sure, asked = self._sure(logits.float(), self._independent), self.classes[chunk]
+                out[part, 0] = sure.gather(1, asked[:, None]).squeeze(1)
+                out[part, 1] = (self._decided(logits, asked) == self._verdicts[chunk]).float()
         return out
+
+    def _decided(self, logits: Tensor, classes: Tensor) -> Tensor:
+        return decisions(logits, classes, self._independent)
 
     def under_map(self, fill: str, layout: Layout, soft: Tensor) -> Tensor:
         """``[B]`` confidence under the soft map ``[B, N]``. Unreal features stay."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sidelight.core.names import OURS
 from sidelight.core.ownership import require_free
+from sidelight.core.tensors import predictable
 from sidelight.errors import CheckpointError
 from sidelight.explainer import Explainer
 from sidelight.inputs.base import Batch, Reader
@@ -127,6 +128,7 @@ def grid_samples(
     reader, real = target.reader, encoding.feature_mask
     drawn = {name: reader.show_scores(batch, found, real) for name, found in maps.items()}
     shown, marked = reader.show(batch, real), _marked(reader, batch, real)
+    said = predictable(encoding.probabilities, encoding.independent)
     return [
         GridSample(
             display=readable(shown[i][modality]),
@@ -134,7 +136,7 @@ def grid_samples(
             truth=marked[i].get(modality),
             modality=modality,
             caption=(captions or {}).get(pick, ""),
-            **_decision(target, row, encoding.probabilities[i]),
+            **_decision(target, row, said[i]),
         )
         for i, (pick, row) in enumerate(zip(picks, chosen, strict=True))
         for modality in target.modalities
@@ -151,11 +153,17 @@ def _marked(reader: Reader, batch: Batch, real: Mapping[str, Tensor]) -> list[di
 
 
 def _decision(target: TargetModel, row: Any, probabilities: Tensor) -> dict[str, Any]:
-    """Predicted class, its probability, and the true class if it is known."""
+    """Predicted class, its probability, and the true class or labels if they are known."""
     labels, truth = target.id2label, split_row(row)[1]
     predicted = int(probabilities.argmax())
     return {
         "label": str(labels.get(predicted, predicted)),
         "probability": float(probabilities[predicted]),
-        "truth_label": None if truth is None else str(labels.get(int(truth), int(truth))),
+        "truth_label": None if truth is None else _names(truth, labels),
     }
+
+
+def _names(truth: Any, labels: Mapping[int, str]) -> str:
+    """The name of a class, or of all that a list of flags says are there."""
+    there = [i for i, flag in enumerate(truth) if flag] if np.ndim(truth) else [int(truth)]
+    return ", ".join(str(labels.get(i, i)) for i in there) or "none"

@@ -20,7 +20,8 @@ from sidelight.core.folders import replace_folder
 from sidelight.core.processes import is_main
 from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
-from sidelight.errors import ConfigError
+from sidelight.core.tensors import predictable
+from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.collate import Collator
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
@@ -38,7 +39,7 @@ AUTO_CLASSES = {
 
 
 class Classifier(nn.Module):
-    """A target's model with a cross-entropy loss, as the Trainer wants it."""
+    """A target's model with a cross-entropy loss, as the Trainer wants it. Independent labels have one each."""
 
     def __init__(self, target: TargetModel) -> None:
         super().__init__()
@@ -46,10 +47,30 @@ class Classifier(nn.Module):
         self.target = target
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
-        """``{"loss": scalar, "logits": [B, K]}``."""
+        """``{"loss": scalar, "logits": [B, K]}``.
+
+        Args:
+            labels: ``[B]`` class numbers, or ``[B, L]`` flags of independent labels.
+        """
         logits = self.target.forward_trainable(inputs)
-        loss = nn.functional.cross_entropy(logits.float(), labels)
+        loss = _loss(logits.float(), labels, self.target.independent)
         return {"loss": loss, "logits": logits}
+
+
+def _loss(logits: Tensor, labels: Tensor, independent: bool) -> Tensor:
+    if independent != (labels.ndim == 2):
+        raise InputError(
+            f"labels of shape {tuple(labels.shape)} do not fit a classifier "
+            + (
+                "of independent labels, which needs lists of flags."
+                if independent
+                else "of exclusive classes."
+            )
+        )
+    if not independent:
+        return nn.functional.cross_entropy(logits, labels)
+    whole = 2 * predictable(logits, independent)  # half log-odds
+    return nn.functional.binary_cross_entropy_with_logits(whole, labels.to(whole.dtype))
 
 
 def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto_class: str) -> nn.Module:
@@ -185,16 +206,23 @@ def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
 
 @torch.inference_mode()
 def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
-    """Share of ``rows`` whose label the target predicts."""
-    right = 0
+    """Share of ``rows`` whose label the target predicts. Of independent labels: share of right decisions."""
+    right = 0.0
     with target.borrowed():
         for start in range(0, len(rows), batch_size):
             batch = target.reader.read([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
             inputs = target.to_device(batch.inputs)
             logits = target.forward(inputs, target.features(inputs))
             assert batch.labels is not None  # every row of a data set has one
-            right += int((logits.argmax(-1).cpu() == batch.labels).sum())
+            right += float(_right(logits.cpu(), batch.labels, target.independent).sum())
     return right / max(len(rows), 1)
+
+
+def _right(logits: Tensor, labels: Tensor, independent: bool) -> Tensor:
+    """``[B]`` 1 if the prediction is right, or the share of labels about which the model is right."""
+    if independent:
+        return ((predictable(logits, independent) >= 0) == labels.bool()).double().mean(-1)
+    return (logits.argmax(-1) == labels).double()
 
 
 def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float]) -> None:

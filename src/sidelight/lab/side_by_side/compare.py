@@ -140,7 +140,7 @@ class _Job:
         )  # the first pass of a target may find out how its states lie, with more passes
         with counted_passes(target) as passes:
             encoding = target.encode(batch.inputs)
-            classes = asked.classes(encoding.logits, target.id2label, [0])
+            classes = asked.classes(encoding, target.id2label, [0])
             reading = explainer.read(encoding, classes.explained)
         by_class = explainer.scorer.config.by_class
         ours = RankedScores(reading.scores, reading.ranking) if by_class else dict(reading.scores)

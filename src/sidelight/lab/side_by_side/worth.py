@@ -114,9 +114,9 @@ class Worths:
         alone = {m: complement(s, real[m]) for m, s in self.layout.unflatten(top.float()).items()}
         copies = (take_rows(self.inputs, rows, 1), take_rows(values, rows, 1), whole.rows(rows, 1))
         kept, lost = (
-            probabilities(self.target.classify(copies[0], masks, copies[1], unmasked=copies[2]))[
-                :, self.label
-            ]
+            probabilities(
+                self.target.classify(copies[0], masks, copies[1], unmasked=copies[2]), self.target.independent
+            )[:, self.label]
             for masks in (removed, alone)
         )
         return kept, lost

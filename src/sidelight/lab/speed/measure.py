@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from sidelight.core.names import OURS
+from sidelight.core.tensors import predictable
 from sidelight.core.types import Inputs
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
@@ -126,7 +127,8 @@ def measure_speed(
 
             def classify(part: Inputs = part) -> Any:
                 with torch.inference_mode():
-                    return target.forward(part, target.features(part)).argmax(-1)
+                    logits = target.forward(part, target.features(part))
+                    return predictable(logits, target.independent).argmax(-1)
 
             classes = classify().clone()
             methods: list[tuple[str, Callable[[], Any]]] = [

@@ -21,7 +21,7 @@ NAMES = ("image", "text")
 class Toy:
     """Logit of class 1 is ``a·image + b·text + c·image·text`` of one number each; class 0 has 0."""
 
-    name = "toy"
+    name, independent = "toy", False
 
     def __init__(self, a: float, b: float, c: float, names: Sequence[str] = NAMES) -> None:
         self.weights, self.modalities = (a, b, c), dict.fromkeys(names)

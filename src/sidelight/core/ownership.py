@@ -24,8 +24,8 @@ from sidelight.errors import CheckpointError, ForeignFileError
 MANIFEST = ".sidelight"
 #: first line of a manifest
 MANIFEST_FORMAT = "sidelight.manifest"
-#: the mark in PNG, PDF and SVG files (their "Software", "Creator" or generator), in ONNX files (their producer), and in
-#: weights
+#: the mark in PNG, PDF and SVG files (their "Software", "Creator" or generator), in ONNX files (their producer), in
+#: .pt2 files and in weights
 MARK = "sidelight"
 #: the mark in the head of an HTML page
 HTML_MARK = f'<meta name="generator" content="{MARK}">'
@@ -38,6 +38,7 @@ _JSON_MARK = re.compile(rb'^\s*\{\s*"format"\s*:\s*"sidelight\.')
 _CONTENT_MARKS = (
     (b"\x89PNG", b"Software\x00" + MARK.encode()),
     (b"%PDF", b"/Creator (" + MARK.encode()),
+    (b"PK", b"/extra/" + MARK.encode() + b".json"),  # a file for torch.export.load, with our file in it
     (b"\x08", b"\x12\x09" + MARK.encode()),  # an ONNX file begins with a version number and its producer
     (b"<", HTML_MARK.encode()),
     (b"<", f"<!-- {MARK} -->".encode()),

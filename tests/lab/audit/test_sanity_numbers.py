@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import f_oneway, pearsonr
 
-from sidelight.lab.audit.base import Maps, digest
+from sidelight.lab.audit.base import Maps
 from sidelight.lab.audit.classes import (
     Collected,
     class_share,
@@ -21,6 +21,7 @@ from sidelight.lab.audit.stability import change
 from sidelight.lab.audit.tables import Tally, choose, pivot
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import make_layout
+from sidelight.lab.runs.folder import digest
 from sidelight.lab.tables.markdown import markdown
 
 

@@ -280,7 +280,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Explainer:
     return fit(
         rows,
         tmp_path_factory.mktemp("trained"),
-        epochs=8,
+        epochs=14,
         learning_rate=0.01,
         fills=["zero"],
         other_classes=0.4,

@@ -13,7 +13,7 @@ READINGS = ("map", "ranking", "effects")
 
 #: Scale of the raw effects. If a part covers this share of the input and all its raw effects are 1, it changes the
 #: probability by 1.
-UNIT = 1.0
+UNIT = 0.125
 
 #: Standard deviation of a sample's ranking scores in each modality. The rank term adds noise with a standard deviation
 #: of 1.28 to them. If nothing fixed their spread, they would grow until the noise tries no other order.

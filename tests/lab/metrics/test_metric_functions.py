@@ -37,6 +37,8 @@ NAMES = [
     "auprc",
     "pointing_game",
 ]
+#: asked of a judge (tests/lab/metrics/test_judged.py)
+JUDGED = ["fidelity_plus", "fidelity_minus", "single_deletion"]
 few = settings(max_examples=40, deadline=None)
 
 
@@ -50,7 +52,8 @@ coarse = st.sampled_from([-1.0, 0.0, 0.5, 1.0])
 
 
 def test_registry_names_directions_and_needs() -> None:
-    assert set(METRICS) == set(NAMES)
+    assert set(METRICS) == {*NAMES, *JUDGED}
+    assert {n for n, e in METRICS.items() if e.judged} == set(JUDGED)
     lower = {
         "average_drop",
         "average_drop_relative",
@@ -61,6 +64,7 @@ def test_registry_names_directions_and_needs() -> None:
         "area",
         "entropy",
         "flip_share",
+        "fidelity_minus",
     }
     assert {n for n, e in METRICS.items() if e.direction == "lower"} == lower
     rationale = {"iou", "f1", "auprc", "pointing_game"}

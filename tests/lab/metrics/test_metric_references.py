@@ -125,7 +125,8 @@ def cases(e: Evidence) -> list[Case]:
 
 
 def test_no_metric_is_without_a_reference() -> None:
-    assert REFERENCES.keys() == set(METRICS)
+    # those that ask a judge have theirs in test_judged.py
+    assert REFERENCES.keys() == {name for name, e in METRICS.items() if not e.judged}
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -1,7 +1,8 @@
 """How long does an exported explainer take, beside PyTorch and beside its classifier alone? What does int8 cost?
 
 Random weights, one thread, one machine. All calls of a model take turns within one run, and every ratio is taken
-within one turn, so that whatever else the machine does meets all alike. The medians of the turns are printed.
+within one turn, so that whatever else the machine does meets all alike. Time is that of the processor, which other
+programs on the machine do not add to. The medians of the turns are printed.
 
     python benchmarks/export.py [--model minilm-l6 ...] [--batch 1 --batch 8] [--repeats 9] [--int8] [--json FILE]
 """
@@ -121,10 +122,10 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
+    """How long a call takes the processor."""
+    start = time.process_time()
     call()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def in_turns(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:

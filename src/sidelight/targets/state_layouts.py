@@ -76,11 +76,11 @@ class StateLayouts:
         Raises:
             UnsupportedTargetError: no state is a map, or tokens fit no grid.
         """
-        found = [
-            lay_out(value, layout, image_size, patch_size)
-            for i, state in enumerate(raw)
-            if (value := tensor_of(state)) is not None and (layout := self.of(i)) is not None
-        ]
+        found = []
+        for i, state in enumerate(raw):
+            value, layout = tensor_of(state), self.of(i)
+            if value is not None and layout is not None:
+                found.append(lay_out(value, layout, image_size, patch_size))
         if not found:
             raise UnsupportedTargetError(
                 "no state has the shape [B, C, h, w] or [B, L, D]; name other layers to read."

@@ -29,6 +29,7 @@ from transformers import BertConfig, BertForSequenceClassification, ViTConfig, V
 
 from sidelight import Explainer, ImageTransform, ScorerConfig
 from sidelight.export.examples import Examples
+from sidelight.export.graph import NamedInputs
 from sidelight.export.module import CLASSES
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
@@ -102,7 +103,9 @@ def export_bare(target: TargetModel, examples: Examples, path: Path) -> None:
     inputs = examples.inputs(3, 11)
     axes = {n: dict.fromkeys(a, torch.export.Dim.DYNAMIC) for n, a in examples.axes(inputs).items()}
     with torch.no_grad():
-        program = torch.export.export(Bare(target), (), inputs, dynamic_shapes={"inputs": axes})
+        program = torch.export.export(
+            NamedInputs(Bare(target), list(inputs)), (), inputs, dynamic_shapes=axes
+        )
         torch.onnx.export(
             program,
             f=str(path),

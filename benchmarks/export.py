@@ -1,7 +1,8 @@
 """How long does an exported explainer take, beside PyTorch and beside its classifier alone? What does int8 cost?
 
 Random weights, one thread, one machine. All calls of a model take turns within one run, and every ratio is taken
-within one turn, so that whatever else the machine does meets all alike. The medians of the turns are printed.
+within one turn, so that whatever else the machine does meets all alike. Time is that of the processor, which other
+programs on the machine do not add to. The medians of the turns are printed.
 
     python benchmarks/export.py [--model minilm-l6 ...] [--batch 1 --batch 8] [--repeats 9] [--int8] [--json FILE]
 """
@@ -28,6 +29,7 @@ from transformers import BertConfig, BertForSequenceClassification, ViTConfig, V
 
 from sidelight import Explainer, ImageTransform, ScorerConfig
 from sidelight.export.examples import Examples
+from sidelight.export.graph import NamedInputs
 from sidelight.export.module import CLASSES
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
@@ -101,7 +103,9 @@ def export_bare(target: TargetModel, examples: Examples, path: Path) -> None:
     inputs = examples.inputs(3, 11)
     axes = {n: dict.fromkeys(a, torch.export.Dim.DYNAMIC) for n, a in examples.axes(inputs).items()}
     with torch.no_grad():
-        program = torch.export.export(Bare(target), (), inputs, dynamic_shapes={"inputs": axes})
+        program = torch.export.export(
+            NamedInputs(Bare(target), list(inputs)), (), inputs, dynamic_shapes=axes
+        )
         torch.onnx.export(
             program,
             f=str(path),
@@ -121,10 +125,10 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
+    """How long a call takes the processor."""
+    start = time.process_time()
     call()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def in_turns(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:

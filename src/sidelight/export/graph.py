@@ -44,7 +44,7 @@ def traced(module: ExplainingModule, inputs: Inputs, axes: Axes) -> Any:
         ExportError: the model's pass cannot be traced.
     """
     dynamic = {name: dict.fromkeys(axes[name], torch.export.Dim.DYNAMIC) for name in inputs}
-    named = _Named(module, list(inputs))
+    named = NamedInputs(module, list(inputs))
     try:
         with torch.no_grad(), _plain_layers(module), _quiet():
             program = torch.export.export(named, (), dict(inputs), dynamic_shapes=dynamic, strict=False)
@@ -58,7 +58,7 @@ def traced(module: ExplainingModule, inputs: Inputs, axes: Axes) -> Any:
     return program
 
 
-class _Named(nn.Module):
+class NamedInputs(nn.Module):
     """``inside`` with the ``names`` of its inputs as its only arguments. torch.export cannot name those of ``**inputs``."""
 
     def __init__(self, inside: nn.Module, names: Sequence[str]) -> None:

@@ -40,6 +40,8 @@ from sidelight.targets.base import TargetModel
 
 #: tokens of a text
 LENGTH = 128
+#: seconds that the slowest call of a turn takes at least
+SHORTEST = 0.1
 SMALL = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536}
 VIT_S = {**SMALL, "num_attention_heads": 6}
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -124,21 +126,22 @@ def session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    """How long a call takes the processor."""
+def seconds(call: Callable[[], Any], times: int = 1) -> float:
+    """How long a call takes the processor, over several times, because its clock is coarse."""
     start = time.process_time()
-    call()
-    return time.process_time() - start
+    for _ in range(times):
+        call()
+    return (time.process_time() - start) / times
 
 
 def in_turns(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each call in each turn, after two turns to warm up."""
+    """Seconds of each call in each turn, after a turn to warm up. Short calls are made several times in a turn."""
+    first = {name: seconds(call, 2) for name, call in calls.items()}
+    times = max(1, round(SHORTEST / max(*first.values(), 1e-4)))
     found: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(repeats + 2):
+    for _ in range(repeats):
         for name, call in calls.items():
-            taken = seconds(call)
-            if turn > 1:
-                found[name].append(taken)
+            found[name].append(seconds(call, times))
     return found
 
 

@@ -42,16 +42,16 @@ NOTES, IMAGES = PAGES / "notes", PAGES / "images"
 #: page -> its configuration; also the order of the pages
 CONFIGURATIONS = {
     "mnist": "configs/thesis/mnist.yaml",
-    "cifar10": "configs/cifar10.yaml",
-    "imagenette": "configs/imagenette.yaml",
+    "cifar10": "configs/thesis/cifar10.yaml",
+    "imagenette": "configs/thesis/imagenette.yaml",
     "digits": "src/sidelight/lab/demo/digits.yaml",
-    "tweets": "configs/tweets.yaml",
-    "imdb": "configs/imdb.yaml",
-    "liar": "configs/liar.yaml",
+    "tweets": "configs/thesis/tweets.yaml",
+    "imdb": "configs/thesis/imdb.yaml",
+    "liar": "configs/thesis/liar.yaml",
     "planted_text": "src/sidelight/lab/demo/planted_text.yaml",
-    "flickr8k": "configs/flickr8k.yaml",
-    "esnlive": "configs/esnlive.yaml",
-    "nlvr": "configs/nlvr.yaml",
+    "flickr8k": "configs/thesis/flickr8k.yaml",
+    "esnlive": "configs/thesis/esnlive.yaml",
+    "nlvr": "configs/thesis/nlvr.yaml",
     "scenes": "src/sidelight/lab/demo/scenes.yaml",
 }
 FAITHFUL = (

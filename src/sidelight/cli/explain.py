@@ -150,16 +150,21 @@ def in_turn(inputs: list[str], modalities: tuple[str, ...]) -> list[tuple[str, .
 
 
 def open_explainer(folder: Path, model: str | None) -> tuple[Explainer, Any]:
-    """The explainer, and rows for exchanging modalities if there are several and the run has data.
+    """The explainer on the accelerator, if there is one, and rows for exchanging modalities.
+
+    The rows are ``None`` if there is one modality, or no data of a run.
 
     Raises:
         ConfigError: a model is named for a run folder, which has its own.
     """
+    from sidelight.core.processes import device
     from sidelight.errors import ConfigError
     from sidelight.explainer import Explainer
 
     if not (folder / "config.yaml").is_file():
-        return Explainer.from_pretrained(folder, model), None
+        alone = Explainer.from_pretrained(folder, model)
+        alone.target.model.to(device())
+        return alone, None
     from sidelight.lab.runs.run import Run
 
     if model is not None:

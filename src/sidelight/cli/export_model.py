@@ -36,5 +36,6 @@ def run(
     with overwriting(overwrite):
         require_free([file_path(out)], "Choose another --out, or replace this file with --overwrite.")
         explainer, _ = open_explainer(folder, model)
+        explainer.target.model.to("cpu")  # a file of torch.export runs on the device on which it was made
         written = explainer.export(out)
     say(f"model: {written}   beside it: {written.name}.json")

@@ -176,3 +176,15 @@ def device() -> Any:
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def finish_work(place: Any) -> None:
+    """Wait until an accelerator has done all that it was given, so that a clock tells the truth.
+
+    Args:
+        place: a ``torch.device``. A CPU has nothing left to do.
+    """
+    if place.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize(place)

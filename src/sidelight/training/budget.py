@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from sidelight.core.files import read_json
+from sidelight.core.processes import finish_work
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
 from sidelight.rows.row import NumberedRows, Rows
@@ -132,6 +133,7 @@ def _seconds_per_step(
         for _ in range(1 + MEASURED):
             start = time.perf_counter()
             module(**inputs)["loss"].backward()
+            finish_work(module.target.device)  # a GPU may still be at it
             times.append(time.perf_counter() - start)
             module.zero_grad(set_to_none=True)
     return min(times[1:])

@@ -90,6 +90,8 @@ class ClassifierTraining:
         learning_rate: largest learning rate.
         weight_decay: weight decay of AdamW.
         warmup_ratio: share of the steps in which the learning rate rises.
+        augment: shift pictures by up to an eighth of their sides, and mirror every second one, anew in each step. For
+            classifiers of few pictures that mean the same when they are mirrored.
         seed: seed of the initial weights and of the order of the rows.
         extra: more options of Hugging Face's ``TrainingArguments``.
     """
@@ -99,6 +101,7 @@ class ClassifierTraining:
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.05
     warmup_ratio: Share = 0.1
+    augment: bool = False
     seed: Seed = 0
     extra: Options = field(default_factory=dict)
 

@@ -14,7 +14,7 @@ import pandas as pd
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.core.names import OURS
-from sidelight.core.processes import Share, agreed, device, in_main, is_main
+from sidelight.core.processes import Share, agreed, in_main, is_main
 from sidelight.errors import InputError
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
@@ -129,8 +129,6 @@ def plan_evaluation(run: Run) -> Evaluation:
     """Open the target and say what is measured on which samples. Nothing is measured yet."""
     section = run.config.evaluation
     target = run.open_target()
-    if device().type != "cpu":
-        target.model.to(device())
     set_reference(run, target)
     rows = TestRows(target, run.rows("test", section.count))
     rivals = [r for r in rivals_of(section) if supports(r, target)]

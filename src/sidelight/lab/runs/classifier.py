@@ -23,7 +23,9 @@ from sidelight.core.surroundings import training_surroundings
 from sidelight.core.tensors import predictable
 from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.collate import Collator
+from sidelight.inputs.image import PIXELS
 from sidelight.lab.config.sections import ClassifierTraining
+from sidelight.lab.runs.augmentation import augmented, moved
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
 from sidelight.targets import TargetModel
 from sidelight.training.lengths import row_lengths
@@ -39,12 +41,17 @@ AUTO_CLASSES = {
 
 
 class Classifier(nn.Module):
-    """A target's model with a cross-entropy loss, as the Trainer wants it. Independent labels have one each."""
+    """A target's model with a cross-entropy loss, as the Trainer wants it. Independent labels have one each.
 
-    def __init__(self, target: TargetModel) -> None:
+    Args:
+        augment: shift and mirror pictures in training.
+    """
+
+    def __init__(self, target: TargetModel, augment: bool = False) -> None:
         super().__init__()
         self.model = target.model
         self.target = target
+        self.augment = augment
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """``{"loss": scalar, "logits": [B, K]}``.
@@ -52,6 +59,8 @@ class Classifier(nn.Module):
         Args:
             labels: ``[B]`` class numbers, or ``[B, L]`` flags of independent labels.
         """
+        if self.augment and self.training:
+            inputs = {**inputs, PIXELS: moved(inputs[PIXELS])}
         logits = self.target.forward_trainable(inputs)
         loss = _loss(logits.float(), labels, self.target.independent)
         return {"loss": loss, "logits": logits}
@@ -161,7 +170,7 @@ def train_classifier(
 
     ready = ready_rows(target, train)
     trainer = LengthTrainer(
-        model=Classifier(target),
+        model=Classifier(target, augmented(target, config)),
         args=_arguments(config, len(train), output_dir.with_name(output_dir.name + "-training")),
         data_collator=Collator(target) if ready is None else ReadyCollator(target),
         train_dataset=train if ready is None else ready,

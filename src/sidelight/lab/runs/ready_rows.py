@@ -15,7 +15,7 @@ from sidelight.inputs.image import PIXELS
 from sidelight.targets import TargetModel
 
 #: prepared pictures of more bytes are not kept
-MOST_BYTES = 256 * 2**20
+MOST_BYTES = 512 * 2**20
 #: pictures that are prepared, or encoded, at once
 CHUNK = 128
 

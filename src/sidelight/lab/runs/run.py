@@ -25,7 +25,7 @@ import torch
 from sidelight.core.files import find_pretrained, find_weights, read_json, write_json
 from sidelight.core.folders import is_target_folder, recover_folder
 from sidelight.core.locks import hold
-from sidelight.core.processes import is_main, process_count, wait
+from sidelight.core.processes import device, is_main, process_count, wait
 from sidelight.core.surroundings import kept_random_state
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
@@ -154,7 +154,7 @@ class Run:
 
     def _wrap(self, model: Any, processor: Any, section: TargetSection | None = None) -> TargetModel:
         options = (section or self.config.target).options
-        return as_target(model, processor, family=self._family(), **options)
+        return as_target(model.to(device()), processor, family=self._family(), **options)
 
     @kept_random_state()
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:

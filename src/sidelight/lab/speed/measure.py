@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from sidelight.core.names import OURS
+from sidelight.core.processes import device, finish_work
 from sidelight.core.tensors import predictable
 from sidelight.core.types import Inputs
 from sidelight.errors import InputError
@@ -44,6 +45,7 @@ class SpeedRow:
         explain_ms: class and map together.
         ratio: median over pairs of ``explain / classify``.
         peak_mb: extra memory of the first pass, in MB (resident set on a CPU, allocator on a GPU).
+        classify_peak_mb: the same of the target's own pass.
         repeats: pairs measured.
     """
 
@@ -54,6 +56,7 @@ class SpeedRow:
     ratio: float
     peak_mb: float
     repeats: int
+    classify_peak_mb: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -130,7 +133,8 @@ def measure_speed(
                     logits = target.forward(part, target.features(part))
                     return predictable(logits, target.independent).argmax(-1)
 
-            classes = classify().clone()
+            with peak_memory() as alone:
+                classes = classify().clone()
             methods: list[tuple[str, Callable[[], Any]]] = [
                 (OURS, lambda part=part: explainer.attribute(part))  # type: ignore[misc]
             ]
@@ -140,6 +144,7 @@ def measure_speed(
             ]
             for name, explain in methods:
                 row = _pairs(name, batch, classify, explain, repeats, patience)
+                row = replace(row, classify_peak_mb=round(alone.mb, 1))
                 rows.append(row)
                 if on_row:
                     on_row(row)
@@ -175,16 +180,11 @@ def _pairs(
 
 
 def _timed(run: Callable[[], Any]) -> float:
-    _synchronise()
+    finish_work(device())
     start = time.perf_counter()
     run()
-    _synchronise()
+    finish_work(device())
     return time.perf_counter() - start
-
-
-def _synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 @contextmanager

@@ -10,29 +10,30 @@ import torch
 from torch import Tensor
 
 from sidelight.core.files import read_json
+from sidelight.core.processes import device
 from sidelight.core.registry import Registry
 from sidelight.core.surroundings import kept_random_state
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
-from sidelight.inputs.images import ImageTransform
-from sidelight.inputs.pairs import ImageTextProcessor
+from sidelight.lab.speed.zoo import SHAPES
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.architectures import ARCHITECTURES
 from sidelight.targets.families import TARGETS
 
-#: Targets with random weights, by name.
-SHAPES: Registry[Callable[[], TargetModel]] = Registry("model to time")
 #: ``(target, batch, tokens) -> inputs`` of random content, by target family.
 RANDOM_INPUTS: Registry[Callable[[Any, int, int], dict[str, Tensor]]] = Registry("target family to time")
 
 
-def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer, dict[str, Tensor]]:
-    """An explainer and random inputs of the right shape.
+def speed_subject(
+    model: str, batch: int, tokens: int = 128, dtype: torch.dtype | None = None
+) -> tuple[Explainer, dict[str, Tensor]]:
+    """An explainer and random inputs of the right shape, on the accelerator if there is one.
 
     Args:
-        model: a name in :data:`SHAPES`, a run folder, a hub id or a model folder.
+        model: a name in :data:`~sidelight.lab.speed.zoo.SHAPES`, a run folder, a hub id or a model folder.
         tokens: length of each text, special tokens included.
+        dtype: of the classifier's weights (default: as they are).
 
     Raises:
         InputError: texts longer than the model reads.
@@ -43,6 +44,7 @@ def speed_subject(model: str, batch: int, tokens: int = 128) -> tuple[Explainer,
 
         explainer = Run.open(model).explainer()
     target = explainer.target if explainer is not None else _open_target(model)
+    target.model.to(device(), dtype)
     inputs = RANDOM_INPUTS[target.family](target, batch, tokens)
     if explainer is not None:
         shape = explainer.scorer.spec.feature_shape.get("image")
@@ -87,35 +89,6 @@ def _family(config: Any) -> str:
         return "image+text"
     kinds = " ".join(getattr(config, "architectures", None) or [])
     return "text" if "ForSequenceClassification" in kinds else "image"
-
-
-@SHAPES.register("vit-b16")
-def _vit() -> TargetModel:
-    from transformers import ViTConfig, ViTForImageClassification
-
-    return as_target(ViTForImageClassification(ViTConfig(num_labels=1000)).eval(), ImageTransform((224, 224)))
-
-
-@SHAPES.register("roberta-base-shape")
-def _roberta() -> TargetModel:
-    from transformers import RobertaConfig, RobertaForSequenceClassification
-
-    config = RobertaConfig(
-        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, num_labels=2
-    )
-    return as_target(RobertaForSequenceClassification(config).eval())
-
-
-@SHAPES.register("vit-roberta-shape")
-def _pair() -> TargetModel:
-    from sidelight.models.fusion import FusionClassifier
-
-    texts, pictures = _roberta(), _vit()
-    # the fusion has the thesis's size, as in configs/hub/
-    model = FusionClassifier.from_encoders(
-        texts.model.roberta, pictures.model.vit, width=256, layers=2, heads=8
-    )
-    return as_target(model.eval(), ImageTextProcessor(ImageTransform((224, 224))))
 
 
 def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:

@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sidelight.core.names import OURS, kind_of, method_label
+from sidelight.fills.base import training_fills
 from sidelight.lab.figures.critical_difference import plot_critical_difference
 from sidelight.lab.metrics.rank_tests import AverageRanks
 from sidelight.lab.tables.markdown import markdown
@@ -41,11 +42,12 @@ STORED, PAGES = ROOT / "results", ROOT / "docs" / "results"
 NOTES, IMAGES = PAGES / "notes", PAGES / "images"
 #: page -> its configuration; also the order of the pages
 CONFIGURATIONS = {
-    "mnist": "configs/thesis/mnist.yaml",
+    "mnist": "configs/mnist.yaml",
     "cifar10": "configs/thesis/cifar10.yaml",
-    "imagenette": "configs/thesis/imagenette.yaml",
+    "imagenette": "configs/imagenette.yaml",
+    "two_digits": "configs/two_digits.yaml",
     "digits": "src/sidelight/lab/demo/digits.yaml",
-    "tweets": "configs/thesis/tweets.yaml",
+    "tweets": "configs/tweets.yaml",
     "imdb": "configs/thesis/imdb.yaml",
     "liar": "configs/thesis/liar.yaml",
     "planted_text": "src/sidelight/lab/demo/planted_text.yaml",
@@ -54,6 +56,8 @@ CONFIGURATIONS = {
     "nlvr": "configs/thesis/nlvr.yaml",
     "scenes": "src/sidelight/lab/demo/scenes.yaml",
 }
+#: mark in the note of the first page -> the file in results/benchmark with the average ranks that belong there
+RANKS = {"ranks": "robust_ranks.csv", "thesis ranks": "ranks.csv"}
 FAITHFUL = (
     "average_drop",
     "increase_in_confidence",
@@ -62,6 +66,7 @@ FAITHFUL = (
     "srg",
     "comprehensiveness",
     "sufficiency",
+    "flip_share",
 )
 DRAWN = ("average_drop", "deletion_auc", "insertion_auc")
 KNOWN = ("auprc", "pointing_game", "f1", "iou")
@@ -81,7 +86,8 @@ Pages = dict[Path, str]
 
 def all_pages() -> Pages:
     """Every page of docs/results with its text."""
-    return {PAGES / "index.md": index_page(), **{PAGES / f"{n}.md": data_page(n) for n in CONFIGURATIONS}}
+    ranked = {PAGES / f"{n}.md": ranked_page(n) for n in ("index", "thesis")}
+    return {**ranked, **{PAGES / f"{n}.md": data_page(n) for n in CONFIGURATIONS}}
 
 
 def data_page(name: str) -> str:
@@ -92,7 +98,7 @@ def data_page(name: str) -> str:
     words, _, setting = note_text.partition("\n## What was trained\n")
     parts = [
         f"# {title}",
-        MADE.format(source=f"results/{name}/results.json", notes=f"docs/results/notes/{name}.md"),
+        MADE.format(source=f"{place(name)}/results.json", notes=f"docs/results/notes/{name}.md"),
         f"## What this shows\n\n{words.strip()}",
         caption(name),
         f"## What was trained\n\n{setting.strip()}".strip(),
@@ -103,14 +109,19 @@ def data_page(name: str) -> str:
         *sections(found, measured),
         "## Intervals\n\nThe 95 % bootstrap interval of each mean over samples.",
         *sections(found, intervals),
-        f"All metrics of this run are in [results/{name}/table.md](../../results/{name}/table.md).",
+        f"All metrics of this run are in [{place(name)}/table.md](../../{place(name)}/table.md).",
     ]
     return joined(parts)
 
 
+def place(name: str) -> str:
+    """The folder of a page's run: of the robust objective if it was measured, else of the thesis's."""
+    return f"results/{name}/robust" if (STORED / name / "robust").is_dir() else f"results/{name}"
+
+
 def stored(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Results and configuration of a run, as they lie in results/."""
-    folder = STORED / name
+    folder = ROOT / place(name)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     return results, yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
 
@@ -142,12 +153,20 @@ def facts(name: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> I
     """What was trained: one pair of a name and its value a line."""
     target, scorers = results["target"], results["scorers"]
     objective, training = config["objective"], config["training"]
-    sizes = sorted({s["parameters"] for s in scorers.values()})
+    sizes = sorted({s["parameters"] for n, s in scorers.items() if not n.rpartition("-")[0]})
     tried = dict.fromkeys(filter(None, map(fill_of, results["rows"])))
-    unseen = [fill for fill in tried if fill not in objective["fills"]]
+    seen = trained_fills(results, config)
+    unseen = [fill for fill in tried if fill not in seen]
+    own = [n for n in scorers if not n.rpartition("-")[0]]
     yield "classifier", f"{target['name']}, {target['parameters']:,} parameters"
     yield "accuracy", f"{target['accuracy']:.3f} on {target['accuracy_n']:,} test samples"
-    yield "scorers", f"{len(scorers)} seeds, {' and '.join(f'{s:,}' for s in sizes)} parameters each"
+    yield "scorers", f"{len(own)} seeds, {' and '.join(f'{s:,}' for s in sizes)} parameters each"
+    yield (
+        "objective",
+        ", ".join(
+            [objective.get("preset", "thesis"), *(f"beside it: {k}" for k in config.get("beside", {}))]
+        ),
+    )
     yield (
         "training rows",
         f"{config['data']['train']:,}" if config["data"]["train"] else "the whole training split",
@@ -162,9 +181,15 @@ def facts(name: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> I
             "coalition term",
             f"weight {objective['coalition_weight']:g}, {objective['coalition_draws']} draws",
         )
-    yield "fills in training", ", ".join(objective["fills"])
+    yield "fills in training", ", ".join(seen)
     yield "fills never trained on", ", ".join(unseen) or "none"
     yield "configuration", f"[{CONFIGURATIONS[name]}](../../{CONFIGURATIONS[name]})"
+
+
+def trained_fills(results: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fills that the scorers of a run saw."""
+    modalities = max((r["modality"] for r in results["rows"]), key=len).split("+")
+    return training_fills(config["objective"]["fills"], modalities)
 
 
 def sections(tables: Sequence[Table], show: Callable[[Table], Table]) -> Iterator[str]:
@@ -288,7 +313,8 @@ def drawn_from(path: Path) -> str | None:
 def all_pictures() -> dict[Path, Picture]:
     """Every picture of docs/results."""
     found = {name: dots(shown_table(name)) for name in CONFIGURATIONS}
-    return {IMAGES / "ranks.png": rank_picture(), **{IMAGES / f"{n}.png": p for n, p in found.items()}}
+    ranks = {IMAGES / Path(source).with_suffix(".png"): rank_picture(source) for source in RANKS.values()}
+    return {**ranks, **{IMAGES / f"{n}.png": p for n, p in found.items()}}
 
 
 def shown_table(name: str) -> Table:
@@ -298,7 +324,8 @@ def shown_table(name: str) -> Table:
     """
     results, config = stored(name)
     tables = build_tables(results["rows"])
-    return next((t for t in tables if t.setting.fill not in config["objective"]["fills"]), tables[0])
+    seen = trained_fills(results, config)
+    return next((t for t in tables if t.setting.fill and t.setting.fill not in seen), tables[0])
 
 
 def dots(table: Table) -> Picture:
@@ -343,13 +370,26 @@ def caption(name: str) -> str:
     )
 
 
-def index_page() -> str:
-    """The first page: the note with the rank table, the picture and the links put in."""
-    title, words = note("index")
-    ranks = pd.read_csv(STORED / "benchmark" / "ranks.csv")
+def ranked_page(name: str) -> str:
+    """A page over all data sets: its note with the rank table and the links put in."""
+    title, words = note(name)
+    links = plain_table(
+        ("page", "objective", "classifier", "accuracy", "our drop", "our deletion", "our insertion"),
+        map(link, CONFIGURATIONS),
+    )
+    made = MADE.format(source="results/benchmark/*ranks.csv", notes=f"docs/results/notes/{name}.md")
+    for mark, source in RANKS.items():
+        words = words.replace(f"<!-- {mark} -->", rank_table(source))
+    return f"# {title}\n\n{made}\n\n{words.replace('<!-- pages -->', links)}\n"
+
+
+def rank_table(source: str) -> str:
+    """Average ranks over all cases and over those of each modality."""
+    ranks = pd.read_csv(STORED / "benchmark" / source)
     scopes = {
         s: ranks[ranks["scope"] == s].set_index("method")
         for s in ("all cases", "image", "text", "image+text")
+        if s in set(ranks["scope"])
     }
     order = list(scopes["all cases"].index)
     lines = [
@@ -357,14 +397,7 @@ def index_page() -> str:
     ]
     spans = [f"{scope['critical_difference'].iloc[0]:.2f}" for scope in scopes.values()]
     head = ["method", *(f"{s} (n = {scope['cases'].iloc[0]})" for s, scope in scopes.items())]
-    rank_table = plain_table(head, [*lines, ["*critical difference*", *spans]])
-    links = plain_table(
-        ("page", "classifier", "accuracy", "our drop", "our deletion", "our insertion"),
-        map(link, CONFIGURATIONS),
-    )
-    made = MADE.format(source="results/benchmark/ranks.csv", notes="docs/results/notes/index.md")
-    words = words.replace("<!-- ranks -->", rank_table).replace("<!-- pages -->", links)
-    return f"# {title}\n\n{made}\n\n{words}\n"
+    return plain_table(head, [*lines, ["*critical difference*", *spans]])
 
 
 def _rank(ranks: pd.Series, method: str) -> str:
@@ -372,9 +405,9 @@ def _rank(ranks: pd.Series, method: str) -> str:
     return f"**{text}**" if ranks[method] == ranks.min() else text
 
 
-def rank_picture() -> Picture:
+def rank_picture(source: str) -> Picture:
     """Average ranks over all cases, with the critical difference."""
-    ranks = pd.read_csv(STORED / "benchmark" / "ranks.csv")
+    ranks = pd.read_csv(STORED / "benchmark" / source)
     scope = ranks[ranks["scope"] == "all cases"]
     line = scope.iloc[0]
     found = AverageRanks(
@@ -395,13 +428,14 @@ def rank_picture() -> Picture:
 def link(name: str) -> list[str]:
     """A page's line in the index: our own numbers under the first fill of training, all modalities together."""
     results, config = stored(name)
-    fill = config["objective"]["fills"][0]
+    fill = trained_fills(results, config)[0]
     own = [r for r in results["rows"] if r["method"] == OURS and r["fill"] == fill]
-    place = {k: own[0][k] for k in ("modality", "granularity")}
-    found = {r["metric"]: r["mean"] for r in own if place.items() <= r.items()}
+    where = {k: own[0][k] for k in ("modality", "granularity")}
+    found = {r["metric"]: r["mean"] for r in own if where.items() <= r.items()}
     target = results["target"]
     return [
-        f"[{note(name)[0]}]({name}.md), {fill} fill, by {place['granularity']}",
+        f"[{note(name)[0]}]({name}.md), {fill} fill, by {where['granularity']}",
+        config["objective"].get("preset", "thesis"),
         re.sub(r"gt_all_|:model|For(Image|Sequence)Classification", "", target["name"]).replace("_", "-"),
         f"{target['accuracy']:.3f}",
         *(number(found[m]) for m in ("average_drop", "deletion_auc", "insertion_auc")),

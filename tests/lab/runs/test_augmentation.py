@@ -30,7 +30,8 @@ def test_each_picture_is_a_moved_or_mirrored_one() -> None:
     pixels = torch.rand(1, 3, 16, 24).expand(60, 3, 16, 24)
     possible = crops(pixels[0].numpy(), 2, 3)
     places = [
-        next(i for i, crop in enumerate(possible) if np.array_equal(crop, own)) for own in moved(pixels).numpy()
+        next(i for i, crop in enumerate(possible) if np.array_equal(crop, own))
+        for own in moved(pixels).numpy()
     ]
     mirrored = sum(place >= len(possible) // 2 for place in places)
     assert 15 < mirrored < 45  # of 60, with probability 0.5

@@ -72,6 +72,7 @@ def certify(
     classes: Tensor | None = None,
     fills: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
+    steps: int = STEPS,
 ) -> list[list[Certificate]]:
     """Measure the map of each sample under each fill.
 
@@ -82,6 +83,7 @@ def certify(
         classes: ``[B]`` class explained. Default: the predicted ones.
         fills: default: :data:`CERTIFICATE_FILLS`.
         seeds: one integer per sample, for random fills. Default: 0, 1, ...
+        steps: K, the number of points of the curves after the first.
 
     Returns:
         For each sample one certificate per fill.
@@ -91,7 +93,7 @@ def certify(
     """
     chosen = encoding.prediction if classes is None else classes
     names = list(fills) or certificate_fills(target.modalities)
-    job = _Job(target, inputs, target.unmasked(inputs, encoding), encoding, reading, chosen)
+    job = _Job(target, inputs, target.unmasked(inputs, encoding), encoding, reading, chosen, steps)
     by_fill = [job.measure(name, list(seeds or range(len(chosen)))) for name in names]
     return [list(found) for found in zip(*by_fill, strict=True)]
 
@@ -104,6 +106,7 @@ class _Job:
     encoding: Encoding
     reading: Reading
     classes: Tensor
+    steps: int
 
     @cached_property
     def layout(self) -> Layout:
@@ -122,7 +125,7 @@ class _Job:
         kept, _ = self._passes(scores, values)
         lost, _ = self._passes({m: complement(s, real[m]) for m, s in scores.items()}, values)
         counts = self.layout.real.sum(1)
-        taken = step_counts(counts, STEPS)
+        taken = step_counts(counts, self.steps)
         removed, stands = self._steps(taken, values, keep=False)
         alone, _ = self._steps(taken, values, keep=True)
         clean = self.encoding.probabilities.gather(1, self.classes[:, None]).squeeze(1)

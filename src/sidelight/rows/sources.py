@@ -35,6 +35,7 @@ from sidelight.rows.data_sets import (
     stream,
     tensor_rows,
 )
+from sidelight.rows.hub import fetched
 from sidelight.rows.row import Rows
 from sidelight.rows.splits import chosen_split, kinds, splits_of
 from sidelight.rows.stream import MOST_BYTES, MOST_ROWS, Stream, collected
@@ -42,7 +43,8 @@ from sidelight.rows.table_files import TABLES, beside, read_path, suffix
 
 FORMS = (
     "rows in a list, a datasets.Dataset, a data frame, a dictionary of columns, a DataLoader, a generator, "
-    "a [B, C, H, W] tensor, or the path of a table (CSV, TSV, JSON, JSONL, Parquet) or of a folder of pictures"
+    "a [B, C, H, W] tensor, the path of a table (CSV, TSV, JSON, JSONL, Parquet) or of a folder of pictures, or the id "
+    "'owner/name' of a data set of the hub"
 )
 
 
@@ -83,6 +85,7 @@ def open_data(data: Any, name: str) -> Rows | Stream:
     Raises:
         InputError, InputTypeError: ``data`` cannot be taken.
     """
+    data = fetched(data, name)
     while not isinstance(data, (Rows, Stream)):
         splits = splits_of(data)
         if splits:

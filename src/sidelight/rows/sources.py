@@ -27,10 +27,12 @@ from sidelight.rows.columns import (
     zipped_rows,
 )
 from sidelight.rows.data_sets import (
+    arrow_stream,
     arrow_table,
     hub_rows,
     hub_stream,
     indexed_rows,
+    lazy_table,
     loaded_rows,
     stream,
     tensor_rows,
@@ -109,9 +111,12 @@ OPENERS: dict[str, Callable[[Any, str], Any]] = {
     "pandas.Series": column_rows,
     "pandas.Index": column_rows,
     "polars.DataFrame": polars_rows,
+    "polars.LazyFrame": lazy_table,
     "polars.Series": lambda data, name: data.to_list(),
     "pyarrow.Table": arrow_table,
     "pyarrow.RecordBatch": arrow_table,
+    "pyarrow.RecordBatchReader": arrow_stream,
+    "pyarrow.Dataset": arrow_stream,
     "pyarrow.ChunkedArray": lambda data, name: data.to_pylist(),
     "pyarrow.Array": lambda data, name: data.to_pylist(),
 }

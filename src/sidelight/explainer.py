@@ -39,6 +39,7 @@ from sidelight.explanations.blocks import (
 from sidelight.explanations.building import explanations_of
 from sidelight.explanations.classes import Asked, require_steps
 from sidelight.explanations.explanation import Explanation
+from sidelight.explanations.streaming import Streaming
 from sidelight.export.exporting import Exporting
 from sidelight.hub.sharing import Sharing
 from sidelight.inputs.base import Batch
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Explainer(Exporting, Sharing):
+class Explainer(Exporting, Sharing, Streaming):
     """A classifier and its scorer, the small network that explains it. :meth:`fit` or :meth:`from_pretrained` makes it.
 
     Args:

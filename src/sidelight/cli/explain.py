@@ -51,6 +51,9 @@ ModelOption = Annotated[
     typer.Option(help="Folder or hub id of the classifier, if the scorer does not find it by itself."),
 ]
 BatchOption = Annotated[int, typer.Option(help="Rows in each pass, for tables and folders.", min=1)]
+BlockOption = Annotated[
+    int, typer.Option(help="Rows in memory and in each file, for tables and folders.", min=1)
+]
 TargetOption = Annotated[
     str | None,
     typer.Option(help="Class to explain: a name, a number, or 'second' (default: the predicted one)."),
@@ -77,6 +80,7 @@ def run(
     out: OutOption = Path("explanations"),
     model: ModelOption = None,
     batch_size: BatchOption = 32,
+    block_rows: BlockOption = 256,
     strict: StrictOption = False,
     target: TargetOption = None,
     versus: VersusOption = None,
@@ -104,11 +108,12 @@ def run(
         _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json)
         return
     from sidelight.cli.explain_table import explain_table
+    from sidelight.explanations.job import Job
 
     ((kind, place),) = sources.items()
-    rows = explain_table(
-        lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict, classes
-    )
+    options = {name: wanted for name, wanted in classes.items() if wanted is not None}
+    job = Job(place, out, column or [], block_rows, batch_size, strict, options, True, kind, say)
+    rows = explain_table(job, lambda: open_explainer(folder, model)[0], json is not None)
     write_rows(rows, json)
 
 
@@ -194,7 +199,7 @@ def _explain_one(
     explainer: Explainer, source: tuple[str, ...], index: int, out: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
     from sidelight.cli.outputs import saved
-    from sidelight.cli.table_lines import further_cells
+    from sidelight.explanations.table_lines import further_cells
 
     as_text = about["as_text"]
     parts = [

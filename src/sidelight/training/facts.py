@@ -17,7 +17,7 @@ from sidelight.training.presets import objective_of
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 #: Settings that do not change the result, or may hold what is nobody's business, such as tokens and paths.
-_NOT_TOLD = ("extra", "resume", "checkpoints")
+_NOT_TOLD = ("extra", "resume", "checkpoints", "report_to")
 #: Metrics that differ from one training to the next.
 _DURATIONS = ("runtime", "per_second", "epoch")
 _HUB_FILE = re.compile(r"hf://datasets/([\w.-]+(?:/[\w.-]+)?)@([0-9a-f]{7,64})/")

@@ -8,11 +8,14 @@ from typing import Any
 import datasets
 import pytest
 
+from cli_tools import sidelight
 from helpers_training import TRANSFORM, classifier, corner_images
-from sidelight import Explainer
+from sidelight import Explainer, ScorerConfig
 from sidelight.errors import InputError
 from sidelight.rows.hub import hub_id, is_hub_folder
 from sidelight.rows.sources import rows_of
+from sidelight.targets import as_target
+from sidelight.training.network import new_scorer
 
 QUICK: dict[str, Any] = {"epochs": 1, "batch_size": 8, "extra": {"disable_tqdm": True, "use_cpu": True}}
 
@@ -61,6 +64,23 @@ def test_fit_takes_an_id(hub: list[Any], tmp_path: Path) -> None:
     card = (explainer.save_pretrained(tmp_path / "s") / "README.md").read_text()
     assert "datasets:\n- me/corners\n" in card
     assert "train = 'me/corners@v1'" in card
+
+
+def test_explain_dataset_and_the_command_take_an_id(hub: list[Any], tmp_path: Path) -> None:
+    model = classifier()
+    model.save_pretrained(tmp_path / "model")
+    target = as_target(str(tmp_path / "model"), TRANSFORM)
+    explainer = Explainer(target, new_scorer(target, [corner_images(1)[0][0]], ScorerConfig()))
+    found = explainer.explain_dataset("me/corners", tmp_path / "one", block_rows=20)
+    assert len(found) == 32  # the training split
+    assert found.to_arrow(["label"]).num_rows == 32
+    scorer = explainer.save_pretrained(tmp_path / "scorer")
+    words = ("--hub-dataset", "me/corners", "--block-rows", 20, "--out", tmp_path / "two")
+    assert sidelight("explain", scorer, *words).code == 0
+    for part in ("part-00000.parquet", "part-00001.parquet"):
+        assert (tmp_path / "one" / "parts" / part).read_bytes() == (
+            tmp_path / "two" / "parts" / part
+        ).read_bytes()
 
 
 def test_a_folder_of_the_hubs_layout(

@@ -39,6 +39,12 @@ JsonlOption = Annotated[
 PicturesOption = Annotated[
     Path | None, typer.Option("--folder", help="Explain every picture in this folder.", file_okay=False)
 ]
+HubOption = Annotated[
+    str | None,
+    typer.Option(
+        "--hub-dataset", help="Explain every row of this data set of the hub, 'owner/name'.", metavar="ID"
+    ),
+]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -76,6 +82,7 @@ def run(
     parquet: ParquetOption = None,
     jsonl: JsonlOption = None,
     pictures: PicturesOption = None,
+    hub_dataset: HubOption = None,
     column: ColumnOption = None,
     out: OutOption = Path("explanations"),
     model: ModelOption = None,
@@ -99,11 +106,13 @@ def run(
     quiet_libraries()
     from sidelight.errors import InputError
 
-    given = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures}
-    classes = {"target": target, "versus": versus}
-    sources = {kind: place for kind, place in given.items() if place is not None}
+    given: dict[str | None, Any] = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures}
+    given[None] = hub_dataset
+    classes, sources = {"target": target, "versus": versus}, {k: v for k, v in given.items() if v is not None}
     if len(sources) + bool(inputs) != 1:
-        raise InputError("give either inputs, or one of --csv, --parquet, --jsonl and --folder.")
+        raise InputError(
+            "give either inputs, or one of --csv, --parquet, --jsonl, --folder and --hub-dataset."
+        )
     if not sources:
         _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json)
         return

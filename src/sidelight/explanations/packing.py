@@ -139,14 +139,22 @@ def score_type(words: Any) -> Any:
 
 
 def _is_utf8(text: Any) -> bool:
-    return not isinstance(text, str) or not any(0xD800 <= ord(c) <= 0xDFFF for c in text)
+    if not isinstance(text, str) or text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _readable(value: Any) -> Any:
     """``value`` with U+FFFD in place of lone surrogates, which UTF-8 cannot hold."""
-    if isinstance(value, str):
-        return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in value)
-    return [_readable(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [_readable(v) for v in value]
+    if _is_utf8(value):
+        return value
+    return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in value)
 
 
 def unpacked(row: Mapping[str, Any]) -> Answer:

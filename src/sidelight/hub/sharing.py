@@ -53,7 +53,9 @@ class Sharing:
             InputError: a sample of the card is of a kind that the classifier does not read.
         """
         place = folder_path(folder)
-        return save_scorer(place, self.scorer, self.target, overwrite, beside=self._card(place.name, card))
+        known = self.target.fingerprint()  # hashed once for config and card
+        files = self._card(place.name, card, known)
+        return save_scorer(place, self.scorer, self.target, overwrite, known, beside=files)
 
     @public
     def push_to_hub(
@@ -93,10 +95,11 @@ class Sharing:
         Example:
             >>> explainer.push_to_hub("me/my-scorer", card={"license": "mit"})  # doctest: +SKIP
         """
-        files = self._card(require_repository(repo_id), card)
+        name, known = require_repository(repo_id), self.target.fingerprint()
+        files = self._card(name, card, known)
 
         def write(folder: Path) -> None:
-            save_scorer(folder, self.scorer, self.target, beside=files, public=True)
+            save_scorer(folder, self.scorer, self.target, fingerprint=known, beside=files, public=True)
 
         return upload(
             write,
@@ -109,11 +112,13 @@ class Sharing:
             overwrite=overwrite,
         )
 
-    def _card(self, name: str, card: CardOptions | Mapping[str, Any] | bool | None) -> dict[str, bytes]:
+    def _card(
+        self, name: str, card: CardOptions | Mapping[str, Any] | bool | None, fingerprint: str
+    ) -> dict[str, bytes]:
         if card is False:
             return {}
         options = card_options(None if card is True else card)
-        identity = self.target.identity()
+        identity = self.target.identity(fingerprint)
         sizes = (_count(self.target.model), _count(self.scorer))
         place = options.results
         results = None if place is None else read_results(place, identity["fingerprint"], sizes[0])

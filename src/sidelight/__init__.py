@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sidelight.explainer import Explainer, fit, load
     from sidelight.explanations.blocks import ExplainFailure
     from sidelight.explanations.explanation import Explanation
-    from sidelight.explanations.stored import read_explanations
+    from sidelight.explanations.reading import read_explanations
     from sidelight.faces.captum import SidelightAttribution as SidelightAttribution
     from sidelight.faces.opening import pipeline
     from sidelight.faces.quantus import as_quantus
@@ -38,7 +38,7 @@ _PUBLIC = {
     "fit": "sidelight.explainer",
     "load": "sidelight.explainer",
     "pipeline": "sidelight.faces.opening",
-    "read_explanations": "sidelight.explanations.stored",
+    "read_explanations": "sidelight.explanations.reading",
 }
 #: the same for names that need a package of an extra. They are not listed: ``import *`` and completion must work without
 _OPTIONAL = {"SidelightAttribution": "sidelight.faces.captum"}

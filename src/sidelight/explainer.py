@@ -18,7 +18,6 @@ from sidelight.checks.selfcheck import (
     require_check,
     self_check,
 )
-from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.core.processes import in_main
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
@@ -40,15 +39,19 @@ from sidelight.explanations.blocks import (
 from sidelight.explanations.building import explanations_of
 from sidelight.explanations.classes import Asked, require_steps
 from sidelight.explanations.explanation import Explanation
+from sidelight.explanations.streaming import Streaming
 from sidelight.export.exporting import Exporting
+from sidelight.hub.sharing import Sharing
 from sidelight.inputs.base import Batch
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import is_source, open_data
 from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
-from sidelight.scorers.checkpoint import compare_weights, load_scorer, save_scorer
+from sidelight.scorers.checkpoint import load_scorer, save_scorer
+from sidelight.scorers.likeness import compare_weights
 from sidelight.targets import TargetModel
 from sidelight.targets.lending import check_gradients_pass
+from sidelight.training.facts import training_facts
 from sidelight.training.fit_data import fit_data
 from sidelight.training.fit_options import one_of, open_target, split_options
 from sidelight.training.folder import training_place
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Explainer(Exporting):
+class Explainer(Exporting, Sharing, Streaming):
     """A classifier and its scorer, the small network that explains it. :meth:`fit` or :meth:`from_pretrained` makes it.
 
     Args:
@@ -110,7 +113,7 @@ class Explainer(Exporting):
                 dictionary of columns, a ``DataLoader`` or torch data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``,
                 or a stream (up to :data:`sidelight.rows.stream.MOST_ROWS` rows stay in memory). They may also be the
                 path of a table (CSV, TSV, JSON, JSONL, Parquet), of a folder of pictures, or of a folder with a folder
-                per class. Labels are class numbers or names. Only ``label="data"`` reads them.
+                per class, or the id ``"owner/name"`` of a data set of the hub. Labels are class numbers or names. Only ``label="data"`` reads them.
             eval: validation rows, in the same forms. The best scorer on them is kept. Default: the validation split of
                 ``train``, else a tenth of it, drawn by ``seed`` from each class in proportion.
             validation: another name for ``eval``.
@@ -153,6 +156,8 @@ class Explainer(Exporting):
         with training_place(output_dir) as place, kept_place(target.model):
             sets, settings = (data.train, data.evaluation), (objective_config, training_config)
             metrics = train_scorer(network, target, *sets, place, *settings, data.readers, weights.known)
+            counts = {"train": len(data.train), "validation": len(data.evaluation)}
+            network.facts = training_facts(train, counts, place, (scorer_config, *settings), metrics)
             explainer = cls(target, network, check, known := weights.now())
             explainer.training_metrics, explainer.output_dir = metrics, place
             in_main(lambda: save_scorer(place / "scorer", network, target, fingerprint=known))
@@ -347,20 +352,6 @@ class Explainer(Exporting):
         measured = measurements(self.target, batch.inputs, encoding, reading, classes, asked, numbers)
         return explanations_of(self.target, batch, encoding, reading, classes, measured)
 
-    @public
-    def save_pretrained(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write scorer weights (safetensors) and config, with the target's id, revision and weight hash.
-
-        Args:
-            folder: made if it is missing. Files of others in it stay.
-            overwrite: replace files of others that have the names of ours: ``config.json``, ``scorer.safetensors``.
-
-        Raises:
-            CheckpointError: the disk refused. An older checkpoint in ``folder`` stays as it was.
-            ForeignFileError: ``folder`` is a file or a link, or such a file stands in it.
-        """
-        return save_scorer(folder_path(folder), self.scorer, self.target, overwrite)
-
     @classmethod
     @public
     @kept_random_state()
@@ -372,6 +363,7 @@ class Explainer(Exporting):
         *,
         processor: Any = None,
         revision: str | None = None,
+        token: str | bool | None = None,
         check: Check = "error",
     ) -> Explainer:
         """Load a scorer for its classifier.
@@ -380,15 +372,16 @@ class Explainer(Exporting):
             folder: a folder of :meth:`save_pretrained`, or its hub id.
             model: the classifier, its folder or hub id. Default: the place that the scorer remembers.
             processor: default: the preprocessing that the scorer remembers.
-            revision: of the hub repository ``folder``.
+            revision: branch, tag or commit of the hub repository ``folder``.
+            token: of the hub, for private repositories. Default: the one of ``hf auth login``.
             check: reaction if ``model`` has other weights, or fails the self-check: ``"error"``, ``"warn"`` or ``"off"``.
 
         Raises:
-            CheckpointError: files are missing, truncated or corrupt.
+            CheckpointError: files are missing, truncated or corrupt, or the hub refused.
             TargetMismatchError: ``model`` is not the classifier the scorer was trained beside.
         """
         require_check(check)
-        saved = load_scorer(folder, revision)
+        saved = load_scorer(folder, revision, token)
         target = saved.open_target(model, processor)
         found = target.fingerprint()
         if check != "off":

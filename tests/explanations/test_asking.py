@@ -13,7 +13,8 @@ import torch
 from pair_models import make_target, pairs
 from sidelight import Explainer, ExplainFailure, Explanation, ScorerConfig
 from sidelight.errors import ConfigError, InputError
-from sidelight.explanations.stored import StoredExplanations, read_explanations
+from sidelight.explanations.reading import read_explanations
+from sidelight.explanations.stored import StoredExplanations
 from sidelight.targets import as_target
 from sidelight.training.network import new_scorer
 from text_models import TEXTS, make_pair

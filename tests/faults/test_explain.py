@@ -314,7 +314,7 @@ def kill_at_half(out: Path, rows: int, *arguments: Any) -> int:
 
 
 def check_kill(source: Path, option: str, rows: int, scorer: Path, tmp_path: Path, batch: int) -> None:
-    common = ("explain", scorer, option, source, "--batch-size", batch)
+    common = ("explain", scorer, option, source, "--batch-size", batch, "--block-rows", 4 * batch)
     done = kill_at_half(tmp_path / "killed", rows, *common, "--out", tmp_path / "killed")
     assert rows // 2 <= done < rows, "the kill came too late for this test to mean anything"
     assert len(list(read_explanations(tmp_path / "killed"))) >= done  # what was finished is there

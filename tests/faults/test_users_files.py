@@ -86,6 +86,7 @@ def test_fault_01_with_overwrite_only_the_files_of_the_same_name_are_replaced(
     fitted.save_pretrained(mine, overwrite=True)
     after = tree(tmp_path)
     assert {k: v for k, v in after.items() if before.get(k) != v}.keys() == {
+        "mine/README.md",
         "mine/config.json",
         "mine/processor.json",
         "mine/scorer.safetensors",
@@ -101,6 +102,7 @@ def test_fault_01_a_scorer_is_added_among_files_of_other_names(fitted: Explainer
     for _ in range(2):  # the second time in place of our own
         fitted.save_pretrained(tmp_path / "data")
         assert sorted(p.name for p in (tmp_path / "data").iterdir()) == [
+            "README.md",
             "a.csv",
             "config.json",
             "processor.json",
@@ -150,6 +152,7 @@ def test_kind_old_and_temporary_names_of_others_are_never_touched(fitted: Explai
     after = tree(tmp_path)
     assert {k: after[k] for k in before} == before
     assert sorted(set(after) - set(before)) == [
+        "sc/README.md",
         "sc/config.json",
         "sc/processor.json",
         "sc/scorer.safetensors",

@@ -55,8 +55,8 @@ def test_round_trip_gives_the_same_maps(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(maps(loaded), maps(explainer))
 
 
-def test_files_are_config_and_scorer_weights_only(folder: Path) -> None:
-    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "scorer.safetensors"]
+def test_files_are_config_scorer_weights_and_card_only(folder: Path) -> None:
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "scorer.safetensors"]
     explainer = make()
     assert set(saved_state(folder)) == set(explainer.scorer.state_dict())
     assert (folder / "scorer.safetensors").stat().st_size < 4 * explainer.scorer.num_parameters + 20_000

@@ -39,6 +39,12 @@ JsonlOption = Annotated[
 PicturesOption = Annotated[
     Path | None, typer.Option("--folder", help="Explain every picture in this folder.", file_okay=False)
 ]
+HubOption = Annotated[
+    str | None,
+    typer.Option(
+        "--hub-dataset", help="Explain every row of this data set of the hub, 'owner/name'.", metavar="ID"
+    ),
+]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,6 +57,9 @@ ModelOption = Annotated[
     typer.Option(help="Folder or hub id of the classifier, if the scorer does not find it by itself."),
 ]
 BatchOption = Annotated[int, typer.Option(help="Rows in each pass, for tables and folders.", min=1)]
+BlockOption = Annotated[
+    int, typer.Option(help="Rows in memory and in each file, for tables and folders.", min=1)
+]
 TargetOption = Annotated[
     str | None,
     typer.Option(help="Class to explain: a name, a number, or 'second' (default: the predicted one)."),
@@ -73,10 +82,12 @@ def run(
     parquet: ParquetOption = None,
     jsonl: JsonlOption = None,
     pictures: PicturesOption = None,
+    hub_dataset: HubOption = None,
     column: ColumnOption = None,
     out: OutOption = Path("explanations"),
     model: ModelOption = None,
     batch_size: BatchOption = 32,
+    block_rows: BlockOption = 256,
     strict: StrictOption = False,
     target: TargetOption = None,
     versus: VersusOption = None,
@@ -95,20 +106,23 @@ def run(
     quiet_libraries()
     from sidelight.errors import InputError
 
-    given = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures}
-    classes = {"target": target, "versus": versus}
-    sources = {kind: place for kind, place in given.items() if place is not None}
+    given: dict[str | None, Any] = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures}
+    given[None] = hub_dataset
+    classes, sources = {"target": target, "versus": versus}, {k: v for k, v in given.items() if v is not None}
     if len(sources) + bool(inputs) != 1:
-        raise InputError("give either inputs, or one of --csv, --parquet, --jsonl and --folder.")
+        raise InputError(
+            "give either inputs, or one of --csv, --parquet, --jsonl, --folder and --hub-dataset."
+        )
     if not sources:
         _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json)
         return
     from sidelight.cli.explain_table import explain_table
+    from sidelight.explanations.job import Job
 
     ((kind, place),) = sources.items()
-    rows = explain_table(
-        lambda: open_explainer(folder, model)[0], place, kind, column or [], out, batch_size, strict, classes
-    )
+    options = {name: wanted for name, wanted in classes.items() if wanted is not None}
+    job = Job(place, out, column or [], block_rows, batch_size, strict, options, True, kind, say)
+    rows = explain_table(job, lambda: open_explainer(folder, model)[0], json is not None)
     write_rows(rows, json)
 
 
@@ -199,7 +213,7 @@ def _explain_one(
     explainer: Explainer, source: tuple[str, ...], index: int, out: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
     from sidelight.cli.outputs import saved
-    from sidelight.cli.table_lines import further_cells
+    from sidelight.explanations.table_lines import further_cells
 
     as_text = about["as_text"]
     parts = [

@@ -187,7 +187,7 @@ def _recover_from_earlier_version(final: Path) -> None:
 
 def is_scorer_folder(folder: Path) -> bool:
     """Whether ``folder`` holds a saved scorer and nothing else."""
-    names = {p.name for p in folder.iterdir()} - {"processor.json"}
+    names = {p.name for p in folder.iterdir()} - {"processor.json", "README.md", "sidelight-maps"}
     return names == {"config.json", "scorer.safetensors"} and not foreign_entries(folder)
 
 

@@ -34,6 +34,9 @@ WHOLE_BYTES, SLICE_BYTES = 1 << 20, 1 << 18
 #: So many folders above a file are searched for a manifest.
 LEVELS = 6
 
+#: the mark in texts that people may edit, with a digest of the text
+SIGNED = "sidelight.text"
+_SIGNATURE = re.compile(rb"\n<!-- sidelight\.text ([0-9a-f]{32}) -->\n$")
 _JSON_MARK = re.compile(rb'^\s*\{\s*"format"\s*:\s*"sidelight\.')
 _CONTENT_MARKS = (
     (b"\x89PNG", b"Software\x00" + MARK.encode()),
@@ -53,9 +56,14 @@ _overwrite: ContextVar[bool] = ContextVar("sidelight_overwrite", default=False)
 
 
 @contextmanager
-def overwriting(wanted: bool = True) -> Iterator[None]:
-    """Within the block, files of others are replaced too if ours have the same name (``--overwrite``)."""
-    token = _overwrite.set(wanted or _overwrite.get())
+def overwriting(wanted: bool = True, anew: bool = False) -> Iterator[None]:
+    """Within the block, files of others are replaced too if ours have the same name (``--overwrite``).
+
+    Args:
+        wanted: whether they are. A block around this one may have allowed it already.
+        anew: let ``wanted`` count alone.
+    """
+    token = _overwrite.set(wanted or (_overwrite.get() and not anew))
     try:
         yield
     finally:
@@ -125,7 +133,7 @@ def has_mark(file: Path) -> bool:
             tail = handle.read()
     except OSError:
         return False
-    if _JSON_MARK.match(head) or _is_marked_weights(head):
+    if _JSON_MARK.match(head) or _is_marked_weights(head) or is_signed(tail, file):
         return True
     begin = head.lstrip()
     return any(begin.startswith(magic) and (mark in head or mark in tail) for magic, mark in _CONTENT_MARKS)
@@ -134,6 +142,25 @@ def has_mark(file: Path) -> bool:
 def _is_marked_weights(head: bytes) -> bool:
     """Whether a safetensors file begins with our metadata: eight bytes of length, then a JSON header."""
     return head[8:9] == b"{" and b'"__metadata__"' in head[:64] and b'"sidelight"' in head[:512]
+
+
+def signed(text: str) -> bytes:
+    """A text with a last line that says it is ours, as long as nobody changes it. For texts that people edit."""
+    content = text.rstrip().encode() + b"\n"
+    return content + f"\n<!-- {SIGNED} {_short_digest(content)} -->\n".encode()
+
+
+def is_signed(tail: bytes, file: Path) -> bool:
+    """Whether the file that ends in ``tail`` is as :func:`signed` made it."""
+    found = _SIGNATURE.search(tail)
+    if found is None or file.stat().st_size > WHOLE_BYTES:
+        return False
+    content = file.read_bytes()
+    return _short_digest(content[: len(content) - len(found[0])]).encode() == found[1]
+
+
+def _short_digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 # -- the manifest ------------------------------------------------------------------------

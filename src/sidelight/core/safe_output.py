@@ -35,9 +35,9 @@ def for_csv(value: Any) -> Any:
     """
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    text = "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in str(value)).replace(
-        "\x00", "\ufffd"
-    )
+    text = str(value).replace("\x00", "\ufffd")
+    if not text.isascii():
+        text = "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
     return "'" + text if text.startswith(_FORMULA) and not _is_number(text) else text
 
 

@@ -70,6 +70,22 @@ def counting_bar(**options: Any) -> Progress:
     return Progress(*columns, **{"console": SafeConsole(), **options})
 
 
+class RowsPerSecond(TextColumn):
+    """A column of a bar: rows per second of this call, without those that an earlier call had finished."""
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False)
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f} rows/s")
+
+
+def row_bar(disable: bool = False) -> Progress:
+    """A bar that counts rows, with rows per second and the time that is left, for a ``with`` block."""
+    columns = (Words(), BarColumn(), MofNCompleteColumn(), RowsPerSecond(), TimeRemainingColumn())
+    return Progress(*columns, console=SafeConsole(), disable=disable, speed_estimate_period=300)
+
+
 def track(items: Iterable[T], what: str, total: float | None = None, disable: bool = False) -> Iterator[T]:
     """``items`` with a bar beside the word ``what``, e.g. "explaining"."""
     columns = (Words(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

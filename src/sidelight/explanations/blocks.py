@@ -80,7 +80,7 @@ def answers(
         InputError, InputTypeError: a row cannot be explained, and ``errors`` is ``"raise"``.
     """
     block: list[tuple[int, Any]] = []
-    for number, row in _numbered(source, first):
+    for number, row in numbered(source, first):
         block.append((number, row))
         if len(block) == size:
             yield from _block(block, explain, errors)
@@ -89,7 +89,7 @@ def answers(
         yield from _block(block, explain, errors)
 
 
-def _numbered(source: Rows | Stream, first: int) -> Iterator[tuple[int, Any]]:
+def numbered(source: Rows | Stream, first: int) -> Iterator[tuple[int, Any]]:
     """Rows with their numbers. If a row cannot be read, the error takes its place."""
     if isinstance(source, Rows):
         for number in range(first, len(source)):
@@ -122,13 +122,14 @@ def _block(block: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Erro
         raise unread
     good = [(number, row) for number, row in block if not isinstance(row, SidelightError)]
     found: dict[int, Answer] = {
-        number: _failure(number, row, None) for number, row in block if isinstance(row, SidelightError)
+        number: failure(number, row, None) for number, row in block if isinstance(row, SidelightError)
     }
-    found.update(_explained(good, explain, errors))
+    found.update(explained(good, explain, errors))
     yield from (found[number] for number, _ in block)
 
 
-def _explained(good: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Errors) -> dict[int, Answer]:
+def explained(good: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Errors) -> dict[int, Answer]:
+    """The answers for some rows by their numbers: of all at once or, if one of them is bad, of each alone."""
     if not good:
         return {}
     try:
@@ -148,7 +149,7 @@ def _alone(number: int, row: Any, explain: ExplainBlock, errors: Errors) -> Answ
             raise
         if errors == "raise":
             raise _numbered_error(number, error) from error
-        return _failure(number, error, row)
+        return failure(number, error, row)
 
 
 def _numbered_error(number: int, error: Exception) -> Exception:
@@ -172,7 +173,8 @@ def _is_of_a_row(error: Exception, errors: Errors) -> bool:
     return errors == "skip" and not of_all
 
 
-def _failure(number: int, error: Exception, row: Any) -> ExplainFailure:
+def failure(number: int, error: Exception, row: Any) -> ExplainFailure:
+    """The answer for the row ``number`` that ``error`` is about. ``row`` may be ``None`` if it could not be read."""
     words = alone(str(error)).strip()
     reason = words if isinstance(error, SidelightError) else f"{type(error).__name__}: {words}"
     return ExplainFailure(number, " ".join(reason.split())[:1_000], columns_of(row))
@@ -243,10 +245,10 @@ def is_input_batch(samples: Any) -> bool:
     )
 
 
-def require_size(size: Any) -> int:
+def require_size(size: Any, name: str = "batch_size") -> int:
     """``size`` if it is a whole number of at least 1. Raises :class:`InputError` otherwise."""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise InputError(f"batch_size must be a whole number of at least 1; got {size!r}.")
+        raise InputError(f"{name} must be a whole number of at least 1; got {size!r}.")
     return int(size)
 
 

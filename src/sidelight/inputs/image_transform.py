@@ -52,6 +52,8 @@ class ImageTransform:
         resize_to: with ``crop``, length of the shorter side before cropping, or ``(height, width)`` to
             stretch to before cropping. The default is the larger of ``size``, as the shorter side.
         resample: filter of the resizing, a name in :data:`FILTERS`.
+        centre: where a crop begins if the margin is odd: ``"down"`` as processors of Hugging Face do, or ``"even"`` as
+            torchvision's ``CenterCrop`` does, which rounds half a pixel to the even number.
 
     Example:
         >>> white = np.full((8, 8, 3), 255, dtype=np.uint8)
@@ -69,6 +71,7 @@ class ImageTransform:
     crop: bool = False
     resize_to: int | tuple[int, int] | None = None
     resample: str = "bilinear"
+    centre: str = "down"
 
     def __post_init__(self) -> None:
         _require_types(self)
@@ -82,6 +85,8 @@ class ImageTransform:
             )
         if self.resample not in FILTERS:
             raise InputError(f"resample must be one of {', '.join(FILTERS)}; got {self.resample!r}.")
+        if self.centre not in ("down", "even"):
+            raise InputError(f"centre must be 'down' or 'even'; got {self.centre!r}.")
         if len(self.size) != 2 or min(self.size) < 1:
             raise InputError(f"size must be (height, width) in pixels; got {self.size}.")
         if isinstance(self.resize_to, tuple) and (
@@ -114,7 +119,8 @@ class ImageTransform:
             columns, rows, f"a picture of {image.width}×{image.height} pixels, resized to be cropped,"
         )
         image = _resize(image, columns, rows, self.resample)
-        left, top = (image.width - width) // 2, (image.height - height) // 2
+        begin = {"down": lambda margin: margin // 2, "even": lambda margin: round(margin / 2)}[self.centre]
+        left, top = begin(image.width - width), begin(image.height - height)
         return image.crop((left, top, left + width, top + height))
 
     def _stats(self) -> tuple[Tensor, Tensor]:
@@ -137,7 +143,9 @@ class ImageTransform:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        # earlier versions do not know the newest setting
+        return {k: v for k, v in values.items() if k != "centre" or v != "down"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageTransform:

@@ -48,6 +48,17 @@ def arrow_table(data: Any, name: str) -> Any:
     )
 
 
+def arrow_stream(data: Any, name: str) -> Stream:
+    """The rows of a reader or data set of pyarrow, of which one batch is in memory."""
+    batches = data if hasattr(data, "read_next_batch") else data.to_batches()
+    return Stream(chain.from_iterable(batch.to_pylist() for batch in batches), name)
+
+
+def lazy_table(data: Any, name: str) -> Any:
+    """A lazy table of polars, computed."""
+    return data.collect()
+
+
 def stream(data: Any, name: str) -> Stream:
     """The rows of an iterable data set."""
     return Stream(data, name, class_names(data))

@@ -27,14 +27,17 @@ from sidelight.rows.columns import (
     zipped_rows,
 )
 from sidelight.rows.data_sets import (
+    arrow_stream,
     arrow_table,
     hub_rows,
     hub_stream,
     indexed_rows,
+    lazy_table,
     loaded_rows,
     stream,
     tensor_rows,
 )
+from sidelight.rows.hub import fetched
 from sidelight.rows.row import Rows
 from sidelight.rows.splits import chosen_split, kinds, splits_of
 from sidelight.rows.stream import MOST_BYTES, MOST_ROWS, Stream, collected
@@ -42,7 +45,8 @@ from sidelight.rows.table_files import TABLES, beside, read_path, suffix
 
 FORMS = (
     "rows in a list, a datasets.Dataset, a data frame, a dictionary of columns, a DataLoader, a generator, "
-    "a [B, C, H, W] tensor, or the path of a table (CSV, TSV, JSON, JSONL, Parquet) or of a folder of pictures"
+    "a [B, C, H, W] tensor, the path of a table (CSV, TSV, JSON, JSONL, Parquet) or of a folder of pictures, or the id "
+    "'owner/name' of a data set of the hub"
 )
 
 
@@ -83,6 +87,7 @@ def open_data(data: Any, name: str) -> Rows | Stream:
     Raises:
         InputError, InputTypeError: ``data`` cannot be taken.
     """
+    data = fetched(data, name)
     while not isinstance(data, (Rows, Stream)):
         splits = splits_of(data)
         if splits:
@@ -106,9 +111,12 @@ OPENERS: dict[str, Callable[[Any, str], Any]] = {
     "pandas.Series": column_rows,
     "pandas.Index": column_rows,
     "polars.DataFrame": polars_rows,
+    "polars.LazyFrame": lazy_table,
     "polars.Series": lambda data, name: data.to_list(),
     "pyarrow.Table": arrow_table,
     "pyarrow.RecordBatch": arrow_table,
+    "pyarrow.RecordBatchReader": arrow_stream,
+    "pyarrow.Dataset": arrow_stream,
     "pyarrow.ChunkedArray": lambda data, name: data.to_pylist(),
     "pyarrow.Array": lambda data, name: data.to_pylist(),
 }

@@ -42,8 +42,8 @@ def read_path(path: str, name: str) -> tuple[Any, Path | None]:
         raise InputError(f"{name} is an empty path; give that of a table or of a folder of pictures.")
     if _exists(place) is False:
         raise InputError(
-            f"{name}: {path[:200]!r} is neither a file nor a folder here. Data sets of the Hugging Face hub are not "
-            f"loaded by name: give {name}=datasets.load_dataset({path[:60]!r}, split='train')."
+            f"{name}: {path[:200]!r} is neither a file nor a folder here. A data set of the Hugging Face hub is given as "
+            f"'owner/name', 'owner/name@revision' or 'hf://datasets/name'."
         )
     if place.is_dir():
         return _folder(place, name)

@@ -101,6 +101,9 @@ class Scorer(nn.Module):
     def __init__(self, spec: TargetSpec, config: ScorerConfig | None = None) -> None:
         super().__init__()
         self.spec, self.config = spec, config or ScorerConfig()
+        #: what is known of the training, and entries of a newer version's configuration: plain values that are saved too
+        self.facts: dict[str, Any] = {}
+        self.later: dict[str, Any] = {}
         for name in self.config.decoder:
             if name not in spec.states:
                 raise ConfigError(

@@ -8,35 +8,36 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
-from sidelight.checks.selfcheck import Check
 from sidelight.core.files import read_json, write_json
-from sidelight.core.folders import recover_folder, replace_folder
-from sidelight.core.ownership import MARK, overwriting
+from sidelight.core.folders import replace_folder
+from sidelight.core.ownership import MARK, may_replace, overwriting
 from sidelight.core.places import known_place
 from sidelight.errors import (
     CheckpointError,
     ConfigError,
     SidelightError,
-    TargetMismatchError,
     first_line,
 )
 from sidelight.inputs.kept_tokenizer import KEPT, pack_tokenizer, unpack_tokenizer
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
+from sidelight.scorers.later import later_entries, with_later
+from sidelight.scorers.places import scorer_folder
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
-from sidelight.targets.weights import hash_of, shapes_hash
-from sidelight.targets.wrappers import precision_of
+from sidelight.targets.weights import hash_of
 
 log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 WEIGHTS = "scorer.safetensors"
 PROCESSOR = "processor.json"
+README = "README.md"
 FORMAT = "sidelight.scorer"
 #: Largest number of bytes in the configuration of a scorer.
 LARGEST_CONFIG = 16 * 2**20
@@ -142,11 +143,20 @@ def save_scorer(
     target: TargetModel,
     overwrite: bool = False,
     fingerprint: str | None = None,
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+    public: bool = False,
 ) -> Path:
     """Write ``folder`` at once. An older checkpoint stays until the new one is complete.
 
     Files of others in the folder stay. If they have the names of ours, they are replaced with ``overwrite`` only.
-    ``fingerprint`` is the hash of the target's weights, if it is known already.
+
+    Args:
+        folder: made if it is missing.
+        overwrite: replace files of others that have the names of ours.
+        fingerprint: hash of the target's weights, if it is known already.
+        beside: a model card and its pictures by name. They are left out if the folder holds a ``README.md`` of others,
+            which is replaced in no case.
+        public: leave out the path of the target on this machine, which tells nothing elsewhere.
 
     Raises:
         CheckpointError: the disk refused.
@@ -154,19 +164,10 @@ def save_scorer(
     """
     from safetensors.torch import save_file
 
-    from sidelight.core.version import __version__
-
     state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
     tokenizer = getattr(target.reader, "tokenizer", None)
     kept = None if tokenizer is None else pack_tokenizer(tokenizer)
-    config = {
-        "format": FORMAT,
-        "sidelight_version": __version__,
-        "scorer": scorer.config.to_dict(),
-        "spec": spec_to_dict(scorer.spec),
-        "target": target.identity(fingerprint),
-        "weights_hash": hash_of(state),
-    }
+    config = _config_of(scorer, target.identity(fingerprint), hash_of(state), public)
     advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."
     # the configuration comes last: if it is there, so are the weights
     with (
@@ -181,17 +182,55 @@ def save_scorer(
             raise OSError(str(error)) from error
         if kept is not None:
             write_json(tmp / PROCESSOR, {"format": "sidelight.processor", "tokenizer": kept})
+        _write_beside(tmp, beside if _is_free(folder / README) else {})
         write_json(tmp / CONFIG, config)
     return folder
 
 
-def load_scorer(source: str | os.PathLike[str], revision: str | None = None) -> SavedScorer:
+def _config_of(
+    scorer: Scorer, identity: Mapping[str, Any], weights_hash: str, public: bool
+) -> dict[str, Any]:
+    from sidelight.core.version import __version__
+
+    target = dict(identity)
+    if public and target.get("local"):
+        target |= {"name": Path(str(target["name"])).name, "place": None, "local": False}
+    config = {
+        "format": FORMAT,
+        "sidelight_version": __version__,
+        "scorer": scorer.config.to_dict(),
+        "spec": spec_to_dict(scorer.spec),
+        "target": target,
+        **({"training": scorer.facts} if scorer.facts else {}),
+        "weights_hash": weights_hash,
+    }
+    return with_later(config, scorer.later)
+
+
+def _is_free(readme: Path) -> bool:
+    """Whether a card may be written. Not even ``overwrite`` replaces a text that a person wrote."""
+    with overwriting(False, anew=True):
+        free = may_replace(readme)
+    if not free:
+        log.info("%s is not ours and stays as it is: no model card is written", readme)
+    return free
+
+
+def _write_beside(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def load_scorer(
+    source: str | os.PathLike[str], revision: str | None = None, token: str | bool | None = None
+) -> SavedScorer:
     """Read a scorer from a folder or a hub id.
 
     Raises:
         CheckpointError: a file is missing, truncated, corrupt, or of another kind.
     """
-    folder = _folder(source, revision)
+    folder = scorer_folder(source, revision, token, [CONFIG, WEIGHTS, PROCESSOR])
     config = _read_config(folder / CONFIG)
     weights = folder / WEIGHTS
     try:
@@ -211,6 +250,9 @@ def load_scorer(source: str | os.PathLike[str], revision: str | None = None) -> 
     ) as error:
         raise CheckpointError(f"{folder / CONFIG} is incomplete or damaged ({error!r}).") from error
     _load_weights(scorer, weights, config.get("weights_hash"))
+    facts = config.get("training")
+    scorer.facts = dict(facts) if isinstance(facts, Mapping) else {}
+    scorer.later = later_entries(config)
     kept = folder / PROCESSOR
     if kept.is_file():
         target["processor"] = _with_tokenizer(target["processor"], read_json(kept))
@@ -334,50 +376,3 @@ def _with_tokenizer(state: Any, kept: Any) -> dict[str, Any]:
         raise CheckpointError(
             f"{PROCESSOR} beside the scorer is damaged ({error!r}); pass processor=..."
         ) from error
-
-
-def _folder(source: str | os.PathLike[str], revision: str | None) -> Path:
-    text = os.fspath(source)
-    if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise CheckpointError(f"{text!r} is no scorer folder: give what save_pretrained wrote, or a hub id.")
-    folder = Path(text)
-    recover_folder(folder)
-    if folder.is_dir():
-        return folder
-    if known_place(text) is None or text.count("/") != 1:
-        raise CheckpointError(f"no scorer folder at {text!r}.")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(text, revision=revision, allow_patterns=[CONFIG, WEIGHTS, PROCESSOR]))
-    except Exception as error:
-        raise CheckpointError(f"{text!r} is neither a folder nor found on the hub ({error}).") from error
-
-
-def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:
-    """Compare the weights of ``target``, whose hash is ``found``, with those that a saved scorer was trained beside.
-
-    Raises:
-        TargetMismatchError: they differ, and ``check`` is ``"error"``.
-    """
-    if found == saved.fingerprint:
-        return
-    message = (
-        f"this scorer was trained beside {saved.target_name!r} (hash of the weights: {saved.fingerprint}). "
-        f"The model that you give, {target.name!r}, has other weights (hash: {found}), so the maps may mean nothing: "
-        f"load the original classifier, or fit a new scorer. {_likeness(target, saved)}"
-    )
-    if check == "error":
-        raise TargetMismatchError(message)
-    log.warning("%s", message)
-
-
-def _likeness(target: TargetModel, saved: SavedScorer) -> str:
-    """A comparison of both architectures, and what to do if the weights are the same in another form."""
-    there, now = saved.target.get("precision"), precision_of(target.model)
-    if saved.target.get("shapes") == shapes_hash(target.model) and there != now:
-        return (
-            f"Both have the same architecture; the original is in {there}, and yours in {now}. If they are the same weights "
-            "in another precision, pass check='warn'."
-        )
-    return "If they are the same weights in another form (another precision, quantised), pass check='warn'."

@@ -19,6 +19,7 @@ from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.opening import open_model
 from sidelight.targets.options import checked_names, checked_options
 from sidelight.targets.text import TextTarget
+from sidelight.targets.timm_models import is_timm, timm_options, timm_transform
 from sidelight.targets.weights import fingerprint
 from sidelight.targets.wrappers import plain_model
 
@@ -47,7 +48,7 @@ def as_target(
     Args:
         model: a classifier, its folder or hub id, or a target, which is returned as it is. Wrappers around a
             classifier are removed (:func:`~sidelight.targets.wrappers.plain_model`).
-        processor: turns raw samples into the model's inputs.
+        processor: turns raw samples into the model's inputs. A model of timm tells it by itself, and its layers.
         family: a name in :data:`TARGETS`. By default the model's inputs decide.
         options: of the family, e.g. ``layers=[...]``, and ``class_names=[...]`` if the model names no classes.
             ``output`` declares the kind of the model's output (:mod:`sidelight.targets.verdict`).
@@ -66,6 +67,9 @@ def as_target(
     if found == "image" and not _is_of_images(model) and is_tokenizer(processor):
         found = "text"  # a plain module does not declare its inputs, but its tokenizer does
     family = found if family is None else family
+    if family == "image" and is_timm(model):
+        processor = timm_transform(model) if processor is None else processor
+        options = timm_options(model, options)
     build: Callable[..., TargetModel] = TARGETS[family]
     checked = checked_options(TARGETS[family], model, options)
     class_names = checked.pop("class_names", ())

@@ -71,12 +71,33 @@ def hash_of(state: Mapping[str, Any]) -> str:
 
 def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
-        yield name, value
+        for part, inner in _inner(value):
+            yield f"{name}{part}", inner
     elif isinstance(value, (tuple, list)):
         for i, part in enumerate(value):
             yield from _tensors(f"{name}.{i}", part)
     else:  # settings beside the weights, such as the type of quantised layers
         yield f"{name}={value}", torch.zeros(0, device="cpu")
+
+
+def _inner(value: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors that a tensor of another library is made of, such as values and scales of int8, each with a name.
+
+    An ordinary tensor yields itself with an empty name.
+    """
+    flatten = getattr(value, "__tensor_flatten__", None)
+    if flatten is None:
+        yield "", value
+        return
+    for name in flatten()[0]:
+        for part, inner in _inner(getattr(value, name)):
+            yield f".{name}{part}", inner
+
+
+def values_of(weight: Tensor) -> Tensor:
+    """Return the numbers of a weight, of a quantised one those that it stands for, without a graph."""
+    made_of_others = getattr(weight, "__tensor_flatten__", None) is not None
+    return (weight.dequantize() if made_of_others or weight.is_quantized else weight).detach()
 
 
 def _strided(value: Tensor) -> Tensor:
@@ -105,8 +126,9 @@ class WeightWatch:
         self._adapted = [m for m in modules if _is_adapted(m)]
         self._switched = [_switches(m) for m in self._adapted]
         self._tensors = self._parts(self._tables)
-        self._seen = [_sign(t) for t in self._tensors]
-        self._windows = [_window(t) for t in self._tensors if t is not None]
+        self._watched = [t for own in self._tensors if own is not None for _, t in _inner(own)]
+        self._seen = [_sign(t) for t in self._watched]
+        self._windows = [_window(t) for t in self._watched]
         self._values = self._samples()
 
     def changed(self) -> bool:
@@ -114,7 +136,7 @@ class WeightWatch:
         return (
             _differ(self._parts(self._children), self._below)
             or _differ(self._parts(self._tables), self._tensors)
-            or [_sign(t) for t in self._tensors] != self._seen
+            or [_sign(t) for t in self._watched] != self._seen
             or self._samples() != self._values
             or [_switches(m) for m in self._adapted] != self._switched
         )
@@ -139,10 +161,8 @@ def _differ(now: Sequence[Any], before: Sequence[Any]) -> bool:
     return len(now) != len(before) or not all(map(operator.is_, now, before))
 
 
-def _sign(value: Tensor | None) -> tuple[int, int]:
+def _sign(value: Tensor) -> tuple[int, int]:
     """Return a tensor's address and its number of changes in place, or zeros if unknown."""
-    if value is None:
-        return 0, 0
     try:
         return value.data_ptr(), value._version
     except (RuntimeError, NotImplementedError):  # made in inference mode, or of a layout without an address

@@ -19,6 +19,7 @@ from sidelight.inputs.collate import Collator, place
 from sidelight.inputs.images import read_image
 from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.holdout import hold_out, spread
+from sidelight.rows.hub import fetched
 from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.rows.sources import rows_of
@@ -62,6 +63,7 @@ def fit_data(target: TargetModel, train: Any, evaluation: Any, source: str, seed
     Raises:
         InputError, InputTypeError: there is no data, or a row cannot be used. The message names it.
     """
+    train, evaluation = fetched(train, "train"), fetched(evaluation, "eval")
     if evaluation is None:
         evaluation = split_named(train, VALIDATION)
     sets = {"train": rows_of(train, "train")}

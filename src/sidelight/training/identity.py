@@ -17,7 +17,7 @@ from sidelight.training.settings import NEW, RETIRED, ObjectiveConfig, TrainingC
 #: ``format`` of ``training.json``, and its version, which changes if the same settings give another result.
 FORMAT, VERSION = "sidelight.training", 2
 #: Settings that change the course of a training but not its result.
-NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints")
+NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints", "report_to")
 #: Entries of a model's configuration about its origin, which do not change its output.
 NOT_THE_MODEL = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
 

@@ -18,6 +18,7 @@ from sidelight.rows.row import NumberedRows
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.readout import ClassReadout
 from sidelight.targets import TargetModel
+from sidelight.targets.weights import values_of
 from sidelight.training.fit_data import FitData
 
 
@@ -63,4 +64,4 @@ def class_weight(target: TargetModel, classes: int | None) -> Tensor | None:
 def last_weight(model: nn.Module, classes: int | None) -> Tensor | None:
     """``[K, H]`` weight of the last linear layer with as many outputs as there are classes, if there is one."""
     linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
-    return linear[-1].detach() if linear else None
+    return values_of(linear[-1]) if linear else None

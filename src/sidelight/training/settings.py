@@ -166,6 +166,8 @@ class TrainingConfig:
         resume: continue from the newest checkpoint in the output folder, if there is one.
         checkpoints: how many checkpoints are kept beside the best.
         max_grad_norm: gradients with a larger norm are scaled down to it. 0 leaves them as they are.
+        report_to: names of loggers of transformers, e.g. ``("tensorboard",)``, which the extra ``tensorboard`` brings. It also
+            gets maps of four validation rows as images at each validation.
         extra: further arguments of transformers' ``TrainingArguments``, by name.
         budget: ``minute``, ``standard`` (ten minutes) or ``thorough`` (an hour). It sets ``epochs``, validations and
             ``rank_draws`` from the measured time of a step (:mod:`sidelight.training.budget`), and says what they are.
@@ -184,6 +186,7 @@ class TrainingConfig:
     resume: Flag = True
     checkpoints: Count = 2
     max_grad_norm: NotNegative = 1.0
+    report_to: Names = ()
     extra: Options = field(default_factory=dict)
     budget: Literal["minute", "standard", "thorough"] | None = None
 

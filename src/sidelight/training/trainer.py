@@ -21,6 +21,7 @@ from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.training.diagnostics import check_collapse
 from sidelight.training.folder import append_csv, drop_checkpoints, mark_checkpoint, read_csv
 from sidelight.training.lengths import LengthSampler, row_lengths
+from sidelight.training.sample_maps import SAMPLES, SampleMaps, require_loggers
 from sidelight.training.settings import TrainingConfig, steps_per_epoch
 
 
@@ -167,6 +168,7 @@ def build_trainer(
     world_size = process_count()
     per_epoch = steps_per_epoch(len(train), config, world_size)
     set_seed(config.seed)
+    require_loggers(config.report_to)
     args = _arguments(output_dir, config, per_epoch)
     csv_log = CsvLog(output_dir / "log.csv")
     callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse)]
@@ -184,6 +186,9 @@ def build_trainer(
         callbacks=callbacks,
     )
     trainer.csv_log = csv_log
+    if config.report_to:
+        rows = [evaluation[number] for number in range(min(SAMPLES, len(evaluation)))]
+        trainer.add_callback(SampleMaps(trainer, module.target, module.scorer, collator.read(rows)))  # type: ignore[arg-type]
     trainer.lengths = row_lengths(module.target, train, collator)  # type: ignore[arg-type]
     if world_size > 1:  # each process draws fills of its own, although the Trainer gave all of them one seed
         torch.manual_seed(config.seed + args.process_index)
@@ -226,6 +231,7 @@ def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> Trai
         "seed": config.seed,
         "data_seed": config.seed,  # one order of the data in all processes
         **shared_arguments(),
+        "report_to": list(config.report_to),
         "optim": "adamw_torch",
         # a training that continues counts its validations without improvement from before the kill
         "restore_callback_states_from_checkpoint": True,

@@ -1,4 +1,4 @@
-"""The table or folder of samples that ``sidelight explain`` reads, and whether it is still the same."""
+"""A table or folder of many samples, a bad line of which is an error of its row only, and whether it is still the same."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sidelight.core.registry import nearest
 from sidelight.errors import InputError, first_line
 from sidelight.rows.row import Rows
 from sidelight.rows.table_files import FILE_COLUMN, TABLES, beside, found_beside, suffix, tables_and_pictures
-
-if TYPE_CHECKING:
-    from sidelight.explainer import Explainer
 
 #: a folder with one of these files is a data set, not only pictures
 _DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -127,13 +124,54 @@ def _jsonl(source: Path) -> Rows:
 
 
 def _parquet(source: Path) -> Rows:
-    from sidelight.rows.sources import rows_of
-
     try:
-        found = TABLES[".parquet"](source)
+        rows = Rows(ParquetRows(source), "the table", cheap=True)
     except Exception as error:
         raise InputError(f"cannot read {source} as Parquet ({first_line(error)}).") from error
-    return beside(rows_of(found, "the table"), source.parent)
+    return beside(rows, source.parent)
+
+
+class ParquetRows(Sequence[Any]):
+    """The rows of a Parquet file by number, of which one block is in memory. They are best read in their order.
+
+    Args:
+        path: of the file.
+        block: rows in memory.
+    """
+
+    def __init__(self, path: Path, block: int = 256) -> None:
+        from pyarrow.parquet import ParquetFile
+
+        self.path, self.block = path, block
+        with ParquetFile(path) as file:
+            self._length = int(file.metadata.num_rows)
+        self._blocks: Iterator[Any] = iter(())
+        self._rows: list[Any] = []
+        self._begin, self._next = (
+            0,
+            0,
+        )  # number of the first row in memory, and of the first row of the next block
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, number: Any) -> Any:
+        if not 0 <= number < self._length:
+            raise IndexError(number)
+        if number < self._begin:
+            self._blocks, self._rows, self._begin, self._next = iter(()), [], 0, 0
+        while number >= self._next:
+            if self._next == 0:
+                self._blocks = self._read()
+            self._rows = next(self._blocks).to_pylist()
+            self._begin, self._next = self._next, self._next + len(self._rows)
+        return self._rows[number - self._begin]
+
+    def _read(self) -> Iterator[Any]:
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(self.path, memory_map=True) as file:
+            yield from file.iter_batches(self.block)
 
 
 _FORMATS: dict[str, Callable[[Path], Rows]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
@@ -203,15 +241,24 @@ def require_columns(source: Path, head: Mapping[str, Any] | None, columns: Seque
             raise _missing(source, head, f"has no column {name!r}", nearest(name, map(str, head or ())))
 
 
-def require_sample(source: Path, head: Mapping[str, Any] | None, explainer: Explainer) -> None:
-    """Raise :class:`InputError` if no column has a name of the classifier's samples."""
+def require_sample(
+    source: Path, head: Mapping[str, Any] | None, read: Callable[[list[Any]], Any], modalities: Iterable[str]
+) -> None:
+    """Raise :class:`InputError` if no column has a name of the classifier's samples.
+
+    Args:
+        source: the table.
+        head: its first row.
+        read: takes rows, and raises an error if it finds no samples in them.
+        modalities: that the classifier reads.
+    """
     if head is None:
         return
     filled = {k: "x" if v is None or (isinstance(v, str) and not v.strip()) else v for k, v in head.items()}
     try:
-        explainer.target.reader.samples([filled])
+        read([filled])
     except InputError as error:
-        wanted = " and ".join(explainer.target.modalities)
+        wanted = " and ".join(modalities)
         raise _missing(source, head, f"has no column that is known to hold the {wanted}") from error
 
 

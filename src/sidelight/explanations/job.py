@@ -1,0 +1,240 @@
+"""Every row of a source explained in blocks, into a folder of finished parts. A job that was killed continues."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sidelight.core.locks import hold
+from sidelight.core.terminal import row_bar
+from sidelight.errors import CheckpointError, ConfigError, InputError
+from sidelight.explanations.blocks import Errors, ExplainBlock, require_size, total_of, with_columns
+from sidelight.explanations.explanation import Explanation
+from sidelight.explanations.sorted_blocks import answered_blocks
+from sidelight.explanations.stored import StoredExplanations
+from sidelight.explanations.table_lines import Tables, write_tables
+from sidelight.rows.content import content_of as content_of_rows
+from sidelight.rows.content import value_digest
+from sidelight.rows.hub import is_hub_folder
+from sidelight.rows.row import Rows
+from sidelight.rows.sources import open_data
+from sidelight.rows.stream import Stream
+from sidelight.rows.table_files import suffix, tables_and_pictures
+from sidelight.rows.table_source import (
+    Row,
+    content_of,
+    first_row,
+    open_source,
+    require_columns,
+    require_sample,
+    with_columns_chosen,
+)
+from sidelight.scorers import Scorer
+from sidelight.targets import TargetModel
+from sidelight.targets.weights import hash_of
+
+#: tables whose bad lines are errors of their rows only, by the ending of their names
+KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source and how it is explained.
+
+    Attributes:
+        source: anything that ``explain`` takes several samples as, or a path.
+        out: folder of the answers.
+        columns: of a table, with the samples. Default: the names of the modalities.
+        block_rows, batch_size: rows in a part, and rows in a pass.
+        strict: stop at the first row that cannot be explained.
+        options: of ``explain`` for every row, plain values.
+        progress: show a bar.
+        kind: of a path: "csv", "parquet", "jsonl" or "folder". Default: what its name says.
+        tell: takes sentences about the job.
+    """
+
+    source: Any
+    out: Path
+    columns: Sequence[str] = ()
+    block_rows: int = 256
+    batch_size: int = 32
+    strict: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    progress: bool = False
+    kind: str | None = None
+    tell: Callable[[str], None] = lambda text: None
+
+    def __post_init__(self) -> None:
+        require_size(self.batch_size)
+        require_size(self.block_rows, "block_rows")
+        if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
+            raise ConfigError(
+                f"columns must be a list of names, e.g. columns=['text']; got {self.columns!r:.60}."
+            )
+        for name, value in self.options.items():
+            if isinstance(value, bool) or not isinstance(value, (str, int)):
+                raise ConfigError(f"{name} must be the name or number of one class; got {value!r:.60}.")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The rows of a job, not yet those of a model.
+
+    Attributes:
+        rows: by number, or one after another.
+        path: of the table or folder, if there is one.
+    """
+
+    rows: Rows | Stream
+    path: Path | None = None
+
+
+def open_job(job: Job) -> Opened:
+    """Find the rows of a job, and refuse a folder of answers that would overwrite them.
+
+    Raises:
+        InputError: there are none, or a column is missing.
+        CheckpointError: the answers would overwrite the source.
+    """
+    path, kind = _path_of(job)
+    if path is None or kind is None:
+        opened = Opened(open_data(job.source, "source"))
+        if isinstance(opened.rows, Rows) and len(opened.rows) == 0:
+            raise InputError("the source has no rows: give at least one.")
+        return opened
+    rows = open_source(path, kind, job.out)
+    _require_apart(path, job.out)
+    require_columns(path, first_row(rows), job.columns)
+    return Opened(rows, path)
+
+
+def _path_of(job: Job) -> tuple[Path | None, str | None]:
+    if not isinstance(job.source, (str, os.PathLike)):
+        return None, None
+    path = Path(os.fspath(job.source))
+    if job.kind is not None:
+        return path, job.kind
+    if path.is_dir():
+        pictures = not is_hub_folder(str(path)) and bool(tables_and_pictures(path)[1])
+        return path, "folder" if pictures else None
+    return path, KINDS.get(suffix(path.name)) if path.is_file() else None
+
+
+def _require_apart(source: Path, out: Path) -> None:
+    """Refuse a source that would be overwritten."""
+    written = [out / n for n in ("explanations.csv", "explanations.json", "errors.csv", "manifest.json")]
+    same = [p for p in written if p.exists() and p.samefile(source)]
+    if same or (source.is_dir() and out.exists() and source.samefile(out)):
+        raise CheckpointError(
+            f"{source} would be overwritten by what is written to {out}; choose another --out."
+        )
+
+
+def run_job(
+    job: Job, opened: Opened, target: TargetModel, scorer: Scorer, explain: ExplainBlock
+) -> tuple[StoredExplanations, Tables]:
+    """Explain the rows that are not explained yet, and write the tables.
+
+    Args:
+        job: what to do.
+        opened: its rows (:func:`open_job`).
+        target: the classifier.
+        scorer: beside it.
+        explain: makes the explanations of some samples.
+
+    Raises:
+        InputError: no row can be explained, or with ``strict`` one cannot.
+        ConfigError: the folder holds the answers of another job.
+        BusyFolderError: another process writes there.
+    """
+    rows, path = opened.rows, opened.path
+    if path is not None and not job.columns and isinstance(rows, Rows):
+        require_sample(path, first_row(rows), target.reader.samples, target.modalities)
+    with hold(job.out, "explain"):
+        rows, content = _identified(opened, job)
+        about = {**_about(job, opened, content, target, scorer), **job.options}
+        stored = StoredExplanations.open(job.out, about)
+        total = total_of(rows)
+        if stored.finished:
+            of = f" of {total}" if total is not None else ""
+            job.tell(f"{job.out}: {stored.finished}{of} rows are explained already")
+        beside = path.parent if path is not None and "image" in target.modalities else None
+        if job.columns:
+            rows = _chosen(rows, job.columns, beside)
+        _explain_rest(job, rows, stored, explain, "text" in target.modalities)
+        tables = write_tables(stored)
+    if not tables.good:
+        raise InputError(
+            f"none of the {tables.bad} rows could be explained: {job.out}/errors.csv says why. The first: "
+            f"{tables.first_error}"
+            if tables.bad
+            else "the source has no rows: give at least one."
+        )
+    return stored, tables
+
+
+def _chosen(rows: Rows | Stream, columns: Sequence[str], beside: Path | None) -> Rows | Stream:
+    if isinstance(rows, Rows):
+        return with_columns_chosen(rows, columns, beside)
+    return Stream(_rows_of_columns(rows, columns), rows.name, rows.label_names)
+
+
+def _rows_of_columns(rows: Stream, columns: Sequence[str]) -> Iterator[Any]:
+    for number, row in enumerate(rows):
+        missing = [c for c in columns if not isinstance(row, Mapping) or c not in row]
+        values = () if missing else tuple(row[c] for c in columns)
+        error = InputError(f"row {number} of {rows.name} has no column {missing[0]!r}.") if missing else None
+        yield error or Row(row, values if len(values) > 1 else values[0])
+
+
+def _identified(opened: Opened, job: Job) -> tuple[Rows | Stream, Any]:
+    """The rows, and a record that changes if they do. Of a stream it holds the first row only."""
+    rows = opened.rows
+    if isinstance(rows, Rows):
+        named = job.columns[0] if job.columns else "image"
+        whole = content_of_rows(rows).to_dict() if opened.path is None else None
+        return rows, whole if opened.path is None else content_of(opened.path, rows, named)
+    flow = iter(rows)
+    first = next(flow, None)
+    digest = None if first is None else value_digest(first)
+    return Stream(_joined(first, flow), rows.name, rows.label_names), {"first row of a stream": digest}
+
+
+def _joined(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _about(job: Job, opened: Opened, content: Any, target: TargetModel, scorer: Scorer) -> dict[str, Any]:
+    named = str(job.source) if isinstance(job.source, str) else type(job.source).__name__
+    return {
+        "source": named if opened.path is None else str(opened.path.absolute()),
+        "content of the source": content,
+        "columns": list(job.columns),
+        "classifier": target.fingerprint(),
+        "preprocessing": target.reader.state(),
+        "scorer": hash_of({k: v.detach().cpu() for k, v in scorer.state_dict().items()}),
+    }
+
+
+def _explain_rest(
+    job: Job, rows: Rows | Stream, stored: StoredExplanations, explain: ExplainBlock, by_length: bool
+) -> None:
+    def of_samples(block: Sequence[Any], numbers: Sequence[int]) -> list[Explanation]:
+        # the model gets the chosen columns without the rest of the row, which the answer keeps
+        found = explain([row.sample if isinstance(row, Row) else row for row in block], numbers)
+        return [with_columns(e, row) for e, row in zip(found, block, strict=True)]
+
+    errors: Errors = "raise" if job.strict else "skip"
+    blocks = answered_blocks(
+        rows, of_samples, job.block_rows, job.batch_size, errors, by_length, stored.finished
+    )
+    with row_bar(disable=not job.progress) as bar:
+        task = bar.add_task("explaining", total=total_of(rows), completed=stored.finished)
+        for block in blocks:
+            stored.add_numbered(block)
+            bar.update(task, completed=stored.finished)

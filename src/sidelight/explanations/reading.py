@@ -1,0 +1,140 @@
+"""``sidelight.read_explanations``: many stored explanations as answers, as an Arrow table, or as a data frame."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sidelight.core.guard import public
+from sidelight.core.optional import optional
+from sidelight.errors import InputError
+from sidelight.explanations.blocks import Answer, ExplainFailure
+from sidelight.explanations.packing import modalities_of, packed, schema_of
+from sidelight.explanations.stored import batches_of, part_of, read_manifest, read_parts
+
+
+class StoredAnswers(Iterator[Answer]):
+    """The answers in a folder, in the order of the rows. One part of it is in memory at a time.
+
+    It can be iterated as often as you like, has a length, and gives a single answer by the number of its row.
+
+    Args:
+        folder: that ``explain_dataset`` or ``sidelight explain`` wrote.
+
+    Raises:
+        CheckpointError: there are no explanations, or the manifest is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        manifest = read_manifest(folder)
+        self._ends: list[int] = list(manifest["ends"])
+        #: what identifies the job: source, scorer, classifier, options
+        self.about: dict[str, Any] = dict(manifest["about"])
+        self._own: Iterator[Answer] | None = None
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[Answer]:
+        return read_parts(self.folder, len(self._ends))
+
+    def __next__(self) -> Answer:
+        self._own = iter(self) if self._own is None else self._own
+        return next(self._own)
+
+    @public
+    def __getitem__(self, row: int) -> Answer:
+        """The answer for the row of this number. Raises :class:`InputError` if there is none."""
+        if not 0 <= row < len(self):
+            raise InputError(f"there is no row {row}; {self.folder} has rows 0 to {len(self) - 1}.")
+        part = bisect_right(self._ends, row)
+        before = self._ends[part - 1] if part else 0
+        for number, answer in enumerate(self._part(part), start=before):
+            if number == row:
+                return answer
+        raise InputError(f"row {row} is missing in {part_of(self.folder, part)}: explain the rows again.")
+
+    def _part(self, number: int) -> Iterator[Answer]:
+        return read_parts(self.folder, number + 1, number)
+
+    def errors(self) -> Iterator[ExplainFailure]:
+        """The rows that could not be explained, with the reason of each."""
+        return (answer for answer in self if isinstance(answer, ExplainFailure))
+
+    @public
+    def to_arrow(self, columns: Sequence[str] | None = None) -> Any:
+        """A ``pyarrow.Table`` with a line for each row, failed ones included.
+
+        Args:
+            columns: some of ``row``, ``id``, ``error``, ``label``, ``probability``, ``probabilities``, ``prediction``,
+                ``explained_label``, ``remarks``, ``meta``, and for each modality ``text_scores``, ``text_words``, ``text_top``,
+                ``image_scores``, ``image_shape``, ``image_picture`` and so on. Default: all, which needs memory for all maps.
+
+        Raises:
+            InputError: there is no such column.
+        """
+        import pyarrow as pa
+
+        wanted = None if columns is None else list(columns)
+        parts = [self._table(number, wanted) for number in range(len(self._ends))]
+        table = pa.concat_tables(parts, promote_options="default") if parts else schema_of({}).empty_table()
+        missing = [c for c in wanted or () if c not in table.column_names]
+        if missing:
+            raise InputError(f"there is no column {missing[0]!r}. All columns: {', '.join(self._names())}.")
+        return table if wanted is None else table.select(wanted)
+
+    def _table(self, number: int, columns: list[str] | None) -> Any:
+        import pyarrow as pa
+
+        path = part_of(self.folder, number)
+        batches = list(batches_of(path, None if columns is None else [*columns, "row", "maps"]))
+        if batches and "maps" in batches[0].schema.names:  # of the first format
+            found = list(self._part(number))
+            first = self._ends[number - 1] if number else 0
+            rows = [packed(row, answer) for row, answer in enumerate(found, start=first)]
+            return pa.Table.from_pylist(rows, schema_of(modalities_of(found)))
+        return pa.Table.from_batches(batches)
+
+    def _names(self) -> list[str]:
+        return list(
+            dict.fromkeys(n for k in range(len(self._ends)) for n in self._table(k, None).column_names)
+        )
+
+    @public
+    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
+        """:meth:`to_arrow` as a data frame of pandas.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+            InputError: there is no such column.
+        """
+        optional("pandas", "a data frame of explanations")
+        return self.to_arrow(columns).to_pandas()
+
+    def __repr__(self) -> str:
+        return f"StoredAnswers({len(self)} rows in {str(self.folder)!r})"
+
+
+@public
+def read_explanations(folder: str | os.PathLike[str]) -> StoredAnswers:
+    """The explanations that ``explain_dataset`` or ``sidelight explain`` wrote for many rows.
+
+    Args:
+        folder: their ``out``. One part of it is in memory at a time.
+
+    Returns:
+        An iterable. It gives an :class:`Explanation` for each row, or an
+        :class:`~sidelight.explanations.blocks.ExplainFailure`, in the order of the rows. Scores of pixels are exact to three
+        digits. ``.to_arrow()`` and ``.to_pandas()`` give tables, ``[number]`` gives one answer.
+
+    Raises:
+        CheckpointError: there are none, or a file is damaged.
+
+    Example:
+        >>> worst = min(read_explanations("explanations"), key=lambda e: e.probability)  # doctest: +SKIP
+    """
+    return StoredAnswers(Path(folder))

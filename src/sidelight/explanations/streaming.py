@@ -1,0 +1,88 @@
+"""``explainer.explain_dataset()``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+from sidelight.core.folders import folder_path
+from sidelight.core.guard import public
+from sidelight.explanations.blocks import ExplainBlock
+from sidelight.explanations.classes import Asked
+from sidelight.explanations.job import Job, open_job, run_job
+from sidelight.explanations.reading import StoredAnswers
+from sidelight.scorers import Scorer
+from sidelight.targets import TargetModel
+
+
+class Streaming:
+    """How an explainer explains more rows than fit in memory, and goes on after a kill."""
+
+    target: TargetModel
+    scorer: Scorer
+
+    @public
+    def explain_dataset(
+        self,
+        source: Any,
+        out: str | os.PathLike[str],
+        *,
+        columns: Sequence[str] = (),
+        block_rows: int = 256,
+        batch_size: int = 32,
+        strict: bool = False,
+        target: str | int | None = None,
+        versus: str | int | None = None,
+        progress: bool = False,
+    ) -> StoredAnswers:
+        """Explain every row of ``source`` into finished Parquet files in ``out``. A call that was killed continues.
+
+        The same call again goes on after the last finished file, and writes the same bytes as one that was not killed. Rows
+        of one block are in memory. Within a block, texts of like length go through the model together.
+
+        Args:
+            source: the path of a table (CSV, TSV, JSONL, Parquet) or of a folder of pictures, the id of a data set of the
+                hub, or several samples in any form that :meth:`explain` takes. A stream must give the same rows again.
+            out: folder, made if it is missing. It gets ``parts/``, ``manifest.json``, ``explanations.csv`` and, if a row
+                could not be explained, ``errors.csv`` with its number and the reason.
+            columns: of a table, the columns with the samples, the picture first. Default: those named like the modalities.
+            block_rows: rows in memory and in each file, at least 1.
+            batch_size: rows in each pass, at least 1, and never more than a block has.
+            strict: stop at the first row that cannot be explained.
+            target: class of all maps: its name, its number, or ``"second"``. Default: the predicted class.
+            versus: another class, in the same forms.
+            progress: show a bar, with rows per second and the time that is left.
+
+        Returns:
+            What :func:`sidelight.read_explanations` gives for ``out``.
+
+        Raises:
+            InputError: the source or a column is missing, no row can be explained, or with ``strict`` one cannot.
+            ConfigError: ``out`` holds the explanations of another job, or an argument is of another kind.
+            BusyFolderError: another process writes there.
+            CheckpointError: the disk refused. What was finished stays, and the same call goes on from it.
+
+        Example:
+            >>> found = explainer.explain_dataset("reviews.csv", "explained")  # doctest: +SKIP
+            >>> found.to_pandas(["id", "label", "probability", "text_top"])  # doctest: +SKIP
+        """
+        options = {k: v for k, v in {"target": target, "versus": versus}.items() if v is not None}
+        chosen = columns if isinstance(columns, str) else tuple(columns)
+        job = Job(
+            source, folder_path(out), chosen, block_rows, batch_size, bool(strict), options, bool(progress)
+        )
+        run_job(job, open_job(job), self.target, self.scorer, self.of_rows(target, versus))
+        return StoredAnswers(job.out)
+
+    def of_rows(self, target: Any = None, versus: Any = None) -> ExplainBlock:
+        """A function that explains some rows of these numbers together, for a class that is chosen for all of them.
+
+        Raises:
+            ConfigError: the scorer has no map of the class.
+        """
+        asked = Asked(None, target, versus)
+        asked.require_scorer(self.scorer.config)
+        explain = cast(Any, self)._explain_rows  # of the explainer, which is this class too
+        return cast(ExplainBlock, partial(explain, asked=asked))

@@ -1,0 +1,187 @@
+"""The tables beside many stored explanations: a line for each row, with the user's own columns.
+
+They are made of the stored parts, a few hundred rows at a time, so that they are the same after a kill.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sidelight.core.files import replace_file
+from sidelight.core.safe_output import for_csv
+from sidelight.explanations.packing import packed, score_type
+from sidelight.explanations.packing_v1 import unpacked_v1
+from sidelight.explanations.stored import StoredExplanations, batches_of, part_of
+
+if TYPE_CHECKING:
+    from sidelight.explanations.explanation import Explanation
+
+#: begins a column of ours if the user's table has its name, too
+PREFIX = "sidelight_"
+GOOD, BAD = "explanations.csv", "errors.csv"
+#: endings of columns that no line needs, which hold most of the bytes
+_HEAVY = ("_picture", "_ranking", "_effects", "_words")
+
+
+@dataclass
+class Line:
+    """Our cells and the user's cells of one row."""
+
+    own: dict[str, Any]
+    columns: Mapping[str, Any]
+
+    def joined(self, clashing: set[str]) -> dict[str, Any]:
+        """All cells. Our columns get a prefix if their names are in ``clashing``."""
+        own = {f"{PREFIX}{k}" if k in clashing else k: v for k, v in self.own.items()}
+        return {**own, **self.columns}
+
+
+@dataclass
+class Tables:
+    """What :func:`write_tables` wrote.
+
+    Attributes:
+        good, bad: rows that were explained, and rows that were not.
+        first_error: reason of the first of these.
+        renamed: our column names that the user's table has, too.
+    """
+
+    good: int = 0
+    bad: int = 0
+    first_error: str = ""
+    renamed: list[str] = field(default_factory=list)
+
+
+def write_tables(stored: StoredExplanations) -> Tables:
+    """Write ``explanations.csv`` and, if a row could not be explained, ``errors.csv`` beside the parts."""
+    found = Tables()
+    good, bad = _Names(["row", "label", "probability", "truncated"]), _Names(["row", "error"])
+    for line in lines_of(stored):
+        failed = "error" in line.own
+        (bad if failed else good).add(line)
+        found.good, found.bad = found.good + (not failed), found.bad + failed
+        found.first_error = found.first_error or line.own.get("error", "")
+    _write(stored, GOOD, good, lambda line: "error" not in line.own)
+    if found.bad:
+        _write(stored, BAD, bad, lambda line: "error" in line.own)
+    found.renamed = sorted(good.clashing)
+    return found
+
+
+class _Names:
+    """Names of the columns of a table, in the order in which lines bring them."""
+
+    def __init__(self, heading: list[str]) -> None:
+        self.heading = heading
+        self.own: dict[str, None] = {}
+        self.given: dict[str, None] = {}
+        self._seen: dict[tuple[str, ...], None] = {}
+
+    def add(self, line: Line) -> None:
+        names = (*line.own, "", *line.columns)
+        self._seen[names] = None
+        self.own |= dict.fromkeys(line.own)
+        self.given |= dict.fromkeys(line.columns)
+
+    @property
+    def clashing(self) -> set[str]:
+        return self.own.keys() & self.given.keys()
+
+    def all(self) -> list[str]:
+        """All names. Ours stand before those of the user's columns in a line, and earlier lines count first."""
+        found: dict[str, None] = {}
+        for names in self._seen:
+            border = names.index("")
+            own = [f"{PREFIX}{n}" if n in self.clashing else n for n in names[:border]]
+            found |= dict.fromkeys([*own, *names[border + 1 :]])
+        return list(found) or self.heading
+
+
+def _write(stored: StoredExplanations, name: str, names: _Names, wanted: Callable[[Line], bool]) -> None:
+    columns, clashing = names.all(), names.clashing
+    with replace_file(stored.folder / name) as tmp, tmp.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([for_csv(column) for column in columns])
+        for line in filter(wanted, lines_of(stored)):
+            cells = line.joined(clashing)
+            writer.writerow([for_csv(cells.get(column)) for column in columns])
+
+
+def lines_of(stored: StoredExplanations) -> Iterator[Line]:
+    """The line of each row that is stored."""
+    for number in range(stored.parts):
+        for row in _light_rows(part_of(stored.folder, number)):
+            columns = json.loads(row["meta"]).get("columns", {})
+            if row["error"] is not None:
+                exact = json.loads(row["exact"] or "{}")
+                yield Line({"row": row["row"], "error": exact.get("error", row["error"])}, columns)
+            else:
+                yield Line(_cells(row), columns)
+
+
+def _light_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a part without pictures. Those of the first format are read whole."""
+    from pyarrow.parquet import read_schema
+
+    names = read_schema(path).names
+    if "maps" not in names:
+        for batch in batches_of(path, [n for n in names if not n.endswith(_HEAVY)]):
+            yield from batch.to_pylist()
+        return
+    for batch in batches_of(path):
+        for row in batch.to_pylist():
+            yield {"error": None, "exact": None, **packed(row["row"], unpacked_v1(row))}
+
+
+def further_cells(explanation: Explanation) -> dict[str, Any]:
+    """The class of the map as ``explained``, and the one beside it as ``versus``, if the call chose them.
+
+    Of independent labels also the probability of the class of the map, and of a regression the ``value``.
+    """
+    own = explanation.explained_probability if explanation.independent else None
+    return _further(explanation.meta, own)
+
+
+def _further(meta: Mapping[str, Any], own: float | None) -> dict[str, Any]:
+    cells = {"value": meta.get("value"), "explained": meta.get("explained_label")}
+    if own is not None and cells["explained"] is not None:
+        cells["explained_probability"] = round(own, 6)
+    cells["versus"] = meta.get("versus_label")
+    return {name: value for name, value in cells.items() if value is not None}
+
+
+def _own_probability(row: Mapping[str, Any]) -> float | None:
+    """The probability of the class of the map, of independent labels."""
+    known = row["probabilities"]
+    if not row["independent"] or (known is None and row["explained"] != row["prediction"]):
+        return None
+    if row["explained"] == row["prediction"]:
+        return float(row["probability"])
+    p = float(known[row["explained"] % len(known)])
+    return p if row["explained"] < len(known) else 1 - p
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision, and for texts the words with the highest scores."""
+    meta, exact = json.loads(row["meta"]), json.loads(row["exact"] or "{}")
+    cells: dict[str, Any] = {
+        "row": row["row"],
+        "label": exact.get("label", row["label"]),
+        "probability": round(float(np.float32(row["probability"])), 6),
+        "truncated": bool(meta.get("truncated")),
+    }
+    cells |= _further(meta, _own_probability(row))
+    for name in (k.removesuffix("_shape") for k, v in row.items() if k.endswith("_shape") and v is not None):
+        top = row.get(f"{name}_top")
+        if top is not None:
+            cells[f"{name}_top"] = " | ".join(top)
+        scores = np.asarray(row[f"{name}_scores"], dtype=score_type(top))
+        cells[f"{name}_mean_score"] = round(float(scores.astype(float).mean()), 6)
+    return cells

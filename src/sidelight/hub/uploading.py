@@ -1,0 +1,97 @@
+"""Files of a scorer to a repository of the hub. What others wrote there is not replaced."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sidelight.core.ownership import MANIFEST, has_mark
+from sidelight.core.version import __version__
+from sidelight.errors import CheckpointError, ConfigError, ForeignFileError, SidelightError, first_line
+from sidelight.hub.card import MAPS
+from sidelight.hub.options import is_hub_id
+from sidelight.scorers.checkpoint import CONFIG, README
+from sidelight.scorers.places import next_step
+
+
+def upload(
+    write: Callable[[Path], None],
+    repo_id: str,
+    message: str,
+    *,
+    private: bool | None,
+    token: str | bool | None,
+    revision: str | None,
+    create_pr: bool,
+    overwrite: bool,
+) -> str:
+    """Let ``write`` fill a folder, and upload it in one commit. The arguments are those of ``push_to_hub``.
+
+    Returns:
+        The address of the commit or of the pull request.
+
+    Raises:
+        ForeignFileError: the repository holds a ``config.json`` that sidelight did not write.
+        CheckpointError: the hub refused, or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory(prefix="sidelight-") as scratch:
+        folder = Path(scratch) / "scorer"
+        write(folder)  # before anything is made on the hub
+        api = HfApi(token=token, library_name="sidelight", library_version=__version__)
+        try:
+            place = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+            if revision is not None and not create_pr:
+                api.create_branch(place, branch=revision, exist_ok=True)
+            left_out = _left_out(api, place, revision, overwrite)
+            done = api.upload_folder(
+                repo_id=place,
+                folder_path=folder,
+                commit_message=message,
+                revision=revision,
+                create_pr=create_pr,
+                ignore_patterns=[MANIFEST, *left_out],
+            )
+        except SidelightError:
+            raise
+        except Exception as error:  # the hub's client and its transport have many kinds of errors
+            raise _refused(repo_id, error) from error
+    return str((done.pr_url if create_pr else None) or done.commit_url)
+
+
+def require_repository(repo_id: Any) -> str:
+    """``repo_id`` if it may be the id of a repository. Raises :class:`ConfigError` otherwise."""
+    if not isinstance(repo_id, str) or not is_hub_id(repo_id):
+        raise ConfigError(f"{repo_id!r:.80} is no id of a repository. Give 'owner/name'.")
+    return repo_id
+
+
+def _left_out(api: Any, repo_id: str, revision: str | None, overwrite: bool) -> list[str]:
+    """Patterns of files that are not uploaded, because a person wrote the card there.
+
+    Raises:
+        ForeignFileError: the repository holds the configuration of something else, and ``overwrite`` is not set.
+    """
+    if not overwrite and _is_of_others(api, repo_id, CONFIG, revision):
+        raise ForeignFileError(
+            f"{repo_id} holds a {CONFIG} that sidelight did not write, perhaps the classifier's own. It would be replaced. "
+            f"Push to a repository of the scorer's own, e.g. '{repo_id}-scorer', or allow it with overwrite=True."
+        )
+    return [README, f"{MAPS}/*"] if _is_of_others(api, repo_id, README, revision) else []
+
+
+def _is_of_others(api: Any, repo_id: str, name: str, revision: str | None) -> bool:
+    if not api.file_exists(repo_id, name, revision=revision):
+        return False
+    return not has_mark(Path(api.hf_hub_download(repo_id, name, revision=revision)))
+
+
+def _refused(repo_id: str, error: Exception) -> CheckpointError:
+    advice = next_step(error) or (
+        "Log in with `hf auth login`, or pass token=..., one that may write to this repository. "
+        "Or save to a folder with save_pretrained and upload it later: `hf upload`."
+    )
+    return CheckpointError(f"could not push to {repo_id!r} ({first_line(error)}). {advice}")

@@ -1,0 +1,62 @@
+"""The folder of a saved scorer: on this machine, or fetched from the hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sidelight.core.folders import recover_folder
+from sidelight.core.places import known_place
+from sidelight.errors import CheckpointError, first_line
+
+#: The kinds of answers of the hub, by the names of huggingface_hub's errors, and the next step for each.
+_NEXT_STEPS = {
+    "GatedRepoError": "The owner gives access on request: ask on its page, log in (`hf auth login`), or pass token=....",
+    "RevisionNotFoundError": "Give a branch, tag or commit of the repository as revision=....",
+    "RepositoryNotFoundError": "Check its name. If it is private, log in (`hf auth login`) or pass token=....",
+    "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set. Unset it, or fetch the files once while online.",
+    "LocalEntryNotFoundError": "It was not fetched before, and the hub cannot be reached. Try again online.",
+}
+
+
+def scorer_folder(
+    source: str | os.PathLike[str], revision: str | None, token: str | bool | None, files: Sequence[str]
+) -> Path:
+    """The folder that ``source`` names. A repository of the hub is fetched into the hub's cache.
+
+    Args:
+        source: a folder, or the id of a repository, ``"owner/name"``.
+        revision: branch, tag or commit of the repository.
+        token: for private repositories. Default: the one of ``hf auth login``.
+        files: names to fetch.
+
+    Raises:
+        CheckpointError: it is neither, or the hub refused. The message says what to do.
+    """
+    text = os.fspath(source)
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise CheckpointError(f"{text!r} is no scorer folder: give what save_pretrained wrote, or a hub id.")
+    folder = Path(text)
+    recover_folder(folder)
+    if folder.is_dir():
+        return folder
+    if known_place(text) is None or text.count("/") != 1:
+        raise CheckpointError(
+            f"no scorer folder at {text!r}. Give what save_pretrained wrote, or a hub id, 'owner/name'."
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        place = snapshot_download(text, revision=revision, token=token, allow_patterns=list(files))
+    except Exception as error:  # the hub's client and its transport have many kinds of errors
+        raise CheckpointError(
+            f"{text!r} is neither a folder nor found on the hub ({first_line(error)}). {next_step(error)}".strip()
+        ) from error
+    return Path(place)
+
+
+def next_step(error: Exception) -> str:
+    """What to do after an error of the hub's client, or nothing if that is not known."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    return next((_NEXT_STEPS[name] for name in names if name in _NEXT_STEPS), "")

@@ -1,0 +1,75 @@
+"""Models of the library timm: the layers to read and the preprocessing, which the models themselves tell."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from sidelight.errors import UnsupportedTargetError
+from sidelight.inputs.images import ImageTransform
+
+#: words in a model's configuration for the two ways of cutting a picture that we know, and whether the shape is kept
+_CROPS = {"center": True, "squash": False}
+
+
+def is_timm(model: Any) -> bool:
+    """Whether ``model`` is of a class of timm. The library is not imported for that."""
+    return isinstance(model, nn.Module) and any(
+        k.__module__.split(".")[0] == "timm" for k in type(model).__mro__
+    )
+
+
+def timm_options(model: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` of a target, with the layers of a timm model if the caller names none."""
+    return {"layers": timm_layers(model), **options} if is_timm(model) else dict(options)
+
+
+def timm_layers(model: nn.Module) -> list[str]:
+    """The submodules that timm itself reads features from, shallow to deep.
+
+    Raises:
+        UnsupportedTargetError: the model names none.
+    """
+    info = getattr(model, "feature_info", None)
+    entries = list(getattr(info, "info", info) or [])
+    known = dict(model.named_modules())
+    names = [str(entry["module"]) for entry in entries if isinstance(entry, Mapping) and "module" in entry]
+    found = [name for name in dict.fromkeys(names) if name in known]
+    if not found:
+        raise UnsupportedTargetError(
+            f"{type(model).__name__} of timm does not say where its features are (feature_info). Name the submodules to read, "
+            f"e.g. layers=['blocks.2', 'blocks.5'] (top level here: {', '.join(n for n, _ in model.named_children())})."
+        )
+    return found
+
+
+def timm_transform(model: nn.Module) -> ImageTransform | None:
+    """The preprocessing that the model was trained with, or ``None`` if ``ImageTransform`` cannot do it.
+
+    It gives what ``timm.data.create_transform(**timm.data.resolve_model_data_config(model))`` gives.
+    """
+    timm_data = sys.modules.get("timm.data")  # who made the model imported it
+    if timm_data is None:
+        return None
+    config = timm_data.resolve_model_data_config(model)
+    channels, height, width = config["input_size"]
+    kept = _CROPS.get(config.get("crop_mode") or "center")
+    mode = {3: "RGB", 1: "L"}.get(channels)
+    if kept is None or mode is None or (kept and height != width):
+        return None
+    share = float(config.get("crop_pct") or 1)
+    sizes = (math.floor(height / share), math.floor(width / share))
+    return ImageTransform(
+        (height, width),
+        mode,
+        mean=tuple(config["mean"])[:channels],
+        std=tuple(config["std"])[:channels],
+        crop=True,
+        resize_to=sizes[0] if kept else sizes,
+        resample=config.get("interpolation") or "bilinear",
+        centre="even",  # timm crops by torchvision
+    )

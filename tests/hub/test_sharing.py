@@ -1,0 +1,227 @@
+"""Pushing to the hub and loading from it, without a network: a stand-in for the client, and the cache's own layout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import HfApi, constants, errors
+
+import sidelight
+from helpers_training import TRANSFORM, classifier, corner_images, corner_tensor
+from sidelight import Explainer
+from sidelight.errors import CheckpointError, ConfigError, ForeignFileError, TargetMismatchError
+from sidelight.hub.card import MAPS
+from sidelight.scorers import Scorer
+from sidelight.targets import as_target
+
+IMAGES = list(corner_images(2, seed=5)[0])
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def make(model: Any = None) -> Explainer:
+    target = as_target(model or classifier(), TRANSFORM)
+    torch.manual_seed(0)
+    return Explainer(target, Scorer(target.spec({"pixel_values": corner_tensor(1)})))
+
+
+class Hub:
+    """A hub of folders. It takes the client's place, and refuses calls that the real one does not know."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.calls, self.error = root, [], None
+        root.mkdir()
+
+    def __call__(self, **options: Any) -> Any:
+        self.calls.append(("HfApi", options))
+        names = ("create_repo", "create_branch", "file_exists", "hf_hub_download", "upload_folder")
+        return SimpleNamespace(**{name: self._checked(name) for name in names})
+
+    def _checked(self, name: str) -> Any:
+        import inspect
+
+        real = inspect.signature(getattr(HfApi, name))
+
+        def call(*args: Any, **options: Any) -> Any:
+            real.bind(None, *args, **options)
+            self.calls.append((name, options))
+            if self.error is not None:
+                raise self.error
+            return getattr(self, f"_{name}")(*args, **options)
+
+        return call
+
+    def _create_repo(self, repo_id: str, private: bool | None, exist_ok: bool) -> Any:
+        full = repo_id if "/" in repo_id else f"me/{repo_id}"
+        (self.root / full).mkdir(parents=True, exist_ok=exist_ok)
+        return SimpleNamespace(repo_id=full)
+
+    def _create_branch(self, repo_id: str, **options: Any) -> None:
+        assert options["exist_ok"]
+
+    def _file_exists(self, repo_id: str, name: str, revision: str | None = None) -> bool:
+        return (self.root / repo_id / name).is_file()
+
+    def _hf_hub_download(self, repo_id: str, name: str, revision: str | None = None) -> str:
+        return str(self.root / repo_id / name)
+
+    def _upload_folder(self, repo_id: str, folder_path: Path, **options: Any) -> Any:
+        from huggingface_hub.utils import filter_repo_objects
+
+        names = [p.relative_to(folder_path).as_posix() for p in folder_path.rglob("*") if p.is_file()]
+        for name in filter_repo_objects(names, ignore_patterns=options["ignore_patterns"]):
+            place = self.root / repo_id / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder_path / name, place)
+        address = f"https://huggingface.co/{repo_id}/commit/{COMMIT}"
+        return SimpleNamespace(commit_url=address, pr_url=f"{address}-pr" if options["create_pr"] else None)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    found = Hub(tmp_path / "hub")
+    monkeypatch.setattr(huggingface_hub, "HfApi", found)
+    return found
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_push_uploads_scorer_and_card(hub: Hub) -> None:
+    options: dict[str, Any] = {"private": True, "token": "hf_x", "commit_message": "First"}
+    address = make().push_to_hub("scorer", card={"license": "mit", "samples": IMAGES[:1]}, **options)
+    assert address == f"https://huggingface.co/me/scorer/commit/{COMMIT}"
+    place = hub.root / "me" / "scorer"
+    assert files(place) == ["README.md", "config.json", "scorer.safetensors", f"{MAPS}/sample-1.png"]
+    calls = dict(hub.calls)
+    assert calls["HfApi"]["token"] == "hf_x"
+    assert calls["create_repo"]["private"] is True
+    assert calls["upload_folder"]["commit_message"] == "First"
+    assert "hf_x" not in "".join(p.read_text("utf-8", "replace") for p in place.rglob("*") if p.is_file())
+    found = sidelight.load(place, classifier()).explain(IMAGES[0])
+    np.testing.assert_array_equal(found.map, make().explain(IMAGES[0]).map)
+
+
+def test_paths_of_this_machine_stay_here(hub: Hub, tmp_path: Path) -> None:
+    classifier().save_pretrained(tmp_path / "private-folder" / "vit")
+    target = as_target(str(tmp_path / "private-folder" / "vit"), TRANSFORM)
+    explainer = Explainer(target, make().scorer)
+    explainer.push_to_hub("me/scorer")
+    place = hub.root / "me" / "scorer"
+    told = (place / "config.json").read_text() + (place / "README.md").read_text()
+    assert "private-folder" not in told
+    assert json.loads((place / "config.json").read_text())["target"]["name"] == "vit"
+    with pytest.raises(CheckpointError, match=r"'vit'.*pass the classifier"):
+        sidelight.load(place)
+
+
+def test_a_branch_and_a_pull_request(hub: Hub) -> None:
+    make().push_to_hub("me/scorer", revision="v2")
+    assert ("create_branch", {"branch": "v2", "exist_ok": True}) in hub.calls
+    assert make().push_to_hub("me/scorer", create_pr=True).endswith("-pr")
+
+
+def test_a_persons_card_there_stays(hub: Hub) -> None:
+    explainer, place = make(), hub.root / "me" / "scorer"
+    explainer.push_to_hub("me/scorer")
+    generated = (place / "README.md").read_text()
+    explainer.push_to_hub("me/scorer", card={"license": "mit"})
+    assert (place / "README.md").read_text() != generated
+    (place / "README.md").write_text("my own words")
+    explainer.push_to_hub("me/scorer", overwrite=True, card={"samples": IMAGES[:1]})
+    assert (place / "README.md").read_text() == "my own words"
+    assert not (place / MAPS).exists()
+
+
+def test_the_classifiers_own_repository_is_refused(hub: Hub) -> None:
+    classifier().save_pretrained(hub.root / "me" / "vit")
+    before = (hub.root / "me" / "vit" / "config.json").read_bytes()
+    with pytest.raises(ForeignFileError, match=r"me/vit-scorer.*overwrite=True"):
+        make().push_to_hub("me/vit")
+    assert (hub.root / "me" / "vit" / "config.json").read_bytes() == before
+    assert "scorer.safetensors" not in files(hub.root / "me" / "vit")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "/tmp/x", "a/b/c", 3])
+def test_ids_that_are_none(hub: Hub, name: Any) -> None:
+    with pytest.raises(ConfigError, match="owner/name"):
+        make().push_to_hub(name)
+    assert hub.calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errors.OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set"),
+        (errors.LocalTokenNotFoundError("no token"), "hf auth login"),
+        (ConnectionError("no route"), "hf auth login"),
+    ],
+)
+def test_a_hub_that_refuses(hub: Hub, error: Exception, words: str) -> None:
+    hub.error = error
+    with pytest.raises(CheckpointError, match=words):
+        make().push_to_hub("me/scorer")
+
+
+# -- loading ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the hub with one repository: two commits, of which ``main`` is the second and ``v1`` the first."""
+    root = tmp_path / "cache"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(root))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository = root / "models--me--scorer"
+    explainer = make()
+    for commit, name, shift in (("1" * 40, "v1", 0.0), ("2" * 40, "main", 0.5)):
+        with torch.no_grad():
+            for parameter in explainer.scorer.parameters():
+                parameter.add_(shift)
+        explainer.save_pretrained(repository / "snapshots" / commit)
+        (repository / "refs").mkdir(exist_ok=True)
+        (repository / "refs" / name).write_text(commit)
+    return repository
+
+
+def test_loading_by_id_and_revision(cache: Path) -> None:
+    main, first = (sidelight.load("me/scorer", classifier(), revision=r) for r in (None, "v1"))
+    by_commit = sidelight.load("me/scorer", classifier(), revision="1" * 40)
+    maps = [e.explain(IMAGES[0]).map for e in (main, first, by_commit)]
+    np.testing.assert_array_equal(maps[1], maps[2])
+    np.testing.assert_array_equal(maps[1], make().explain(IMAGES[0]).map)
+    states = [e.scorer.state_dict() for e in (main, first)]
+    assert any(not torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_another_classifier_is_refused_with_the_next_step(cache: Path) -> None:
+    other = classifier()
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    with pytest.raises(TargetMismatchError, match="load the original classifier, or fit a new scorer"):
+        sidelight.load("me/scorer", other)
+
+
+@pytest.mark.parametrize(("name", "revision"), [("me/nothing", None), ("me/scorer", "v9")])
+def test_what_was_never_fetched(cache: Path, name: str, revision: str | None) -> None:
+    with pytest.raises(CheckpointError, match=r"neither a folder nor found on the hub.*online"):
+        sidelight.load(name, classifier(), revision=revision)
+
+
+def test_entries_of_a_newer_version_are_kept(tmp_path: Path) -> None:
+    folder = make().save_pretrained(tmp_path / "s")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"tempo": [1, {"a": None}], "scorer": {**config["scorer"], "glow": 2}}
+    config["spec"]["depth"], config["target"]["mood"] = 7, "calm"
+    (folder / "config.json").write_text(json.dumps(config))
+    again = sidelight.load(folder, classifier()).save_pretrained(tmp_path / "again")
+    found = json.loads((again / "config.json").read_text())
+    assert found == config

@@ -1,0 +1,122 @@
+"""Models as people have them: with an adapter, compiled, in half precision, quantised. Each gives its own logits."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from helpers_training import TRANSFORM, classifier, corner_images
+from sidelight import Explainer, ScorerConfig
+from sidelight.targets import as_target
+from sidelight.training.network import new_scorer
+from text_models import TEXTS, make_pair
+
+IMAGES = list(corner_images(3, seed=5)[0])
+
+
+def with_lora(model: nn.Module) -> nn.Module:
+    peft = pytest.importorskip("peft")
+    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and "attention" in n]
+    config = peft.LoraConfig(r=2, target_modules=names, init_lora_weights=False)
+    return peft.get_peft_model(model, config)
+
+
+def quantised(model: nn.Module) -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+
+
+def by_torchao(model: nn.Module) -> nn.Module:
+    ao = pytest.importorskip("torchao.quantization")
+    ao.quantize_(model, ao.Int8WeightOnlyConfig())
+    return model
+
+
+FORMS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "plain": lambda model: model,
+    "LoRA": with_lora,
+    "compiled": lambda model: torch.compile(model, backend="eager"),  # type: ignore[return-value]
+    "compiled in place": lambda model: model.compile(backend="eager") or model,
+    "bfloat16": lambda model: model.to(torch.bfloat16),
+    "float16": lambda model: model.to(torch.float16),
+    "int8 of torch": quantised,
+    "int8 of torchao": by_torchao,
+    "LoRA, compiled, bfloat16": lambda model: torch.compile(
+        with_lora(model).to(torch.bfloat16), backend="eager"
+    ),  # type: ignore[return-value]
+}
+#: these pass no gradient to their input, so fit refuses them, and the scorer of the original is loaded beside them
+NO_GRADIENT = ("int8 of torch",)
+
+
+def parts(modality: str) -> tuple[nn.Module, Any, list[Any]]:
+    if modality == "image":
+        return classifier(), TRANSFORM, IMAGES
+    model, tokenizer = make_pair("bert")
+    return model.eval(), tokenizer, TEXTS
+
+
+def alone(model: nn.Module, inputs: Any, kind: torch.dtype) -> Tensor:
+    cast = {k: v.to(kind) if v.is_floating_point() else v for k, v in inputs.items()}
+    with torch.no_grad():
+        return model(**cast).logits.float()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("modality", ["image", "text"])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_logits_are_those_of_the_model_by_itself(form: str, modality: str, tmp_path: Path) -> None:
+    original, processor, samples = parts(modality)
+    torch.manual_seed(0)
+    target = as_target(original, processor)
+    saved = Explainer(target, new_scorer(target, samples[:1], ScorerConfig())).save_pretrained(tmp_path / "s")
+    model = FORMS[form](copy.deepcopy(original)).eval()
+    explainer = Explainer.from_pretrained(saved, model, processor=processor, check="warn")
+    inputs = explainer.target.reader.read(samples).inputs
+    kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    expected = alone(model, inputs, kind)
+    torch.testing.assert_close(explainer.target.encode(inputs).logits.float(), expected, atol=1e-5, rtol=1e-5)
+    for explanation, row in zip(explainer.explain(samples), expected, strict=True):
+        assert explanation.prediction == int(row.argmax())
+        assert explanation.probability == pytest.approx(float(row.softmax(-1).amax()), abs=1e-3)
+        assert all(np.isfinite(scores).all() for scores in explanation.scores.values())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", [f for f in FORMS if f not in NO_GRADIENT and "compiled" not in f])
+def test_fit_takes_it(form: str, tmp_path: Path) -> None:
+    original, tokenizer = make_pair("bert")
+    torch.manual_seed(0)
+    model = FORMS[form](original).eval()
+    rows = [text for text in TEXTS for _ in range(6)]
+    quick: dict[str, Any] = {"epochs": 1, "batch_size": 6, "extra": {"disable_tqdm": True, "use_cpu": True}}
+    explainer = Explainer.fit(
+        model, rows, processor=tokenizer, output_dir=tmp_path / "run", on_collapse="warn", **quick
+    )
+    assert len(explainer.explain(TEXTS)) == 3
+
+
+def test_a_weight_that_is_made_of_tensors_counts_with_each_of_them() -> None:
+    """As weights of torchao are, of values and scales: here of two tensors."""
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    from sidelight.targets.weights import WeightWatch, fingerprint
+
+    def layer(second: float) -> nn.Linear:
+        made = nn.Linear(2, 2, bias=False)
+        pair = TwoTensor(torch.eye(2), torch.full((2, 2), float(second)))
+        made.weight = nn.Parameter(pair, requires_grad=False)
+        return made
+
+    assert fingerprint(layer(1)) == fingerprint(layer(1)) != fingerprint(layer(2))
+    own = layer(1)
+    watch = WeightWatch(own)
+    assert not watch.changed()
+    own.weight.b.mul_(3)
+    assert watch.changed()

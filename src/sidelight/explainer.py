@@ -349,7 +349,10 @@ class Explainer(Exporting, Sharing, Streaming):
         if asked.refine:
             known = (self.target, self._beside_target(), batch.inputs, encoding)
             reading = refined_reading(*known, classes.explained, asked.refine)
-        measured = measurements(self.target, batch.inputs, encoding, reading, classes, asked, numbers)
+        foretold = self.scorer.quality
+        measured = measurements(
+            self.target, batch.inputs, encoding, reading, classes, asked, numbers, foretold
+        )
         return explanations_of(self.target, batch, encoding, reading, classes, measured)
 
     @classmethod

@@ -11,6 +11,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from sidelight.checks.quality import Quality
 from sidelight.core.field_checks import Flag, Options, check_fields, check_values
 from sidelight.core.finite import require_finite_scores
 from sidelight.core.registry import Registry, nearest
@@ -104,6 +105,8 @@ class Scorer(nn.Module):
         #: what is known of the training, and entries of a newer version's configuration: plain values that are saved too
         self.facts: dict[str, Any] = {}
         self.later: dict[str, Any] = {}
+        #: foretells how well a map will do (:mod:`sidelight.checks.quality`), if the training learnt that
+        self.quality: Quality | None = None
         for name in self.config.decoder:
             if name not in spec.states:
                 raise ConfigError(

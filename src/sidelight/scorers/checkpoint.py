@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from sidelight.checks.quality import Quality
 from sidelight.core.files import read_json, write_json
 from sidelight.core.folders import replace_folder
 from sidelight.core.ownership import MARK, may_replace, overwriting
@@ -202,6 +203,7 @@ def _config_of(
         "spec": spec_to_dict(scorer.spec),
         "target": target,
         **({"training": scorer.facts} if scorer.facts else {}),
+        **({"quality": scorer.quality.to_dict()} if scorer.quality else {}),
         "weights_hash": weights_hash,
     }
     return with_later(config, scorer.later)
@@ -253,6 +255,8 @@ def load_scorer(
     facts = config.get("training")
     scorer.facts = dict(facts) if isinstance(facts, Mapping) else {}
     scorer.later = later_entries(config)
+    known = config.get("quality")
+    scorer.quality = Quality.from_dict(known) if isinstance(known, Mapping) else None
     kept = folder / PROCESSOR
     if kept.is_file():
         target["processor"] = _with_tokenizer(target["processor"], read_json(kept))

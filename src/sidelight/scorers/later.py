@@ -10,7 +10,7 @@ from sidelight.core.types import TargetSpec
 from sidelight.scorers.base import ScorerConfig
 
 #: entries of a configuration that this version writes
-_TOP = ("format", "sidelight_version", "scorer", "spec", "target", "training", "weights_hash")
+_TOP = ("format", "sidelight_version", "scorer", "spec", "target", "training", "quality", "weights_hash")
 _TARGET = (
     "family",
     "name",

@@ -23,6 +23,7 @@ from sidelight.training.diagnostics import warn_if_lost, warn_of_numbering, warn
 from sidelight.training.folder import best_checkpoint, claim_folder, is_finished, require_own_training
 from sidelight.training.identity import training_identity
 from sidelight.training.loss import ScorerObjective
+from sidelight.training.quality import learn_quality
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def train_scorer(
             warn_of_numbering(target, evaluation, collate)
         seconds = _run(trainer, resume)
         metrics = trainer.evaluate()
+    scorer.quality = learn_quality(target, scorer, evaluation, collate, int(config.epochs * len(train)))
     warn_if_lost(metrics)
     return {**{k: float(v) for k, v in metrics.items()}, "train_runtime": round(seconds, 3)}
 

@@ -5,6 +5,7 @@ Gradio would open an upload itself. Here the field gives the file's content, and
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,7 +117,7 @@ def _given(desk: Desk) -> tuple[Any, Any, Any]:
     first = desk.runs[0]
     reads = desk.modalities(first)
     run = gr.Dropdown(desk.runs, value=first, label="Run", visible=len(desk.runs) > 1)
-    picture = gr.Image(
+    picture = upload_field(desk.limits.bytes)(
         label="Image",
         type="filepath",
         image_mode=None,
@@ -125,7 +126,6 @@ def _given(desk: Desk) -> tuple[Any, Any, Any]:
         height=220,
         visible="image" in reads,
     )
-    picture.preprocess = partial(content_of, desk.limits.bytes)
     hint = "Type or paste a text"
     text = gr.Textbox(label="Text", lines=3, max_lines=8, visible="text" in reads, placeholder=hint)
     return run, picture, text
@@ -246,6 +246,24 @@ def _values(shown: Shown) -> list[Any]:
         gr.skip() if shown.text is None else shown.text,
         gr.skip() if shown.picture is None else shown.picture,
     ]
+
+
+def upload_field(most: int) -> type:
+    """A field for pictures that gives the content of the file and opens nothing.
+
+    It is a class, because Gradio makes a field anew at each update, and would lose what was set on the field itself. It is made
+    past Gradio's own metaclass, which would write a file with type hints beside this module.
+
+    Args:
+        most: bytes that are read, and one more.
+    """
+    members = {
+        "__module__": __name__,
+        "__doc__": gr.Image.__doc__,
+        "is_template": True,  # the browser draws it as the field that it is derived from
+        "preprocess": lambda self, payload: content_of(most, payload),
+    }
+    return ABCMeta.__new__(type(gr.Image), "Upload", (gr.Image,), members)
 
 
 def content_of(most: int, payload: Any) -> bytes | None:

@@ -103,10 +103,14 @@ def _main(desk: Desk) -> _Places:
             run, picture, text = _given(desk)
             explain = gr.Button("Explain", variant="primary")
             message = gr.HTML(elem_id="sl-message")
+        with gr.Column(scale=3, min_width=280):
+            verdict, shown = gr.HTML(elem_id="sl-verdict"), gr.HTML(elem_id="sl-map")
+    with gr.Row():  # a row of its own, so that on a narrow screen the slider stands beside what it changes
+        with gr.Column(scale=2, min_width=280):
             target, versus, share, fill = _choices(desk)
         with gr.Column(scale=3, min_width=280):
-            verdict, shown, left = (gr.HTML(elem_id=f"sl-{name}") for name in ("verdict", "map", "left"))
-    certificate, rivals = gr.HTML(render=False), gr.HTML(render=False)
+            left = gr.HTML(elem_id="sl-left")
+    certificate, rivals = (gr.HTML(elem_id=f"sl-{name}", render=False) for name in ("certificate", "rivals"))
     return _Places(
         *(run, picture, text, target, versus, fill, share, gr.State(""), explain, message),
         *(verdict, shown, left, certificate, rivals),

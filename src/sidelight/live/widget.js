@@ -2,6 +2,8 @@
 
 /** Milliseconds without a key before a text is sent. */
 const QUIET = 150;
+/** Milliseconds after which an answer is given up, for example because the kernel was restarted. */
+const PATIENCE = 10000;
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -13,14 +15,15 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-const percent = (p) => `${(100 * p).toFixed(1)} %`;
+const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
 
 /** One change is under way at a time. While it is, only the latest of the next ones is kept. */
 function sender(model) {
   let busy = false;
   let next = null;
+  let since = 0;
   const send = (changes) => {
-    if (busy) {
+    if (busy && Date.now() - since < PATIENCE) {
       next = { ...next, ...changes };
       return;
     }
@@ -28,6 +31,7 @@ function sender(model) {
     const news = Object.entries(changes).filter(([k, v]) => JSON.stringify(model.get(k)) !== JSON.stringify(v));
     if (!news.length) return;
     busy = true;
+    since = Date.now();
     for (const [name, value] of news) model.set(name, value);
     model.save_changes();
   };
@@ -169,7 +173,7 @@ function verdict(model) {
     about.textContent = `map of ${view.explained}${view.versus ? `, not ${view.versus}` : ""}`;
     bars.replaceChildren(...view.bars.map(([name, p]) => {
       const filled = make("span");
-      filled.style.width = percent(p).replace(" ", "");
+      filled.style.width = `${100 * p}%`;
       const track = make("span", { class: "sl-track", "aria-hidden": "true" }, filled);
       return make("div", { class: "sl-bar" }, make("span", { title: name }, name), track, make("span", {}, percent(p)));
     }));
@@ -191,8 +195,9 @@ function slider(model, send) {
     if (document.activeElement !== range) range.value = String(Math.round(100 * model.get("share")));
     shown.textContent = `${range.value} %`;
     range.setAttribute("aria-valuetext", `best ${range.value} percent kept, ${model.get("view").explained} ${percent(answer.explained_probability)}`);
-    told.textContent = `The model now says ${answer.label}, ${percent(answer.probability)}. `
-      + `${model.get("view").explained}: ${percent(answer.explained_probability)} (${answer.milliseconds.toFixed(0)} ms)`;
+    const { explained } = model.get("view");
+    const own = answer.label === explained ? "" : ` ${explained} has ${percent(answer.explained_probability)}.`;
+    told.textContent = `The model now says ${answer.label}, ${percent(answer.probability)}.${own} (${answer.milliseconds.toFixed(0)} ms)`;
   };
   const label = make("label", {}, "Keep the best ", shown, range);
   return { element: make("div", {}, label, told), update };

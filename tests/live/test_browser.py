@@ -51,7 +51,7 @@ class TestWidget:
             page.wait_for_function("document.querySelectorAll('.sl-gone').length === 4")
             assert widget.share == 0.5
             assert (
-                f"{100 * widget.answer['probability']:.1f} %"
+                f"{100 * widget.answer['probability']:.1f}\u00a0%"
                 in page.locator(".sl-now[aria-live]").inner_text()
             )
             page.locator("input[type=range]").fill("100")

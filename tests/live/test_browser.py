@@ -143,6 +143,9 @@ class TestPage:
         for _ in range(3):
             page.keyboard.press("ArrowLeft")
         page.wait_for_function("document.querySelector('#sl-left').innerText.includes('best 97%')")
+        for share in range(90, 20, -5):  # of many moves the last one counts
+            page.locator("input[type=range]").fill(str(share))
+        page.wait_for_function("document.querySelector('#sl-left').innerText.includes('best 25%')")
         page.get_by_role("button", name="Is this map right?").press("Enter")
         page.get_by_role("button", name="Measure this map").press("Enter")
         page.wait_for_selector(".sl-table table")

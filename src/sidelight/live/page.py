@@ -202,7 +202,8 @@ def _connect(desk: Desk, at: _Places) -> None:
         return _values(desk.typed(run, picture, text, target, versus, fill, share / 100, token))
 
     given = [at.run, at.picture, at.text, at.target, at.versus, at.fill, at.share, at.token]
-    quick: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    # past Gradio's queue, which takes longer than a small model
+    quick: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "queue": False}
     at.explain.click(explained, given, at.shown)
     at.text.submit(explained, given, at.shown)
     # `change` and not `input`, which does not see a text that is pasted

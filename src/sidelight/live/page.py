@@ -185,21 +185,13 @@ def _more(desk: Desk, at: _Places) -> None:
 def _connect(desk: Desk, at: _Places) -> None:
     """What the main fields do."""
 
-    def explained(
-        run: str,
-        picture: bytes | None,
-        text: str,
-        target: str,
-        versus: str,
-        fill: str,
-        share: float,
-        token: str,
-    ) -> list[Any]:
+    def explained(*given: Any) -> list[Any]:
+        run, picture, text, target, versus, fill, share, token = given
         return _values(desk.open(run, picture, text, target, versus, fill, share / 100, token))
 
     def typed(*given: Any) -> list[Any]:
-        run, picture, text, target, versus, fill, share, token = given
-        return _values(desk.typed(run, picture, text, target, versus, fill, share / 100, token))
+        run, picture, text, *more, share, token = given
+        return _values(desk.typed(run, picture, text, *more, share / 100, token))
 
     given = [at.run, at.picture, at.text, at.target, at.versus, at.fill, at.share, at.token]
     # past Gradio's queue, which takes longer than a small model

@@ -14,6 +14,9 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: only modules with an example are imported, as importing all of them takes half a minute
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8"))
 
+#: modules that cannot be imported without the package of an extra
+NEEDS = {"sidelight.live.page": "gradio", "sidelight.live.widget": "anywidget"}
+
 
 def name_of(path: Path) -> str:
     parts = path.relative_to(SOURCE).with_suffix("").parts
@@ -23,6 +26,8 @@ def name_of(path: Path) -> str:
 @pytest.mark.parametrize("name", map(name_of, MODULES))
 def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # an example may write files
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     module = importlib.import_module(name)
     found = doctest.testmod(module, optionflags=FLAGS)
     assert not found.failed

@@ -74,15 +74,18 @@ ROOMS = {
 }
 MEMBERS = {
     "Explainer": {
-        "attribute",
-        "explain",
-        "explain_stream",
-        "export",
-        "fit",
-        "from_pretrained",
-        "module",
-        "read",
-        "save_pretrained",
+        *(
+            "attribute",
+            "demo",
+            "explain",
+            "explain_stream",
+            "export",
+            "fit",
+            "from_pretrained",
+            "live",
+            "module",
+        ),
+        *("read", "save_pretrained", "widget"),
     },
     "Explanation": {
         *(
@@ -111,7 +114,7 @@ MEMBERS = {
             "to_dict",
             "to_html",
         ),
-        "versus",
+        *("versus", "widget"),
     },
     "ExplainFailure": {"columns", "reason", "row"},
     "ImageTransform": {
@@ -131,6 +134,19 @@ MEMBERS = {
     },
 }
 COMMANDS = {
+    "app": {
+        *(
+            "folders",
+            "--examples",
+            "--host",
+            "--max-bytes",
+            "--max-characters",
+            "--max-pixels",
+            "--model",
+            "--open",
+        ),
+        *("--port", "--stored"),
+    },
     "ablate": {"config", "--only", "--out", "--set", "--table-only"},
     "audit": {"folder", "--check", "--json", "--other", "--set"},
     "benchmark": {"configs", "--out", "--set", "--shard"},

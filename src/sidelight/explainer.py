@@ -23,7 +23,7 @@ from sidelight.core.processes import in_main
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import InputError
-from sidelight.explanations.asking import ExplainOptions, OneSample, lent_inputs, measurements
+from sidelight.explanations.asking import ExplainOptions, OneSample, is_one, lent_inputs, measurements
 from sidelight.explanations.blocks import (
     Answer,
     Errors,
@@ -39,12 +39,14 @@ from sidelight.explanations.blocks import (
 from sidelight.explanations.building import explanations_of
 from sidelight.explanations.classes import Asked, require_steps
 from sidelight.explanations.explanation import Explanation
+from sidelight.explanations.origins import remembered
 from sidelight.explanations.streaming import Streaming
 from sidelight.export.exporting import Exporting
 from sidelight.hub.sharing import Sharing
 from sidelight.inputs.base import Batch
+from sidelight.live.playing import Playing
 from sidelight.rows.row import Rows
-from sidelight.rows.sources import is_source, open_data
+from sidelight.rows.sources import open_data
 from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import load_scorer, save_scorer
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Explainer(Exporting, Sharing, Streaming):
+class Explainer(Exporting, Playing, Sharing, Streaming):
     """A classifier and its scorer, the small network that explains it. :meth:`fit` or :meth:`from_pretrained` makes it.
 
     Args:
@@ -221,22 +223,23 @@ class Explainer(Exporting, Sharing, Streaming):
         asked = Asked(lent_inputs(self.target, others), target, versus, bool(verify), require_steps(refine))
         asked.require_scorer(self.scorer.config)
         require_errors(errors)
-        if self._is_one(samples):
+        if is_one(self.target, samples):
             asked.require_length(1)
             if errors == "raise":  # there is no other sample that it could be mistaken for
-                return with_columns(self._explain_rows([samples], [0], asked)[0], samples)
+                found = self._explain_rows([samples], [0], asked)
+                return with_columns(remembered(found, self, [samples])[0], samples)
             return next(self._answers(Rows([samples], "samples"), 1, errors, asked))
         if is_input_batch(samples):
             asked.require_length(len(InputRows(samples)))
             explain = partial(self._explain_batch, asked=asked)
             return list(answers_of_inputs(samples, explain, require_size(batch_size), errors))
         source = open_data(samples, "samples")
-        found = self._answers(source, require_size(batch_size), errors, asked)
+        each = self._answers(source, require_size(batch_size), errors, asked)
         if progress:
             from sidelight.core.terminal import track
 
-            found = track(found, "explaining", total=total_of(source))
-        explanations = list(found)
+            each = track(each, "explaining", total=total_of(source))
+        explanations = remembered(list(each), self, source)
         if not explanations:
             raise InputError("the batch is empty: give at least one sample.")
         return explanations
@@ -271,13 +274,6 @@ class Explainer(Exporting, Sharing, Streaming):
         asked.require_scorer(self.scorer.config)
         source = open_data(samples, "samples")
         return self._answers(source, require_size(batch_size), require_errors(errors), asked, first)
-
-    def _is_one(self, samples: Any) -> bool:
-        """Whether ``samples`` is a single sample. A string is a path if the model reads no texts."""
-        if is_input_batch(samples) or is_source(samples):
-            return False
-        named = isinstance(samples, str) and "text" not in self.target.modalities and is_source(Path(samples))
-        return not named and self.target.reader.is_sample(samples)
 
     def _answers(
         self, source: Rows | Stream, size: int, errors: Errors, asked: Asked, first: int = 0

@@ -134,7 +134,11 @@ def test_srg_is_that_of_an_evaluation_and_calibration_is_seeded() -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"skill": "high"}, "damaged"), ({"spread": [0.0]}, "above 0"), ({"weights": [1, 2]}, "differ in length")],
+    [
+        ({"skill": "high"}, "damaged"),
+        ({"spread": [0.0]}, "above 0"),
+        ({"weights": [1, 2]}, "differ in length"),
+    ],
 )
 def test_a_damaged_entry_is_refused(change: dict[str, object], words: str) -> None:
     good = Quality((0.0,), (1.0,), (0.5,), 0.1, 0.2, 30).to_dict()

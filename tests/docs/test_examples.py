@@ -27,7 +27,11 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: the first line of an example that loads something from the hub: it is compiled and not run
 HUB = "# needs the hub"
 #: the same for packages of an extra: it is compiled only if they are missing
-EXTRAS = {"# needs the extra onnx": ("onnx", "onnxruntime", "onnxscript")}
+EXTRAS = {
+    "# needs the extra app": ("gradio",),
+    "# needs the extra onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "# needs the extra widget": ("anywidget",),
+}
 REGISTRIES: tuple[Registry[Any], ...] = (
     *FILLS.values(),
     RIVALS,

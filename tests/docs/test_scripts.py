@@ -14,11 +14,15 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples"
 SCRIPTS = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem != "tiny"}
+#: a script that needs the packages of an extra beyond `lab`
+NEEDS = {"live_app": "gradio", "live_widget": "anywidget"}
 #: words that a script prints, and files that it leaves
 EXPECTED = {
     "in_captum": (["attributions (4, 3, 32, 32)", "infidelity", "sensitivity"], ["in-captum.png"]),
     "in_quantus": (["sidelight", "IntegratedGradients", "faithfulness"], []),
     "in_transformers": (["charming", "because of"], ["in-transformers.png", "in-transformers.json"]),
+    "live_app": (["page: http://127.0.0.1:"], []),
+    "live_widget": (["kept    ['charming'] good", "without charming:", "asked   good"], ["live-widget.html"]),
     "side_by_side": (["| **sidelight** |", "Occlusion"], ["side-by-side.html", "side-by-side.png"]),
 }
 
@@ -53,6 +57,8 @@ def tiny() -> Iterator[None]:
 def test_a_script_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     matplotlib.use("agg")
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(SCRIPTS[name]), run_name="__main__")

@@ -18,6 +18,7 @@ from sidelight.cli import (
     export_model,
     fit,
     listing,
+    live,
     report,
     speed,
     tables,
@@ -61,6 +62,7 @@ for module in (
     audit,
     export_maps,
     export_model,
+    live,
     speed,
     listing,
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypedDict
 
 from PIL import Image
@@ -12,10 +13,11 @@ from sidelight.checks.modality_share import modality_shares
 from sidelight.checks.quality import Quality, clues_of
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import ConfigError, InputError
+from sidelight.explanations.blocks import is_input_batch
 from sidelight.explanations.classes import Asked, Classes
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows
-from sidelight.rows.sources import rows_of
+from sidelight.rows.sources import is_source, rows_of
 from sidelight.targets.base import TargetModel
 
 #: always one sample
@@ -32,6 +34,14 @@ class ExplainOptions(TypedDict, total=False):
     versus: Any
     verify: bool
     refine: int
+
+
+def is_one(target: TargetModel, samples: Any) -> bool:
+    """Whether ``samples`` is a single sample. A string is a path if the model reads no texts."""
+    if is_input_batch(samples) or is_source(samples):
+        return False
+    named = isinstance(samples, str) and "text" not in target.modalities and is_source(Path(samples))
+    return not named and target.reader.is_sample(samples)
 
 
 def lent_inputs(target: TargetModel, others: Any) -> Inputs | None:

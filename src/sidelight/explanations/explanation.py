@@ -25,6 +25,7 @@ from sidelight.explanations.checks import (
     unit_scores,
     words,
 )
+from sidelight.explanations.origins import origin_of
 from sidelight.explanations.saving import data_to_read, places, write
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
@@ -151,6 +152,23 @@ class Explanation:
                 f"choose one, e.g. .scores[{self.modalities[0]!r}]."
             )
         return next(iter(self.scores.values()))
+
+    @public
+    def widget(self) -> Any:
+        """This explanation as a widget for notebooks, in which a person keeps, removes and types (needs the extra ``widget``).
+
+        Returns:
+            What ``Explainer.widget`` returns for the same input and class.
+
+        Raises:
+            InputError: the explanation does not know its explainer and input any more: it was loaded, copied or made by hand,
+                or the explainer is gone. The message says what to call instead.
+            MissingPackageError: anywidget is not installed.
+
+        Example:
+            >>> explainer.explain("photo.jpg").widget()  # doctest: +SKIP
+        """
+        return origin_of(self).widget()
 
     @public
     def plot(

@@ -121,6 +121,12 @@ def data_to_read(path: str | os.PathLike[str]) -> Path:
     return places(path)[1]
 
 
+def as_json(explanation: Drawn) -> bytes:
+    """The data of an explanation as the content of a JSON file."""
+    content = json.dumps(explanation.to_dict(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return as_utf8(content)
+
+
 def write(explanation: Drawn, picture: Path, data: Path) -> tuple[Path, Path]:
     """Write both files, complete or not at all. The ending of ``picture`` says of which kind it is.
 
@@ -130,8 +136,7 @@ def write(explanation: Drawn, picture: Path, data: Path) -> tuple[Path, Path]:
     """
     from sidelight.viz.export import write_atomic
 
-    content = json.dumps(explanation.to_dict(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    write_atomic({picture: PICTURES[picture.suffix.lower()](explanation), data: as_utf8(content)})
+    write_atomic({picture: PICTURES[picture.suffix.lower()](explanation), data: as_json(explanation)})
     return picture, data
 
 

@@ -176,7 +176,32 @@ def _require_bytes(count: int, what: str) -> None:
         )
 
 
+def promised_size(data: bytes) -> tuple[int, int]:
+    """Width and height that the header of a picture's file promises. Nothing is decoded.
+
+    Args:
+        data: the file's content.
+
+    Raises:
+        InputError: as :func:`read_image`.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (3, 2)).save(file, "PNG")
+        >>> promised_size(file.getvalue())
+        (3, 2)
+    """
+    what = f"{len(data)} bytes"
+    _require_bytes(len(data), what)
+    image = _opened(io.BytesIO(data), what)
+    return max(_declared(image), key=lambda size: size[0] * size[1])
+
+
 def _decode(file: IO[bytes], what: str) -> Image.Image:
+    return _loaded(_opened(file, what), what)
+
+
+def _opened(file: IO[bytes], what: str) -> Image.Image:
     try:
         for width, height in _promised(file):
             require_pixels(width, height, what)
@@ -192,7 +217,7 @@ def _decode(file: IO[bytes], what: str) -> Image.Image:
         ) from error
     except Exception as error:  # damaged files raise whatever they like
         raise _unreadable(what, _said(error)) from error
-    return _loaded(image, what)
+    return image
 
 
 def _known(name: str) -> bool:

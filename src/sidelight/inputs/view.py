@@ -143,6 +143,10 @@ class TextView:
         known = dict(zip(self.words, (absent if s is None else s for s in found), strict=True))
         return self._with_mark([known[word] for word in self._shown_words()], absent, absent)
 
+    def shown_tokens(self) -> list[tuple[int, ...]]:
+        """The tokens of each string of :meth:`shown`. None where the model saw nothing of it."""
+        return self._with_mark([word.tokens for word in self._shown_words()], (), ())
+
     def _with_mark(self, values: list[Any], before: Any, after: Any) -> list[Any]:
         if not self.truncated:
             return values

@@ -23,8 +23,8 @@ DEFAULT = "vit-b16"
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        help="Hub id or folder of a classifier, a run folder, or a model with random weights: vit-b16 (default), "
-        "roberta-base-shape or vit-roberta-shape."
+        help="Hub id or folder of a classifier, a run folder, or a model of --zoo, e.g. roberta-base-shape "
+        "(default: vit-b16)."
     ),
 ]
 BatchOption = Annotated[
@@ -47,6 +47,10 @@ def run(
     rival: RivalOption = None,
     threads: ThreadsOption = None,
     repeats: Annotated[int, typer.Option(min=1, help="How often each number is measured.")] = 15,
+    zoo: Annotated[
+        bool,
+        typer.Option("--zoo", help="Time fifteen published models with random weights, one after another."),
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Measure how much longer explaining takes than classifying, for every method, and the memory that it needs.
@@ -65,6 +69,9 @@ def run(
     if threads:
         torch.set_num_threads(threads)
     sizes, subject = batch or [1, 8], chosen(folder, model)
+    if zoo:
+        _time_zoo(sizes, tokens, repeats, json)
+        return
     explainer, inputs = speed_subject(subject, max(sizes), tokens)
     names = [r for r in rival if r != "none"] if rival else list(DEFAULT_RIVALS)
     rivals = [r for r in map(make_rival, names) if supports(r, explainer.target)]
@@ -74,6 +81,35 @@ def run(
     )
     rows = measure_speed(explainer, inputs, rivals, sizes, repeats, on_row=_say_row)
     _tell(rows, training_seconds(subject), json)
+
+
+def _time_zoo(sizes: Sequence[int], tokens: int, repeats: int, json: Path | None) -> None:
+    """Time every model of the zoo, print one table, and write its rows."""
+    from sidelight.core.terminal import print_table
+    from sidelight.lab.speed.measure import time_zoo
+    from sidelight.lab.tables.table import text_table
+    from sidelight.lab.tables.terminal import terminal
+
+    rows = time_zoo(
+        sizes,
+        tokens,
+        repeats,
+        on_row=lambda row: say(f"  {row['model']:<20} batch {row['batch']:<3} ×{row['ratio']:.3f}"),
+    )
+    headings = ["model", "parameters", "batch", "classify ms", "explain ÷ classify", "memory ÷ classify"]
+    lines = [
+        [
+            row["model"],
+            f"{row['parameters'] / 1e6:.1f} M",
+            str(row["batch"]),
+            f"{row['classify_ms']:.1f}",
+            f"{row['ratio']:.3f}",
+            f"{row['memory_ratio']:.2f}",
+        ]
+        for row in rows
+    ]
+    print_table(terminal(text_table("", headings, lines, left=False)))
+    write_rows(rows, json)
 
 
 def _say_row(row: SpeedRow) -> None:

@@ -89,3 +89,40 @@ def test_pairs_are_timed_on_random_pictures_and_words() -> None:
     rows = measure_speed(Explainer(target, Scorer(target.spec(inputs))), inputs, batches=[1, 3], repeats=1)
     assert [(r.method, r.batch) for r in rows] == [("sidelight", 1), ("sidelight", 3)]
     assert all(0 < r.classify_ms < 60_000 and r.ratio > 0 for r in rows)
+
+
+def test_the_zoo_is_timed_model_by_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tiny models stand in for two of the zoo. Ratios and memory are those of the rows' own numbers."""
+    from sidelight.lab.speed import zoo
+    from sidelight.lab.speed.measure import time_zoo
+
+    monkeypatch.setitem(zoo.SHAPES._entries, "minilm-l6", lambda: make_target("fusion-resnet"))
+    monkeypatch.setitem(zoo.SHAPES._entries, "vit-b16", lambda: make_target("fusion-resnet"))
+    told: list[str] = []
+    rows = time_zoo([1, 2], 8, 2, models=["vit-b16", "minilm-l6"], on_row=lambda row: told.append(row["model"]))
+    assert [(r["model"], r["batch"]) for r in rows] == [
+        ("vit-b16", 1),
+        ("vit-b16", 2),
+        ("minilm-l6", 1),
+        ("minilm-l6", 2),
+    ]
+    assert told == [r["model"] for r in rows]
+    model = make_target("fusion-resnet").model
+    size = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
+    for row in rows:
+        assert row["parameters"] == sum(p.numel() for p in model.parameters())
+        more = row["scorer_parameters"] * 4 / 2**20 + max(row["peak_mb"], row["classify_peak_mb"])
+        assert row["memory_ratio"] == pytest.approx(
+            (size + more) / (size + row["classify_peak_mb"]), abs=2e-3
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["clip-vit-b32", "dinov2-s", "gpt2", "deberta-v3-base"])
+def test_models_of_the_zoo_have_their_published_size(name: str) -> None:
+    """Millions of parameters with the head of these classes, from the papers and model cards."""
+    from sidelight.lab.speed.zoo import SHAPES
+
+    published = {"clip-vit-b32": 88.2, "dinov2-s": 22.4, "gpt2": 124.4, "deberta-v3-base": 184.4}
+    found = sum(p.numel() for p in SHAPES[name]().model.parameters()) / 1e6
+    assert found == pytest.approx(published[name], rel=0.01)

@@ -151,6 +151,51 @@ def measure_speed(
     return rows
 
 
+def time_zoo(
+    batches: Sequence[int] = (1, 8),
+    tokens: int = 128,
+    repeats: int = 15,
+    models: Sequence[str] = (),
+    on_row: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Time published models with random weights, one after another, without baseline methods.
+
+    Args:
+        batches, tokens: sizes of the inputs.
+        models: names in :data:`~sidelight.lab.speed.zoo.SHAPES` (default: all).
+        on_row: called with each row as it is measured.
+
+    Returns:
+        The fields of :class:`SpeedRow`, with ``model``, ``parameters`` of the classifier, ``scorer_parameters`` and
+        ``memory_ratio``: memory of the weights of both and of the pass, divided by that of the classifier alone.
+    """
+    from sidelight.lab.speed.subjects import speed_subject
+    from sidelight.lab.speed.zoo import SHAPES
+
+    found = []
+    for name in models or list(SHAPES):
+        explainer, inputs = speed_subject(name, max(batches), tokens)
+        kept, more = (_megabytes(m) for m in (explainer.target.model, explainer.scorer))
+        for row in measure_speed(explainer, inputs, (), batches, repeats):
+            alone, both = kept + row.classify_peak_mb, kept + more + max(row.peak_mb, row.classify_peak_mb)
+            found.append(
+                {
+                    "model": name,
+                    "parameters": sum(p.numel() for p in explainer.target.model.parameters()),
+                    "scorer_parameters": explainer.scorer.num_parameters,
+                    **row.to_dict(),
+                    "memory_ratio": round(both / alone, 3),
+                }
+            )
+            if on_row:
+                on_row(found[-1])
+    return found
+
+
+def _megabytes(module: torch.nn.Module) -> float:
+    return sum(p.numel() * p.element_size() for p in module.parameters()) / 2**20
+
+
 def _pairs(
     name: str,
     batch: int,

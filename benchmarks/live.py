@@ -35,7 +35,7 @@ from sidelight import Explainer, ImageTransform, ScorerConfig
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.live.desk import Desk
-from sidelight.live.limits import Limits
+from sidelight.inputs.limits import Limits
 from sidelight.live.widget import LiveWidget
 from sidelight.scorers import Scorer
 from sidelight.targets import as_target

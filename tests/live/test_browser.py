@@ -18,7 +18,7 @@ from live_toys import HOSTILE, encoded, hostile_images, hostile_texts, png, prom
 from sidelight.lab import compare
 from sidelight.live.desk import Desk
 from sidelight.live.gallery import Gallery
-from sidelight.live.limits import Limits
+from sidelight.inputs.limits import Limits
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytest.importorskip("anywidget", reason="the extra widget is not installed")

@@ -21,7 +21,7 @@ from sidelight.lab import compare
 from sidelight.live import desk as desks
 from sidelight.live.desk import Desk, Shown
 from sidelight.live.gallery import Gallery, quality
-from sidelight.live.limits import Limits
+from sidelight.inputs.limits import Limits
 
 TEXTS = ["the story is charming", "a dull film", "what a wonderful day", "not so wonderful"]
 

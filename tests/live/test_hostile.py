@@ -19,7 +19,7 @@ from live_toys import HOSTILE, SIGNS, encoded, hostile_images, hostile_texts, pn
 from sidelight import Explainer
 from sidelight.live.desk import Desk, Shown
 from sidelight.live.gallery import Gallery
-from sidelight.live.limits import Limits
+from sidelight.inputs.limits import Limits
 from sidelight.viz.safe_text import visible
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>window.hacked=1</script></svg>'

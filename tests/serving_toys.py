@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from sidelight import Explainer
+from sidelight.errors import InputError
 from sidelight.serving import ServeOptions, app
 
 TEXTS = ["the story is charming", "a dull film", "what a wonderful day", "not so wonderful", "good", "a b c"]
@@ -47,9 +48,9 @@ def picture(content: bytes) -> Image.Image:
 
 
 def as_numbers(value: Any) -> np.ndarray:
-    """All numbers of nested dictionaries and lists, in order."""
+    """All numbers of nested dictionaries and lists, by the order of their names."""
     if isinstance(value, dict):
-        value = list(value.values())
+        value = [value[name] for name in sorted(value)]
     if isinstance(value, list):
         return np.concatenate([np.zeros(0), *map(as_numbers, value)])
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -57,11 +58,18 @@ def as_numbers(value: Any) -> np.ndarray:
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Both are the same answer: equal words, and numbers equal to 1e-6 beside the rounding of JSON."""
+    """Both are the same answer: equal words, and numbers equal to 1e-6 beside the rounding of JSON.
+
+    Rankings are raw scores of any size, in float32. A batch changes their last digits, in the library too.
+    """
     assert set(found) == set(expected)
     assert found["label"] == expected["label"]
     assert found["inputs"] == expected["inputs"]
-    np.testing.assert_allclose(as_numbers(found), as_numbers(expected), rtol=1e-5, atol=2e-6)
+    own, other = ({k: v for k, v in answer.items() if k != "ranking"} for answer in (found, expected))
+    np.testing.assert_allclose(as_numbers(own), as_numbers(other), rtol=1e-5, atol=2e-6)
+    if "ranking" in expected:
+        ranks, others = as_numbers(found["ranking"]), as_numbers(expected["ranking"])
+        np.testing.assert_allclose(ranks, others, rtol=1e-5, atol=1e-5 * float(np.ptp(others) or 1))
 
 
 class Held:
@@ -71,11 +79,14 @@ class Held:
         self.own, self.free, self.begun = explainer, threading.Event(), threading.Event()
         self.target, self.scorer = explainer.target, explainer.scorer
         self.passes: list[int] = []
+        self.refused: Any = None
 
     def explain(self, samples: Any, **options: Any) -> Any:
         self.passes.append(len(samples) if isinstance(samples, list) else 1)
         self.begun.set()
         assert self.free.wait(30)
+        if self.refused is not None and self.refused in samples:
+            raise InputError(f"sample 0: {self.refused} is refused.")
         return self.own.explain(samples, **options)
 
     def let_go(self) -> None:

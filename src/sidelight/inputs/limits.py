@@ -22,6 +22,10 @@ MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
 
 
+#: within the class, ``bytes`` is a limit
+_Content = bytes
+
+
 @dataclass(frozen=True)
 class Limits:
     """Sizes that a page, a widget or a service accepts.
@@ -67,7 +71,7 @@ class Limits:
         # lone halves of a character cannot be sent back to a browser
         return text.encode("utf-8", "replace").decode("utf-8")
 
-    def picture_bytes(self, data: Any) -> bytes:
+    def picture_bytes(self, data: Any) -> _Content:
         """``data``, if it is the content of a file of an accepted size. Nothing is opened.
 
         Raises:

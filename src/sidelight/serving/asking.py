@@ -18,7 +18,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from sidelight.inputs.limits import Limits
-from sidelight.serving.models import EXPLAIN, MAPS, ServedModel, Wish
+from sidelight.serving.answers import MAPS
+from sidelight.serving.models import EXPLAIN, ServedModel, Wish
 from sidelight.serving.problems import Problem
 from sidelight.serving.settings import MOST_TEXTS, ServeOptions
 

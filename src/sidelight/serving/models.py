@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from sidelight.core.surroundings import plain_passes
 from sidelight.core.tensors import predictable
 from sidelight.explanations.building import verdict
-from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.limits import Limits
 from sidelight.serving.batching import Batcher, Job
 from sidelight.serving.settings import ServeOptions
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from sidelight.explainer import Explainer
 
 EXPLAIN, CLASSIFY = "explain", "classify"
-#: parts of an explanation that a caller may leave out
-MAPS = ("scores", "ranking", "effects")
 #: Texts up to so many characters count as equally long. Longer ones share a pass if their lengths differ less than fourfold.
 SHORT = 64
 #: called after each pass with model, kind and the number of inputs
@@ -156,18 +152,3 @@ class ServedModel:
     def _openers(self) -> ThreadPoolExecutor:
         # pictures are opened only now, so that at most one batch of them is in memory
         return ThreadPoolExecutor(min(4, os.cpu_count() or 1), f"sidelight-{self.name}-pictures")
-
-
-def as_answer(explanation: Explanation, maps: Sequence[str] = MAPS, inputs: bool = False) -> dict[str, Any]:
-    """An explanation as plain values: ``Explanation.to_dict`` without the maps and pixels that nobody asked for.
-
-    Args:
-        maps: some of :data:`MAPS`.
-        inputs: whether the picture is given back, too. Words are in any case.
-    """
-    kept = copy.copy(explanation)
-    kept.ranking = explanation.ranking if "ranking" in maps else None
-    kept.effects = explanation.effects if "effects" in maps else None
-    kept.inputs = {m: v for m, v in explanation.inputs.items() if inputs or isinstance(v, list)}
-    kept.scores = explanation.scores if "scores" in maps else {}
-    return kept.to_dict()

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from sidelight.serving.models import CLASSIFY, EXPLAIN, MAPS
+from sidelight.serving.answers import MAPS
+from sidelight.serving.models import CLASSIFY, EXPLAIN
 from sidelight.serving.problems import KINDS
 from sidelight.serving.service import Service
 from sidelight.serving.settings import MOST_TEXTS, ServeOptions

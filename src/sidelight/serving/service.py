@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -13,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from sidelight.serving.answers import explanation_json
 from sidelight.serving.asking import Ask, read
 from sidelight.serving.meters import Gate, Meters
-from sidelight.serving.models import CLASSIFY, EXPLAIN, ServedModel, as_answer
+from sidelight.serving.models import CLASSIFY, EXPLAIN, ServedModel
 from sidelight.serving.problems import Problem, problem_of
 from sidelight.serving.settings import ServeOptions
 
@@ -170,15 +172,15 @@ def _seen(future: asyncio.Future[Any]) -> None:
 
 def _told(ask: Ask, kind: str, found: list[Any]) -> Response:
     """The response. It is made in a thread, because the numbers of a picture's maps take some milliseconds."""
-    if not ask.several:
-        (answer,) = found
-        if isinstance(answer, BaseException):
-            raise answer
-        return JSONResponse(_plain(answer, ask, kind))
-    return JSONResponse({"answers": [_plain(answer, ask, kind) for answer in found]})
+    if not ask.several and isinstance(found[0], BaseException):
+        raise found[0]
+    parts = [_as_json(answer, ask, kind) for answer in found]
+    body = f'{{"answers":[{",".join(parts)}]}}' if ask.several else parts[0]
+    return Response(body.encode("utf-8", "backslashreplace"), media_type="application/json")
 
 
-def _plain(answer: Any, ask: Ask, kind: str) -> dict[str, Any]:
-    if isinstance(answer, BaseException):
-        return problem_of(answer).to_dict()
-    return as_answer(answer, ask.maps, ask.inputs) if kind == EXPLAIN else answer
+def _as_json(answer: Any, ask: Ask, kind: str) -> str:
+    if kind == EXPLAIN and not isinstance(answer, BaseException):
+        return explanation_json(answer, ask.maps, ask.inputs)
+    plain = problem_of(answer).to_dict() if isinstance(answer, BaseException) else answer
+    return json.dumps(plain, allow_nan=False)

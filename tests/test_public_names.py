@@ -68,6 +68,7 @@ ROOMS = {
     },
     "sidelight.scorers": {"ScoreHead", "Scorer", "ScorerConfig"},
     "sidelight.viz": {"RENDERERS", "to_data_uri", "to_pdf", "to_png", "to_svg"},
+    "sidelight.serving": {"ServeOptions", "app", "opened"},
     "sidelight.lab.baselines": {"DEFAULT_RIVALS", "RIVALS", "make_rival"},
     "sidelight.lab.metrics": {"METRICS"},
     "sidelight.lab.audit": {"CHECKS"},

@@ -141,7 +141,6 @@ def test_an_address_that_is_taken_is_named(explainer: Explainer) -> None:
     service, _ = held_app(explainer)
     _, listening, place = server_of(service, "127.0.0.1", 0)
     port = int(place.removesuffix("/docs").rpartition(":")[2])
-    listening.listen()
     with pytest.raises(ConfigError, match="Choose another host or port"):
         server_of(service, "127.0.0.1", port)
     listening.close()

@@ -12,6 +12,7 @@ from sidelight.errors import ConfigError
 
 #: connections that may wait for a place; more are told 503 before anything is read
 MOST_CONNECTIONS = 1_000
+BACKLOG = 2_048
 
 
 def server_of(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.socket, str]:
@@ -38,6 +39,7 @@ def server_of(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.so
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(BACKLOG)  # from now on a connection waits, and is not refused
     except OSError as error:
         listening.close()
         raise ConfigError(

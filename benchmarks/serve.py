@@ -107,6 +107,7 @@ def row(name: str, found: list[tuple[str, int, float]], seconds: float) -> dict[
         "requests": len(found),
         "a second": len(found) / seconds,
         "p50 ms": statistics.median(waits),
+        "p95 ms": waits[min(int(0.95 * len(waits)), len(waits) - 1)],
         "p99 ms": waits[min(int(0.99 * len(waits)), len(waits) - 1)],
         "statuses": ", ".join(f"{n}× {status}" for status, n in sorted(statuses.items())),
     }

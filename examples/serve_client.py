@@ -16,8 +16,8 @@ print("serving", address)
 
 with httpx.Client(base_url=address.removesuffix("/docs"), timeout=60) as client:
     answer = client.post("/explain", json={"text": "the story was very charming"}).json()
-    words, scores = answer["inputs"]["text"], answer["scores"]["text"]
-    print("because of", max(zip(scores, words))[1].strip(), f"{answer['label']} {answer['probability']:.1%}")
+    best, word = max(zip(answer["scores"]["text"], answer["inputs"]["text"], strict=True))
+    print("because of", word.strip(), f"{answer['label']} {answer['probability']:.1%}")
     wrong = client.post("/explain", json={"text": "the story", "target": "brilliant"})
     print(wrong.status_code, wrong.json()["error"]["kind"])
 

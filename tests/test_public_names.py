@@ -166,6 +166,10 @@ COMMANDS = {
     "fit": {"config", "--out", "--set"},
     "list": {"--json"},
     "report": {"folder", "--overwrite"},
+    "serve": {
+        *("folders", "--batch-size", "--host", "--max-bytes", "--max-characters", "--max-pixels", "--model"),
+        *("--port", "--queue", "--timeout", "--token-from", "--wait"),
+    },
     "speed": {"folder", "--batch", "--json", "--model", "--repeats", "--rival", "--threads", "--tokens"},
     "tables": {
         *("folders", "--alpha", "--figures", "--metric", "--out", "--overwrite", "--rank-by", "--thesis"),

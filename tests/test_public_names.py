@@ -168,7 +168,7 @@ COMMANDS = {
     "report": {"folder", "--overwrite"},
     "serve": {
         *("folders", "--batch-size", "--host", "--max-bytes", "--max-characters", "--max-pixels", "--model"),
-        *("--port", "--queue", "--timeout", "--token-from", "--wait"),
+        *("--port", "--queue", "--timeout", "--token-from", "--verify", "--wait"),
     },
     "speed": {"folder", "--batch", "--json", "--model", "--repeats", "--rival", "--threads", "--tokens"},
     "tables": {

@@ -94,7 +94,7 @@ def test_defaults_of_the_command_are_those_of_the_library() -> None:
     assert found == (MAX_CHARACTERS, MAX_BYTES, MAX_PIXELS)
     own = ServeOptions()
     assert given["wait"] == 1000 * own.wait
-    for name in ("batch_size", "queue", "timeout", "token_from"):
+    for name in ("batch_size", "queue", "timeout", "verify", "token_from"):
         assert given[name] == getattr(own, name)
 
 

@@ -255,7 +255,13 @@ def test_bad_services_are_named(explainers: dict[str, Explainer], monkeypatch: p
             app(bad)  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="'texts' must be an Explainer; got str"):
         app({"texts": "a folder"})  # type: ignore[dict-item]
-    for options in ({"batch_size": 0}, {"queue": True}, {"wait": float("nan")}, {"timeout": 0}):
+    for options in (
+        {"batch_size": 0},
+        {"queue": True},
+        {"wait": float("nan")},
+        {"timeout": 0},
+        {"verify": "no"},
+    ):
         with pytest.raises(ConfigError):
             ServeOptions(**options)  # type: ignore[arg-type]
     monkeypatch.delenv("NO_TOKEN", raising=False)

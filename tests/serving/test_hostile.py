@@ -215,6 +215,8 @@ def test_the_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     monkeypatch.setenv("SERVE_TEST_TOKEN", "long-secret")
     options = ServeOptions(token_from="SERVE_TEST_TOKEN")
     service = app({"texts": hostile_texts()}, options)
+    schema = one(service, method="GET", url="/openapi.json").json()
+    assert schema["security"] == [{"token": []}]
     body = {"json": {"text": "a dull film"}}
     for bad in (
         "",
@@ -235,6 +237,14 @@ def test_the_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert "models" in one(service, method="GET", url="/health", headers=good).json()
     told = [one(service, method="GET", url=u, headers=good).text for u in ("/metrics", "/docs", "/health")]
     assert not any("long-secret" in words for words in (*told, repr(options), *capsys.readouterr()))
+
+
+def test_measured_maps_can_be_refused() -> None:
+    service = app({"texts": hostile_texts()}, ServeOptions(verify=False))
+    found = one(service, json={"text": "a dull film", "verify": True})
+    assert found.status_code == 422
+    assert "measures no maps" in found.json()["error"]["message"]
+    assert one(service, json={"text": "a dull film", "verify": False}).status_code == 200
 
 
 def test_a_failure_of_the_service_tells_no_secrets(caplog: pytest.LogCaptureFixture) -> None:

@@ -39,6 +39,9 @@ QueueOption = Annotated[
 TimeoutOption = Annotated[
     float, typer.Option(min=0.1, help="Seconds for a request to arrive, and again to be answered.")
 ]
+VerifyOption = Annotated[
+    bool, typer.Option(help="Let requests ask for measured maps, which cost about 90 passes each.")
+]
 TokenOption = Annotated[
     str | None,
     typer.Option(
@@ -56,6 +59,7 @@ def run(
     wait: WaitOption = 4.0,
     queue: QueueOption = 64,
     timeout: TimeoutOption = 30.0,
+    verify: VerifyOption = True,
     token_from: TokenOption = None,
     max_characters: CharactersOption = 20_000,
     max_bytes: BytesOption = 20 * 2**20,
@@ -73,7 +77,7 @@ def run(
 
     require(PACKAGES, "the service", "serve")
     limits = Limits(max_characters, max_bytes, max_pixels)
-    options = ServeOptions(limits, batch_size, wait / 1000, queue, timeout, token_from)
+    options = ServeOptions(limits, batch_size, wait / 1000, queue, timeout, verify, token_from)
     app = make_app(folders, model, options)
     if host not in LOCAL and token_from is None:
         say(f"warning: {host} may be reached from other machines, and requests need no token (--token-from).")

@@ -69,6 +69,8 @@ async def read(request: Request, kind: str, models: Mapping[str, ServedModel], o
     several = given.get("texts") is not None
     wanted = {name: _class(name, given.get(name)) for name in ("target", "versus")}
     verify = _flag("verify", given.get("verify"))
+    if verify and not options.verify:
+        raise Problem("option", "this service measures no maps; leave verify out.")
     wishes = [
         Wish(kind, parts, wanted["target"], wanted["versus"], verify)
         for parts in _parts(given, model, options.limits)

@@ -80,6 +80,10 @@ def make_app(explainers: dict[str, Explainer], options: ServeOptions, version: s
     app.add_api_route("/health", service.health, methods=["GET"])
     app.add_api_route("/metrics", service.metrics, methods=["GET"])
     app.add_api_route("/docs", lambda: _page(app), methods=["GET"], include_in_schema=False)
+    if options.token_from is not None:
+        schema = app.openapi()  # made once and kept
+        schema["components"] = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
+        schema["security"] = [{"token": []}]
     app.add_exception_handler(HTTPException, service.refuse)
     return app
 

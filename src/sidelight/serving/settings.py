@@ -23,6 +23,7 @@ class ServeOptions:
         wait: seconds that an input waits for others to join its batch, in [0, 1]. It never waits if others are due already.
         queue: inputs that the service works on or keeps waiting, at least 1. One more is answered with 429.
         timeout: seconds for a request to arrive, and again to be answered, above 0.
+        verify: whether a request may ask for a measured map, which costs about 90 passes.
         token_from: name of an environment variable with a token, which requests must then bear. Default: no token.
 
     Raises:
@@ -38,6 +39,7 @@ class ServeOptions:
     wait: float = 0.004
     queue: int = 64
     timeout: float = 30.0
+    verify: bool = True
     token_from: str | None = None
 
     def __post_init__(self) -> None:
@@ -45,6 +47,8 @@ class ServeOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r:.60}.")
+        if not isinstance(self.verify, bool):
+            raise ConfigError(f"verify must be True or False; got {self.verify!r:.60}.")
         if not _is_number(self.wait) or not 0 <= self.wait <= 1:
             raise ConfigError(f"wait must be seconds in [0, 1]; got {self.wait!r:.60}.")
         if not _is_number(self.timeout) or self.timeout <= 0:

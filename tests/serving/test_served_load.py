@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import threading
 import time
 from typing import Any
@@ -13,9 +15,10 @@ import pytest
 pytest.importorskip("prometheus_client", reason="the extra serve is not installed")
 
 from face_toys import text_explainer
-from serving_toys import TEXTS, asked, held_app, metric, one
+from serving_toys import TEXTS, asked, assert_same, held_app, metric, one
 from sidelight import Explainer
 from sidelight.errors import ConfigError
+from sidelight.serving import app
 from sidelight.serving.batching import Batcher, Job
 from sidelight.serving.running import server_of
 
@@ -135,6 +138,38 @@ def test_a_stop_answers_what_is_queued(explainer: Explainer) -> None:
     assert late.status_code == 503
     assert late.json()["error"]["kind"] == "stopping"
     assert one(service, method="GET", url="/health").status_code == 503
+
+
+def test_clients_that_leave_free_their_places(explainer: Explainer) -> None:
+    """A real server, and clients that go in the midst of a body or before their answer."""
+    service, held = held_app(explainer, queue=4, wait=0.0)
+    held.let_go()
+    server, listening, place = server_of(service, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    address = place.removesuffix("/docs")
+    body = b'{"text": "a film"}'
+    for length in [len(body)] * 10 + [len(body) + 5] * 10:
+        head = f"POST /explain HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        with socket.create_connection(listening.getsockname()) as client:
+            client.sendall(head.encode() + body)
+    end = time.monotonic() + 20
+    while service.state.service.gate.taken and time.monotonic() < end:
+        time.sleep(0.01)
+    found = httpx.post(f"{address}/explain", json={"text": TEXTS[0]}, timeout=30)
+    server.should_exit = True
+    thread.join(30)
+    assert found.status_code == 200
+    assert service.state.service.gate.taken == 0
+
+
+def test_two_explainers_may_share_a_classifier(explainer: Explainer) -> None:
+    service = app({"one": explainer, "two": Explainer(explainer.target, explainer.scorer)})
+    names = ("one", "two") * 12
+    found = asked(service, *({"json": {"model": name, "text": TEXTS[0]}} for name in names))
+    for answer in found:
+        assert answer.status_code == 200
+        assert_same(answer.json(), json.loads(json.dumps(explainer.explain(TEXTS[0]).to_dict())))
 
 
 def test_an_address_that_is_taken_is_named(explainer: Explainer) -> None:

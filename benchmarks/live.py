@@ -32,10 +32,10 @@ from transformers import (
 )
 
 from sidelight import Explainer, ImageTransform, ScorerConfig
+from sidelight.inputs.limits import Limits
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.live.desk import Desk
-from sidelight.live.limits import Limits
 from sidelight.live.widget import LiveWidget
 from sidelight.scorers import Scorer
 from sidelight.targets import as_target

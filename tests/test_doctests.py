@@ -15,7 +15,11 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8"))
 
 #: modules that cannot be imported without the package of an extra
-NEEDS = {"sidelight.live.page": "gradio", "sidelight.live.widget": "anywidget"}
+NEEDS = {
+    "sidelight.live.page": "gradio",
+    "sidelight.live.widget": "anywidget",
+    "sidelight.serving.running": "uvicorn",
+}
 
 
 def name_of(path: Path) -> str:

@@ -68,6 +68,7 @@ ROOMS = {
     },
     "sidelight.scorers": {"ScoreHead", "Scorer", "ScorerConfig"},
     "sidelight.viz": {"RENDERERS", "to_data_uri", "to_pdf", "to_png", "to_svg"},
+    "sidelight.serving": {"ServeOptions", "app", "opened"},
     "sidelight.lab.baselines": {"DEFAULT_RIVALS", "RIVALS", "make_rival"},
     "sidelight.lab.metrics": {"METRICS"},
     "sidelight.lab.audit": {"CHECKS"},
@@ -165,6 +166,10 @@ COMMANDS = {
     "fit": {"config", "--out", "--set"},
     "list": {"--json"},
     "report": {"folder", "--overwrite"},
+    "serve": {
+        *("folders", "--batch-size", "--host", "--max-bytes", "--max-characters", "--max-pixels", "--model"),
+        *("--port", "--queue", "--timeout", "--token-from", "--verify", "--wait"),
+    },
     "speed": {"folder", "--batch", "--json", "--model", "--repeats", "--rival", "--threads", "--tokens"},
     "tables": {
         *("folders", "--alpha", "--figures", "--metric", "--out", "--overwrite", "--rank-by", "--thesis"),

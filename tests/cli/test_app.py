@@ -12,8 +12,8 @@ import pytest
 from cli_tools import sidelight
 from sidelight.cli import live
 from sidelight.errors import ConfigError, MissingPackageError
+from sidelight.inputs.limits import MAX_BYTES, MAX_CHARACTERS, MAX_PIXELS, Limits
 from sidelight.lab.runs.run import Run
-from sidelight.live.limits import MAX_BYTES, MAX_CHARACTERS, MAX_PIXELS, Limits
 from tiny_runs import TEXT, tiny_run
 
 gradio = pytest.importorskip("gradio", reason="the extra app is not installed")

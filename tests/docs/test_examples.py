@@ -30,7 +30,9 @@ HUB = "# needs the hub"
 EXTRAS = {
     "# needs the extra app": ("gradio",),
     "# needs the extra onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "# needs the extra serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "# needs the extra widget": ("anywidget",),
+    "# needs Ray": ("ray", "prometheus_client"),
 }
 REGISTRIES: tuple[Registry[Any], ...] = (
     *FILLS.values(),

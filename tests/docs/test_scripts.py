@@ -15,7 +15,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "examples"
 SCRIPTS = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem != "tiny"}
 #: a script that needs the packages of an extra beyond `lab`
-NEEDS = {"live_app": "gradio", "live_widget": "anywidget"}
+NEEDS = {"live_app": "gradio", "live_widget": "anywidget", "serve_client": "prometheus_client"}
 #: words that a script prints, and files that it leaves
 EXPECTED = {
     "in_captum": (["attributions (4, 3, 32, 32)", "infidelity", "sensitivity"], ["in-captum.png"]),
@@ -23,6 +23,7 @@ EXPECTED = {
     "in_transformers": (["charming", "because of"], ["in-transformers.png", "in-transformers.json"]),
     "live_app": (["page: http://127.0.0.1:"], []),
     "live_widget": (["kept    ['charming'] good", "without charming:", "asked   good"], ["live-widget.html"]),
+    "serve_client": (["serving http://127.0.0.1:", "because of charming good", "422 option"], []),
     "side_by_side": (["| **sidelight** |", "Occlusion"], ["side-by-side.html", "side-by-side.png"]),
 }
 

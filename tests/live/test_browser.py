@@ -15,10 +15,10 @@ from PIL import Image
 from face_toys import image_explainer, text_explainer
 from live_browser import CHROMIUM, chromium, picture_file, served_widget, watched
 from live_toys import HOSTILE, encoded, hostile_images, hostile_texts, png, promising_png
+from sidelight.inputs.limits import Limits
 from sidelight.lab import compare
 from sidelight.live.desk import Desk
 from sidelight.live.gallery import Gallery
-from sidelight.live.limits import Limits
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytest.importorskip("anywidget", reason="the extra widget is not installed")

@@ -17,11 +17,11 @@ from face_toys import image_explainer, pair_explainer, text_explainer
 from live_toys import encoded, png
 from sidelight import Explainer, Explanation
 from sidelight.errors import ConfigError, MissingPackageError
+from sidelight.inputs.limits import Limits
 from sidelight.lab import compare
 from sidelight.live import desk as desks
 from sidelight.live.desk import Desk, Shown
 from sidelight.live.gallery import Gallery, quality
-from sidelight.live.limits import Limits
 
 TEXTS = ["the story is charming", "a dull film", "what a wonderful day", "not so wonderful"]
 

@@ -17,9 +17,9 @@ from PIL import Image
 from face_toys import pair_explainer
 from live_toys import HOSTILE, SIGNS, encoded, hostile_images, hostile_texts, png, promising_png
 from sidelight import Explainer
+from sidelight.inputs.limits import Limits
 from sidelight.live.desk import Desk, Shown
 from sidelight.live.gallery import Gallery
-from sidelight.live.limits import Limits
 from sidelight.viz.safe_text import visible
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>window.hacked=1</script></svg>'

@@ -16,7 +16,7 @@ from face_toys import image_explainer, pair_explainer, pictures, text_explainer
 from live_toys import HOSTILE, SIGNS, hostile_texts
 from sidelight import Explainer, Explanation
 from sidelight.errors import InputError, MissingPackageError
-from sidelight.live.limits import Limits
+from sidelight.inputs.limits import Limits
 
 pytest.importorskip("anywidget", reason="the extra widget is not installed")
 

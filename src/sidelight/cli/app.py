@@ -20,6 +20,7 @@ from sidelight.cli import (
     listing,
     live,
     report,
+    serve,
     speed,
     tables,
 )
@@ -63,6 +64,7 @@ for module in (
     export_maps,
     export_model,
     live,
+    serve,
     speed,
     listing,
 ):

@@ -73,7 +73,7 @@ def run(
     """
     quiet_libraries()
     from sidelight.core.optional import require
-    from sidelight.live.limits import Limits
+    from sidelight.inputs.limits import Limits
 
     require(["gradio"], "the page", "app")
     limits = Limits(max_characters, max_bytes, max_pixels)

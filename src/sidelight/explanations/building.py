@@ -53,7 +53,7 @@ def explanations_of(
             Explanation(
                 scores=maps[i],
                 inputs=shown[i],
-                **_verdict(p, target.id2label),
+                **verdict(p, target.id2label),
                 method="sidelight",
                 target=target.name,
                 meta=meta,
@@ -66,7 +66,7 @@ def explanations_of(
     return out
 
 
-def _verdict(p: Tensor, names: Mapping[int, str]) -> dict[str, Any]:
+def verdict(p: Tensor, names: Mapping[int, str]) -> dict[str, Any]:
     """The prediction that the probabilities ``p [K]`` give."""
     predicted = int(p.argmax())
     return {

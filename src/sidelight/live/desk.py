@@ -1,6 +1,6 @@
 """What the page does, without the page: it opens inputs, answers moves, and gives fragments of HTML.
 
-Everything that comes from a browser is checked here (:mod:`sidelight.live.limits`). An error that a person can act on becomes
+Everything that comes from a browser is checked here (:mod:`sidelight.inputs.limits`). An error that a person can act on becomes
 a message. Sessions are kept in memory, and the oldest one goes if there are too many.
 """
 
@@ -20,9 +20,9 @@ from sidelight.errors import ConfigError, InputError, SidelightError
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.saving import PICTURES, as_json
 from sidelight.fills.base import default_fills
+from sidelight.inputs.limits import Limits
 from sidelight.inputs.picture_files import read_image
 from sidelight.live.gallery import Gallery
-from sidelight.live.limits import Limits
 from sidelight.live.session import Explains, Session
 from sidelight.live.views import (
     certificate_html,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sidelight.core.guard import public
 from sidelight.core.optional import require
-from sidelight.live.limits import Limits
+from sidelight.inputs.limits import Limits
 from sidelight.live.session import Explains, Session
 
 if TYPE_CHECKING:

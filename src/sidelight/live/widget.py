@@ -13,7 +13,7 @@ import traitlets
 from sidelight.errors import SidelightError
 from sidelight.explanations.explanation import Explanation
 from sidelight.fills.base import default_fills
-from sidelight.live.limits import Limits
+from sidelight.inputs.limits import Limits
 from sidelight.live.session import Session
 from sidelight.live.views import answer_of, view_of
 

@@ -1,4 +1,4 @@
-"""What people may send from a browser: sizes of texts and pictures, and how their content is opened.
+"""What people may send from outside, e.g. from a browser: sizes of texts and pictures, and how their content is opened.
 
 Only bytes are opened, and never a path that somebody typed. A picture must be one for Pillow, and its size is read from its
 header before anything is decoded.
@@ -22,9 +22,13 @@ MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
 
 
+#: within the class, ``bytes`` is a limit
+_Content = bytes
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Sizes that a page or widget accepts.
+    """Sizes that a page, a widget or a service accepts.
 
     Attributes:
         characters: of a text, at least 1.
@@ -67,6 +71,21 @@ class Limits:
         # lone halves of a character cannot be sent back to a browser
         return text.encode("utf-8", "replace").decode("utf-8")
 
+    def picture_bytes(self, data: Any) -> _Content:
+        """``data``, if it is the content of a file of an accepted size. Nothing is opened.
+
+        Raises:
+            InputError: there is no content, or it is too long.
+        """
+        if not isinstance(data, bytes) or not data:
+            raise InputError("there is no picture: choose a file or drop one.")
+        if len(data) > self.bytes:
+            raise InputError(
+                f"the file has {len(data):,} bytes, more than the limit of {self.bytes:,}. Store the picture smaller, or "
+                "start with a larger limit for bytes."
+            )
+        return data
+
     def picture(self, data: Any) -> Image.Image:
         """The picture in the content of a file.
 
@@ -76,14 +95,7 @@ class Limits:
         Raises:
             InputError: there is none, it is too large in bytes or in pixels, or Pillow cannot read it as a picture.
         """
-        if not isinstance(data, bytes) or not data:
-            raise InputError("there is no picture: choose a file or drop one.")
-        if len(data) > self.bytes:
-            raise InputError(
-                f"the file has {len(data):,} bytes, more than the limit of {self.bytes:,}. Store the picture smaller, or "
-                "start with a larger limit for bytes."
-            )
-        width, height = promised_size(data)
+        width, height = promised_size(self.picture_bytes(data))
         if width * height > self.pixels:
             raise InputError(
                 f"the picture has {width}×{height} pixels, more than the limit of {self.pixels:,} in all. Make it smaller, "

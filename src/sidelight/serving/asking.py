@@ -1,0 +1,223 @@
+"""What a request asks: its body within limits, its fields with the right types, and a wish for each input.
+
+The body is read piece by piece, and no further than the longest one that may be valid. Nothing in it is ever opened as a path
+or an address.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from sidelight.inputs.limits import Limits
+from sidelight.serving.answers import MAPS
+from sidelight.serving.models import EXPLAIN, ServedModel, Wish
+from sidelight.serving.problems import Problem
+from sidelight.serving.settings import MOST_TEXTS, ServeOptions
+
+#: fields that both questions have, and those of an explanation
+INPUTS = ("model", "text", "texts", "image")
+OPTIONS = ("target", "versus", "verify", "maps", "inputs")
+#: longest name of a class, model or map
+MOST_NAME = 200
+#: bytes of a body that is parsed at once
+SMALL = 2**16
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request that was read.
+
+    Attributes:
+        model: that it is about.
+        wishes: one for each input, at least one.
+        several: whether the answer is a list.
+        maps, inputs: parts of each explanation that are sent.
+    """
+
+    model: ServedModel
+    wishes: list[Wish]
+    several: bool
+    maps: tuple[str, ...] = MAPS
+    inputs: bool = False
+
+
+async def read(request: Request, kind: str, models: Mapping[str, ServedModel], options: ServeOptions) -> Ask:
+    """Read a request of this kind.
+
+    Raises:
+        Problem: it is too long, or of another form.
+    """
+    pictures = any("image" in model.reads for model in models.values())
+    given = await _fields(request, options.most_bytes(pictures))
+    known = (*INPUTS, *(OPTIONS if kind == EXPLAIN else ()))
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise Problem(
+            "field", f"there is no field {unknown[0]!r:.60} in /{kind}; fields: {', '.join(known)}."
+        )
+    model = _model(given.get("model"), models)
+    several = given.get("texts") is not None
+    wanted = {name: _class(name, given.get(name)) for name in ("target", "versus")}
+    verify = _flag("verify", given.get("verify"))
+    if verify and not options.verify:
+        raise Problem("option", "this service measures no maps; leave verify out.")
+    wishes = [
+        Wish(kind, parts, wanted["target"], wanted["versus"], verify)
+        for parts in _parts(given, model, options.limits)
+    ]
+    return Ask(model, wishes, several, _maps(given.get("maps")), _flag("inputs", given.get("inputs")))
+
+
+async def _fields(request: Request, most: int) -> dict[str, Any]:
+    """The fields of a JSON object or of a form."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > most:
+        raise _too_large(most)
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    readers = {"application/json": _json, "multipart/form-data": _form}
+    if media not in readers:
+        raise Problem("media_type", f"the body is of the type {media or 'nothing'!r:.60}.")
+    try:
+        return await readers[media](request, most)
+    except ClientDisconnect as error:
+        raise Problem("body", "the body ended too early.") from error
+
+
+async def _pieces(request: Request, most: int) -> AsyncIterator[bytes]:
+    """The body, as it arrives. What is beyond the limit is not read."""
+    read = 0
+    async for piece in request.stream():
+        read += len(piece)
+        if read > most:
+            raise _too_large(most)
+        yield piece
+
+
+def _too_large(most: int) -> Problem:
+    return Problem("too_large", f"the body is longer than the limit of {most:,} bytes.")
+
+
+async def _json(request: Request, most: int) -> dict[str, Any]:
+    body = b"".join([piece async for piece in _pieces(request, most)])
+    # the JSON of a large picture takes a tenth of a second, in which the service would answer nobody
+    return _parsed(body) if len(body) < SMALL else await run_in_threadpool(_parsed, body)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body, parse_constant=_no_number)
+    except RecursionError as error:
+        raise Problem("body", "the JSON is nested too deeply.") from error
+    except ValueError as error:  # of the text, of its encoding, and of numbers with thousands of digits
+        raise Problem("body", f"the body is no valid JSON ({str(error)[:100]}).") from error
+    if not isinstance(found, dict):
+        raise Problem("body", f"the JSON must be an object; got {type(found).__name__}.")
+    image = found.get("image")
+    if image is None:
+        return found
+    if not isinstance(image, str):
+        raise Problem("field", "in JSON, image must be the content of a file in base64.")
+    try:
+        return {**found, "image": base64.b64decode(image, validate=True)}
+    except (binascii.Error, ValueError) as error:
+        raise Problem("field", "image is no base64 of a file's content; paths are not opened.") from error
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+async def _form(request: Request, most: int) -> dict[str, Any]:
+    fields = len(INPUTS) + len(OPTIONS)
+    pieces = _pieces(request, most)
+    # a generator of our own, because a form has a limit for each part and none for the whole
+    parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=fields, max_part_size=most)  # type: ignore[arg-type]
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Problem("body", f"the form cannot be read ({error.message[:100]}).") from error
+    try:
+        found: dict[str, Any] = {}
+        for name, value in form.multi_items():
+            if name in found:
+                raise Problem("field", f"the form has {name!r:.60} twice.")
+            if isinstance(value, UploadFile) != (name == "image"):
+                raise Problem("field", f"in a form, image must be a file, and {name!r:.60} a value.")
+            found[name] = await value.read() if isinstance(value, UploadFile) else value
+    finally:
+        await form.close()
+    if found.get("maps"):
+        found["maps"] = found["maps"].split(",")
+    return found
+
+
+def _model(name: Any, models: Mapping[str, ServedModel]) -> ServedModel:
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    if not isinstance(name, str) or name not in models:
+        raise Problem("option", f"model must be one of {', '.join(models)}; got {name!r:.60}.")
+    return models[name]
+
+
+def _parts(given: Mapping[str, Any], model: ServedModel, limits: Limits) -> list[dict[str, Any]]:
+    """The content of each input, in the order in which the model reads its modalities."""
+    texts = given.get("texts")
+    if texts is not None and ("image" in model.reads or given.get("text") is not None):
+        raise Problem("field", "texts is for classifiers of texts alone, and goes without text.")
+    if texts is not None and (not isinstance(texts, list) or not 1 <= len(texts) <= MOST_TEXTS):
+        raise Problem("field", f"texts must be a list of 1 to {MOST_TEXTS} texts.")
+    for modality in ("text", "image"):
+        if modality not in model.reads and given.get(modality) is not None:
+            raise Problem("input", f"{model.name} reads no {modality}; it reads {', '.join(model.reads)}.")
+    rows: list[Mapping[str, Any]] = [given] if texts is None else [{"text": text} for text in texts]
+    checks: dict[str, Callable[[Any], Any]] = {
+        "text": lambda value: _text(value, model, limits),
+        "image": limits.picture_bytes,
+    }
+    return [{m: checks[m](row.get(m)) for m in model.reads} for row in rows]
+
+
+def _text(value: Any, model: ServedModel, limits: Limits) -> Any:
+    """A text, or two of them as a tuple."""
+    if value is not None and not isinstance(value, (str, list)):
+        raise Problem("field", f"a text must be a string; got {type(value).__name__}.")
+    if not isinstance(value, list):
+        return limits.text(value)
+    if len(value) != 2 or len(model.reads) > 1:
+        raise Problem("field", "a text must be a string, or a list of two strings for a classifier of two.")
+    return tuple(limits.text(part) for part in value)
+
+
+def _class(name: str, value: Any) -> str | int | None:
+    if value is None or (isinstance(value, str) and 0 < len(value) <= MOST_NAME):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31:
+        return value
+    raise Problem("field", f"{name} must be the name or the number of a class; got {value!r:.60}.")
+
+
+def _flag(name: str, value: Any) -> bool:
+    known = {None: False, "": False, "false": False, "true": True}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (str, type(None))) and value in known:
+        return known[value]
+    raise Problem("field", f"{name} must be true or false; got {value!r:.60}.")
+
+
+def _maps(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return MAPS
+    if not isinstance(value, list) or not value or any(v not in MAPS for v in value):
+        raise Problem("field", f"maps must list some of {', '.join(MAPS)}; got {value!r:.60}.")
+    return tuple(value)

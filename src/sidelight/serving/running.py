@@ -1,0 +1,64 @@
+"""Serves an application with uvicorn until somebody stops it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from sidelight.errors import ConfigError
+
+#: connections that may wait for a place; more are told 503 before anything is read
+MOST_CONNECTIONS = 1_000
+BACKLOG = 2_048
+
+
+def server_of(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.socket, str]:
+    """A server that does not run yet, its socket, and its address as a browser takes it.
+
+    Raises:
+        ConfigError: the address is taken, or is not of this machine.
+
+    Example:
+        >>> server, listening, place = server_of(app, "127.0.0.1", 0)  # doctest: +SKIP
+        >>> server.run([listening])                                    # doctest: +SKIP
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        # the service's own time limit has ended every request by then
+        timeout_graceful_shutdown=None,
+    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)  # from now on a connection waits, and is not refused
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"cannot serve {host}:{port} ({error.strerror or error}). Choose another host or port."
+        ) from error
+    found = listening.getsockname()
+    shown = f"[{found[0]}]" if family == socket.AF_INET6 else found[0]
+    return uvicorn.Server(config), listening, f"http://{shown}:{found[1]}/docs"
+
+
+def serve(app: Any, host: str, port: int, told: Callable[[str], None]) -> None:
+    """Serve ``app`` until Ctrl+C or SIGTERM. What is queued then is answered first.
+
+    Args:
+        told: is given the address before the first request can come.
+
+    Raises:
+        ConfigError: the address is taken, or is not of this machine.
+    """
+    server, listening, place = server_of(app, host, port)
+    told(place)
+    server.run([listening])

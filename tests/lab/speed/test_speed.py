@@ -99,7 +99,9 @@ def test_the_zoo_is_timed_model_by_model(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(zoo.SHAPES._entries, "minilm-l6", lambda: make_target("fusion-resnet"))
     monkeypatch.setitem(zoo.SHAPES._entries, "vit-b16", lambda: make_target("fusion-resnet"))
     told: list[str] = []
-    rows = time_zoo([1, 2], 8, 2, models=["vit-b16", "minilm-l6"], on_row=lambda row: told.append(row["model"]))
+    rows = time_zoo(
+        [1, 2], 8, 2, models=["vit-b16", "minilm-l6"], on_row=lambda row: told.append(row["model"])
+    )
     assert [(r["model"], r["batch"]) for r in rows] == [
         ("vit-b16", 1),
         ("vit-b16", 2),

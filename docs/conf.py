@@ -13,8 +13,8 @@ from typing import Any
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent / "src")]
 
-from _site.links import REPOSITORY, outward  # noqa: E402
-from _site.navigation import navigation_of  # noqa: E402
+from _site.links import REPOSITORY, on_the_site  # noqa: E402
+from _site.navigation import PARTS, navigation_of  # noqa: E402
 
 from sidelight.core.version import __version__  # noqa: E402
 
@@ -24,7 +24,7 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_*", "results/notes"]
+exclude_patterns = ["_*", *PARTS]
 source_suffix = {".md": "markdown"}
 
 # the anchors that GitHub gives headings, as pages link to them
@@ -58,9 +58,9 @@ pygments_style, pygments_dark_style = "friendly", "monokai"
 
 
 def prepare(app: Any, docname: str, source: list[str]) -> None:
-    """Give a page the part of the navigation below it, and lead its links out of ``docs`` to the repository."""
+    """Give a page the part of the navigation below it, and links that hold on the site."""
     page = DOCS / f"{docname}.md"
-    source[0] = outward(source[0], page, DOCS) + navigation_of(docname)
+    source[0] = on_the_site(source[0], page, DOCS, PARTS) + navigation_of(docname)
 
 
 def setup(app: Any) -> None:

@@ -75,8 +75,8 @@ BELOW: dict[str, tuple[str, ...]] = {
         "notes/measuring",
     ),
 }
-#: Markdown files that are parts of other pages, and no pages
-PARTS = ("results/notes",)
+#: a folder of files that are parts of other pages -> the folder of those pages, which have the same names
+PARTS = {"results/notes": "results"}
 
 
 def listed() -> list[str]:

@@ -54,7 +54,7 @@ html_theme_options = {
     "source_directory": "docs/",
     "top_of_page_buttons": ["view"],
 }
-pygments_style, pygments_dark_style = "friendly", "monokai"
+pygments_style, pygments_dark_style = "friendly", "native"
 
 
 def prepare(app: Any, docname: str, source: list[str]) -> None:

@@ -10,7 +10,12 @@ from typing import Any
 from sidelight.errors import MissingPackageError
 
 #: names under which packages are installed, if they differ from those under which they are imported
-_INSTALLED = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+_INSTALLED = {
+    "myst_parser": "myst-parser",
+    "sklearn": "scikit-learn",
+    "sphinx_copybutton": "sphinx-copybutton",
+    "yaml": "pyyaml",
+}
 
 
 def optional(module: str, use: str, extra: str = "lab") -> Any:

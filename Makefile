@@ -51,9 +51,13 @@ results-pages: $(STAMP)  ## make docs/results from results/ and docs/results/not
 docs-reference: $(STAMP)  ## make docs/reference/options.md from the code
 	$(BIN)/python docs/make_options.py
 
-docs: $(STAMP)  ## the documentation as a site: site/index.html
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+docs: $(VENV)/.docs  ## the documentation as a site: site/index.html
 	$(BIN)/python docs/make_site.py site
+
+# once, because the site itself needs no network
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) demo-out runs site .pytest_cache .mypy_cache .ruff_cache

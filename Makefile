@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo-out
 
-.PHONY: help demo test test-fast test-soak lint format publish results-pages docs-reference clean
+.PHONY: help demo test test-fast test-soak lint format publish results-pages docs-reference docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -51,5 +51,13 @@ results-pages: $(STAMP)  ## make docs/results from results/ and docs/results/not
 docs-reference: $(STAMP)  ## make docs/reference/options.md from the code
 	$(BIN)/python docs/make_options.py
 
+docs: $(VENV)/.docs  ## the documentation as a site: site/index.html
+	$(BIN)/python docs/make_site.py site
+
+# once, because the site itself needs no network
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) demo-out runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-out runs site .pytest_cache .mypy_cache .ruff_cache

@@ -11,9 +11,11 @@ from sidelight.errors import MissingPackageError
 
 #: names under which packages are installed, if they differ from those under which they are imported
 _INSTALLED = {
+    "myst_parser": "myst-parser",
     "prometheus_client": "prometheus-client",
     "python_multipart": "python-multipart",
     "sklearn": "scikit-learn",
+    "sphinx_copybutton": "sphinx-copybutton",
     "yaml": "pyyaml",
 }
 

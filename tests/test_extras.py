@@ -47,6 +47,10 @@ def export(explainer: Explainer, folder: Path) -> Any:
     return explainer.export(folder / "model.onnx")
 
 
+def service(explainer: Explainer, folder: Path) -> Any:
+    return importlib.import_module("sidelight.serving").app({"films": explainer})
+
+
 def site(explainer: Explainer, folder: Path) -> Any:
     return runpy.run_path(str(ROOT / "docs" / "make_site.py"))["build"](folder / "site")
 
@@ -69,6 +73,10 @@ USES: dict[tuple[str, str], list[tuple[Use, str]]] = {
     },
     ("widget", "anywidget"): [(lambda e, f: e.widget(pixels(1)[0]), "the widget needs")],
     ("app", "gradio"): [(lambda e, f: e.demo(), "the page needs")],
+    **{
+        ("serve", name): [(service, "the service needs")]
+        for name in ("fastapi", "prometheus-client", "python-multipart", "uvicorn")
+    },
     ("tensorboard", "tensorboard"): [(fit, "report_to=['tensorboard'] needs")],
     **{
         ("docs", name): [(site, "the documentation's site needs")]
@@ -80,6 +88,8 @@ OF_TESTS = {("docs", "ipykernel"), ("docs", "nbclient")}
 CASES = [(extra, name, use, start) for (extra, name), uses in USES.items() for use, start in uses]
 #: names under which packages are imported, if they differ from those under which they are installed
 IMPORTED = {
+    "prometheus-client": "prometheus_client",
+    "python-multipart": "python_multipart",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "myst-parser": "myst_parser",

@@ -23,6 +23,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
     ),
     "Use it at work": (
         "guides/in-production",
+        "guides/serving",
         "guides/many-rows",
         "guides/in-your-tools",
         "guides/coming-from",

@@ -345,6 +345,11 @@ def test_variants_differ_in_what_they_change_only(finished: Run) -> None:
     assert other["scorer"].pop("relu") is False
     assert full["scorer"].pop("relu") is True
     assert full.pop("weights_hash") != other.pop("weights_hash")
+    told, other_told = full.pop("training"), other.pop("training")
+    assert told["metrics"] != other_told["metrics"]
+    assert other_told["options"]["scorer"].pop("relu") is False
+    assert (told["rows"], told["data"]) == (other_told["rows"], other_told["data"])
+    assert told["options"]["scorer"] == other_told["options"]["scorer"]
     assert full == other  # the same target too
 
 

@@ -82,7 +82,8 @@ def test_tables_of_several_runs() -> None:
     """Those whose runs are all committed; the file has more, and rankings that need values of single samples."""
     text = (RESULTS / "benchmark" / "tables.md").read_text()
     order = ["mnist", "cifar10", "imagenette", "imdb", "tweets", "flickr8k", "esnlive", "nlvr", "digits"]
-    names = [*order, *(name for name in RUNS if name not in order)]
+    later = ["two_digits"]  # measured after that file, with another objective
+    names = [*order, *(name for name in RUNS if name not in (*order, *later))]
     rows = [row for name in names for row in read_json(RESULTS / name / "results.json")["rows"]]
     made = [f"### {escape(c.title)}\n\n{markdown(c.table)}\n" for c in build_comparisons(rows)[0]]
     complete = [block for block in made if f"{block.splitlines()[0]}\n" in text]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from sidelight.core.processes import device, finish_work
+from sidelight.core.processes import device
 from sidelight.explainer import Explainer
-from sidelight.lab.speed.measure import peak_memory
+from sidelight.lab.speed.measure import peak_memory, timed
 from sidelight.lab.speed.subjects import speed_subject
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
@@ -36,17 +35,22 @@ MODELS = ("vit-b16", "convnext-t", "roberta-base-shape", "minilm-l6", "vit-rober
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 #: samples of one step of a training
 STEP = 32
-HEADINGS = ["model", "mode", "precision", "batch", "classify ms", "explain ÷ classify", "explained / s"]
-HEADINGS += ["classify MB", "explain MB"]
-
-
-def timed(run: Callable[[], Any]) -> float:
-    """Seconds of one call, with all that an accelerator has to do for it."""
-    finish_work(device())
-    start = time.perf_counter()
-    run()
-    finish_work(device())
-    return time.perf_counter() - start
+#: key of a row -> heading of its column
+WHAT = {"model": "model", "precision": "precision", "batch": "batch"}
+COSTS = {
+    "mode": "mode",
+    "classify_ms": "classify ms",
+    "ratio": "explain ÷ classify",
+    "per_second": "explained / s",
+    "classify_mb": "classify MB",
+    "explain_mb": "explain MB",
+}
+TRAINING = {
+    "fine_tuning_ms": "fine-tuning step ms",
+    "robust_ms": "robust step ms",
+    "ratio": "robust ÷ fine-tuning",
+    "robust_mb": "MB",
+}
 
 
 def turns(first: Callable[[], Any], second: Callable[[], Any], repeats: int) -> tuple[float, float, float]:
@@ -56,12 +60,6 @@ def turns(first: Callable[[], Any], second: Callable[[], Any], repeats: int) -> 
     pairs = [(timed(first), timed(second)) for _ in range(repeats)]
     ratio = statistics.median(b / a for a, b in pairs)
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), ratio
-
-
-def by_class(explainer: Explainer, inputs: Any) -> Explainer:
-    """The same target with a new scorer that explains any class, as ``robust`` trains it."""
-    target = explainer.target
-    return Explainer(target, Scorer(target.spec(target.to_device(inputs)), ScorerConfig(by_class=True)))
 
 
 def costs(
@@ -173,33 +171,14 @@ def training_step(target: TargetModel, inputs: Any, repeats: int, about: dict[st
     }
 
 
-def report(console: Console, rows: list[dict[str, Any]], steps: list[dict[str, Any]]) -> None:
-    """Print both tables."""
-    keys = [
-        "model",
-        "mode",
-        "precision",
-        "batch",
-        "classify_ms",
-        "ratio",
-        "per_second",
-        "classify_mb",
-        "explain_mb",
-    ]
-    lines = [[str(r[k]) for k in keys] for r in rows]
-    console.print(terminal(text_table("explaining", HEADINGS, lines, left=False)))
-    keys = ["model", "precision", "batch", "fine_tuning_ms", "robust_ms", "ratio", "robust_mb"]
-    headings = [
-        "model",
-        "precision",
-        "batch",
-        "fine-tuning step ms",
-        "robust step ms",
-        "robust ÷ fine-tuning",
-        "MB",
-    ]
-    lines = [[str(r[k]) for k in keys] for r in steps]
-    console.print(terminal(text_table("training", headings, lines, left=False)))
+def show(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table.
+
+    Args:
+        columns: key of a row -> heading.
+    """
+    lines = [[str(row[key]) for key in columns] for row in rows]
+    Console(width=140).print(terminal(text_table(title, list(columns.values()), lines, left=False)))
 
 
 def main() -> None:
@@ -228,8 +207,8 @@ def main() -> None:
     for model in given.model or MODELS:
         for precision in given.precision or PRECISIONS:
             about = {"model": model, "precision": precision}
-            plain, inputs = speed_subject(model, max(*batches, given.step), dtype=PRECISIONS[precision])
-            explainer = by_class(plain, inputs)
+            size = max(*batches, given.step)
+            explainer, inputs = speed_subject(model, size, dtype=PRECISIONS[precision], by_class=True)
             rows += costs(explainer, inputs, batches, given.repeats, about)
             if model in given.compile:
                 rows += compiled(explainer, inputs, batches, given.repeats, about)
@@ -240,7 +219,8 @@ def main() -> None:
                 part = {k: v[: given.step] for k, v in inputs.items()}
                 steps.append(training_step(explainer.target, part, max(3, given.repeats // 3), about))
                 print(steps[-1], flush=True)
-    report(Console(width=140), rows, steps)
+    show("explaining", WHAT | COSTS, rows)
+    show("training", WHAT | TRAINING, steps)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps({"device": name, "costs": rows, "training": steps}, indent=1) + "\n")

@@ -26,13 +26,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
-    MobileNetV2Config,
-    MobileNetV2ForImageClassification,
     PreTrainedTokenizerFast,
 )
 
-from sidelight import Explainer, ImageTransform, ScorerConfig
+from sidelight import Explainer, ScorerConfig
 from sidelight.inputs.limits import Limits
+from sidelight.lab.speed.zoo import SHAPES
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.live.desk import Desk
@@ -78,8 +77,7 @@ def minilm() -> Explainer:
 
 def mobilenet() -> Explainer:
     """A random MobileNetV2 for 224 px and 1,000 classes."""
-    config = MobileNetV2Config(image_size=SIDE, num_labels=1000)
-    target = as_target(MobileNetV2ForImageClassification(config).eval(), ImageTransform((SIDE, SIDE)))
+    target = SHAPES["mobilenet-v2"]()
     return explainer_of(target, picture(0))
 
 

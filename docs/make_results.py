@@ -153,11 +153,11 @@ def facts(name: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> I
     """What was trained: one pair of a name and its value a line."""
     target, scorers = results["target"], results["scorers"]
     objective, training = config["objective"], config["training"]
-    sizes = sorted({s["parameters"] for n, s in scorers.items() if not n.rpartition("-")[0]})
     tried = dict.fromkeys(filter(None, map(fill_of, results["rows"])))
     seen = trained_fills(results, config)
     unseen = [fill for fill in tried if fill not in seen]
-    own = [n for n in scorers if not n.rpartition("-")[0]]
+    own = {name: facts for name, facts in scorers.items() if not name.rpartition("-")[0]}  # not those beside
+    sizes = sorted({facts["parameters"] for facts in own.values()})
     yield "classifier", f"{target['name']}, {target['parameters']:,} parameters"
     yield "accuracy", f"{target['accuracy']:.3f} on {target['accuracy_n']:,} test samples"
     yield "scorers", f"{len(own)} seeds, {' and '.join(f'{s:,}' for s in sizes)} parameters each"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli_tools import sidelight, write_config
+from tiny_runs import TEXT, tiny_run
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,10 @@ def fitted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = sidelight(*words)
         assert result.code == 0, result.err + result.out
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run of pictures and a run of texts, not to be changed."""
+    folder = tmp_path_factory.mktemp("runs")
+    return tiny_run(folder / "pictures").folder, tiny_run(folder / "texts", TEXT).folder

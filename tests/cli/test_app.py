@@ -14,16 +14,8 @@ from sidelight.cli import live
 from sidelight.errors import ConfigError, MissingPackageError
 from sidelight.inputs.limits import MAX_BYTES, MAX_CHARACTERS, MAX_PIXELS, Limits
 from sidelight.lab.runs.run import Run
-from tiny_runs import TEXT, tiny_run
 
 gradio = pytest.importorskip("gradio", reason="the extra app is not installed")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A run of pictures and a run of texts, not to be changed."""
-    folder = tmp_path_factory.mktemp("app")
-    return tiny_run(folder / "pictures").folder, tiny_run(folder / "texts", TEXT).folder
 
 
 @pytest.fixture

@@ -22,14 +22,6 @@ from sidelight.cli import serve
 from sidelight.errors import ConfigError
 from sidelight.inputs.limits import MAX_BYTES, MAX_CHARACTERS, MAX_PIXELS
 from sidelight.serving import ServeOptions, running
-from tiny_runs import TEXT, tiny_run
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A run of pictures and a run of texts, not to be changed."""
-    folder = tmp_path_factory.mktemp("serve")
-    return tiny_run(folder / "pictures").folder, tiny_run(folder / "texts", TEXT).folder
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ pass. A number that is foretold is no measurement: ``explain(..., verify=True)``
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,15 +17,13 @@ from torch import Tensor
 
 from sidelight.checks.certificate import certify
 from sidelight.core.layout import lay_out
-from sidelight.core.tensors import masked_mean
+from sidelight.core.tensors import masked_mean, standardise
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import CheckpointError
 from sidelight.targets.base import TargetModel
 
-log = logging.getLogger(__name__)
-
-#: largest number of rows that are measured, and points of their curves
-ROWS, STEPS = 256, 6
+#: points of a row's curves
+STEPS = 6
 #: least number of rows from which something is learnt
 FEWEST = 24
 #: penalties of the ridge regression that are tried
@@ -117,7 +114,7 @@ def clues_of(encoding: Encoding, reading: Reading, classes: Tensor) -> Tensor:
         masked_mean(scores, real),
         masked_mean((scores > 0.5).float(), real),
         masked_mean(4 * scores * (1 - scores), real),
-        masked_mean(scores * _standardised(ranking, real), real),
+        masked_mean(scores * standardise(ranking, real), real),
     ]
     effects = torch.zeros_like(scores) if reading.effects is None else layout.flatten(reading.effects).float()
     found += _promises(effects.masked_fill(~real, 0.0), ranking.masked_fill(~real, -torch.inf), real)
@@ -132,12 +129,6 @@ def _sureness(encoding: Encoding, classes: Tensor) -> list[Tensor]:
     own = p.gather(1, asked).squeeze(1)
     lead = own - p.scatter(1, asked, 0.0).amax(1)
     return [own, lead, (logits.gather(1, asked) - logits.scatter(1, asked, -torch.inf)).amin(1)]
-
-
-def _standardised(values: Tensor, real: Tensor) -> Tensor:
-    """``[B, N]`` values with mean 0 and deviation 1 over the real features of each sample."""
-    centred = values - masked_mean(values, real)[:, None]
-    return centred / masked_mean(centred.square(), real).sqrt().clamp(min=1e-6)[:, None]
 
 
 def _promises(effects: Tensor, ranking: Tensor, real: Tensor) -> list[Tensor]:
@@ -180,7 +171,7 @@ def calibrated(
     Args:
         target: the classifier.
         read: makes the reading of a clean pass, for the predicted classes.
-        batches: inputs on any device, up to :data:`ROWS` rows of which are measured.
+        batches: inputs on any device. All of their rows are measured.
     """
     clues, measured = [], []
     for inputs in batches:
@@ -189,8 +180,6 @@ def calibrated(
         reading = read(encoding)
         clues.append(clues_of(encoding, reading, encoding.prediction).double().cpu())
         measured += [srg_of(own) for own in certify(target, moved, encoding, reading, steps=STEPS)]
-        if len(measured) >= ROWS:
-            break
     if len(measured) < FEWEST:
         return None
     return fitted(torch.cat(clues), torch.tensor(measured, dtype=torch.float64))

@@ -61,6 +61,13 @@ def masked_mean(values: Tensor, feature_mask: Tensor) -> Tensor:
     return (values.flatten(1) * real).sum(1) / real.sum(1).clamp(min=1)
 
 
+def standardise(z: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
+    """Zero mean and unit variance over the real features of each row of ``[B, N]``."""
+    mean = masked_mean(z, real).unsqueeze(1)
+    variance = masked_mean((z - mean) ** 2, real).unsqueeze(1)
+    return (z - mean) / torch.sqrt(variance + eps)
+
+
 def masked_range(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """``[B, 1]`` smallest and largest of ``values`` ``[B, N]`` over the real features, infinite if there are none."""
     low = values.masked_fill(~real, float("inf")).amin(1, keepdim=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.tensors import masked_mean, masked_range
+from sidelight.core.tensors import masked_range, standardise
 
 #: below this spread a map counts as constant
 FLAT = 1e-6
@@ -61,13 +61,6 @@ class ScoreHead(nn.Module):
             empty = (bare <= 0).all(1, keepdim=True)
             z = torch.where(empty, straight_through(z, bare), z)
         return torch.where(real, z, torch.ones_like(z)).reshape(shape)
-
-
-def standardise(z: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
-    """Zero mean and unit variance over the real features of each row of ``[B, N]``."""
-    mean = masked_mean(z, real).unsqueeze(1)
-    variance = masked_mean((z - mean) ** 2, real).unsqueeze(1)
-    return (z - mean) / torch.sqrt(variance + eps)
 
 
 def rescale(z: Tensor, real: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sidelight.checks.quality import FEWEST, ROWS, Quality, calibrated
+from sidelight.checks.quality import FEWEST, Quality, calibrated
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 #: One row is measured for so many rows that the training read. So this takes about a twentieth of the training's passes.
 READ_FOR_ONE = 80
-#: rows of one batch
-BATCH = 32
+#: largest number of rows that are measured, and rows of one batch
+ROWS, BATCH = 256, 32
 
 
 def learn_quality(

@@ -206,12 +206,12 @@ def _pairs(
 ) -> SpeedRow:
     started = time.perf_counter()
     with peak_memory() as peak:
-        first = _timed(explain)  # the warm-up, during which memory is read
+        first = timed(explain)  # the warm-up, during which memory is read
     pairs: list[tuple[float, float]] = []
     if first > patience:
-        pairs.append((_timed(classify), first))
+        pairs.append((timed(classify), first))
     while len(pairs) < repeats and (not pairs or time.perf_counter() - started < patience):
-        pairs.append((_timed(classify), _timed(explain)))
+        pairs.append((timed(classify), timed(explain)))
     median = sorted(e / c for c, e in pairs)[len(pairs) // 2]
     return SpeedRow(
         method=name,
@@ -224,7 +224,8 @@ def _pairs(
     )
 
 
-def _timed(run: Callable[[], Any]) -> float:
+def timed(run: Callable[[], Any]) -> float:
+    """Seconds of one call, with all that an accelerator has to do for it."""
     finish_work(device())
     start = time.perf_counter()
     run()

@@ -16,7 +16,7 @@ from sidelight.core.surroundings import kept_random_state
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
 from sidelight.lab.speed.zoo import SHAPES
-from sidelight.scorers import Scorer
+from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.architectures import ARCHITECTURES
 from sidelight.targets.families import TARGETS
@@ -26,7 +26,7 @@ RANDOM_INPUTS: Registry[Callable[[Any, int, int], dict[str, Tensor]]] = Registry
 
 
 def speed_subject(
-    model: str, batch: int, tokens: int = 128, dtype: torch.dtype | None = None
+    model: str, batch: int, tokens: int = 128, dtype: torch.dtype | None = None, by_class: bool = False
 ) -> tuple[Explainer, dict[str, Tensor]]:
     """An explainer and random inputs of the right shape, on the accelerator if there is one.
 
@@ -34,6 +34,7 @@ def speed_subject(
         model: a name in :data:`~sidelight.lab.speed.zoo.SHAPES`, a run folder, a hub id or a model folder.
         tokens: length of each text, special tokens included.
         dtype: of the classifier's weights (default: as they are).
+        by_class: whether a new scorer explains any class, as ``robust`` trains it. That of a run stays as it is.
 
     Raises:
         InputError: texts longer than the model reads.
@@ -51,7 +52,10 @@ def speed_subject(
         if shape is not None:
             inputs["pixel_values"] = _random_pixels(target, batch, shape)
     target.check(inputs)
-    return explainer or Explainer(target, Scorer(target.spec(target.to_device(inputs)))), inputs
+    if explainer is None:
+        spec = target.spec(target.to_device(inputs))
+        explainer = Explainer(target, Scorer(spec, ScorerConfig(by_class=by_class)))
+    return explainer, inputs
 
 
 def training_seconds(model: str) -> float | None:

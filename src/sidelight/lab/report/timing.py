@@ -12,7 +12,7 @@ from sidelight.lab.speed.measure import measure_speed
 
 FILE = "timing.json"
 #: A page needs the order of magnitude. After so many seconds a method is not repeated again.
-PATIENCE = 1.0
+PATIENCE = 0.5
 
 
 def time_run(run: Run) -> list[dict[str, Any]]:

@@ -101,10 +101,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=own, model_max_length=32, **names)
 
 
-def learn(model: torch.nn.Module, inputs: dict, rows: list[dict], steps: int = 60) -> None:
+def learn(
+    model: torch.nn.Module, inputs: dict, rows: list[dict], steps: int = 60, rate: float = 5e-3
+) -> None:
     """Train the classifier on all rows at once."""
     labels = torch.tensor([row["label"] for row in rows])
-    optimiser = torch.optim.AdamW(model.train().parameters(), lr=5e-3)
+    optimiser = torch.optim.AdamW(model.train().parameters(), lr=rate)
     for _ in range(steps):
         optimiser.zero_grad()
         model(**inputs, labels=labels).loss.backward()

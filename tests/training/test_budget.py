@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from helpers_training import TRANSFORM, classifier, corner_rows, state
 from sidelight import Explainer
 from sidelight.errors import ConfigError
 from sidelight.training import budget as module
-from sidelight.training.budget import Budget, fewer_rows
+from sidelight.training.budget import Budget, Pace, fewer_rows
 from sidelight.training.settings import TrainingConfig
 
 SMALL: dict[str, Any] = {"decoder": {"image": {"channels": [4, 4]}}}
@@ -33,7 +34,7 @@ def training_of(folder: Path) -> dict[str, Any]:
 def test_a_budget_sets_steps_from_the_time_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "_seconds_per_step", lambda *_: 0.5)
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.5 / 8, 0))
     monkeypatch.setitem(module.BUDGETS, "minute", Budget(5.0, 3, 3, 16))
     with caplog.at_level(logging.WARNING):
         fitted(tmp_path, budget="minute")
@@ -41,11 +42,46 @@ def test_a_budget_sets_steps_from_the_time_of_one(
     found = training_of(tmp_path)
     assert found["epochs"] == pytest.approx(10 * 8 / 36, rel=0.01)
     assert json.loads((tmp_path / "training.json").read_text())["objective"]["rank_draws"] == 3
-    assert "budget 'minute': about 10 steps of 0.50 s" in caplog.text
+    assert "budget 'minute': about 10 steps of 8 rows and 0.50 s" in caplog.text
+
+
+def test_few_steps_are_made_more_by_smaller_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.5 / 8, 0))
+    monkeypatch.setitem(module.BUDGETS, "minute", Budget(4.0, 3, 1, 16))
+    with caplog.at_level(logging.WARNING):
+        first = fitted(tmp_path, budget="minute", batch_size=16)
+    # 64 rows are affordable: 4 steps of 16, or twice as many of the smallest batch
+    found = training_of(tmp_path)
+    assert found["batch_size"] * found["gradient_accumulation"] == module.LEAST_ROWS == 8
+    assert "steps of 8 rows and 0.50 s" in caplog.text
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.0001, 0))  # a faster machine
+    ours, theirs = state(first.scorer), state(fitted(tmp_path, budget="minute", batch_size=16).scorer)
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+    with pytest.raises(ConfigError, match="batch_size"):
+        fitted(tmp_path, budget="minute", batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("affordable", "asked", "found"),
+    [
+        (1e9, (64, 1), (64, 1)),  # enough time: as asked
+        (64 * 60, (64, 1), (64, 1)),
+        (32 * 60, (64, 1), (32, 1)),
+        (32 * 60, (16, 4), (16, 2)),  # memory holds 16 rows at a time
+        (25 * 60, (16, 4), (12, 2)),
+        (10, (64, 1), (8, 1)),
+        (10, (2, 1), (2, 1)),
+    ],
+)
+def test_rows_of_a_step(affordable: float, asked: tuple[int, int], found: tuple[int, int]) -> None:
+    config = TrainingConfig(batch_size=asked[0], gradient_accumulation=asked[1])
+    assert module._batch(affordable, config) == found
 
 
 def test_no_more_epochs_than_the_budget_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_seconds_per_step", lambda *_: 1e-6)
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(1e-7, 0))
     monkeypatch.setitem(module.BUDGETS, "minute", Budget(60, 2, 1, 16))
     fitted(tmp_path, budget="minute")
     assert training_of(tmp_path)["epochs"] == 2
@@ -55,9 +91,9 @@ def test_a_training_goes_on_with_its_own_number_of_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(module.BUDGETS, "minute", Budget(2.0, 3, 1, 16))
-    monkeypatch.setattr(module, "_seconds_per_step", lambda *_: 0.5)
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.5 / 8, 0))
     first = fitted(tmp_path, budget="minute")
-    monkeypatch.setattr(module, "_seconds_per_step", lambda *_: 0.1)  # a faster machine
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.1 / 8, 0))  # a faster machine
     again = fitted(tmp_path, budget="minute")
     assert training_of(tmp_path)["epochs"] == pytest.approx(4 * 8 / 36, rel=0.01)
     ours, theirs = state(first.scorer), state(again.scorer)
@@ -75,12 +111,31 @@ def test_measuring_changes_neither_weights_nor_chance(
 
 
 def test_rows_of_a_validation_are_spread() -> None:
-    config = TrainingConfig(budget="minute")
-    assert fewer_rows(list(range(100)), config) == list(range(100))
-    picked = fewer_rows(list(range(1000)), config)
-    assert len(picked) == module.BUDGETS["minute"].validation
+    assert fewer_rows(list(range(100)), 128) == list(range(100))
+    picked = fewer_rows(list(range(1000)), 128)
+    assert len(picked) == 128
     assert picked == sorted(picked)
     assert picked[-1] > 900
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows"),
+    [
+        (0.0, 128),  # nothing is saved by fewer
+        (0.025, 100),  # 6 validations of 100 rows take 15 s of 60
+        (10.0, 16),  # fewer would say nothing
+    ],
+)
+def test_validations_take_a_quarter_of_the_time_at_most(seconds: float, rows: int) -> None:
+    assert module._validated(Budget(60, 3, 2, 128), Pace(1.0, seconds)) == rows
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(540, 0.119), (540, 2.96), (36, 1.78), (8, 3), (100_000, 0.01)])
+def test_no_more_validations_than_planned(rows: int, epochs: float) -> None:
+    found = module._with_epochs(TrainingConfig(), epochs, 8, 1, rows)
+    steps = math.ceil(rows / 8)
+    every = max(1, steps // found.evals_per_epoch)  # as the Trainer is told
+    assert math.ceil(steps * epochs) // every <= module.VALIDATIONS
 
 
 def test_an_unknown_budget_is_refused() -> None:

@@ -128,6 +128,24 @@ def test_a_pair_is_hidden_in_part_one_at_a_time_or_together() -> None:
     assert asked == [("text",)] * 3
 
 
+@pytest.mark.parametrize("draws", [1, 3])
+def test_no_modality_is_left_out_if_there_are_fewer_draws_than_modalities(draws: int) -> None:
+    mask = {"image": torch.ones(5, 1, 8, 8, dtype=torch.bool), "text": torch.ones(5, 6, dtype=torch.bool)}
+    asked = {"image": 0, "text": 0}
+
+    def probability(masks: Scores, index: Tensor) -> Tensor:
+        for name in masks:
+            asked[name] += len(index) // 2
+        return torch.zeros(len(index))
+
+    for _ in range(20):
+        coalition_loss(
+            {m: torch.zeros(v.shape) for m, v in mask.items()}, mask, probability, draws, unit=UNIT
+        )
+    assert sum(asked.values()) == 20 * draws * 5
+    assert abs(asked["image"] - asked["text"]) <= 20
+
+
 def test_the_two_parts_share_what_is_no_feature_and_nothing_else() -> None:
     mask = torch.tensor([[True, True, True, True, False], [True, True, False, False, False]])
     asked: list[Tensor] = []

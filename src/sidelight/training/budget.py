@@ -9,28 +9,33 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sidelight.core.files import read_json
 from sidelight.core.processes import finish_work
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
-from sidelight.training.folder import IDENTITY
+from sidelight.training.folder import known_rows, known_settings
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 log = logging.getLogger(__name__)
 
-#: Validations of a training with a budget, and steps that are measured after one that is not.
-VALIDATIONS, MEASURED = 5, 2
+#: Validations of a training with a budget, and their share of its time, at most.
+VALIDATIONS, VALIDATING = 5, 0.25
+#: Rows of a validation, at least.
+LEAST_VALIDATED = 16
+#: Batches that are measured if they take no more than this share of the budget, else a few rows are.
+MEASURED, MEASURING = 2, 0.1
+#: A budget with fewer steps than this makes its batches smaller, down to so many rows.
+LEAST_STEPS, LEAST_ROWS = 60, 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Budget:
     """What a budget allows.
 
     Attributes:
-        seconds: of training, without validations.
+        seconds: of training and its validations.
         epochs: largest number. More would read the same rows too often.
         draws: K of the rank term.
         validation: largest number of rows.
@@ -58,85 +63,136 @@ BUDGETS = {
 }
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Measured seconds for one row: in a step, forward and back, and in a validation."""
+
+    step: float
+    validation: float
+
+
 def within_budget(
     scorer: Scorer,
     target: TargetModel,
     train: Any,
+    evaluation: Any,
     objective: ObjectiveConfig,
     config: TrainingConfig,
     collate: Collator,
     folder: Path,
-) -> tuple[ObjectiveConfig, TrainingConfig]:
-    """The settings with the epochs, validations and draws of ``config.budget``. A log line says how long it will take.
+) -> tuple[Any, ObjectiveConfig, TrainingConfig]:
+    """Rows of validation and settings that ``config.budget`` allows. A log line says how long it will take.
 
     Args:
-        train: rows.
+        train, evaluation: rows. Those of the validation are thinned out evenly.
         folder: of the training. If it holds a training with this budget, the numbers of that one are taken.
     """
     if config.budget is None:
-        return objective, config
+        return evaluation, objective, config
     budget = BUDGETS[config.budget]
     objective = replace(objective, rank_draws=budget.draws) if objective.rank_weight else objective
-    known = _known_epochs(folder, config.budget)
+    known = _known(folder, config)
     if known is not None:
-        return objective, _with_epochs(config, known)
-    seconds = _seconds_per_step(ScorerObjective(scorer, target, objective), train, config, collate)
-    rows = config.batch_size * config.gradient_accumulation
-    steps = max(1, int(budget.seconds / (seconds * config.gradient_accumulation)))
+        return fewer_rows(evaluation, known_rows(folder, "eval") or budget.validation), objective, known
+    pace = _pace(ScorerObjective(scorer, target, objective), train, config, collate, budget.seconds)
+    evaluation = fewer_rows(evaluation, _validated(budget, pace))
+    validations = (VALIDATIONS + 1) * len(evaluation) * pace.validation
+    affordable = max(budget.seconds - validations, budget.seconds / 2) / pace.step
+    part, parts = _batch(affordable, config)
+    rows = part * parts
+    steps = max(1, int(affordable / rows))
     epochs = min(float(f"{steps * rows / len(train):.3g}"), budget.epochs)
     log.warning(
-        "budget %r: about %d steps of %.2f s. They read the %d rows %.3g times, in about %s",
+        "budget %r: about %d steps of %d rows and %.2f s. They read the %d rows %.3g times, in about %s",
         config.budget,
         math.ceil(epochs * len(train) / rows),
-        seconds * config.gradient_accumulation,
+        rows,
+        rows * pace.step,
         len(train),
         epochs,
-        _spoken(epochs * len(train) / config.batch_size * seconds),
+        _spoken(epochs * len(train) * pace.step + validations),
     )
-    return objective, _with_epochs(config, epochs)
+    return evaluation, objective, _with_epochs(config, epochs, part, parts, len(train))
 
 
-def fewer_rows(evaluation: Any, config: TrainingConfig) -> Any:
-    """Rows of a validation, no more than the budget allows, spread evenly over them."""
-    most = len(evaluation) if config.budget is None else BUDGETS[config.budget].validation
+def _validated(budget: Budget, pace: Pace) -> int:
+    """Rows of a validation. All validations together take no more than :data:`VALIDATING` of the budget."""
+    affordable = VALIDATING * budget.seconds / (VALIDATIONS + 1) / max(pace.validation, 1e-9)
+    return max(LEAST_VALIDATED, min(budget.validation, int(affordable)))
+
+
+def _batch(affordable: float, config: TrainingConfig) -> tuple[int, int]:
+    """Rows of a batch and batches of a step, if the budget affords so many rows: no more than the configuration's, and
+    fewer if a training would otherwise have fewer than :data:`LEAST_STEPS` steps.
+    """
+    asked = config.batch_size * config.gradient_accumulation
+    if affordable >= LEAST_STEPS * asked:
+        return config.batch_size, config.gradient_accumulation
+    rows = min(asked, max(LEAST_ROWS, int(affordable / LEAST_STEPS)))
+    parts = math.ceil(rows / config.batch_size)
+    return rows // parts, parts
+
+
+def fewer_rows(evaluation: Any, most: int) -> Any:
+    """No more than ``most`` rows of a validation, spread evenly over them."""
     if len(evaluation) <= most:
         return evaluation
     picked: Sequence[int] = spread(len(evaluation), most)
     return evaluation.pick(picked) if isinstance(evaluation, Rows) else [evaluation[i] for i in picked]
 
 
-def _with_epochs(config: TrainingConfig, epochs: float) -> TrainingConfig:
-    often = max(1, round(VALIDATIONS / epochs))
-    return replace(config, epochs=epochs, evals_per_epoch=often)
-
-
-def _known_epochs(folder: Path, name: str) -> float | None:
-    if not (folder / IDENTITY).is_file():
+def _known(folder: Path, config: TrainingConfig) -> TrainingConfig | None:
+    """The settings with the numbers of a training in ``folder`` that had this budget and no larger steps."""
+    known = known_settings(folder)
+    if known.get("budget") != config.budget:
         return None
-    found = read_json(folder / IDENTITY)
-    training = found.get("training") if isinstance(found, dict) else None
-    if not isinstance(training, dict) or training.get("budget") != name:
-        return None
-    return float(training["epochs"])
+    names = ("epochs", "evals_per_epoch", "batch_size", "gradient_accumulation")
+    taken = replace(config, **{name: known[name] for name in names})
+    larger = taken.batch_size * taken.gradient_accumulation > config.batch_size * config.gradient_accumulation
+    return None if larger else taken
 
 
-def _seconds_per_step(
-    module: ScorerObjective, train: Any, config: TrainingConfig, collate: Collator
-) -> float:
-    """Seconds of one batch, forward and back. Weights and random state stay as they are."""
+def _with_epochs(config: TrainingConfig, epochs: float, part: int, parts: int, rows: int) -> TrainingConfig:
+    steps = math.ceil(rows / (part * parts))  # of an epoch
+    every = math.ceil(steps * epochs / VALIDATIONS)
+    often = max(1, steps // every)
+    return replace(config, epochs=epochs, evals_per_epoch=often, batch_size=part, gradient_accumulation=parts)
+
+
+def _pace(
+    module: ScorerObjective, train: Any, config: TrainingConfig, collate: Collator, budget: float
+) -> Pace:
+    """Measured on a batch, or on some rows of it if a batch takes long. Weights and random state stay as they are."""
     rows = NumberedRows(train) if isinstance(train, Rows) else train
-    batch = collate([rows[i] for i in spread(len(train), config.batch_size)])
-    inputs = module.target.to_device(batch)
+    batch = module.target.to_device(collate([rows[i] for i in spread(len(train), config.batch_size)]))
+    size = len(next(iter(batch.values())))
+    few = {name: values[:LEAST_ROWS] for name, values in batch.items()}
+    count = min(LEAST_ROWS, size)
     module.to(module.target.device).train()
-    times = []
     with torch.random.fork_rng(), module.target.borrowed():
-        for _ in range(1 + MEASURED):
-            start = time.perf_counter()
-            module(**inputs)["loss"].backward()
-            finish_work(module.target.device)  # a GPU may still be at it
-            times.append(time.perf_counter() - start)
-            module.zero_grad(set_to_none=True)
-    return min(times[1:])
+        _step_seconds(module, few)  # the first pass is slower
+        step = _step_seconds(module, few) / count
+        if MEASURED * step * size < MEASURING * budget:
+            step = min(_step_seconds(module, batch) for _ in range(MEASURED)) / size
+        with torch.no_grad():
+            validation = _seconds(module.eval(), few) / count
+    module.train()
+    return Pace(step, validation)
+
+
+def _step_seconds(module: ScorerObjective, inputs: Mapping[str, torch.Tensor]) -> float:
+    start = time.perf_counter()
+    module(**inputs)["loss"].backward()
+    finish_work(module.target.device)  # a GPU may still be at it
+    module.zero_grad(set_to_none=True)
+    return time.perf_counter() - start
+
+
+def _seconds(module: ScorerObjective, inputs: Mapping[str, torch.Tensor]) -> float:
+    start = time.perf_counter()
+    module(**inputs)
+    finish_work(module.target.device)
+    return time.perf_counter() - start
 
 
 def _spoken(seconds: float) -> str:

@@ -64,7 +64,8 @@ def draw_coalitions(step: Step) -> Iterator[Coalition]:
     words would be noise in the effects of pixels. If not ``solo``, it hides a part of all modalities.
 
     If ``coalition_focus``, samples and modalities get coalitions in proportion to how much the probability changes when
-    the whole modality is hidden. This costs one more pass for each modality. Otherwise all get equally many.
+    the whole modality is hidden. This costs one more pass for each modality. Otherwise all get equally many. If there
+    are fewer draws than modalities, a part of the samples has one of them hidden, and the others another one.
     """
     taught, config, generator = _taught(step), step.config, step.generator()
     parts = [[m] for m in taught] if config.solo else [taught]
@@ -74,6 +75,9 @@ def draw_coalitions(step: Step) -> Iterator[Coalition]:
         changes = torch.stack([(clean - _without(step, p)).abs() for p in parts])
         shared = share_out(changes, config.coalition_draws * size, generator)
         plan = [(parts[i], index) for i, index in shared]
+    elif config.coalition_draws % len(parts):
+        equal = torch.zeros(len(parts), size)
+        plan = [(parts[i], index) for i, index in share_out(equal, config.coalition_draws * size, generator)]
     else:
         plan = [(parts[draw % len(parts)], torch.arange(size)) for draw in range(config.coalition_draws)]
     for part, index in plan:

@@ -47,6 +47,23 @@ _PARTS = (
 )
 
 
+def known_settings(folder: Path) -> dict[str, Any]:
+    """The settings of the training in ``folder``, as it recorded them. Empty if there is none."""
+    return _recorded(folder, "training")
+
+
+def known_rows(folder: Path, name: str) -> int:
+    """How many rows of the data ``name`` (``"train"`` or ``"eval"``) that training has. 0 if it recorded none."""
+    return int(_recorded(folder, name).get("rows", 0))
+
+
+def _recorded(folder: Path, name: str) -> dict[str, Any]:
+    place = folder / IDENTITY
+    found = read_json(place) if place.is_file() else None
+    part = found.get(name) if isinstance(found, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
 @contextmanager
 def training_place(output_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
     """The folder of a training, locked for this process.

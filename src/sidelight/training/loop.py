@@ -18,11 +18,12 @@ from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
-from sidelight.training.budget import fewer_rows, within_budget
+from sidelight.training.budget import within_budget
 from sidelight.training.diagnostics import warn_if_lost, warn_of_numbering, warn_of_removal
 from sidelight.training.folder import best_checkpoint, claim_folder, is_finished, require_own_training
 from sidelight.training.identity import training_identity
 from sidelight.training.loss import ScorerObjective
+from sidelight.training.memory import within_memory
 from sidelight.training.quality import learn_quality
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
@@ -73,8 +74,10 @@ def train_scorer(
     folder = Path(output_dir)
     require_own_training(folder)  # before the rows are read, which takes long
     collate = Collator(target) if readers is None else Collator(target, readers)
-    evaluation = fewer_rows(evaluation, config)
-    objective_config, config = within_budget(scorer, target, train, objective_config, config, collate, folder)
+    config = within_memory(scorer, target, train, objective_config, config, collate, folder)
+    evaluation, objective_config, config = within_budget(
+        scorer, target, train, evaluation, objective_config, config, collate, folder
+    )
     module = ScorerObjective(scorer, target, objective_config)
     about = training_identity(scorer, target, train, evaluation, objective_config, config, fingerprint)
     resume = claim_folder(folder, about, config.resume)

@@ -528,3 +528,17 @@ def test_help_is_instant(words: tuple[str, ...]) -> None:
         [sys.executable, "-c", HELP, *words], capture_output=True, text=True, timeout=120, check=True
     )
     assert float(found.stdout.split()[-1]) < 1.5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--rival", "saliency"], "no baseline methods"),
+        (["my-run"], "my-run"),
+        (["vit-b16", "--model", "minilm-l6"], "one classifier"),
+    ],
+)
+def test_the_zoo_refuses_what_it_would_ignore(given: list[str], said: str) -> None:
+    result = sidelight("speed", "--zoo", *given)
+    assert result.code == 2
+    assert said in result.out + result.err

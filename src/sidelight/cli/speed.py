@@ -68,10 +68,11 @@ def run(
 
     if threads:
         torch.set_num_threads(threads)
-    sizes, subject = batch or [1, 8], chosen(folder, model)
+    sizes = batch or [1, 8]
     if zoo:
-        _time_zoo(sizes, tokens, repeats, json)
+        _time_zoo(_without(folder, model, rival), sizes, tokens, repeats, json)
         return
+    subject = chosen(folder, model)
     explainer, inputs = speed_subject(subject, max(sizes), tokens)
     names = [r for r in rival if r != "none"] if rival else list(DEFAULT_RIVALS)
     rivals = [r for r in map(make_rival, names) if supports(r, explainer.target)]
@@ -83,8 +84,34 @@ def run(
     _tell(rows, training_seconds(subject), json)
 
 
-def _time_zoo(sizes: Sequence[int], tokens: int, repeats: int, json: Path | None) -> None:
-    """Time every model of the zoo, print one table, and write its rows."""
+def _without(folder: str | None, model: str | None, rival: list[str] | None) -> list[str]:
+    """The models of ``--zoo`` to time: one if it is named, else all, as an empty list.
+
+    Raises:
+        ConfigError: an option was given that ``--zoo`` has no use for.
+    """
+    from sidelight.errors import ConfigError
+    from sidelight.lab.speed.zoo import SHAPES
+
+    if rival and rival != ["none"]:
+        raise ConfigError(
+            "--zoo times no baseline methods. Leave out --rival, or leave out --zoo and give a model."
+        )
+    if folder is None and model is None:
+        return []
+    subject = chosen(folder, model)
+    if subject not in SHAPES:
+        raise ConfigError(
+            f"--zoo times models with random weights, and {subject!r} is none of them. Leave out --zoo to time it, or "
+            f"choose one of {', '.join(SHAPES)}."
+        )
+    return [subject]
+
+
+def _time_zoo(
+    models: Sequence[str], sizes: Sequence[int], tokens: int, repeats: int, json: Path | None
+) -> None:
+    """Time the models of the zoo, print one table, and write its rows."""
     from sidelight.core.terminal import print_table
     from sidelight.lab.speed.measure import time_zoo
     from sidelight.lab.tables.table import text_table
@@ -94,6 +121,7 @@ def _time_zoo(sizes: Sequence[int], tokens: int, repeats: int, json: Path | None
         sizes,
         tokens,
         repeats,
+        models,
         on_row=lambda row: say(f"  {row['model']:<20} batch {row['batch']:<3} ×{row['ratio']:.3f}"),
     )
     headings = ["model", "parameters", "batch", "classify ms", "explain ÷ classify", "memory ÷ classify"]

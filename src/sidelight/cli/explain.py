@@ -60,6 +60,18 @@ BatchOption = Annotated[int, typer.Option(help="Rows in each pass, for tables an
 BlockOption = Annotated[
     int, typer.Option(help="Rows in memory and in each file, for tables and folders.", min=1)
 ]
+ScoresOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Type of stored scores: float32, float16 or uint8 (default: float32 for words, float16 for pixels)."
+    ),
+]
+EngineOption = Annotated[
+    str, typer.Option(help="Where rows are explained: local, or ray for a Ray cluster (needs the extra ray).")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Workers of Ray (default: one for each GPU, or by the CPUs).", min=1)
+]
 TargetOption = Annotated[
     str | None,
     typer.Option(help="Class to explain: a name, a number, or 'second' (default: the predicted one)."),
@@ -88,6 +100,9 @@ def run(
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     block_rows: BlockOption = 256,
+    scores: ScoresOption = None,
+    engine: EngineOption = "local",
+    workers: WorkersOption = None,
     strict: StrictOption = False,
     target: TargetOption = None,
     versus: VersusOption = None,
@@ -121,7 +136,8 @@ def run(
 
     ((kind, place),) = sources.items()
     options = {name: wanted for name, wanted in classes.items() if wanted is not None}
-    job = Job(place, out, column or [], block_rows, batch_size, strict, options, True, kind, say)
+    sizes = (column or [], block_rows, batch_size, strict, options, True, kind)
+    job = Job(place, out, *sizes, scores=scores, engine=engine, workers=workers, tell=say)
     rows = explain_table(job, lambda: open_explainer(folder, model)[0], json is not None)
     write_rows(rows, json)
 

@@ -182,7 +182,7 @@ class _Run:
                 f"CPU(s){' and one GPU' if self.engine.cuda else ''}; the cluster has {self.ray.cluster_resources()}."
             )
         (ref,) = ready
-        key, place = next((k, p) for k, p in self.places.items() if ref is k or ref in p.tasks)
+        key, place = next((k, p) for k, p in self.places.items() if ref == k or ref in p.tasks)
         try:
             found = self.ray.get(ref)
         except self.ray.exceptions.RayTaskError as error:
@@ -190,7 +190,7 @@ class _Run:
         except self.ray.exceptions.RayError as error:
             self._lose(key, place, error)
             return
-        if ref is key:
+        if ref == key:
             place.ready = True
         else:
             self.done[place.tasks.pop(ref).number] = found

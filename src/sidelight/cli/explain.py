@@ -119,27 +119,36 @@ def run(
     explained. If the command is killed, call it again, and it continues.
     """
     quiet_libraries()
-    from sidelight.errors import InputError
-
-    given: dict[str | None, Any] = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures}
-    given[None] = hub_dataset
-    classes, sources = {"target": target, "versus": versus}, {k: v for k, v in given.items() if v is not None}
-    if len(sources) + bool(inputs) != 1:
-        raise InputError(
-            "give either inputs, or one of --csv, --parquet, --jsonl, --folder and --hub-dataset."
-        )
-    if not sources:
+    given = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures, None: hub_dataset}
+    place = _only_source(given, bool(inputs))
+    classes = {"target": target, "versus": versus}
+    if place is None:
         _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json)
         return
     from sidelight.cli.explain_table import explain_table
     from sidelight.explanations.job import Job
 
-    ((kind, place),) = sources.items()
     options = {name: wanted for name, wanted in classes.items() if wanted is not None}
-    sizes = (column or [], block_rows, batch_size, strict, options, True, kind)
-    job = Job(place, out, *sizes, scores=scores, engine=engine, workers=workers, tell=say)
+    sizes = (column or [], block_rows, batch_size, strict, options, True, place[0])
+    job = Job(place[1], out, *sizes, scores=scores, engine=engine, workers=workers, tell=say)
     rows = explain_table(job, lambda: open_explainer(folder, model)[0], json is not None)
     write_rows(rows, json)
+
+
+def _only_source(given: dict[str | None, Any], inputs: bool) -> tuple[str | None, Any] | None:
+    """The kind and place of the only table or folder that is given, or ``None`` if there are inputs.
+
+    Raises:
+        InputError: there is neither, or both, or more than one.
+    """
+    from sidelight.errors import InputError
+
+    sources = [(kind, place) for kind, place in given.items() if place is not None]
+    if len(sources) + inputs != 1:
+        raise InputError(
+            "give either inputs, or one of --csv, --parquet, --jsonl, --folder and --hub-dataset."
+        )
+    return sources[0] if sources else None
 
 
 def _explain_inputs(

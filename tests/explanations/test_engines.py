@@ -66,16 +66,18 @@ def test_a_batch_is_answered_in_its_own_form(form: str, explainer: Explainer) ->
 
 def test_a_copy_in_another_process_gives_the_same(explainer: Explainer, tmp_path: Path) -> None:
     place = tmp_path / "function"  # transformers notes in a process which models it made
-    place.write_bytes(pickle.dumps(explainer.row_function(keep=["text_scores"])))
+    place.write_bytes(pickle.dumps(explainer.row_function(keep=["text_scores", "error"])))
     code = f"""
 import pickle
 found = pickle.loads(open({str(place)!r}, "rb").read())({{"text": {TEXTS[:2]!r}}})
-print([[round(v, 4) for v in one] for one in found["text_scores"]])
+print([[round(v, 4) for v in one or []] for one in found["text_scores"]], found["error"], sep="\\n")
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     expected = [[round(float(v), 4) for v in e.map] for e in explainer.explain(TEXTS[:2])]
     assert ran.returncode == 0, ran.stderr
-    np.testing.assert_allclose(*map(np.concatenate, (ast.literal_eval(ran.stdout), expected)), atol=1e-3)
+    found, errors = map(ast.literal_eval, ran.stdout.splitlines())
+    assert errors == [None, None]
+    np.testing.assert_allclose(*map(np.concatenate, (found, expected)), atol=1e-3)
 
 
 def test_datasets_map_calls_it(explainer: Explainer) -> None:
@@ -84,6 +86,11 @@ def test_datasets_map_calls_it(explainer: Explainer) -> None:
     found = rows.map(explain, batched=True, batch_size=3, remove_columns=rows.column_names)
     assert found.column_names == KEEP
     assert list(found["id"]) == FRAME["id"].tolist()
+
+
+def test_a_batch_of_bad_rows_has_all_columns(explainer: Explainer) -> None:
+    explain = explainer.row_function(keep=[*KEEP, "text_scores", "text_effects"])
+    assert list(explain(FRAME[1:2]).columns) == list(explain(FRAME).columns)
 
 
 def test_a_batch_that_is_none_is_refused(explainer: Explainer) -> None:

@@ -10,6 +10,7 @@ from sidelight.core.guard import public
 from sidelight.core.registry import nearest
 from sidelight.errors import InputError, InputTypeError
 from sidelight.explanations.block_tables import BlockOptions, Pack, block_table
+from sidelight.explanations.packing import joined
 from sidelight.explanations.sorted_blocks import blocks_of
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import open_data
@@ -27,12 +28,14 @@ class RowFunction:
     Attributes:
         pack: makes a table of the answers of some rows.
         how: rows in a pass, and more.
+        empty: an Arrow table with all columns. A batch of which no row can be explained has them too.
         columns: with the samples.
         keep: columns of the result. Default: all.
     """
 
     pack: Pack
     how: BlockOptions
+    empty: Any
     columns: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
 
@@ -52,7 +55,7 @@ class RowFunction:
         if len(rows) == 0:
             raise InputError("the batch is empty: give at least one row.")
         (block,) = blocks_of(with_columns_chosen(rows, self.columns, None), len(rows))
-        found = block_table(block, self.pack, self.how)
+        found = joined([self.empty, block_table(block, self.pack, self.how)])
         unknown = [name for name in self.keep if name not in found.column_names]
         if unknown:
             raise InputError(

@@ -15,6 +15,7 @@ from sidelight.explanations.classes import Asked
 from sidelight.explanations.engines import Engine, Local
 from sidelight.explanations.job import Job, open_job, run_job
 from sidelight.explanations.on_ray import OnRay
+from sidelight.explanations.packing import schema_of
 from sidelight.explanations.reading import StoredAnswers
 from sidelight.explanations.row_function import RowFunction
 from sidelight.explanations.score_types import require_score_type
@@ -131,7 +132,9 @@ class Streaming:
         """
         how = BlockOptions(require_size(batch_size), "skip", "text" in self.target.modalities, scores)
         require_score_type(scores)
-        return RowFunction(self.packing(target, versus), how, tuple(columns), tuple(keep))
+        words = {name: not own.keeps_channel_dim for name, own in self.target.modalities.items()}
+        empty = schema_of(words, scores).empty_table()
+        return RowFunction(self.packing(target, versus), how, empty, tuple(columns), tuple(keep))
 
     def engine_of(self, job: Job) -> Engine:
         """What explains the blocks of a job.

@@ -21,4 +21,4 @@ def note_recordable(model: nn.Module) -> None:
     known: Any = getattr(modeling_utils, "_CAN_RECORD_REGISTRY", None)
     for module, wanted in parts if known is not None else ():
         # earlier versions keep a plain dictionary by the name of the class
-        known[str(module.__class__) if isinstance(known, dict) else module] = wanted
+        known[str(module.__class__) if type(known) is dict else module] = wanted

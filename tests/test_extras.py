@@ -77,6 +77,12 @@ USES: dict[tuple[str, str], list[tuple[Use, str]]] = {
         ("serve", name): [(service, "the service needs")]
         for name in ("fastapi", "prometheus-client", "python-multipart", "uvicorn")
     },
+    ("ray", "ray"): [
+        (
+            lambda e, f: e.explain_dataset(list(pixels(2)), f / "out", engine="ray"),
+            "explaining rows on a Ray cluster needs",
+        )
+    ],
     ("tensorboard", "tensorboard"): [(fit, "report_to=['tensorboard'] needs")],
     **{
         ("docs", name): [(site, "the documentation's site needs")]

@@ -36,7 +36,7 @@ from sidelight.explanations.blocks import (
     total_of,
     with_columns,
 )
-from sidelight.explanations.building import explanations_of
+from sidelight.explanations.building import Answered, explanations_of
 from sidelight.explanations.classes import Asked, require_steps
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.origins import remembered
@@ -287,6 +287,11 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         """Explanations of rows or samples, of these numbers, that go through the model together."""
         return self._explain_batch(self.target.reader.read(rows, labelled=False), numbers, asked)
 
+    @plain_passes()
+    def _answer_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> Answered:
+        """What passes tell of rows or samples, of these numbers, that go through the model together."""
+        return self._answer_batch(self.target.reader.read(rows, labelled=False), numbers, asked)
+
     @public
     @plain_passes()
     def attribute(self, inputs: Inputs, classes: Tensor | None = None) -> tuple[Encoding, dict[str, Tensor]]:
@@ -337,6 +342,9 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
 
     @plain_passes()
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
+        return explanations_of(self.target, **vars(self._answer_batch(batch, numbers, asked)))
+
+    def _answer_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> Answered:
         self.target.check(batch.inputs)
         batch = batch.to(self.target.device)
         encoding = self._encode(batch.inputs)
@@ -349,7 +357,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         measured = measurements(
             self.target, batch.inputs, encoding, reading, classes, asked, numbers, foretold
         )
-        return explanations_of(self.target, batch, encoding, reading, classes, measured)
+        return Answered(batch, encoding, reading, classes, measured)
 
     @classmethod
     @public

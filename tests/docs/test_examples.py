@@ -30,9 +30,11 @@ HUB = "# needs the hub"
 EXTRAS = {
     "# needs the extra app": ("gradio",),
     "# needs the extra onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "# needs the extra ray": ("ray",),
     "# needs the extra serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "# needs the extra widget": ("anywidget",),
     "# needs Ray": ("ray", "prometheus_client"),
+    "# needs Spark": ("pyspark",),
 }
 REGISTRIES: tuple[Registry[Any], ...] = (
     *FILLS.values(),

@@ -23,9 +23,11 @@ import torch
 from helpers_training import TRANSFORM, classifier, corner_images
 from sidelight import Explainer, ExplainFailure, Explanation, ScorerConfig, read_explanations
 from sidelight.errors import CheckpointError, ConfigError, InputError
-from sidelight.explanations.sorted_blocks import answered_blocks, length_of
+from sidelight.explanations.sorted_blocks import answered_block, blocks_of, length_of
 from sidelight.rows.row import Rows
-from sidelight.rows.table_source import ParquetRows
+from sidelight.rows.sources import rows_of
+from sidelight.rows.table_blocks import BLOCK, ParquetRows
+from sidelight.rows.table_source import open_source
 from sidelight.targets import as_target
 from sidelight.training.network import new_scorer
 from text_models import TEXTS, make_pair
@@ -213,16 +215,15 @@ def test_another_job_is_refused(texts: Explainer, tmp_path: Path) -> None:
 # -- blocks ------------------------------------------------------------------------------------
 
 
-def test_a_block_goes_through_the_model_by_length(texts: Explainer) -> None:
-    batches: list[list[int]] = []
+def test_a_block_goes_through_the_model_by_length() -> None:
+    def made(rows: Any, numbers: Any) -> list[int]:
+        return list(numbers)
 
-    def explain(rows: Any, numbers: Any) -> Any:
-        batches.append(list(numbers))
-        return texts.explain(list(rows))
-
-    blocks = answered_blocks(Rows(ROWS), explain, 16, 4, "skip", True)
-    answers = [dict(block) for block in blocks]
-    assert [sorted(found) for found in answers] == [list(range(16)), list(range(16, 32)), list(range(32, 40))]
+    blocks = list(blocks_of(Rows(ROWS), 16))
+    found = [list(answered_block(block, made, 4, "skip", True)) for block in blocks]
+    batches = [batch for own in found for batch in own if not isinstance(batch, ExplainFailure)]
+    numbers = [sorted(n for batch in own for n in batch) for own in found if own]  # type: ignore[union-attr]
+    assert numbers == [list(range(16)), list(range(16, 32)), list(range(32, 40))]
     assert len(batches) == 10
     lengths = [[length_of(ROWS[n]) for n in batch] for batch in batches[:4]]
     assert lengths == [sorted(length_of(t) for t in ROWS[:16])[i : i + 4] for i in range(0, 16, 4)]
@@ -236,6 +237,47 @@ def test_rows_of_parquet_are_read_in_blocks_and_in_any_order(tmp_path: Path) -> 
     assert len(rows._rows) <= 64
     with pytest.raises(IndexError):
         rows[1000]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "csv.gz", "jsonl.gz"])
+def test_tables_of_text_are_read_in_blocks(ending: str, tmp_path: Path) -> None:
+    path, count = tmp_path / f"t.{ending}", 3 * BLOCK + 5
+    frame = pd.DataFrame({"text": [f'"{n}",\n' if n % 7 else "NA" for n in range(count)], "n": range(count)})
+    if "jsonl" in ending:
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if "tsv" in ending else ",")
+    rows = open_source(path, "jsonl" if "jsonl" in ending else "csv", tmp_path)
+    expected = rows_of(path)
+    assert len(rows) == len(expected) == count
+    for number in (0, 1, count - 1, 5, BLOCK, BLOCK - 1, *range(BLOCK - 2, count)):
+        assert rows[number] == expected[number]
+    assert len(rows.base._rows) <= BLOCK
+    with pytest.raises(IndexError):
+        rows[count]
+
+
+def test_a_line_with_too_many_cells_is_an_error_of_its_row(tmp_path: Path) -> None:
+    lines = [f"text {n},{n}" for n in range(2 * BLOCK)]
+    lines[BLOCK + 3] += ",more"
+    (tmp_path / "t.csv").write_text("\n".join(["text,n", *lines[:9], "", *lines[9:]]))
+    rows = open_source(tmp_path / "t.csv", "csv", tmp_path)
+    assert (len(rows), rows[0], rows[2 * BLOCK - 1]["n"]) == (2 * BLOCK, {"text": "text 0", "n": "0"}, "511")
+    with pytest.raises(InputError, match=f"row {BLOCK + 3} of the table has 3 cells"):
+        rows[BLOCK + 3]
+    assert rows[BLOCK + 4]["text"] == f"text {BLOCK + 4}"
+
+
+def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text\ncafé\n".encode("latin-1"))
+    (tmp_path / "b.csv").write_text("")
+    (tmp_path / "c.csv").write_text("text;text\na;b\n")
+    (tmp_path / "d.jsonl").write_bytes(b"\xff\xfe")
+    for name, told in {"a": "UTF-8", "b": "cannot read", "d": "as JSON lines"}.items():
+        path = next(tmp_path.glob(f"{name}.*"))
+        with pytest.raises(InputError, match=told):
+            open_source(path, path.suffix[1:], tmp_path)
+    assert open_source(tmp_path / "c.csv", "csv", tmp_path)[0] == {"text": "a", "text.1": "b"}
 
 
 # -- kills -------------------------------------------------------------------------------------

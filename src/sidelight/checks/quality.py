@@ -8,7 +8,7 @@ pass. A number that is foretold is no measurement: ``explain(..., verify=True)``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from sidelight.checks.certificate import certify
-from sidelight.core.layout import lay_out
-from sidelight.core.tensors import masked_mean, standardise
+from sidelight.core.tensors import best_first, masked_mean, standardise
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import CheckpointError
 from sidelight.targets.base import TargetModel
@@ -106,9 +105,9 @@ def clues_of(encoding: Encoding, reading: Reading, classes: Tensor) -> Tensor:
         reading: their maps, rankings and effects. Without effects the clues of effects are 0.
         classes: ``[B]`` class explained.
     """
-    layout = lay_out({m: encoding.feature_mask[m] for m in reading.scores})
-    real, scores = layout.real, layout.flatten(reading.scores).float()
-    ranking = layout.flatten(reading.ranking).float()
+    names = tuple(reading.scores)
+    real = _flat(encoding.feature_mask, names)
+    scores, ranking = _flat(reading.scores, names).float(), _flat(reading.ranking, names).float()
     found = [
         *_sureness(encoding, classes),
         masked_mean(scores, real),
@@ -116,10 +115,15 @@ def clues_of(encoding: Encoding, reading: Reading, classes: Tensor) -> Tensor:
         masked_mean(4 * scores * (1 - scores), real),
         masked_mean(scores * standardise(ranking, real), real),
     ]
-    effects = torch.zeros_like(scores) if reading.effects is None else layout.flatten(reading.effects).float()
+    effects = torch.zeros_like(scores) if reading.effects is None else _flat(reading.effects, names).float()
     found += _promises(effects.masked_fill(~real, 0.0), ranking.masked_fill(~real, -torch.inf), real)
     own = classes.clamp(max=CLASSES)[:, None] == torch.arange(CLASSES, device=classes.device)
     return torch.cat([torch.stack(found, 1), own.float()], 1)
+
+
+def _flat(values: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
+    """``{modality: [B, ...]}`` as ``[B, N]``, the modalities in the order of ``names``."""
+    return torch.cat([values[name].flatten(1) for name in names], 1)
 
 
 def _sureness(encoding: Encoding, classes: Tensor) -> list[Tensor]:
@@ -136,7 +140,7 @@ def _promises(effects: Tensor, ranking: Tensor, real: Tensor) -> list[Tensor]:
 
     SRG is then 2 · mean over shares of (effects kept so far) − (all effects).
     """
-    order = ranking.argsort(dim=1, descending=True, stable=True)
+    order = best_first(ranking)
     so_far = effects.gather(1, order).cumsum(1)
     promised = 2 * masked_mean(so_far, real.gather(1, order)) - effects.sum(1)
     count = real.sum(1, keepdim=True)

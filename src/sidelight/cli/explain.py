@@ -60,6 +60,18 @@ BatchOption = Annotated[int, typer.Option(help="Rows in each pass, for tables an
 BlockOption = Annotated[
     int, typer.Option(help="Rows in memory and in each file, for tables and folders.", min=1)
 ]
+ScoresOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Type of stored scores: float32, float16 or uint8 (default: float32 for words, float16 for pixels)."
+    ),
+]
+EngineOption = Annotated[
+    str, typer.Option(help="Where rows are explained: local, or ray for a Ray cluster (needs the extra ray).")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Workers of Ray (default: one for each GPU, or by the CPUs).", min=1)
+]
 TargetOption = Annotated[
     str | None,
     typer.Option(help="Class to explain: a name, a number, or 'second' (default: the predicted one)."),
@@ -88,6 +100,9 @@ def run(
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     block_rows: BlockOption = 256,
+    scores: ScoresOption = None,
+    engine: EngineOption = "local",
+    workers: WorkersOption = None,
     strict: StrictOption = False,
     target: TargetOption = None,
     versus: VersusOption = None,
@@ -104,26 +119,36 @@ def run(
     explained. If the command is killed, call it again, and it continues.
     """
     quiet_libraries()
-    from sidelight.errors import InputError
-
-    given: dict[str | None, Any] = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures}
-    given[None] = hub_dataset
-    classes, sources = {"target": target, "versus": versus}, {k: v for k, v in given.items() if v is not None}
-    if len(sources) + bool(inputs) != 1:
-        raise InputError(
-            "give either inputs, or one of --csv, --parquet, --jsonl, --folder and --hub-dataset."
-        )
-    if not sources:
+    given = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures, None: hub_dataset}
+    place = _only_source(given, bool(inputs))
+    classes = {"target": target, "versus": versus}
+    if place is None:
         _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json)
         return
     from sidelight.cli.explain_table import explain_table
     from sidelight.explanations.job import Job
 
-    ((kind, place),) = sources.items()
     options = {name: wanted for name, wanted in classes.items() if wanted is not None}
-    job = Job(place, out, column or [], block_rows, batch_size, strict, options, True, kind, say)
+    sizes = (column or [], block_rows, batch_size, strict, options, True, place[0])
+    job = Job(place[1], out, *sizes, scores=scores, engine=engine, workers=workers, tell=say)
     rows = explain_table(job, lambda: open_explainer(folder, model)[0], json is not None)
     write_rows(rows, json)
+
+
+def _only_source(given: dict[str | None, Any], inputs: bool) -> tuple[str | None, Any] | None:
+    """The kind and place of the only table or folder that is given, or ``None`` if there are inputs.
+
+    Raises:
+        InputError: there is neither, or both, or more than one.
+    """
+    from sidelight.errors import InputError
+
+    sources = [(kind, place) for kind, place in given.items() if place is not None]
+    if len(sources) + inputs != 1:
+        raise InputError(
+            "give either inputs, or one of --csv, --parquet, --jsonl, --folder and --hub-dataset."
+        )
+    return sources[0] if sources else None
 
 
 def _explain_inputs(

@@ -38,9 +38,8 @@ def explain_table(
 
     opened = open_job(job)
     explainer = open_explainer()
-    stored, tables = run_job(
-        job, opened, explainer.target, explainer.scorer, explainer.of_rows(**job.options)
-    )
+    engine = explainer.engine_of(job)
+    stored, tables = run_job(job, opened, explainer.target, explainer.scorer, engine)
     _tell(explainer, stored, tables)
     if not wants_rows:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,6 +67,27 @@ def standardise(z: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
     mean = masked_mean(z, real).unsqueeze(1)
     variance = masked_mean((z - mean) ** 2, real).unsqueeze(1)
     return (z - mean) / torch.sqrt(variance + eps)
+
+
+def best_first(values: Tensor) -> Tensor:
+    """``[B, N]`` places of ``values [B, N]``, the largest first. Equal ones keep their order. There are no NaNs.
+
+    On the CPU one number holds value and place, because NumPy sorts such numbers several times as fast as PyTorch sorts
+    places.
+
+    Example:
+        >>> import torch
+        >>> best_first(torch.tensor([[0.5, 2.0, 0.5, -1.0]]))
+        tensor([[1, 0, 2, 3]])
+    """
+    if values.device.type != "cpu" or values.dtype != torch.float32:
+        return values.argsort(dim=1, descending=True, stable=True)
+    # + 0.0 makes one zero of the two. The bits of positive floats are in order, those of negative ones in reverse.
+    bits = (values.detach().numpy() + np.float32(0.0)).view(np.int32).astype(np.int64)
+    keys = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    keys = ((-1 - keys) << 32) | np.arange(values.shape[1])
+    keys.sort(axis=1)
+    return torch.from_numpy(keys & 0xFFFFFFFF)
 
 
 def masked_range(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

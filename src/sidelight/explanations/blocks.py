@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -52,9 +52,12 @@ class ExplainFailure:
         return False
 
 
+T = TypeVar("T")
 Answer = Explanation | ExplainFailure
+#: makes something of some rows together, which have these numbers
+MakeBlock = Callable[[Sequence[Any], Sequence[int]], T]
 #: explains some rows of one block together
-ExplainBlock = Callable[[Sequence[Any], Sequence[int]], list[Explanation]]
+ExplainBlock = MakeBlock[list[Explanation]]
 
 
 def require_errors(errors: Any) -> Errors:
@@ -130,20 +133,44 @@ def _block(block: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Erro
 
 def explained(good: Sequence[tuple[int, Any]], explain: ExplainBlock, errors: Errors) -> dict[int, Answer]:
     """The answers for some rows by their numbers: of all at once or, if one of them is bad, of each alone."""
+    found: dict[int, Answer] = {}
+    for pairs, made in attempted(good, explain, errors):
+        if isinstance(made, ExplainFailure):
+            found[made.row] = made
+        else:
+            found |= {number: with_columns(e, row) for (number, row), e in zip(pairs, made, strict=True)}
+    return found
+
+
+def attempted(
+    good: Sequence[tuple[int, Any]], make: MakeBlock[T], errors: Errors
+) -> Iterator[tuple[Sequence[tuple[int, Any]], T | ExplainFailure]]:
+    """What ``make`` gives for some rows: for all at once or, if one of them is bad, for each alone.
+
+    Args:
+        good: numbers and rows.
+        make: takes rows and their numbers.
+        errors: ``"raise"`` names the first bad row. ``"skip"`` gives an :class:`ExplainFailure` for it.
+
+    Yields:
+        The rows, and what was made of them.
+    """
     if not good:
-        return {}
+        return
     try:
-        made = explain([row for _, row in good], [number for number, _ in good])
+        made = make([row for _, row in good], [number for number, _ in good])
     except Exception as error:
         if not _is_of_a_row(error, errors):
             raise
-        return {number: _alone(number, row, explain, errors) for number, row in good}
-    return {number: with_columns(e, row) for (number, row), e in zip(good, made, strict=True)}
+        for number, row in good:
+            yield [(number, row)], _alone(number, row, make, errors)
+        return
+    yield good, made
 
 
-def _alone(number: int, row: Any, explain: ExplainBlock, errors: Errors) -> Answer:
+def _alone(number: int, row: Any, make: MakeBlock[T], errors: Errors) -> T | ExplainFailure:
     try:
-        return with_columns(explain([row], [number])[0], row)
+        return make([row], [number])
     except Exception as error:
         if not _is_of_a_row(error, errors):
             raise

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from sidelight.core.tensors import predictable
@@ -16,6 +18,57 @@ from sidelight.scorers.head import is_constant
 from sidelight.targets.base import TargetModel
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A batch, and what passes tell of it.
+
+    Attributes:
+        batch: ``B`` samples.
+        encoding: their clean pass.
+        reading: of one class for each sample.
+        classes: that the reading is of. Default: the predicted ones.
+        measured: per sample more entries of ``Explanation.meta``.
+    """
+
+    batch: Batch
+    encoding: Encoding
+    reading: Reading
+    classes: Classes = NO_CLASSES
+    measured: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass
+class Decided:
+    """What an explanation says beside its maps (see :class:`Explanation`)."""
+
+    prediction: int
+    label: str
+    probability: float
+    probabilities: np.ndarray
+    target: str
+    meta: dict[str, Any]
+    explained: int
+    versus: int | None = None
+    independent: bool = False
+    method: str = "sidelight"
+
+    @property
+    def explained_label(self) -> str:
+        """Name of the class of the map."""
+        own = self.explained == self.prediction
+        return self.label if own else str(self.meta.get("explained_label", self.explained))
+
+
+@dataclass(frozen=True)
+class ShownMaps:
+    """Per sample and modality the input as people see it, and three arrays that fit it."""
+
+    inputs: Sequence[Mapping[str, Any]]
+    scores: Sequence[Mapping[str, np.ndarray]]
+    ranking: Sequence[Mapping[str, np.ndarray]]
+    effects: Sequence[Mapping[str, np.ndarray]] | None
+
+
 def explanations_of(
     target: TargetModel,
     batch: Batch,
@@ -24,45 +77,54 @@ def explanations_of(
     classes: Classes = NO_CLASSES,
     measured: Sequence[Mapping[str, Any]] = (),
 ) -> list[Explanation]:
-    """One explanation for each sample of ``batch``.
+    """One explanation for each sample of ``batch``. The other arguments are as in :class:`Answered`."""
+    answered = Answered(batch, encoding, reading, classes, measured)
+    maps = shown_maps(target, answered)
+    return [
+        Explanation(
+            scores=maps.scores[i],
+            inputs=maps.inputs[i],
+            ranking=maps.ranking[i],
+            effects=None if maps.effects is None else maps.effects[i],
+            **vars(one),
+        )
+        for i, one in enumerate(decided(target, answered))
+    ]
 
-    Args:
-        encoding: their clean pass.
-        reading: of one class for each sample.
-        classes: that the reading is of. Default: the predicted ones.
-        measured: per sample more entries of ``Explanation.meta``.
-    """
-    real, show = encoding.feature_mask, target.reader.show_scores
-    shown, maps = target.reader.show(batch, real), show(batch, reading.scores, real)
+
+def shown_maps(target: TargetModel, answered: Answered) -> ShownMaps:
+    """What people see of each sample."""
+    batch, reading, real = answered.batch, answered.reading, answered.encoding.feature_mask
+    show = target.reader.show_scores
     # a word ranks as its best piece, and its effect is the sum of its pieces' effects
-    ranking = show(batch, reading.ranking, real, "rank")
-    effects = None if reading.effects is None else show(batch, reading.effects, real, "sum")
-    constant = {m: is_constant(s, real[m]) for m, s in reading.scores.items()}
-    values, independent, out = target.verdict.value_of(encoding.logits), encoding.independent, []
-    for i, p in enumerate(predictable(encoding.probabilities, independent).cpu()):
-        flat = [m for m, c in constant.items() if bool(c[i])]
-        about = classes.of(i, target.id2label)
+    return ShownMaps(
+        target.reader.show(batch, real),
+        show(batch, reading.scores, real),
+        show(batch, reading.ranking, real, "rank"),
+        None if reading.effects is None else show(batch, reading.effects, real, "sum"),
+    )
+
+
+def decided(target: TargetModel, answered: Answered) -> list[Decided]:
+    """What is said of each sample beside its maps."""
+    batch, encoding = answered.batch, answered.encoding
+    flags = {m: is_constant(s, encoding.feature_mask[m]).tolist() for m, s in answered.reading.scores.items()}
+    names, values = target.id2label, target.verdict.value_of(encoding.logits)
+    out, remarks = [], batch.remarks
+    for i, p in enumerate(predictable(encoding.probabilities, encoding.independent).cpu()):
+        flat = [m for m, constant in flags.items() if constant[i]]
+        about = answered.classes.of(i, names)
         meta = {
-            **batch.remarks[i],
+            **remarks[i],
             **({"constant_map": flat} if flat else {}),
             **({} if values is None else {"value": float(values[i])}),
             **about.pop("meta"),
-            **(measured[i] if measured else {}),
+            **(answered.measured[i] if answered.measured else {}),
         }
-        out.append(
-            Explanation(
-                scores=maps[i],
-                inputs=shown[i],
-                **verdict(p, target.id2label),
-                method="sidelight",
-                target=target.name,
-                meta=meta,
-                ranking=ranking[i],
-                effects=None if effects is None else effects[i],
-                independent=independent,
-                **about,
-            )
-        )
+        told = verdict(p, names)
+        about = {"explained": told["prediction"], **about}
+        independent = encoding.independent
+        out.append(Decided(**told, target=target.name, meta=meta, independent=independent, **about))
     return out
 
 

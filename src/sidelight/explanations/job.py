@@ -11,9 +11,11 @@ from typing import Any
 from sidelight.core.locks import hold
 from sidelight.core.terminal import row_bar
 from sidelight.errors import CheckpointError, ConfigError, InputError
-from sidelight.explanations.blocks import Errors, ExplainBlock, require_size, total_of, with_columns
-from sidelight.explanations.explanation import Explanation
-from sidelight.explanations.sorted_blocks import answered_blocks
+from sidelight.explanations.block_tables import BlockOptions
+from sidelight.explanations.blocks import require_size, total_of
+from sidelight.explanations.engines import Engine, require_engine
+from sidelight.explanations.score_types import require_score_type
+from sidelight.explanations.sorted_blocks import blocks_of
 from sidelight.explanations.stored import StoredExplanations
 from sidelight.explanations.table_lines import Tables, write_tables
 from sidelight.rows.content import content_of as content_of_rows
@@ -53,6 +55,8 @@ class Job:
         options: of ``explain`` for every row, plain values.
         progress: show a bar.
         kind: of a path: "csv", "parquet", "jsonl" or "folder". Default: what its name says.
+        scores: type in which scores are stored (:mod:`sidelight.explanations.score_types`).
+        engine, workers: where blocks are explained (:mod:`sidelight.explanations.engines`), and by how many workers of Ray.
         tell: takes sentences about the job.
     """
 
@@ -65,11 +69,21 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
     progress: bool = False
     kind: str | None = None
+    scores: str | None = None
+    engine: str = "local"
+    workers: int | None = None
     tell: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
         require_size(self.batch_size)
         require_size(self.block_rows, "block_rows")
+        require_score_type(self.scores)
+        if require_engine(self.engine) == "local" and self.workers is not None:
+            raise ConfigError(
+                "workers goes with engine='ray'. This process is the only worker of the local engine."
+            )
+        if self.workers is not None:
+            require_size(self.workers, "workers")
         if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
             raise ConfigError(
                 f"columns must be a list of names, e.g. columns=['text']; got {self.columns!r:.60}."
@@ -134,7 +148,7 @@ def _require_apart(source: Path, out: Path) -> None:
 
 
 def run_job(
-    job: Job, opened: Opened, target: TargetModel, scorer: Scorer, explain: ExplainBlock
+    job: Job, opened: Opened, target: TargetModel, scorer: Scorer, engine: Engine
 ) -> tuple[StoredExplanations, Tables]:
     """Explain the rows that are not explained yet, and write the tables.
 
@@ -143,7 +157,7 @@ def run_job(
         opened: its rows (:func:`open_job`).
         target: the classifier.
         scorer: beside it.
-        explain: makes the explanations of some samples.
+        engine: explains blocks of rows.
 
     Raises:
         InputError: no row can be explained, or with ``strict`` one cannot.
@@ -156,6 +170,7 @@ def run_job(
     with hold(job.out, "explain"):
         rows, content = _identified(opened, job)
         about = {**_about(job, opened, content, target, scorer), **job.options}
+        about |= {} if job.scores is None else {"scores": job.scores}
         stored = StoredExplanations.open(job.out, about)
         total = total_of(rows)
         if stored.finished:
@@ -164,7 +179,7 @@ def run_job(
         beside = path.parent if path is not None and "image" in target.modalities else None
         if job.columns:
             rows = _chosen(rows, job.columns, beside)
-        _explain_rest(job, rows, stored, explain, "text" in target.modalities)
+        _explain_rest(job, rows, stored, engine, "text" in target.modalities)
         tables = write_tables(stored)
     if not tables.good:
         raise InputError(
@@ -222,19 +237,11 @@ def _about(job: Job, opened: Opened, content: Any, target: TargetModel, scorer: 
 
 
 def _explain_rest(
-    job: Job, rows: Rows | Stream, stored: StoredExplanations, explain: ExplainBlock, by_length: bool
+    job: Job, rows: Rows | Stream, stored: StoredExplanations, engine: Engine, by_length: bool
 ) -> None:
-    def of_samples(block: Sequence[Any], numbers: Sequence[int]) -> list[Explanation]:
-        # the model gets the chosen columns without the rest of the row, which the answer keeps
-        found = explain([row.sample if isinstance(row, Row) else row for row in block], numbers)
-        return [with_columns(e, row) for e, row in zip(found, block, strict=True)]
-
-    errors: Errors = "raise" if job.strict else "skip"
-    blocks = answered_blocks(
-        rows, of_samples, job.block_rows, job.batch_size, errors, by_length, stored.finished
-    )
+    how = BlockOptions(job.batch_size, "raise" if job.strict else "skip", by_length, job.scores)
     with row_bar(disable=not job.progress) as bar:
         task = bar.add_task("explaining", total=total_of(rows), completed=stored.finished)
-        for block in blocks:
-            stored.add_numbered(block)
+        for table in engine.tables(blocks_of(rows, job.block_rows, stored.finished), how):
+            stored.add_table(table)
             bar.update(task, completed=stored.finished)

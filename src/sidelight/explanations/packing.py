@@ -1,8 +1,8 @@
-"""Answers as rows of a Parquet file that other tools read, too, and back.
+"""Answers as rows of a Parquet file that other tools read, too. :mod:`sidelight.explanations.unpacking` reads them.
 
 Each row has an ``id``, the decision, and for each modality lists of numbers: ``text_scores`` and ``text_words``,
-``image_scores`` (16-bit floats, row by row) with ``image_shape`` and ``image_picture`` (PNG). Text that UTF-8 cannot hold is
-kept in ``exact``, as JSON.
+``image_scores`` (row by row) with ``image_shape`` and ``image_picture`` (PNG). Text that UTF-8 cannot hold is kept in
+``exact``, as JSON.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sidelight.explanations.blocks import Answer, ExplainFailure
 from sidelight.explanations.explanation import Explanation, plain_value
+from sidelight.explanations.score_types import SCORE_TYPES, stored_scores, type_name
 
 #: number of a text's best words
 TOP_WORDS = 5
+#: Z_RLE of zlib
+RUN_LENGTHS = 3
 #: columns of every part, with their types
 _PLAIN = (
     ("row", "int64"),
@@ -41,19 +44,20 @@ _PLAIN = (
 _TEXTS = ("error", "label", "method", "target")
 
 
-def schema_of(modalities: Mapping[str, bool]) -> Any:
+def schema_of(modalities: Mapping[str, bool], scores: str | None = None) -> Any:
     """The schema of a part.
 
     Args:
         modalities: names, and whether the modality has words (else it has pixels).
+        scores: type of the scores (:mod:`sidelight.explanations.score_types`). Default: that of the modality.
     """
     import pyarrow as pa
 
     fields = [(name, pa.type_for_alias(kind)) for name, kind in _PLAIN]
     fields += [("probabilities", pa.list_(pa.float32())), ("remarks", pa.list_(pa.string()))]
     for name, words in modalities.items():
-        scores = pa.float32() if words else pa.float16()
-        fields += [(f"{name}_scores", pa.list_(scores)), (f"{name}_shape", pa.list_(pa.int32()))]
+        number = pa.from_numpy_dtype(SCORE_TYPES[type_name(words, scores)][0])
+        fields += [(f"{name}_scores", pa.list_(number)), (f"{name}_shape", pa.list_(pa.int32()))]
         fields += [(f"{name}_{kind}", pa.list_(pa.float32())) for kind in ("ranking", "effects")]
         if words:
             fields += [(f"{name}_{kind}", pa.list_(pa.string())) for kind in ("words", "top")]
@@ -71,29 +75,74 @@ def modalities_of(answers: Iterable[Answer]) -> dict[str, bool]:
     return found
 
 
-def packed(row: int, answer: Answer) -> dict[str, Any]:
-    """One answer as plain values, by column."""
+def packed_table(answers: Iterable[tuple[int, Answer]], scores: str | None = None) -> Any:
+    """A ``pyarrow.Table`` of answers with the numbers of their rows, in the order of the rows."""
+    import pyarrow as pa
+
+    whole, found = [], dict[str, bool]()
+    for number, answer in answers:
+        found |= modalities_of([answer])
+        whole.append(packed(number, answer, scores))
+    whole.sort(key=lambda row: row["row"])
+    return pa.Table.from_pylist(whole, schema_of(found, scores))
+
+
+def joined(tables: Sequence[Any]) -> Any:
+    """Tables of the rows of one block as one, in the order of the rows. Parts of it lie together in memory."""
+    import pyarrow as pa
+
+    widest = max(tables, key=lambda table: len(table.schema))
+    whole = pa.concat_tables([widest.slice(0, 0), *tables], promote_options="default")
+    numbers = whole["row"].to_pylist()
+    if numbers != sorted(numbers):
+        whole = whole.take(pa.array(sorted(range(len(numbers)), key=numbers.__getitem__)))
+    return whole.combine_chunks()
+
+
+def packed(row: int, answer: Answer, scores: str | None = None) -> dict[str, Any]:
+    """One answer as plain values, by column. The type of ``scores`` is as in :func:`schema_of`."""
     if isinstance(answer, ExplainFailure):
-        meta = {"columns": dict(answer.columns)}
-        values: dict[str, Any] = {"error": answer.reason, "meta": json.dumps(meta)}
+        columns = answer.columns
+        values: dict[str, Any] = {"error": answer.reason, "meta": json.dumps({"columns": dict(columns)})}
     else:
-        values = _decision(answer)
+        columns = answer.meta.get("columns", {})
+        values = decision(answer)
         for name in answer.scores:
-            values |= _map(name, answer)
-    values |= {"row": row, "id": _id(row, answer)}
+            values |= _map(name, answer, scores)
+    values |= {"row": row, "id": id_of(row, columns)}
     exact = {k: v for k, v in values.items() if k in _TEXTS and not _is_utf8(v)}
     exact |= {k: v for k, v in values.items() if k.endswith("_words") and not all(map(_is_utf8, v))}
     return {k: _readable(v) for k, v in values.items()} | {"exact": json.dumps(exact) if exact else None}
 
 
-def _id(row: int, answer: Answer) -> str:
+class Decision(Protocol):
+    """What an explanation says beside its maps (see :class:`Explanation`)."""
+
+    prediction: int
+    label: str
+    probability: float
+    method: str
+    target: str
+    meta: dict[str, Any]
+    versus: int | None
+    independent: bool
+
+    @property
+    def explained(self) -> int | None: ...
+    @property
+    def explained_label(self) -> str: ...
+    @property
+    def probabilities(self) -> np.ndarray | None: ...
+
+
+def id_of(row: int, columns: Any) -> str:
     """The row's own ``id``, if the data have such a column, else its number."""
-    columns = answer.columns if isinstance(answer, ExplainFailure) else answer.meta.get("columns", {})
     own = columns.get("id") if isinstance(columns, Mapping) else None
     return str(row if own is None or own == "" else own)
 
 
-def _decision(answer: Explanation) -> dict[str, Any]:
+def decision(answer: Decision) -> dict[str, Any]:
+    """The cells of an answer that are of no modality."""
     probabilities = answer.probabilities
     return {
         "label": answer.label,
@@ -112,10 +161,10 @@ def _decision(answer: Explanation) -> dict[str, Any]:
     }
 
 
-def _map(name: str, answer: Explanation) -> dict[str, Any]:
+def _map(name: str, answer: Explanation, kind: str | None) -> dict[str, Any]:
     shown, scores = answer.inputs[name], answer.scores[name]
     words = shown if isinstance(shown, list) else None
-    kept = scores.astype(score_type(words))
+    kept = stored_scores(scores, type_name(words is not None, kind))
     values: dict[str, Any] = {f"{name}_scores": kept.reshape(-1), f"{name}_shape": list(scores.shape)}
     # float32 for both: half precision would tie ranks, and effects of single pixels are tiny
     further = {"ranking": answer.ranking, "effects": answer.effects}
@@ -131,11 +180,6 @@ def top_words(words: Sequence[str], scores: Any) -> list[str]:
     """The words with the highest scores above 0, each with its score: ``"great 0.91"``."""
     best = sorted(zip(scores.tolist(), words, strict=True), key=lambda pair: -pair[0])[:TOP_WORDS]
     return [f"{word.strip()} {score:.2f}" for score, word in best if score > 0]
-
-
-def score_type(words: Any) -> Any:
-    """The type in which scores are stored: 32 bits for words, and 16 bits for pixels, because there are many."""
-    return np.float32 if words is not None else np.float16
 
 
 def _is_utf8(text: Any) -> bool:
@@ -157,61 +201,13 @@ def _readable(value: Any) -> Any:
     return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in value)
 
 
-def unpacked(row: Mapping[str, Any]) -> Answer:
-    """Inverse of :func:`packed`, of a row as pyarrow gives it."""
-    meta, exact = json.loads(row["meta"]), json.loads(row["exact"] or "{}")
-    row = {**row, **exact}
-    if row["error"] is not None:
-        return ExplainFailure(row["row"], row["error"], meta["columns"])
-    names = [k.removesuffix("_shape") for k, v in row.items() if k.endswith("_shape") and v is not None]
-    return Explanation(
-        scores={n: _array(row, n, "scores") for n in names},
-        inputs={n: _shown(row, n) for n in names},
-        prediction=row["prediction"],
-        label=row["label"],
-        probability=row["probability"],
-        probabilities=None if row["probabilities"] is None else np.array(row["probabilities"]),
-        method=row["method"],
-        target=row["target"],
-        meta=meta,
-        explained=row["explained"],
-        versus=row["versus"],
-        ranking=_further(row, names, "ranking"),
-        effects=_further(row, names, "effects"),
-        independent=bool(row["independent"]),
-    )
-
-
-def _array(row: Mapping[str, Any], name: str, kind: str) -> np.ndarray:
-    words = row.get(f"{name}_words")
-    wanted = score_type(words) if kind == "scores" else np.float32
-    return np.asarray(row[f"{name}_{kind}"], dtype=wanted).reshape(row[f"{name}_shape"])
-
-
-def _further(row: Mapping[str, Any], names: Sequence[str], kind: str) -> dict[str, np.ndarray] | None:
-    if any(row.get(f"{name}_{kind}") is None for name in names):
-        return None
-    return {name: _array(row, name, kind) for name in names}
-
-
-def _shown(row: Mapping[str, Any], name: str) -> Any:
-    words = row.get(f"{name}_words")
-    return picture_of(row[f"{name}_picture"]) if words is None else list(words)
-
-
 def png_of(picture: np.ndarray) -> bytes:
     """A picture of floats in [0, 1] as PNG."""
     from PIL import Image
 
     levels = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).save(buffer, "PNG")
+    shown = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+    # run lengths take a fifth of the default's time, and the files are hardly larger
+    shown.save(buffer, "PNG", compress_level=1, compress_type=RUN_LENGTHS)
     return buffer.getvalue()
-
-
-def picture_of(png: bytes) -> np.ndarray:
-    """Inverse of :func:`png_of`: ``[H, W, C]`` in [0, 1]."""
-    from PIL import Image
-
-    picture = np.asarray(Image.open(io.BytesIO(png)), dtype=np.float32) / 255
-    return picture[..., None] if picture.ndim == 2 else picture

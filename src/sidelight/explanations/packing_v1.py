@@ -10,7 +10,7 @@ import numpy as np
 
 from sidelight.explanations.blocks import Answer, ExplainFailure
 from sidelight.explanations.explanation import Explanation
-from sidelight.explanations.packing import picture_of, score_type
+from sidelight.explanations.unpacking import picture_of
 
 
 def unpacked_v1(row: Mapping[str, Any]) -> Answer:
@@ -49,7 +49,9 @@ def _text(stored: str) -> str:
 
 
 def _scores(stored: Mapping[str, Any]) -> np.ndarray:
-    return np.frombuffer(stored["scores"], score_type(stored["words"])).reshape(stored["shape"])
+    return np.frombuffer(stored["scores"], np.float32 if stored["words"] is not None else np.float16).reshape(
+        stored["shape"]
+    )
 
 
 def _shown(stored: Mapping[str, Any]) -> Any:

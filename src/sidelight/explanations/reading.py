@@ -12,7 +12,7 @@ from sidelight.core.guard import public
 from sidelight.core.optional import optional
 from sidelight.errors import InputError
 from sidelight.explanations.blocks import Answer, ExplainFailure
-from sidelight.explanations.packing import modalities_of, packed, schema_of
+from sidelight.explanations.packing import packed_table, schema_of
 from sidelight.explanations.stored import batches_of, part_of, read_manifest, read_parts
 
 
@@ -81,7 +81,9 @@ class StoredAnswers(Iterator[Answer]):
 
         wanted = None if columns is None else list(columns)
         parts = [self._table(number, wanted) for number in range(len(self._ends))]
-        table = pa.concat_tables(parts, promote_options="default") if parts else schema_of({}).empty_table()
+        table = (
+            pa.concat_tables(parts, promote_options="permissive") if parts else schema_of({}).empty_table()
+        )
         missing = [c for c in wanted or () if c not in table.column_names]
         if missing:
             raise InputError(f"there is no column {missing[0]!r}. All columns: {', '.join(self._names())}.")
@@ -95,8 +97,7 @@ class StoredAnswers(Iterator[Answer]):
         if batches and "maps" in batches[0].schema.names:  # of the first format
             found = list(self._part(number))
             first = self._ends[number - 1] if number else 0
-            rows = [packed(row, answer) for row, answer in enumerate(found, start=first)]
-            return pa.Table.from_pylist(rows, schema_of(modalities_of(found)))
+            return packed_table(enumerate(found, start=first))
         return pa.Table.from_batches(batches)
 
     def _names(self) -> list[str]:
@@ -129,7 +130,8 @@ def read_explanations(folder: str | os.PathLike[str]) -> StoredAnswers:
     Returns:
         An iterable. It gives an :class:`Explanation` for each row, or an
         :class:`~sidelight.explanations.blocks.ExplainFailure`, in the order of the rows. Scores of pixels are exact to three
-        digits. ``.to_arrow()`` and ``.to_pandas()`` give tables, ``[number]`` gives one answer.
+        digits, unless ``explain_dataset`` was asked for another type. Scores of an answer are 32-bit floats in any case.
+        ``.to_arrow()`` and ``.to_pandas()`` give tables as they are stored, ``[number]`` gives one answer.
 
     Raises:
         CheckpointError: there are none, or a file is damaged.

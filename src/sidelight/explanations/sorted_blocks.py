@@ -1,50 +1,52 @@
-"""Answers for blocks of rows, each block in batches of texts of like length, so that little padding is computed."""
+"""Blocks of rows in batches of texts of like length, so that little padding is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from sidelight.errors import SidelightError
-from sidelight.explanations.blocks import Answer, Errors, ExplainBlock, explained, failure, numbered
+from sidelight.explanations.blocks import (
+    Errors,
+    ExplainFailure,
+    MakeBlock,
+    T,
+    attempted,
+    failure,
+    numbered,
+)
 from sidelight.rows.row import Rows
 from sidelight.rows.stream import Stream
 
+#: numbers and rows. An error stands for a row that could not be read
+Block = list[tuple[int, Any]]
 
-def answered_blocks(
-    source: Rows | Stream,
-    explain: ExplainBlock,
-    block_rows: int,
-    batch_size: int,
-    errors: Errors,
-    by_length: bool,
-    first: int = 0,
-) -> Iterator[Iterator[tuple[int, Answer]]]:
-    """For each block of rows its answers with their numbers, in the order in which they are made.
 
-    The batches of a block depend on the block alone, so a job that continues after it makes the same ones. Take all answers
-    of a block before the next block.
+def blocks_of(source: Rows | Stream, block_rows: int, first: int = 0) -> Iterator[Block]:
+    """The rows of ``source`` from the number ``first`` on, so many at a time."""
+    rows = numbered(source, first)
+    while block := list(islice(rows, block_rows)):
+        yield block
+
+
+def answered_block(
+    block: Block, make: MakeBlock[T], batch_size: int, errors: Errors, by_length: bool
+) -> Iterator[T | ExplainFailure]:
+    """What is made of the rows of one block, batch by batch, and of each bad row a failure.
+
+    The batches depend on the block alone. So a job that continues after it makes the same ones, on any machine.
 
     Args:
-        source: rows by number, or one after another.
-        explain: makes the explanations of some rows.
-        block_rows, batch_size: rows in memory, and rows that go through the model together.
+        block: its rows.
+        make: takes some rows and their numbers.
+        batch_size: rows that go through the model together.
         errors: ``"raise"`` stops at the first row that cannot be explained.
         by_length: whether batches hold texts of like length.
-        first: number of the row to begin with.
 
     Raises:
         InputError, InputTypeError: a row cannot be explained, and ``errors`` is ``"raise"``.
     """
-    rows = numbered(source, first)
-    while block := list(islice(rows, block_rows)):
-        yield _answered(block, explain, batch_size, errors, by_length)
-
-
-def _answered(
-    block: Sequence[tuple[int, Any]], explain: ExplainBlock, size: int, errors: Errors, by_length: bool
-) -> Iterator[tuple[int, Answer]]:
     unread = [(number, row) for number, row in block if isinstance(row, SidelightError)]
     if unread and errors == "raise":
         # those before it come first, because one of them may be the first bad row
@@ -52,11 +54,11 @@ def _answered(
     good = [(number, row) for number, row in block if not isinstance(row, SidelightError)]
     # the order of the rows tells which bad row is the first
     ordered = sorted(good, key=lambda pair: length_of(pair[1])) if by_length and errors == "skip" else good
-    for start in range(0, len(ordered), size):
-        yield from explained(ordered[start : start + size], explain, errors).items()
+    for start in range(0, len(ordered), batch_size):
+        yield from (made for _, made in attempted(ordered[start : start + batch_size], make, errors))
     if unread and errors == "raise":
         raise unread[0][1]
-    yield from ((number, failure(number, error, None)) for number, error in unread)
+    yield from (failure(number, error, None) for number, error in unread)
 
 
 def length_of(row: Any) -> int:

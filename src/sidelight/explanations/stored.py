@@ -16,13 +16,16 @@ from sidelight.core.files import read_json, replace_file, write_json
 from sidelight.core.ownership import own_folder
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.explanations.blocks import Answer
-from sidelight.explanations.packing import modalities_of, packed, schema_of, unpacked
+from sidelight.explanations.packing import packed_table
 from sidelight.explanations.packing_v1 import unpacked_v1
+from sidelight.explanations.unpacking import rows_of, unpacked
 
 MANIFEST, PARTS = "manifest.json", "parts"
 FORMAT = "sidelight.explanations"
 #: the format that is written, and those that are read. A folder may hold parts of both
-VERSION, KNOWN = 2, (1, 2)
+VERSION, KNOWN = 2, (1, 2, 3)
+#: the format of scores in 8 bits, which earlier versions would read as numbers up to 255
+WITH_BYTES = 3
 
 
 @dataclass
@@ -75,27 +78,25 @@ class StoredExplanations:
         return len(self._ends)
 
     def add(self, part: Iterable[Answer]) -> None:
-        """Write the answers of the rows that follow as one more part. One of them is in memory as it was made."""
-        self.add_numbered(enumerate(part, start=self.finished))
+        """Write the answers of the rows that follow as one more part."""
+        self.add_table(packed_table(enumerate(part, start=self.finished)))
 
-    def add_numbered(self, part: Iterable[tuple[int, Answer]]) -> None:
-        """:meth:`add` for answers in any order, each with the number of its row."""
-        import pyarrow as pa
+    def add_table(self, table: Any) -> None:
+        """Write a part of answers that are packed already, a ``pyarrow.Table`` in the order of the rows."""
         import pyarrow.parquet as pq
 
-        whole, found = [], dict[str, bool]()
-        for number, answer in part:
-            found |= modalities_of([answer])
-            whole.append(packed(number, answer))
-        whole.sort(key=lambda row: row["row"])
-        table = pa.Table.from_pylist(whole, schema_of(found))
+        # numbers of maps hardly repeat, so a dictionary of them would be made in vain
+        repeated = [
+            n for n in table.column_names if not n.endswith(("_scores", "_ranking", "_effects", "_picture"))
+        ]
         with replace_file(part_of(self.folder, len(self._ends))) as tmp:
-            pq.write_table(table, tmp, compression="zstd")
-        self._ends.append(self.finished + len(whole))
+            pq.write_table(table, tmp, compression="zstd", use_dictionary=repeated)
+        self._ends.append(self.finished + len(table))
         self._keep()  # last: what the manifest names is there
 
     def _keep(self) -> None:
-        values = {"format": FORMAT, "version": VERSION, "about": dict(self.about), "ends": self._ends}
+        version = WITH_BYTES if self.about.get("scores") == "uint8" else VERSION
+        values = {"format": FORMAT, "version": version, "about": dict(self.about), "ends": self._ends}
         write_json(self.folder / MANIFEST, values)
 
     def __iter__(self) -> Iterator[Answer]:
@@ -132,7 +133,8 @@ def read_parts(folder: Path, end: int, begin: int = 0) -> Iterator[Answer]:
         path = part_of(folder, number)
         for batch in batches_of(path):
             first = "maps" in batch.schema.names  # the first format keeps all maps in one column
-            yield from (_checked(row, path, first) for row in batch.to_pylist())
+            rows = batch.to_pylist() if first else rows_of(batch)
+            yield from (_checked(row, path, first) for row in rows)
 
 
 def batches_of(path: Path, columns: list[str] | None = None, size: int = 256) -> Iterator[Any]:

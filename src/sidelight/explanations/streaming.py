@@ -9,10 +9,16 @@ from typing import Any, cast
 
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
-from sidelight.explanations.blocks import ExplainBlock
+from sidelight.explanations.block_tables import BlockOptions, Pack, packed_rows
+from sidelight.explanations.blocks import require_size
 from sidelight.explanations.classes import Asked
+from sidelight.explanations.engines import Engine, Local
 from sidelight.explanations.job import Job, open_job, run_job
+from sidelight.explanations.on_ray import OnRay
+from sidelight.explanations.packing import schema_of
 from sidelight.explanations.reading import StoredAnswers
+from sidelight.explanations.row_function import RowFunction
+from sidelight.explanations.score_types import require_score_type
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 
@@ -36,6 +42,9 @@ class Streaming:
         target: str | int | None = None,
         versus: str | int | None = None,
         progress: bool = False,
+        scores: str | None = None,
+        engine: str = "local",
+        workers: int | None = None,
     ) -> StoredAnswers:
         """Explain every row of ``source`` into finished Parquet files in ``out``. A call that was killed continues.
 
@@ -54,6 +63,11 @@ class Streaming:
             target: class of all maps: its name, its number, or ``"second"``. Default: the predicted class.
             versus: another class, in the same forms.
             progress: show a bar, with rows per second and the time that is left.
+            scores: type in which scores are stored: ``"float32"``, ``"float16"`` (rounded by at most 0.00025), or
+                ``"uint8"`` (by at most 0.002). Default: 32 bits for words, which are few, and 16 bits for pixels.
+            engine: ``"local"`` explains in this process. ``"ray"`` explains on a Ray cluster (needs the extra ``ray``) and
+                writes the same files: the one that ``RAY_ADDRESS`` names, or one that is started on this machine.
+            workers: of Ray, at least 1. Default: one for each GPU, or as many as the CPUs give with this process's threads.
 
         Returns:
             What :func:`sidelight.read_explanations` gives for ``out``.
@@ -63,6 +77,8 @@ class Streaming:
             ConfigError: ``out`` holds the explanations of another job, or an argument is of another kind.
             BusyFolderError: another process writes there.
             CheckpointError: the disk refused. What was finished stays, and the same call goes on from it.
+            MissingPackageError: Ray is not installed.
+            PeerError: no worker of Ray could be started, or workers were lost again and again.
 
         Example:
             >>> found = explainer.explain_dataset("reviews.csv", "explained")  # doctest: +SKIP
@@ -71,18 +87,72 @@ class Streaming:
         options = {k: v for k, v in {"target": target, "versus": versus}.items() if v is not None}
         chosen = columns if isinstance(columns, str) else tuple(columns)
         job = Job(
-            source, folder_path(out), chosen, block_rows, batch_size, bool(strict), options, bool(progress)
+            source,
+            folder_path(out),
+            chosen,
+            block_rows,
+            batch_size,
+            bool(strict),
+            options,
+            bool(progress),
+            scores=scores,
+            engine=engine,
+            workers=workers,
         )
-        run_job(job, open_job(job), self.target, self.scorer, self.of_rows(target, versus))
+        chosen_engine = self.engine_of(job)
+        run_job(job, open_job(job), self.target, self.scorer, chosen_engine)
         return StoredAnswers(job.out)
 
-    def of_rows(self, target: Any = None, versus: Any = None) -> ExplainBlock:
-        """A function that explains some rows of these numbers together, for a class that is chosen for all of them.
+    @public
+    def row_function(
+        self,
+        *,
+        columns: Sequence[str] = (),
+        keep: Sequence[str] = (),
+        batch_size: int = 32,
+        target: str | int | None = None,
+        versus: str | int | None = None,
+        scores: str | None = None,
+    ) -> RowFunction:
+        """A function that other engines call with batches of rows: Spark, ``datasets.map``, Ray Data. It can be pickled.
+
+        Args:
+            columns, batch_size, target, versus, scores: see :meth:`explain_dataset`.
+            keep: columns of the result, as :meth:`StoredAnswers.to_arrow` names them. Default: all.
+
+        Returns:
+            See :class:`~sidelight.explanations.row_function.RowFunction`.
+
+        Raises:
+            ConfigError: the scorer has no map of the class, or an argument is of another kind.
+
+        Example:
+            >>> explain = explainer.row_function(keep=["id", "label", "text_top"])  # doctest: +SKIP
+            >>> frame = explain(pandas_frame)  # doctest: +SKIP
+        """
+        how = BlockOptions(require_size(batch_size), "skip", "text" in self.target.modalities, scores)
+        require_score_type(scores)
+        words = {name: not own.keeps_channel_dim for name, own in self.target.modalities.items()}
+        empty = schema_of(words, scores).empty_table()
+        return RowFunction(self.packing(target, versus), how, empty, tuple(columns), tuple(keep))
+
+    def engine_of(self, job: Job) -> Engine:
+        """What explains the blocks of a job.
+
+        Raises:
+            ConfigError: the scorer has no map of the class.
+            MissingPackageError: Ray is not installed.
+        """
+        pack = self.packing(**job.options)
+        return Local(pack) if job.engine == "local" else OnRay(self, dict(job.options), job.workers)
+
+    def packing(self, target: Any = None, versus: Any = None) -> Pack:
+        """A function that explains some rows together, for a class that is chosen for all of them.
 
         Raises:
             ConfigError: the scorer has no map of the class.
         """
         asked = Asked(None, target, versus)
         asked.require_scorer(self.scorer.config)
-        explain = cast(Any, self)._explain_rows  # of the explainer, which is this class too
-        return cast(ExplainBlock, partial(explain, asked=asked))
+        answer = cast(Any, self)._answer_rows  # of the explainer, which is this class too
+        return partial(packed_rows, self.target, partial(answer, asked=asked))

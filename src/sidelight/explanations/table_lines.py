@@ -16,9 +16,11 @@ import numpy as np
 
 from sidelight.core.files import replace_file
 from sidelight.core.safe_output import for_csv
-from sidelight.explanations.packing import packed, score_type
+from sidelight.explanations.packing import packed
 from sidelight.explanations.packing_v1 import unpacked_v1
+from sidelight.explanations.score_types import read_scores
 from sidelight.explanations.stored import StoredExplanations, batches_of, part_of
+from sidelight.explanations.unpacking import rows_of
 
 if TYPE_CHECKING:
     from sidelight.explanations.explanation import Explanation
@@ -133,7 +135,7 @@ def _light_rows(path: Path) -> Iterator[dict[str, Any]]:
     names = read_schema(path).names
     if "maps" not in names:
         for batch in batches_of(path, [n for n in names if not n.endswith(_HEAVY)]):
-            yield from batch.to_pylist()
+            yield from rows_of(batch)
         return
     for batch in batches_of(path):
         for row in batch.to_pylist():
@@ -182,6 +184,6 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
         top = row.get(f"{name}_top")
         if top is not None:
             cells[f"{name}_top"] = " | ".join(top)
-        scores = np.asarray(row[f"{name}_scores"], dtype=score_type(top))
-        cells[f"{name}_mean_score"] = round(float(scores.astype(float).mean()), 6)
+        mean = read_scores(row[f"{name}_scores"]).astype(float).mean()
+        cells[f"{name}_mean_score"] = round(float(mean), 6)
     return cells

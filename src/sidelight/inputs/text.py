@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -132,7 +131,7 @@ class TextReader(Reader):
         If texts were read, these are words that join to the original text. Ids can only be spelled token by token.
         """
         if batch.texts is not None:
-            return [{"text": view.shown()} for view in batch.texts.views]
+            return [{"text": strings} for strings in batch.texts.shown.strings]
         spell = self.tokenizing.spelled if self.tokenizing else lambda ids: [f"#{i}" for i in ids]
         ids = batch.inputs["input_ids"]
         return [{"text": spell(row[mask].tolist())} for row, mask in zip(ids, real["text"], strict=True)]
@@ -143,8 +142,7 @@ class TextReader(Reader):
         """``{"text": [N]}`` per sample: one score for each string of :meth:`show`."""
         rows = scores["text"].detach().float().cpu()
         if batch.texts is not None:
-            shown = [v.shown_scores(row, join) for v, row in zip(batch.texts.views, rows, strict=True)]
-            return [{"text": np.asarray(values, dtype=np.float32)} for values in shown]
+            return [{"text": values} for values in batch.texts.shown.scores(rows.numpy(), join)]
         return [{"text": row[mask].numpy()} for row, mask in zip(rows, real["text"].cpu(), strict=True)]
 
     def state(self) -> dict[str, Any]:

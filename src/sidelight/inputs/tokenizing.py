@@ -14,6 +14,7 @@ from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.pieces import segments_of, view_of_pieces
 from sidelight.inputs.samples import encodable, read_texts
 from sidelight.inputs.shorten import shortened
+from sidelight.inputs.shown import ShownTexts
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.inputs.view import TextView, TruncationWarning, build_view
 
@@ -49,6 +50,11 @@ class ReadTexts:
         return [
             self._tokenizing.view(texts, self._batch, i, i in self.cut) for i, texts in enumerate(self._texts)
         ]
+
+    @cached_property
+    def shown(self) -> ShownTexts:
+        """The strings that people see of all samples, and which tokens each is made of."""
+        return ShownTexts(self.views)
 
 
 class Tokenizing:

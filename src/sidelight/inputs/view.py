@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from sidelight.core.types import Join
 from sidelight.errors import InputError
@@ -29,8 +29,7 @@ class TruncationWarning(UserWarning):
     """A text is longer than the model can read. Its end was cut off."""
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A word of one segment: characters ``[start, end)`` and the tokens it is made of.
 
     ``tokens`` is empty where the model never saw the word (truncated, or dropped by the
@@ -137,11 +136,12 @@ class TextView:
         """A score for each string of :meth:`shown`. Where the model saw nothing of a word it is 0, or the lowest of
         all if ``join`` is ``"rank"``.
         """
-        found = self.word_scores(scores, join)
-        seen = [score for score in found if score is not None]
+        values = self._values(scores)
+        joined = sum if join == "sum" else max
+        found = [joined([values[t] for t in own]) if own else None for own in self.shown_tokens()]
+        seen = (score for score in found if score is not None)
         absent = min(seen, default=0.0) if join == "rank" else 0.0
-        known = dict(zip(self.words, (absent if s is None else s for s in found), strict=True))
-        return self._with_mark([known[word] for word in self._shown_words()], absent, absent)
+        return [absent if score is None else score for score in found]
 
     def shown_tokens(self) -> list[tuple[int, ...]]:
         """The tokens of each string of :meth:`shown`. None where the model saw nothing of it."""
@@ -239,14 +239,23 @@ def merge_words(
         first = min(bisect_right(ends, start), len(words) - 1)
         last = max(first, bisect_left(starts, end) - 1)
         reach.append((first, last))
-    leader = list(range(len(words)))
-    for first, last in reach:
-        for i in range(first + 1, last + 1):
-            leader[i] = -1
-    for i, value in enumerate(leader):
-        leader[i] = leader[i - 1] if value < 0 else value
+    leader = _leaders(reach, len(words))
     members: dict[int, list[int]] = {i: [] for i in leader}
     for token, (first, _) in zip(tokens, reach, strict=True):
         members[leader[first]].append(token)
     last_of = {head: i for i, head in enumerate(leader)}
-    return [Word(segment, starts[h], ends[last_of[h]], tuple(members[h])) for h in members]
+    return [Word(segment, starts[h], ends[last_of[h]], tuple(own)) for h, own in members.items()]
+
+
+def _leaders(reach: Sequence[tuple[int, int]], count: int) -> Sequence[int]:
+    """For each of ``count`` words the first of those that it shares tokens with, which may be itself."""
+    shared = [(first, last) for first, last in reach if last > first]
+    if not shared:
+        return range(count)
+    leader = list(range(count))
+    for first, last in shared:
+        for i in range(first + 1, last + 1):
+            leader[i] = -1
+    for i, value in enumerate(leader):
+        leader[i] = leader[i - 1] if value < 0 else value
+    return leader

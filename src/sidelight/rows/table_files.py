@@ -114,15 +114,20 @@ def found_beside(name: str, folder: Path) -> str:
 
 
 def _read_csv(path: Path, separator: str = ",") -> Any:
-    pd = optional("pandas", "reading a CSV file")
+    return read_frame(path, separator_of(path, separator))
 
-    # every cell as it is written, because "NA" and "007" may be texts
-    frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
-    if len(frame.columns) == 1 and separator == ",":
-        header = str(frame.columns[0])
-        other = next((s for s in (";", "\t") if s in header), None)
-        return frame if other is None else _read_csv(path, other)
-    return frame
+
+def read_frame(path: Path, separator: str, **options: Any) -> Any:
+    """A table as a data frame of pandas, every cell as it is written, because "NA" and "007" may be texts."""
+    pd = optional("pandas", "reading a CSV file")
+    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, **options)
+
+
+def separator_of(path: Path, separator: str = ",") -> str:
+    """What stands between the cells of a table: ``separator``, or what its only header holds instead."""
+    columns = list(read_frame(path, separator, nrows=0).columns) if separator == "," else []
+    header = str(columns[0]) if len(columns) == 1 else ""
+    return next((s for s in (";", "\t") if s in header), separator)
 
 
 def _read_parquet(path: Path) -> Any:
@@ -157,9 +162,14 @@ def _json_lines(text: str, path: Path) -> list[Any]:
 
 def read_text(path: Path) -> str:
     """The text of a file, which may be compressed."""
-    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    with openers.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as file:
+    with open_text(path) as file:
         return str(file.read())
+
+
+def open_text(path: Path, newline: str | None = None) -> Any:
+    """A text file, which may be compressed, open for reading. ``newline`` is as in :func:`open`."""
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    return openers.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig", newline=newline)
 
 
 TABLES: dict[str, Callable[[Path], Any]] = {

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sidelight.core.registry import nearest
-from sidelight.errors import InputError, first_line
+from sidelight.errors import InputError
 from sidelight.rows.row import Rows
-from sidelight.rows.table_files import FILE_COLUMN, TABLES, beside, found_beside, suffix, tables_and_pictures
+from sidelight.rows.table_blocks import csv_rows, jsonl_rows, parquet_rows
+from sidelight.rows.table_files import FILE_COLUMN, found_beside, tables_and_pictures
 
 #: a folder with one of these files is a data set, not only pictures
 _DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -55,126 +54,7 @@ def _is_below(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
-def _csv(source: Path) -> Rows:
-    from sidelight.rows.sources import rows_of
-
-    read = TABLES[".tsv" if suffix(str(source)) == ".tsv" else ".csv"]
-    try:
-        found: Any = read(source)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{source} is no text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
-        ) from error
-    except Exception as error:
-        found = _uneven_lines(source)
-        if found is None:
-            raise InputError(f"cannot read {source} as a table ({first_line(error)}).") from error
-    return beside(rows_of(found, "the table"), source.parent)
-
-
-def _uneven_lines(source: Path) -> Any:
-    """Lines of a table in which some have too many cells, or ``None`` if it cannot be read at all."""
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file, delimiter="\t" if suffix(str(source)) == ".tsv" else ","))
-    except (OSError, ValueError, csv.Error):
-        return None
-    return Rows(_Lines(lines[1:], lines[0]), "the table", cheap=True) if len(lines) > 1 else None
-
-
-class _Lines(Sequence[Any]):
-    def __init__(self, lines: list[list[str]], names: list[str]) -> None:
-        self.lines, self.names = [line for line in lines if line], names
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def __getitem__(self, number: Any) -> Any:
-        line = self.lines[number]
-        if len(line) > len(self.names):
-            raise InputError(
-                f"row {number} of the table has {len(line)} cells, and there are {len(self.names)} columns. "
-                "Put cells with separators in quotes."
-            )
-        return dict(zip(self.names, line + [""] * (len(self.names) - len(line)), strict=True))
-
-
-class _JsonLines(Sequence[Any]):
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def __getitem__(self, number: Any) -> Any:
-        try:
-            return json.loads(self.lines[number])
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"row {number} of the table is no JSON ({first_line(error)}).") from error
-
-
-def _jsonl(source: Path) -> Rows:
-    from sidelight.rows.table_files import read_text
-
-    try:
-        lines = [line for line in read_text(source).split("\n") if line.strip()]
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"cannot read {source} as JSON lines ({first_line(error)}).") from error
-    return beside(Rows(_JsonLines(lines), "the table", cheap=True), source.parent)
-
-
-def _parquet(source: Path) -> Rows:
-    try:
-        rows = Rows(ParquetRows(source), "the table", cheap=True)
-    except Exception as error:
-        raise InputError(f"cannot read {source} as Parquet ({first_line(error)}).") from error
-    return beside(rows, source.parent)
-
-
-class ParquetRows(Sequence[Any]):
-    """The rows of a Parquet file by number, of which one block is in memory. They are best read in their order.
-
-    Args:
-        path: of the file.
-        block: rows in memory.
-    """
-
-    def __init__(self, path: Path, block: int = 256) -> None:
-        from pyarrow.parquet import ParquetFile
-
-        self.path, self.block = path, block
-        with ParquetFile(path) as file:
-            self._length = int(file.metadata.num_rows)
-        self._blocks: Iterator[Any] = iter(())
-        self._rows: list[Any] = []
-        self._begin, self._next = (
-            0,
-            0,
-        )  # number of the first row in memory, and of the first row of the next block
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, number: Any) -> Any:
-        if not 0 <= number < self._length:
-            raise IndexError(number)
-        if number < self._begin:
-            self._blocks, self._rows, self._begin, self._next = iter(()), [], 0, 0
-        while number >= self._next:
-            if self._next == 0:
-                self._blocks = self._read()
-            self._rows = next(self._blocks).to_pylist()
-            self._begin, self._next = self._next, self._next + len(self._rows)
-        return self._rows[number - self._begin]
-
-    def _read(self) -> Iterator[Any]:
-        from pyarrow.parquet import ParquetFile
-
-        with ParquetFile(self.path, memory_map=True) as file:
-            yield from file.iter_batches(self.block)
-
-
-_FORMATS: dict[str, Callable[[Path], Rows]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
+_FORMATS: dict[str, Callable[[Path], Rows]] = {"csv": csv_rows, "jsonl": jsonl_rows, "parquet": parquet_rows}
 
 
 # -- columns ------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from sidelight.fills.base import FillContext, apply_mask, fill_values, pair_fill
 from sidelight.inputs.base import Reader
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.lending import lent, one_pass, training_pass
+from sidelight.targets.recording import note_recordable
 from sidelight.targets.verdict import Verdict
 from sidelight.targets.weights import fingerprint, shapes_hash
 from sidelight.targets.wrappers import precision_of, uncompiled
@@ -55,6 +56,10 @@ class TargetModel(ABC):
         self.verdict = Verdict(model)
         #: per modality, inputs of the same shape from which fills may draw
         self.reference: dict[str, Tensor] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        note_recordable(self.model)  # this may be another process
 
     # -- methods that a family implements -------------------------------------------
 

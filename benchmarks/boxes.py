@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sidelight.core.names import OURS
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.evaluation.methods import set_reference
 from sidelight.lab.evaluation.settings import call_method

@@ -84,7 +84,7 @@ def _readings(
 
 def _measured(values: Tensor, truth: Tensor) -> Tensor:
     """``[B, 5]`` of the columns."""
-    order = values.argsort(1, descending=True, stable=True)
+    order = values.sort(dim=1, descending=True, stable=True).indices
     hit = truth.gather(1, order).float()
     n = values.shape[1]
     place = torch.arange(n).expand_as(order)

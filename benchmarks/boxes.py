@@ -72,9 +72,10 @@ def _readings(
 ) -> Iterator[tuple[str, Tensor]]:
     """``(method, reading)`` and its values. A scorer without a ranking of its own has its map alone."""
     for name, explainer in scorers.items():
-        reading = explainer.read(encoding, encoding.prediction)
+        by_class = explainer.scorer.config.by_class
+        reading = explainer.read(encoding, encoding.prediction if by_class else None)
         yield f"{name}: map", reading.scores["image"]
-        if explainer.scorer.config.by_class:
+        if by_class:
             yield f"{name}: ranking", reading.ranking["image"]
             yield f"{name}: effects", reading.effects["image"]
     for rival in rivals:

@@ -3,8 +3,8 @@
 Pictures with two different digits that the classifier sees both. Every method is asked for the one digit, then for the
 other. The table says how often the best pixel lies in the half with the asked digit (chance: 50%), and how often on its
 ink. The last columns remove half a picture instead of trusting maps: the probability of the asked digit that is lost with
-its own half, and with the other half. For our scorer a second table has the signs of the effects in the asked half, of the
-digit and of its opposite.
+its own half, and with the other half. Each seed of our scorer has a row. The last line has the signs of their effects in the
+asked half, of the digit and of its opposite.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500, help="test pictures to look through")
     given = parser.parse_args()
     run = Run.open(given.run)
-    explainer, rows = run.explainer(), run.rows("test", given.count)
-    target = explainer.target
+    target, rows = run.open_target(), run.rows("test", given.count)
+    explainers = {f"{OURS}, seed {seed}": run.explainer(seed, target) for seed in run.config.seeds}
     asked = _asked(target, rows)
     hits: dict[str, list[tuple[bool, bool]]] = {}
     signs: list[tuple[bool, bool]] = []
@@ -47,17 +47,19 @@ def main() -> None:
         inputs = target.to_device(target.reader.read([rows[i] for i, _, _ in part], labelled=False).inputs)
         classes = torch.tensor([label for _, label, _ in part])
         encoding = target.encode(inputs)
-        own = explainer.read(encoding, classes)
-        against = explainer.read(encoding, classes + 10)
-        maps = {OURS: own.ranking["image"]}
+        maps = {}
+        for name, explainer in explainers.items():
+            own, against = (explainer.read(encoding, asked_for) for asked_for in (classes, classes + 10))
+            maps[name] = own.ranking["image"]
+            halves = zip(own.effects["image"], against.effects["image"], part, strict=True)
+            for yes, no, (_, _, half) in halves:
+                signs.append((float(_half(yes, half).sum()) > 0, float(_half(no, half).sum()) < 0))
         for name in METHODS:
             rival = make_rival(name)
             raw = call_method(rival, target, inputs, classes, [i for i, _, _ in part], encoding)["image"]
             maps[name] = raw.clamp(min=0) if rival.signed else raw
         for name, found in maps.items():
             hits.setdefault(name, []).extend(_hits(found, part, rows))
-        for yes, no, (_, _, half) in zip(own.effects["image"], against.effects["image"], part, strict=True):
-            signs.append((float(_half(yes, half).sum()) > 0, float(_half(no, half).sum()) < 0))
         lost += _lost(target, inputs, classes, [half for _, _, half in part], encoding)
     shares = [[name, *(f"{100 * v:.1f}" for v in np.mean(found, axis=0))] for name, found in hits.items()]
     print(f"\n{len(asked)} questions about {len(asked) // 2} pictures\n")

@@ -43,7 +43,7 @@ NOTES, IMAGES = PAGES / "notes", PAGES / "images"
 #: page -> its configuration; also the order of the pages
 CONFIGURATIONS = {
     "mnist": "configs/mnist.yaml",
-    "cifar10": "configs/thesis/cifar10.yaml",
+    "cifar10": "configs/cifar10.yaml",
     "imagenette": "configs/imagenette.yaml",
     "two_digits": "configs/two_digits.yaml",
     "digits": "src/sidelight/lab/demo/digits.yaml",

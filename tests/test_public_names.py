@@ -184,13 +184,13 @@ REGISTERED = {
     "learned rival": "nemt ra_nem attributive_masking",
     "metric": "complexity sparsity mean_score area entropy average_drop average_drop_relative "
     "flip_share increase_in_confidence deletion_auc insertion_auc sufficiency comprehensiveness srg iou f1 auprc "
-    "pointing_game fidelity_plus fidelity_minus single_deletion",
+    "pointing_game fidelity_plus fidelity_minus single_deletion single_deletion_rank",
     "protocol": "sidelight thesis thesis-later",
     "image fill": "zero black mean blur noise image",
     "text fill": "zero mean mask pad random drop",
     "calibration": "bounded literal reference fixed",
     "check": "parameters retraining encoding stability classes",
-    "data set": "digits mnist cifar10 imagenette planted_text tweets imdb liar scenes "
+    "data set": "digits mnist cifar10 imagenette object_boxes planted_text tweets imdb liar scenes "
     "scene_objects flickr8k hateful_memes snli_ve esnlive nlvr",
 }
 #: keys of a run's YAML, by section
@@ -200,8 +200,9 @@ CONFIGURATION = {
     "audit": "areas classifier count count_wide draws epochs fills labels noise rivals scorer seed steps "
     "top_share train",
     "data": "data_dir name seed test train validation",
-    "evaluation": "batch_size count curve_count few_count few_samples fills forward_batch granularities groups "
+    "evaluation": "batch_size count curve_count data few_count few_samples fills forward_batch granularities groups "
     "imported judge metrics protocol rivals seed steps",
+    "evaluation.data": "data_dir name seed split",
     "evaluation.judge": "alpha batch_size beta cells draws epochs learning_rate rows seed sizes",
     "evaluation.imported": "name path signed",
     "report": "failures methods samples speed",

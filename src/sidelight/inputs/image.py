@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from sidelight.core.files import write_json
@@ -47,12 +49,24 @@ class ImageReader(Reader):
         return Batch({PIXELS: picture_batch(samples, self.transform)})
 
     def truth(self, evidence: Sequence[Mapping[str, Any]], batch: Batch) -> dict[str, Tensor]:
-        """``{"image": [B, 1, H, W]}`` of masks ``[h, w]`` of any size."""
-        size = batch.inputs[PIXELS].shape[-2:]
-        masks = torch.stack([torch.as_tensor(e["image"]).float() for e in evidence]).unsqueeze(1)
-        if masks.shape[-2:] != size:
-            masks = nn.functional.interpolate(masks, size=size, mode="nearest")
-        return {"image": masks > 0.5}
+        """``{"image": [B, 1, H, W]}`` of masks ``[h, w]`` of any sizes.
+
+        A mask goes the way of its picture: what resizes, crops or pads one does so to the other.
+        """
+        size = tuple(batch.inputs[PIXELS].shape[-2:])
+        masks = [self._placed(torch.as_tensor(e["image"]).float() > 0.5, size) for e in evidence]
+        return {"image": torch.stack(masks).unsqueeze(1)}
+
+    def _placed(self, mask: Tensor, size: tuple[int, ...]) -> Tensor:
+        """``[h, w]`` bool to ``[H, W]`` bool."""
+        if self.transform is None:
+            return nn.functional.interpolate(mask[None, None].float(), size=size, mode="nearest")[0, 0] > 0.5
+        picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8) * 255)
+        black, white = (Image.new("L", picture.size, value) for value in (0, 255))
+        found, none, every = (self.transform(p) for p in (picture, black, white))
+        # what the transform adds at the sides is alike in all three, and is no evidence
+        placed: Tensor = (found - none).abs().sum(0) > (found - every).abs().sum(0)
+        return placed
 
     def show(self, batch: Batch, real: Mapping[str, Tensor]) -> list[dict[str, Any]]:
         """``{"image": [H, W, C] in [0, 1]}`` per sample, the picture as the model saw it."""

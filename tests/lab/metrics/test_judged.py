@@ -24,7 +24,7 @@ from sidelight.lab.metrics import METRICS, default_metrics, single_deletion
 from sidelight.lab.metrics.judging import JudgeSettings, removed_counts
 from sidelight.lab.metrics.layout import RankedScores
 
-JUDGED = ("fidelity_plus", "fidelity_minus", "single_deletion")
+JUDGED = ("fidelity_plus", "fidelity_minus", "single_deletion", "single_deletion_rank")
 
 
 def judged(
@@ -287,6 +287,28 @@ def test_scores_that_only_rank_count_by_their_mean() -> None:
     drops = [float(own[r : r + 2, c : c + 2].sum()) for r in (0, 2, 4) for c in (0, 2, 4)]
     expected = spearmanr([0] * 8 + [1], drops).statistic
     assert values(result, "single_deletion")[0] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_effects_add_up_where_a_method_has_them(cut: int) -> None:
+    """A method of three readings: its effects are summed in a patch, also a small one, and its ranking is averaged."""
+    target, inputs = positive_toy(size=5, batch=2)
+    g = torch.Generator().manual_seed(cut)
+    ranking, effects = (torch.randn(2, 1, 5, 5, generator=g) for _ in range(2))
+    scores = RankedScores({"image": torch.rand(2, 1, 5, 5)}, {"image": ranking}, {"image": effects})
+    grain = f"patch{cut}" if cut > 1 else "pixel"
+    result = judged(target, target, inputs, scores, metrics=JUDGED[2:], granularities=(grain,))
+    grid = torch.arange(25).view(5, 5)
+    starts = range(0, 5, cut)
+    units = [grid[r : r + cut, c : c + cut].flatten().tolist() for r in starts for c in starts]
+    for row in range(2):
+        own = (inputs["image"] * target.model.image)[row].flatten().double()
+        drops = [float(own[u].sum()) for u in units]
+        sums = [float(effects[row].flatten()[u].double().sum()) for u in units]
+        means = [float(ranking[row].flatten()[u].double().mean()) for u in units]
+        for metric, worth in (("single_deletion", sums), ("single_deletion_rank", means)):
+            expected = spearmanr(worth, drops).statistic
+            assert values(result, metric)[row] == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_sample_keeps_its_values_in_any_batch() -> None:

@@ -38,7 +38,7 @@ NAMES = [
     "pointing_game",
 ]
 #: asked of a judge (tests/lab/metrics/test_judged.py)
-JUDGED = ["fidelity_plus", "fidelity_minus", "single_deletion"]
+JUDGED = ["fidelity_plus", "fidelity_minus", "single_deletion", "single_deletion_rank"]
 few = settings(max_examples=40, deadline=None)
 
 

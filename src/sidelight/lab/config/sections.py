@@ -202,10 +202,28 @@ class ImportedSection(Section):
     signed: bool | None = None
 
 
+class OtherDataSection(Section):
+    """Rows on which a run is measured in place of its own test split. Their labels are not read.
+
+    Attributes:
+        name: name of a data set of the run's modalities, as in ``sidelight list``.
+        split: the split that is measured. Nothing was trained on any of them.
+        data_dir: folder of local copies (default: as ``data.data_dir``).
+        seed: seed by which the rows are drawn.
+    """
+
+    name: str
+    split: Literal["train", "validation", "test"] = "test"
+    data_dir: str | None = None
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+
+
 class EvaluationSection(Section):
     """The measurements on the test split.
 
     Attributes:
+        data: another data set to measure on, for example one whose evidence is known (default: the run's own test split).
+            The results lie apart, in a folder of their own in the run.
         protocol: choices behind the numbers. ``thesis`` and ``thesis-later`` bring their own ``fills``, ``metrics`` and
             ``granularities``.
         count: number of samples for metrics that need one masked pass.
@@ -227,6 +245,7 @@ class EvaluationSection(Section):
         seed: seed of the samples, of random fills and of random orders.
     """
 
+    data: OtherDataSection | None = None
     protocol: str = "sidelight"
     count: int = Field(default=500, ge=1)
     curve_count: int | None = Field(default=None, ge=1)

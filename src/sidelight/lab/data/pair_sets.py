@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sidelight.errors import InputError
-from sidelight.lab.data.captions import Spans, picture_caption
+from sidelight.lab.data.boxes import BoxEvidence
+from sidelight.lab.data.captions import picture_caption
 from sidelight.lab.data.local_copies import read_flickr8k
 from sidelight.lab.data.pair_rows import PairRows, Pictures, caption_pairs, exchanged_things
 from sidelight.lab.data.reading import (
-    DATA_VARIABLE,
     find_folder,
     from_file,
     from_hub,
+    local_rows,
     sample_rows,
     split_file,
 )
@@ -63,7 +61,7 @@ def _captions(rows: Any) -> list[list[str]]:
 
 def esnlive_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
     """Does the picture entail, leave open or contradict the hypothesis?"""
-    rows = _local("esnlive", split, data_dir, ("image", "hypothesis", "label"), "esnlive_subset")
+    rows = local_rows("esnlive", split, data_dir, ("image", "hypothesis", "label"), "esnlive_subset")
     columns = {"text": list(rows["hypothesis"]), "label": list(rows["label"])}
     return sample_rows(PairRows(Pictures.of(rows), range(len(rows)), columns), count, seed)
 
@@ -75,7 +73,7 @@ def nlvr_rows(split: str, data_dir: str | None = None, count: int | None = None,
     modality alone predicts the label. Evidence in the picture is the boxes of the objects that the text names, or empty
     if there are none. Evidence in the text is the colour and the shape.
     """
-    rows = _local("nlvr", split, data_dir, ("image", "object_shape", "object_color", "object_box"))
+    rows = local_rows("nlvr", split, data_dir, ("image", "object_shape", "object_color", "object_box"))
     table = rows.select_columns(["object_color", "object_shape", "object_box"]).to_dict()
     objects = [
         [((colour, shape), box) for colour, shape, box in zip(*found, strict=True)]
@@ -86,41 +84,11 @@ def nlvr_rows(split: str, data_dir: str | None = None, count: int | None = None,
     texts = [picture_caption(rng, *thing) for _, thing, _ in claims]
     boxes = [[box for thing, box in objects[i] if thing == claimed] for i, claimed, _ in claims]
     pictures = Pictures.of(rows)
+    height, width = pictures[0].size[::-1]
     made = PairRows(
         pictures,
         [i for i, _, _ in claims],
         {"text": [text for text, _ in texts], "label": [label for _, _, label in claims]},
-        _BoxEvidence(pictures[0].size[::-1], boxes, [spans for _, spans in texts]),
+        BoxEvidence([(height, width)] * len(claims), boxes, [spans for _, spans in texts]),
     )
     return sample_rows(made, count, seed)
-
-
-@dataclass(frozen=True)
-class _BoxEvidence:
-    """Evidence of each row. Its mask is made when it is needed."""
-
-    size: tuple[int, int]
-    boxes: Sequence[Sequence[Sequence[int]]]
-    spans: Sequence[Spans]
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        mask = np.zeros(self.size, dtype=bool)
-        for left, top, right, bottom in self.boxes[index]:
-            mask[top:bottom, left:right] = True
-        return {"image": mask, "text": self.spans[index]}
-
-
-def _local(name: str, split: str, data_dir: str | None, columns: Sequence[str], *others: str) -> Any:
-    """Rows of ``<name>/<split>.parquet``, which must have ``columns``."""
-    folder = find_folder(name, data_dir, *others)
-    if folder is None:
-        raise InputError(
-            f"data set {name!r} is read from a local folder, and there is none. Set the environment "
-            f"variable {DATA_VARIABLE}, or data.data_dir in the config, to a folder that holds {name}/{split}.parquet with the columns {', '.join(columns)}."
-        )
-    path: Path = split_file(folder, split)
-    rows = from_file(path)
-    missing = [c for c in columns if c not in rows.column_names]
-    if missing:
-        raise InputError(f"{path} lacks the column(s) {missing}; it has {rows.column_names}.")
-    return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,30 @@ def split_file(folder: Path, split: str) -> Path:
     if not path.is_file():
         raise InputError(f"no {path.name} in {folder}; it holds {sorted(p.name for p in folder.iterdir())}.")
     return path
+
+
+def local_rows(name: str, split: str, data_dir: str | None, columns: Sequence[str], *others: str) -> Any:
+    """Rows of ``<name>/<split>.parquet``, a data set that exists as a local copy only.
+
+    Args:
+        columns: that it must have.
+        others: names that its folder may have instead.
+
+    Raises:
+        InputError: there is no such folder or file, or it lacks a column.
+    """
+    folder = find_folder(name, data_dir, *others)
+    if folder is None:
+        raise InputError(
+            f"data set {name!r} is read from a local folder, and there is none. Set the environment "
+            f"variable {DATA_VARIABLE}, or data.data_dir in the config, to a folder that holds {name}/{split}.parquet with the columns {', '.join(columns)}."
+        )
+    path = split_file(folder, split)
+    rows = from_file(path)
+    missing = [c for c in columns if c not in rows.column_names]
+    if missing:
+        raise InputError(f"{path} lacks the column(s) {missing}; it has {rows.column_names}.")
+    return rows
 
 
 def from_file(path: Path) -> Any:

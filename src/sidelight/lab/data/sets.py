@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sidelight.core.registry import Registry
+from sidelight.lab.data.boxes import ANIMALS, object_box_rows
 from sidelight.lab.data.digits import digit_scenes
 from sidelight.lab.data.local_copies import ENTAILMENT, local_loader, read_memes, read_snli_ve
 from sidelight.lab.data.pair_sets import FLICKR8K_HUB, esnlive_rows, flickr8k_rows, nlvr_rows
@@ -148,6 +149,7 @@ _SETS = {
     "two_digits": DataSet(IMAGE, DIGITS, two_digits_loader(_MNIST), "made of mnist: two digits side by side, independent labels"),
     "cifar10": DataSet(IMAGE, CIFAR10, _CIFAR10, "hub: uoft-cs/cifar10"),
     "imagenette": DataSet(IMAGE, IMAGENETTE, _IMAGENETTE, "hub: frgfm/imagenette"),
+    "object_boxes": DataSet(IMAGE, ANIMALS, object_box_rows, "local copy: photographs with boxes around the animals", True),
     "planted_text": DataSet(TEXT, VERDICTS, planted_rows, "embedded: reviews from a grammar, verdict planted", True),
     "tweets": DataSet(TEXT, OPINION, _TWEETS, f"hub: {TWEETS_HUB}, neutral tweets left out (evidence in a local copy only)", True),
     "imdb": DataSet(TEXT, OPINION, _IMDB, "hub: stanfordnlp/imdb"),

@@ -252,8 +252,8 @@ class _Judged:
             evidence = replace(evidence, judge=judge.clean, without_top=top, without_rest=rest)
         if "singles" in needs:
             found = judge.single(fill, self.layout, label)
-            worth = found.worth(self.maps, self.layout)
-            evidence = replace(evidence, worth=worth, drops=found.drops, measured=found.measured)
+            worth, rank = (read(self.maps, self.layout) for read in (found.worth, found.rank))
+            evidence = replace(evidence, worth=worth, rank=rank, drops=found.drops, measured=found.measured)
         return evidence
 
     def _rows(

@@ -51,7 +51,7 @@ def export_maps(
     else:
         chosen = rival_of(section, method)
     # batched as the evaluation does it: the last digit of a gradient depends on what is beside it
-    split = split_batches(target, run.rows("test", count or section.count), section)
+    split = split_batches(target, run.tested_rows(count or section.count), section)
     batches, total = chain(split.whole, split.single), len(split.whole) + len(split.single)
     found: dict[str, dict[int, np.ndarray]] = {m: {} for m in target.modalities}
     for batch in track(batches, f"maps of {method}", total=total, disable=not progress):

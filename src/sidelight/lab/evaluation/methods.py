@@ -32,12 +32,17 @@ REFERENCE_SIZE = 32
 
 @dataclass(frozen=True)
 class ScorerMethod:
-    """A fitted scorer as one more method of the benchmark."""
+    """A fitted scorer as one more method of the benchmark.
+
+    Attributes:
+        effects: whether the scorer has learnt effects. Where values must add up, they count in place of its ranking.
+    """
 
     explainer: Explainer
     fingerprint: str
     name: str = OURS
     signed: bool = False
+    effects: bool = False
 
     def __call__(
         self, target: TargetModel, inputs: Inputs, classes: Tensor, encoding: Encoding | None = None
@@ -52,7 +57,9 @@ class ScorerMethod:
         if not config.by_class:
             return self.explainer.scores(encoding)
         reading = self.explainer.read(encoding, classes.to(encoding.logits.device))
-        return reading.scores if config.ranked is False else RankedScores(reading.scores, reading.ranking)
+        if config.ranked is False:
+            return reading.scores
+        return RankedScores(reading.scores, reading.ranking, reading.effects if self.effects else None)
 
 
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:

@@ -111,11 +111,21 @@ def _check_places(section: ModelSection) -> None:
 
 
 def _check_rows(config: RunConfig) -> None:
-    """One row of every split can be read."""
+    """One row of every split can be read, and of another data set to measure on, which must fit the run's."""
     data = config.data
     for split in ("train", "validation", "test"):
         if len(load_rows(data.name, split, data_dir=data.data_dir, count=1, seed=data.seed)) == 0:
             raise ConfigError(f"data.name: the {split} split of {data.name!r} is empty.")
+    other, own = config.evaluation.data, DATASETS[data.name].modalities
+    if other is None:
+        return
+    _named("evaluation.data.name", DATASETS.__getitem__, other.name)
+    if DATASETS[other.name].modalities != own:
+        raise ConfigError(
+            f"evaluation.data.name: {other.name!r} holds {' and '.join(DATASETS[other.name].modalities)}, but the run's "
+            f"classifier reads {' and '.join(own)}. Choose a data set with the same modalities."
+        )
+    load_rows(other.name, other.split, data_dir=other.data_dir or data.data_dir, count=1, seed=other.seed)
 
 
 def _check_space(config: RunConfig, folder: Path) -> None:

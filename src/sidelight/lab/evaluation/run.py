@@ -130,14 +130,16 @@ def plan_evaluation(run: Run) -> Evaluation:
     section = run.config.evaluation
     target = run.open_target()
     set_reference(run, target)
-    rows = TestRows(target, run.rows("test", section.count))
+    rows = TestRows(target, run.tested_rows(section.count))
     rivals = [r for r in rivals_of(section) if supports(r, target)]
     methods: dict[str, Method] = {}
     for kind in run.kinds:
         for seed in run.config.seeds:
             explainer = run.explainer(seed, target, kind)
             name = f"{OURS} ({kind})" if kind else OURS
-            methods[f"{name}#{seed}"] = ScorerMethod(explainer, scorer_fingerprint(explainer))
+            effects = run.objective(kind).coalition_weight > 0
+            version = scorer_fingerprint(explainer)
+            methods[f"{name}#{seed}"] = ScorerMethod(explainer, version, effects=effects)
     methods.update({r.name: r for r in rivals})
     imported = imported_of(section, [OURS, *(r.name for r in rivals)])
     for maps in imported:  # refused now, not after hours
@@ -165,7 +167,8 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
             "data does not bring; add others, e.g. average_drop."
         )
     protocol, folder = PROTOCOLS[run.config.evaluation.protocol], run.results_folder
-    notes = [note] if (note := protocol.note(target.modalities)) else []
+    notes = elsewhere_notes(run)
+    notes += [note] if (note := protocol.note(target.modalities)) else []
     notes += degeneracy_notes(target, rows, evaluation.rivals)
     notes += removal_notes(target, rows, fills_of(run.config.evaluation, target))
     shares = measured_shares(run, target, rows)
@@ -179,19 +182,30 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
     curves = [merge_seeds(mean_curves_of([path for _, path in found], seed)) for found in parts]
     results = {
         "name": run.config.name,
-        "dataset": run.config.data.name,
+        "dataset": run.tested_name,
         **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
         **{k: repeatable_facts(v) for k, v in run.facts.items() if k in ("target", "scorers")},
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
         **({"judge": judge} if judge else {}),
-        "rows": plain_rows(summarise_parts(files, run.config.data.name)),
+        "rows": plain_rows(summarise_parts(files, run.tested_name)),
     }
     write_scores(files, folder / "scores.parquet")
     with replace_file(folder / "curves.parquet") as tmp:
         pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True).to_parquet(tmp, index=False)
     write_text(folder / "table.md", markdown_table(results["rows"]))
     write_json(folder / "results.json", results)
+
+
+def elsewhere_notes(run: Run) -> list[str]:
+    """A sentence if a run is measured on another data set than its own."""
+    other = run.config.evaluation.data
+    if other is None:
+        return []
+    return [
+        f"Measured on the {other.split} split of {other.name}, on which neither the target nor a scorer was trained. The "
+        f"target knows the classes of {run.config.data.name} alone, so every map explains whatever it says."
+    ]
 
 
 def repeatable_facts(facts: Any) -> Any:
@@ -270,7 +284,7 @@ def measured_shares(run: Run, target: TargetModel, rows: TestRows) -> dict[str, 
         return {}
     others = reference_inputs(run, target)
     frame = share_rows(target, rows, others, batch_size=run.config.evaluation.batch_size)
-    with replace_file(run.folder / "modality_share.parquet") as tmp:
+    with replace_file(run.results_folder / "modality_share.parquet") as tmp:
         frame.to_parquet(tmp, index=False)
     return share_summary(frame, names)
 

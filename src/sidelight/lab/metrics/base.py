@@ -52,6 +52,7 @@ class Evidence:
         without_top, without_rest: ``[B, S]`` the judge's p with random features removed from the top part of each
             size, or from the rest.
         worth, drops: ``[B, U]`` attribution of each unit, and the fall of the judge's logit if it alone is removed.
+        rank: ``[B, U]`` mean of what ranks the features of each unit.
         measured: ``[B, U]`` true for units that were removed.
     """
 
@@ -73,6 +74,7 @@ class Evidence:
     without_rest: Tensor = field(default_factory=_absent)
     worth: Tensor = field(default_factory=_absent)
     drops: Tensor = field(default_factory=_absent)
+    rank: Tensor = field(default_factory=_absent)
     measured: Tensor = field(default_factory=_absent)
 
 

@@ -91,3 +91,10 @@ define(
     lambda e: single_deletion(e.worth, e.drops, e.measured),
     "singles",
 )
+define(
+    "single_deletion_rank",
+    "higher",
+    "the same for the mean of what ranks the unit's features, which need not add up",
+    lambda e: single_deletion(e.rank, e.drops, e.measured),
+    "singles",
+)

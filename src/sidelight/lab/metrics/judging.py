@@ -93,9 +93,15 @@ class SingleDeletions:
     measured: Tensor
 
     def worth(self, maps: ReducedMap, layout: Layout) -> Tensor:
-        """``[B, U]`` attribution of each unit: the sum over its features, or the mean if scores only rank."""
-        mean = self.units.pool(layout.spread(maps.order))
+        """``[B, U]`` attribution of each unit: the sum over its features of what adds up, or the mean if scores only rank."""
+        if maps.effect is not None:
+            return self.units.pool(layout.spread(maps.effect)) * self.units.size
+        mean = self.rank(maps, layout)
         return mean if maps.ordinal else mean * self.units.size
+
+    def rank(self, maps: ReducedMap, layout: Layout) -> Tensor:
+        """``[B, U]`` place of each unit in the order: the mean over its features."""
+        return self.units.pool(layout.spread(maps.order))
 
 
 class JudgePasses:

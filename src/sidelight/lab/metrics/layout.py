@@ -42,11 +42,13 @@ class ReducedMap:
         soft: ``[B, M]`` per cell in [0, 1]. It multiplies the input.
         order: ``[B, M]`` per cell. It ranks the cells, larger first.
         ordinal: whether the values of ``order`` only rank, so that their sums mean nothing.
+        effect: ``[B, M]`` per cell, mean of values that add up, if the method has others than ``order``.
     """
 
     soft: Tensor
     order: Tensor
     ordinal: bool = False
+    effect: Tensor | None = None
 
 
 class RankedScores(dict[str, Tensor]):
@@ -54,21 +56,24 @@ class RankedScores(dict[str, Tensor]):
 
     Attributes:
         ranking: per modality, of the scores' shape, larger first.
+        effects: of the same shape, values with a sign that add up, or ``None`` if the method has none.
     """
 
-    def __init__(self, scores: Scores, ranking: Scores) -> None:
+    def __init__(self, scores: Scores, ranking: Scores, effects: Scores | None = None) -> None:
         super().__init__(scores)
-        self.ranking = ranking
+        self.ranking, self.effects = ranking, effects
 
 
 def plain_scores(scores: Scores, device: torch.device) -> Scores:
-    """``scores`` as float32 on ``device``, without a graph. :class:`RankedScores` keep their ranking."""
+    """``scores`` as float32 on ``device``, without a graph. :class:`RankedScores` keep their other readings."""
 
     def plain(values: Scores) -> dict[str, Tensor]:
         return {name: v.detach().to(device).float() for name, v in values.items()}
 
     own = plain(scores)
-    return RankedScores(own, plain(scores.ranking)) if isinstance(scores, RankedScores) else own
+    if not isinstance(scores, RankedScores):
+        return own
+    return RankedScores(own, plain(scores.ranking), scores.effects and plain(scores.effects))
 
 
 #: ``(raw [B, N], layout, signed) -> {name: ReducedMap}``: turns a raw map into soft maps and orders.
@@ -136,8 +141,12 @@ def read_scores(
     found = reduce_map(layout.flatten(scores), layout, signed, reading)
     if not isinstance(scores, RankedScores):
         return found
-    order = layout.pool(layout.flatten(scores.ranking).to(layout.real.device).float())
-    return {name: replace(maps, order=order, ordinal=True) for name, maps in found.items()}
+
+    def pooled(values: Scores) -> Tensor:
+        return layout.pool(layout.flatten(values).to(layout.real.device).float())
+
+    order, effect = pooled(scores.ranking), None if scores.effects is None else pooled(scores.effects)
+    return {n: replace(maps, order=order, ordinal=True, effect=effect) for n, maps in found.items()}
 
 
 def require_scores(scores: Scores, feature_mask: Mapping[str, Tensor], names: tuple[str, ...]) -> None:

@@ -74,7 +74,7 @@ def section_of(run: Run) -> ReportSection:
         failures=failures,
         notes=results["notes"],
         timing=timing(run, explainer),
-        target={**results["target"], "dataset": run.config.data.name},
+        target={**results["target"], "dataset": run.tested_name},
         scorer={
             "parameters": first["parameters"],
             "seeds": len(scorers),
@@ -90,7 +90,7 @@ def section_of(run: Run) -> ReportSection:
 def galleries(run: Run, explainer: Explainer) -> tuple[list[GridSample], list[GridSample]]:
     """Randomly chosen samples, and those whose confidence our map keeps worst under the first fill."""
     settings, section = run.config.report, run.config.evaluation
-    rows = run.rows("test", section.count)
+    rows = run.tested_rows(section.count)
     rng = np.random.default_rng(section.seed)
     chosen = rng.permutation(len(rows))[: settings.samples].tolist()
     scores = pd.read_parquet(run.results_folder / "scores.parquet")

@@ -50,6 +50,7 @@ FOLDERS = (
     "scorer-*",
     "evaluation",
     "judge",
+    "elsewhere",
     "protocols",
     "audit",
     "ablation",

@@ -10,6 +10,7 @@ Everything a run makes lives in one folder::
     scores.parquet         one row per sample × method × fill × metric
     curves.parquet         mean deletion and insertion curves
     results.json table.md report.html
+    elsewhere/<data set>/  the same files, if ``evaluation.data`` names another data set
     protocols/<name>/      the same files, if ``evaluation.protocol`` is not the default
 """
 
@@ -40,12 +41,13 @@ from sidelight.lab.runs.classifier import (
     save_target,
     train_classifier,
 )
-from sidelight.lab.runs.folder import claim_run, load_run_config
+from sidelight.lab.runs.folder import claim_run, digest, load_run_config
 from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
+from sidelight.training.settings import ObjectiveConfig
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,19 @@ class Run:
         wanted = count if count is not None else getattr(data, split)
         return load_rows(data.name, split, data_dir=data.data_dir, count=wanted, seed=data.seed)
 
+    def tested_rows(self, count: int | None = None) -> Any:
+        """At most ``count`` rows of what ``evaluation`` measures: the test split, or those of another data set."""
+        other = self.config.evaluation.data
+        if other is None:
+            return self.rows("test", count)
+        folder = other.data_dir or self.config.data.data_dir
+        return load_rows(other.name, other.split, data_dir=folder, count=count, seed=other.seed)
+
+    @property
+    def tested_name(self) -> str:
+        """Name of the data set that ``evaluation`` measures."""
+        return (self.config.evaluation.data or self.config.data).name
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of scorers: the run's own, called ``""``, and those beside it."""
@@ -132,6 +147,11 @@ class Run:
         recover_folder(folder)
         if not is_target_folder(folder):
             return None
+        if not any(folder.glob("*.safetensors")):
+            raise CheckpointError(
+                f"{folder} holds a classifier's settings without its weights (*.safetensors). Copy the weights there, or "
+                "remove the folder, so that the classifier is made again."
+            )
         family = TARGETS[self._family()]
         return self._wrap(family.load_model(str(folder)), family.reader_type.load(str(folder), {}), section)
 
@@ -261,10 +281,14 @@ class Run:
             self.rows("train"),
             eval=self.rows("validation"),
             scorer=self.scorer_config(target, kind),
-            objective=self.config.objective if beside is None else beside.objective,
+            objective=self.objective(kind),
             training=replace(training, seed=seed),
             output_dir=self.scorer_folder(seed, kind),
         )
+
+    def objective(self, kind: str = "") -> ObjectiveConfig:
+        """What the scorers of a kind learn."""
+        return self.config.beside[kind].objective if kind else self.config.objective
 
     def scorer_config(self, target: TargetModel, kind: str = "") -> ScorerConfig:
         """The configured scorer for ``target``."""
@@ -295,13 +319,17 @@ class Run:
 
     @property
     def results_folder(self) -> Path:
-        """The folder of results: the run's folder, or a folder in it for a protocol other than the default.
+        """The folder of results: the run's folder, or a folder in it for other data or a protocol other than the default.
 
         Raises:
             UnknownNameError: there is no such protocol.
         """
-        name = PROTOCOLS[self.config.evaluation.protocol].name
-        return self.folder if name == DEFAULT else self.folder / "protocols" / name
+        name, other = PROTOCOLS[self.config.evaluation.protocol].name, self.config.evaluation.data
+        folder = self.folder
+        if other is not None:
+            # another split or seed has other samples, and must find no finished parts of this one
+            folder = folder / "elsewhere" / f"{other.name}-{digest(other.model_dump())}"
+        return folder if name == DEFAULT else folder / "protocols" / name
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -108,7 +108,8 @@ def test_a_job_on_a_cluster_is_killed_and_goes_on(job: tuple[str, dict[str, byte
     process = start(job[0], out, "keep")
     done = 0
     while process.poll() is None and done < 5:
-        done = len(json.loads((out / "manifest.json").read_text())["ends"]) if out.is_dir() else 0
+        place = out / "manifest.json"
+        done = len(json.loads(place.read_text())["ends"]) if place.is_file() else 0
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)

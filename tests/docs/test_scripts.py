@@ -23,6 +23,14 @@ EXPECTED = {
     "in_transformers": (["charming", "because of"], ["in-transformers.png", "in-transformers.json"]),
     "live_app": (["page: http://127.0.0.1:"], []),
     "live_widget": (["kept    ['charming'] good", "without charming:", "asked   good"], ["live-widget.html"]),
+    "many_rows": (
+        ["101 rows; row 100: this row is empty", "review-3: good", "charming"],
+        ["explained/manifest.json"],
+    ),
+    "on_the_hub": (
+        ["README.md", "scorer.safetensors", "library_name", "the same map: True"],
+        ["my-scorer/README.md"],
+    ),
     "serve_client": (["serving http://127.0.0.1:", "because of charming good", "422 option"], []),
     "side_by_side": (["| **sidelight** |", "Occlusion"], ["side-by-side.html", "side-by-side.png"]),
 }

@@ -138,6 +138,20 @@ def test_columns_are_chosen(texts: Explainer, tmp_path: Path) -> None:
 # -- what is written ---------------------------------------------------------------------------
 
 
+def test_an_answer_is_found_by_the_id_of_its_row(texts: Explainer, tmp_path: Path) -> None:
+    rows = [{"text": t, "id": ["twice", f"r{i}"][i != 3 and i != 20]} for i, t in enumerate(ROWS)]
+    found = texts.explain_dataset(rows, tmp_path / "t", block_rows=16)
+    for number in (0, 17, len(rows) - 1):
+        assert found[f"r{number}"].meta["columns"]["id"] == f"r{number}"
+        np.testing.assert_array_equal(found[f"r{number}"].map, found[number].map)
+    with pytest.raises(InputError, match="rows 3, 20 all have the id 'twice'"):
+        found["twice"]
+    with pytest.raises(InputError, match=r"no row .* has the id 'r3'"):
+        found["r3"]
+    unnamed = texts.explain_dataset(ROWS[:3], tmp_path / "unnamed")
+    assert unnamed["2"].map.tolist() == unnamed[2].map.tolist()
+
+
 def test_other_tools_read_the_parts(texts: Explainer, images: Explainer, tmp_path: Path) -> None:
     rows = [{"text": t, "id": f"r{i}"} for i, t in enumerate(ROWS)]
     found = texts.explain_dataset(rows, tmp_path / "t", block_rows=16, target="good")

@@ -19,7 +19,8 @@ from sidelight.explanations.stored import batches_of, part_of, read_manifest, re
 class StoredAnswers(Iterator[Answer]):
     """The answers in a folder, in the order of the rows. One part of it is in memory at a time.
 
-    It can be iterated as often as you like, has a length, and gives a single answer by the number of its row.
+    It can be iterated as often as you like, has a length, and gives a single answer by the number of its row, or by the id
+    that the row had in a column ``id``.
 
     Args:
         folder: that ``explain_dataset`` or ``sidelight explain`` wrote.
@@ -35,6 +36,7 @@ class StoredAnswers(Iterator[Answer]):
         #: what identifies the job: source, scorer, classifier, options
         self.about: dict[str, Any] = dict(manifest["about"])
         self._own: Iterator[Answer] | None = None
+        self._rows: dict[str, list[int]] | None = None
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -47,8 +49,14 @@ class StoredAnswers(Iterator[Answer]):
         return next(self._own)
 
     @public
-    def __getitem__(self, row: int) -> Answer:
-        """The answer for the row of this number. Raises :class:`InputError` if there is none."""
+    def __getitem__(self, row: int | str) -> Answer:
+        """The answer for the row of this number, or of this id if it is a string.
+
+        Raises:
+            InputError: there is no such row, or several rows have this id.
+        """
+        if isinstance(row, str):
+            row = self._row_of(row)
         if not 0 <= row < len(self):
             raise InputError(f"there is no row {row}; {self.folder} has rows 0 to {len(self) - 1}.")
         part = bisect_right(self._ends, row)
@@ -57,6 +65,24 @@ class StoredAnswers(Iterator[Answer]):
             if number == row:
                 return answer
         raise InputError(f"row {row} is missing in {part_of(self.folder, part)}: explain the rows again.")
+
+    def _row_of(self, own: str) -> int:
+        """The number of the row with this id. All ids are read once."""
+        if self._rows is None:
+            self._rows = {}
+            table = self.to_arrow(["id", "row"])
+            for name, row in zip(*(table.column(c).to_pylist() for c in ("id", "row")), strict=True):
+                self._rows.setdefault(name, []).append(row)
+        found = self._rows.get(own, [])
+        if len(found) == 1:
+            return int(found[0])
+        if found:
+            raise InputError(
+                f"the rows {', '.join(map(str, found[:5]))} all have the id {own!r:.60}: give a number."
+            )
+        raise InputError(
+            f"no row of {self.folder} has the id {own!r:.60}. If the rows had no column 'id', give a row's number."
+        )
 
     def _part(self, number: int) -> Iterator[Answer]:
         return read_parts(self.folder, number + 1, number)
@@ -131,7 +157,7 @@ def read_explanations(folder: str | os.PathLike[str]) -> StoredAnswers:
         An iterable. It gives an :class:`Explanation` for each row, or an
         :class:`~sidelight.explanations.blocks.ExplainFailure`, in the order of the rows. Scores of pixels are exact to three
         digits, unless ``explain_dataset`` was asked for another type. Scores of an answer are 32-bit floats in any case.
-        ``.to_arrow()`` and ``.to_pandas()`` give tables as they are stored, ``[number]`` gives one answer.
+        ``.to_arrow()`` and ``.to_pandas()`` give tables as they are stored. ``[number]`` and ``["id"]`` give one answer.
 
     Raises:
         CheckpointError: there are none, or a file is damaged.

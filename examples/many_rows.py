@@ -22,11 +22,7 @@ one = found["review-3"]
 print(
     "review-3:",
     one.label,
-    {w.strip(): round(float(s), 2) for w, s in zip(one.inputs["text"], one.map, strict=True)},
+    [(w, round(float(s), 2)) for w, s in zip(one.inputs["text"], one.map, strict=True)],
 )
 frame = found.to_pandas(["label", "text_top"]).dropna()
-print(
-    frame.assign(word=[top[0].split()[0] for top in frame["text_top"]])
-    .groupby("label")["word"]
-    .value_counts()
-)
+print(frame.assign(best=[top[0] for top in frame["text_top"]]).groupby("label").first())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from typing import Any
 
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--fills", nargs="+", default=["noise", "zero", "image"])
     parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--budget", type=float, help="seconds; the second process measures half the pace")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.pause:
@@ -38,13 +40,21 @@ def main() -> None:
 
         SlowCollator.pause = options.pause
         sidelight.training.loop.Collator = SlowCollator  # type: ignore[misc]
+    budget: dict[str, Any] = {}
+    if options.budget:
+        import sidelight.training.budget as planned
+
+        slower = 1 + int(os.environ.get("RANK", "0"))
+        planned._step_seconds = lambda *_: 0.05 * slower
+        planned.BUDGETS["minute"] = planned.Budget(options.budget, 3, 1, 16)
+        budget = {"budget": "minute"}
     Explainer.fit(
         classifier(),
         corner_rows(64),
         eval=corner_rows(16, seed=1),
         processor=TRANSFORM,
         objective=ObjectiveConfig(fills=options.fills),
-        training=quick(batch_size=options.batch, epochs=options.epochs, learning_rate=options.rate),
+        training=quick(batch_size=options.batch, epochs=options.epochs, learning_rate=options.rate, **budget),
         output_dir=options.folder,
     )
 

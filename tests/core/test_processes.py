@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sidelight.core.processes import Share, agreed, is_main, process_count, wait
+from sidelight.core.processes import Share, agreed, is_main, largest, process_count, wait
 from sidelight.errors import ConfigError
 
 
 def test_without_a_launcher_there_is_one_process() -> None:
     assert (process_count(), is_main(), Share.launched()) == (1, True, Share(0, 1))
+    assert largest(0.25) == 0.25
     wait()
     with pytest.raises(KeyError), agreed():
         raise KeyError("as it was")

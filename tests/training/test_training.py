@@ -630,6 +630,16 @@ def test_two_processes_train_what_one_trains(runner: Runner, tmp_path: Path) -> 
     assert difference < 1e-4, difference
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_processes_of_unlike_pace_plan_the_same_training(runner: Runner, tmp_path: Path) -> None:
+    two = runner.run("fit", tmp_path, "--batch", 8, "--budget", 1.0, environments=launched(2))
+    assert two.codes == [0, 0], two.output
+    # the slower one takes 0.1 s for a step of 8 rows, so both make 5 to 10 steps (by the time of validations), of 16 rows
+    found = json.loads((tmp_path / "training.json").read_text())["training"]
+    assert 5 * 16 / 64 <= found["epochs"] <= 10 * 16 / 64
+
+
 # -- the log -----------------------------------------------------------------------------
 
 

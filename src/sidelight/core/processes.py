@@ -141,6 +141,16 @@ def from_main(make: Callable[[], str]) -> str:
     return str(_tell(make() if is_main() else None)[0])
 
 
+def largest(value: float) -> float:
+    """The largest ``value`` of all processes. Each of them must call this. Without a launcher it is ``value``."""
+    if process_count() == 1:
+        return value
+    from accelerate.utils import gather_object
+
+    _state()
+    return max(gather_object([value]))
+
+
 def _exchange(failure: str | None) -> None:
     found = [(number, text) for number, text in enumerate(_tell(failure)) if text is not None]
     if found:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from sidelight.core.processes import finish_work
+from sidelight.core.processes import finish_work, largest, process_count
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
 from sidelight.rows.row import NumberedRows, Rows
@@ -99,20 +99,20 @@ def within_budget(
     validations = (VALIDATIONS + 1) * len(evaluation) * pace.validation
     affordable = max(budget.seconds - validations, budget.seconds / 2) / pace.step
     part, parts = _batch(affordable, config)
-    rows = part * parts
-    steps = max(1, int(affordable / rows))
+    rows = part * parts * process_count()  # of one step, which all processes make together
+    steps = max(1, int(affordable / (part * parts)))
     epochs = min(float(f"{steps * rows / len(train):.3g}"), budget.epochs)
     log.warning(
         "budget %r: about %d steps of %d rows and %.2f s. They read the %d rows %.3g times, in about %s",
         config.budget,
         math.ceil(epochs * len(train) / rows),
         rows,
-        rows * pace.step,
+        part * parts * pace.step,
         len(train),
         epochs,
-        _spoken(epochs * len(train) * pace.step + validations),
+        _spoken(epochs * len(train) / process_count() * pace.step + validations),
     )
-    return evaluation, objective, _with_epochs(config, epochs, part, parts, len(train))
+    return evaluation, objective, _with_epochs(config, epochs, part, parts, len(train) / process_count())
 
 
 def _validated(budget: Budget, pace: Pace) -> int:
@@ -152,7 +152,7 @@ def _known(folder: Path, config: TrainingConfig) -> TrainingConfig | None:
     return None if larger else taken
 
 
-def _with_epochs(config: TrainingConfig, epochs: float, part: int, parts: int, rows: int) -> TrainingConfig:
+def _with_epochs(config: TrainingConfig, epochs: float, part: int, parts: int, rows: float) -> TrainingConfig:
     steps = math.ceil(rows / (part * parts))  # of an epoch
     every = math.ceil(steps * epochs / VALIDATIONS)
     often = max(1, steps // every)
@@ -177,7 +177,8 @@ def _pace(
         with torch.no_grad():
             validation = _seconds(module.eval(), few) / count
     module.train()
-    return Pace(step, validation)
+    # all processes must plan the same training, so the slowest decides
+    return Pace(largest(step), largest(validation))
 
 
 def _step_seconds(module: ScorerObjective, inputs: Mapping[str, torch.Tensor]) -> float:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.memory import free_memory
+from sidelight.core.processes import largest
 from sidelight.errors import SidelightError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
@@ -57,7 +58,8 @@ def within_memory(
     kept = _bytes_per_row(ScorerObjective(scorer, target, objective), train, config, collate)
     rows = min(config.batch_size, len(train))
     free = free_memory(target.device)
-    parts = fitting_parts(rows, config.batch_size, kept, SHARE * free)
+    # processes on devices of unlike size take equal parts, because they step together
+    parts = int(largest(fitting_parts(rows, config.batch_size, kept, SHARE * free)))
     if parts > 1:
         log.warning(
             "a batch of %d rows would keep about %.1f GB of activations, and %.1f GB are free: it is read in %d parts of "

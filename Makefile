@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo-out
 
-.PHONY: help demo test test-fast test-soak lint format publish results-pages docs-reference docs clean
+.PHONY: help demo test test-slow test-fast test-soak lint format publish results-pages docs-reference docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -21,12 +21,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## train, explain and evaluate on embedded data; writes demo-out/
 	$(BIN)/sidelight demo --out $(OUT)
 
-# one thread for each of the two workers: more would wait for each other
-test: lint  ## lint, types, then the whole suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+test: lint test-fast  ## lint, types, layers, and the tests but the slow ones: ten minutes on two cores
 
-test-fast: $(STAMP)  ## the suite without the slow tests
+# one thread for each of the two workers: more would wait for each other
+test-fast: $(STAMP)  ## the same tests without lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not realdata and not soak"
+
+test-slow: $(STAMP)  ## the slow tests, and those with real data: twenty minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "(slow or realdata) and not soak"
 
 test-soak: $(STAMP)  ## what takes minutes: stress, kills, thousands of calls
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak

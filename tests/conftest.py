@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from slow_tests import is_slow, slow_tests
+
 # Tests never reach for the network, whatever the machine allows.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -19,3 +21,11 @@ def runner() -> Iterator[object]:
     found = Runner()
     yield found
     found.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that are listed as slow."""
+    listed = slow_tests()
+    for item in items:
+        if is_slow(item.nodeid, listed):
+            item.add_marker(pytest.mark.slow)

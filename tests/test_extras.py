@@ -59,7 +59,7 @@ def site(explainer: Explainer, folder: Path) -> Any:
 USES: dict[tuple[str, str], list[tuple[Use, str]]] = {
     **{
         ("lab", name): [(laboratory, "sidelight.lab needs")]
-        for name in ("captum", "jinja2", "psutil", "pyyaml", "scikit-learn", "scipy")
+        for name in ("captum", "jinja2", "pyyaml", "scikit-learn", "scipy")
     },
     ("lab", "pandas"): [(laboratory, "sidelight.lab needs"), (csv, "reading a CSV file needs")],
     ("lab", "datasets"): [

@@ -25,7 +25,7 @@ DATA = {
     *("sidelight/live/widget.js", "sidelight/live/widget.css", "sidelight/live/page.css"),
     *("sidelight/lab/report/templates/report.css", "sidelight/cli/names.json", "sidelight/py.typed"),
 }
-EXTRAS = {"app", "dev", "docs", "lab", "onnx", "serve", "tensorboard", "widget"}
+EXTRAS = {"app", "dev", "docs", "lab", "onnx", "ray", "serve", "tensorboard", "widget"}
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 #: what no package may bring along
 FOREIGN = re.compile(r"^(runs|site|demo-out|dist|\.venv|\.git)/|(^|/)(node_modules|__pycache__)/")

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from slow_tests import is_slow, slow_tests
+
 SOURCE = Path(__file__).parents[1] / "src" / "sidelight"
 MODULES = {
     path.relative_to(SOURCE).as_posix(): path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py")
@@ -101,3 +103,19 @@ def test_imports_keep_to_the_layers() -> None:
         [command, "--no-cache"], cwd=SOURCE.parents[1], env=path, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_slow_test_exists() -> None:
+    for name in slow_tests():
+        path, _, test = name.partition("::")
+        function = test.rpartition("::")[2].partition("[")[0]
+        assert f"def {function}(" in (Path(__file__).parents[1] / path).read_text(encoding="utf-8"), name
+
+
+def test_a_listed_name_stands_for_its_cases() -> None:
+    listed = frozenset(["tests/a.py::test_one", "tests/a.py::test_two[x]"])
+    assert is_slow("tests/a.py::test_one", listed)
+    assert is_slow("tests/a.py::test_one[y]", listed)
+    assert is_slow("tests/a.py::test_two[x]", listed)
+    assert not is_slow("tests/a.py::test_two[z]", listed)
+    assert not is_slow("tests/a.py::test_two", listed)

@@ -67,6 +67,7 @@ BELOW: dict[str, tuple[str, ...]] = {
     "notes/index": (
         "notes/rank-term",
         "notes/judges",
+        "notes/boxes",
         "notes/coalition-term",
         "notes/scenes",
         "notes/fills",

@@ -15,6 +15,7 @@ from sidelight.core.files import write_json
 from sidelight.core.types import Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch, Reader
+from sidelight.inputs.image_transform import ImageTransform
 from sidelight.inputs.images import PictureTransform, as_transform
 from sidelight.inputs.loading import TRANSFORM_FILE, load_transform
 from sidelight.inputs.pixels import picture_batch
@@ -59,7 +60,8 @@ class ImageReader(Reader):
 
     def _placed(self, mask: Tensor, size: tuple[int, ...]) -> Tensor:
         """``[h, w]`` bool to ``[H, W]`` bool."""
-        if self.transform is None:
+        whole = isinstance(self.transform, ImageTransform) and not self.transform.crop
+        if self.transform is None or whole:  # only stretched, so that masks stay what they were
             return nn.functional.interpolate(mask[None, None].float(), size=size, mode="nearest")[0, 0] > 0.5
         picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8) * 255)
         black, white = (Image.new("L", picture.size, value) for value in (0, 255))

@@ -60,7 +60,7 @@ class ImageReader(Reader):
 
     def _placed(self, mask: Tensor, size: tuple[int, ...]) -> Tensor:
         """``[h, w]`` bool to ``[H, W]`` bool."""
-        whole = isinstance(self.transform, ImageTransform) and not self.transform.crop
+        whole = type(self.transform) is ImageTransform and not self.transform.crop
         if self.transform is None or whole:  # only stretched, so that masks stay what they were
             return nn.functional.interpolate(mask[None, None].float(), size=size, mode="nearest")[0, 0] > 0.5
         picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8) * 255)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
@@ -69,7 +70,6 @@ def test_rows_hold_what_pillow_painted(folder: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"size": (16, 16)},
         {"size": (16, 16), "crop": True},
         {"size": (16, 16), "crop": True, "resize_to": 24},
         {"size": (12, 18), "crop": True, "resize_to": (20, 26), "resample": "bicubic"},
@@ -87,6 +87,17 @@ def test_the_evidence_goes_the_way_of_its_picture(folder: Path, options: dict[st
     certain = white.abs() > 0.05  # a pixel on a border may be half white
     assert np.array_equal((white > 0)[certain].numpy(), found[certain].numpy())
     assert certain.float().mean() > 0.9
+
+
+def test_evidence_beside_a_picture_that_is_only_stretched_takes_the_nearest_pixel(folder: Path) -> None:
+    """As in evaluations of earlier versions, which go on with the same numbers."""
+    rows = load_rows("object_boxes", "test", data_dir=str(folder))
+    batch = ImageReader(ImageTransform((16, 16))).read([rows[i] for i in range(3)], evidence=True)
+    assert batch.truth is not None
+    for i in range(3):
+        mask = torch.as_tensor(rows[i]["evidence"]["image"]).float()[None, None]
+        expected = nn.functional.interpolate(mask, size=(16, 16), mode="nearest")[0, 0] > 0.5
+        assert torch.equal(batch.truth["image"][i, 0], expected)
 
 
 def test_what_a_transform_adds_is_no_evidence() -> None:

@@ -32,7 +32,14 @@ class PartFailed(SidelightError):
     """A part of the demo ended with an error. The message names its log."""
 
 
-def run_parts(work: Work, parts: Sequence[str], out: Path, jobs: int, tell: Tell) -> None:
+def run_parts(
+    work: Work,
+    parts: Sequence[str],
+    out: Path,
+    jobs: int,
+    tell: Tell,
+    idle: Callable[[Sequence[str]], None] = lambda finished: None,
+) -> None:
     """Run ``work(part, tell)`` for each part in a process that writes its log to ``out/<part>.log``.
 
     If a part fails, the others go on. No process outlives this one.
@@ -42,13 +49,14 @@ def run_parts(work: Work, parts: Sequence[str], out: Path, jobs: int, tell: Tell
         parts: names, in the order in which they begin.
         jobs: processes at a time. They share the cores.
         tell: takes the lines and pictures of all parts.
+        idle: is told which parts are finished whenever a process ends and no other takes its core, while others still run.
 
     Raises:
         PartFailed: a part failed. The others are finished.
         CheckpointError: nothing can be written in ``out``.
     """
     own_folder(out)
-    waiting, failed = list(parts), {}
+    waiting, failed, finished = list(parts), {}, list[str]()
     running: dict[Any, tuple[str, Any]] = {}
     try:
         while waiting or running:
@@ -65,6 +73,9 @@ def run_parts(work: Work, parts: Sequence[str], out: Path, jobs: int, tell: Tell
                     del running[pipe]
                     process.join()
                     failed.update({part: process.exitcode} if process.exitcode else {})
+                    finished += [] if process.exitcode else [part]
+                    if running and not waiting:
+                        idle(finished)
     finally:  # after an error here, or Ctrl-C
         for _, process in running.values():
             process.kill()

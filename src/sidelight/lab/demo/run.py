@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sidelight.core.registry import nearest
 from sidelight.errors import UnknownNameError
 from sidelight.lab.demo.parts import PARTS, run_part
+
+if TYPE_CHECKING:
+    from sidelight.lab.report import ReportSection
 
 
 def run_demo(
@@ -50,8 +54,9 @@ def run_demo(
     require_free([out / "report.html"], "Choose another --out, or replace it with --overwrite.")
     jobs = min(len(chosen), jobs or os.cpu_count() or 1)
     work = partial(run_part, out=out, overrides=tuple(overrides))
+    early = EarlySections(out)
     if jobs > 1:
-        run_parts(work, chosen, out, jobs, tell)
+        run_parts(work, chosen, out, jobs, tell, idle=early.begin)
     else:
         for part in chosen:
             work(part, tell)
@@ -60,5 +65,36 @@ def run_demo(
 
     runs = [Run.open(out / part) for part in chosen]
     subtitle = "Trained, explained and measured on embedded data with known evidence."
-    page = report_runs(runs, out / "report.html", title="sidelight demo", subtitle=subtitle)
+    page = report_runs(runs, out / "report.html", "sidelight demo", subtitle, early.made())
     return [run.results() for run in runs], page
+
+
+class EarlySections:
+    """Sections of the page, made in a thread as soon as a core has nothing else to do.
+
+    Args:
+        out: the folder of the runs.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._pool = ThreadPoolExecutor(1)
+        self._begun: dict[str, Future[ReportSection]] = {}
+
+    def begin(self, parts: Sequence[str]) -> None:
+        """Make the sections of ``parts`` that are not begun yet."""
+        for part in parts:
+            if part not in self._begun:
+                self._begun[part] = self._pool.submit(_section, self.out / part)
+
+    def made(self) -> dict[Path, ReportSection]:
+        """The sections by the folder of their run. One that failed is left out, and raises its error on the page."""
+        found = {self.out / part: future for part, future in self._begun.items()}
+        return {folder: future.result() for folder, future in found.items() if future.exception() is None}
+
+
+def _section(folder: Path) -> ReportSection:
+    from sidelight.lab.report.page import section_of
+    from sidelight.lab.runs.run import Run
+
+    return section_of(Run.open(folder))

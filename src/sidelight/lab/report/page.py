@@ -7,6 +7,7 @@ import logging
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,18 @@ from sidelight.targets import TargetModel
 log = logging.getLogger(__name__)
 
 
-def report_runs(runs: Sequence[Run], path: Path, title: str, subtitle: str = "") -> Path:
-    """Write one self-contained page for one or several evaluated runs, and return its path."""
+def report_runs(
+    runs: Sequence[Run],
+    path: Path,
+    title: str,
+    subtitle: str = "",
+    made: Mapping[Path, ReportSection] = MappingProxyType({}),
+) -> Path:
+    """Write one self-contained page for one or several evaluated runs, and return its path.
+
+    Args:
+        made: sections that are there already, by the folder of their run.
+    """
     from sidelight.core.version import __version__
 
     for run in runs:
@@ -45,7 +56,7 @@ def report_runs(runs: Sequence[Run], path: Path, title: str, subtitle: str = "")
     data = ReportData(
         title=title,
         subtitle=subtitle,
-        sections=[section_of(run) for run in runs],
+        sections=[made.get(run.folder) or section_of(run) for run in runs],
         footer=f"sidelight {__version__} · torch {torch.__version__} · Python {platform.python_version()} "
         f"· {datetime.date.today().isoformat()}",
     )

@@ -97,7 +97,9 @@ def test_a_node_is_killed_in_between(job: tuple[str, dict[str, bytes]], tmp_path
     said, errors = start(job[0], tmp_path / "out", "kill").communicate(timeout=580)
     assert "killed after" in said, errors
     assert int(said.split("killed after ")[1].split()[0]) < len(job[1]) - 5, "the kill came too late"
-    assert "a worker of the Ray cluster was lost" in errors  # the cluster may count its node as alive for a while
+    assert (
+        "a worker of the Ray cluster was lost" in errors
+    )  # the cluster may count its node as alive for a while
     same(tree(tmp_path / "out"), job[1])
     assert len(read_explanations(tmp_path / "out")) == 481
 

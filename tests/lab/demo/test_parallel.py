@@ -87,6 +87,46 @@ def test_a_part_that_failed_is_named_with_its_log_and_the_others_go_on(
     assert bad == "killed" or f"the part {bad} failed" in (tmp_path / f"{bad}.log").read_text()
 
 
+def long_last(part: str, tell: Tell) -> None:
+    """``last`` ends two seconds after all others have."""
+    time.sleep({"first": 0.0, "failed": 0.5, "second": 1.0, "last": 3.0}[part])
+    if part == "failed":
+        raise InputError("no rows.")
+
+
+def test_an_idle_core_is_told_of_what_is_finished(tmp_path: Path) -> None:
+    """Not while another part waits, and not when nothing runs any more."""
+    told: list[list[str]] = []
+    with pytest.raises(PartFailed):
+        run_parts(
+            long_last,
+            ["first", "last", "failed", "second"],
+            tmp_path / "out",
+            2,
+            lambda text, picture: None,
+            idle=lambda finished: told.append(list(finished)),
+        )
+    assert told == [["first", "second"]]
+
+
+def test_early_sections_leave_out_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sidelight.lab.demo import run as module
+
+    def section(folder: Path) -> str:
+        if folder.name == "bad":
+            raise InputError("no rows.")
+        made.append(folder.name)
+        return f"section of {folder.name}"
+
+    made: list[str] = []
+    monkeypatch.setattr(module, "_section", section)
+    early = module.EarlySections(tmp_path)
+    early.begin(["a", "bad"])
+    early.begin(["a", "bad", "b"])
+    assert early.made() == {tmp_path / "a": "section of a", tmp_path / "b": "section of b"}
+    assert made == ["a", "b"]
+
+
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(CheckpointError, match="could not write"):

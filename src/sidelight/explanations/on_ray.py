@@ -27,7 +27,7 @@ MOST_LOSSES = 4
 #: workers that are lost one after another without an answer, before the job stops
 MOST_DEATHS = 6
 #: seconds without a worker
-PATIENCE = 180.0
+PATIENCE = 600.0
 #: blocks that wait for each worker, beside the one that it explains
 AHEAD = 1
 

@@ -20,9 +20,9 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from sidelight.core.processes import device
+from sidelight.core.processes import device, timed
 from sidelight.explainer import Explainer
-from sidelight.lab.speed.measure import peak_memory, timed
+from sidelight.lab.speed.measure import peak_memory
 from sidelight.lab.speed.subjects import speed_subject
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
@@ -55,9 +55,10 @@ TRAINING = {
 
 def turns(first: Callable[[], Any], second: Callable[[], Any], repeats: int) -> tuple[float, float, float]:
     """Median seconds of both, and the median ratio second ÷ first, called by turns after three calls to warm up."""
+    place = device()
     for _ in range(3):
         first(), second()
-    pairs = [(timed(first), timed(second)) for _ in range(repeats)]
+    pairs = [(timed(first, place), timed(second, place)) for _ in range(repeats)]
     ratio = statistics.median(b / a for a, b in pairs)
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), ratio
 

@@ -70,7 +70,7 @@ def run(
         torch.set_num_threads(threads)
     sizes = batch or [1, 8]
     if zoo:
-        _time_zoo(_without(folder, model, rival), sizes, tokens, repeats, json)
+        _time_zoo(_zoo_models(folder, model, rival), sizes, tokens, repeats, json)
         return
     subject = chosen(folder, model)
     explainer, inputs = speed_subject(subject, max(sizes), tokens)
@@ -84,7 +84,7 @@ def run(
     _tell(rows, training_seconds(subject), json)
 
 
-def _without(folder: str | None, model: str | None, rival: list[str] | None) -> list[str]:
+def _zoo_models(folder: str | None, model: str | None, rival: list[str] | None) -> list[str]:
     """The models of ``--zoo`` to time: one if it is named, else all, as an empty list.
 
     Raises:

@@ -7,14 +7,16 @@ one process, and nothing here costs anything.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sidelight.errors import CheckpointError, ConfigError, PeerError, SidelightError
 
+T = TypeVar("T")
 #: Processes wait this long for the slowest: shares of an evaluation may differ by hours.
 PATIENCE = timedelta(days=2)
 
@@ -143,12 +145,7 @@ def from_main(make: Callable[[], str]) -> str:
 
 def largest(value: float) -> float:
     """The largest ``value`` of all processes. Each of them must call this. Without a launcher it is ``value``."""
-    if process_count() == 1:
-        return value
-    from accelerate.utils import gather_object
-
-    _state()
-    return max(gather_object([value]))
+    return max(_tell(value))
 
 
 def _exchange(failure: str | None) -> None:
@@ -158,14 +155,14 @@ def _exchange(failure: str | None) -> None:
         raise PeerError(f"process {number} of {process_count()} failed: {text}")
 
 
-def _tell(failure: str | None) -> list[str | None]:
-    """Send this process's failure, or ``None``, to all, and return those of all."""
+def _tell(own: T) -> list[T]:
+    """Send what this process has to say to all, and return what all of them say."""
     if process_count() == 1:
-        return [failure]
+        return [own]
     from accelerate.utils import gather_object
 
     _state()
-    return list(gather_object([failure]))
+    return list(gather_object([own]))
 
 
 def _state() -> Any:
@@ -198,3 +195,12 @@ def finish_work(place: Any) -> None:
         import torch
 
         torch.cuda.synchronize(place)
+
+
+def timed(run: Callable[[], object], place: Any) -> float:
+    """Seconds of one call, with all that an accelerator ``place`` (a ``torch.device``) has to do for it."""
+    finish_work(place)
+    start = time.perf_counter()
+    run()
+    finish_work(place)
+    return time.perf_counter() - start

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +15,15 @@ from typing import Any
 
 import torch
 
-from sidelight.core.processes import finish_work, largest, process_count
+from sidelight.core.processes import largest, process_count, timed
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
-from sidelight.rows.row import NumberedRows, Rows
+from sidelight.rows.row import Rows
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 from sidelight.training.folder import known_rows, known_settings
 from sidelight.training.loss import ScorerObjective
+from sidelight.training.memory import spread_batch
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 log = logging.getLogger(__name__)
@@ -163,8 +163,7 @@ def _pace(
     module: ScorerObjective, train: Any, config: TrainingConfig, collate: Collator, budget: float
 ) -> Pace:
     """Measured on a batch, or on some rows of it if a batch takes long. Weights and random state stay as they are."""
-    rows = NumberedRows(train) if isinstance(train, Rows) else train
-    batch = module.target.to_device(collate([rows[i] for i in spread(len(train), config.batch_size)]))
+    batch = spread_batch(module.target, train, config.batch_size, collate)
     size = len(next(iter(batch.values())))
     few = {name: values[:LEAST_ROWS] for name, values in batch.items()}
     count = min(LEAST_ROWS, size)
@@ -175,25 +174,16 @@ def _pace(
         if MEASURED * step * size < MEASURING * budget:
             step = min(_step_seconds(module, batch) for _ in range(MEASURED)) / size
         with torch.no_grad():
-            validation = _seconds(module.eval(), few) / count
+            validation = timed(lambda: module.eval()(**few), module.target.device) / count
     module.train()
     # all processes must plan the same training, so the slowest decides
     return Pace(largest(step), largest(validation))
 
 
 def _step_seconds(module: ScorerObjective, inputs: Mapping[str, torch.Tensor]) -> float:
-    start = time.perf_counter()
-    module(**inputs)["loss"].backward()
-    finish_work(module.target.device)  # a GPU may still be at it
+    seconds = timed(lambda: module(**inputs)["loss"].backward(), module.target.device)
     module.zero_grad(set_to_none=True)
-    return time.perf_counter() - start
-
-
-def _seconds(module: ScorerObjective, inputs: Mapping[str, torch.Tensor]) -> float:
-    start = time.perf_counter()
-    module(**inputs)
-    finish_work(module.target.device)
-    return time.perf_counter() - start
+    return seconds
 
 
 def _spoken(seconds: float) -> str:

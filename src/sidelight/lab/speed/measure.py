@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from sidelight.core.names import OURS
-from sidelight.core.processes import device, finish_work
+from sidelight.core.processes import device, timed
 from sidelight.core.tensors import predictable
 from sidelight.core.types import Inputs
 from sidelight.errors import InputError
@@ -204,14 +204,14 @@ def _pairs(
     repeats: int,
     patience: float,
 ) -> SpeedRow:
-    started = time.perf_counter()
+    started, place = time.perf_counter(), device()
     with peak_memory() as peak:
-        first = timed(explain)  # the warm-up, during which memory is read
+        first = timed(explain, place)  # the warm-up, during which memory is read
     pairs: list[tuple[float, float]] = []
     if first > patience:
-        pairs.append((timed(classify), first))
+        pairs.append((timed(classify, place), first))
     while len(pairs) < repeats and (not pairs or time.perf_counter() - started < patience):
-        pairs.append((timed(classify), timed(explain)))
+        pairs.append((timed(classify, place), timed(explain, place)))
     median = sorted(e / c for c, e in pairs)[len(pairs) // 2]
     return SpeedRow(
         method=name,
@@ -222,15 +222,6 @@ def _pairs(
         peak_mb=round(peak.mb, 1),
         repeats=len(pairs),
     )
-
-
-def timed(run: Callable[[], Any]) -> float:
-    """Seconds of one call, with all that an accelerator has to do for it."""
-    finish_work(device())
-    start = time.perf_counter()
-    run()
-    finish_work(device())
-    return time.perf_counter() - start
 
 
 @contextmanager

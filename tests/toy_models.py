@@ -69,14 +69,29 @@ def seeded(build: Callable[[], Any], seed: int = 0) -> Any:
 
 def wordpiece(texts: Sequence[str], size: int, special: Sequence[str] = BERT_TOKENS) -> Tokenizer:
     """A WordPiece tokenizer without case, as BERT has it; it adds ``[CLS]`` (2) and ``[SEP]`` (3)."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece(_pieces(texts, size, special), unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(special), show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens(list(special))
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return tokenizer
+
+
+def _pieces(texts: Sequence[str], size: int, special: Sequence[str]) -> dict[str, int]:
+    """The vocabulary of WordPiece, the same in every process.
+
+    The trainer numbers the letters inside words in an order that changes from process to process, and breaks ties between
+    pieces by these numbers. So the letters are given to it in the order of the alphabet.
+    """
+    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    trained.normalizer = normalizers.BertNormalizer(lowercase=True)
+    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    letters = sorted({letter for text in texts for letter in trained.normalizer.normalize_str(text)})
+    known = [*special, *(f"##{letter}" for letter in letters if not letter.isspace())]
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=known, show_progress=False)
+    trained.train_from_iterator(texts, trainer)
+    return trained.get_vocab()
 
 
 def byte_bpe(texts: Sequence[str], size: int, special: Sequence[str]) -> Tokenizer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +96,6 @@ def all_ways(model: Any, side: str) -> dict[str, torch.Tensor]:
         }
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Sums are rounded alike everywhere. MobileBERT's random weights make other logits of the roundings of two threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("one_thread")
 def test_every_sequence_classifier_is_equal_or_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     found = {kind: compare(kind) for kind in NAMES}
     words = ("equal", "refused", "unbuildable", "different")

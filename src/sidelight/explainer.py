@@ -153,7 +153,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         check_gradients_pass(target.model)
         held, seed = one_of(eval=eval, validation=validation), training_config.seed
         data = fit_data(target, train, held, objective_config.label, seed)
-        network = network_for(target, data, scorer_config, seed, require_check(check))
+        network = network_for(target, data, scorer_config, seed, require_check(check), output_dir)
         weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):
             sets, settings = (data.train, data.evaluation), (objective_config, training_config)

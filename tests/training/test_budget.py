@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from helpers_training import TRANSFORM, classifier, corner_rows, state
 from sidelight import Explainer
 from sidelight.errors import ConfigError
 from sidelight.training import budget as module
+from sidelight.training import loop
 from sidelight.training.budget import Budget, Pace, fewer_rows
 from sidelight.training.settings import TrainingConfig
 
@@ -31,9 +33,28 @@ def training_of(folder: Path) -> dict[str, Any]:
     return found
 
 
+def clocks(monkeypatch: pytest.MonkeyPatch, spent: float) -> None:
+    """Let so many seconds pass between the begin of the training and its plan."""
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: 100.0))
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: 100.0 + spent))
+
+
+@pytest.mark.parametrize(("spent", "steps"), [(1.0, 8), (2.0, 6), (4.5, 5)])
+def test_what_is_measured_before_the_training_is_part_of_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spent: float, steps: int
+) -> None:
+    clocks(monkeypatch, spent)
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.5 / 8, 0))
+    monkeypatch.setitem(module.BUDGETS, "minute", Budget(5.0, 3, 3, 16))
+    fitted(tmp_path, budget="minute")
+    # half of the budget is for steps at least
+    assert training_of(tmp_path)["epochs"] == pytest.approx(steps * 8 / 36, rel=0.01)
+
+
 def test_a_budget_sets_steps_from_the_time_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    clocks(monkeypatch, 0)
     monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.5 / 8, 0))
     monkeypatch.setitem(module.BUDGETS, "minute", Budget(5.0, 3, 3, 16))
     with caplog.at_level(logging.WARNING):
@@ -90,6 +111,7 @@ def test_no_more_epochs_than_the_budget_allows(tmp_path: Path, monkeypatch: pyte
 def test_a_training_goes_on_with_its_own_number_of_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clocks(monkeypatch, 0)
     monkeypatch.setitem(module.BUDGETS, "minute", Budget(2.0, 3, 1, 16))
     monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.5 / 8, 0))
     first = fitted(tmp_path, budget="minute")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sidelight.core.field_checks import Size, Sizes
+from sidelight.core.field_checks import Flag, Size, Sizes
 from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError
 from sidelight.scorers.base import DECODERS
@@ -38,6 +38,8 @@ class ImageDecoder(nn.Module):
         cond_dim: width of a fusion vector that shifts and scales every stage, if there is one.
         padding: values that convolutions see beyond the border, ``zeros`` or ``replicate``. With zeros, corners and
             borders have raw scores of their own even before the training.
+        pooled: whether states that are finer than the last stage are averaged down to it. Otherwise the last stage is as
+            fine as the finest state, whatever ``stride`` says.
         classes: of the target. With them there are three readings of each class
             (:data:`~sidelight.scorers.readout.READINGS`), without them one, of the class that the target predicts.
     """
@@ -51,6 +53,7 @@ class ImageDecoder(nn.Module):
         stride: int | None = None,
         padding: Padding = "zeros",
         classes: int | None = None,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         if padding not in PADDINGS:
@@ -62,13 +65,16 @@ class ImageDecoder(nn.Module):
         grids = [s.grid for s in states]
         if not grids or any(g is None for g in grids):
             raise ConfigError("an image scorer needs at least one state with a grid.")
-        sizes = stage_sizes([g for g in grids if g is not None], size, stride)
+        found = [g for g in grids if g is not None]
+        factors = [pool_factor(g, finest_size(size, stride)) if pooled else 1 for g in found]
+        found = [(-(-g[0] // f), -(-g[1] // f)) for g, f in zip(found, factors, strict=True)]
+        sizes = stage_sizes(found, size, stride)
         widths = [channels[min(i, len(channels) - 1)] for i in range(len(sizes))]
         self.sizes = sizes
-        self.joins = assign_skips([g for g in grids if g is not None], sizes)
+        self.joins = assign_skips(found, sizes)
         self.skips = nn.ModuleList(
-            Skip(state.channels, widths[stage], unfold_factor(state.grid, sizes[stage]))
-            for state, stage in zip(states, self.joins, strict=True)
+            Skip(state.channels, widths[stage], unfold_factor(grid, sizes[stage]), pool)
+            for state, grid, stage, pool in zip(states, found, self.joins, factors, strict=True)
         )
         self.stages = nn.ModuleList(
             Stage(widths[max(i - 1, 0)], width, cond_dim, padding) for i, width in enumerate(widths)
@@ -129,10 +135,11 @@ class Norm(nn.GroupNorm):
 
 
 class Skip(nn.Module):
-    """Normalise a state, project it, and unfold its channels onto a finer grid."""
+    """Average a state over cells, normalise it, project it, and unfold its channels onto a finer grid."""
 
-    def __init__(self, channels: int, width: int, factor: int) -> None:
+    def __init__(self, channels: int, width: int, factor: int, pool: int = 1) -> None:
         super().__init__()
+        self.pool = nn.AvgPool2d(pool, ceil_mode=True) if pool > 1 else nn.Identity()
         self.norm = Norm(1, channels)
         self.project = nn.Conv2d(channels, width * factor * factor, 1)
         self.unfold = nn.PixelShuffle(factor) if factor > 1 else nn.Identity()
@@ -140,7 +147,7 @@ class Skip(nn.Module):
     def forward(self, state: Tensor) -> Tensor:
         # A transformer's states lie channels-last, and torch's group norm on a CPU crashes on them
         # in the backward pass of an input that needs no gradient (seen with torch 2.13).
-        return self.unfold(self.project(self.norm(state.contiguous())))
+        return self.unfold(self.project(self.norm(self.pool(state.contiguous()))))
 
 
 class Stage(nn.Module):
@@ -181,13 +188,23 @@ def stage_sizes(
         >>> stage_sizes([(14, 14)] * 4, (224, 224))
         [(14, 14), (28, 28), (56, 56), (112, 112)]
     """
-    stride = stride or (1 if max(size) <= FULL_RESOLUTION_UP_TO else 2)
-    goal = (-(-size[0] // stride), -(-size[1] // stride))
+    goal = finest_size(size, stride)
     sizes = sorted(set(grids))
     while sizes[-1][0] < goal[0] or sizes[-1][1] < goal[1]:
         rows, columns = sizes[-1]
         sizes.append((min(rows * 2, goal[0]), min(columns * 2, goal[1])))
     return sizes
+
+
+def finest_size(size: tuple[int, int], stride: int | None = None) -> tuple[int, int]:
+    """Resolution of the last stage for inputs of ``size``, if no state is finer."""
+    stride = stride or (1 if max(size) <= FULL_RESOLUTION_UP_TO else 2)
+    return -(-size[0] // stride), -(-size[1] // stride)
+
+
+def pool_factor(grid: tuple[int, int], finest: tuple[int, int]) -> int:
+    """Side of the cells over which ``grid`` is averaged so that it is not finer than ``finest``."""
+    return max(1, *(-(-g // f) for g, f in zip(grid, finest, strict=True)))
 
 
 def assign_skips(grids: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]) -> list[int]:
@@ -217,9 +234,15 @@ class ImageScorer(nn.Module):
         stride: pixels per cell of the last stage. Default: 1 up to 96 pixels, and 2 above.
         padding: what convolutions see beyond the border: ``zeros`` or ``replicate``. With zeros, corners and borders have
             raw scores of their own even before the training.
+        pooled: whether states that are finer than the last stage are averaged down to it.
     """
 
-    OPTIONS: ClassVar[dict[str, Any]] = {"channels": Sizes, "stride": Size | None, "padding": str}
+    OPTIONS: ClassVar[dict[str, Any]] = {
+        "channels": Sizes,
+        "stride": Size | None,
+        "padding": str,
+        "pooled": Flag,
+    }
 
     def __init__(
         self,
@@ -230,10 +253,11 @@ class ImageScorer(nn.Module):
         stride: int | None = None,
         padding: Padding = "zeros",
         classes: int | None = None,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         size = (feature_shape[-2], feature_shape[-1])
-        self.decoder = ImageDecoder(states, size, channels, cond_dim, stride, padding, classes)
+        self.decoder = ImageDecoder(states, size, channels, cond_dim, stride, padding, classes, pooled)
 
     def forward(self, encoding: Encoding, modality: str, classes: Tensor | None = None) -> Tensor:
         size = encoding.feature_mask[modality].shape[-2:]

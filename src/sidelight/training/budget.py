@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,7 +44,7 @@ class Budget:
     """What a budget allows.
 
     Attributes:
-        seconds: of training and its validations.
+        seconds: of what is measured before the training, the training, and its validations.
         epochs: largest number. More would read the same rows too often.
         draws: K of the rank term.
         validation: largest number of rows.
@@ -80,16 +81,18 @@ def within_budget(
     config: TrainingConfig,
     collate: Collator,
     folder: Path,
+    begun: float | None = None,
 ) -> tuple[Any, ObjectiveConfig, TrainingConfig]:
     """Rows of validation and settings that ``config.budget`` allows. A log line says how long it will take.
 
     Args:
         train, evaluation: rows. Those of the validation are thinned out evenly.
         folder: of the training. If it holds a training with this budget, the numbers of that one are taken.
+        begun: reading of ``time.perf_counter`` from which the budget runs (default: now).
     """
     if config.budget is None:
         return evaluation, objective, config
-    budget = BUDGETS[config.budget]
+    budget, begun = BUDGETS[config.budget], time.perf_counter() if begun is None else begun
     objective = replace(objective, rank_draws=budget.draws) if objective.rank_weight else objective
     known = _known(folder, config)
     if known is not None:
@@ -97,7 +100,8 @@ def within_budget(
     pace = _pace(ScorerObjective(scorer, target, objective), train, config, collate, budget.seconds)
     evaluation = fewer_rows(evaluation, _validated(budget, pace))
     validations = (VALIDATIONS + 1) * len(evaluation) * pace.validation
-    affordable = max(budget.seconds - validations, budget.seconds / 2) / pace.step
+    left = budget.seconds - largest(time.perf_counter() - begun) - validations
+    affordable = max(left, budget.seconds / 2) / pace.step
     part, parts = _batch(affordable, config)
     rows = part * parts * process_count()  # of one step, which all processes make together
     steps = max(1, int(affordable / (part * parts)))

@@ -57,6 +57,14 @@ def known_rows(folder: Path, name: str) -> int:
     return int(_recorded(folder, name).get("rows", 0))
 
 
+def known_decoders(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] | None:
+    """Options of the decoders of the training in ``output_dir``, by modality. ``None`` if there is no training."""
+    if not isinstance(output_dir, str | os.PathLike):
+        return None  # also if it is no path at all, which `training_place` refuses
+    options = _recorded(Path(output_dir), "scorer").get("decoder")
+    return dict(options) if isinstance(options, Mapping) else None
+
+
 def _recorded(folder: Path, name: str) -> dict[str, Any]:
     place = folder / IDENTITY
     found = read_json(place) if place.is_file() else None

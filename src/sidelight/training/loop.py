@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,12 +72,12 @@ def train_scorer(
     for name, data in (("train", train), ("eval", evaluation)):
         if len(data) == 0:
             raise InputError(f"the {name} data set is empty: give at least one row.")
-    folder = Path(output_dir)
+    folder, begun = Path(output_dir), time.perf_counter()
     require_own_training(folder)  # before the rows are read, which takes long
     collate = Collator(target) if readers is None else Collator(target, readers)
     config = within_memory(scorer, target, train, objective_config, config, collate, folder)
     evaluation, objective_config, config = within_budget(
-        scorer, target, train, evaluation, objective_config, config, collate, folder
+        scorer, target, train, evaluation, objective_config, config, collate, folder, begun
     )
     module = ScorerObjective(scorer, target, objective_config)
     about = training_identity(scorer, target, train, evaluation, objective_config, config, fingerprint)

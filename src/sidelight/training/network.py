@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,27 +21,57 @@ from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.readout import ClassReadout
 from sidelight.targets import TargetModel
 from sidelight.targets.weights import values_of
+from sidelight.training.decoder_cost import affordable
 from sidelight.training.fit_data import FitData
+from sidelight.training.folder import known_decoders
 
 
-def network_for(target: TargetModel, data: FitData, config: ScorerConfig, seed: int, check: Check) -> Scorer:
-    """An untrained scorer for ``data``. First the self-check compares the model's logits with and without sidelight."""
+def network_for(
+    target: TargetModel,
+    data: FitData,
+    config: ScorerConfig,
+    seed: int,
+    check: Check,
+    output_dir: str | os.PathLike[str] | None = None,
+) -> Scorer:
+    """An untrained scorer for ``data``. First the self-check compares the model's logits with and without sidelight.
+
+    Args:
+        output_dir: folder of the training. If it holds one, the scorer has the decoders of that one, also if another
+            version of sidelight chose them.
+    """
     collate, rows = Collator(target, data.readers), NumberedRows(data.train)
     if check != "off":
         self_check(target, few_samples(target, rows, collate), check, gradients=True)
     torch.manual_seed(seed)
-    return new_scorer(target, rows, config, collate)
+    known = known_decoders(output_dir)
+    if known is None:
+        return new_scorer(target, rows, config, collate)
+    return new_scorer(
+        target, rows, replace(config, decoder={**known, **config.decoder}), collate, fitted=False
+    )
 
 
 def new_scorer(
-    target: TargetModel, rows: Any, config: ScorerConfig, collate: Collator | None = None
+    target: TargetModel,
+    rows: Any,
+    config: ScorerConfig,
+    collate: Collator | None = None,
+    fitted: bool = True,
 ) -> Scorer:
-    """An untrained scorer whose shape fits the states that one pass over the first row gives."""
+    """An untrained scorer whose shape fits the states that one pass over the first row gives.
+
+    Args:
+        fitted: whether a decoder without options is made to cost no more than a share of that pass
+            (:mod:`sidelight.training.decoder_cost`).
+    """
     if len(rows) == 0:
         raise InputError("the train data set is empty: give at least one row.")
     batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])
     target.check(batch.inputs)
-    scorer = Scorer(target.spec(batch.to(target.device).inputs), config)
+    inputs = batch.to(target.device).inputs
+    spec = target.spec(inputs)
+    scorer = Scorer(spec, affordable(config, target, inputs, spec) if fitted else config)
     weight = class_weight(target, scorer.spec.classes)
     if weight is not None:
         for readout in (m for m in scorer.modules() if isinstance(m, ClassReadout)):

@@ -20,13 +20,14 @@ from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.architectures import ARCHITECTURES
 from sidelight.targets.families import TARGETS
+from sidelight.training.decoder_cost import affordable
 
 #: ``(target, batch, tokens) -> inputs`` of random content, by target family.
 RANDOM_INPUTS: Registry[Callable[[Any, int, int], dict[str, Tensor]]] = Registry("target family to time")
 
 
 def speed_subject(
-    model: str, batch: int, tokens: int = 128, dtype: torch.dtype | None = None, by_class: bool = False
+    model: str, batch: int, tokens: int = 128, dtype: torch.dtype | None = None, by_class: bool = True
 ) -> tuple[Explainer, dict[str, Tensor]]:
     """An explainer and random inputs of the right shape, on the accelerator if there is one.
 
@@ -34,7 +35,7 @@ def speed_subject(
         model: a name in :data:`~sidelight.lab.speed.zoo.SHAPES`, a run folder, a hub id or a model folder.
         tokens: length of each text, special tokens included.
         dtype: of the classifier's weights (default: as they are).
-        by_class: whether a new scorer explains any class, as ``robust`` trains it. That of a run stays as it is.
+        by_class: whether a new scorer explains any class, as ``robust`` trains it. The scorer of a run stays as it is.
 
     Raises:
         InputError: texts longer than the model reads.
@@ -53,8 +54,10 @@ def speed_subject(
             inputs["pixel_values"] = _random_pixels(target, batch, shape)
     target.check(inputs)
     if explainer is None:
-        spec = target.spec(target.to_device(inputs))
-        explainer = Explainer(target, Scorer(spec, ScorerConfig(by_class=by_class)))
+        one = {k: v[:1] for k, v in target.to_device(inputs).items()}
+        spec = target.spec(one)
+        config = affordable(ScorerConfig(by_class=by_class), target, one, spec)
+        explainer = Explainer(target, Scorer(spec, config))
     return explainer, inputs
 
 

@@ -1,0 +1,66 @@
+"""A decoder that fits its target: it costs no more than a stated share of the target's own arithmetic."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sidelight.core.types import Encoding, Inputs, TargetSpec
+from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.scorers.image import FULL_RESOLUTION_UP_TO
+from sidelight.targets import TargetModel
+
+log = logging.getLogger(__name__)
+
+#: A decoder may cost at most this share of its target's operations.
+LARGEST_SHARE = 0.05
+#: Options of the image decoder that is tried next, each cheaper than the one before. The last one is taken at any cost,
+#: because cells of eight pixels are as coarse as a map should be.
+CHEAPER: tuple[Mapping[str, Any], ...] = (
+    {"stride": 4, "pooled": True},
+    {"stride": 4, "pooled": True, "channels": (64, 32, 16, 8)},
+    {"stride": 8, "pooled": True, "channels": (64, 32, 16, 8)},
+)
+
+
+def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: TargetSpec) -> ScorerConfig:
+    """``config`` with an image decoder whose cost is at most :data:`LARGEST_SHARE` of the target's.
+
+    Both are counted in floating-point operations, for the samples of ``inputs``. Options that the user gave stay. So do
+    decoders of inputs of up to :data:`~sidelight.scorers.image.FULL_RESOLUTION_UP_TO` pixels: their arithmetic is small,
+    and single pixels count in them.
+
+    Args:
+        inputs: one sample or more.
+        spec: shapes of the target's states for ``inputs``.
+    """
+    shape = spec.feature_shape.get("image")
+    if shape is None or config.decoder.get("image") or max(shape[-2:]) <= FULL_RESOLUTION_UP_TO:
+        return config
+    with FlopCounterMode(display=False) as counter:
+        encoding = target.encode(inputs)
+    whole = counter.get_total_flops()
+    if not whole:  # compiled or foreign code, whose operations nobody counts
+        return config
+    share = decoder_flops(config, spec, encoding) / whole
+    for options in CHEAPER:
+        if share <= LARGEST_SHARE:
+            break
+        config = replace(config, decoder={**config.decoder, "image": dict(options)})
+        share = decoder_flops(config, spec, encoding) / whole
+    log.info("the scorer costs %.1f %% of the classifier's operations", 100 * share)
+    return config
+
+
+def decoder_flops(config: ScorerConfig, spec: TargetSpec, encoding: Encoding) -> int:
+    """Floating-point operations of a scorer of ``config`` for one class of each sample of ``encoding``."""
+    with torch.random.fork_rng():
+        scorer = Scorer(spec, config).to(encoding.logits.device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        scorer.raw(encoding)
+    return int(counter.get_total_flops())

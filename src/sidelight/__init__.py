@@ -2,7 +2,7 @@
 
 >>> import sidelight
 >>> sidelight.__version__
-'0.1.0'
+'0.2.0.dev0'
 """
 
 from __future__ import annotations

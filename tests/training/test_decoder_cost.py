@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import toy_models
 from sidelight import Explainer, ImageTransform, ScorerConfig
 from sidelight.core.types import StateSpec
-from sidelight.scorers.image import ImageDecoder
+from sidelight.scorers.image import ImageDecoder, Skip
 from sidelight.targets import as_target
 from sidelight.training import decoder_cost
 from sidelight.training.decoder_cost import LARGEST_SHARE
@@ -62,20 +62,21 @@ def test_a_decoder_of_a_small_target_is_cut_until_it_costs_a_twentieth() -> None
     fitted = new_scorer(target, pictures(1), ScorerConfig(by_class=True))
     assert share_of(usual, target) > 4 * LARGEST_SHARE
     assert share_of(fitted, target) < share_of(usual, target) / 4
-    cheapest = dict(decoder_cost.CHEAPER[-1])
+    cheapest = dict(decoder_cost.CHEAPER[-1][1])
     chosen = dict(fitted.config.decoder["image"])
     # this target is so small that even the cheapest decoder is above the limit: then it has the cheapest one
     assert share_of(fitted, target) <= LARGEST_SHARE or chosen == cheapest
 
 
-def test_the_limit_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limits_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     target = mobilenet()
     usual = share_of(new_scorer(target, pictures(1), ScorerConfig(by_class=True), fitted=False), target)
-    monkeypatch.setattr(decoder_cost, "LARGEST_SHARE", 1.2 * usual)
-    assert new_scorer(target, pictures(1), ScorerConfig(by_class=True)).config.decoder == {}
-    monkeypatch.setattr(decoder_cost, "LARGEST_SHARE", 0.8 * usual)
-    fitted = new_scorer(target, pictures(1), ScorerConfig(by_class=True))
-    assert fitted.config.decoder["image"] == decoder_cost.CHEAPER[0]
+    chosen = []
+    for limit in (1.2 * usual, 0.8 * usual):
+        rungs = [(limit, options) for _, options in decoder_cost.CHEAPER]
+        monkeypatch.setattr(decoder_cost, "CHEAPER", tuple(rungs))
+        chosen.append(new_scorer(target, pictures(1), ScorerConfig(by_class=True)).config.decoder)
+    assert chosen == [{}, {"image": decoder_cost.CHEAPER[0][1]}]
 
 
 @pytest.mark.parametrize("given", [{"stride": 2}, {"channels": (8, 8)}])
@@ -87,20 +88,46 @@ def test_what_the_user_asks_for_stays(given: dict[str, Any]) -> None:
 def test_small_pictures_keep_their_pixels() -> None:
     scorer = new_scorer(mobilenet(64), pictures(1, 64), ScorerConfig())
     assert scorer.config.decoder == {}
-    assert scorer.decoders["image"].decoder.sizes[-1] == (64, 64)
+    decoder: Any = scorer.decoders["image"]
+    assert decoder.decoder.sizes[-1] == (64, 64)
 
 
-def test_pooled_states_are_means_over_cells() -> None:
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("middle", [0.0, 3.0])
+def test_a_skip_is_a_mean_over_cells_and_a_norm_and_a_product(pool: int, middle: float) -> None:
+    torch.manual_seed(0)
+    skip = Skip(6, 4, 1, pool).double()
+    for p in skip.parameters():
+        nn.init.normal_(p)
+    state = torch.randn(2, 6, 8, 12, dtype=torch.float64) * 2 + middle
+    cells = state.numpy().reshape(2, 6, 8 // pool, pool, 12 // pool, pool).mean((3, 5))
+    flat = cells.reshape(2, -1)
+    z = (flat - flat.mean(1, keepdims=True)) / np.sqrt(flat.var(1, keepdims=True) + skip.norm.eps)
+    z = z.reshape(cells.shape) * skip.norm.weight.detach().numpy()[:, None, None]
+    z = z + skip.norm.bias.detach().numpy()[:, None, None]
+    by_hand = np.einsum("oc,bchw->bohw", skip.project.weight.detach().numpy()[:, :, 0, 0], z)
+    by_hand = by_hand + skip.project.bias.detach().numpy()[:, None, None]  # type: ignore[union-attr]
+    np.testing.assert_allclose(skip(state).detach().numpy(), by_hand, atol=1e-12)
+    assert torch.allclose(skip.float()(state.float()), torch.tensor(by_hand).float(), atol=1e-5)
+
+
+def test_a_skip_gives_the_gradients_of_its_layers() -> None:
+    torch.manual_seed(0)
+    skip, state = Skip(6, 4, 1).double(), torch.randn(2, 6, 5, 7, dtype=torch.float64)
+    found = torch.autograd.grad(skip(state).square().sum(), list(skip.parameters()))
+    asked = torch.autograd.grad(skip.project(skip.norm(state)).square().sum(), list(skip.parameters()))
+    for one, other in zip(found, asked, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_state_that_is_constant_gives_finite_values() -> None:
+    assert Skip(3, 2, 1)(torch.full((1, 3, 4, 4), 7.0)).isfinite().all()
+
+
+def test_a_decoder_with_pooled_states_has_no_finer_stage() -> None:
     states = [StateSpec(3, (32, 32)), StateSpec(5, (8, 8))]
-    torch.manual_seed(0)
-    pooled = ImageDecoder(states, (64, 64), stride=4, pooled=True).double()
-    assert pooled.sizes == [(8, 8), (16, 16)]
-    torch.manual_seed(0)
-    plain = ImageDecoder([StateSpec(3, (16, 16)), states[1]], (64, 64), stride=4).double()
-    plain.load_state_dict(pooled.state_dict())
-    fine, deep = (torch.randn(2, s.channels, *s.grid, dtype=torch.float64) for s in states)  # type: ignore[misc]
-    by_hand = fine.view(2, 3, 16, 2, 16, 2).mean((3, 5))
-    torch.testing.assert_close(pooled([fine, deep], (64, 64)), plain([by_hand, deep], (64, 64)))
+    assert ImageDecoder(states, (64, 64), stride=4, pooled=True).sizes == [(8, 8), (16, 16)]
+    assert ImageDecoder(states, (64, 64), stride=4).sizes == [(8, 8), (32, 32)]
 
 
 @pytest.mark.parametrize("grid", [(31, 32), (17, 9), (64, 64)])

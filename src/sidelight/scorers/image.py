@@ -147,7 +147,22 @@ class Skip(nn.Module):
     def forward(self, state: Tensor) -> Tensor:
         # A transformer's states lie channels-last, and torch's group norm on a CPU crashes on them
         # in the backward pass of an input that needs no gradient (seen with torch 2.13).
-        return self.unfold(self.project(self.norm(self.pool(state.contiguous()))))
+        x = self.pool(state.contiguous())
+        if isinstance(self.unfold, nn.PixelShuffle):
+            return self.unfold(self.project(self.norm(x)))
+        return self._projected(x)
+
+    def _projected(self, x: Tensor) -> Tensor:
+        """``project(norm(x))`` by one product. States of early layers are large, and the norm would copy them."""
+        mean = x.flatten(1).mean(1)
+        square = torch.linalg.vector_norm(x.flatten(1), dim=1) ** 2 / x[0].numel()
+        scale = ((square - mean**2).clamp(min=0) + self.norm.eps).rsqrt()[:, None]
+        weight, shift = self.project.weight.flatten(1), self.project.bias
+        assert shift is not None
+        scaled = weight * self.norm.weight
+        bias = shift + weight @ self.norm.bias - (mean[:, None] * scale) * scaled.sum(1)
+        found = torch.baddbmm(bias[:, :, None], scaled * scale[:, :, None], x.flatten(2))
+        return found.unflatten(2, x.shape[2:])
 
 
 class Stage(nn.Module):

@@ -19,17 +19,19 @@ log = logging.getLogger(__name__)
 
 #: A decoder may cost at most this share of its target's operations.
 LARGEST_SHARE = 0.05
-#: Options of the image decoder that is tried next, each cheaper than the one before. The last one is taken at any cost,
-#: because cells of eight pixels are as coarse as a map should be.
-CHEAPER: tuple[Mapping[str, Any], ...] = (
-    {"stride": 4, "pooled": True},
-    {"stride": 4, "pooled": True, "channels": (64, 32, 16, 8)},
-    {"stride": 8, "pooled": True, "channels": (64, 32, 16, 8)},
+#: Above this share the decoder scores cells of four pixels. Maps lose nothing by it (``docs/notes/decoder-cost.md``).
+COARSER_FROM = 0.02
+#: Options of the image decoder that are tried one after another, each cheaper than the one before, and the share from which
+#: they are. The last one is taken at any cost, because cells of eight pixels are as coarse as a map should be.
+CHEAPER: tuple[tuple[float, Mapping[str, Any]], ...] = (
+    (COARSER_FROM, {"stride": 4, "pooled": True}),
+    (LARGEST_SHARE, {"stride": 4, "pooled": True, "channels": (64, 32, 16, 8)}),
+    (LARGEST_SHARE, {"stride": 8, "pooled": True, "channels": (64, 32, 16, 8)}),
 )
 
 
 def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: TargetSpec) -> ScorerConfig:
-    """``config`` with an image decoder whose cost is at most :data:`LARGEST_SHARE` of the target's.
+    """``config`` with an image decoder whose cost is a small share of the target's, at most :data:`LARGEST_SHARE`.
 
     Both are counted in floating-point operations, for the samples of ``inputs``. Options that the user gave stay. So do
     decoders of inputs of up to :data:`~sidelight.scorers.image.FULL_RESOLUTION_UP_TO` pixels: their arithmetic is small,
@@ -48,8 +50,8 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
     if not whole:  # compiled or foreign code, whose operations nobody counts
         return config
     share = decoder_flops(config, spec, encoding) / whole
-    for options in CHEAPER:
-        if share <= LARGEST_SHARE:
+    for limit, options in CHEAPER:
+        if share <= limit:
             break
         config = replace(config, decoder={**config.decoder, "image": dict(options)})
         share = decoder_flops(config, spec, encoding) / whole

@@ -26,7 +26,15 @@ from sidelight.cli.listing import entries, known
 from sidelight.cli.speed import DEFAULT, chosen
 from sidelight.core import ownership
 from sidelight.core.safe_output import csv_of
-from sidelight.core.terminal import SafeConsole, SafeFormatter, counting_bar, fitting, print_table, track
+from sidelight.core.terminal import (
+    SafeConsole,
+    SafeFormatter,
+    counting_bar,
+    fitting,
+    print_table,
+    row_bar,
+    track,
+)
 from sidelight.errors import CheckpointError, ConfigError, InputError, SidelightError, UnknownNameError
 from sidelight.lab.audit import CHECKS
 from sidelight.lab.config.files import load_config
@@ -189,6 +197,35 @@ def test_kind_bars_do_not_warn_in_a_notebook_without_widgets(monkeypatch: pytest
             bar.update(task, advance=1)
             bar.refresh()
         list(track([1, 2], "y"))
+
+
+@pytest.mark.parametrize("bars", ["counting", "rows", "track"])
+def test_kind_bars_end_full_in_a_notebook(monkeypatch: pytest.MonkeyPatch, bars: str) -> None:
+    """Rich draws nothing at the end there, so that a finished training stood at 35 of 44."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr(sidelight.core.terminal.importlib.util, "find_spec", lambda name: name)
+    drawn: list[float] = []
+
+    def refresh(live: Any) -> None:
+        drawn.extend(task.completed for task in live._get_renderable.__self__.tasks)
+
+    monkeypatch.setattr("rich.live.Live.refresh", refresh)
+    if bars == "track":
+        list(track(range(44), "y"))
+    else:
+        with (counting_bar if bars == "counting" else row_bar)() as bar:
+            task = bar.add_task("x", total=44)
+            bar.update(task, completed=44)
+    assert drawn[-1] == 44
+
+
+def test_kind_a_notebook_gets_lines_that_fit_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr(sidelight.core.terminal.importlib.util, "find_spec", lambda name: name)
+    assert SafeConsole().width == sidelight.core.terminal.NOTEBOOK_COLUMNS
+    assert SafeConsole(width=50).width == 50
+    monkeypatch.setenv("JUPYTER_COLUMNS", "120")
+    assert SafeConsole().width == 120
 
 
 def test_kind_tables_for_spreadsheets_are_harmless() -> None:

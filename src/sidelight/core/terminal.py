@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -27,16 +28,22 @@ from sidelight.errors import for_lines, for_terminal
 
 T = TypeVar("T")
 
+#: Width of what is printed in a notebook.
+NOTEBOOK_COLUMNS = 80
+
 
 class SafeConsole(Console):
     """A console that writes out control characters and prints brackets as brackets.
 
-    In a notebook without ipywidgets it prints plain text. Rich would warn at each step of a bar there.
+    In a notebook without ipywidgets it prints plain text. Rich would warn at each step of a bar there. In other notebooks
+    it is narrow enough for a cell beside a list of files, unless ``JUPYTER_COLUMNS`` says otherwise.
     """
 
     def __init__(self, **options: Any) -> None:
         plain = {} if importlib.util.find_spec("ipywidgets") else {"force_jupyter": False}
         super().__init__(**{**plain, "markup": False, "emoji": False, "highlight": False, **options})
+        if self.is_jupyter and not {"width", "JUPYTER_COLUMNS"} & {*options, *os.environ}:
+            self.width = NOTEBOOK_COLUMNS
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(for_lines(text), **options)  # before it is measured
@@ -64,10 +71,19 @@ class Words(TextColumn):
         return Text(for_terminal(self.text_format.format(task=task)))
 
 
+class Bar(Progress):
+    """A bar that shows its last state in a notebook, too. There rich does not draw once more at the end."""
+
+    def stop(self) -> None:
+        if self.console.is_jupyter and self.live.is_started:
+            self.refresh()
+        super().stop()
+
+
 def counting_bar(**options: Any) -> Progress:
     """A bar that counts, for a ``with`` block. It takes the options of ``rich.progress.Progress``."""
     columns = (Words(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, **{"console": SafeConsole(), **options})
+    return Bar(*columns, **{"console": SafeConsole(), **options})
 
 
 class RowsPerSecond(TextColumn):
@@ -83,13 +99,13 @@ class RowsPerSecond(TextColumn):
 def row_bar(disable: bool = False) -> Progress:
     """A bar that counts rows, with rows per second and the time that is left, for a ``with`` block."""
     columns = (Words(), BarColumn(), MofNCompleteColumn(), RowsPerSecond(), TimeRemainingColumn())
-    return Progress(*columns, console=SafeConsole(), disable=disable, speed_estimate_period=300)
+    return Bar(*columns, console=SafeConsole(), disable=disable, speed_estimate_period=300)
 
 
 def track(items: Iterable[T], what: str, total: float | None = None, disable: bool = False) -> Iterator[T]:
     """``items`` with a bar beside the word ``what``, e.g. "explaining"."""
     columns = (Words(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=SafeConsole(), disable=disable) as bar:
+    with Bar(*columns, console=SafeConsole(), disable=disable) as bar:
         yield from bar.track(items, total=total, description=what)
 
 

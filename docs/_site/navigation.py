@@ -74,6 +74,7 @@ BELOW: dict[str, tuple[str, ...]] = {
         "notes/eight-rows",
         "notes/audit-of-mnist",
         "notes/cost",
+        "notes/decoder-cost",
         "notes/measuring",
     ),
 }

@@ -21,7 +21,13 @@ from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 from sidelight.training.budget import within_budget
 from sidelight.training.diagnostics import warn_if_lost, warn_of_numbering, warn_of_removal
-from sidelight.training.folder import best_checkpoint, claim_folder, is_finished, require_own_training
+from sidelight.training.folder import (
+    best_checkpoint,
+    claim_folder,
+    finished_epochs,
+    is_finished,
+    require_own_training,
+)
 from sidelight.training.identity import training_identity
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.memory import within_memory
@@ -107,6 +113,7 @@ def _run(trainer: ScorerTrainer, resume: Path | None) -> float:
             resume.parent,
         )
         trainer.model.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
+        trainer.state.epoch = finished_epochs(resume)  # else its metrics would say that it read nothing
     else:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer.csv_log.seconds

@@ -157,3 +157,12 @@ def test_a_training_of_an_earlier_version_keeps_its_decoder(
     np.testing.assert_array_equal(
         restored.explain(rows[0]["image"]).scores["image"], fresh.explain(rows[0]["image"]).scores["image"]
     )
+
+
+def test_a_model_that_bears_no_counter_gets_the_usual_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(decoder_cost.FlopCounterMode):  # type: ignore[misc]
+        def _count_flops(self, *_: Any) -> Any:
+            raise NotImplementedError("a kernel of its own")
+
+    monkeypatch.setattr(decoder_cost, "FlopCounterMode", Refusing)
+    assert new_scorer(mobilenet(), pictures(1), ScorerConfig(by_class=True)).config.decoder == {}

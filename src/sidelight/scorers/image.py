@@ -246,7 +246,8 @@ class ImageScorer(nn.Module):
 
     Args:
         channels: width of each stage, deepest first. The last one repeats.
-        stride: pixels per cell of the last stage. Default: 1 up to 96 pixels, and 2 above.
+        stride: pixels per cell of the last stage. Default: 1 up to 96 pixels, and above that 2, or more if ``fit`` finds
+            that the decoder would cost too much beside its classifier.
         padding: what convolutions see beyond the border: ``zeros`` or ``replicate``. With zeros, corners and borders have
             raw scores of their own even before the training.
         pooled: whether states that are finer than the last stage are averaged down to it.

@@ -285,12 +285,12 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
     @plain_passes()
     def _explain_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> list[Explanation]:
         """Explanations of rows or samples, of these numbers, that go through the model together."""
-        return self._explain_batch(self.target.reader.read(rows, labelled=False), numbers, asked)
+        return self._explain_batch(asked.read(self.target.reader, rows, numbers), numbers, asked)
 
     @plain_passes()
     def _answer_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> Answered:
         """What passes tell of rows or samples, of these numbers, that go through the model together."""
-        return self._answer_batch(self.target.reader.read(rows, labelled=False), numbers, asked)
+        return self._answer_batch(asked.read(self.target.reader, rows, numbers), numbers, asked)
 
     @public
     @plain_passes()

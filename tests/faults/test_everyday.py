@@ -19,7 +19,7 @@ from PIL import Image
 
 import sidelight
 from sidelight import Explainer, Explanation, ScorerConfig, read_explanations
-from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError
+from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, UnsupportedTargetError
 from sidelight.inputs.view import TruncationWarning
 from sidelight.targets import as_target
 from sidelight.training.network import new_scorer
@@ -75,6 +75,25 @@ def test_kind_an_open_file_alone_is_a_picture_and_no_stream_of_lines(
 def test_kind_grey_with_premultiplied_alpha_is_laid_on_white_too(images: Explainer) -> None:
     grey = Image.new("LA", (9, 9), (90, 255))
     np.testing.assert_array_equal(images.explain(grey.convert("La")).map, images.explain(grey).map)
+
+
+def test_kind_what_a_tokenizer_gives_is_taken_or_told(texts: Explainer) -> None:
+    expected = texts.explain(T[0]).map
+    given = tok()(T[0], return_tensors="pt", return_offsets_mapping=True, return_length=True)
+    (found,) = texts.explain(given)
+    np.testing.assert_allclose(found.map, expected, atol=1e-6)
+    for one in (tok()(T[0]), {k: v[0] for k, v in given.items()}):
+        with pytest.raises(InputError, match="Ids of one text need a batch axis"):
+            texts.explain(one)
+
+
+def test_kind_a_forward_of_several_inputs_is_told(tmp_path: Path) -> None:
+    class Two(torch.nn.Conv2d):
+        def forward(self, image: torch.Tensor, place: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            return super().forward(image).mean((2, 3)) + place
+
+    with pytest.raises(UnsupportedTargetError, match="the forward of Two needs 'image', 'place'"):
+        Explainer.fit(Two(3, 2, 3), torch.randn(9, 3, 8, 8), layers=[""], output_dir=tmp_path, **S)
 
 
 # -- rows in and rows out -------------------------------------------------------------------

@@ -348,7 +348,7 @@ class ImageTarget(TargetModel):
         try:
             return self._run(pixels, output_hidden_states=True), None
         except (TypeError, ValueError, RuntimeError) as error:
-            check_takes_pixels(self.model)  # only now, because parts of pair models never run here
+            check_takes_pixels(self.model)
             if isinstance(error, SidelightError) or not isinstance(error, TypeError):
                 raise
             raise self._no_states() from error
@@ -358,6 +358,7 @@ class ImageTarget(TargetModel):
         try:
             return self._plain(pixels, **options)
         except TypeError:
+            check_takes_pixels(self.model)  # only now, because parts of pair models never run here
             raise
         except Exception as error:
             good, name = self._fitting(pixels), type(self.model).__name__

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +96,31 @@ def test_kind_a_forward_of_several_inputs_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(UnsupportedTargetError, match="the forward of Two needs 'image', 'place'"):
         Explainer.fit(Two(3, 2, 3), torch.randn(9, 3, 8, 8), layers=[""], output_dir=tmp_path, **S)
+
+
+class Centring(torch.nn.Module):
+    """A classifier that changes its input in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = torch.nn.Conv2d(3, 8, 3, 2), torch.nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(self.stem(x.sub_(0.5).mul_(2)).relu().mean((2, 3)))
+        return found
+
+
+def test_kind_a_model_that_changes_its_input_in_place(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, pixels = Centring().eval(), torch.randn(40, 3, 16, 16)
+    before = pixels.clone()
+    explainer = Explainer.fit(model, pixels, layers=["stem"], output_dir=tmp_path, **S)
+    (found,) = explainer.explain({"pixel_values": pixels[:1]}, verify=True)
+    explainer.explain(pixels[0], refine=1)
+    assert torch.equal(pixels, before)
+    own = model(before[:1].clone()).softmax(-1)[0].tolist()
+    np.testing.assert_allclose(found.probabilities, own, atol=1e-5)
+    assert found.meta["certificate"][0]["insertion"][-1] == pytest.approx(found.probability, abs=1e-5)
 
 
 # -- rows in and rows out -------------------------------------------------------------------
@@ -228,3 +255,19 @@ def test_kind_a_warning_that_is_an_error_names_no_wrong_row(texts: Explainer) ->
         warnings.simplefilter("error", TruncationWarning)
         with pytest.raises(TruncationWarning, match="sample 5"):
             texts.explain([*T[:5], *LONG], batch_size=3)
+
+
+# -- the terminal -------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_kind_a_full_disk_behind_the_output_is_told_without_a_traceback() -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "sidelight.cli", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ran.returncode == 2
+    assert ran.stderr == "error: the system refused to go on: No space left on device.\n"

@@ -368,10 +368,12 @@ class ImageTarget(TargetModel):
             raise found from error
 
     def _plain(self, pixels: Tensor, **options: Any) -> Any:
+        if not self._is_hf:
+            return self.model(
+                pixels.clone()
+            )  # it may change its input in place, which is the user's or a leaf
         # a config may request tuples without names, so the arguments request names
-        return (
-            self.model(pixel_values=pixels, **options, **self._named) if self._is_hf else self.model(pixels)
-        )
+        return self.model(pixel_values=pixels, **options, **self._named)
 
     def _fitting(self, like: Tensor) -> Tensor | None:
         """Return pixels that the model surely takes, with type and device of ``like``, or ``None`` if unknown."""

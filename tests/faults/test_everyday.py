@@ -157,6 +157,16 @@ def test_kind_a_class_number_of_numpy_or_torch_is_a_number_everywhere(
     assert [e.explained for e in stored] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("name", ["verify", "progress", "strict"])
+def test_kind_the_word_no_is_no_flag(name: str, texts: Explainer, tmp_path: Path) -> None:
+    calls: list[Callable[..., Any]] = [lambda **o: texts.explain_dataset(T[:2], tmp_path / "out", **o)]
+    calls = [lambda **o: texts.explain(T[:2], **o)] if name == "verify" else calls
+    for wrong in ("no", None, 2):
+        with pytest.raises(ConfigError, match=f"{name} must be True or False"):
+            calls[0](**{name: wrong})
+    assert len(calls[0](**{name: np.bool_(False)})) == 2
+
+
 def test_kind_a_job_that_cannot_work_is_refused_before_its_first_row(
     texts: Explainer, tmp_path: Path
 ) -> None:

@@ -182,6 +182,14 @@ def require_steps(count: Any) -> int:
     return count
 
 
+def require_flag(value: Any, name: str) -> bool:
+    """``value``, which must be true or false. Raises :class:`ConfigError` for others: the text "no" would be true."""
+    value = plain(value)
+    if not isinstance(value, int) or value not in (0, 1):
+        raise ConfigError(f"{name} must be True or False; got {value!r:.60}.")
+    return bool(value)
+
+
 def _is_listed(wanted: Any) -> bool:
     """Whether ``wanted`` holds one class for each sample."""
     several = isinstance(wanted, (Tensor, np.ndarray)) and wanted.ndim > 0

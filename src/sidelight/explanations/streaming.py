@@ -11,7 +11,7 @@ from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.explanations.block_tables import BlockOptions, Pack, packed_rows
 from sidelight.explanations.blocks import require_names, require_size
-from sidelight.explanations.classes import Asked
+from sidelight.explanations.classes import Asked, require_flag
 from sidelight.explanations.engines import Engine, Local
 from sidelight.explanations.job import Job, open_job, run_job
 from sidelight.explanations.on_ray import OnRay
@@ -93,9 +93,9 @@ class Streaming:
             chosen,
             block_rows,
             batch_size,
-            bool(strict),
+            require_flag(strict, "strict"),
             options,
-            bool(progress),
+            require_flag(progress, "progress"),
             scores=scores,
             engine=engine,
             workers=workers,

@@ -21,6 +21,7 @@ from sidelight.checks.selfcheck import (
 from sidelight.core.guard import public
 from sidelight.core.processes import in_main
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
+from sidelight.core.terminal import track
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import InputError
 from sidelight.explanations.asking import ExplainOptions, OneSample, is_one, lent_inputs, measurements
@@ -37,7 +38,7 @@ from sidelight.explanations.blocks import (
     with_columns,
 )
 from sidelight.explanations.building import Answered, explanations_of
-from sidelight.explanations.classes import Asked, require_steps
+from sidelight.explanations.classes import Asked, require_flag, require_steps
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.origins import remembered
 from sidelight.explanations.streaming import Streaming
@@ -220,7 +221,8 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         Example:
             >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
         """
-        asked = Asked(lent_inputs(self.target, others), target, versus, bool(verify), require_steps(refine))
+        lent, verified = lent_inputs(self.target, others), require_flag(verify, "verify")
+        asked = Asked(lent, target, versus, verified, require_steps(refine))
         asked.require_scorer(self.scorer.config)
         require_errors(errors)
         if is_one(self.target, samples):
@@ -235,9 +237,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             return list(answers_of_inputs(samples, explain, require_size(batch_size), errors))
         source = open_data(samples, "samples")
         each = self._answers(source, require_size(batch_size), errors, asked)
-        if progress:
-            from sidelight.core.terminal import track
-
+        if require_flag(progress, "progress"):
             each = track(each, "explaining", total=total_of(source))
         explanations = remembered(list(each), self, source)
         if not explanations:
@@ -285,12 +285,12 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
     @plain_passes()
     def _explain_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> list[Explanation]:
         """Explanations of rows or samples, of these numbers, that go through the model together."""
-        return self._explain_batch(self.target.reader.read(rows, labelled=False), numbers, asked)
+        return self._explain_batch(asked.read(self.target.reader, rows, numbers), numbers, asked)
 
     @plain_passes()
     def _answer_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> Answered:
         """What passes tell of rows or samples, of these numbers, that go through the model together."""
-        return self._answer_batch(self.target.reader.read(rows, labelled=False), numbers, asked)
+        return self._answer_batch(asked.read(self.target.reader, rows, numbers), numbers, asked)
 
     @public
     @plain_passes()

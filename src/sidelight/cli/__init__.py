@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
 from sidelight.cli.common import tell_error
 
@@ -17,3 +19,14 @@ def main() -> None:
     except SidelightError as error:
         tell_error(str(error))
         sys.exit(2)
+    except OSError as error:  # of the place that the output goes to, e.g. a full disk
+        _drop_output()
+        where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, (str, bytes)) else ""
+        tell_error(f"the system refused to go on: {error.strerror or error}{where}.")
+        sys.exit(2)
+
+
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere, because Python would fail on it again at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.core.ownership import file_digest, foreign, may_replace, not_written, record
-from sidelight.errors import CheckpointError, SidelightError
+from sidelight.errors import CheckpointError, InputTypeError, SidelightError
 
 
 @contextmanager
@@ -43,13 +43,25 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             tmp.unlink(missing_ok=True)
 
 
+def path_text(path: str | os.PathLike[str], what: str = "a path") -> str:
+    """``path`` as a string. ``what`` was expected, for the message.
+
+    Raises:
+        InputTypeError: it is no path.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputTypeError(f"expected {what}, as a string or Path; got {type(path).__name__}.")
+    return os.fsdecode(path)
+
+
 def file_path(path: str | os.PathLike[str]) -> Path:
     """``path`` as a :class:`Path` that names a file.
 
     Raises:
+        InputTypeError: it is no path.
         CheckpointError: it is empty, a root or a folder's ``..``, or holds a null character.
     """
-    text = os.fspath(path)
+    text = path_text(path, "the path of a file")
     if Path(text).name in ("", ".", "..") or "\0" in text:
         raise CheckpointError(f"{text!r} names no file: give a name to write to, e.g. 'results/map'.")
     return Path(text)

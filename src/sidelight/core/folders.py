@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sidelight.core.files import path_text
 from sidelight.core.ownership import (
     MANIFEST,
     adopt,
@@ -68,8 +69,8 @@ def replace_folder(
 
 
 def folder_path(path: str | os.PathLike[str]) -> Path:
-    """``path`` as a :class:`Path`. Raises :class:`CheckpointError` if it names no folder."""
-    text = os.fspath(path)
+    """``path`` as a :class:`Path`. Raises :class:`CheckpointError` or :class:`InputTypeError` if it names no folder."""
+    text = path_text(path, "the path of a folder")
     if not text.strip() or "\0" in text:
         raise CheckpointError(f"{text!r} names no folder: give one to write to, e.g. 'results/scorer'.")
     found = Path(text)

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -18,18 +18,32 @@ from itertools import count
 from sidelight.core.processes import is_main
 
 _told: ContextVar[set[type[Warning]] | None] = ContextVar("told", default=None)
+_names: ContextVar[Sequence[str]] = ContextVar("names", default=())
 _filters = threading.Lock()
 _numbers = count()
 
 
 @contextmanager
-def told_once(told: set[type[Warning]]) -> Iterator[None]:
-    """Within the context :func:`warn` leaves out the kinds in ``told``, and adds each kind that it shows."""
-    token = _told.set(told)
+def told_once(told: set[type[Warning]], names: Sequence[str] = ()) -> Iterator[None]:
+    """Within the context :func:`warn` leaves out the kinds in ``told``, and adds each kind that it shows.
+
+    Args:
+        told: kinds of warnings. Within another such context, the set of the outermost one counts instead.
+        names: of the samples that are read within the context, for :func:`sample_name`.
+    """
+    outer = _told.get()
+    tokens = _told.set(told if outer is None else outer), _names.set(names)
     try:
         yield
     finally:
-        _told.reset(token)
+        _told.reset(tokens[0])
+        _names.reset(tokens[1])
+
+
+def sample_name(index: int) -> str:
+    """How a warning names the sample ``index`` of a batch: by its row in the user's data, if that is known."""
+    names = _names.get()
+    return names[index] if index < len(names) else f"sample {index}"
 
 
 def warn(message: str, category: type[Warning], stacklevel: int = 2) -> None:

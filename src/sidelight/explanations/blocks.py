@@ -279,6 +279,13 @@ def require_size(size: Any, name: str = "batch_size") -> int:
     return int(size)
 
 
+def require_names(names: Any, argument: str) -> tuple[str, ...]:
+    """``names`` of columns as a tuple. Raises :class:`ConfigError` if it is no list of strings."""
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{argument} must be a list of names, e.g. {argument}=['text']; got {names!r:.60}.")
+    return tuple(names)
+
+
 def answers_of_inputs(
     inputs: Inputs, explain: Callable[[Batch, Sequence[int]], list[Explanation]], size: int, errors: Errors
 ) -> Iterator[Answer]:

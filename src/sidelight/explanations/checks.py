@@ -144,6 +144,10 @@ def require_known(values: Mapping[str, Any], form: str, version: int) -> None:
     Raises:
         CheckpointError: see above.
     """
+    if not isinstance(values, Mapping):
+        raise CheckpointError(
+            f"this is not a saved explanation: expected what to_dict() gives, got {type(values).__name__}."
+        )
     if values.get("format") != form:
         raise CheckpointError(
             f"this is not a saved explanation: expected format {form!r}, got {values.get('format')!r:.60}."

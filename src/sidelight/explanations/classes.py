@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.core.quiet import told_once
 from sidelight.core.registry import nearest
 from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Inputs
 from sidelight.errors import ConfigError, InputError
+from sidelight.inputs.base import Batch, Reader
+from sidelight.rows.row import plain
 from sidelight.scorers.base import ScorerConfig
 
 #: stands for the most probable class but one
@@ -48,6 +51,7 @@ class Asked:
         target, versus: classes, as :func:`chosen_classes` takes them.
         verify: whether each map is measured on its own input (:mod:`sidelight.checks.certificate`).
         refine: steps of the objective on each map (:mod:`sidelight.training.refine`).
+        told: kinds of warnings that were shown in the call.
     """
 
     lent: Inputs | None = None
@@ -55,6 +59,12 @@ class Asked:
     versus: Any = None
     verify: bool = False
     refine: int = 0
+    told: set[type[Warning]] = field(default_factory=set, compare=False)
+
+    def read(self, reader: Reader, rows: Sequence[Any], numbers: Sequence[int]) -> Batch:
+        """``rows`` of these numbers as one batch. A kind of warning is passed on once in the call."""
+        with told_once(self.told, [f"sample {number}" for number in numbers]):
+            return reader.read(rows, labelled=False)
 
     def require_scorer(self, config: ScorerConfig) -> None:
         """Refuse classes if the scorer knows the predicted class only.
@@ -111,9 +121,10 @@ class Asked:
         same = (explained == versus).nonzero().flatten().tolist()
         if same:
             name = names.get(int(versus[same[0]]), int(versus[same[0]]))
-            raise InputError(
-                f"sample {same[0]}: versus={name!r:.60} is the class that is explained; give another one."
-            )
+            told = f"versus={name!r:.60} is the class that is explained; give another one."
+            if _is_fixed(self.target) and _is_fixed(self.versus):
+                raise ConfigError(told)  # of every sample
+            raise InputError(f"sample {same[0]}: {told}")
         return Classes(explained, versus)
 
 
@@ -165,15 +176,29 @@ def _require_one_each(listed: Any, count: int | None, argument: str) -> None:
 
 def require_steps(count: Any) -> int:
     """``count``, which must be a number of steps. Raises :class:`ConfigError` if it is none."""
+    count = plain(count)
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise ConfigError(f"refine must be a number of steps, 0 for none; got {count!r:.60}.")
     return count
+
+
+def require_flag(value: Any, name: str) -> bool:
+    """``value``, which must be true or false. Raises :class:`ConfigError` for others: the text "no" would be true."""
+    value = plain(value)
+    if not isinstance(value, int) or value not in (0, 1):
+        raise ConfigError(f"{name} must be True or False; got {value!r:.60}.")
+    return bool(value)
 
 
 def _is_listed(wanted: Any) -> bool:
     """Whether ``wanted`` holds one class for each sample."""
     several = isinstance(wanted, (Tensor, np.ndarray)) and wanted.ndim > 0
     return several or (isinstance(wanted, Sequence) and not isinstance(wanted, (str, bytes)))
+
+
+def _is_fixed(wanted: Any) -> bool:
+    """Whether ``wanted`` is the same class for every sample."""
+    return wanted is not None and not _is_listed(wanted) and wanted != SECOND
 
 
 def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str, independent: bool) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidelight.core.files import as_utf8, no_number
+from sidelight.core.files import as_utf8, file_path, no_number
 from sidelight.core.guard import public
 from sidelight.errors import CheckpointError, InputError, for_terminal
 from sidelight.explanations.checks import (
@@ -213,8 +213,9 @@ class Explanation:
         from sidelight.viz.explanation import explanation_page
         from sidelight.viz.export import write_atomic
 
-        write_atomic({Path(path): as_utf8(explanation_page(self))})
-        return Path(path)
+        place = file_path(path)
+        write_atomic({place: as_utf8(explanation_page(self))})
+        return place
 
     @public
     def to_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sidelight.core.locks import hold
 from sidelight.core.terminal import row_bar
 from sidelight.errors import CheckpointError, ConfigError, InputError
 from sidelight.explanations.block_tables import BlockOptions
-from sidelight.explanations.blocks import require_size, total_of
+from sidelight.explanations.blocks import require_names, require_size, total_of
 from sidelight.explanations.engines import Engine, require_engine
 from sidelight.explanations.score_types import require_score_type
 from sidelight.explanations.sorted_blocks import blocks_of
@@ -84,10 +84,7 @@ class Job:
             )
         if self.workers is not None:
             require_size(self.workers, "workers")
-        if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
-            raise ConfigError(
-                f"columns must be a list of names, e.g. columns=['text']; got {self.columns!r:.60}."
-            )
+        require_names(self.columns, "columns")
         for name, value in self.options.items():
             if isinstance(value, bool) or not isinstance(value, (str, int)):
                 raise ConfigError(f"{name} must be the name or number of one class; got {value!r:.60}.")
@@ -118,6 +115,8 @@ def open_job(job: Job) -> Opened:
         opened = Opened(open_data(job.source, "source"))
         if isinstance(opened.rows, Rows) and len(opened.rows) == 0:
             raise InputError("the source has no rows: give at least one.")
+        if isinstance(opened.rows, Rows):
+            require_columns("source", first_row(opened.rows), job.columns)
         return opened
     rows = open_source(path, kind, job.out)
     _require_apart(path, job.out)
@@ -165,8 +164,8 @@ def run_job(
         BusyFolderError: another process writes there.
     """
     rows, path = opened.rows, opened.path
-    if path is not None and not job.columns and isinstance(rows, Rows):
-        require_sample(path, first_row(rows), target.reader.samples, target.modalities)
+    if not job.columns and isinstance(rows, Rows):
+        _require_samples(path or "source", rows, target)
     with hold(job.out, "explain"):
         rows, content = _identified(opened, job)
         about = {**_about(job, opened, content, target, scorer), **job.options}
@@ -189,6 +188,13 @@ def run_job(
             else "the source has no rows: give at least one."
         )
     return stored, tables
+
+
+def _require_samples(source: Path | str, rows: Rows, target: TargetModel) -> None:
+    """Refuse rows without a column that holds samples, before a folder is begun for them."""
+    head = first_row(rows)
+    if head is None or not target.reader.holds_inputs(head):
+        require_sample(source, head, target.reader.samples, target.modalities)
 
 
 def _chosen(rows: Rows | Stream, columns: Sequence[str], beside: Path | None) -> Rows | Stream:

@@ -6,14 +6,16 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.core.optional import optional
-from sidelight.errors import InputError
+from sidelight.errors import InputError, InputTypeError
 from sidelight.explanations.blocks import Answer, ExplainFailure
 from sidelight.explanations.packing import packed_table, schema_of
 from sidelight.explanations.stored import batches_of, part_of, read_manifest, read_parts
+from sidelight.rows.row import plain
 
 
 class StoredAnswers(Iterator[Answer]):
@@ -48,15 +50,30 @@ class StoredAnswers(Iterator[Answer]):
         self._own = iter(self) if self._own is None else self._own
         return next(self._own)
 
+    @overload
+    def __getitem__(self, row: int | str) -> Answer: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[Answer]: ...
+
     @public
-    def __getitem__(self, row: int | str) -> Answer:
-        """The answer for the row of this number, or of this id if it is a string.
+    def __getitem__(self, row: Any) -> Any:
+        """The answer for the row of this number, or of this id if it is a string. For a slice, a list of answers.
 
         Raises:
             InputError: there is no such row, or several rows have this id.
+            InputTypeError: ``row`` is of another kind.
         """
+        if isinstance(row, slice):
+            return self._answers_of(range(len(self))[row])
         if isinstance(row, str):
             row = self._row_of(row)
+        row = plain(row)
+        if isinstance(row, bool) or not isinstance(row, int):
+            raise InputTypeError(
+                f"an answer is found by the number of its row or by an id; got {type(row).__name__}. Several are given by a "
+                "slice, e.g. answers[:10]."
+            )
         if not 0 <= row < len(self):
             raise InputError(f"there is no row {row}; {self.folder} has rows 0 to {len(self) - 1}.")
         part = bisect_right(self._ends, row)
@@ -65,6 +82,16 @@ class StoredAnswers(Iterator[Answer]):
             if number == row:
                 return answer
         raise InputError(f"row {row} is missing in {part_of(self.folder, part)}: explain the rows again.")
+
+    def _answers_of(self, numbers: range) -> list[Answer]:
+        """The answers for rows, each part read once."""
+        wanted = set(numbers)
+        parts = sorted({bisect_right(self._ends, number) for number in numbers})
+        found: dict[int, Answer] = {}
+        for part in parts:
+            first = self._ends[part - 1] if part else 0
+            found |= {n: one for n, one in enumerate(self._part(part), start=first) if n in wanted}
+        return [found[number] for number in numbers]
 
     def _row_of(self, own: str) -> int:
         """The number of the row with this id. All ids are read once."""
@@ -165,4 +192,4 @@ def read_explanations(folder: str | os.PathLike[str]) -> StoredAnswers:
     Example:
         >>> worst = min(read_explanations("explanations"), key=lambda e: e.probability)  # doctest: +SKIP
     """
-    return StoredAnswers(Path(folder))
+    return StoredAnswers(folder_path(folder))

@@ -12,6 +12,7 @@ from sidelight.errors import InputError, InputTypeError
 from sidelight.explanations.block_tables import BlockOptions, Pack, block_table
 from sidelight.explanations.packing import joined
 from sidelight.explanations.sorted_blocks import blocks_of
+from sidelight.rows.columns import are_columns
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import open_data
 from sidelight.rows.table_source import with_columns_chosen
@@ -23,7 +24,7 @@ class RowFunction:
 
     A batch is a data frame of pandas, an Arrow table or record batch, or a mapping of columns to lists or arrays. The answer is
     of the same kind, with a line for each row in the same order. A row that cannot be explained has its reason in the column
-    ``error``. The column ``row`` counts within the batch. If the rows have a column ``id``, the answers have it too.
+    ``error``. The column ``row`` counts within the batch, and a data frame keeps its index. If the rows have a column ``id``, the answers have it too.
 
     Attributes:
         pack: makes a table of the answers of some rows.
@@ -47,6 +48,11 @@ class RowFunction:
             InputError: the rows have no such column, or there is no column that is to be kept.
             InputTypeError: the batch is of another kind.
         """
+        if isinstance(batch, Mapping) and not are_columns(batch):
+            raise InputTypeError(
+                "a batch is a mapping of columns with a value for each of its rows; this one is a single row, or holds "
+                f"{sorted({type(v).__name__ for v in batch.values()})}. For datasets.map say batched=True."
+            )
         rows = open_data(batch, "the batch")
         if not isinstance(rows, Rows):
             raise InputTypeError(
@@ -68,5 +74,5 @@ class RowFunction:
 def _like(batch: Any, found: Any) -> Any:
     """An Arrow table in the form of ``batch``."""
     if hasattr(batch, "iloc"):
-        return found.to_pandas()
+        return found.to_pandas().set_axis(batch.index)  # a frame that was filtered is joined by its labels
     return found.to_pydict() if isinstance(batch, Mapping) else found

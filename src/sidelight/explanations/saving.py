@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sidelight.core.files import as_utf8, file_path
+from sidelight.core.files import as_utf8, file_path, path_text
 from sidelight.core.shown import Shown
 from sidelight.errors import InputError
 
@@ -114,7 +114,7 @@ def places(path: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 def data_to_read(path: str | os.PathLike[str]) -> Path:
     """The data of the explanation that was saved as ``path``. Raises as :func:`places`."""
-    if os.fspath(path) and os.path.isdir(path):
+    if path_text(path, "the path of an explanation") and os.path.isdir(path):
         beside = Path(f"{Path(path)}{DATA}")  # where earlier versions put it
         inside = Path(path) / f"{IN_FOLDER}{DATA}"
         return beside if beside.is_file() and not inside.is_file() else inside
@@ -141,7 +141,7 @@ def write(explanation: Drawn, picture: Path, data: Path) -> tuple[Path, Path]:
 
 
 def _stem(path: str | os.PathLike[str]) -> tuple[str, str]:
-    text = os.fspath(path)
+    text = path_text(path, "the path of a file")
     if _is_folder(text):
         return str(Path(text) / IN_FOLDER), PICTURE
     name = file_path(text)

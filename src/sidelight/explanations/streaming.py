@@ -10,8 +10,8 @@ from typing import Any, cast
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.explanations.block_tables import BlockOptions, Pack, packed_rows
-from sidelight.explanations.blocks import require_size
-from sidelight.explanations.classes import Asked
+from sidelight.explanations.blocks import require_names, require_size
+from sidelight.explanations.classes import Asked, require_flag
 from sidelight.explanations.engines import Engine, Local
 from sidelight.explanations.job import Job, open_job, run_job
 from sidelight.explanations.on_ray import OnRay
@@ -19,6 +19,7 @@ from sidelight.explanations.packing import schema_of
 from sidelight.explanations.reading import StoredAnswers
 from sidelight.explanations.row_function import RowFunction
 from sidelight.explanations.score_types import require_score_type
+from sidelight.rows.row import scalar
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 
@@ -84,7 +85,7 @@ class Streaming:
             >>> found = explainer.explain_dataset("reviews.csv", "explained")  # doctest: +SKIP
             >>> found.to_pandas(["id", "label", "probability", "text_top"])  # doctest: +SKIP
         """
-        options = {k: v for k, v in {"target": target, "versus": versus}.items() if v is not None}
+        options = {k: scalar(v) for k, v in {"target": target, "versus": versus}.items() if v is not None}
         chosen = columns if isinstance(columns, str) else tuple(columns)
         job = Job(
             source,
@@ -92,9 +93,9 @@ class Streaming:
             chosen,
             block_rows,
             batch_size,
-            bool(strict),
+            require_flag(strict, "strict"),
             options,
-            bool(progress),
+            require_flag(progress, "progress"),
             scores=scores,
             engine=engine,
             workers=workers,
@@ -134,7 +135,8 @@ class Streaming:
         require_score_type(scores)
         words = {name: not own.keeps_channel_dim for name, own in self.target.modalities.items()}
         empty = schema_of(words, scores).empty_table()
-        return RowFunction(self.packing(target, versus), how, empty, tuple(columns), tuple(keep))
+        named = require_names(columns, "columns"), require_names(keep, "keep")
+        return RowFunction(self.packing(target, versus), how, empty, *named)
 
     def engine_of(self, job: Job) -> Engine:
         """What explains the blocks of a job.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import ImageClassificationPipeline, Pipeline, TextClassificationPipeline
 
+from sidelight.core.quiet import told_once
 from sidelight.core.registry import nearest
 from sidelight.core.surroundings import plain_passes
 from sidelight.core.tensors import predictable
@@ -21,6 +22,7 @@ from sidelight.explanations.building import explanations_of
 from sidelight.explanations.classes import NO_CLASSES, Classes
 from sidelight.inputs.base import Batch
 from sidelight.inputs.image import PIXELS
+from sidelight.rows.row import plain
 
 #: settings of tokenizers that change nothing here, because texts are always cut to the model's length and padded
 _MOOT = {"truncation": (True, "longest_first"), "padding": (True, False, "longest", "max_length")}
@@ -55,6 +57,7 @@ class Explained(Pipeline):
 
     def __init__(self, explainer: Explainer, **options: Any) -> None:
         self.explainer = explainer
+        self._told: set[type[Warning]] = set()
         reader = explainer.target.reader
         tokenizer = getattr(reader, "tokenizer", None)
         image_processor = None if tokenizer is not None else getattr(reader, "processor", None)
@@ -83,6 +86,7 @@ class Explained(Pipeline):
         return found
 
     def _require_count(self, maps: Any) -> int | None:
+        maps = plain(maps)
         if maps is not None and (isinstance(maps, bool) or not isinstance(maps, int) or maps < 0):
             raise ConfigError(f"maps must be a number of answers, or None for all; got {maps!r:.60}.")
         if maps not in (0, 1) and not self.explainer.scorer.config.by_class:
@@ -95,7 +99,10 @@ class Explained(Pipeline):
     def _batch(self, model_inputs: Mapping[str, Any]) -> Batch:
         """What :meth:`preprocess` made of one sample, or a list of that of several, as one batch."""
         samples = model_inputs["sample"]
-        return self.explainer.target.reader.read_samples(samples if isinstance(samples, list) else [samples])
+        with told_once(self._told):
+            return self.explainer.target.reader.read_samples(
+                samples if isinstance(samples, list) else [samples]
+            )
 
     @plain_passes()
     def _forward(

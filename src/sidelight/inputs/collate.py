@@ -56,7 +56,8 @@ class Collator:
 
     def read(self, rows: Sequence[Any]) -> Batch:
         """The rows as one batch."""
-        with told_once(self._told):  # thousands of batches may each have texts that were cut
+        names = [place(row.number, row.name) for row in rows if isinstance(row, Numbered)]
+        with told_once(self._told, names):  # thousands of batches may each have texts that were cut
             if rows and isinstance(rows[0], Numbered):
                 return self._numbered(rows)
             return self.target.reader.read(rows, labelled=self.labelled)

@@ -224,7 +224,8 @@ def eight_bits(image: Image.Image) -> Image.Image:
 def flatten_alpha(image: Image.Image) -> Image.Image:
     """Lay a transparent image on white, as a viewer would show it."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
+        # Pillow turns grey with premultiplied alpha into plain grey with alpha only
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         background = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(background, rgba).convert("RGB")
     return image

@@ -68,7 +68,7 @@ def _columns(sample: Mapping[str, Any], index: int, columns: Sequence[str]) -> S
     for names in [tuple(columns)] if columns else KNOWN_COLUMNS:
         if all(name in sample for name in names):
             return names
-    wanted = f"column(s) {list(columns)}" if columns else "a text column (such as 'text')"
+    wanted = f"column(s) {list(columns)}" if columns else "text column (such as 'text')"
     raise InputError(
         f"sample {index} has no {wanted}; its columns are {sorted(map(str, sample))}. "
         "Name them: columns=['...'] (two for pairs)."

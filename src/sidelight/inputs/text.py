@@ -55,7 +55,9 @@ class TextReader(Reader):
         """Whether ``value`` is one text, one row, or one pair: a tuple of two strings."""
         if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, str) for v in value):
             return True
-        return not hasattr(value, "shape") and super().is_sample(value)
+        if isinstance(value, str):
+            return True  # one of NumPy has a shape too
+        return not (hasattr(value, "shape") or hasattr(value, "read")) and super().is_sample(value)
 
     def samples(self, rows: Sequence[Any], first: int = 0) -> Sequence[Any]:
         """One string or a pair of strings for each sample or row. The message names a bad one."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sidelight.core.quiet import warn
+from sidelight.core.quiet import sample_name, warn
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.pieces import segments_of, view_of_pieces
 from sidelight.inputs.samples import encodable, read_texts
@@ -114,7 +114,7 @@ class Tokenizing:
         if found.cut:
             warn(
                 f"{len(found.cut)} of {len(texts)} texts are longer than {self.max_length} tokens and were cut "
-                f"(first: sample {min(found.cut)}); words beyond that get no score.",
+                f"(first: {sample_name(min(found.cut))}); words beyond that get no score.",
                 TruncationWarning,
                 stacklevel=4,
             )

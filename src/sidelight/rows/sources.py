@@ -78,7 +78,8 @@ def is_source(value: Any) -> bool:
         return os.path.isdir(value) or suffix(os.fspath(value)) in TABLES
     if isinstance(value, Mapping):
         return bool(splits_of(value)) or are_columns(value)
-    return hasattr(value, "__next__") or any(k in OPENERS for k in kinds(value))
+    flows = hasattr(value, "__next__") and not isinstance(value, io.IOBase)  # an open file gives lines
+    return flows or any(k in OPENERS for k in kinds(value))
 
 
 def open_data(data: Any, name: str) -> Rows | Stream:

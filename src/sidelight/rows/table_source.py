@@ -114,7 +114,7 @@ def first_row(rows: Rows) -> Mapping[str, Any] | None:
     return None
 
 
-def require_columns(source: Path, head: Mapping[str, Any] | None, columns: Sequence[str]) -> None:
+def require_columns(source: Path | str, head: Mapping[str, Any] | None, columns: Sequence[str]) -> None:
     """Raise :class:`InputError` if a named column is missing."""
     for name in columns if head is not None else ():
         if name not in head:  # type: ignore[operator]
@@ -122,12 +122,15 @@ def require_columns(source: Path, head: Mapping[str, Any] | None, columns: Seque
 
 
 def require_sample(
-    source: Path, head: Mapping[str, Any] | None, read: Callable[[list[Any]], Any], modalities: Iterable[str]
+    source: Path | str,
+    head: Mapping[str, Any] | None,
+    read: Callable[[list[Any]], Any],
+    modalities: Iterable[str],
 ) -> None:
     """Raise :class:`InputError` if no column has a name of the classifier's samples.
 
     Args:
-        source: the table.
+        source: the table, or the name of the argument that holds the rows.
         head: its first row.
         read: takes rows, and raises an error if it finds no samples in them.
         modalities: that the classifier reads.
@@ -142,9 +145,10 @@ def require_sample(
         raise _missing(source, head, f"has no column that is known to hold the {wanted}") from error
 
 
-def _missing(source: Path, head: Mapping[str, Any] | None, what: str, hint: str = "") -> InputError:
+def _missing(source: Path | str, head: Mapping[str, Any] | None, what: str, hint: str = "") -> InputError:
     return InputError(
-        f"{source} {what}; it has {', '.join(map(str, head or ()))}.{hint} Name it: --column NAME (twice for two)."
+        f"{source} {what}; it has {', '.join(map(str, head or ()))}.{hint} Name it: columns=['NAME'] (as an option of the "
+        "command: --column NAME, twice for two)."
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from sidelight.checks.quality import Quality
-from sidelight.core.files import read_json, write_json
+from sidelight.core.files import path_text, read_json, write_json
 from sidelight.core.folders import replace_folder
 from sidelight.core.ownership import MARK, may_replace, overwriting
 from sidelight.core.places import known_place
@@ -111,9 +111,10 @@ class SavedScorer:
         ) from reason
 
     def _load_model(self, family: type[TargetModel], given: str | os.PathLike[str] | None) -> nn.Module:
-        place = self.place if given is None else known_place(os.fspath(given))
+        own = None if given is None else path_text(given, "a classifier, its folder or its hub id")
+        place = self.place if own is None else known_place(own)
         if place is None:
-            named = self.target.get("place") or self.target_name if given is None else os.fspath(given)
+            named = self.target.get("place") or self.target_name if own is None else own
             raise CheckpointError(
                 f"the scorer's classifier {named!r} is no folder on this machine and no hub id; "
                 "pass the classifier itself or its folder: from_pretrained(folder, model=...)."

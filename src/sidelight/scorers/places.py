@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sidelight.core.files import path_text
 from sidelight.core.folders import recover_folder
 from sidelight.core.places import known_place
 from sidelight.errors import CheckpointError, first_line
@@ -33,9 +34,10 @@ def scorer_folder(
 
     Raises:
         CheckpointError: it is neither, or the hub refused. The message says what to do.
+        InputTypeError: it is no path.
     """
-    text = os.fspath(source)
-    if not isinstance(text, str) or not text.strip() or "\0" in text:
+    text = path_text(source, "the folder of a scorer first, and its classifier second")
+    if not text.strip() or "\0" in text:
         raise CheckpointError(f"{text!r} is no scorer folder: give what save_pretrained wrote, or a hub id.")
     folder = Path(text)
     recover_folder(folder)

@@ -348,7 +348,7 @@ class ImageTarget(TargetModel):
         try:
             return self._run(pixels, output_hidden_states=True), None
         except (TypeError, ValueError, RuntimeError) as error:
-            check_takes_pixels(self.model)  # only now, because parts of pair models never run here
+            check_takes_pixels(self.model)
             if isinstance(error, SidelightError) or not isinstance(error, TypeError):
                 raise
             raise self._no_states() from error
@@ -358,6 +358,7 @@ class ImageTarget(TargetModel):
         try:
             return self._plain(pixels, **options)
         except TypeError:
+            check_takes_pixels(self.model)  # only now, because parts of pair models never run here
             raise
         except Exception as error:
             good, name = self._fitting(pixels), type(self.model).__name__
@@ -367,10 +368,12 @@ class ImageTarget(TargetModel):
             raise found from error
 
     def _plain(self, pixels: Tensor, **options: Any) -> Any:
+        if not self._is_hf:
+            return self.model(
+                pixels.clone()
+            )  # it may change its input in place, which is the user's or a leaf
         # a config may request tuples without names, so the arguments request names
-        return (
-            self.model(pixel_values=pixels, **options, **self._named) if self._is_hf else self.model(pixels)
-        )
+        return self.model(pixel_values=pixels, **options, **self._named)
 
     def _fitting(self, like: Tensor) -> Tensor | None:
         """Return pixels that the model surely takes, with type and device of ``like``, or ``None`` if unknown."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from sidelight.core.files import path_text
 from sidelight.core.places import known_place
 from sidelight.errors import CheckpointError, UnsupportedTargetError, first_line
 
@@ -32,7 +33,7 @@ def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tu
 
     from sidelight.targets.families import TARGETS
 
-    name = os.fspath(place)
+    name = path_text(place, "the folder or hub id of a classifier")
     if known_place(name) is None:
         raise CheckpointError(
             f"no model folder at {name!r}. Give a folder made by save_pretrained, or a hub id."

@@ -33,12 +33,18 @@ from sidelight.targets.signatures import (
     require_states,
     taken_arguments,
 )
-from sidelight.targets.text_checks import check_features, check_ids, check_padding, check_shapes
+from sidelight.targets.text_checks import (
+    REMARKS,
+    check_features,
+    check_ids,
+    check_padding,
+    check_shapes,
+)
 from sidelight.targets.verdict import Verdict
 from sidelight.targets.vocabulary import Vocabulary
 from sidelight.targets.wrappers import arguments_of, plain_model
 
-NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask"}
+NOT_FOR_THE_MODEL = {"labels", "special_tokens_mask", *REMARKS}
 
 
 class Kept(NamedTuple):

@@ -9,6 +9,9 @@ from sidelight.errors import InputError, InputTypeError
 from sidelight.targets.base import require_finite
 from sidelight.targets.embedding import pools_last_token, positions_from_ids
 
+#: remarks of a tokenizer about its texts, which no model reads
+REMARKS = frozenset({"offset_mapping", "overflow_to_sample_mapping", "length", "num_truncated_tokens"})
+
 
 def check_shapes(inputs: Inputs) -> Tensor:
     """Return the ``input_ids`` ``[B, T]`` if all tensors have their shape and hold finite numbers.
@@ -23,11 +26,18 @@ def check_shapes(inputs: Inputs) -> Tensor:
             f"expected an 'input_ids' tensor [B, T]; got {sorted(inputs)} with {type(ids).__name__}."
         )
     if ids.ndim != 2 or ids.is_floating_point():
-        raise InputError(f"input_ids must be integers [B, T]; got {ids.dtype} of shape {tuple(ids.shape)}.")
+        one = (
+            " Ids of one text need a batch axis: tokenizer(text, return_tensors='pt')."
+            if ids.ndim == 1
+            else ""
+        )
+        raise InputError(
+            f"input_ids must be integers [B, T]; got {ids.dtype} of shape {tuple(ids.shape)}.{one}"
+        )
     if ids.numel() == 0:
         raise InputError(f"the batch is empty (input_ids are {tuple(ids.shape)}): give at least one text.")
     for name, value in inputs.items():
-        if name != "labels" and value.shape != ids.shape:
+        if name != "labels" and name not in REMARKS and value.shape != ids.shape:
             raise InputError(
                 f"{name} has shape {tuple(value.shape)}, input_ids {tuple(ids.shape)}; they must agree."
             )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, FigureBase
 from sidelight.core.names import method_label
 from sidelight.core.ownership import HTML_MARK
 from sidelight.core.shown import Shown
-from sidelight.errors import InputError
+from sidelight.errors import InputError, InputTypeError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import ShownFigure
@@ -24,6 +24,11 @@ def plot_panel(explanation: Shown, ax: Axes, style: str | None = None) -> Figure
     if len(explanation.scores) > 1:
         raise InputError(
             f"one axis cannot hold maps of {', '.join(explanation.scores)}; call plot() without ax."
+        )
+    if not hasattr(ax, "imshow"):
+        raise InputTypeError(
+            f"ax must be one axis of matplotlib; got {type(ax).__name__}. Of several, e.g. of plt.subplots(1, 2), give one: "
+            "axes[0]."
         )
     name = next(iter(explanation.scores))
     renderer = RENDERERS[name]

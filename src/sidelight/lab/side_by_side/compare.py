@@ -179,7 +179,7 @@ def _one(target: TargetModel, sample: Any) -> Batch:
         return Batch(dict(sample))
     if not target.reader.is_sample(sample):
         raise InputError(
-            f"one input is compared at a time: a {' with a '.join(target.modalities)}; got {type(sample).__name__}. For "
+            f"one input is compared at a time ({' with '.join(target.modalities)}); got {type(sample).__name__}. For "
             "many inputs see `sidelight evaluate`."
         )
     return target.reader.read([sample], labelled=False)

@@ -47,6 +47,8 @@ SIDE = 64
 BLOCK = 256
 #: parts of a job whose peaks of memory are compared
 PARTS = 20
+#: a kill comes up to so many seconds after a block, so that it meets any moment of the next ones
+BLOCK_SECONDS = 1.0
 #: each so many rows one is bad
 BAD = 1009
 
@@ -146,14 +148,15 @@ def peaks(found: list[tuple[int, float]], count: int) -> list[float]:
     return [max(part) for part in parts if part]
 
 
-def killed_run(asked: tuple[Path, Path, Path, str], kills: int, seconds: float) -> list[int]:
-    """Kill and call again. The rows that were finished at each kill."""
+def killed_run(asked: tuple[Path, Path, Path, str], kills: int, count: int) -> list[int]:
+    """Kill and call again. The rows that were finished at each kill, which come at random numbers of rows."""
     ends, out = [], asked[2]
-    for _ in range(kills):
+    for number in range(kills):
         process, before = start(*asked), finished(out)
-        while finished(out) == before and process.poll() is None:
+        wanted = before + random.random() * (count - before) / (kills + 1 - number)
+        while finished(out) < wanted and process.poll() is None:
             time.sleep(0.02)
-        time.sleep(random.uniform(0, 0.9 * seconds / (kills + 1)))
+        time.sleep(random.uniform(0, BLOCK_SECONDS))
         process.send_signal(signal.SIGKILL)
         if process.wait() != -signal.SIGKILL:
             raise SystemExit("the job ended before it was killed: give it more rows")
@@ -175,7 +178,7 @@ def measure(kind: str, count: int, kills: int, engine: str, folder: Path) -> dic
     source = write(folder / f"{kind}.parquet", (texts if kind == "texts" else images)(count))
     whole, killed = folder / f"{kind}-whole", folder / f"{kind}-killed"
     seconds, memory = whole_run(start(scorer, source, whole, engine), whole)
-    ends = killed_run((scorer, source, killed, engine), kills, seconds)
+    ends = killed_run((scorer, source, killed, engine), kills, count)
     one, other = digests(whole), digests(killed)
     flat = peaks(memory, count)
     return {

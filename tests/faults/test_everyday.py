@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -281,3 +282,18 @@ def test_kind_a_full_disk_behind_the_output_is_told_without_a_traceback() -> Non
         )
     assert ran.returncode == 2
     assert ran.stderr == "error: the system refused to go on: No space left on device.\n"
+
+
+@pytest.mark.parametrize("column", ["img", "picture", "photo"])
+def test_kind_pictures_may_stand_in_a_column_of_another_usual_name(column: str, tmp_path: Path) -> None:
+    """CIFAR-10 of the hub has them in `img`."""
+    rows = datasets.Dataset.from_list([{column: p, "label": i % 3} for i, p in enumerate(P[:8])])
+    explainer = Explainer.fit(eye(), rows, processor=SQUARE, **S)
+    asked = explainer.explain(P[0])
+    np.testing.assert_array_equal(explainer.explain(rows[0]).scores["image"], asked.scores["image"])
+    P[0].save(tmp_path / "a.png")
+    (tmp_path / "rows.csv").write_text(f"{column}\na.png\n")
+    out = explainer.explain_dataset(tmp_path / "rows.csv", tmp_path / "out")
+    stored = read_explanations(tmp_path / "out")[0]
+    assert out
+    np.testing.assert_allclose(stored.scores["image"], asked.scores["image"], atol=1e-3)  # as float16

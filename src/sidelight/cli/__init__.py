@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 
 from sidelight.cli.common import tell_error
+from sidelight.core.freed_memory import keep_freed_memory
 
 
 def main() -> None:
@@ -14,6 +15,7 @@ def main() -> None:
     from sidelight.cli.app import app
     from sidelight.errors import SidelightError
 
+    keep_freed_memory()
     try:
         app()
     except SidelightError as error:

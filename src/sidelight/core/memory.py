@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from sidelight.core.freed_memory import return_freed_memory
 from sidelight.core.processes import process_count
 
 #: Files in which Linux tells a container its limit and its use, in bytes. The second pair is that of older systems.
@@ -28,6 +29,7 @@ def free_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + unused
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    return_freed_memory()  # what the process keeps for itself is free, too
     free = min([psutil.virtual_memory().available, *_left_to_container()])
     return free // process_count()
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from sidelight.core.columns import column_of
 from sidelight.core.types import Encoding, Inputs, Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.row_parts import READY, label_number, sample_and_label
@@ -143,13 +144,14 @@ class Reader(ABC):
         if not (isinstance(rows[0], Mapping) and len(self.modalities) == 1):
             return rows
         (name,) = self.modalities
-        for number, row in enumerate(rows, start=first):
-            if name not in row:
+        found = [column_of(row, name) for row in rows]
+        for number, (row, column) in enumerate(zip(rows, found, strict=True), start=first):
+            if column is None:
                 raise InputError(
                     f"a row needs the column(s) {[name]}; row {number} holds {sorted(row)}. "
                     "Rename the columns of the data set."
                 )
-        return [row[name] for row in rows]
+        return [row[column] for row, column in zip(rows, found, strict=True)]
 
     def read(
         self, rows: Sequence[Any] | Inputs | Tensor, *, labelled: bool = True, evidence: bool = False

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from sidelight.core.columns import column_of
 from sidelight.core.files import write_json
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.images import PictureTransform, as_transform
@@ -139,17 +140,18 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
             "Of two lists make pairs: list(zip(images, texts))."
         )
     _check_columns(sample, number)
-    if sample.get("image") is None:
-        what = "is None" if "image" in sample else f"is missing; the columns are {sorted(map(str, sample))}"
+    picture = column_of(sample, "image") or "image"
+    if sample.get(picture) is None:
+        what = "is None" if picture in sample else f"is missing; the columns are {sorted(map(str, sample))}"
         raise InputError(f"the image of sample {number} {what}. Leave the row out, or {FORMS}.")
-    words = {k: v for k, v in sample.items() if k != "image"}
+    words = {k: v for k, v in sample.items() if k != picture}
     names = next((n for n in ([tuple(columns)] if columns else KNOWN_COLUMNS) if set(n) <= set(words)), None)
     if names is None:
         raise InputError(
             f"the text of sample {number} is missing; the columns are {sorted(map(str, sample))}. "
             "Rename one of them to 'text', or name it: columns=['...']."
         )
-    return sample["image"], words[names[0]] if len(names) == 1 else tuple(words[n] for n in names)
+    return sample[picture], words[names[0]] if len(names) == 1 else tuple(words[n] for n in names)
 
 
 def _check_columns(sample: Mapping[str, Any], number: int) -> None:

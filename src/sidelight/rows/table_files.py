@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sidelight.core.columns import column_of
 from sidelight.core.optional import optional
 from sidelight.errors import InputError, InputTypeError, MissingPackageError, first_line
 from sidelight.rows.row import Rows
@@ -83,9 +84,12 @@ def _table(path: Path, name: str) -> Any:
 def beside(rows: Rows, folder: Path) -> Rows:
     """``rows`` with paths of pictures that count from ``folder`` if they do not count from the working directory."""
     head = rows[0] if len(rows) else None
-    if not isinstance(head, dict) or not {"image", FILE_COLUMN} & set(head):
+    if not isinstance(head, dict):
         return rows
-    if "image" in head and not isinstance(head["image"], str):
+    named = column_of(head, "image")
+    if named is None and FILE_COLUMN not in head:
+        return rows
+    if named is not None and not isinstance(head[named], str):
         return rows
     return Rows(PicturesBeside(rows, folder), rows.name, rows.label_names, rows.labels(), cheap=True)
 
@@ -101,7 +105,7 @@ class PicturesBeside:
 
     def __getitem__(self, index: int) -> Any:
         row = self.rows[index]
-        named = row.get("image", row.get(FILE_COLUMN))
+        named = row.get(column_of(row, "image") or FILE_COLUMN)
         if not isinstance(named, str) or not named:
             return {**row, "image": None}
         return {**row, "image": found_beside(named, self.folder)}

@@ -56,12 +56,7 @@ class ImageDecoder(nn.Module):
         pooled: bool = False,
     ) -> None:
         super().__init__()
-        if padding not in PADDINGS:
-            raise ConfigError(f"padding must be one of {', '.join(PADDINGS)}; got {padding!r}.")
-        if not channels or min(channels) < 1:
-            raise ConfigError(f"channels must be positive widths, deepest first; got {list(channels)}.")
-        if stride is not None and stride < 1:
-            raise ConfigError(f"stride must be at least 1 pixel; got {stride}.")
+        _require_sensible(padding, channels, stride)
         grids = [s.grid for s in states]
         if not grids or any(g is None for g in grids):
             raise ConfigError("an image scorer needs at least one state with a grid.")
@@ -124,6 +119,15 @@ class ImageDecoder(nn.Module):
         flat = ranked.flatten(0, 1).flatten(1)
         ranked = self.of_class.ranked(flat, torch.ones_like(flat, dtype=torch.bool)).view_as(ranked)
         return torch.stack([mapped, ranked.to(mapped.dtype), effects], 2)
+
+
+def _require_sensible(padding: str, channels: Sequence[int], stride: int | None) -> None:
+    if padding not in PADDINGS:
+        raise ConfigError(f"padding must be one of {', '.join(PADDINGS)}; got {padding!r}.")
+    if not channels or min(channels) < 1:
+        raise ConfigError(f"channels must be positive widths, deepest first; got {list(channels)}.")
+    if stride is not None and stride < 1:
+        raise ConfigError(f"stride must be at least 1 pixel; got {stride}.")
 
 
 class Norm(nn.GroupNorm):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import math
 import threading
@@ -15,6 +13,7 @@ from typing import Any
 
 import torch
 
+from sidelight.core.freed_memory import return_freed_memory
 from sidelight.core.names import OURS
 from sidelight.core.processes import device, timed
 from sidelight.core.tensors import predictable
@@ -272,5 +271,4 @@ def old_objects_aside() -> Iterator[None]:
 def release_memory() -> None:
     """Return freed memory to the system. Otherwise an earlier method's peak would hide a later one's."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # not glibc: the figures are lower bounds then
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return_freed_memory()  # without the GNU C library the figures are lower bounds

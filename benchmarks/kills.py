@@ -55,9 +55,9 @@ BAD = 1009
 
 def text_model(folder: Path) -> Path:
     """A saved scorer beside a saved BERT."""
-    model = BertForSequenceClassification(BertConfig(**SIZES, vocab_size=2000, num_labels=3)).eval()
-    model.save_pretrained(folder / "bert")
     own = tokenizer()
+    model = BertForSequenceClassification(BertConfig(**SIZES, vocab_size=len(own), num_labels=3)).eval()
+    model.save_pretrained(folder / "bert")
     own.save_pretrained(folder / "bert")
     target = as_target(str(folder / "bert"), own)
     config = ScorerConfig(by_class=True, decoder={"text": {"width": 32, "layers": 1}})

@@ -52,7 +52,8 @@ def assert_same(found: Any, expected: list[dict[str, Any]]) -> None:
         assert set(explanation.scores) == set(numbers["scores"])
         for modality, scores in numbers["scores"].items():
             own = explanation.scores[modality]
-            np.testing.assert_allclose(own.reshape(-1, own.shape[-1]), scores, atol=2e-6)
+            # a state's norm and projection are one product now, which rounds in another order
+            np.testing.assert_allclose(own.reshape(-1, own.shape[-1]), scores, atol=1e-5)
 
 
 def samples_of(run: Run) -> list[Any]:

@@ -446,11 +446,11 @@ def test_kind_a_table_of_which_no_row_is_explained_is_an_error(
 
 def test_kind_a_column_of_pictures_beside_the_table(tmp_path: Path, folders: dict[str, Path]) -> None:
     P[0].save(tmp_path / "a.png")
-    pd.DataFrame({"photo": ["a.png", "gone.png"], "id": [1, 2]}).to_parquet(tmp_path / "t.parquet")
+    pd.DataFrame({"snapshot": ["a.png", "gone.png"], "id": [1, 2]}).to_parquet(tmp_path / "t.parquet")
     call = ("explain", folders["image"], "--parquet", tmp_path / "t.parquet", "--out", tmp_path / "out")
     with pytest.raises(InputError, match="--column"):
         run(*call)
-    run(*call, "--column", "photo")
+    run(*call, "--column", "snapshot")
     assert pd.read_csv(tmp_path / "out" / "explanations.csv")["id"].tolist() == [1]
     assert "gone.png" in pd.read_csv(tmp_path / "out" / "errors.csv")["error"][0]
 

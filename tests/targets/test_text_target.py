@@ -246,7 +246,7 @@ class TestFills:
 
     def test_drop_leaves_no_trace_of_what_was_dropped(self) -> None:
         target = make_target("bert")
-        a, b = target.reader.read(["the great film"]).inputs, target.reader.read(["the awful film"]).inputs
+        a, b = target.reader.read(["the good film"]).inputs, target.reader.read(["the awful film"]).inputs
         assert a["input_ids"].shape == b["input_ids"].shape
         scores = (a["input_ids"] == b["input_ids"]).float()
         assert scores.min() == 0

@@ -390,8 +390,8 @@ def test_too_few_rows(tmp_path: Path) -> None:
 
 
 def test_wrong_column_names(tmp_path: Path) -> None:
-    rows = [{"picture": i, "label": n} for i, n in corner_rows(8)]
-    with pytest.raises(InputError, match=r"needs the column.*image.*picture"):
+    rows = [{"snapshot": i, "label": n} for i, n in corner_rows(8)]
+    with pytest.raises(InputError, match=r"needs the column.*image.*snapshot"):
         fit(tmp_path, rows=rows)
 
 

@@ -61,7 +61,13 @@ def known_decoders(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] 
     """Options of the decoders of the training in ``output_dir``, by modality. ``None`` if there is no training."""
     if not isinstance(output_dir, str | os.PathLike):
         return None  # also if it is no path at all, which `training_place` refuses
-    options = _recorded(Path(output_dir), "scorer").get("decoder")
+    try:
+        options = _recorded(Path(output_dir), "scorer").get("decoder")
+    except (
+        CheckpointError,
+        OSError,
+    ):  # somebody else's file, or a damaged one: told when the folder is taken
+        return None
     return dict(options) if isinstance(options, Mapping) else None
 
 

@@ -143,8 +143,8 @@ def test_the_collator_takes_rows_pairs_and_samples() -> None:
 
 def test_the_collator_refuses_what_it_cannot_use() -> None:
     collate = Collator(ImageTarget(tiny("vit"), ImageTransform((32, 48))))
-    with pytest.raises(InputError, match=r"needs the column\(s\) \['image'\].*holds \['img'\]"):
-        collate([{"img": 1, "label": 2}])
+    with pytest.raises(InputError, match=r"needs the column\(s\) \['image'\].*holds \['snapshot'\]"):
+        collate([{"label": 2, "snapshot": 1}])
     with pytest.raises(InputError, match="batch is empty"):
         collate([])
     picture = np.zeros((32, 48, 3), np.uint8)

@@ -80,7 +80,10 @@ def sigmoid(z: float) -> float:
 
 
 def by_hand(here: np.ndarray, rest: float, values: np.ndarray, protocol: str) -> dict[str, float]:
-    """The metrics of one sample from contributions ``here`` of its features and ``rest`` of what always stays."""
+    """The metrics of one sample from contributions ``here`` of its features and ``rest`` of what always stays.
+
+    A metric that rounding decides is left out.
+    """
     sign = 1.0 if rest + here.sum() > 0 else -1.0
 
     def sure(keep: np.ndarray) -> float:
@@ -99,9 +102,11 @@ def by_hand(here: np.ndarray, rest: float, values: np.ndarray, protocol: str) ->
     gone = [np.zeros(n, bool), *(soft >= 1 - k / STEPS for k in range(1, STEPS + 1))]
     curves = ([sure(~g) for g in gone], [sure(g) for g in gone])
     areas = [sum((c[k] + c[k + 1]) / 2 for k in range(STEPS)) / STEPS for c in curves]
+    more = sure(soft) - full - 1e-6
+    if abs(more) > 1e-6:
+        found["increase_in_confidence"] = float(more > 0)
     return found | {
         "average_drop_relative": drop / full,
-        "increase_in_confidence": float(sure(soft) > full + 1e-6),
         "deletion_auc": areas[0],
         "insertion_auc": areas[1],
     }

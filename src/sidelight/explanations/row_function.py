@@ -24,7 +24,8 @@ class RowFunction:
 
     A batch is a data frame of pandas, an Arrow table or record batch, or a mapping of columns to lists or arrays. The answer is
     of the same kind, with a line for each row in the same order. A row that cannot be explained has its reason in the column
-    ``error``. The column ``row`` counts within the batch, and a data frame keeps its index. If the rows have a column ``id``, the answers have it too.
+    ``error``. The column ``row`` counts within the batch, and a data frame keeps its index. If the rows have a column ``id``,
+    the answers have it too.
 
     Attributes:
         pack: makes a table of the answers of some rows.

@@ -369,9 +369,8 @@ class ImageTarget(TargetModel):
 
     def _plain(self, pixels: Tensor, **options: Any) -> Any:
         if not self._is_hf:
-            return self.model(
-                pixels.clone()
-            )  # it may change its input in place, which is the user's or a leaf
+            # a copy, because the model may change its input in place, which is the user's or a leaf
+            return self.model(pixels.clone())
         # a config may request tuples without names, so the arguments request names
         return self.model(pixel_values=pixels, **options, **self._named)
 

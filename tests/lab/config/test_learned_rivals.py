@@ -257,11 +257,11 @@ def keyword_model(rows: list[dict[str, Any]]) -> tuple[Any, Any]:
     )
     torch.manual_seed(0)
     model = toy_models.bert(num_labels=3, vocab_size=len(tokenizer)).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
     batch = tokenizer([r["text"] for r in rows], padding=True, return_tensors="pt")
     labels = torch.tensor([r["label"] for r in rows])
     decides = torch.isin(batch["input_ids"], torch.tensor(tokenizer.convert_tokens_to_ids([*KEYS])))
-    for start in range(0, 150 * 32, 32):
+    for start in range(0, 300 * 32, 32):
         at = torch.arange(start, start + 32) % len(rows)
         own = {k: v[at] for k, v in batch.items()}
         hidden = torch.rand(own["input_ids"].shape) < torch.rand(32, 1)

@@ -288,7 +288,7 @@ def test_kind_a_full_disk_behind_the_output_is_told_without_a_traceback() -> Non
 def test_kind_pictures_may_stand_in_a_column_of_another_usual_name(column: str, tmp_path: Path) -> None:
     """CIFAR-10 of the hub has them in `img`."""
     rows = datasets.Dataset.from_list([{column: p, "label": i % 3} for i, p in enumerate(P[:8])])
-    explainer = Explainer.fit(eye(), rows, processor=SQUARE, **S)
+    explainer = Explainer.fit(eye(), rows, processor=SQUARE, output_dir=tmp_path / "run", **S)
     asked = explainer.explain(P[0])
     np.testing.assert_array_equal(explainer.explain(rows[0]).scores["image"], asked.scores["image"])
     P[0].save(tmp_path / "a.png")

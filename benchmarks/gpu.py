@@ -26,9 +26,10 @@ from sidelight.lab.speed.measure import peak_memory
 from sidelight.lab.speed.subjects import speed_subject
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
-from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.scorers import ScorerConfig
 from sidelight.targets.base import TargetModel
 from sidelight.training.loss import ScorerObjective
+from sidelight.training.network import scorer_of
 from sidelight.training.presets import objective_of
 
 MODELS = ("vit-b16", "convnext-t", "roberta-base-shape", "minilm-l6", "vit-roberta-shape")
@@ -135,7 +136,7 @@ def compiled(
 def training_step(target: TargetModel, inputs: Any, repeats: int, about: dict[str, Any]) -> dict[str, Any]:
     """Seconds of one step of ``robust``, beside one of fine-tuning the target on the same batch."""
     batch = target.to_device(inputs)
-    scorer = Scorer(target.spec(batch), ScorerConfig(by_class=True)).to(device()).train()
+    scorer = scorer_of(target, batch, ScorerConfig(by_class=True)).to(device()).train()
     module = ScorerObjective(scorer, target, objective_of("robust"))
     taught = torch.optim.AdamW(scorer.parameters())
     precise = {"device_type": device().type, "dtype": torch.bfloat16, "enabled": about["precision"] == "bf16"}
@@ -209,7 +210,7 @@ def main() -> None:
         for precision in given.precision or PRECISIONS:
             about = {"model": model, "precision": precision}
             size = max(*batches, given.step)
-            explainer, inputs = speed_subject(model, size, dtype=PRECISIONS[precision], by_class=True)
+            explainer, inputs = speed_subject(model, size, dtype=PRECISIONS[precision])
             rows += costs(explainer, inputs, batches, given.repeats, about)
             if model in given.compile:
                 rows += compiled(explainer, inputs, batches, given.repeats, about)

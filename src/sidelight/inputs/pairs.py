@@ -155,7 +155,8 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
 
 
 def _check_columns(sample: Mapping[str, Any], number: int) -> None:
-    listed = {k: len(v) for k, v in sample.items() if k in ("image", "text") and isinstance(v, list)}
+    known = (column_of(sample, "image"), "text")
+    listed = {k: len(v) for k, v in sample.items() if k in known and isinstance(v, list)}
     if listed:
         counts = " and ".join(f"{n} under {k!r}" for k, n in listed.items())
         raise InputError(

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 #: A decoder may cost at most this share of its target's operations.
 LARGEST_SHARE = 0.05
-#: Above this share the decoder scores cells of four pixels. Maps lose nothing by it (``docs/notes/decoder-cost.md``).
+#: Above this share the decoder scores cells of four pixels. Rankings lose nothing if they are averaged over such cells
+#: (``docs/notes/decoder-cost.md``).
 COARSER_FROM = 0.02
 #: Options of the image decoder that are tried one after another, each cheaper than the one before, and the share from which
 #: they are. The last one is taken at any cost, because cells of eight pixels are as coarse as a map should be.

@@ -63,11 +63,10 @@ def known_decoders(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] 
         return None  # also if it is no path at all, which `training_place` refuses
     try:
         options = _recorded(Path(output_dir), "scorer").get("decoder")
-    except (
-        CheckpointError,
-        OSError,
-    ):  # somebody else's file, or a damaged one: told when the folder is taken
-        return None
+    except (CheckpointError, OSError):
+        return (
+            None  # somebody else's file, or a damaged one, of which the user is told when the folder is taken
+        )
     return dict(options) if isinstance(options, Mapping) else None
 
 

@@ -14,6 +14,7 @@ from sidelight.checks.selfcheck import (
     few_samples,
     self_check,
 )
+from sidelight.core.types import Inputs
 from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows
@@ -69,14 +70,19 @@ def new_scorer(
         raise InputError("the train data set is empty: give at least one row.")
     batch = (Collator(target, labelled=False) if collate is None else collate).read([rows[0]])
     target.check(batch.inputs)
-    inputs = batch.to(target.device).inputs
-    spec = target.spec(inputs)
-    scorer = Scorer(spec, affordable(config, target, inputs, spec) if fitted else config)
+    scorer = scorer_of(target, batch.to(target.device).inputs, config, fitted)
     weight = class_weight(target, scorer.spec.classes)
     if weight is not None:
         for readout in (m for m in scorer.modules() if isinstance(m, ClassReadout)):
             readout.start_from(weight)
     return scorer
+
+
+def scorer_of(target: TargetModel, inputs: Inputs, config: ScorerConfig, fitted: bool = True) -> Scorer:
+    """A random scorer for ``inputs``, whose first sample is looked at. ``fitted`` is as for :func:`new_scorer`."""
+    first = {k: v[:1] for k, v in inputs.items()}
+    spec = target.spec(first)
+    return Scorer(spec, affordable(config, target, first, spec) if fitted else config)
 
 
 def class_weight(target: TargetModel, classes: int | None) -> Tensor | None:

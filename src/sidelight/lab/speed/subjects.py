@@ -16,26 +16,27 @@ from sidelight.core.surroundings import kept_random_state
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
 from sidelight.lab.speed.zoo import SHAPES
-from sidelight.scorers import Scorer, ScorerConfig
+from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.architectures import ARCHITECTURES
 from sidelight.targets.families import TARGETS
-from sidelight.training.decoder_cost import affordable
+from sidelight.training.network import scorer_of
 
 #: ``(target, batch, tokens) -> inputs`` of random content, by target family.
 RANDOM_INPUTS: Registry[Callable[[Any, int, int], dict[str, Tensor]]] = Registry("target family to time")
 
 
 def speed_subject(
-    model: str, batch: int, tokens: int = 128, dtype: torch.dtype | None = None, by_class: bool = True
+    model: str, batch: int, tokens: int = 128, dtype: torch.dtype | None = None
 ) -> tuple[Explainer, dict[str, Tensor]]:
     """An explainer and random inputs of the right shape, on the accelerator if there is one.
+
+    A new scorer explains any class, as ``robust`` trains it. The scorer of a run stays as it is.
 
     Args:
         model: a name in :data:`~sidelight.lab.speed.zoo.SHAPES`, a run folder, a hub id or a model folder.
         tokens: length of each text, special tokens included.
         dtype: of the classifier's weights (default: as they are).
-        by_class: whether a new scorer explains any class, as ``robust`` trains it. The scorer of a run stays as it is.
 
     Raises:
         InputError: texts longer than the model reads.
@@ -54,10 +55,9 @@ def speed_subject(
             inputs["pixel_values"] = _random_pixels(target, batch, shape)
     target.check(inputs)
     if explainer is None:
-        one = {k: v[:1] for k, v in target.to_device(inputs).items()}
-        spec = target.spec(one)
-        config = affordable(ScorerConfig(by_class=by_class), target, one, spec)
-        explainer = Explainer(target, Scorer(spec, config))
+        explainer = Explainer(
+            target, scorer_of(target, target.to_device(inputs), ScorerConfig(by_class=True))
+        )
     return explainer, inputs
 
 

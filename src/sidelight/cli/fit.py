@@ -40,6 +40,11 @@ def run(
         say(
             f"scorer{f' ({kind})' if kind else ''}, seed {seed}: {scorer['parameters']:,} parameters, validation objective "
             f"{scorer['eval_loss']:.4f}, mean score {scorer['eval_mean_score']:.3f}, "
-            f"{scorer['train_runtime']:.0f} s"
+            f"{scorer['train_runtime']:.0f} s{_cost(scorer)}"
         )
     say(f"run: {current.folder}   next: sidelight evaluate {current.folder}")
+
+
+def _cost(scorer: dict[str, float]) -> str:
+    """What a training cost, or nothing if an earlier version made it."""
+    return f", the cost of {scorer['train_cost']:.2g} epochs of fine-tuning" if "train_cost" in scorer else ""

@@ -19,7 +19,7 @@ from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 #: Settings that do not change the result, or may hold what is nobody's business, such as tokens and paths.
 _NOT_TOLD = ("extra", "resume", "checkpoints", "report_to")
 #: Metrics that differ from one training to the next.
-_DURATIONS = ("runtime", "per_second", "epoch")
+_DURATIONS = ("runtime", "per_second", "epoch", "cost")
 _HUB_FILE = re.compile(r"hf://datasets/([\w.-]+(?:/[\w.-]+)?)@([0-9a-f]{7,64})/")
 
 

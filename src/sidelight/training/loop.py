@@ -20,6 +20,7 @@ from sidelight.rows.row import NumberedRows, Rows
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 from sidelight.training.budget import within_budget
+from sidelight.training.cost import cost_of_training
 from sidelight.training.diagnostics import warn_if_lost, warn_of_numbering, warn_of_removal
 from sidelight.training.folder import (
     best_checkpoint,
@@ -61,7 +62,8 @@ def train_scorer(
         fingerprint: hash of the target's weights, if it is known already.
 
     Returns:
-        Metrics of the last validation, and ``train_runtime`` in seconds.
+        Metrics of the last validation, ``train_runtime`` in seconds, and ``train_cost`` in epochs of fine-tuning the
+        classifier (:mod:`sidelight.training.cost`).
 
     Raises:
         CollapseError: most validation maps are constant.
@@ -100,7 +102,12 @@ def train_scorer(
         metrics = trainer.evaluate()
     scorer.quality = learn_quality(target, scorer, evaluation, collate, int(config.epochs * len(train)))
     warn_if_lost(metrics)
-    return {**{k: float(v) for k, v in metrics.items()}, "train_runtime": round(seconds, 3)}
+    cost = cost_of_training(seconds, target, train, collate, config.batch_size)
+    return {
+        **{k: float(v) for k, v in metrics.items()},
+        "train_runtime": round(seconds, 3),
+        "train_cost": round(cost, 4),
+    }
 
 
 def _run(trainer: ScorerTrainer, resume: Path | None) -> float:

@@ -26,13 +26,16 @@ from sidelight.lab.evaluation.store import PartStore
 from sidelight.lab.runs.run import Run
 from sidelight.training.identity import differences
 from sidelight.training.settings import NEW, RETIRED
-from test_saved_by_0_1 import MODELS
+from test_saved_by_0_1 import MODELS, ROUNDING
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "saved_before_the_rooms" / "saved.tar.xz"
 #: the folder in which the files were made; some of them remember it
 MADE_IN = "/srv/saved"
 with tarfile.open(ARCHIVE) as _archive:
     EXPECTED = json.load(_archive.extractfile("expected.json"))  # type: ignore[arg-type]
+#: Weights whose gradient is nothing but rounding, of which Adam makes steps: a constant before a norm or a softmax changes
+#: nothing there.
+FLAT = ("conv.bias", "in_proj_bias", "decoder.norm.bias")
 SCORERS, RUNS = list(EXPECTED["scorers"]), list(EXPECTED["runs"])
 
 
@@ -52,8 +55,7 @@ def assert_same(found: Any, expected: list[dict[str, Any]]) -> None:
         assert set(explanation.scores) == set(numbers["scores"])
         for modality, scores in numbers["scores"].items():
             own = explanation.scores[modality]
-            # a state's norm and projection are one product now, which rounds in another order
-            np.testing.assert_allclose(own.reshape(-1, own.shape[-1]), scores, atol=1e-5)
+            np.testing.assert_allclose(own.reshape(-1, own.shape[-1]), scores, atol=ROUNDING)
 
 
 def samples_of(run: Run) -> list[Any]:
@@ -115,7 +117,8 @@ def test_an_evaluation_goes_on_and_measures_the_same(name: str, saved: Path) -> 
         part.unlink()
     assert sidelight("evaluate", folder).code == 0
     for part, frame in frames.items():
-        pd.testing.assert_frame_equal(pd.read_parquet(part), frame, rtol=0, atol=1e-6)
+        # another processor rounds in another order
+        pd.testing.assert_frame_equal(pd.read_parquet(part), frame, rtol=0, atol=1e-5)
     assert (folder / "table.md").read_bytes() == before["table.md"]
     _assert_close(json.loads((folder / "results.json").read_bytes()), json.loads(before["results.json"]))
 
@@ -147,8 +150,7 @@ def test_a_training_begun_anew_ends_at_the_same_scorer(name: str, saved: Path) -
     after = load_file(scorer / "scorer" / "scorer.safetensors")
     assert list(after) == list(before)
     for key, value in before.items():
-        # a bias before a norm has no gradient but rounding, of which Adam makes steps
-        np.testing.assert_allclose(after[key], value, atol=2e-3 if name != "text" else 1e-5)
+        np.testing.assert_allclose(after[key], value, atol=2e-3 if key.endswith(FLAT) else 1e-5, err_msg=key)
     assert differences(records["training.json"], json.loads((scorer / "training.json").read_text())) == []
     for file, record in records.items():
         # a target's folder is remembered where it lies
@@ -156,12 +158,12 @@ def test_a_training_begun_anew_ends_at_the_same_scorer(name: str, saved: Path) -
         if file == "scorer/config.json":
             assert own.pop("training")["rows"]  # which the model card tells
         own.pop("sidelight_version", None), record.pop("sidelight_version", None)  # it is another one
-        assert (own.pop("weights_hash", "") == record.pop("weights_hash", "")) or name != "text"
+        own.pop("weights_hash", ""), record.pop("weights_hash", "")  # which rounding changes
         assert _without(own, {*NEW, "classes"}) == _without(record, RETIRED), file
     log = log.drop(columns=["order", "eval_order"])  # the term of a retired weight
     own = _log(scorer / "log.csv").drop(columns=["rank", "eval_rank"])  # a term that came later
-    close = 1e-5 if name == "text" else 1e-4
-    pd.testing.assert_frame_equal(own, log, check_like=True, rtol=close, atol=close)
+    pd.testing.assert_series_equal(own.pop("grad_norm"), log.pop("grad_norm"), rtol=1e-3, atol=1e-3)
+    pd.testing.assert_frame_equal(own, log, check_like=True, rtol=1e-5, atol=1e-5)
 
 
 def _without(record: Any, names: Container[str]) -> Any:
@@ -193,7 +195,10 @@ def test_the_command_gives_the_same_answers_to_the_same_table(saved: Path, tmp_p
     out = tmp_path / "again"
     words = ("--csv", saved / "table.csv", "--out", out, "--batch-size", 1, "--block-rows", 4)
     assert sidelight("explain", saved / "runs" / "text", *words).code == 0
-    for file in ("manifest.json", "errors.csv", "explanations.csv"):
+    for file in ("manifest.json", "errors.csv"):
         own = (out / file).read_text().replace(str(saved), MADE_IN)
         own = own.replace('"version": 2', '"version": 1')  # parts have other columns now
         assert own == (saved / "answers" / file).read_text()
+    own, before = (pd.read_csv(folder / "explanations.csv") for folder in (out, saved / "answers"))
+    # six digits are written, and the last of them depends on the processor
+    pd.testing.assert_frame_equal(own, before, rtol=0, atol=2e-6)

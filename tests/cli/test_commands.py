@@ -497,6 +497,13 @@ def test_version() -> None:
     assert sidelight("--version").out.strip() == f"sidelight {package.__version__}"
 
 
+def test_python_dash_m_is_the_command() -> None:
+    import sidelight as package
+
+    done = subprocess.run([sys.executable, "-m", "sidelight", "--version"], capture_output=True, text=True)
+    assert done.stdout.strip() == f"sidelight {package.__version__}"
+
+
 HELP = """
 import sys, time
 from sidelight.cli import main

@@ -98,20 +98,19 @@ def train_scorer(
         module.show_under(warn_of_removal(target, train, module.fills, collate=collate))
         if objective_config.label == "data":
             warn_of_numbering(target, evaluation, collate)
-        seconds = _run(trainer, resume)
-        metrics = trainer.evaluate()
+        metrics = _run(trainer, resume)
     scorer.quality = learn_quality(target, scorer, evaluation, collate, int(config.epochs * len(train)))
     warn_if_lost(metrics)
-    cost = cost_of_training(seconds, target, train, collate, config.batch_size)
-    return {
-        **{k: float(v) for k, v in metrics.items()},
-        "train_runtime": round(seconds, 3),
-        "train_cost": round(cost, 4),
-    }
+    cost = cost_of_training(metrics["train_runtime"], target, train, collate, config.batch_size)
+    return {**metrics, "train_cost": round(cost, 4)}
 
 
-def _run(trainer: ScorerTrainer, resume: Path | None) -> float:
-    """Train from the checkpoint ``resume``, or load the best weights if that training is finished. Returns seconds."""
+def _run(trainer: ScorerTrainer, resume: Path | None) -> dict[str, float]:
+    """Train from the checkpoint ``resume``, or load the best weights if that training is finished. Then validate.
+
+    Returns:
+        Metrics of the validation, and the seconds of training, ``train_runtime``.
+    """
     from safetensors.torch import load_file
 
     if resume is not None and is_finished(resume):
@@ -123,7 +122,8 @@ def _run(trainer: ScorerTrainer, resume: Path | None) -> float:
         trainer.state.epoch = finished_epochs(resume)  # else its metrics would say that it read nothing
     else:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    return trainer.csv_log.seconds
+    seconds = trainer.csv_log.seconds
+    return {**{k: float(v) for k, v in trainer.evaluate().items()}, "train_runtime": round(seconds, 3)}
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.training.cost import PASSES_OF_A_STEP
+from sidelight.training.fit_options import split_options
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.memory import spread_batch
 from sidelight.training.network import new_scorer
@@ -39,8 +40,14 @@ def measured(path: Path, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / config.name, config)
         target, rows = run.new_target(), run.rows("train")
-        scorer = new_scorer(target, rows, run.scorer_config(target))
-    module = ScorerObjective(scorer, target, run.objective()).train()
+        given = {
+            "scorer": run.scorer_config(target),
+            "objective": run.objective(),
+            "training": config.training,
+        }
+        (scorer_config, objective, _), _ = split_options({}, given)
+        scorer = new_scorer(target, rows, scorer_config)
+    module = ScorerObjective(scorer, target, objective).train()
     batch = spread_batch(target, rows, config.training.batch_size, Collator(target))
     inputs = {name: values for name, values in batch.items() if name != "labels"}
 
@@ -90,9 +97,7 @@ def main() -> None:
     rows = [measured(path, given.repeats) for path in given.configs]
     names = list(rows[0])
     lines = [[f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    terminal(
-        text_table("Training a scorer, in fine-tuning epochs of its classifier", names, lines), Console()
-    )
+    Console(width=160).print(terminal(text_table("cost of a training", names, lines)))
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 

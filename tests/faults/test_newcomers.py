@@ -227,6 +227,29 @@ def test_kind_a_table_is_closed_after_reading(texts: Explainer, tmp_path: Path) 
     assert not [w for w in told if issubclass(w.category, ResourceWarning)]
 
 
+@pytest.mark.parametrize(
+    ("option", "here"),
+    [
+        ("tokenizer", "processor="),
+        ("lr", "learning_rate="),
+        ("num_train_epochs", "epochs="),
+        ("device", r"model.to\("),
+        ("epoch", "Did you mean 'epochs'"),
+    ],
+)
+def test_kind_an_option_of_other_libraries_is_named_as_here(option: str, here: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"no option '{option}'.*{here}"):
+        Explainer.fit(bert(), T, processor=tok(), output_dir=tmp_path, **{option: 1})
+
+
+def test_kind_messages_show_plain_values(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"text": T[:9], "label": [None, *[1.0] * 8]})
+    with pytest.raises(InputError, match=r"has no label \(nan\)"):
+        Explainer.fit(bert(), rows, processor=tok(), output_dir=tmp_path, **{**S, "label": "data"})
+    with pytest.raises(ConfigError, match="class_names holds 1 name, but"):
+        Explainer.fit(bert(), T, processor=tok(), class_names=["a"], output_dir=tmp_path, **S)
+
+
 # -- modes of torch -----------------------------------------------------------------
 
 

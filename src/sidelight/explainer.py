@@ -46,7 +46,7 @@ from sidelight.export.exporting import Exporting
 from sidelight.hub.sharing import Sharing
 from sidelight.inputs.base import Batch
 from sidelight.live.playing import Playing
-from sidelight.rows.row import Rows
+from sidelight.rows.row import Rows, as_row
 from sidelight.rows.sources import open_data
 from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
@@ -94,7 +94,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
     @training_surroundings()
     def fit(
         cls,
-        model: nn.Module | TargetModel,
+        model: nn.Module | TargetModel | str | os.PathLike[str],
         train: Any,
         *,
         eval: Any = None,
@@ -110,7 +110,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         """Train a scorer beside ``model``. The model itself does not change.
 
         Args:
-            model: a Hugging Face classifier, or a plain module with ``layers=[...]``.
+            model: a Hugging Face classifier, its folder or hub id, or a plain module with ``layers=[...]``.
             train: samples, rows ``{"image": ..., "label": ...}`` (or with ``"text"``, or with both), or pairs
                 ``(sample, label)``. They may be a list, a ``datasets.Dataset`` or ``DatasetDict``, a data frame, a
                 dictionary of columns, a ``DataLoader`` or torch data set, a ``[B, C, H, W]`` tensor, ``(samples, labels)``,
@@ -221,11 +221,11 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         Example:
             >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
         """
-        lent, verified = lent_inputs(self.target, others), require_flag(verify, "verify")
-        asked = Asked(lent, target, versus, verified, require_steps(refine))
+        size, errors = require_size(batch_size), require_errors(errors)
+        progress, verify = require_flag(progress, "progress"), require_flag(verify, "verify")
+        asked = Asked(lent_inputs(self.target, others), target, versus, verify, require_steps(refine))
         asked.require_scorer(self.scorer.config)
-        require_errors(errors)
-        if is_one(self.target, samples):
+        if is_one(self.target, samples := as_row(samples)):
             asked.require_length(1)
             if errors == "raise":  # there is no other sample that it could be mistaken for
                 found = self._explain_rows([samples], [0], asked)
@@ -234,10 +234,10 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         if is_input_batch(samples):
             asked.require_length(len(InputRows(samples)))
             explain = partial(self._explain_batch, asked=asked)
-            return list(answers_of_inputs(samples, explain, require_size(batch_size), errors))
+            return list(answers_of_inputs(samples, explain, size, errors))
         source = open_data(samples, "samples")
-        each = self._answers(source, require_size(batch_size), errors, asked)
-        if require_flag(progress, "progress"):
+        each = self._answers(source, size, errors, asked)
+        if progress:
             each = track(each, "explaining", total=total_of(source))
         explanations = remembered(list(each), self, source)
         if not explanations:

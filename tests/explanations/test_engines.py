@@ -93,10 +93,31 @@ def test_a_batch_of_bad_rows_has_all_columns(explainer: Explainer) -> None:
     assert list(explain(FRAME[1:2]).columns) == list(explain(FRAME).columns)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_batch_without_rows_has_an_answer_without_rows(form: str, explainer: Explainer) -> None:
+    given = FORMS[form]()
+    empty = {name: column[:0] for name, column in given.items()} if isinstance(given, dict) else given[:0]
+    explain = explainer.row_function(keep=[*KEEP, "text_scores"])
+    found = explain(empty)
+    assert type(found) is type(explain(given))
+    assert list(found if isinstance(found, dict) else pa.table(found).column_names) == [*KEEP, "text_scores"]
+    assert not any(map(len, found.values())) if isinstance(found, dict) else len(found) == 0
+    assert explain({}) == {name: [] for name in (*KEEP, "text_scores")}
+    with pytest.raises(InputError, match="no column 'lable'"):
+        explainer.row_function(keep=["lable"])(empty)
+
+
+def test_datasets_and_frames_of_parts_that_are_empty(explainer: Explainer) -> None:
+    explain = explainer.row_function(keep=KEEP)
+    rows = datasets.Dataset.from_pandas(FRAME)
+    none = rows.select([]).map(explain, batched=True, remove_columns=rows.column_names)
+    assert len(none) == 0
+    parts = pd.concat([explain(FRAME[:0]), explain(FRAME)])  # as Spark joins its partitions
+    pd.testing.assert_frame_equal(parts, explain(FRAME), check_dtype=False)
+
+
 def test_a_batch_that_is_none_is_refused(explainer: Explainer) -> None:
     explain = explainer.row_function()
-    with pytest.raises(InputError, match="batch is empty"):
-        explain(FRAME[:0])
     with pytest.raises(InputTypeError, match="a stream"):
         explain(iter([TEXTS[0]]))
     with pytest.raises(InputError, match=r"no column 'lable'.*label"):

@@ -126,12 +126,12 @@ BAD: dict[str, tuple[Callable[[], Any], type[SidelightError], str]] = {
     "swapped": (
         lambda: [("a red square", PHOTO)],
         InputTypeError,
-        r"text of sample 0 is a Image. The two are swapped. Give \(image, text\), in this order",
+        r"text of sample 0 is an Image. The two are swapped. Give \(image, text\), in this order",
     ),
     "swapped columns": (lambda: row(image="dull", text=PHOTO), InputTypeError, "sample 1 .*swapped"),
     "text for image": (lambda: row(image="a red square"), InputError, "'a red square', is not an image file"),
     "long text for image": (lambda: row(image="a square " * 99), InputError, "is not an image file"),
-    "image for text": (lambda: [(PHOTO, PHOTO)], InputTypeError, "text of sample 0 is a Image"),
+    "image for text": (lambda: [(PHOTO, PHOTO)], InputTypeError, "text of sample 0 is an Image"),
     "a number for an image": (lambda: row(image=3), InputTypeError, "the image of sample 1: .* got int"),
     "float array": (lambda: row(image=np.zeros((4, 4))), InputTypeError, "image of sample 1: .*uint8"),
     "two lists": (
@@ -144,7 +144,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[SidelightError], str]] = {
         InputError,
         "3 under 'image' and 2 under 'text'.*one text per image",
     ),
-    "an image alone": (lambda: [PHOTO], InputTypeError, "sample 0 is not an image with a text but a Image"),
+    "an image alone": (lambda: [PHOTO], InputTypeError, "sample 0 is not an image with a text but an Image"),
     "a text alone": (lambda: ["dull"], InputTypeError, "sample 0 is not an image with a text but a str"),
     "three parts": (lambda: [(PHOTO, "a", "b")], InputTypeError, "a tuple of 3"),
     "nothing": (lambda: [], InputError, "batch is empty"),

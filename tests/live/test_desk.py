@@ -21,7 +21,7 @@ from sidelight.inputs.limits import Limits
 from sidelight.lab import compare
 from sidelight.live import desk as desks
 from sidelight.live.desk import Desk, Shown
-from sidelight.live.gallery import Gallery, quality
+from sidelight.live.gallery import Gallery, kept_minus_removed
 
 TEXTS = ["the story is charming", "a dull film", "what a wonderful day", "not so wonderful"]
 
@@ -138,10 +138,11 @@ class TestGallery:
         stored = [Explanation.load(tmp_path / "why"), own.explain(Image.open(_file(tmp_path)))]
         gallery = Gallery(own, stored)
         first, second = gallery.sorted("best first")
-        assert first.quality == quality(stored[0])
-        assert second.quality is None
+        assert first.difference == kept_minus_removed(stored[0])
+        assert f"kept − removed {first.difference:+.2f}" in first.caption
+        assert second.difference is None
         assert first.sample.size == (32, 32)
-        assert "no quality" in second.caption
+        assert "not measured" in second.caption
 
     def test_a_run_without_examples(self, desk: Desk) -> None:
         shown, choices = desk.examples("images", "worst first")

@@ -82,6 +82,44 @@ def test_a_measured_map(service: Any, explainers: dict[str, Explainer]) -> None:
     assert_same(found, own)
 
 
+@pytest.mark.parametrize("url", ["/explain", "/classify"])
+def test_a_bad_text_among_several_is_answered_in_its_place(url: str, service: Any) -> None:
+    texts = [TEXTS[0], "", "x" * 30_000, 7, ["a", "b", "c"], None, TEXTS[1]]
+    found = one(service, url=url, json={"model": "texts", "texts": texts})
+    assert found.status_code == 200
+    answers = found.json()["answers"]
+    assert ["error" in answer for answer in answers] == [False, *[True] * 5, False]
+    assert "is empty" in answers[1]["error"]["message"]
+    assert "characters" in answers[2]["error"]["message"]
+    assert answers[3]["error"]["kind"] == "field"
+    single = one(service, url=url, json={"model": "texts", "text": TEXTS[1]}).json()
+    assert answers[6]["label"] == single["label"]
+    none = one(service, url=url, json={"model": "texts", "texts": ["", " "]})
+    assert (none.status_code, len(none.json()["answers"])) == (200, 2)
+
+
+def test_base64_as_programs_write_it(service: Any) -> None:
+    content = png()
+    plain = base64.b64encode(content).decode()
+    forms = [
+        base64.encodebytes(content).decode(),
+        base64.urlsafe_b64encode(content).decode(),
+        f"data:image/png;base64,{plain}",
+        f"DATA:;base64,\n{plain}",
+    ]
+    own = one(service, json={"model": "images", "image": plain}).json()
+    for form in forms:
+        found = one(service, json={"model": "images", "image": form})
+        assert found.status_code == 200, found.text
+        assert_same(found.json(), own)
+    for wrong in ("data:image/png,abcd", f"data:image/png;base64{plain}", f"x,{plain}"):
+        assert one(service, json={"model": "images", "image": wrong}).status_code == 422
+
+
+def test_the_head_of_the_health_is_told(service: Any) -> None:
+    assert one(service, method="HEAD", url="/health").status_code == 200
+
+
 def test_parts_that_are_sent(service: Any) -> None:
     asking = {"data": {"model": "images", "maps": "scores,effects"}, "files": {"image": ("a", png())}}
     found = one(service, **asking).json()

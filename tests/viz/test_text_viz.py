@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.path import Path as MatplotlibPath
 
 from sidelight.errors import InputError
 from sidelight.explanations.explanation import Explanation
@@ -171,3 +172,17 @@ def test_markup_in_a_text_is_shown_and_not_run_in_pages() -> None:
         assert visible("".join(NASTY)) in page.text
         assert page.text.count(EVIL) >= 2  # in the text and as a label
         assert not set("\x00\x1b\u202e") & set(source)
+
+
+def test_the_parts_of_a_long_text_are_not_measured_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    extents, bezier = MatplotlibPath.get_extents, MatplotlibPath.iter_bezier
+    monkeypatch.setattr(MatplotlibPath, "get_extents", lambda *a, **k: measured.append(1) or extents(*a, **k))
+    monkeypatch.setattr(MatplotlibPath, "iter_bezier", lambda *a, **k: measured.append(1) or bezier(*a, **k))
+    counts = []
+    for words in (50, 400):
+        measured.clear()
+        shown = Explanation({"text": np.linspace(0, 1, words)}, {"text": ["word "] * words}, 0, "yes", 0.9)
+        to_svg(shown.plot())
+        counts.append(len(measured))
+    assert counts[1] < counts[0] + 100

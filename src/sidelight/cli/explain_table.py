@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidelight.cli.common import say
+from sidelight.core.counted import counted
 from sidelight.explanations.job import Job, open_job, run_job
 
 if TYPE_CHECKING:
@@ -53,12 +54,14 @@ def _tell(explainer: Explainer, stored: StoredExplanations, tables: Tables) -> N
     if texts_only:
         _write_json(out / "explanations.json", stored)
     written = "explanations.csv, explanations.json" if texts_only else "explanations.csv, parts/"
-    say(f"{tables.good} rows explained: {out}/{written} (sidelight.read_explanations reads all maps)")
+    say(
+        f"{counted(tables.good, 'row')} explained: {out}/{written} (sidelight.read_explanations reads all maps)"
+    )
     if tables.renamed:
         ours = ", ".join(f"sidelight_{name}" for name in tables.renamed)
         say(f"your table has columns with names of ours, so ours are called {ours}")
     if tables.bad:
-        say(f"{tables.bad} row(s) could not be explained: {out}/errors.csv says why")
+        say(f"{counted(tables.bad, 'row')} could not be explained: {out}/errors.csv says why")
 
 
 def _write_json(path: Path, stored: StoredExplanations) -> None:

@@ -7,6 +7,19 @@ from typing import Any
 
 #: columns that hold a picture, in the order in which they are looked for
 PICTURE_COLUMNS = ("image", "img", "picture", "photo")
+#: columns that hold a text, or a pair of texts, where none are named
+KNOWN_COLUMNS: tuple[tuple[str, ...], ...] = (
+    ("text", "text_pair"),
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question", "context"),
+    ("text",),
+    ("sentence",),
+    ("review",),
+    ("content",),
+)
+#: a row has at least one of these columns
+SAMPLE_COLUMNS = frozenset(PICTURE_COLUMNS).union(*KNOWN_COLUMNS)
 
 
 def column_of(row: Mapping[str, Any], modality: str) -> str | None:

@@ -59,12 +59,29 @@ def file_path(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         InputTypeError: it is no path.
-        CheckpointError: it is empty, a root or a folder's ``..``, or holds a null character.
+        CheckpointError: it is empty, a root or a folder's ``..``, holds a null character, or the system cannot look at it.
     """
     text = path_text(path, "the path of a file")
     if Path(text).name in ("", ".", "..") or "\0" in text:
         raise CheckpointError(f"{text!r} names no file: give a name to write to, e.g. 'results/map'.")
-    return Path(text)
+    return reachable(Path(text))
+
+
+def reachable(path: Path) -> Path:
+    """``path``, whether there is something or not.
+
+    Raises:
+        CheckpointError: the system cannot tell, e.g. because the name is too long or a folder above is closed to us.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot look at {str(path)!r}: {error.strerror or error}. Choose another name."
+        ) from error
+    return path
 
 
 def _require_replaceable(final: Path, tmp: Path) -> None:

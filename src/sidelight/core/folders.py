@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sidelight.core.files import path_text
+from sidelight.core.files import path_text, reachable
 from sidelight.core.ownership import (
     MANIFEST,
     adopt,
@@ -75,7 +75,7 @@ def folder_path(path: str | os.PathLike[str]) -> Path:
         raise CheckpointError(f"{text!r} names no folder: give one to write to, e.g. 'results/scorer'.")
     found = Path(text)
     # "." and "/" have no name to build others from
-    return found if found.name not in ("", "..") else Path(os.path.abspath(found))
+    return reachable(found if found.name not in ("", "..") else Path(os.path.abspath(found)))
 
 
 def require_folder_place(folder: Path, advice: str = "") -> None:

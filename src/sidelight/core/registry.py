@@ -12,9 +12,17 @@ T = TypeVar("T")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known name, or ``""``."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {match[0]!r}?" if match else ""
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or ``""``. Upper and lower case count as the same.
+
+    Example:
+        >>> nearest("label_1", ["LABEL_0", "LABEL_1"])
+        " Did you mean 'LABEL_1'?"
+    """
+    folded: dict[str, str] = {}
+    for one in known:
+        folded.setdefault(one.strip().casefold(), one)
+    match = difflib.get_close_matches(name.strip().casefold(), list(folded), n=1, cutoff=0.5)
+    return f" Did you mean {folded[match[0]]!r}?" if match else ""
 
 
 class Registry(Generic[T]):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from sidelight.errors import CheckpointError, InputError
 
@@ -22,7 +23,7 @@ def real_numbers(name: str, values: Any) -> np.ndarray:
     Raises:
         InputError: they are complex, no numbers, NaN or infinite.
     """
-    given = np.asarray(values)
+    given = np.asarray(_without_graph(values))
     if given.dtype.kind not in "bifu":
         kind = "complex numbers" if given.dtype.kind == "c" else f"{given.dtype} values"
         raise InputError(f"{name} must be real numbers; got {kind}.")
@@ -30,6 +31,14 @@ def real_numbers(name: str, values: Any) -> np.ndarray:
     if not np.isfinite(found).all():
         raise InputError(f"{name} must be finite; got NaN or infinity.")
     return found
+
+
+def _without_graph(value: Any) -> Any:
+    """``value`` as NumPy takes it: it takes neither tensors that have a gradient nor those in bfloat16."""
+    if not isinstance(value, Tensor):
+        return value
+    value = value.detach().cpu()
+    return value.float() if value.is_floating_point() else value
 
 
 def unit_scores(name: str, values: Any) -> np.ndarray:
@@ -56,7 +65,7 @@ def probability_of(value: Any) -> float:
     Raises:
         InputError: it is no number, or outside [0, 1].
     """
-    number = math.nan
+    number, value = math.nan, _without_graph(value)
     if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "ifu":
         number = float(value)
     if not -ROUNDING <= number <= 1 + ROUNDING:
@@ -124,6 +133,25 @@ def like_scores(
         shapes = {m: v.shape for m, v in found.items()}
         raise InputError(f"{name} must have the scores' modalities and shapes; got {shapes}.")
     return found
+
+
+def require_words(name: str, scores: np.ndarray, shown: Any) -> None:
+    """Refuse a text of which the words are not as many as its scores.
+
+    Raises:
+        InputError: see above.
+    """
+    if isinstance(shown, list) and scores.shape != (len(shown),):
+        raise InputError(
+            f"{name} scores must be [{len(shown)}] like the words shown; got shape {scores.shape}."
+        )
+
+
+def remarks(value: Any) -> dict[str, Any]:
+    """``value`` as the ``meta`` of an explanation. Raises :class:`InputError` if it is no mapping."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"meta must be a mapping of remarks; got {type(value).__name__}.")
+    return value if isinstance(value, dict) else dict(value)
 
 
 def words(name: str, value: Any) -> str:

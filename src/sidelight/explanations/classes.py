@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.core.counted import counted
 from sidelight.core.quiet import told_once
 from sidelight.core.registry import nearest
 from sidelight.core.tensors import predictable
@@ -169,9 +170,8 @@ def chosen_classes(
 
 def _require_one_each(listed: Any, count: int | None, argument: str) -> None:
     if len(listed) != count:
-        raise InputError(
-            f"{argument} lists {len(listed)} classes for {count} samples; give one class for all, or one for each."
-        )
+        held = f"{counted(len(listed), 'class', 'classes')} for {counted(count or 0, 'sample')}"
+        raise InputError(f"{argument} lists {held}; give one class for all, or one for each.")
 
 
 def require_steps(count: Any) -> int:

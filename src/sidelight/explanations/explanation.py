@@ -21,7 +21,9 @@ from sidelight.explanations.checks import (
     probabilities_of,
     probability_of,
     real_numbers,
+    remarks,
     require_known,
+    require_words,
     unit_scores,
     words,
 )
@@ -61,7 +63,7 @@ class Explanation:
             more: class ``K + l`` is "label ``l`` is not there".
 
     Raises:
-        InputError: a score is not finite or outside [0, 1], the probabilities are outside [0, 1] or do not sum to 1, the
+        InputError: a score is not finite or outside [0, 1], there is not one for each word, the probabilities are outside [0, 1] or do not sum to 1, the
             prediction is no class, or a name is no string.
 
     Example:
@@ -112,6 +114,9 @@ class Explanation:
             self.versus = class_of(self.versus, self.probabilities, "versus", self.independent)
         self.ranking = like_scores("ranking", self.ranking, self.scores)
         self.effects = like_scores("effects", self.effects, self.scores)
+        for name, scored in self.scores.items():
+            require_words(name, scored, self.inputs[name])
+        self.meta = remarks(self.meta)
         self.label, self.method, self.target = (
             words(name, getattr(self, name)) for name in ("label", "method", "target")
         )

@@ -180,12 +180,12 @@ def run_job(
             rows = _chosen(rows, job.columns, beside)
         _explain_rest(job, rows, stored, engine, "text" in target.modalities)
         tables = write_tables(stored)
+    if not tables.bad and not tables.good:
+        raise InputError("the source has no rows: give at least one.")
     if not tables.good:
+        none = "the only row could not" if tables.bad == 1 else f"none of the {tables.bad} rows could"
         raise InputError(
-            f"none of the {tables.bad} rows could be explained: {job.out}/errors.csv says why. The first: "
-            f"{tables.first_error}"
-            if tables.bad
-            else "the source has no rows: give at least one."
+            f"{none} be explained: {job.out}/errors.csv says why. The first: {tables.first_error}"
         )
     return stored, tables
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from sidelight.core.counted import counted
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.core.optional import optional
@@ -170,7 +171,7 @@ class StoredAnswers(Iterator[Answer]):
         return self.to_arrow(columns).to_pandas()
 
     def __repr__(self) -> str:
-        return f"StoredAnswers({len(self)} rows in {str(self.folder)!r})"
+        return f"StoredAnswers({counted(len(self), 'row')} in {str(self.folder)!r})"
 
 
 @public

@@ -24,7 +24,8 @@ class RowFunction:
 
     A batch is a data frame of pandas, an Arrow table or record batch, or a mapping of columns to lists or arrays. The answer is
     of the same kind, with a line for each row in the same order. A row that cannot be explained has its reason in the column
-    ``error``. The column ``row`` counts within the batch, and a data frame keeps its index. If the rows have a column ``id``,
+    ``error``. A batch without rows has an answer without rows: engines send such batches for partitions that are empty. The
+    column ``row`` counts within the batch, and a data frame keeps its index. If the rows have a column ``id``,
     the answers have it too.
 
     Attributes:
@@ -49,20 +50,25 @@ class RowFunction:
             InputError: the rows have no such column, or there is no column that is to be kept.
             InputTypeError: the batch is of another kind.
         """
-        if isinstance(batch, Mapping) and not are_columns(batch):
+        if isinstance(batch, Mapping) and batch and not are_columns(batch):
             raise InputTypeError(
                 "a batch is a mapping of columns with a value for each of its rows; this one is a single row, or holds "
                 f"{sorted({type(v).__name__ for v in batch.values()})}. For datasets.map say batched=True."
             )
+        if isinstance(batch, Mapping) and not batch:  # engines leave out the columns where they have no rows
+            return self._answered(batch, self.empty)
         rows = open_data(batch, "the batch")
         if not isinstance(rows, Rows):
             raise InputTypeError(
                 f"a batch is a table of some rows; got {type(batch).__name__}, which is a stream."
             )
         if len(rows) == 0:
-            raise InputError("the batch is empty: give at least one row.")
+            return self._answered(batch, self.empty)
         (block,) = blocks_of(with_columns_chosen(rows, self.columns, None), len(rows))
-        found = joined([self.empty, block_table(block, self.pack, self.how)])
+        return self._answered(batch, joined([self.empty, block_table(block, self.pack, self.how)]))
+
+    def _answered(self, batch: Any, found: Any) -> Any:
+        """The columns of the answers that are kept, in the form of ``batch``."""
         unknown = [name for name in self.keep if name not in found.column_names]
         if unknown:
             raise InputError(

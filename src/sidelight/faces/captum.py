@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sidelight.core.counted import counted
 from sidelight.core.guard import public
 from sidelight.core.optional import require
 from sidelight.core.types import Inputs, Modality
@@ -164,7 +165,7 @@ class SidelightAttribution(Attribution):
         values = tuple(others or ()) if several or others is None else (others,)
         if len(values) > len(names):
             raise InputError(
-                f"additional_forward_args holds {len(values)} values; expected at most {len(names)}: {', '.join(names)}."
+                f"additional_forward_args holds {counted(len(values), 'value')}; expected at most {len(names)}: {', '.join(names)}."
             )
         named = {k: v for k, v in zip(names, values, strict=False) if v is not None}
         wrong = next((k for k, v in named.items() if not isinstance(v, Tensor)), None)

@@ -195,6 +195,10 @@ class ExplainedTexts(Explained, TextClassificationPipeline):
 
     def preprocess(self, inputs: Any) -> dict[str, Any]:
         """One text, or two, untouched: a batch of them is tokenized at once."""
+        if isinstance(inputs, Mapping) and "text" not in inputs:
+            raise InputError(
+                f"a mapping needs 'text', and may have 'text_pair'; got {sorted(map(str, inputs))}."
+            )
         if isinstance(inputs, Mapping):
             inputs = (inputs["text"], inputs["text_pair"]) if "text_pair" in inputs else inputs["text"]
         elif isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], list):

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -125,12 +126,14 @@ class Reader(ABC):
     # -- shared -------------------------------------------------------------------------
 
     def is_sample(self, value: Any) -> bool:
-        """Whether ``value`` is one raw sample. Lists, columns and batches of tensors are several."""
+        """Whether ``value`` is one raw sample. Lists, columns and batches of tensors or pictures are several."""
         if isinstance(value, Tensor):
             return value.ndim == 3
+        if isinstance(value, np.ndarray):
+            return value.ndim < 4 and (value.ndim == 0 or value.dtype.kind not in "OUS")
         if isinstance(value, Mapping) or not isinstance(value, Sequence):
             return not hasattr(value, "column_names") and not hasattr(value, "to_list")
-        return isinstance(value, (str, bytes))
+        return isinstance(value, (str, bytes, bytearray, memoryview))
 
     def samples(self, rows: Sequence[Any], first: int = 0) -> Sequence[Any]:
         """Raw samples of rows without labels: of mappings, the column of the modality.

@@ -11,13 +11,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sidelight.core.columns import column_of
+from sidelight.core.columns import KNOWN_COLUMNS, column_of
+from sidelight.core.counted import an
 from sidelight.core.files import write_json
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.images import PictureTransform, as_transform
 from sidelight.inputs.loading import TRANSFORM_FILE, load_transform, saved_tokenizer
 from sidelight.inputs.pixels import picture_batch
-from sidelight.inputs.samples import KNOWN_COLUMNS, read_texts
+from sidelight.inputs.samples import read_texts
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 
 #: how a sample may be written, for messages
@@ -136,7 +137,7 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
     if not isinstance(sample, Mapping):
         kind = f"{type(sample).__name__} of {len(sample)}" if isinstance(sample, (tuple, list)) else None
         raise InputTypeError(
-            f"sample {number} is not an image with a text but a {kind or type(sample).__name__}; {FORMS}. "
+            f"sample {number} is not an image with a text but {an(kind or type(sample).__name__)}; {FORMS}. "
             "Of two lists make pairs: list(zip(images, texts))."
         )
     _check_columns(sample, number)
@@ -173,7 +174,7 @@ def _check_parts(image: Any, text: Any, number: int) -> None:
     if is_picture(text):
         swapped = " The two are swapped." if isinstance(image, str) else ""
         raise InputTypeError(
-            f"the text of sample {number} is a {type(text).__name__}.{swapped} {FORMS.capitalize()}."
+            f"the text of sample {number} is {an(type(text).__name__)}.{swapped} {FORMS.capitalize()}."
         )
     if isinstance(image, str) and not os.path.isfile(image):
         swapped = (

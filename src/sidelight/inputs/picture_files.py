@@ -226,7 +226,7 @@ def _known(name: str) -> bool:
 
 
 def _from_pillow(image: Image.Image) -> Image.Image:
-    what = f"a {type(image).__name__}"
+    what = f"the {type(image).__name__}"
     # an image that was opened and not decoded yet would be so by our first look at it
     pending = isinstance(image, ImageFile.ImageFile) and bool(
         image.tile or getattr(image, "_im", None) is None
@@ -327,8 +327,27 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
         raise InputTypeError(
             "an image array must be uint8, [H, W] or [H, W, C] with 1, 3 or 4 channels; "
-            f"got {array.dtype} {array.shape}. Give normalised pixels as a torch tensor instead."
+            f"got {array.dtype} {array.shape}. {_way_on(array)}"
         )
     return Image.fromarray(
         np.ascontiguousarray(array[..., 0] if array.ndim == 3 and channels == 1 else array)
     )
+
+
+def _way_on(array: np.ndarray) -> str:
+    """What to do with an array that is no picture."""
+    if array.ndim == 4:
+        return "Of several pictures make a list: list(array)."
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        first = "The channels come last: array.transpose(1, 2, 0)."
+        return first if array.dtype == np.uint8 else f"{first} {_EIGHT_BITS}"
+    if array.dtype.kind == "f" and array.ndim in (2, 3):
+        return _EIGHT_BITS
+    return "Give normalised pixels as a torch tensor instead."
+
+
+#: of arrays of fractions, of which nobody knows what is white
+_EIGHT_BITS = (
+    "If 1 is white: (array * 255).round().astype('uint8'). If 255 is white: array.round().astype('uint8'). If the pixels are "
+    "normalised as the model takes them: torch.tensor(array), [C, H, W]."
+)

@@ -7,7 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sidelight.errors import InputError
+import numpy as np
+from torch import Tensor
+
+from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.labels import LabelReader, is_flags
 from sidelight.rows.row import LABEL_COLUMNS
 
@@ -62,10 +65,27 @@ def _ends_in_label(row: list[Any], second_is_label: bool) -> bool:
 
 
 def sample_and_label(reader: KnowsSamples, row: Any) -> tuple[Any, Any]:
-    """``(sample, label or None)`` of a row of no data set, where nothing tells a label's name from a text."""
-    if isinstance(row, tuple) and len(row) == 3 and all(isinstance(part, str) for part in row):
+    """``(sample, label or None)`` of a row of no data set, where nothing tells a label's name from a text.
+
+    Raises:
+        InputTypeError: what stands in the place of the label is none, such as a second picture. It must not be lost.
+    """
+    if isinstance(row, (tuple, list)) and len(row) == 3 and all(isinstance(part, str) for part in row):
         return row, None  # three texts, or a pair and the name of a label: nobody can tell
-    return RowReader().split(reader, row)
+    sample, label = RowReader().split(reader, row)
+    if isinstance(row, (tuple, list)) and not (label is None or _may_be_label(label)):
+        raise InputTypeError(
+            f"a row of {len(row)} ends in its label, a class number or name; got {type(label).__name__}. Give several "
+            "samples as one list, each by itself."
+        )
+    return sample, label
+
+
+def _may_be_label(value: Any) -> bool:
+    """Whether ``value`` is a number, a name, or a list of flags, and no picture and no row."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return value.ndim < 2
+    return isinstance(value, (str, int, float, np.generic, list, tuple))
 
 
 def class_index(label: Any) -> int:

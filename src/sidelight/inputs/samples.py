@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sidelight.core.columns import KNOWN_COLUMNS
 from sidelight.errors import InputError, InputTypeError
-
-#: columns that hold a text, or a pair of texts, where none are named
-KNOWN_COLUMNS: tuple[tuple[str, ...], ...] = (
-    ("text", "text_pair"),
-    ("premise", "hypothesis"),
-    ("sentence1", "sentence2"),
-    ("question", "context"),
-    ("text",),
-    ("sentence",),
-    ("review",),
-    ("content",),
-)
 
 
 def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0) -> list[tuple[str, ...]]:

@@ -1,7 +1,8 @@
-"""Stored examples of a page, which can be sorted by the quality of their maps.
+"""Stored examples of a page, which can be sorted by how much their maps matter: "kept minus removed".
 
-The quality is measured on the example itself, by its certificate: the class's probability if the map's part alone is kept,
-minus its probability if that part is removed, as the mean over the certificate's fills. 1 is the best value and -1 the worst.
+That is measured on the example itself, by its certificate: the class's probability if the map's part alone is kept, minus
+its probability if that part is removed, as the mean over the certificate's fills. 1 is the best value and -1 the worst. It
+is another number than ``meta["quality"]``, which is foretold and not measured (:mod:`sidelight.checks.quality`).
 """
 
 from __future__ import annotations
@@ -34,19 +35,20 @@ class Example:
         number: its place in the list that was given, from 0 on.
         sample: the input, for a session.
         explanation: of it.
-        quality: of the map, in [-1, 1]. ``None`` if the explanation holds no certificate.
+        difference: kept minus removed, in [-1, 1]. ``None`` if the explanation holds no certificate.
     """
 
     number: int
     sample: Any
     explanation: Explanation
-    quality: float | None
+    difference: float | None
 
     @property
     def caption(self) -> str:
-        """Number, quality, verdict and the beginning of the text, in one line."""
+        """Number, difference, verdict and the beginning of the text, in one line."""
         found = self.explanation
-        parts = [f"#{self.number}", "no quality" if self.quality is None else f"quality {self.quality:+.2f}"]
+        measured = "not measured" if self.difference is None else f"kept − removed {self.difference:+.2f}"
+        parts = [f"#{self.number}", measured]
         parts.append(f"{visible(found.label)} {found.probability:.0%}")
         if TEXT in found.inputs:
             parts.append(" ".join(visible("".join(found.inputs[TEXT])).split())[:SHOWN])
@@ -70,7 +72,7 @@ class Gallery:
         return len(self.samples)
 
     def sorted(self, order: str = "worst first") -> list[Example]:
-        """The examples by quality. Those without a quality come last, in the order in which they were given.
+        """The examples by their difference. Those that were not measured come last, in the order in which they were given.
 
         Args:
             order: a key of :data:`ORDERS`.
@@ -79,7 +81,9 @@ class Gallery:
             if self._known is None:
                 self._known = [self._example(i, sample) for i, sample in enumerate(self.samples)]
         sign = -1 if ORDERS.get(order, False) else 1
-        return sorted(self._known, key=lambda e: (e.quality is None, sign * (e.quality or 0.0), e.number))
+        return sorted(
+            self._known, key=lambda e: (e.difference is None, sign * (e.difference or 0.0), e.number)
+        )
 
     def __getitem__(self, number: int) -> Example:
         """The example of this number. Raises :class:`InputError` if there is none."""
@@ -90,19 +94,21 @@ class Gallery:
 
     def _example(self, number: int, sample: Any) -> Example:
         if isinstance(sample, Explanation):
-            return Example(number, shown_sample(sample), sample, quality(sample))
+            return Example(number, shown_sample(sample), sample, kept_minus_removed(sample))
         session = Session(self.explainer, sample)
         found = session.certify()
-        return Example(number, session.sample, found, quality(found))
+        return Example(number, session.sample, found, kept_minus_removed(found))
 
 
-def quality(explanation: Explanation) -> float | None:
-    """The quality of a map (see the module), or ``None`` if it holds no certificate.
+def kept_minus_removed(explanation: Explanation) -> float | None:
+    """The class's probability with the map's part alone, minus that without it (see the module).
+
+    ``None`` if the explanation holds no certificate.
 
     Example:
         >>> found = Explanation({"text": [1.0]}, {"text": ["so"]}, 0, "yes", 0.9)
         >>> found.meta["certificate"] = [{"kept": 0.9, "lost": 0.5}, {"kept": 0.8, "lost": 0.2}]
-        >>> round(quality(found), 2)
+        >>> round(kept_minus_removed(found), 2)
         0.5
     """
     measured = explanation.meta.get("certificate")

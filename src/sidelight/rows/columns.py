@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sidelight.core.counted import an
 from sidelight.errors import InputError
 from sidelight.rows.row import LABEL_COLUMNS, Rows, plain
 
@@ -76,7 +77,7 @@ def mapping_rows(data: Mapping[Any, Any], name: str) -> Rows:
     if not are_columns(data):
         odd = next(k for k, v in data.items() if not _is_column(v))
         raise InputError(
-            f"{name} is a mapping whose {odd!r} is no column but a {type(data[odd]).__name__}. Give columns "
+            f"{name} is a mapping whose {odd!r} is no column but {an(type(data[odd]).__name__)}. Give columns "
             "{'text': [...], 'label': [...]}, or put rows in a list: [{'text': ..., 'label': ...}, ...]."
         )
     _require_one_length(data, name)

@@ -130,7 +130,7 @@ class LabelReader:
         """
         if is_missing(label):
             raise InputError(
-                f"{where} has no label ({label!r}), which label='data' needs. Leave the row out, give it a label, or "
+                f"{where} has no label ({scalar(label)!r}), which label='data' needs. Leave the row out, give it a label, or "
                 "use label='prediction', which reads none."
             )
         if isinstance(label, (str, bytes)):
@@ -246,7 +246,7 @@ def check_labels(
     if len(missing) > 1:
         rest = ", ".join(where[i] for i in missing[1:6]) + (", ..." if len(missing) > 6 else "")
         raise InputError(
-            f"{where[missing[0]]} has no label ({labels[missing[0]]!r}), which label='data' needs; in all {len(missing)} rows "
+            f"{where[missing[0]]} has no label ({scalar(labels[missing[0]])!r}), which label='data' needs; in all {len(missing)} rows "
             f"have none ({rest}). Leave them out, give them labels, or use label='prediction', which reads none."
         )
     return [reader(label, place) for label, place in zip(labels, where, strict=True)]

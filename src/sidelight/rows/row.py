@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sidelight.core.columns import SAMPLE_COLUMNS
 from sidelight.errors import InputError, SidelightError, first_line
 
 #: columns that hold a label, in the order they are looked for
 LABEL_COLUMNS = ("label", "labels")
+#: what is longer is no row of a data frame but a column
+MOST_COLUMNS = 1000
 
 
 class Rows(Sequence[Any]):
@@ -90,7 +93,7 @@ class Rows(Sequence[Any]):
 
     def _read(self, number: int) -> Any:
         try:
-            return self.base[number]
+            return as_row(self.base[number])
         except SidelightError:
             raise
         except Exception as error:
@@ -133,6 +136,17 @@ class NumberedRows(Sequence[Numbered]):
 def plain(value: Any) -> Any:
     """A number of NumPy as a number of Python. Other values are returned unchanged."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def as_row(value: Any) -> Any:
+    """A row of a data frame, as ``iloc``, ``iterrows`` and ``apply`` of pandas give it, as a mapping. Others unchanged.
+
+    It is a ``Series`` of which the labels are names of columns. A column is one, too, but numbers are its labels, or names
+    of rows.
+    """
+    if not (hasattr(value, "iloc") and getattr(value, "ndim", 0) == 1 and len(value) <= MOST_COLUMNS):
+        return value
+    return value.to_dict() if SAMPLE_COLUMNS.intersection(map(str, value.index)) else value
 
 
 def scalar(value: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidelight.errors import InputError, SidelightError
-from sidelight.rows.row import Rows, size_in_memory, unreadable
+from sidelight.rows.row import Rows, as_row, size_in_memory, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Stream:
         count = 0
         try:
             for row in self.rows:
-                yield row
+                yield as_row(row)
                 count += 1
         except SidelightError:
             raise

@@ -151,7 +151,10 @@ def csv_rows(source: Path) -> Rows:
 
 def _frames(source: Path, separator: str) -> Rows:
     def begin() -> Iterator[Any]:
-        return iter(read_frame(source, separator, chunksize=BLOCK))
+        with read_frame(
+            source, separator, chunksize=BLOCK
+        ) as frames:  # closed with the generator, even half-way
+            yield from frames
 
     from sidelight.rows.columns import pandas_rows
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sidelight.core.files import path_text
+from sidelight.core.files import path_text, reachable
 from sidelight.core.folders import recover_folder
 from sidelight.core.places import known_place
 from sidelight.errors import CheckpointError, first_line
@@ -39,7 +39,7 @@ def scorer_folder(
     text = path_text(source, "the folder of a scorer first, and its classifier second")
     if not text.strip() or "\0" in text:
         raise CheckpointError(f"{text!r} is no scorer folder: give what save_pretrained wrote, or a hub id.")
-    folder = Path(text)
+    folder = reachable(Path(text))
     recover_folder(folder)
     if folder.is_dir():
         return folder

@@ -18,6 +18,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from sidelight.errors import SidelightError
 from sidelight.inputs.limits import Limits
 from sidelight.serving.answers import MAPS
 from sidelight.serving.models import EXPLAIN, ServedModel, Wish
@@ -29,6 +30,8 @@ INPUTS = ("model", "text", "texts", "image")
 OPTIONS = ("target", "versus", "verify", "maps", "inputs")
 #: longest name of a class, model or map
 MOST_NAME = 200
+#: base64 for addresses has two other characters
+_FOR_ADDRESSES = str.maketrans("-_", "+/")
 #: bytes of a body that is parsed at once
 SMALL = 2**16
 
@@ -39,13 +42,13 @@ class Ask:
 
     Attributes:
         model: that it is about.
-        wishes: one for each input, at least one.
+        wishes: one for each input, at least one. Of several texts, the error that a bad one is answered with.
         several: whether the answer is a list.
         maps, inputs: parts of each explanation that are sent.
     """
 
     model: ServedModel
-    wishes: list[Wish]
+    wishes: list[Wish | Exception]
     several: bool
     maps: tuple[str, ...] = MAPS
     inputs: bool = False
@@ -72,7 +75,9 @@ async def read(request: Request, kind: str, models: Mapping[str, ServedModel], o
     if verify and not options.verify:
         raise Problem("option", "this service measures no maps; leave verify out.")
     wishes = [
-        Wish(kind, parts, wanted["target"], wanted["versus"], verify)
+        parts
+        if isinstance(parts, Exception)
+        else Wish(kind, parts, wanted["target"], wanted["versus"], verify)
         for parts in _parts(given, model, options.limits)
     ]
     return Ask(model, wishes, several, _maps(given.get("maps")), _flag("inputs", given.get("inputs")))
@@ -128,9 +133,21 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(image, str):
         raise Problem("field", "in JSON, image must be the content of a file in base64.")
     try:
-        return {**found, "image": base64.b64decode(image, validate=True)}
+        return {**found, "image": _content(image)}
     except (binascii.Error, ValueError) as error:
         raise Problem("field", "image is no base64 of a file's content; paths are not opened.") from error
+
+
+def _content(image: str) -> bytes:
+    """The content of a file from base64, as programs write it: broken into lines, for addresses, or as a data URI.
+
+    Raises:
+        ValueError: it is none.
+    """
+    head, _, _ = image[:100].partition(",")
+    if head.lower().startswith("data:") and head.lower().endswith(";base64"):
+        image = image[len(head) + 1 :]
+    return base64.b64decode("".join(image.split()).translate(_FOR_ADDRESSES), validate=True)
 
 
 def _no_number(name: str) -> float:
@@ -169,8 +186,8 @@ def _model(name: Any, models: Mapping[str, ServedModel]) -> ServedModel:
     return models[name]
 
 
-def _parts(given: Mapping[str, Any], model: ServedModel, limits: Limits) -> list[dict[str, Any]]:
-    """The content of each input, in the order in which the model reads its modalities."""
+def _parts(given: Mapping[str, Any], model: ServedModel, limits: Limits) -> list[dict[str, Any] | Exception]:
+    """The content of each input, in the order in which the model reads its modalities. Of several texts a bad one is its error."""
     texts = given.get("texts")
     if texts is not None and ("image" in model.reads or given.get("text") is not None):
         raise Problem("field", "texts is for classifiers of texts alone, and goes without text.")
@@ -184,7 +201,16 @@ def _parts(given: Mapping[str, Any], model: ServedModel, limits: Limits) -> list
         "text": lambda value: _text(value, model, limits),
         "image": limits.picture_bytes,
     }
-    return [{m: checks[m](row.get(m)) for m in model.reads} for row in rows]
+
+    def parts_of(row: Mapping[str, Any]) -> dict[str, Any] | Exception:
+        try:
+            return {m: checks[m](row.get(m)) for m in model.reads}
+        except (Problem, SidelightError) as error:
+            if texts is None:
+                raise
+            return error
+
+    return [parts_of(row) for row in rows]
 
 
 def _text(value: Any, model: ServedModel, limits: Limits) -> Any:

@@ -36,7 +36,11 @@ FIELDS: dict[str, dict[str, Any]] = {
         "maxItems": MOST_TEXTS,
         "description": "Several texts. The answer is then {'answers': [...]} in their order.",
     },
-    "image": {"type": "string", "contentEncoding": "base64", "description": "Content of a picture's file."},
+    "image": {
+        "type": "string",
+        "contentEncoding": "base64",
+        "description": "Content of a picture's file, or a data URI.",
+    },
     "target": {**_CLASS, "description": "Class of the map: a name, a number, or 'second'."},
     "versus": {**_CLASS, "description": "A second class: why target and not this one."},
     "verify": {"type": "boolean", "description": "Measure the map on this input. Costs about 90 passes."},
@@ -78,6 +82,9 @@ def make_app(explainers: dict[str, Explainer], options: ServeOptions, version: s
             f"/{kind}", work, methods=["POST"], responses=_responses(), openapi_extra=_body(kind)
         )
     app.add_api_route("/health", service.health, methods=["GET"])
+    app.add_api_route(
+        "/health", service.health, methods=["HEAD"], include_in_schema=False
+    )  # of load balancers
     app.add_api_route("/metrics", service.metrics, methods=["GET"])
     app.add_api_route("/docs", lambda: _page(app), methods=["GET"], include_in_schema=False)
     if options.token_from is not None:

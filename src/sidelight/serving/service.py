@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from sidelight.serving.answers import explanation_json
 from sidelight.serving.asking import Ask, read
 from sidelight.serving.meters import Gate, Meters
-from sidelight.serving.models import CLASSIFY, EXPLAIN, ServedModel
+from sidelight.serving.models import CLASSIFY, EXPLAIN, ServedModel, Wish
 from sidelight.serving.problems import Problem, problem_of
 from sidelight.serving.settings import ServeOptions
 
@@ -147,21 +147,23 @@ class Service:
 
     async def _answers(self, ask: Ask) -> list[Any]:
         """An answer or an error for each input."""
-        batcher, jobs = ask.model.batcher, [ask.model.job(wish) for wish in ask.wishes]
+        batcher = ask.model.batcher
+        jobs = {n: ask.model.job(wish) for n, wish in enumerate(ask.wishes) if isinstance(wish, Wish)}
         try:
-            waiting = [asyncio.wrap_future(batcher.submit(job)) for job in jobs]
+            waiting = {n: asyncio.wrap_future(batcher.submit(job)) for n, job in jobs.items()}
         except RuntimeError as error:
             raise Problem("stopping", "the service stops and takes no more requests.") from error
-        for future in waiting:
+        for future in waiting.values():
             future.add_done_callback(_seen)
         try:
-            _, late = await asyncio.wait(waiting, timeout=self.options.timeout)
+            late = waiting and (await asyncio.wait(waiting.values(), timeout=self.options.timeout))[1]
         finally:  # also if the server gives the request up
-            for job in jobs:
+            for job in jobs.values():
                 batcher.drop(job)
         if late:
             raise Problem("timeout", f"there was no answer within {self.options.timeout:g} seconds.")
-        return [future.exception() or future.result() for future in waiting]
+        found = {n: future.exception() or future.result() for n, future in waiting.items()}
+        return [found.get(n, wish) for n, wish in enumerate(ask.wishes)]
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

@@ -29,6 +29,21 @@ _CHECKED_AS: dict[Any, Any] = {
 }
 
 
+#: options of trainings in other libraries -> what serves their purpose here
+ELSEWHERE = {
+    **dict.fromkeys(
+        ("tokenizer", "image_processor", "feature_extractor", "transform", "transforms"), "processor=..."
+    ),
+    **dict.fromkeys(("num_train_epochs", "num_epochs", "n_epochs", "max_epochs"), "epochs=..."),
+    **dict.fromkeys(("per_device_train_batch_size", "train_batch_size", "bs"), "batch_size=..."),
+    **dict.fromkeys(("id2label", "label_names", "labels", "classes"), "class_names=[...]"),
+    **dict.fromkeys(("eval_dataset", "val_dataset", "val", "test"), "eval=..."),
+    "lr": "learning_rate=...",
+    "device": "move the model itself, model.to(...)",
+    "train_dataset": "the second argument, train",
+}
+
+
 def family_options(family: type[TargetModel]) -> dict[str, Any]:
     """Return the types of the options that ``family`` takes, by name."""
     hints = typing.get_type_hints(family.__init__)
@@ -52,8 +67,9 @@ def checked_options(
     known = family_options(family)
     for name in options:
         if name not in known:
+            meant = f" Here: {ELSEWHERE[name]}." if name in ELSEWHERE else nearest(name, [*known, *others])
             raise ConfigError(
-                f"fit() has no option {name!r}.{nearest(name, [*known, *others])} "
+                f"fit() has no option {name!r}.{meant} "
                 f"For a {type(model).__name__} there are {', '.join(known)}, and the fields of the settings."
             )
     named = {name: _named(value, model, name) for name, value in options.items()}

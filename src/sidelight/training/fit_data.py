@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sidelight.checks.verdict_check import check_verdict
+from sidelight.core.counted import counted
 from sidelight.core.safe_output import short
 from sidelight.core.tensors import predictable
 from sidelight.errors import ConfigError, InputError
@@ -119,7 +120,7 @@ def class_count(target: TargetModel, rows: Rows, reader: RowReader) -> int:
     count = int(predictable(logits, target.independent).shape[-1])
     if target.class_names and len(target.class_names) != count:
         raise ConfigError(
-            f"class_names holds {len(target.class_names)} names, but the model tells {count} classes apart: give one "
+            f"class_names holds {counted(len(target.class_names), 'name')}, but the model tells {count} classes apart: give one "
             "for each, in the order of its outputs."
         )
     return count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from sidelight.errors import ConfigError
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS, family_of
+from sidelight.targets.opening import open_model
 from sidelight.targets.options import checked_options
 from sidelight.training.presets import PRESETS, objective_fields
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
@@ -54,12 +56,16 @@ def for_objective(scorer: ScorerConfig, objective: ObjectiveConfig) -> ScorerCon
 
 
 def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> TargetModel:
-    """``model`` as a target, built with ``options``.
+    """``model``, which may be its folder or hub id, as a target that is built with ``options``.
 
     Raises:
         UnsupportedTargetError: sidelight cannot read this model.
+        CheckpointError: the folder does not exist or cannot be loaded.
         ConfigError: an option is unknown or of another type, or the model is a target already.
     """
+    if isinstance(model, (str, os.PathLike)):
+        model, beside = open_model(model)
+        processor = beside if processor is None else processor
     if not isinstance(model, TargetModel):
         settings = [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
         checked_options(TARGETS[family_of(model)], model, options, settings)

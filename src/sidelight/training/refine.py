@@ -53,7 +53,8 @@ def refine(
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(), target.borrowed():
         torch.manual_seed(SEED)
-        encoding = _plain(encoding)
+        # pictures that were read in the caller's inference mode are tensors of that mode, too
+        encoding, inputs = _plain(encoding), {name: value.clone() for name, value in inputs.items()}
         goal = torch.nn.functional.one_hot(classes, encoding.logits.shape[-1]).float()
         names = target.training_fills(config.fills)
         for _ in range(steps):

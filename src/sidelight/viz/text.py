@@ -16,7 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import FigureBase
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 
@@ -134,15 +134,21 @@ class TextRenderer(Renderer):
                 if scores is not None:
                     box = Rectangle((x - 0.08, base - 1.0), extent + 0.16, 1.36, lw=0)
                     box.set_facecolor(_COLOURS(float(scores[index])))
-                    ax.add_patch(box)
+                    _add(ax, box)
                 if truth is not None and truth[index]:
                     ax.plot([x, x + extent], [base + 0.42] * 2, color=EVIDENCE, lw=1.2, solid_capstyle="butt")
-                ax.add_patch(PathPatch(glyphs(text, x, base), fc=look.INK, lw=0))
+                _add(ax, PathPatch(glyphs(text, x, base), fc=look.INK, lw=0))
         ax.set_xlim(-0.2, width + 0.2)
         ax.set_ylim(max(1, len(shown)) * _LEADING, 0)
         ax.set_aspect("equal", anchor="NW")
         # not set_axis_off(), which would hide the label below with the prediction of a grid
         ax.set(xticks=[], yticks=[], frame_on=False)
+
+
+def _add(ax: Axes, patch: Patch) -> None:
+    """Show ``patch`` without asking for its extent: it lies within the limits, and a long text has thousands."""
+    patch.set_in_layout(False)
+    ax.add_artist(patch)  # add_patch would measure it for the limits
 
 
 def word_borders(display: Sequence[str]) -> list[tuple[int, int]]:
@@ -212,12 +218,16 @@ def glyph_width(text: str) -> float:
 
 def glyphs(text: str, x: float, base: float) -> Path:
     """Outlines of ``text`` in ems, with ``y`` pointing down. A dollar sign starts no mathematics."""
+    vertices, codes = _outlines(text)
+    return Path(vertices * [1, -1] + [x, base], codes) if len(vertices) else Path(np.zeros((0, 2)))
+
+
+@lru_cache(maxsize=1024)
+def _outlines(text: str) -> tuple[np.ndarray, Any]:
+    """Points of the outlines in ems, and what joins them. Words come again and again in a text."""
     with ignored_warnings(*MISSING_GLYPHS):
         vertices, codes = text_to_path.get_text_path(_font(), text, ismath=False)
-    if not len(vertices):
-        return Path(np.zeros((0, 2)))
-    scaled = np.asarray(vertices, dtype=float) / text_to_path.FONT_SCALE
-    return Path(scaled * [1, -1] + [x, base], codes)
+    return np.asarray(vertices, dtype=float) / text_to_path.FONT_SCALE, codes
 
 
 RENDERERS.add("text", TextRenderer())

@@ -1,0 +1,304 @@
+"""What newcomers try: rows of data frames, arrays of pictures, folders as models, tensors as results, modes of torch."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fault_models import SQUARE, P, S, T, bert, eye, tok
+from PIL import Image
+from test_everyday import untrained
+from typer.testing import CliRunner
+
+import pair_models
+import sidelight
+from face_toys import pair_explainer
+from sidelight import Explainer, Explanation
+from sidelight.cli.app import app
+from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError
+
+
+@pytest.fixture(scope="module")
+def texts() -> Explainer:
+    return untrained(bert(), tok(), T[0])
+
+
+@pytest.fixture(scope="module")
+def images() -> Explainer:
+    return untrained(eye(), SQUARE, P[0])
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Explainer:
+    return pair_explainer()
+
+
+def same(found: Explanation, expected: Explanation) -> None:
+    assert isinstance(found, Explanation)
+    for name, scores in expected.scores.items():
+        np.testing.assert_allclose(found.scores[name], scores, atol=1e-5)
+
+
+# -- rows and samples ---------------------------------------------------------------
+
+
+def test_kind_a_row_of_a_data_frame_is_one_row(texts: Explainer, images: Explainer, pairs: Explainer) -> None:
+    shown = pair_models.pairs()
+    for explainer, rows in (
+        (texts, [{"text": t, "label": 1} for t in T[:3]]),
+        (texts, [{"review": t, "stars": 4} for t in T[:3]]),
+        (images, [{"img": p, "label": 1} for p in P[:3]]),
+        (pairs, [{"image": i, "text": t, "id": "a"} for i, t in shown]),
+    ):
+        frame = pd.DataFrame(rows, index=list("cab"))
+        expected = explainer.explain(rows)
+        same(explainer.explain(frame.iloc[1]), expected[1])
+        for found, own in zip(frame.apply(explainer.explain, axis=1), expected, strict=True):
+            same(found, own)
+        listed = explainer.explain([row for _, row in frame.iterrows()])
+        streamed = explainer.explain(row for _, row in frame.iterrows())
+        for found, again, own in zip(listed, streamed, expected, strict=True):
+            same(found, own)
+            same(again, own)
+
+
+def test_kind_a_column_with_names_of_rows_stays_a_column(texts: Explainer) -> None:
+    assert len(texts.explain(pd.Series(T[:3], index=["a", "b", "c"]))) == 3
+    assert len(texts.explain(pd.Series(T[:3], index=pd.Index(T[:3])))) == 3
+
+
+@pytest.mark.parametrize("wrap", [bytearray, memoryview])
+def test_kind_bytes_of_any_kind_are_one_picture(wrap: Any, images: Explainer, tmp_path: Path) -> None:
+    P[0].save(tmp_path / "a.png")
+    same(images.explain(wrap((tmp_path / "a.png").read_bytes())), images.explain(P[0]))
+
+
+def test_kind_arrays_of_samples_are_several(
+    texts: Explainer, images: Explainer, pairs: Explainer, tmp_path: Path
+) -> None:
+    def objects(samples: list[Any]) -> np.ndarray:
+        found = np.empty(len(samples), dtype=object)
+        for place, sample in enumerate(samples):
+            found[place] = sample
+        return found
+
+    for place in (0, 1):
+        P[place].save(tmp_path / f"{place}.png")
+    paths = np.array([str(tmp_path / f"{place}.png") for place in (0, 1)])
+    stacked = np.stack([np.asarray(p) for p in P[:2]])
+    shown = pair_models.pairs()
+    for explainer, given, samples in (
+        (texts, objects(T[:2]), T[:2]),
+        (images, objects(P[:2]), P[:2]),
+        (images, paths, P[:2]),
+        (images, stacked, P[:2]),
+        (pairs, objects(list(shown[:2])), list(shown[:2])),
+    ):
+        for found, own in zip(explainer.explain(given), explainer.explain(samples), strict=True):
+            same(found, own)
+
+
+def test_kind_nothing_of_a_list_in_a_list_is_lost(texts: Explainer, images: Explainer) -> None:
+    with pytest.raises(InputError, match="sample 0 has 3 texts"):
+        texts.explain([T[:3]])
+    for nested in ([P[:2]], [tuple(P[:2])], [[np.asarray(p) for p in P[:2]]]):
+        with pytest.raises(InputTypeError, match="ends in its label"):
+            images.explain(nested)
+    same(images.explain([(P[0], 1)])[0], images.explain(P[0]))
+    same(images.explain([(P[0], "cat")])[0], images.explain(P[0]))
+    same(images.explain([(P[0], torch.tensor(2))])[0], images.explain(P[0]))
+
+
+@pytest.mark.parametrize(
+    ("array", "advice"),
+    [
+        (np.zeros((3, 40, 30), np.uint8), "channels come last"),
+        (np.zeros((3, 40, 30)), "channels come last.*If 1 is white"),
+        (np.zeros((40, 30, 3), np.float32), r"\(array \* 255\)"),
+        (np.zeros((40, 30, 3), np.int64), "must be uint8"),
+    ],
+)
+def test_kind_an_array_that_is_no_picture_is_told_the_way_on(
+    array: np.ndarray, advice: str, images: Explainer
+) -> None:
+    with pytest.raises(InputTypeError, match=advice):
+        images.explain(array)
+    with pytest.raises(InputError, match="the Image is an empty image of 0×5"):
+        images.explain(Image.new("RGB", (0, 5)))
+
+
+# -- arguments ----------------------------------------------------------------------
+
+
+def test_kind_an_argument_is_checked_for_one_sample_as_for_several(texts: Explainer) -> None:
+    for samples in (T[0], T[:2], tok()(T[:2], return_tensors="pt", padding=True)):
+        for wrong in (0, "8", 2.5):
+            with pytest.raises((InputError, ConfigError), match="batch_size"):
+                texts.explain(samples, batch_size=wrong)
+        with pytest.raises(ConfigError, match="progress must be True or False"):
+            texts.explain(samples, progress="no")
+
+
+def test_kind_a_name_in_another_case_is_found(texts: Explainer) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'LABEL_1'"):
+        texts.explain(T[0], target="label_1")
+    with pytest.raises(ConfigError, match="or 'second'"):
+        texts.explain(T[0], target="Second")
+
+
+def test_kind_one_is_counted_in_the_singular(texts: Explainer, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="lists 2 classes for 1 sample;"):
+        texts.explain(T[0], target=[0, 1])
+    with pytest.raises(InputError, match="lists 1 class for 2 samples;"):
+        texts.explain(T[:2], target=[0])
+    with pytest.raises(InputError, match="the only row could not be explained"):
+        texts.explain_dataset([{"text": ""}], tmp_path / "none")
+    assert "1 row in" in repr(texts.explain_dataset(T[:1], tmp_path / "one"))
+
+
+def test_kind_the_command_counts_one_row_in_the_singular(tmp_path: Path) -> None:
+    model = bert()
+    model.save_pretrained(tmp_path / "model")
+    tok().save_pretrained(tmp_path / "model")
+    untrained(model, tok(), T[0]).save_pretrained(tmp_path / "scorer")
+    pd.DataFrame({"text": [T[0], ""]}).to_csv(tmp_path / "rows.csv", index=False)
+    arguments = [
+        "explain",
+        tmp_path / "scorer",
+        "--model",
+        tmp_path / "model",
+        "--csv",
+        tmp_path / "rows.csv",
+    ]
+    told = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "out")])
+    assert "1 row explained:" in told.output
+    assert "1 row could not be explained:" in told.output
+
+
+# -- models and places --------------------------------------------------------------
+
+
+def test_kind_fit_takes_a_folder_as_the_model(tmp_path: Path) -> None:
+    bert().save_pretrained(tmp_path / "model")
+    tok().save_pretrained(tmp_path / "model")
+    fitted = Explainer.fit(tmp_path / "model", T, output_dir=tmp_path / "a", **S)
+    assert fitted.target.reader.tokenizer is not None
+    same(sidelight.load(tmp_path / "a" / "scorer").explain(T[0]), fitted.explain(T[0]))
+    again = Explainer.fit(str(tmp_path / "model"), T, processor=tok(), output_dir=tmp_path / "b", **S)
+    same(again.explain(T[0]), fitted.explain(T[0]))
+    with pytest.raises(CheckpointError, match="no model folder at '/nowhere'"):
+        Explainer.fit("/nowhere", T, output_dir=tmp_path / "c", **S)
+    with pytest.raises(ConfigError, match="epoch"):
+        Explainer.fit(tmp_path / "model", T, epoch=1, output_dir=tmp_path / "c", **S)
+
+
+def test_kind_a_place_that_the_system_refuses_to_look_at_is_told(texts: Explainer, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300)
+    found = texts.explain(T[0])
+    calls: list[Callable[[], Any]] = [
+        lambda: texts.save_pretrained(long),
+        lambda: sidelight.load(long, bert()),
+        lambda: texts.explain_dataset(T[:2], long),
+        lambda: sidelight.read_explanations(long),
+        lambda: Explainer.fit(bert(), T, processor=tok(), output_dir=long, **S),
+        lambda: found.save(long),
+        lambda: found.save_html(long),
+        lambda: Explanation.load(long),
+    ]
+    for call in calls:
+        with pytest.raises(CheckpointError, match="name too long"):
+            call()
+
+
+def test_kind_a_table_is_closed_after_reading(texts: Explainer, tmp_path: Path) -> None:
+    pd.DataFrame({"text": T[:5]}).to_csv(tmp_path / "rows.csv", index=False)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        texts.explain_dataset(tmp_path / "rows.csv", tmp_path / "out", block_rows=2)
+        texts.explain(tmp_path / "rows.csv")
+        gc.collect()
+    assert not [w for w in told if issubclass(w.category, ResourceWarning)]
+
+
+@pytest.mark.parametrize(
+    ("option", "here"),
+    [
+        ("tokenizer", "processor="),
+        ("lr", "learning_rate="),
+        ("num_train_epochs", "epochs="),
+        ("device", r"model.to\("),
+        ("epoch", "Did you mean 'epochs'"),
+    ],
+)
+def test_kind_an_option_of_other_libraries_is_named_as_here(option: str, here: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"no option '{option}'.*{here}"):
+        Explainer.fit(bert(), T, processor=tok(), output_dir=tmp_path, **{option: 1})
+
+
+def test_kind_messages_show_plain_values(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"text": T[:9], "label": [None, *[1.0] * 8]})
+    with pytest.raises(InputError, match=r"has no label \(nan\)"):
+        Explainer.fit(bert(), rows, processor=tok(), output_dir=tmp_path, **{**S, "label": "data"})
+    with pytest.raises(ConfigError, match="class_names holds 1 name, but"):
+        Explainer.fit(bert(), T, processor=tok(), class_names=["a"], output_dir=tmp_path, **S)
+
+
+# -- modes of torch -----------------------------------------------------------------
+
+
+def test_kind_refining_works_on_tensors_of_inference_mode(
+    texts: Explainer, images: Explainer, pairs: Explainer
+) -> None:
+    for explainer, sample in ((texts, T[0]), (images, P[0]), (pairs, pair_models.pairs()[0])):
+        expected = explainer.explain(sample, refine=2)
+        with torch.inference_mode():
+            same(explainer.explain(sample, refine=2), expected)
+    with torch.inference_mode():
+        pixels = SQUARE(P[0])
+    same(images.explain(pixels, refine=2), images.explain(P[0], refine=2))
+
+
+# -- explanations made by hand ------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_kind_an_explanation_takes_tensors(kind: torch.dtype, tmp_path: Path) -> None:
+    scores = torch.eye(3, dtype=kind).requires_grad_()
+    odds = torch.tensor([0.25, 0.75], dtype=kind).requires_grad_()
+    made = Explanation(
+        {"image": scores},
+        {"image": scores[..., None]},
+        1,
+        "cat",
+        odds[1],  # type: ignore[arg-type]
+        odds,  # type: ignore[arg-type]
+        ranking={"image": scores},
+        effects={"image": scores},
+    )
+    np.testing.assert_array_equal(made.map, np.eye(3))
+    assert made.probability == 0.75
+    made.save(tmp_path / "made")
+    np.testing.assert_array_equal(Explanation.load(tmp_path / "made").map, made.map)
+
+
+def test_kind_an_explanation_that_cannot_be_drawn_is_refused_when_it_is_made() -> None:
+    words = {"text": ["so ", "happy"]}
+    with pytest.raises(InputError, match=r"text scores must be \[2\] like the words"):
+        Explanation({"text": [0.5]}, words, 0, "yes", 0.9)  # type: ignore[dict-item]
+    for wrong in (None, "note", [1]):
+        with pytest.raises(InputError, match="meta must be a mapping"):
+            Explanation({"text": [0.5, 1]}, words, 0, "yes", 0.9, meta=wrong)  # type: ignore[arg-type,dict-item]
+    with pytest.raises(InputError, match="complex"):
+        Explanation({"text": torch.zeros(2, dtype=torch.complex64)}, words, 0, "yes", 0.9)  # type: ignore[dict-item]
+
+
+def test_kind_a_mapping_without_a_text_is_told_by_the_pipeline(texts: Explainer) -> None:
+    with pytest.raises(InputError, match="a mapping needs 'text'"):
+        sidelight.pipeline(explainer=texts)({"txt": T[0]})

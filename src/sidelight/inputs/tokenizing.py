@@ -14,7 +14,7 @@ from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.pieces import segments_of, view_of_pieces
 from sidelight.inputs.samples import encodable, read_texts
 from sidelight.inputs.shorten import shortened
-from sidelight.inputs.shown import ShownTexts
+from sidelight.inputs.shown import ShownTexts, shown_together
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.inputs.view import TextView, TruncationWarning, build_view
 
@@ -54,7 +54,9 @@ class ReadTexts:
     @cached_property
     def shown(self) -> ShownTexts:
         """The strings that people see of all samples, and which tokens each is made of."""
-        return ShownTexts(self.views)
+        encodings = None if self.cut else self._batch.encodings
+        together = shown_together(self._texts, encodings) if encodings else None
+        return ShownTexts.of_views(self.views) if together is None else together
 
 
 class Tokenizing:

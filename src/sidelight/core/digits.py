@@ -31,10 +31,9 @@ def significant(values: np.ndarray, digits: int = 6) -> np.ndarray:
         # one rounding here and one below, as of a number that is read from its digits
         scaled = found * up / down
         rounded = np.rint(scaled) * down / up
-    out = np.where(known, rounded, found)
-    size = np.abs(scaled)
-    # where the rounding of `scaled` may have changed the digits, Python decides
-    far = np.abs(size - np.floor(size) - 0.5) > 1e-15 * 10.0**digits
+        out, size = np.where(known, rounded, found), np.abs(scaled)
+        # where the rounding of `scaled` may have changed the digits, Python decides
+        far = np.abs(size - np.floor(size) - 0.5) > 1e-15 * 10.0**digits
     sure = known & far & (size >= 10.0 ** (digits - 1)) & (size < 10.0**digits)
     for place in np.argwhere(~sure & (found != 0)):
         out[tuple(place)] = float(f"{found[tuple(place)]:.{digits}g}")

@@ -145,9 +145,7 @@ def _groups(first: np.ndarray, last: np.ndarray, count: int) -> np.ndarray:
     return np.cumsum(np.cumsum(change[:-1]) == 0) - 1
 
 
-def _by_sample(
-    strings: list[str], heads: Sequence[int], texts: Sequence[tuple[str, ...]]
-) -> list[list[str]]:
+def _by_sample(strings: list[str], heads: Sequence[int], texts: Sequence[tuple[str, ...]]) -> list[list[str]]:
     """The strings of each sample. A line break keeps the texts of a pair apart."""
     borders = [*heads, len(strings)]
     found, part = [], 0
@@ -181,12 +179,15 @@ def _tokens(
 def _trimmed(start: np.ndarray, end: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray]:
     """Spans without white space at their ends. Those of nothing else are empty, at their own ends."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    space = _SPACES[np.minimum(codes, len(_SPACES) - 1)]
+    space = np.append(_SPACES[np.minimum(codes, len(_SPACES) - 1)], False)
+    filled = start < end
+    if not bool((filled & (space[start] | space[end - 1])).any()):
+        return start, end
+    space = space[:-1]
     at = np.arange(len(space))
     # for each character the next one that is no white space, and the end of the last one before it
     following = np.minimum.accumulate(np.where(space, len(space), at)[::-1])[::-1]
     following = np.append(following, len(space))
     before = np.append(0, np.maximum.accumulate(np.where(space, 0, at + 1)))
-    filled = start < end
     first = np.where(filled, np.minimum(following[start], end), start)
     return first, np.where(filled, np.maximum(before[end], first), end)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,7 +43,8 @@ class ReadTexts:
 
     def tensors(self) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more. ``[B, T]``."""
-        return {name: torch.tensor(rows, dtype=torch.long) for name, rows in self._batch.items()}
+        # NumPy reads lists of numbers in less than half of the time
+        return {k: torch.from_numpy(np.array(rows, dtype=np.int64)) for k, rows in self._batch.items()}
 
     @cached_property
     def views(self) -> list[TextView]:

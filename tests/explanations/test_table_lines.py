@@ -101,7 +101,7 @@ def test_no_row_was_explained(tmp_path: Path) -> None:
 def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
     own = stored(tmp_path, [answer(0)])
     part_of(tmp_path, 0).unlink()
-    with pytest.raises(CheckpointError, match="part-00000.parquet is missing"):
+    with pytest.raises(CheckpointError, match=r"part-00000\.parquet is missing"):
         write_tables(own)
     assert not (tmp_path / "explanations.csv").exists()
 

@@ -112,7 +112,7 @@ def decided(target: TargetModel, answered: Answered) -> list[Decided]:
     names, values = target.id2label, target.verdict.value_of(encoding.logits)
     out, remarks = [], batch.remarks
     p = predictable(encoding.probabilities, encoding.independent).cpu()
-    shared = {"target": target.name, "independent": encoding.independent}
+    shared: dict[str, Any] = {"target": target.name, "independent": encoding.independent}
     for i, told in enumerate(verdicts(p, names)):
         flat = [m for m, constant in flags.items() if constant[i]]
         about = answered.classes.of(i, names)

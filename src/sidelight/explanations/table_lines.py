@@ -131,6 +131,7 @@ class _Writer:
     def __init__(self, file: Any) -> None:
         self.writer = csv.writer(file)
         self.clashing: set[str] = set()
+        self.columns: list[str] = []
 
     def head(self, names: _Names) -> list[str]:
         """Write the heading of ``names``, and return the columns."""

@@ -28,7 +28,7 @@ from sidelight.rows.row import Rows
 from sidelight.rows.sources import rows_of
 from sidelight.rows.table_blocks import BLOCK, ParquetRows
 from sidelight.rows.table_source import open_source
-from sidelight.targets import as_target
+from sidelight.targets import as_target, lending
 from sidelight.training.network import new_scorer
 from text_models import TEXTS, make_pair
 
@@ -292,6 +292,20 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=told):
             open_source(path, path.suffix[1:], tmp_path)
     assert open_source(tmp_path / "c.csv", "csv", tmp_path)[0] == {"text": "a", "text.1": "b"}
+
+
+def test_the_model_is_frozen_once_a_block(
+    texts: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen: list[int] = []
+    own = lending._freeze
+    monkeypatch.setattr(lending, "_freeze", lambda *args: (frozen.append(1), own(*args)))
+    model = texts.target.model.train()
+    texts.explain_dataset(ROWS[:24], tmp_path / "out", block_rows=8, batch_size=2)
+    assert len(frozen) == 3
+    assert model.training
+    assert all(p.requires_grad for p in model.parameters())
+    model.eval()
 
 
 # -- kills -------------------------------------------------------------------------------------

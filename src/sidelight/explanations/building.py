@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +111,9 @@ def decided(target: TargetModel, answered: Answered) -> list[Decided]:
     flags = {m: is_constant(s, encoding.feature_mask[m]).tolist() for m, s in answered.reading.scores.items()}
     names, values = target.id2label, target.verdict.value_of(encoding.logits)
     out, remarks = [], batch.remarks
-    for i, p in enumerate(predictable(encoding.probabilities, encoding.independent).cpu()):
+    p = predictable(encoding.probabilities, encoding.independent).cpu()
+    shared: dict[str, Any] = {"target": target.name, "independent": encoding.independent}
+    for i, told in enumerate(verdicts(p, names)):
         flat = [m for m, constant in flags.items() if constant[i]]
         about = answered.classes.of(i, names)
         meta = {
@@ -121,19 +123,16 @@ def decided(target: TargetModel, answered: Answered) -> list[Decided]:
             **about.pop("meta"),
             **(answered.measured[i] if answered.measured else {}),
         }
-        told = verdict(p, names)
-        about = {"explained": told["prediction"], **about}
-        independent = encoding.independent
-        out.append(Decided(**told, target=target.name, meta=meta, independent=independent, **about))
+        out.append(Decided(**told, **shared, meta=meta, **{"explained": told["prediction"], **about}))
     return out
 
 
-def verdict(p: Tensor, names: Mapping[int, str]) -> dict[str, Any]:
-    """The prediction that the probabilities ``p [K]`` give."""
-    predicted = int(p.argmax())
-    return {
-        "prediction": predicted,
-        "label": str(names.get(predicted, predicted)),
-        "probability": float(p[predicted]),
-        "probabilities": p.numpy(),
-    }
+def verdicts(p: Tensor, names: Mapping[int, str]) -> Iterator[dict[str, Any]]:
+    """The prediction of each sample that the probabilities ``p [B, K]`` give."""
+    for predicted, each in zip(p.argmax(-1).tolist(), p.numpy(), strict=True):
+        yield {
+            "prediction": predicted,
+            "label": str(names.get(predicted, predicted)),
+            "probability": float(each[predicted]),
+            "probabilities": each,
+        }

@@ -14,7 +14,7 @@ import numpy as np
 from sidelight.explanations.blocks import columns_of
 from sidelight.explanations.building import Answered, Decided, ShownMaps, decided, shown_maps
 from sidelight.explanations.checks import SUM, real_numbers, unit_scores
-from sidelight.explanations.packing import decision, id_of, png_of, schema_of, top_words
+from sidelight.explanations.packing import TOP_WORDS, decision, id_of, png_of, schema_of, top_word
 from sidelight.explanations.score_types import stored_scores, type_name
 from sidelight.targets.base import TargetModel
 
@@ -101,9 +101,21 @@ def _map(name: str, maps: ShownMaps, kind: str) -> dict[str, Any]:
         columns[f"{name}_{what}"] = _lists(values, sizes)
     if not isinstance(shown[0], list):
         return {**columns, f"{name}_picture": pa.array([png_of(one) for one in shown], pa.binary())}
-    best = [top_words(*pair) for pair in zip(shown, np.split(whole, np.cumsum(sizes)[:-1]), strict=True)]
+    best = _best_words(shown, whole, sizes)
     strings = pa.list_(pa.string())
     return {**columns, f"{name}_words": pa.array(shown, strings), f"{name}_top": pa.array(best, strings)}
+
+
+def _best_words(shown: Sequence[Sequence[str]], scores: np.ndarray, sizes: Sequence[int]) -> list[list[str]]:
+    """:func:`~sidelight.explanations.packing.top_words` of each text, sorted together."""
+    ends = np.cumsum(sizes)
+    order = np.lexsort((-scores, np.repeat(np.arange(len(sizes)), sizes)))
+    found = []
+    for words, size, end in zip(shown, sizes, ends.tolist(), strict=True):
+        own = order[end - size : end][:TOP_WORDS]
+        pairs = zip(scores[own].tolist(), (own - (end - size)).tolist(), strict=True)
+        found.append([top_word(words[place], score) for score, place in pairs if score > 0])
+    return found
 
 
 def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:

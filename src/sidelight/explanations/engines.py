@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from sidelight.errors import ConfigError
@@ -30,13 +31,18 @@ class Local:
 
     Args:
         pack: makes a table of the answers of some rows.
+        during: context of each block, e.g. one in which the model is frozen once for all of its passes.
     """
 
-    def __init__(self, pack: Pack) -> None:
-        self.pack = pack
+    def __init__(self, pack: Pack, during: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
+        self.pack, self.during = pack, during
 
     def tables(self, blocks: Iterable[Block], how: BlockOptions) -> Iterator[Any]:
-        return (block_table(block, self.pack, how) for block in blocks)
+        return (self._table(block, how) for block in blocks)
+
+    def _table(self, block: Block, how: BlockOptions) -> Any:
+        with self.during():
+            return block_table(block, self.pack, how)
 
 
 def require_engine(name: Any) -> str:

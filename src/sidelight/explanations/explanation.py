@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sidelight.core.digits import significant
 from sidelight.core.files import as_utf8, file_path, no_number
 from sidelight.core.guard import public
 from sidelight.errors import CheckpointError, InputError, for_terminal
@@ -34,6 +35,8 @@ if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
+#: types of arrays that become Python's own numbers
+_NUMBERS = tuple(map(np.dtype, "?bhilqBHILQefd"))
 FORMAT = "sidelight.explanation"
 VERSION = 1
 
@@ -343,8 +346,7 @@ def _listed(array: np.ndarray, digits: int) -> list[Any]:
 
 def _significant(array: np.ndarray) -> list[Any]:
     """Nested lists with six significant digits: effects of single pixels are tiny."""
-    found = np.asarray(array, dtype=np.float64)
-    return np.array([float(f"{v:.6g}") for v in found.ravel()]).reshape(found.shape).tolist()
+    return list(significant(array).tolist())
 
 
 def plain_value(value: Any) -> Any:
@@ -353,6 +355,8 @@ def plain_value(value: Any) -> Any:
         return {str(key): plain_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [plain_value(item) for item in value]
+    if isinstance(value, np.ndarray) and value.dtype in _NUMBERS and np.isfinite(value).all():
+        return value.tolist()
     if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
         return plain_value(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):

@@ -179,7 +179,12 @@ def _map(name: str, answer: Explanation, kind: str | None) -> dict[str, Any]:
 def top_words(words: Sequence[str], scores: Any) -> list[str]:
     """The words with the highest scores above 0, each with its score: ``"great 0.91"``."""
     best = sorted(zip(scores.tolist(), words, strict=True), key=lambda pair: -pair[0])[:TOP_WORDS]
-    return [f"{word.strip()} {score:.2f}" for score, word in best if score > 0]
+    return [top_word(word, score) for score, word in best if score > 0]
+
+
+def top_word(word: str, score: float) -> str:
+    """A word with its score."""
+    return f"{word.strip()} {score:.2f}"
 
 
 def _is_utf8(text: Any) -> bool:

@@ -154,6 +154,16 @@ def batches_of(path: Path, columns: list[str] | None = None, size: int = 256) ->
         raise _damaged(path, error) from error
 
 
+def names_of(path: Path) -> list[str]:
+    """Names of the columns of a part. Raises :class:`CheckpointError` if it is missing or damaged."""
+    from pyarrow.parquet import read_schema
+
+    try:
+        return list(read_schema(path).names)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
 def _checked(row: Mapping[str, Any], path: Path, first: bool) -> Answer:
     try:
         return unpacked_v1(row) if first else unpacked(row)

@@ -146,7 +146,9 @@ class Streaming:
             MissingPackageError: Ray is not installed.
         """
         pack = self.packing(**job.options)
-        return Local(pack) if job.engine == "local" else OnRay(self, dict(job.options), job.workers)
+        if job.engine == "local":
+            return Local(pack, self.target.borrowed)
+        return OnRay(self, dict(job.options), job.workers)
 
     def packing(self, target: Any = None, versus: Any = None) -> Pack:
         """A function that explains some rows together, for a class that is chosen for all of them.

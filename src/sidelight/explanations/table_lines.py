@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from sidelight.core.safe_output import for_csv
 from sidelight.explanations.packing import packed
 from sidelight.explanations.packing_v1 import unpacked_v1
 from sidelight.explanations.score_types import read_scores
-from sidelight.explanations.stored import StoredExplanations, batches_of, part_of
+from sidelight.explanations.stored import StoredExplanations, batches_of, names_of, part_of
 from sidelight.explanations.unpacking import rows_of
 
 if TYPE_CHECKING:
@@ -62,17 +62,29 @@ class Tables:
 
 
 def write_tables(stored: StoredExplanations) -> Tables:
-    """Write ``explanations.csv`` and, if a row could not be explained, ``errors.csv`` beside the parts."""
+    """Write ``explanations.csv`` and, if a row could not be explained, ``errors.csv`` beside the parts.
+
+    The parts are read once if all lines have the same columns. Otherwise they are read again, when all columns are known.
+    """
     found = Tables()
     good, bad = _Names(["row", "label", "probability", "truncated"]), _Names(["row", "error"])
-    for line in lines_of(stored):
-        failed = "error" in line.own
-        (bad if failed else good).add(line)
-        found.good, found.bad = found.good + (not failed), found.bad + failed
-        found.first_error = found.first_error or line.own.get("error", "")
-    _write(stored, GOOD, good, lambda line: "error" not in line.own)
-    if found.bad:
-        _write(stored, BAD, bad, lambda line: "error" in line.own)
+    failed: list[int] = []  # parts with rows that were not explained
+    with replace_file(stored.folder / GOOD) as tmp:
+        with _opened(tmp) as file:
+            draft = _Writer(file)
+            for number in range(stored.parts):
+                errors = [line for line in lines_of_part(stored, number) if not draft.add(line, good, found)]
+                for line in errors:
+                    bad.add(line)
+                failed += [number] if errors else []
+                found.bad += len(errors)
+                found.first_error = found.first_error or (errors[0].own["error"] if errors else "")
+        if len(good.seen) != 1:
+            _write(tmp, good, (line for line in lines_of(stored) if "error" not in line.own))
+    if failed:
+        with replace_file(stored.folder / BAD) as tmp:
+            lines = (line for number in failed for line in lines_of_part(stored, number))
+            _write(tmp, bad, (line for line in lines if "error" in line.own))
     found.renamed = sorted(good.clashing)
     return found
 
@@ -84,11 +96,14 @@ class _Names:
         self.heading = heading
         self.own: dict[str, None] = {}
         self.given: dict[str, None] = {}
-        self._seen: dict[tuple[str, ...], None] = {}
+        #: names of lines, ours and those of the user's columns
+        self.seen: dict[tuple[str, ...], None] = {}
 
     def add(self, line: Line) -> None:
         names = (*line.own, "", *line.columns)
-        self._seen[names] = None
+        if names in self.seen:
+            return
+        self.seen[names] = None
         self.own |= dict.fromkeys(line.own)
         self.given |= dict.fromkeys(line.columns)
 
@@ -99,40 +114,81 @@ class _Names:
     def all(self) -> list[str]:
         """All names. Ours stand before those of the user's columns in a line, and earlier lines count first."""
         found: dict[str, None] = {}
-        for names in self._seen:
+        for names in self.seen:
             border = names.index("")
             own = [f"{PREFIX}{n}" if n in self.clashing else n for n in names[:border]]
             found |= dict.fromkeys([*own, *names[border + 1 :]])
         return list(found) or self.heading
 
 
-def _write(stored: StoredExplanations, name: str, names: _Names, wanted: Callable[[Line], bool]) -> None:
-    columns, clashing = names.all(), names.clashing
-    with replace_file(stored.folder / name) as tmp, tmp.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([for_csv(column) for column in columns])
-        for line in filter(wanted, lines_of(stored)):
-            cells = line.joined(clashing)
-            writer.writerow([for_csv(cells.get(column)) for column in columns])
+class _Writer:
+    """Writes lines of the columns of the first one, as long as no line has others.
+
+    Args:
+        file: open for writing.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self.writer = csv.writer(file)
+        self.clashing: set[str] = set()
+        self.columns: list[str] = []
+
+    def head(self, names: _Names) -> list[str]:
+        """Write the heading of ``names``, and return the columns."""
+        self.clashing = names.clashing
+        columns = names.all()
+        self.writer.writerow([for_csv(column) for column in columns])
+        return columns
+
+    def line(self, line: Line, columns: Sequence[str]) -> None:
+        """Write the cells of a line that ``columns`` name."""
+        cells = line.joined(self.clashing) if self.clashing else {**line.own, **line.columns}
+        self.writer.writerow([for_csv(cells.get(column)) for column in columns])
+
+    def add(self, line: Line, names: _Names, found: Tables) -> bool:
+        """Note and write a line, unless it is of a row that could not be explained. False for such a line."""
+        if "error" in line.own:
+            return False
+        names.add(line)
+        found.good += 1
+        if len(names.seen) == 1:
+            self.columns = self.head(names) if found.good == 1 else self.columns
+            self.line(line, self.columns)
+        return True
+
+
+def _opened(path: Path) -> Any:
+    return path.open("w", newline="", encoding="utf-8")
+
+
+def _write(path: Path, names: _Names, lines: Iterable[Line]) -> None:
+    with _opened(path) as file:
+        writer = _Writer(file)
+        columns = writer.head(names)
+        for line in lines:
+            writer.line(line, columns)
 
 
 def lines_of(stored: StoredExplanations) -> Iterator[Line]:
     """The line of each row that is stored."""
     for number in range(stored.parts):
-        for row in _light_rows(part_of(stored.folder, number)):
-            columns = json.loads(row["meta"]).get("columns", {})
-            if row["error"] is not None:
-                exact = json.loads(row["exact"] or "{}")
-                yield Line({"row": row["row"], "error": exact.get("error", row["error"])}, columns)
-            else:
-                yield Line(_cells(row), columns)
+        yield from lines_of_part(stored, number)
+
+
+def lines_of_part(stored: StoredExplanations, number: int) -> Iterator[Line]:
+    """The line of each row of a part."""
+    for row in _light_rows(part_of(stored.folder, number)):
+        meta, exact = json.loads(row["meta"]), json.loads(row["exact"]) if row["exact"] else {}
+        columns = meta.get("columns", {})
+        if row["error"] is not None:
+            yield Line({"row": row["row"], "error": exact.get("error", row["error"])}, columns)
+        else:
+            yield Line(_cells(row, meta, exact), columns)
 
 
 def _light_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a part without pictures. Those of the first format are read whole."""
-    from pyarrow.parquet import read_schema
-
-    names = read_schema(path).names
+    names = names_of(path)
     if "maps" not in names:
         for batch in batches_of(path, [n for n in names if not n.endswith(_HEAVY)]):
             yield from rows_of(batch)
@@ -170,9 +226,8 @@ def _own_probability(row: Mapping[str, Any]) -> float | None:
     return p if row["explained"] < len(known) else 1 - p
 
 
-def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+def _cells(row: Mapping[str, Any], meta: Mapping[str, Any], exact: Mapping[str, str]) -> dict[str, Any]:
     """The decision, and for texts the words with the highest scores."""
-    meta, exact = json.loads(row["meta"]), json.loads(row["exact"] or "{}")
     cells: dict[str, Any] = {
         "row": row["row"],
         "label": exact.get("label", row["label"]),
@@ -184,6 +239,6 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
         top = row.get(f"{name}_top")
         if top is not None:
             cells[f"{name}_top"] = " | ".join(top)
-        mean = read_scores(row[f"{name}_scores"]).astype(float).mean()
-        cells[f"{name}_mean_score"] = round(float(mean), 6)
+        scores = read_scores(row[f"{name}_scores"]).astype(float)
+        cells[f"{name}_mean_score"] = round(float(np.add.reduce(scores) / scores.size), 6)
     return cells

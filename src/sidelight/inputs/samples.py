@@ -37,6 +37,8 @@ def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int =
 
 
 def _read(sample: Any, index: int, columns: Sequence[str]) -> tuple[str, ...]:
+    if type(sample) is str and sample.strip():  # most samples, so they come first
+        return (sample,)
     if isinstance(sample, Mapping):
         sample = tuple(sample[c] for c in _columns(sample, index, columns))
     parts = tuple(sample) if isinstance(sample, (tuple, list)) else (sample,)

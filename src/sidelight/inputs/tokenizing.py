@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.pieces import segments_of, view_of_pieces
 from sidelight.inputs.samples import encodable, read_texts
 from sidelight.inputs.shorten import shortened
-from sidelight.inputs.shown import ShownTexts
+from sidelight.inputs.shown import ShownTexts, shown_together
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.inputs.view import TextView, TruncationWarning, build_view
 
@@ -42,7 +43,8 @@ class ReadTexts:
 
     def tensors(self) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask``, ``special_tokens_mask``, perhaps more. ``[B, T]``."""
-        return {name: torch.tensor(rows, dtype=torch.long) for name, rows in self._batch.items()}
+        # NumPy reads lists of numbers in less than half of the time
+        return {k: torch.from_numpy(np.array(rows, dtype=np.int64)) for k, rows in self._batch.items()}
 
     @cached_property
     def views(self) -> list[TextView]:
@@ -54,7 +56,9 @@ class ReadTexts:
     @cached_property
     def shown(self) -> ShownTexts:
         """The strings that people see of all samples, and which tokens each is made of."""
-        return ShownTexts(self.views)
+        encodings = None if self.cut else self._batch.encodings
+        together = shown_together(self._texts, encodings) if encodings else None
+        return ShownTexts.of_views(self.views) if together is None else together
 
 
 class Tokenizing:

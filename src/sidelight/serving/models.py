@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidelight.core.surroundings import plain_passes
 from sidelight.core.tensors import predictable
-from sidelight.explanations.building import verdict
+from sidelight.explanations.building import verdicts
 from sidelight.inputs.limits import Limits
 from sidelight.serving.batching import Batcher, Job
 from sidelight.serving.settings import ServeOptions
@@ -126,8 +126,8 @@ class ServedModel:
         own.check(batch.inputs)
         encoding = own.encode(batch.to(own.device).inputs)
         values, found = own.verdict.value_of(encoding.logits), []
-        for i, p in enumerate(predictable(encoding.probabilities, encoding.independent).cpu()):
-            told = verdict(p, own.id2label)
+        p = predictable(encoding.probabilities, encoding.independent).cpu()
+        for i, told in enumerate(verdicts(p, own.id2label)):
             value = {} if values is None else {"value": float(values[i])}
             probabilities = [round(v, 6) for v in told["probabilities"].tolist()]
             probability = round(told["probability"], 6)

@@ -25,6 +25,7 @@ from helpers_training import (
 )
 from sidelight import Explainer, Explanation, ScorerConfig
 from sidelight.errors import (
+    CheckpointError,
     ConfigError,
     InputError,
     InputTypeError,
@@ -334,10 +335,15 @@ def test_target_without_hidden_states(model: nn.Module, tmp_path: Path) -> None:
         Explainer.fit(model, corner_rows(8), processor=TRANSFORM, output_dir=tmp_path)
 
 
-@pytest.mark.parametrize("model", ["google/vit", None, 3])
+@pytest.mark.parametrize("model", [None, 3])
 def test_not_a_model(model: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedTargetError, match="torch module"):
         Explainer.fit(model, corner_rows(8), output_dir=tmp_path)
+
+
+def test_an_id_that_the_hub_does_not_give(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="the model 'google/vit' cannot be loaded"):
+        Explainer.fit("google/vit", corner_rows(8), output_dir=tmp_path)
 
 
 def test_unknown_layer(tmp_path: Path) -> None:

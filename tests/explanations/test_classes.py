@@ -90,13 +90,13 @@ def test_classes_without_names_go_by_number() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, None])
 def test_a_list_has_one_class_for_each_sample(count: int | None) -> None:
-    message = "stream" if count is None else f"lists 2 classes for {count} samples"
+    message = "stream" if count is None else f"lists 2 classes for {count} sample"
     for name in ("target", "versus"):
         asked = Asked(**{name: ["cat", "dog"]})
         asked.require_length(2)
         with pytest.raises(InputError, match=f"^{name} .*{message}"):
             asked.require_length(count)
-    with pytest.raises(InputError, match="lists 1 classes for 2 samples"):
+    with pytest.raises(InputError, match="lists 1 class for 2 samples"):
         chosen_classes(["cat"], LOGITS, NAMES)
     Asked(target="cat", versus=1).require_length(count)
 

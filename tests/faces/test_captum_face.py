@@ -291,7 +291,7 @@ def test_bad_input_is_named(images: Explainer, texts: Explainer) -> None:
         face.attribute(pixels(1), 4)
     with pytest.raises(ConfigError, match="several indices"):
         face.attribute(pixels(1), (1, 2))
-    with pytest.raises(InputError, match="lists 2 classes for 1 samples"):
+    with pytest.raises(InputError, match="lists 2 classes for 1 sample"):
         face.attribute(pixels(1), [1, 2])
     with pytest.raises(InputError, match=r"need their input_ids \(3, .*got none"):
         words.attribute(embedded)

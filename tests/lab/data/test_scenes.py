@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
@@ -83,7 +83,9 @@ def decide(text: str, objects: list[tuple[str, str, np.ndarray]]) -> tuple[int, 
     colours, shapes = [w for w in words if w in COLOURS], [w for w in words if w in SHAPES]
     numbers = [w for w in words if w in CORNERS.values()]
     nothing = np.zeros((CANVAS, CANVAS), dtype=bool)
-    if re.match(r"(by definition a|any|a) \[PAD\] .*\[PAD\]", text) or not (colours or shapes):  # blanked out
+    # of a statement on colours without its deciding words a shape may be left; a claim about the picture never reads so
+    statement = rf"(by definition a|any|a) \[PAD\] ({'|'.join(SHAPES)}) is( always| also| \[PAD\])? \[PAD\]"
+    if re.fullmatch(statement, text) or not (colours or shapes):  # blanked out
         assert BLANK in words
         assert not negation
         return 2, "text", nothing, []
@@ -105,6 +107,7 @@ def decide(text: str, objects: list[tuple[str, str, np.ndarray]]) -> tuple[int, 
 
 
 @given(seed=st.integers(0, 2**31), stream=st.integers(0, 5))
+@example(seed=321, stream=1)  # "a [PAD] that [PAD] yellow can [PAD] [PAD]"
 def test_what_is_seen_and_read_gives_label_and_evidence(seed: int, stream: int) -> None:
     for scene in scenes(6, seed, stream):
         objects = seen(scene.image)

@@ -43,7 +43,7 @@ def cost_of_training(
         target.encode(batch)  # the first pass is slower
         row = largest(timed(lambda: target.encode(batch), target.device)) / count
     epoch = PASSES_OF_A_STEP * row * len(train) / process_count()
-    cost = seconds / epoch
+    cost = seconds / max(epoch, 1e-9)  # a coarse clock may see no time pass
     log.info(
         "the training took %.0f s, as long as about %.2g epochs of fine-tuning the classifier on the same %d rows",
         seconds,

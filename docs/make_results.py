@@ -53,7 +53,7 @@ CONFIGURATIONS = {
     "planted_text": "src/sidelight/lab/demo/planted_text.yaml",
     "flickr8k": "configs/thesis/flickr8k.yaml",
     "esnlive": "configs/thesis/esnlive.yaml",
-    "nlvr": "configs/thesis/nlvr.yaml",
+    "nlvr": "configs/nlvr.yaml",
     "scenes": "src/sidelight/lab/demo/scenes.yaml",
 }
 #: mark in the note of the first page -> the file in results/benchmark with the average ranks that belong there

@@ -191,7 +191,7 @@ def measure(kind: str, count: int, kills: int, engine: str, folder: Path) -> dic
         "least MB ÷ that": min(flat) / flat[0],
         "killed after rows": ", ".join(map(str, ends)),
         "files": len(one),
-        "files that differ": len({k for k in {*one, *other} if one.get(k) != other.get(k)}),
+        "files that differ": ", ".join(sorted(k for k in {*one, *other} if one.get(k) != other.get(k))) or 0,
         "rows read back": len(read_explanations(killed)),
         "bad rows": sum(1 for _ in read_explanations(killed).errors()),
         "peaks MB": [round(peak) for peak in flat],

@@ -319,6 +319,26 @@ explainer.explain_dataset({source!r}, sys.argv[1], block_rows=8, batch_size=4)
 
 
 @pytest.mark.slow
+def test_what_a_kill_left_half_written_is_removed_and_nothing_else(texts: Explainer, tmp_path: Path) -> None:
+    texts.explain_dataset(ROWS, tmp_path / "out", block_rows=8)
+    parts = tmp_path / "out" / "parts"
+    left = [
+        parts / ".part-00004.parquet.2e189252.tmp",
+        parts.parent / ".manifest.json.0123abcd.tmp",
+        parts.parent / ".explanations.csv.0123abcd.tmp",
+    ]
+    others = [
+        parts / "part-00004.tmp",
+        parts / ".notes.2e189252.tmp",
+        parts.parent / ".part-00004.parquet.tmp",
+    ]
+    for path in (*left, *others):
+        path.write_text("half")
+    texts.explain_dataset(ROWS, tmp_path / "out", block_rows=8)
+    assert [p for p in left if p.exists()] == []
+    assert [p for p in others if not p.exists()] == []
+
+
 def test_a_job_killed_at_any_moment_ends_with_the_same_bytes(tmp_path: Path) -> None:
     model, tokenizer = make_pair("bert")
     model.save_pretrained(tmp_path / "model")

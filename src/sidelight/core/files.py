@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -95,6 +96,22 @@ def _require_replaceable(final: Path, tmp: Path) -> None:
 def _beside(final: Path, kind: str) -> Path:
     """A hidden name beside ``final`` that is in use nowhere and ends in ``kind``."""
     return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.{kind}")
+
+
+def remove_leftovers(folder: Path, names: str) -> None:
+    """Remove temporary files of :func:`replace_file` that a killed process left in ``folder``.
+
+    Only for a folder of ours in which no other process writes meanwhile.
+
+    Args:
+        folder: nothing happens if it is missing.
+        names: pattern of the whole names of the files that were to be written.
+    """
+    left = re.compile(rf"\.(?:{names})\.[0-9a-f]{{8}}\.tmp")
+    with suppress(OSError):  # they do no harm
+        for path in folder.iterdir():
+            if left.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.files import read_json, replace_file, write_json
+from sidelight.core.files import read_json, remove_leftovers, replace_file, write_json
 from sidelight.core.ownership import own_folder
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.explanations.blocks import Answer
@@ -24,6 +24,8 @@ MANIFEST, PARTS = "manifest.json", "parts"
 FORMAT = "sidelight.explanations"
 #: the format that is written, and those that are read. A folder may hold parts of both
 VERSION, KNOWN = 2, (1, 2, 3)
+#: pattern of the names of files that a job writes
+WRITTEN = r"manifest\.json|part-\d{5,}\.parquet|explanations\.csv|errors\.csv"
 #: the format of scores in 8 bits, which earlier versions would read as numbers up to 255
 WITH_BYTES = 3
 
@@ -43,7 +45,7 @@ class StoredExplanations:
 
     @classmethod
     def open(cls, folder: Path, about: Mapping[str, Any]) -> StoredExplanations:
-        """Begin in ``folder``, or go on with the same job there.
+        """Begin in ``folder``, or go on with the same job there. No other process may write there.
 
         Raises:
             ConfigError: the folder holds the explanations of another job.
@@ -63,6 +65,8 @@ class StoredExplanations:
                 )
             ends = list(known["ends"])
         own_folder(folder)
+        for place in (folder, folder / PARTS):
+            remove_leftovers(place, WRITTEN)
         stored = cls(folder, about, ends)
         stored._keep()
         return stored

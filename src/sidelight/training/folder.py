@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.files import read_json, replace_file, write_json
+from sidelight.core.files import read_json, remove_leftovers, replace_file, write_json
 from sidelight.core.folders import folder_path, require_folder_place
 from sidelight.core.locks import hold
 from sidelight.core.ownership import foreign, is_ours, overwriting, require_free
@@ -166,6 +166,7 @@ def _claim(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
     for path in own_checkpoints(folder):  # those of an earlier version have no mark yet
         mark_checkpoint(path, early=True)
     trim_csv(folder / "log.csv", step_of(keep) if keep else -1)
+    remove_leftovers(folder, r"log\.csv|training\.json")
     with overwriting():  # require_own_training has looked
         write_json(known, about)
 

@@ -51,9 +51,9 @@ from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.summary import markdown_table
 from sidelight.targets import TargetModel
 
-#: endings of facts that differ from one training to the next: durations, and the epoch that a Trainer counts
+#: endings of facts that differ from one training to the next: durations, costs, and the epoch that a Trainer counts
 #: from 0 again where a kill came between training and saving
-NOT_REPEATABLE = ("_runtime", "_per_second", "_time", "epoch")
+NOT_REPEATABLE = ("_runtime", "_per_second", "_time", "_cost", "epoch")
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, bytes]
     target = as_target(str(folder / "model"), tokenizer)
     explainer = Explainer(target, new_scorer(target, TEXTS[:1], ScorerConfig(by_class=True)))
     scorer, source = explainer.save_pretrained(folder / "s"), folder / "t.csv"
-    rows = [f"{text} {number}" for number in range(160) for text in TEXTS[:3]]
+    rows = [f"{text} {number}" for number in range(640) for text in TEXTS[:3]]
     pd.DataFrame({"text": [*rows, ""]}).to_csv(source, index=False)
     loaded = Explainer.from_pretrained(scorer)
     loaded.explain_dataset(source, folder / "local", block_rows=8, batch_size=4)
@@ -101,7 +101,7 @@ def test_a_node_is_killed_in_between(job: tuple[str, dict[str, bytes]], tmp_path
         "a worker of the Ray cluster was lost" in errors
     )  # the cluster may count its node as alive for a while
     same(tree(tmp_path / "out"), job[1])
-    assert len(read_explanations(tmp_path / "out")) == 481
+    assert len(read_explanations(tmp_path / "out")) == 1921
 
 
 @pytest.mark.timeout(600)

@@ -18,8 +18,9 @@ from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 #: Settings that do not change the result, or may hold what is nobody's business, such as tokens and paths.
 _NOT_TOLD = ("extra", "resume", "checkpoints", "report_to")
-#: Metrics that differ from one training to the next.
-_DURATIONS = ("runtime", "per_second", "epoch", "cost")
+#: Endings of metrics that differ from one training to the next: durations, costs, and the epoch that a Trainer counts from 0
+#: again where a kill came between training and saving.
+NOT_REPEATABLE = ("_runtime", "_per_second", "_time", "_cost", "epoch")
 _HUB_FILE = re.compile(r"hf://datasets/([\w.-]+(?:/[\w.-]+)?)@([0-9a-f]{7,64})/")
 
 
@@ -50,7 +51,9 @@ def training_facts(
         "rows": dict(counts),
         "data": {**data_name(given), **({"digest": digest} if digest else {})},
         "options": told_options(*settings),
-        "metrics": {k: round(float(v), 6) for k, v in sorted(metrics.items()) if not k.endswith(_DURATIONS)},
+        "metrics": {
+            k: round(float(v), 6) for k, v in sorted(metrics.items()) if not k.endswith(NOT_REPEATABLE)
+        },
     }
 
 

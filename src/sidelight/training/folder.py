@@ -64,9 +64,8 @@ def known_decoders(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] 
     try:
         options = _recorded(Path(output_dir), "scorer").get("decoder")
     except (CheckpointError, OSError):
-        return (
-            None  # somebody else's file, or a damaged one, of which the user is told when the folder is taken
-        )
+        # somebody else's file, or a damaged one: the user is told when the folder is taken
+        return None
     return dict(options) if isinstance(options, Mapping) else None
 
 

@@ -50,10 +50,7 @@ from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.summary import markdown_table
 from sidelight.targets import TargetModel
-
-#: endings of facts that differ from one training to the next: durations, costs, and the epoch that a Trainer counts
-#: from 0 again where a kill came between training and saving
-NOT_REPEATABLE = ("_runtime", "_per_second", "_time", "_cost", "epoch")
+from sidelight.training.facts import NOT_REPEATABLE
 
 
 @dataclass(frozen=True)

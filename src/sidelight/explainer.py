@@ -302,7 +302,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             classes: ``[B]`` class to explain. Default: the predicted ones.
         """
         encoding = self._encode(inputs)
-        return encoding, dict(self.read(encoding, classes).scores)
+        return encoding, dict(self._read(encoding, classes).scores)
 
     def _encode(self, inputs: Inputs) -> Encoding:
         self._weights.require(self.check)
@@ -329,16 +329,14 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         Raises:
             ConfigError: a class is given, but this scorer knows the predicted class only.
         """
-        Asked(None, classes, versus).require_scorer(self.scorer.config)
         self._weights.require(self.check)
-        with torch.inference_mode():
-            return self._beside_target().reading(encoding, classes, versus)
+        return self._read(encoding, classes, versus)
 
-    def _beside_target(self) -> Scorer:
-        """The scorer, on the device that the target is on now."""
-        if next(self.scorer.parameters()).device != self.target.device:
-            self.scorer.to(self.target.device)
-        return self.scorer
+    def _read(self, encoding: Encoding, *classes: Tensor | None) -> Reading:
+        """:meth:`read` right after a pass, which looked at the weights already."""
+        Asked(None, *classes).require_scorer(self.scorer.config)
+        with torch.inference_mode():
+            return self.scorer.on(self.target.device).reading(encoding, *classes)
 
     @plain_passes()
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
@@ -349,9 +347,9 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         batch = batch.to(self.target.device)
         encoding = self._encode(batch.inputs)
         classes = asked.classes(encoding, self.target.id2label, numbers)
-        reading = self.read(encoding, classes.explained, classes.versus)
+        reading = self._read(encoding, classes.explained, classes.versus)
         if asked.refine:
-            known = (self.target, self._beside_target(), batch.inputs, encoding)
+            known = (self.target, self.scorer.on(self.target.device), batch.inputs, encoding)
             reading = refined_reading(*known, classes.explained, asked.refine)
         foretold = self.scorer.quality
         measured = measurements(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -12,7 +13,7 @@ from sidelight.core.types import Encoding, StateSpec, TargetSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
-from sidelight.scorers.image import ImageDecoder, Skip, assign_skips, stage_sizes
+from sidelight.scorers.image import ImageDecoder, Skip, assign_skips, cell_means, stage_sizes
 from sidelight.targets.image import ImageTarget
 from tiny_models import SIZE, pixels, tiny
 
@@ -65,7 +66,7 @@ def test_odd_sizes_and_widths(height: int, width: int, strides: list[int], chann
     assert raw.shape == (1, 1, height, width)
     # if every sub-patch is projected alike, states that are the same everywhere give scores that are too
     for skip in decoder.skips:
-        parts = getattr(skip.unfold, "upscale_factor", 1) ** 2
+        parts = skip.factor**2
         for values in (skip.project.weight.data, skip.project.bias.data):
             values.copy_(values[::parts].repeat_interleave(parts, 0))
     states = [state[..., :1, :1].expand_as(state).double() for state in states_for(specs, 1)]
@@ -123,7 +124,30 @@ def test_a_skip_puts_each_sub_patch_value_where_pixel_shuffle_has_it() -> None:
         for row in range(8):
             for column in range(12):
                 source = channel * 16 + (row % 4) * 4 + column % 4
-                assert placed[0, channel, row, column] == projected[0, source, row // 4, column // 4]
+                expected = projected[0, source, row // 4, column // 4]
+                torch.testing.assert_close(placed[0, channel, row, column], expected)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("pool", [1, 2])
+def test_a_skip_is_pool_norm_projection_and_pixel_shuffle(factor: int, pool: int) -> None:
+    torch.manual_seed(0)
+    skip = Skip(5, 3, factor, pool).double()
+    for parameter in skip.parameters():
+        parameter.data.normal_()
+    first = torch.randn(2, 5, 7, 4, dtype=torch.float64) + 0.5
+    pooled = F.avg_pool2d(first, pool, ceil_mode=True)
+    expected = F.pixel_shuffle(skip.project(skip.norm(pooled)), factor)
+    last = first.contiguous(memory_format=torch.channels_last)
+    for state in (first, last):  # as convolutional networks and transformers lay out their states
+        torch.testing.assert_close(skip(state), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5])
+def test_means_of_cells_that_the_border_cuts(side: int) -> None:
+    x = torch.randn(2, 3, 7, 10, dtype=torch.float64)
+    expected = F.avg_pool2d(x, side, ceil_mode=True)
+    torch.testing.assert_close(cell_means(x, side), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_change_in_one_cell_moves_the_map_around_that_cell_most() -> None:

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sidelight.core.types import StateSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers import Scorer, ScorerConfig
-from sidelight.scorers.text import TextDecoder
+from sidelight.scorers.text import Layer, TextDecoder
 from sidelight.targets import TextTarget
 from text_models import TEXTS, make_pair
 
@@ -21,6 +21,25 @@ def decoder(channels: tuple[int, ...] = (24,), **options: object) -> TextDecoder
 
 def states(batch: int, length: int, channels: int = 24) -> torch.Tensor:
     return torch.randn(batch, length, channels, generator=torch.Generator().manual_seed(length))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_layer_is_torchs_own(padded: bool) -> None:
+    torch.manual_seed(0)
+    options = (12, 3, 20, 0.0, "gelu")
+    theirs = torch.nn.TransformerEncoderLayer(*options, batch_first=True, norm_first=True).double()
+    ours = Layer(*options, batch_first=True, norm_first=True).double()
+    ours.load_state_dict(theirs.state_dict())
+    seen = torch.ones(2, 6, dtype=torch.bool)
+    seen[1, 4:] = not padded
+    x = torch.randn(2, 6, 12, dtype=torch.float64)
+    expected, found = theirs(x, src_key_padding_mask=~seen), ours(x, seen if padded else None)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    for net, out in ((theirs, expected), (ours, found)):
+        (out * seen.unsqueeze(-1)).square().sum().backward()
+        assert all(p.grad is not None for p in net.parameters())
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("grad", [False, True])

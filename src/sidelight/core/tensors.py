@@ -50,23 +50,52 @@ def decisions(values: Tensor, classes: Tensor, independent: bool = False) -> Ten
     return own >= other
 
 
-def masked_mean(values: Tensor, feature_mask: Tensor) -> Tensor:
+def unless_all(real: Tensor) -> Tensor | None:
+    """``real``, or ``None`` if it is true everywhere, as for pixels. Then sums need no mask, which costs more than they.
+
+    A graph cannot look at values, so it keeps the mask.
+
+    Args:
+        real: boolean, of any shape.
+    """
+    if torch.compiler.is_compiling() or not real.numel():
+        return real
+    # the smallest of bytes is found many times as fast as whether all booleans are true
+    return None if bool(real.view(torch.uint8).amin()) else real
+
+
+def masked_mean(values: Tensor, feature_mask: Tensor | None) -> Tensor:
     """``[B]`` mean of ``values`` ``[B, ...]`` over the real features of each sample, 0 if it has none.
+
+    Args:
+        feature_mask: boolean of the same shape. ``None``: all are real.
 
     Example:
         >>> import torch
         >>> masked_mean(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]]))
         tensor([2.])
     """
+    if feature_mask is None:
+        return values.flatten(1).mean(1)
     real = feature_mask.reshape(values.shape).flatten(1).to(values.dtype)
     return (values.flatten(1) * real).sum(1) / real.sum(1).clamp(min=1)
 
 
-def standardise(z: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
-    """Zero mean and unit variance over the real features of each row of ``[B, N]``."""
-    mean = masked_mean(z, real).unsqueeze(1)
-    variance = masked_mean((z - mean) ** 2, real).unsqueeze(1)
-    return (z - mean) / torch.sqrt(variance + eps)
+def deviations(values: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Distances of ``values [B, N]`` from the mean of their row, and the variance ``[B, 1]``, over the real features.
+
+    Args:
+        real: ``[B, N]`` boolean. ``None``: all are real.
+    """
+    away = values - masked_mean(values, real).unsqueeze(1)
+    # a norm would spare the squares, but it adds one after another, and rounds a hundred times as much
+    return away, masked_mean(away * away, real).unsqueeze(1)
+
+
+def standardise(z: Tensor, real: Tensor | None, eps: float = 1e-5) -> Tensor:
+    """Zero mean and unit variance over the real features of each row of ``[B, N]``. ``None``: all are real."""
+    away, variance = deviations(z, real)
+    return away / torch.sqrt(variance + eps)
 
 
 def best_first(values: Tensor) -> Tensor:
@@ -90,8 +119,14 @@ def best_first(values: Tensor) -> Tensor:
     return torch.from_numpy(keys & 0xFFFFFFFF)
 
 
-def masked_range(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """``[B, 1]`` smallest and largest of ``values`` ``[B, N]`` over the real features, infinite if there are none."""
+def masked_range(values: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+    """``[B, 1]`` smallest and largest of ``values`` ``[B, N]`` over the real features, infinite if there are none.
+
+    Args:
+        real: ``[B, N]`` boolean. ``None``: all are real.
+    """
+    if real is None:
+        return values.amin(1, keepdim=True), values.amax(1, keepdim=True)
     low = values.masked_fill(~real, float("inf")).amin(1, keepdim=True)
     return low, values.masked_fill(~real, float("-inf")).amax(1, keepdim=True)
 

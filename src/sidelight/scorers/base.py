@@ -15,6 +15,7 @@ from sidelight.checks.quality import Quality
 from sidelight.core.field_checks import Flag, Options, check_fields, check_values
 from sidelight.core.finite import require_finite_scores
 from sidelight.core.registry import Registry, nearest
+from sidelight.core.tensors import unless_all
 from sidelight.core.types import Encoding, Reading, TargetSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers.head import ScoreHead
@@ -167,10 +168,7 @@ class Scorer(nn.Module):
         scores = self.score(raw.map, real)
         if raw.unit is None:
             return Reading(scores, raw.ranking)
-        effects = {}
-        for m, values in raw.effects.items():
-            count = real[m].flatten(1).sum(1).clamp(min=1).view(-1, *[1] * (values.ndim - 1))
-            effects[m] = (values.float() / (count * raw.unit)).masked_fill(~real[m], 0)
+        effects = {m: _shares(v.float(), raw.unit, real[m]) for m, v in raw.effects.items()}
         return Reading(scores, raw.ranking, effects)
 
     def score(self, raw: Mapping[str, Tensor], feature_mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -231,10 +229,23 @@ class Scorer(nn.Module):
                 "the classifier that it was trained beside, with the same layers."
             )
 
+    def on(self, device: torch.device) -> Scorer:
+        """This scorer, moved to ``device`` if it is elsewhere: its target may have moved."""
+        return self if next(self.parameters()).device == device else self.to(device)
+
     @property
     def num_parameters(self) -> int:
         """Trainable parameters."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def _shares(values: Tensor, unit: float, feature_mask: Tensor) -> Tensor:
+    """``values [B, ...]`` divided by ``unit`` and the number of features of their sample, 0 at what is no feature."""
+    real = unless_all(feature_mask)
+    if real is None:
+        return values / (values[0].numel() * unit)
+    count = real.flatten(1).sum(1).clamp(min=1).view(-1, *[1] * (values.ndim - 1))
+    return (values / (count * unit)).masked_fill(~real, 0)
 
 
 def spec_to_dict(spec: TargetSpec) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.tensors import masked_range, standardise
+from sidelight.core.tensors import deviations, masked_range, unless_all
 
 #: below this spread a map counts as constant
 FLAT = 1e-6
+#: added to the variance of a map before its root is taken
+EPS = 1e-5
 
 
 class ScoreHead(nn.Module):
@@ -46,30 +48,34 @@ class ScoreHead(nn.Module):
             feature_mask: boolean, true for real features.
         """
         shape = raw.shape
-        real = feature_mask.reshape(shape).flatten(1)
-        # No value of the padding, not even a NaN, may reach the sums below.
-        z = raw.float().flatten(1).masked_fill(~real, 0)
+        real = unless_all(feature_mask)
+        z = raw.float().flatten(1)
+        if real is not None:
+            real = real.reshape(shape).flatten(1)
+            # No value of the padding, not even a NaN, may reach the sums below.
+            z = z.masked_fill(~real, 0)
         bare = z
         if self.relu:
             z = z.relu()
         if self.sigmoid and self.standardise:
-            z = self.gain * standardise(z, real) + self.offset
+            away, variance = deviations(z, real)
+            z = torch.addcmul(self.offset, away, self.gain / torch.sqrt(variance + EPS))
         if self.sigmoid:
             z = torch.sigmoid(z)
         z = rescale(z, real) if self.rescale else z.clamp(0, 1)
         if self.relu and torch.is_grad_enabled():
             empty = (bare <= 0).all(1, keepdim=True)
             z = torch.where(empty, straight_through(z, bare), z)
-        return torch.where(real, z, torch.ones_like(z)).reshape(shape)
+        return (z if real is None else z.masked_fill(~real, 1)).reshape(shape)
 
 
-def rescale(z: Tensor, real: Tensor) -> Tensor:
-    """Min-max each row of ``[B, N]`` over its real features. A constant row becomes zeros."""
+def rescale(z: Tensor, real: Tensor | None) -> Tensor:
+    """Min-max each row of ``[B, N]`` over its real features (``None``: all). There, a constant row becomes zeros."""
     low, high = masked_range(z, real)
     span = high - low
     flat = ~(span > FLAT)  # also true if no feature is real (infinite bounds)
-    scaled = (z - torch.where(flat, 0.0, low)) / torch.where(flat, 1.0, span)
-    return torch.where(flat, torch.zeros_like(z), scaled).clamp(0, 1)
+    # values of a constant row are divided by infinity, because a choice for each value costs more
+    return (z - torch.where(flat, 0.0, low)) / torch.where(flat, float("inf"), span)
 
 
 def straight_through(value: Tensor, source: Tensor) -> Tensor:
@@ -79,6 +85,7 @@ def straight_through(value: Tensor, source: Tensor) -> Tensor:
 
 def is_constant(scores: Tensor, feature_mask: Tensor) -> Tensor:
     """``[B]`` true if all real features of a sample score the same (a collapse)."""
-    z, real = scores.flatten(1), feature_mask.reshape(scores.shape).flatten(1)
-    low, high = masked_range(z, real)
+    real = unless_all(feature_mask)
+    real = None if real is None else real.reshape(scores.shape).flatten(1)
+    low, high = masked_range(scores.flatten(1), real)
     return ~(high - low > FLAT).squeeze(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.tensors import masked_mean
+from sidelight.core.tensors import deviations
 
 #: The three readings of a class. ``map`` goes through the score head and is shown. ``ranking`` says which features come
 #: first. ``effects`` says how much each feature changes the probability, with a sign.
@@ -48,7 +48,7 @@ class ClassReadout(nn.Module):
         """``[B, C, R, D]`` vectors of the classes ``[B, C]``, for R readings."""
         return self.shared + self.own[classes]
 
-    def ranked(self, raw: Tensor, real: Tensor) -> Tensor:
+    def ranked(self, raw: Tensor, real: Tensor | None = None) -> Tensor:
         """``[B, N]`` ranking scores of :data:`SPREAD` around the level of the modality.
 
         Only the order of a ranking counts. A fixed spread keeps the noise of the rank term at one strength, and makes
@@ -56,13 +56,11 @@ class ClassReadout(nn.Module):
 
         Args:
             raw: ``[B, N]`` raw scores of the reading ``ranking``, bias included.
-            real: ``[B, N]`` boolean, true for features that count.
+            real: ``[B, N]`` boolean, true for features that count. Default: all.
         """
-        values = raw.float()
-        away = values - masked_mean(values, real)[:, None]
-        variance = masked_mean(away**2, real)[:, None]
+        away, variance = deviations(raw.float(), real)
         level = LEVEL_SPEED * self.bias[READINGS.index("ranking")]
-        return SPREAD * away / (variance + FLAT).sqrt() + level
+        return torch.addcmul(level, away, SPREAD / (variance + FLAT).sqrt())
 
     @torch.no_grad()
     def start_from(self, weight: Tensor) -> None:

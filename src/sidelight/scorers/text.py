@@ -6,14 +6,43 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sidelight.core.field_checks import Layers, Share, Size
-from sidelight.core.tensors import masked_mean
+from sidelight.core.tensors import masked_mean, unless_all
 from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError, InputError
 from sidelight.scorers.base import DECODERS
 from sidelight.scorers.readout import ClassReadout
+
+
+class Layer(nn.TransformerEncoderLayer):
+    """torch's layer with an attention that is several times as fast on a CPU as the layer's own, and the same weights."""
+
+    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:  # type: ignore[override]
+        """One layer.
+
+        Args:
+            x: ``[B, T, D]``.
+            seen: ``[B, T]`` boolean, true for positions that are attended to. ``None``: all.
+        """
+        x = x + self.dropout1(self._attended(self.norm1(x), seen))
+        inner = self.dropout(F.gelu(self.linear1(self.norm2(x))))
+        return x + self.dropout2(self.linear2(inner))
+
+    def _attended(self, x: Tensor, seen: Tensor | None) -> Tensor:
+        own = self.self_attn
+        parts = F.linear(x, own.in_proj_weight, own.in_proj_bias).unflatten(2, (3, own.num_heads, -1))
+        query, key, value = parts.permute(2, 0, 3, 1, 4)  # [B, heads, T, D / heads] each
+        found = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=None if seen is None else seen[:, None, None],
+            dropout_p=own.dropout if self.training else 0.0,
+        )
+        return own.out_proj(found.transpose(1, 2).flatten(2))
 
 
 class TextDecoder(nn.Module):
@@ -63,9 +92,7 @@ class TextDecoder(nn.Module):
         )
         self.film = nn.Linear(cond_dim, 2 * width) if cond_dim else None
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, heads, expand * width, dropout, "gelu", batch_first=True, norm_first=True
-            )
+            Layer(width, heads, expand * width, dropout, "gelu", batch_first=True, norm_first=True)
             for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
@@ -109,26 +136,35 @@ class TextDecoder(nn.Module):
         if self.film is not None and fusion is not None:
             scale, shift = self.film(fusion.to(dtype)).unsqueeze(1).chunk(2, -1)
             x = x * (1 + scale) + shift
+        attended = unless_all(seen)
         for layer in self.layers:
-            x = layer(x, src_key_padding_mask=~seen)
-        features = self.readout(self.norm(x))
+            x = layer(x, attended)
+        x, real = self.norm(x), unless_all(feature_mask)
         if self.of_class is None or classes is None:
-            return _centred(features.squeeze(-1), feature_mask, seen)
-        raw = torch.einsum("btd,bcrd->crbt", features, self.of_class.weights(classes))
-        return torch.stack([self._readings(of_class, feature_mask, seen) for of_class in raw], 1)
+            return _seen(_centred(self.readout(x).squeeze(-1), real), attended)
+        # one product for the readout and the classes, which are fewer than the tokens
+        asked = self.of_class.weights(classes)
+        raw = (asked.flatten(1, 2) @ self.readout.weight) @ x.transpose(1, 2)
+        return self._readings(raw.unflatten(1, asked.shape[1:3]), real, attended)
 
-    def _readings(self, raw: Tensor, feature_mask: Tensor, seen: Tensor) -> Tensor:
-        """``[B, 3, T]`` readings of one class, of raw scores ``[3, B, T]``."""
+    def _readings(self, raw: Tensor, real: Tensor | None, seen: Tensor | None) -> Tensor:
+        """``[B, C, 3, T]`` readings of raw scores of that shape."""
         assert self.of_class is not None
-        mapped, ranked, effects = raw + self.of_class.bias.view(-1, 1, 1)
+        size, count = raw.shape[:2]
+        mapped, ranked, effects = (raw + self.of_class.bias.view(-1, 1)).flatten(0, 1).unbind(1)
+        real = None if real is None else real.repeat_interleave(count, 0)
         # effects add up to a change of the probability, so their mean is not subtracted
-        kept = [self.of_class.ranked(ranked, feature_mask), effects]
-        rest = [reading.to(raw.dtype).masked_fill(~seen, 0.0) for reading in kept]
-        return torch.stack([_centred(mapped, feature_mask, seen), *rest], 1)
+        kept = [_centred(mapped, real), self.of_class.ranked(ranked, real).to(raw.dtype), effects]
+        found = torch.stack(kept, 1).unflatten(0, (size, count))
+        return _seen(found, None if seen is None else seen[:, None, None])
 
 
-def _centred(raw: Tensor, feature_mask: Tensor, seen: Tensor) -> Tensor:
-    return (raw - masked_mean(raw, feature_mask).unsqueeze(1)).masked_fill(~seen, 0.0)
+def _seen(raw: Tensor, seen: Tensor | None) -> Tensor:
+    return raw if seen is None else raw.masked_fill(~seen, 0.0)
+
+
+def _centred(raw: Tensor, real: Tensor | None) -> Tensor:
+    return raw - masked_mean(raw, real).unsqueeze(1)
 
 
 @DECODERS.register("text")

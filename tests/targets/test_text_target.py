@@ -17,6 +17,7 @@ from sidelight.inputs.base import Batch
 from sidelight.inputs.view import TruncationWarning
 from sidelight.targets import as_target
 from sidelight.targets.families import TARGETS
+from sidelight.targets.recording import takes_numbers
 from sidelight.targets.text import TextTarget
 from text_models import DECODERS_ONLY, FAMILIES, TEXTS, make_model, make_pair, make_tokenizer
 
@@ -121,6 +122,30 @@ def test_encoding_holds_the_states_of_real_tokens(family: str) -> None:
     assert mask.dtype == torch.bool
     assert not (mask & padding).any()
     assert mask.any(1).all()
+
+
+@pytest.mark.parametrize("layers", [(-1,), (0, 2), (1, -1)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_later_passes_keep_the_states_that_are_read(family: str, layers: tuple[int, ...]) -> None:
+    target = make_target(family, layers=layers)
+    inputs = target.reader.read(TEXTS).inputs
+    given: list[tuple[torch.Tensor | None, ...]] = []
+    target.model.register_forward_hook(lambda _m, _a, out: given.append(out.hidden_states))
+    first, later = (target.encode(inputs).states["text"] for _ in range(2))
+    for one, other in zip(first, later, strict=True):
+        assert torch.equal(one, other)
+    assert all(state is not None for state in given[0])
+    if takes_numbers(target.model):
+        kept = {i for i, state in enumerate(given[1]) if state is not None}
+        assert kept == {i % len(given[0]) for i in layers}
+
+
+def test_a_model_with_other_layers_than_its_configuration_counts_keeps_all_states() -> None:
+    target = make_target("bert")
+    inputs = target.reader.read(TEXTS).inputs
+    target.model.config.num_hidden_layers -= 1
+    states = [target.encode(inputs).states["text"][0] for _ in range(3)]
+    assert all(torch.equal(states[0], other) for other in states[1:])
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "electra"])

@@ -126,8 +126,9 @@ class TextDecoder(nn.Module):
         if len(states) != len(self.projections):
             raise InputError(f"the scorer reads {len(self.projections)} state(s); got {len(states)}.")
         if attention_mask is None:
-            # the largest of each position is found several times as fast as whether any is not 0
-            seen = feature_mask | (states[-1].abs().amax(-1) != 0)
+            # the largest and the smallest are found many times as fast as whether any is not 0
+            last = states[-1]
+            seen = feature_mask | (last.amax(-1) != 0) | (last.amin(-1) != 0)
         else:
             seen = attention_mask.bool()
         dtype = self.readout.weight.dtype

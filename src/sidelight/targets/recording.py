@@ -22,3 +22,17 @@ def note_recordable(model: nn.Module) -> None:
     for module, wanted in parts if known is not None else ():
         # earlier versions keep a plain dictionary by the name of the class
         known[str(module.__class__) if type(known) is dict else module] = wanted
+
+
+def takes_numbers(model: nn.Module) -> bool:
+    """Whether ``output_hidden_states`` of ``model`` may be the numbers of the states to keep, instead of all of them.
+
+    Newer versions of transformers take them, for models whose states its hooks record.
+    """
+    if not any("hidden_states" in (getattr(m, "_can_record_outputs", None) or ()) for m in model.modules()):
+        return False
+    try:
+        from transformers.utils import output_capturing
+    except ImportError:
+        return False
+    return hasattr(output_capturing, "resolve_hidden_states_indices")

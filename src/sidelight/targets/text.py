@@ -25,6 +25,7 @@ from sidelight.targets.embedding import (
     replaced_output,
 )
 from sidelight.targets.outputs import named_outputs
+from sidelight.targets.recording import takes_numbers
 from sidelight.targets.signatures import (
     IDS,
     MASK,
@@ -88,6 +89,8 @@ class TextTarget(TargetModel):
     reader_type: ClassVar[type[TextReader]] = TextReader
     modalities: Mapping[str, Modality] = MappingProxyType({"text": TEXT})
     varying_length = True
+    #: Numbers of the hidden states that passes keep. ``None`` before the first pass, and empty if the model keeps all.
+    _kept: list[int] | None = None
 
     def __init__(
         self,
@@ -226,10 +229,24 @@ class TextTarget(TargetModel):
 
     def _encode(self, inputs: Inputs) -> Encoding:
         require_states(self.model, self._accepts or set())
-        out = self.model(**self.arguments(inputs), **{STATES: True})
+        out = self._pass(inputs)
         logits = self.verdict.read(out, inputs["input_ids"].shape[0])
         states = self.read_states(getattr(out, "hidden_states", None), inputs)
         return Encoding(logits, {"text": states}, self.feature_mask(inputs))
+
+    def _pass(self, inputs: Inputs) -> Any:
+        """Return the output of a pass that keeps the states in ``layers``. The first pass keeps all of them."""
+        arguments, traced = self.arguments(inputs), torch.compiler.is_compiling()
+        asked = None if traced else self._kept
+        out = self.model(**arguments, **{STATES: asked or True})
+        hidden = getattr(out, "hidden_states", None) or ()
+        if asked and not all(i < len(hidden) and hidden[i] is not None for i in asked):
+            self._kept = []  # the configuration counts other layers than the model has
+            return self.model(**arguments, **{STATES: True})
+        if self._kept is None and not traced and all(-len(hidden) <= i < len(hidden) for i in self.layers):
+            numbers = sorted({i % len(hidden) for i in self.layers})
+            self._kept = numbers if takes_numbers(self.model) else []
+        return out
 
     def read_states(self, hidden: Sequence[Tensor] | None, inputs: Inputs) -> tuple[Tensor, ...]:
         """Return the states that ``layers`` names, ``[B, T, D]`` each, zero at padding.
@@ -252,7 +269,8 @@ class TextTarget(TargetModel):
         return tuple(torch.where(attended, hidden[i], torch.zeros_like(hidden[i])) for i in self.layers)
 
     def _require_one_state_a_token(self, hidden: Sequence[Tensor], length: int) -> None:
-        fitting = [i for i, state in enumerate(hidden) if state.ndim == 3 and state.shape[1] == length]
+        known = [(i, state) for i, state in enumerate(hidden) if state is not None]  # others were not kept
+        fitting = [i for i, state in known if state.ndim == 3 and state.shape[1] == length]
         wrong = [i for i in self.layers if i % len(hidden) not in fitting]
         if wrong:
             raise UnsupportedTargetError(

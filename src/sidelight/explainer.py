@@ -302,7 +302,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             classes: ``[B]`` class to explain. Default: the predicted ones.
         """
         encoding = self._encode(inputs)
-        return encoding, dict(self._read(encoding, classes).scores)
+        return encoding, dict(self._read(encoding, classes, None).scores)
 
     def _encode(self, inputs: Inputs) -> Encoding:
         self._weights.require(self.check)
@@ -332,11 +332,11 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         self._weights.require(self.check)
         return self._read(encoding, classes, versus)
 
-    def _read(self, encoding: Encoding, *classes: Tensor | None) -> Reading:
+    def _read(self, encoding: Encoding, classes: Tensor | None, versus: Tensor | None) -> Reading:
         """:meth:`read` right after a pass, which looked at the weights already."""
-        Asked(None, *classes).require_scorer(self.scorer.config)
+        Asked(None, classes, versus).require_scorer(self.scorer.config)
         with torch.inference_mode():
-            return self.scorer.on(self.target.device).reading(encoding, *classes)
+            return self.scorer.on(self.target.device).reading(encoding, classes, versus)
 
     @plain_passes()
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:

@@ -230,3 +230,32 @@ def test_a_scorer_follows_its_target_and_survives_a_round_trip() -> None:
     empty = Encoding(torch.zeros(1, 2), {}, {})
     with pytest.raises(InputError, match=r"no states of \['image'\]"):
         scorer(empty)
+
+
+GRIDS = [[(7, 7)] * 4, [(16, 16)] * 3, [(9, 13), (5, 7), (3, 4)], [(1, 1)], [(40, 40), (20, 20)]]
+
+
+@pytest.mark.parametrize("grids", GRIDS)
+@pytest.mark.parametrize(("stride", "pooled"), [(1, False), (4, True)])
+def test_a_decoder_that_unfolds_at_once_fits_any_resolutions(
+    grids: list[Grid], stride: int, pooled: bool
+) -> None:
+    specs, size = [StateSpec(5 + i, g) for i, g in enumerate(grids)], (51, 50)
+    decoder = ImageDecoder(specs, size, (8, 4), stride=stride, pooled=pooled, classes=3, direct=True)
+    raw = decoder(states_for(specs), size, None, torch.tensor([[0, 2], [1, 1]]))
+    assert raw.shape == (2, 2, 3, *size)
+    assert bool(raw.isfinite().all())
+    raw.square().sum().backward()
+    assert [n for n, p in decoder.named_parameters() if p.grad is None] == []
+
+
+def test_states_of_one_grid_go_to_the_last_stage_at_once() -> None:
+    specs = [StateSpec(6, (7, 7))] * 3
+    decoder = ImageDecoder(specs, (28, 28), direct=True)
+    assert decoder.sizes == [(7, 7), (28, 28)]
+    assert [skip.factor for skip in decoder.skips] == [4, 4, 1]  # type: ignore[union-attr]
+    assert ImageDecoder([StateSpec(6, (7, 7)), StateSpec(6, (14, 14))], (28, 28), direct=True).sizes == [
+        (7, 7),
+        (14, 14),
+        (28, 28),
+    ]

@@ -85,6 +85,33 @@ def test_what_the_user_asks_for_stays(given: dict[str, Any]) -> None:
     assert new_scorer(mobilenet(), pictures(1), config).config == config
 
 
+def vit(side: int, patch: int) -> Any:
+    return as_target(
+        toy_models.seeded(lambda: toy_models.vit(num_labels=3, image_size=side, patch_size=patch)).eval(),
+        ImageTransform((side, side)),
+    )
+
+
+@pytest.mark.parametrize(("side", "width"), [(32, 32), (160, 16)])
+def test_a_transformers_states_go_to_the_last_stage_at_once(side: int, width: int) -> None:
+    scorer = new_scorer(vit(side, side // 4), pictures(1, side), ScorerConfig(by_class=True))
+    decoder: Any = scorer.decoders["image"]
+    assert len(decoder.decoder.sizes) == 2
+    assert decoder.decoder.readout.out_channels == width
+
+
+def test_the_thesiss_decoder_doubles_the_resolution() -> None:
+    decoder: Any = new_scorer(vit(32, 8), pictures(1, 32), ScorerConfig()).decoders["image"]
+    assert decoder.decoder.sizes == [(4, 4), (8, 8), (16, 16), (32, 32)]
+
+
+def test_a_choice_without_a_size_still_gets_a_decoder_that_fits() -> None:
+    config = ScorerConfig(by_class=True, decoder={"image": {"direct": True}})
+    chosen = new_scorer(mobilenet(), pictures(1), config).config.decoder["image"]
+    assert chosen["direct"] is True
+    assert chosen["stride"] >= 4
+
+
 def test_small_pictures_keep_their_pixels() -> None:
     scorer = new_scorer(mobilenet(64), pictures(1, 64), ScorerConfig())
     assert scorer.config.decoder == {}

@@ -42,6 +42,8 @@ class ImageDecoder(nn.Module):
             fine as the finest state, whatever ``stride`` says.
         classes: of the target. With them there are three readings of each class
             (:data:`~sidelight.scorers.readout.READINGS`), without them one, of the class that the target predicts.
+        direct: whether states that all share one grid are unfolded to the last stage at once. Otherwise the resolution
+            doubles from stage to stage.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class ImageDecoder(nn.Module):
         padding: Padding = "zeros",
         classes: int | None = None,
         pooled: bool = False,
+        direct: bool = False,
     ) -> None:
         super().__init__()
         _require_sensible(padding, channels, stride)
@@ -63,7 +66,7 @@ class ImageDecoder(nn.Module):
         found = [g for g in grids if g is not None]
         factors = [pool_factor(g, finest_size(size, stride)) if pooled else 1 for g in found]
         found = [(-(-g[0] // f), -(-g[1] // f)) for g, f in zip(found, factors, strict=True)]
-        sizes = stage_sizes(found, size, stride)
+        sizes = stage_sizes(found, size, stride, direct)
         widths = [channels[min(i, len(channels) - 1)] for i in range(len(sizes))]
         self.sizes = sizes
         self.joins = assign_skips(found, sizes)
@@ -235,16 +238,25 @@ def _fit(x: Tensor, like: Tensor) -> Tensor:
 
 
 def stage_sizes(
-    grids: Sequence[tuple[int, int]], size: tuple[int, int], stride: int | None = None
+    grids: Sequence[tuple[int, int]],
+    size: tuple[int, int],
+    stride: int | None = None,
+    direct: bool = False,
 ) -> list[tuple[int, int]]:
     """Resolutions of the decoder's stages: the states' own grids, then doubling up to ``size / stride``.
+
+    With ``direct``, states of one common grid go to the last resolution at once.
 
     Example:
         >>> stage_sizes([(14, 14)] * 4, (224, 224))
         [(14, 14), (28, 28), (56, 56), (112, 112)]
+        >>> stage_sizes([(14, 14)] * 4, (224, 224), stride=4, direct=True)
+        [(14, 14), (56, 56)]
     """
     goal = finest_size(size, stride)
     sizes = sorted(set(grids))
+    if direct and len(sizes) == 1 and sizes[0] < goal:
+        sizes.append(goal)
     while sizes[-1][0] < goal[0] or sizes[-1][1] < goal[1]:
         rows, columns = sizes[-1]
         sizes.append((min(rows * 2, goal[0]), min(columns * 2, goal[1])))
@@ -291,6 +303,7 @@ class ImageScorer(nn.Module):
         padding: what convolutions see beyond the border: ``zeros`` or ``replicate``. With zeros, corners and borders have
             raw scores of their own even before the training.
         pooled: whether states that are finer than the last stage are averaged down to it.
+        direct: whether states that all share one grid, as a transformer's do, are unfolded to the last stage at once.
     """
 
     OPTIONS: ClassVar[dict[str, Any]] = {
@@ -298,6 +311,7 @@ class ImageScorer(nn.Module):
         "stride": Size | None,
         "padding": str,
         "pooled": Flag,
+        "direct": Flag,
     }
 
     def __init__(
@@ -310,10 +324,13 @@ class ImageScorer(nn.Module):
         padding: Padding = "zeros",
         classes: int | None = None,
         pooled: bool = False,
+        direct: bool = False,
     ) -> None:
         super().__init__()
         size = (feature_shape[-2], feature_shape[-1])
-        self.decoder = ImageDecoder(states, size, channels, cond_dim, stride, padding, classes, pooled)
+        self.decoder = ImageDecoder(
+            states, size, channels, cond_dim, stride, padding, classes, pooled, direct
+        )
 
     def forward(self, encoding: Encoding, modality: str, classes: Tensor | None = None) -> Tensor:
         size = encoding.feature_mask[modality].shape[-2:]

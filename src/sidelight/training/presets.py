@@ -30,6 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "other_classes": 0.2,
         "coalition_weight": 0.1,
         "coalition_draws": 1,
+        "slope_weight": 1.0,
     },
 }
 

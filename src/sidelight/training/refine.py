@@ -45,7 +45,7 @@ def refine(
         classes: ``[B]`` class explained.
         steps: each costs about five passes with gradient.
     """
-    config = replace(objective_of("robust"), coalition_weight=0.0, other_classes=0.0)
+    config = replace(objective_of("robust"), coalition_weight=0.0, slope_weight=0.0, other_classes=0.0)
     learnt = {name: _leaves(getattr(raw, name)) for name in ("map", "ranking")}
     leaves = [value for part in learnt.values() for value in part.values()]
     # one group for each tensor, because raw scores of texts and images differ in size

@@ -35,6 +35,7 @@ TEACHERS = (
     "rank_weight",
     "coalition_weight",
     "probability_weight",
+    "slope_weight",
 )
 #: Fields of the objective in earlier versions, with the value at which they had no effect.
 RETIRED = {"order_weight": 0}
@@ -53,6 +54,7 @@ NEW = {
     "by_class": False,
     "standardise": True,
     "ranked": None,
+    "slope_weight": 0.0,
     "budget": None,
 }
 
@@ -113,6 +115,8 @@ class ObjectiveConfig:
         coalition_modalities: of several modalities, those that the coalition term hides and teaches. Default: all.
         coalition_focus: whether a sample gets more coalitions if its prediction changes more when the whole modality is
             hidden. Costs one pass for each modality.
+        slope_weight: factor of the slope term, by which raw scores learn in which proportion features raise the log-odds of
+            the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient.
     """
 
     preset: Literal["thesis", "robust"] = "thesis"
@@ -137,6 +141,7 @@ class ObjectiveConfig:
     coalition_unit: Positive = 0.125
     coalition_modalities: Names = ()
     coalition_focus: Flag = False
+    slope_weight: NotNegative = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self, "objective")
@@ -146,6 +151,11 @@ class ObjectiveConfig:
             raise ConfigError(
                 f"the objective teaches nothing: all of {', '.join(TEACHERS)} are 0. Give one of them a weight above 0."
             )
+
+    @property
+    def teaches_effects(self) -> bool:
+        """Whether raw effects are learnt. Otherwise they say nothing, and the order of features is all there is."""
+        return self.coalition_weight > 0 or self.slope_weight > 0
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,24 @@ class Step:
         logits = self._masked_rows(masks, index, fill or self.fill)
         return (probabilities(logits, self.encoding.independent) * self.goal[index]).sum(-1)
 
+    def slopes(self, masks: Scores, fill: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Slope of the goal's log-odds with each value of ``masks``, of their shapes, by one pass with gradient.
+
+        Args:
+            masks: per modality, of the batch.
+            fill: of the batch.
+        """
+        leaves = {m: mask.detach().clone().requires_grad_() for m, mask in masks.items()}
+        with torch.enable_grad():
+            logits = self.target.classify(self.inputs, leaves, fill, unmasked=self.unmasked)
+            asked, goal = self._asked(logits)
+            odds = log_odds(asked, goal.argmax(-1))
+            found = torch.autograd.grad(odds.sum(), list(leaves.values()), allow_unused=True)
+        return {
+            m: torch.zeros_like(leaf) if g is None else g
+            for (m, leaf), g in zip(leaves.items(), found, strict=True)
+        }
+
     def _masked_rows(self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor]) -> Tensor:
         """``[R, K]`` logits of the samples at ``index [R]`` under ``masks``."""
         size = len(self.goal)

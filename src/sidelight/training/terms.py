@@ -19,6 +19,7 @@ from sidelight.training.coalitions import coalition_loss
 from sidelight.training.objective import CALIBRATIONS, binary_penalty, emptiness_penalty, magnitude_penalty
 from sidelight.training.ranking import rank_loss
 from sidelight.training.settings import ObjectiveConfig
+from sidelight.training.slopes import slope_loss
 from sidelight.training.step import Step
 
 Value = Callable[[Step], Tensor]
@@ -116,6 +117,7 @@ def removed(step: Step) -> Tensor:
 
 term("rank", "rank_weight")(rank_loss)
 term("coalition", "coalition_weight")(coalition_loss)
+term("slope", "slope_weight", quiet=True)(slope_loss)
 
 
 @term("probability", "probability_weight", quiet=True)

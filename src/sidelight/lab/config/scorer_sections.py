@@ -27,7 +27,7 @@ class ScorerSection(Section):
         standardise: whether raw scores are standardised in each sample before the sigmoid.
         conditioned: whether decoders read the classifier's fusion output, if it has one.
         by_class: whether maps are of any class (default: if the objective teaches it).
-        channels, stride, padding, pooled: options of the image decoder.
+        channels, stride, padding, pooled, direct: options of the image decoder.
         width, layers, heads: options of the text decoder.
     """
 
@@ -41,13 +41,17 @@ class ScorerSection(Section):
     stride: int | None = None
     padding: str | None = None
     pooled: bool | None = None
+    direct: bool | None = None
     width: int | None = None
     layers: int | None = None
     heads: int | None = None
 
     def decoder_options(self, modalities: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Options of each modality's decoder, those left unset dropped."""
-        owned = {"image": ("channels", "stride", "padding", "pooled"), "text": ("width", "layers", "heads")}
+        owned = {
+            "image": ("channels", "stride", "padding", "pooled", "direct"),
+            "text": ("width", "layers", "heads"),
+        }
         return {
             m: {k: getattr(self, k) for k in owned.get(m, ()) if getattr(self, k) is not None}
             for m in modalities

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 #: Channels of a decoder that is ``direct``: of the states' grid and of the last stage. Pictures whose single pixels count
 #: get a wider last stage.
-DIRECT, DIRECT_SMALL = (64, 16), (64, 32)
+DIRECT, DIRECT_SMALL = (64, 16), (64, 48)
 #: A decoder may cost at most this share of its target's operations.
 LARGEST_SHARE = 0.05
 #: Above this share the decoder scores cells of four pixels. Rankings lose nothing if they are averaged over such cells

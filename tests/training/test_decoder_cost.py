@@ -92,7 +92,7 @@ def vit(side: int, patch: int) -> Any:
     )
 
 
-@pytest.mark.parametrize(("side", "width"), [(32, 32), (160, 16)])
+@pytest.mark.parametrize(("side", "width"), [(32, 48), (160, 16)])
 def test_a_transformers_states_go_to_the_last_stage_at_once(side: int, width: int) -> None:
     scorer = new_scorer(vit(side, side // 4), pictures(1, side), ScorerConfig(by_class=True))
     decoder: Any = scorer.decoders["image"]

@@ -92,24 +92,20 @@ def vit(side: int, patch: int) -> Any:
     )
 
 
-@pytest.mark.parametrize(("side", "width"), [(32, 48), (160, 16)])
-def test_a_transformers_states_go_to_the_last_stage_at_once(side: int, width: int) -> None:
-    scorer = new_scorer(vit(side, side // 4), pictures(1, side), ScorerConfig(by_class=True))
-    decoder: Any = scorer.decoders["image"]
-    assert len(decoder.decoder.sizes) == 2
-    assert decoder.decoder.readout.out_channels == width
+def test_small_pictures_of_a_transformer_are_unfolded_at_once() -> None:
+    decoder: Any = new_scorer(vit(32, 8), pictures(1, 32), ScorerConfig(by_class=True)).decoders["image"]
+    assert decoder.decoder.sizes == [(4, 4), (32, 32)]
+    assert decoder.decoder.readout.out_channels == 48
+
+
+def test_large_pictures_of_a_transformer_are_not() -> None:
+    config = new_scorer(vit(160, 40), pictures(1, 160), ScorerConfig(by_class=True)).config
+    assert "direct" not in config.decoder.get("image", {})
 
 
 def test_the_thesiss_decoder_doubles_the_resolution() -> None:
     decoder: Any = new_scorer(vit(32, 8), pictures(1, 32), ScorerConfig()).decoders["image"]
     assert decoder.decoder.sizes == [(4, 4), (8, 8), (16, 16), (32, 32)]
-
-
-def test_a_choice_without_a_size_still_gets_a_decoder_that_fits() -> None:
-    config = ScorerConfig(by_class=True, decoder={"image": {"direct": True}})
-    chosen = new_scorer(mobilenet(), pictures(1), config).config.decoder["image"]
-    assert chosen["direct"] is True
-    assert chosen["stride"] >= 4
 
 
 def test_small_pictures_keep_their_pixels() -> None:

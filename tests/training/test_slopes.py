@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from sidelight import ImageTransform
 from sidelight.core.types import Scores
+from sidelight.errors import ConfigError
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.targets import as_target
 from sidelight.training.network import scorer_of
 from sidelight.training.presets import objective_of
+from sidelight.training.settings import ObjectiveConfig
 from sidelight.training.slopes import BEGIN, correlation, on_the_way, slope_loss
 from sidelight.training.step import Step, make_step
 
@@ -65,30 +67,53 @@ def test_the_loss_by_hand() -> None:
     norms = np.linalg.norm(slopes, axis=1)
     weights = 2 * norms / (norms + norms.mean())
     r = [np.corrcoef(e[m], s[m])[0, 1] for e, s, m in zip(effects, slopes, real, strict=True)]
-    found = value_of(
-        {"text": torch.tensor(effects)}, {"text": torch.tensor(slopes)}, {"text": torch.tensor(real)}
-    )
+    found = value_of(*({"image": torch.tensor(v).view(3, 1, 2, 3)} for v in (effects, slopes, real)))
     np.testing.assert_allclose(found.numpy(), weights * (1 - np.array(r)), rtol=1e-5)
 
 
-def test_a_modality_on_which_nothing_depends_teaches_nothing() -> None:
+def test_an_image_on_which_nothing_depends_teaches_nothing() -> None:
     torch.manual_seed(0)
-    real = {m: torch.ones(2, 7, dtype=torch.bool) for m in ("image", "text")}
-    effects = {m: torch.randn(2, 7, requires_grad=True) for m in real}
-    slopes = {"image": torch.zeros(2, 7), "text": torch.randn(2, 7)}
-    value_of(effects, slopes, real).sum().backward()
-    assert effects["image"].grad is not None
-    assert float(effects["image"].grad.abs().max()) == 0
-    assert effects["text"].grad is not None
-    assert float(effects["text"].grad.abs().max()) > 0
+    real = {"image": torch.ones(2, 1, 3, 3, dtype=torch.bool)}
+    effects, slopes = torch.randn(2, 1, 3, 3, requires_grad=True), torch.randn(2, 1, 3, 3)
+    slopes[0] = 0
+    value_of({"image": effects}, {"image": slopes}, real).sum().backward()
+    assert effects.grad is not None
+    assert float(effects.grad[0].abs().max()) == 0
+    assert float(effects.grad[1].abs().max()) > 0
+
+
+def test_texts_are_left_alone() -> None:
+    real = {"image": torch.ones(2, 1, 3, 3, dtype=torch.bool), "text": torch.ones(2, 5, dtype=torch.bool)}
+    effects = {m: torch.randn(mask.shape, requires_grad=True) for m, mask in real.items()}
+    step = Given(effects, {"image": torch.randn(2, 1, 3, 3)}, real)
+    slope_loss(step).sum().backward()  # type: ignore[arg-type]
+    assert list(step.seen) == ["image"]
+    assert effects["text"].grad is None
+    alone = Given({"text": effects["text"]}, {}, {"text": real["text"]})
+    assert float(slope_loss(alone).abs().max()) == 0  # type: ignore[arg-type]
+    assert alone.seen == {}
+
+
+def test_the_slope_term_alone_teaches_no_map() -> None:
+    with pytest.raises(ConfigError, match="teaches nothing"):
+        ObjectiveConfig(mask_weight=0, slope_weight=1)
+
+
+def test_effects_of_words_are_taught_by_coalitions_alone() -> None:
+    both, slopes = objective_of("robust"), objective_of({"preset": "robust", "coalition_weight": 0.0})
+    assert both.teaches_effects(["text"])
+    assert slopes.teaches_effects(["image"])
+    assert not slopes.teaches_effects(["text"])
+    assert not slopes.teaches_effects(["image", "text"])
+    assert not objective_of("thesis").teaches_effects(["image"])
 
 
 def test_the_points_lie_between_halfway_and_the_input() -> None:
-    real = torch.ones(400, 3, dtype=torch.bool)
-    real[:, 2] = False
-    step = Given({"text": torch.zeros(400, 3)}, {"text": torch.zeros(400, 3)}, {"text": real})
+    real = torch.ones(400, 1, 1, 3, dtype=torch.bool)
+    real[..., 2] = False
+    step = Given({"image": torch.zeros(400, 1, 1, 3)}, {"image": torch.zeros(400, 1, 1, 3)}, {"image": real})
     slope_loss(step)  # type: ignore[arg-type]
-    masks = step.seen["text"]
+    masks = step.seen["image"].flatten(1)
     assert bool((masks[:, 2] == 1).all())
     assert torch.equal(masks[:, 0], masks[:, 1])
     assert BEGIN <= float(masks.min()) < BEGIN + 0.02
@@ -145,7 +170,9 @@ def test_slopes_of_a_linear_model_are_its_weights_times_the_pixels() -> None:
     pixels, classes = torch.randn(3, 1, SIDE, SIDE), torch.tensor([0, 1, 1])
     step = a_step(target, scorer, pixels, classes)
     with torch.no_grad():  # as in a validation
-        found = step.slopes(on_the_way(step, torch.tensor([0.5, 0.7, 1.0])), step.fill)["image"]
+        found = step.slopes(
+            on_the_way(step.feature_mask, ["image"], torch.tensor([0.5, 0.7, 1.0])), step.fill
+        )["image"]
     torch.testing.assert_close(
         found.double().flatten(1), by_hand(model, pixels, classes), rtol=1e-5, atol=1e-6
     )

@@ -17,9 +17,10 @@ from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
 
-#: Channels of a decoder that is ``direct``: of the states' grid and of the last stage. Pictures whose single pixels count
-#: get a wider last stage.
-DIRECT, DIRECT_SMALL = (64, 16), (64, 48)
+#: Options of a decoder that ranks single pixels, beside states that all share one grid, as a transformer's do. They go to the
+#: last stage at once, where the thesis's decoder doubles the resolution from stage to stage
+#: (``docs/notes/decoder-cost.md``).
+UNFOLDING: Mapping[str, Any] = {"direct": True, "channels": (64, 48)}
 #: A decoder may cost at most this share of its target's operations.
 LARGEST_SHARE = 0.05
 #: Above this share the decoder scores cells of four pixels. Rankings lose nothing if they are averaged over such cells
@@ -37,24 +38,20 @@ CHEAPER: tuple[tuple[float, Mapping[str, Any]], ...] = (
 def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: TargetSpec) -> ScorerConfig:
     """``config`` with an image decoder whose cost is a small share of the target's, at most :data:`LARGEST_SHARE`.
 
-    If the scorer ranks (``by_class``), the decoder has the options of :func:`unfolding`. Both costs are counted in floating-point operations,
-    for the samples of ``inputs``. Options that the user gave stay. Decoders of inputs of up to
-    :data:`~sidelight.scorers.image.FULL_RESOLUTION_UP_TO` pixels are not made cheaper: their arithmetic is small, and
-    single pixels count in them.
+    Both are counted in floating-point operations, for the samples of ``inputs``. Options that the user gave stay. Decoders
+    of inputs of up to :data:`~sidelight.scorers.image.FULL_RESOLUTION_UP_TO` pixels are not made cheaper: their
+    arithmetic is small, and single pixels count in them. If they rank (``by_class``), they have :data:`UNFOLDING`.
 
     Args:
         inputs: one sample or more.
         spec: shapes of the target's states for ``inputs``.
     """
     shape = spec.feature_shape.get("image")
-    given = dict(config.decoder.get("image", {}))
-    if shape is None or set(given) - {"direct"}:  # the user chose a size
+    if shape is None or config.decoder.get("image"):
         return config
-    small = max(shape[-2:]) <= FULL_RESOLUTION_UP_TO
-    usual = {**unfolding(spec, small), **given} if config.by_class else given
-    config = with_image(config, usual) if usual else config
-    if small:
-        return config
+    if max(shape[-2:]) <= FULL_RESOLUTION_UP_TO:
+        one_grid = len({state.grid for state in spec.states["image"]}) == 1
+        return with_image(config, UNFOLDING) if config.by_class and one_grid else config
     try:
         with FlopCounterMode(display=False) as counter:
             encoding = target.encode(inputs)
@@ -68,24 +65,10 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
     for limit, options in CHEAPER:
         if share <= limit:
             break
-        config = with_image(config, {**options, **usual})
+        config = with_image(config, options)
         share = decoder_flops(config, spec, encoding) / whole
     log.info("the scorer costs %.1f %% of the classifier's operations", 100 * share)
     return config
-
-
-def unfolding(spec: TargetSpec, small: bool) -> dict[str, Any]:
-    """Options of an image decoder that ranks, beside states that all share one grid, as a transformer's do.
-
-    They go to the last stage at once, where the thesis's decoder doubles the resolution from stage to stage. Single
-    pixels are ranked much better so (``docs/notes/decoder-cost.md``).
-
-    Args:
-        small: whether single pixels count.
-    """
-    if len({state.grid for state in spec.states["image"]}) > 1:
-        return {}
-    return {"direct": True, "channels": DIRECT_SMALL if small else DIRECT}
 
 
 def with_image(config: ScorerConfig, options: Mapping[str, Any]) -> ScorerConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -35,7 +35,6 @@ TEACHERS = (
     "rank_weight",
     "coalition_weight",
     "probability_weight",
-    "slope_weight",
 )
 #: Fields of the objective in earlier versions, with the value at which they had no effect.
 RETIRED = {"order_weight": 0}
@@ -115,8 +114,8 @@ class ObjectiveConfig:
         coalition_modalities: of several modalities, those that the coalition term hides and teaches. Default: all.
         coalition_focus: whether a sample gets more coalitions if its prediction changes more when the whole modality is
             hidden. Costs one pass for each modality.
-        slope_weight: factor of the slope term, by which raw scores learn in which proportion features raise the log-odds of
-            the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient.
+        slope_weight: factor of the slope term, by which raw scores of images learn in which proportion pixels raise the
+            log-odds of the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient. Texts have none.
     """
 
     preset: Literal["thesis", "robust"] = "thesis"
@@ -152,10 +151,9 @@ class ObjectiveConfig:
                 f"the objective teaches nothing: all of {', '.join(TEACHERS)} are 0. Give one of them a weight above 0."
             )
 
-    @property
-    def teaches_effects(self) -> bool:
-        """Whether raw effects are learnt. Otherwise they say nothing, and the order of features is all there is."""
-        return self.coalition_weight > 0 or self.slope_weight > 0
+    def teaches_effects(self, modalities: Iterable[str]) -> bool:
+        """Whether raw effects of all ``modalities`` are learnt. Otherwise the order of features is all there is."""
+        return self.coalition_weight > 0 or (self.slope_weight > 0 and set(modalities) == {"image"})
 
 
 @dataclass(frozen=True)

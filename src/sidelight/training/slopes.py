@@ -8,10 +8,13 @@ Gradients (Sundararajan et al. 2017). Near the input they say what a single remo
 2024, arXiv 2401.15866).
 
 The term is a correlation, so it teaches proportions. How large effects are in units of probability is what the coalition
-term teaches.
+term teaches. It teaches images alone. A text has few words, whose effects random halves teach well, and on the embedded texts
+maps lost more predictions with the term than without.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -26,28 +29,32 @@ EPSILON = 1e-12
 
 
 def slope_loss(step: Step) -> Tensor:
-    """``[B]`` sum over modalities of ``w·(1 − r)``, with r the correlation of effects and slopes.
+    """``[B]`` sum over images of ``w·(1 − r)``, with r the correlation of effects and slopes. Texts stay whole.
 
-    The weight w in [0, 2) grows with the slopes. It is 1 if their norm is the mean norm of the batch. Otherwise a sample
-    or modality on which nothing depends would teach the noise of its slopes.
+    The weight w in [0, 2) grows with the slopes. It is 1 if their norm is the mean norm of the batch. Otherwise an image on
+    which nothing depends would teach the noise of its slopes.
     """
+    taught = [m for m, values in step.effects.items() if values.ndim == 4]
+    if not taught:
+        return step.zeros()
     size = len(step.goal)
     fill = choose_fill(step.fills, pick_fills(len(step.fills), size, step.training))
     shares = BEGIN + (1 - BEGIN) * torch.rand(size, generator=step.generator())
-    slopes = step.slopes(on_the_way(step, shares), fill)
-    norms = {m: s.flatten(1).norm(dim=1) for m, s in slopes.items()}
-    usual = torch.stack(list(norms.values())).square().sum(0).sqrt().mean()
     found = step.zeros().float()
-    for m, slope in slopes.items():
-        weight = 2 * norms[m] / (norms[m] + usual).clamp(min=EPSILON)
+    for m, slope in step.slopes(on_the_way(step.feature_mask, taught, shares), fill).items():
+        norm = slope.flatten(1).norm(dim=1)
+        weight = 2 * norm / (norm + norm.mean()).clamp(min=EPSILON)
         found = found + weight * (1 - correlation(step.effects[m].float(), slope, step.feature_mask[m]))
     return found
 
 
-def on_the_way(step: Step, shares: Tensor) -> dict[str, Tensor]:
-    """Masks with the value ``shares [B]`` at every feature of a sample, and 1 where none is."""
+def on_the_way(
+    feature_mask: Mapping[str, Tensor], modalities: Sequence[str], shares: Tensor
+) -> dict[str, Tensor]:
+    """Masks of ``modalities`` with the value ``shares [B]`` at every feature of a sample, and 1 where none is."""
     masks = {}
-    for m, real in step.feature_mask.items():
+    for m in modalities:
+        real = feature_mask[m]
         share = shares.to(real.device).view(-1, *[1] * (real.ndim - 1))
         masks[m] = torch.where(real, share, torch.ones_like(share))
     return masks

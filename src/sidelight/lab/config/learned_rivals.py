@@ -18,8 +18,6 @@ from sidelight.core.registry import Registry
 _NOT_OURS: Mapping[str, Any] = MappingProxyType(
     {"preset": "thesis", "calibration": "fixed", "magnitude_weight": 0.0, "binary_weight": 0.0, "solo": False}
 )
-#: How our own decoder unfolds states, so that only losses differ.
-_DECODER: Mapping[str, Any] = MappingProxyType({"direct": True})
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ _add(
             "shown_weight": 1.0,
             "probability_weight": 2.0,
         },
-        scorer={"relu": False, "standardise": False, "rescale": False, **_DECODER},
+        scorer={"relu": False, "standardise": False, "rescale": False},
     )
 )
 _add(
@@ -96,7 +94,7 @@ _add(
             "rank_groups": False,
             "rank_hard": True,
         },
-        scorer={"relu": False, "sigmoid": False, "rescale": True, **_DECODER},
+        scorer={"relu": False, "sigmoid": False, "rescale": True},
     )
 )
 _add(
@@ -118,7 +116,7 @@ _add(
             "complement_weight": 1.0,
             "emptiness_weight": 1.0,
         },
-        scorer={"relu": False, "standardise": False, "rescale": False, **_DECODER},
+        scorer={"relu": False, "standardise": False, "rescale": False},
         modalities=("text",),
     )
 )

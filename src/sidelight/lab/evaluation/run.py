@@ -134,7 +134,7 @@ def plan_evaluation(run: Run) -> Evaluation:
         for seed in run.config.seeds:
             explainer = run.explainer(seed, target, kind)
             name = f"{OURS} ({kind})" if kind else OURS
-            effects = run.objective(kind).teaches_effects
+            effects = run.objective(kind).teaches_effects(target.modalities)
             version = scorer_fingerprint(explainer)
             methods[f"{name}#{seed}"] = ScorerMethod(explainer, version, effects=effects)
     methods.update({r.name: r for r in rivals})

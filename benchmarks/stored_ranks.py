@@ -1,0 +1,59 @@
+"""Average ranks of methods over several published results, from their means alone.
+
+`sidelight tables` takes run folders, which hold the scores of single samples. Those are too large to publish, and a run may
+be gone. Here the means of `results.json` are ranked. The ranks are the same if all methods of a case were measured on the
+same samples.
+
+    python benchmarks/stored_ranks.py results/{mnist,imagenette,tweets}/robust --out results/benchmark/robust_ranks.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from sidelight.core.files import read_json
+from sidelight.core.names import is_control
+from sidelight.lab.metrics.rank_tests import CASE, case_means
+from sidelight.lab.report.rankings import Ranking, rank_table, rankings_of
+from sidelight.lab.tables.table import text_table
+from sidelight.lab.tables.terminal import terminal
+
+
+def stored_means(folders: list[Path]) -> pd.DataFrame:
+    """As :func:`~sidelight.lab.metrics.rank_tests.case_means`, of the stored means of each folder."""
+    rows = pd.concat([pd.DataFrame(read_json(folder / "results.json")["rows"]) for folder in folders])
+    rows = rows[~rows["method"].map(is_control).astype(bool)]
+    counts = rows.groupby(list(CASE), sort=False)["n"].min()
+    means = case_means(rows.assign(sample=0, value=rows["mean"]))
+    keys = [(*key[:-1], int(counts[key[:-1]])) for key in means.index]
+    return means.set_axis(pd.MultiIndex.from_tuples(keys, names=means.index.names))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path, help="folders with a results.json")
+    parser.add_argument("--out", type=Path, required=True, help="table of ranks to write (CSV)")
+    given = parser.parse_args()
+    rankings, notes = rankings_of(stored_means(given.folders), 0.05)
+    table = rank_table(rankings)
+    table.to_csv(given.out, index=False)
+    _show(rankings, notes, given.out)
+
+
+def _show(rankings: list[Ranking], notes: list[str], out: Path) -> None:
+    console = Console()
+    lines = [[r.scope, name, f"{rank:.2f}"] for r in rankings for name, rank in r.found.ranks.items()]
+    console.print(terminal(text_table("Average ranks", ["cases", "method", "average rank"], lines)))
+    for line in notes:
+        console.print(line)
+    console.print(f"ranks: {out}")
+
+
+if __name__ == "__main__":
+    main()

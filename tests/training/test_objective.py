@@ -326,7 +326,7 @@ def test_other_penalties_are_added_with_their_weights_and_without_gamma() -> Non
 def test_terms_of_others_are_not_logged_without_a_weight() -> None:
     p = problem(("text",))
     quiet = {name for name, entry in TERMS.items() if entry.quiet}
-    assert quiet == {"shown", "probability", "emptiness"}
+    assert quiet == {"shown", "probability", "emptiness", "slope"}
     assert not quiet & set(terms_of(CLEAN, CLEAN, p["scores"], p["masks"]))
 
 

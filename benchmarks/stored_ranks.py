@@ -16,19 +16,28 @@ import pandas as pd
 from rich.console import Console
 
 from sidelight.core.files import read_json
-from sidelight.core.names import is_control
+from sidelight.lab.metrics.protocols import DEFAULT
 from sidelight.lab.metrics.rank_tests import CASE, case_means
-from sidelight.lab.report.rankings import Ranking, rank_table, rankings_of
+from sidelight.lab.report.rankings import Ranking, rank_table, ranked_rows, rankings_of
+from sidelight.lab.report.stored import StoredRun
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 
 
+def stored_run(folder: Path) -> StoredRun:
+    """The results of ``folder``, in which each mean stands for a single sample."""
+    facts = read_json(folder / "results.json")
+    rows = pd.DataFrame(facts["rows"])
+    rows = rows.assign(sample=0, value=rows["mean"])
+    protocol = facts.get("protocol", DEFAULT)
+    return StoredRun(facts["name"], facts["dataset"], rows, pd.DataFrame(), protocol=protocol)
+
+
 def stored_means(folders: list[Path]) -> pd.DataFrame:
     """As :func:`~sidelight.lab.metrics.rank_tests.case_means`, of the stored means of each folder."""
-    rows = pd.concat([pd.DataFrame(read_json(folder / "results.json")["rows"]) for folder in folders])
-    rows = rows[~rows["method"].map(is_control).astype(bool)]
+    rows = pd.concat([ranked_rows(stored_run(folder)) for folder in folders])
     counts = rows.groupby(list(CASE), sort=False)["n"].min()
-    means = case_means(rows.assign(sample=0, value=rows["mean"]))
+    means = case_means(rows)
     keys = [(*key[:-1], int(counts[key[:-1]])) for key in means.index]
     return means.set_axis(pd.MultiIndex.from_tuples(keys, names=means.index.names))
 
@@ -41,8 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="table of ranks to write (CSV)")
     given = parser.parse_args()
     rankings, notes = rankings_of(stored_means(given.folders), 0.05)
-    table = rank_table(rankings)
-    table.to_csv(given.out, index=False)
+    rank_table(rankings).to_csv(given.out, index=False)
     _show(rankings, notes, given.out)
 
 

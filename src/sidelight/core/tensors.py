@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
+
+#: Added to the variance of a map before its root is taken.
+EPS = 1e-5
 
 
 def probabilities(logits: Tensor, independent: bool = False) -> Tensor:
@@ -92,10 +97,21 @@ def deviations(values: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
     return away, masked_mean(away * away, real).unsqueeze(1)
 
 
-def standardise(z: Tensor, real: Tensor | None, eps: float = 1e-5) -> Tensor:
+def standardise(z: Tensor, real: Tensor | None, eps: float = EPS) -> Tensor:
     """Zero mean and unit variance over the real features of each row of ``[B, N]``. ``None``: all are real."""
     away, variance = deviations(z, real)
     return away / torch.sqrt(variance + eps)
+
+
+def slopes_of(total: Tensor, points: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gradient of the number ``total`` at each of ``points``, of their shapes. It is 0 where ``total`` does not depend on one.
+
+    Args:
+        points: tensors that require a gradient, by name.
+    """
+    found = torch.autograd.grad(total, list(points.values()), allow_unused=True)
+    pairs = zip(points.items(), found, strict=True)
+    return {name: torch.zeros_like(point) if slope is None else slope for (name, point), slope in pairs}
 
 
 def best_first(values: Tensor) -> Tensor:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sidelight.core.tensors import deviations, masked_range, unless_all
+from sidelight.core.tensors import EPS, deviations, masked_range, unless_all
 
 #: below this spread a map counts as constant
 FLAT = 1e-6
-#: added to the variance of a map before its root is taken
-EPS = 1e-5
 
 
 class ScoreHead(nn.Module):

@@ -255,11 +255,10 @@ def stage_sizes(
     """
     goal = finest_size(size, stride)
     sizes = sorted(set(grids))
-    if direct and len(sizes) == 1 and sizes[0] < goal:
-        sizes.append(goal)
+    factor = max(goal) if direct and len(sizes) == 1 else 2
     while sizes[-1][0] < goal[0] or sizes[-1][1] < goal[1]:
         rows, columns = sizes[-1]
-        sizes.append((min(rows * 2, goal[0]), min(columns * 2, goal[1])))
+        sizes.append((min(rows * factor, goal[0]), min(columns * factor, goal[1])))
     return sizes
 
 

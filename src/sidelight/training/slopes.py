@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sidelight.core.tensors import masked_mean
+from sidelight.core.tensors import masked_mean, standardise
 from sidelight.training.step import Step, choose_fill, pick_fills
 
 #: The part of the way from a fill to the input on which slopes are taken begins here, and it ends at the input.
@@ -40,7 +40,7 @@ def slope_loss(step: Step) -> Tensor:
     size = len(step.goal)
     fill = choose_fill(step.fills, pick_fills(len(step.fills), size, step.training))
     shares = BEGIN + (1 - BEGIN) * torch.rand(size, generator=step.generator())
-    found = step.zeros().float()
+    found = step.zeros()
     for m, slope in step.slopes(on_the_way(step.feature_mask, taught, shares), fill).items():
         norm = slope.flatten(1).norm(dim=1)
         weight = 2 * norm / (norm + norm.mean()).clamp(min=EPSILON)
@@ -70,13 +70,11 @@ def correlation(values: Tensor, others: Tensor, real: Tensor) -> Tensor:
         tensor([1.])
     """
     flat = real.flatten(1)
-    a, b = (_away(v.flatten(1), flat) for v in (values, others))
-    spread = masked_mean(a * a, flat) * masked_mean(b * b, flat)
-    return masked_mean(a * b, flat) / (spread + EPSILON).sqrt()
+    a, b = (standardise(_scaled(v.flatten(1), flat), flat, EPSILON) for v in (values, others))
+    return masked_mean(a * b, flat)
 
 
-def _away(values: Tensor, real: Tensor) -> Tensor:
-    """``values [B, N]`` minus their mean, in units of their largest size: tiny slopes would vanish beside EPSILON."""
+def _scaled(values: Tensor, real: Tensor) -> Tensor:
+    """``values [B, N]`` in units of their largest size: tiny slopes would vanish beside EPSILON. 0 where none is real."""
     values = values.masked_fill(~real, 0.0)
-    values = values / values.detach().abs().amax(1, keepdim=True).clamp(min=EPSILON)
-    return values - masked_mean(values, real)[:, None]
+    return values / values.detach().abs().amax(1, keepdim=True).clamp(min=EPSILON)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sidelight.core.tensors import probabilities
+from sidelight.core.tensors import probabilities, slopes_of
 from sidelight.core.types import Encoding, Inputs, Scores, Unmasked, take_rows
 from sidelight.fills.base import complement
 from sidelight.scorers.base import RawScores, Scorer
@@ -137,16 +137,11 @@ class Step:
             masks: per modality, of the batch.
             fill: of the batch.
         """
-        leaves = {m: mask.detach().clone().requires_grad_() for m, mask in masks.items()}
+        leaves = {m: mask.detach().requires_grad_() for m, mask in masks.items()}
         with torch.enable_grad():
             logits = self.target.classify(self.inputs, leaves, fill, unmasked=self.unmasked)
             asked, goal = self._asked(logits)
-            odds = log_odds(asked, goal.argmax(-1))
-            found = torch.autograd.grad(odds.sum(), list(leaves.values()), allow_unused=True)
-        return {
-            m: torch.zeros_like(leaf) if g is None else g
-            for (m, leaf), g in zip(leaves.items(), found, strict=True)
-        }
+            return slopes_of(log_odds(asked, goal.argmax(-1)).sum(), leaves)
 
     def _masked_rows(self, masks: Scores, index: Tensor, fill: Mapping[str, Tensor]) -> Tensor:
         """``[R, K]`` logits of the samples at ``index [R]`` under ``masks``."""

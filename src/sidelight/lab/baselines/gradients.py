@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.seeds import stream
+from sidelight.core.tensors import slopes_of
 from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, reduce_channels, register
 from sidelight.lab.baselines.reference import reference_inputs
 
@@ -20,11 +21,7 @@ def class_gradients(job: Job, points: Mapping[str, Tensor]) -> dict[str, Tensor]
     """
     leaves = {name: x.detach().requires_grad_() for name, x in points.items()}
     output = class_output(job.target.forward(job.inputs, leaves), job.classes)
-    grads = torch.autograd.grad(output.sum(), list(leaves.values()), allow_unused=True)
-    return {
-        name: torch.zeros_like(x) if g is None else g
-        for (name, x), g in zip(leaves.items(), grads, strict=True)
-    }
+    return slopes_of(output.sum(), leaves)
 
 
 @register

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sidelight.core.tensors import masked_mean, standardise
+from sidelight.core.tensors import deviations, masked_mean
 from sidelight.training.step import Step, choose_fill, pick_fills
 
 #: The part of the way from a fill to the input on which slopes are taken begins here, and it ends at the input.
@@ -70,8 +70,8 @@ def correlation(values: Tensor, others: Tensor, real: Tensor) -> Tensor:
         tensor([1.])
     """
     flat = real.flatten(1)
-    a, b = (standardise(_scaled(v.flatten(1), flat), flat, EPSILON) for v in (values, others))
-    return masked_mean(a * b, flat)
+    (a, spread), (b, other) = (deviations(_scaled(v.flatten(1), flat), flat) for v in (values, others))
+    return masked_mean(a * b, flat) / (spread * other + EPSILON).sqrt().squeeze(1)
 
 
 def _scaled(values: Tensor, real: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from sidelight.inputs.base import Batch
 from sidelight.inputs.images import ImageTransform
 from sidelight.targets.base import fingerprint
 from sidelight.targets.image import ImageTarget
+from sidelight.targets.recording import takes_numbers
 from tiny_models import BUILDERS, CLASSES, SIZE, STATES, pixels, plain, tiny
 
 FAMILIES = sorted(BUILDERS)
@@ -199,6 +200,27 @@ def test_max_states_limits_what_is_read() -> None:
     assert len(ImageTarget(tiny("vit"), max_states=2).encode(x).states["image"]) == 2
     deepest = ImageTarget(tiny("mobilenet_v2"), max_states=2).encode(x).states["image"]
     assert [tuple(s.shape[-2:]) for s in deepest] == [(16, 24), (2, 3), (1, 2)]  # and the finest
+
+
+@pytest.mark.parametrize("states", [None, (0,), (1, -1)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_later_passes_keep_the_states_that_are_read(family: str, states: tuple[int, ...] | None) -> None:
+    model, inputs = tiny(family), {"pixel_values": pixels()}
+    every = ImageTarget(model, max_states=99)
+    every.encode(inputs)
+    assert every.options()["states"] is not None
+    count = len(every.options()["states"])
+    asked = None if states is None else [i % count for i in states]
+    target, given = ImageTarget(model, max_states=2, states=asked), []
+    handle = model.register_forward_hook(lambda _m, _a, out: given.append(out.hidden_states))
+    found = [target.encode(inputs).states["image"] for _ in range(3)]
+    handle.remove()
+    for later in found[1:]:
+        assert len(later) == len(found[0])
+        assert all(torch.equal(one, other) for one, other in zip(found[0], later, strict=True))
+    if takes_numbers(model) and family != "swin":  # its states are copies of another shape
+        kept = [sum(state is not None for state in hidden) for hidden in (given[0], given[-1])]
+        assert kept[0] == len(given[0]) > kept[1] > 0
 
 
 def test_targets_that_cannot_be_explained_say_what_to_do() -> None:

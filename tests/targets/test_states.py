@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidelight.errors import UnsupportedTargetError
-from sidelight.targets.states import HookedStates, feature_maps, select_states, token_grid, tokens_to_grid
+from sidelight.targets.states import ChosenStates, HookedStates, select_states, token_grid, tokens_to_grid
 from tiny_models import plain
 
 
@@ -47,12 +49,31 @@ def test_tokens_are_laid_out_row_by_row_after_the_extra_ones() -> None:
     assert grid[1, 2].tolist() == [[2, 3, 4], [5, 6, 7]]
 
 
-def test_feature_maps_take_what_has_a_place_and_say_when_nothing_has() -> None:
-    grid, tokens, vector = torch.zeros(1, 4, 2, 3), torch.zeros(1, 7, 5), torch.zeros(1, 5)
-    maps = feature_maps([grid, (tokens, None), None, vector], (16, 24), 8)
-    assert [tuple(m.shape) for m in maps] == [(1, 4, 2, 3), (1, 5, 2, 3)]
+def test_states_are_read_where_the_first_pass_found_them() -> None:
+    grid, tokens, vector = torch.zeros(1, 4, 4, 6), torch.zeros(1, 7, 5), torch.zeros(1, 5)
+    finer, coarser = torch.ones(1, 2, 8, 12), torch.ones(1, 2, 2, 3)
+
+    def lay_out(state: Any, _number: int) -> torch.Tensor | None:
+        if state is None or state.ndim == 2:
+            return None
+        return state if state.ndim == 4 else tokens_to_grid(state, (16, 24), 8)
+
+    def shapes(states: ChosenStates, raw: list[Any], stem: torch.Tensor) -> list[tuple[int, ...]]:
+        return [tuple(s.shape) for s in states.read(raw, [stem], lay_out)]
+
+    states = ChosenStates(None, 4, "Net")
+    every = [(1, 2, 8, 12), (1, 4, 4, 6), (1, 5, 2, 3)]
+    assert shapes(states, [grid, vector, tokens, None], finer) == every
+    assert (states.chosen, states.places) == ((0, 1, 2), (None, 0, 2))
+    # others need not be there any more
+    assert shapes(states, [grid, None, tokens, None], finer) == every
+    # a convolution that is not finer than every state counts for nothing
+    assert shapes(ChosenStates(None, 4, "Net"), [grid, vector, tokens], coarser) == every[1:]
+    assert shapes(ChosenStates([1], 4, "Net"), [vector, grid, tokens], finer) == [every[1]]
     with pytest.raises(UnsupportedTargetError, match="no state has the shape"):
-        feature_maps([vector, None], (16, 24), 8)
+        ChosenStates(None, 4, "Net").read([vector, None], [finer], lay_out)
+    with pytest.raises(UnsupportedTargetError, match=r"states \[3\] were asked for, but Net gave 3"):
+        ChosenStates([3], 4, "Net").read([grid, tokens], [finer], lay_out)
 
 
 def maps_of(*sizes: int) -> list[torch.Tensor]:

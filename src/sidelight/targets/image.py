@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -19,11 +20,12 @@ from sidelight.inputs.pixels import blamed, require_range
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel, head_options, require_finite, require_plain
 from sidelight.targets.image_models import check_takes_pixels
+from sidelight.targets.kept_states import KeptStates
 from sidelight.targets.layouts import lay_out, tensor_of
 from sidelight.targets.outputs import named_outputs
 from sidelight.targets.probing import States
 from sidelight.targets.state_layouts import StateLayouts
-from sidelight.targets.states import HookedStates, finer_than, first_convolution, select_states
+from sidelight.targets.states import ChosenStates, HookedStates, first_convolution
 from sidelight.targets.verdict import Verdict
 from sidelight.targets.wrappers import float_type, plain_model
 
@@ -80,7 +82,8 @@ class ImageTarget(TargetModel):
         self.reader: ImageReader = self.reader_type(processor, self._config("num_channels"))
         self.layers = tuple(layers)
         self.max_states = max_states
-        self._chosen: tuple[int, ...] | None = tuple(states) if states else None
+        self._states = ChosenStates(states, max_states, type(model).__name__)
+        self._kept = KeptStates(model)
         self._layouts = StateLayouts(layouts, assumed=bool(states) and layouts is None)
         self._hooked = HookedStates(model, self.layers) if self.layers else None
         self._stem = None if self.layers else first_convolution(model)
@@ -140,7 +143,7 @@ class ImageTarget(TargetModel):
         return AutoModelForImageClassification.from_pretrained(name, revision=revision, **options).eval()
 
     def options(self) -> dict[str, Any]:
-        chosen = list(self._chosen) if self._chosen else None
+        chosen = list(self._states.chosen) if self._states.chosen else None
         return {
             "layers": list(self.layers),
             "max_states": self.max_states,
@@ -183,12 +186,16 @@ class ImageTarget(TargetModel):
     def _encode(self, inputs: Inputs) -> Encoding:
         pixels = inputs["pixel_values"]
         with self.stem() as stem:
-            out, captured = self._pass(pixels)
-        raw = captured or getattr(out, "reshaped_hidden_states", None) or getattr(out, "hidden_states", None)
+            out, captured = self._pass(pixels, self._kept)
+        copies = getattr(out, "reshaped_hidden_states", None)
+        raw = captured or copies or getattr(out, "hidden_states", None)
         self.settle_layouts(self._states_of, pixels)
+        states = self.read_states(raw, stem, pixels)
+        if not (captured or copies):
+            self._kept.keep(place for place in self._states.places or () if place is not None)
         return Encoding(
             logits=self.verdict.read(out, pixels.shape[0]),
-            states={"image": self.read_states(raw, stem, pixels)},
+            states={"image": states},
             feature_mask=self.feature_mask(inputs),
         )
 
@@ -244,30 +251,15 @@ class ImageTarget(TargetModel):
         Raises:
             UnsupportedTargetError: the states are missing, too few, or fit no grid.
         """
-        maps = self.maps(raw, pixels)
-        maps = [*finer_than(stem, maps), *maps]
-        if self._chosen is None:
-            self._chosen = select_states(maps, self.max_states)
-        return tuple(self._picked(maps))
-
-    def maps(self, raw: Sequence[Any] | None, pixels: Tensor) -> list[Tensor]:
-        """Lay the ``raw`` states of ``pixels`` ``[B, C, H, W]`` out as ``[B, C, h, w]`` each."""
         if not raw:
             raise self._no_states()
-        return self._layouts.maps(raw, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
+        size, patch = (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size")
+        return self._states.read(raw, stem, lambda state, i: self._layouts.map(state, i, size, patch))
 
     def fused_map(self, fused: Tensor, pixels: Tensor) -> Tensor:
         """Lay ``fused`` out as ``[B, D, h, w]``. It is such a map, or tokens ``[B, L, D]`` in the states' order."""
         layout = self._layouts.of_tokens() if fused.ndim == 3 else ""
         return lay_out(fused, layout, (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size"))
-
-    def _picked(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        assert self._chosen is not None
-        if max(self._chosen) >= len(maps):
-            raise UnsupportedTargetError(
-                f"states {list(self._chosen)} were asked for, but {type(self.model).__name__} gave {len(maps)}."
-            )
-        return [maps[i] for i in self._chosen]
 
     def states_with_grad(self, inputs: Inputs) -> tuple[Tensor, list[Tensor], Callable[..., Tensor]]:
         """Run a pass that keeps its graph, for methods that need gradients of the states.
@@ -334,7 +326,8 @@ class ImageTarget(TargetModel):
         """Whether the model has a Hugging Face config, and so takes ``pixel_values`` by name."""
         return self._is_hf
 
-    def _pass(self, pixels: Tensor) -> tuple[Any, Sequence[Any] | None]:
+    def _pass(self, pixels: Tensor, kept: KeptStates | None = None) -> tuple[Any, Sequence[Any] | None]:
+        """Return the output of a pass, and the outputs of named layers. It keeps all states, or those that ``kept`` says."""
         pixels = pixels.to(float_type(self.model))
         if self._hooked is not None:
             with self._hooked.capture() as captured:
@@ -346,7 +339,10 @@ class ImageTarget(TargetModel):
                 )
             return out, captured
         try:
-            return self._run(pixels, output_hidden_states=True), None
+            run = partial(self._run, pixels)
+            if kept is None:
+                return run(output_hidden_states=True), None
+            return kept.run(lambda asked: run(output_hidden_states=asked)), None
         except (TypeError, ValueError, RuntimeError) as error:
             check_takes_pixels(self.model)
             if isinstance(error, SidelightError) or not isinstance(error, TypeError):

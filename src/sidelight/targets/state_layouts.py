@@ -70,22 +70,14 @@ class StateLayouts:
         """Return the order of the tokens, if states are tokens."""
         return next((e for e in self._each or () if e is not None and e.startswith("BN")), "BNC")
 
-    def maps(self, raw: Sequence[Any], image_size: tuple[int, int], patch_size: Any) -> list[Tensor]:
-        """Return the states that are maps, as ``[B, C, h, w]``, shallow to deep.
+    def map(self, state: Any, index: int, image_size: tuple[int, int], patch_size: Any) -> Tensor | None:
+        """Return ``state``, which has number ``index``, as ``[B, C, h, w]``, or ``None`` if it is no map.
 
         Raises:
-            UnsupportedTargetError: no state is a map, or tokens fit no grid.
+            UnsupportedTargetError: tokens fit no grid.
         """
-        found = []
-        for i, state in enumerate(raw):  # names bound inside a comprehension would break a compiled graph
-            value, layout = tensor_of(state), self.of(i)
-            if value is not None and layout is not None:
-                found.append(lay_out(value, layout, image_size, patch_size))
-        if not found:
-            raise UnsupportedTargetError(
-                "no state has the shape [B, C, h, w] or [B, L, D]; name other layers to read."
-            )
-        return found
+        value, layout = tensor_of(state), self.of(index)
+        return None if value is None or layout is None else lay_out(value, layout, image_size, patch_size)
 
     def to_option(self) -> str | list[str | None] | None:
         """Return the option that gives the same layouts again, or ``None`` if they are unknown or assumed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,33 +16,6 @@ from sidelight.errors import UnsupportedTargetError
 
 #: maximum number of class, distillation and register tokens together
 MAX_EXTRA_TOKENS = 17
-
-
-def feature_maps(states: Iterable[Any], image_size: tuple[int, int], patch_size: Any = None) -> list[Tensor]:
-    """Lay out hidden states as ``[B, C, h, w]`` maps, shallow to deep.
-
-    Args:
-        states: ``[B, C, h, w]`` maps or ``[B, L, D]`` token sequences (tuples give their first tensor).
-        image_size: height and width of the input in pixels.
-        patch_size: the model's patch size, if known.
-
-    Raises:
-        UnsupportedTargetError: a sequence fits no grid, or no state is usable.
-    """
-    maps = []
-    for state in states:
-        value = state[0] if isinstance(state, (tuple, list)) else state
-        if not isinstance(value, Tensor):
-            continue
-        if value.ndim == 4:
-            maps.append(value)
-        elif value.ndim == 3:
-            maps.append(tokens_to_grid(value, image_size, patch_size))
-    if not maps:
-        raise UnsupportedTargetError(
-            "no state has the shape [B, C, h, w] or [B, L, D]; name other layers to read."
-        )
-    return maps
 
 
 def tokens_to_grid(tokens: Tensor, image_size: tuple[int, int], patch_size: Any = None) -> Tensor:
@@ -92,6 +65,68 @@ def select_states(maps: Sequence[Tensor], limit: int) -> tuple[int, ...]:
         return (usable[-1],)
     picks = [usable[round(k * (len(usable) - 1) / (count - 1))] for k in range(count)]
     return tuple(dict.fromkeys(picks))
+
+
+class ChosenStates:
+    """The states that a scorer reads. The first pass chooses them and finds where they are.
+
+    Args:
+        states: numbers of the states to read, among the maps of a pass from shallow to deep. The output of the first
+            convolution is the first map if it is finer than every state. By default :func:`select_states` chooses.
+        limit: of :func:`select_states`.
+        name: of the model, for errors.
+    """
+
+    def __init__(self, states: Sequence[int] | None, limit: int, name: str) -> None:
+        self.chosen: tuple[int, ...] | None = tuple(states) if states else None
+        self._limit, self._name = limit, name
+        #: the number of each chosen state among the model's own states, ``None`` for the first convolution
+        self.places: tuple[int | None, ...] | None = None
+
+    def read(
+        self, raw: Sequence[Any], stem: Sequence[Any], lay_out: Callable[[Any, int], Tensor | None]
+    ) -> tuple[Tensor, ...]:
+        """Return the chosen states, ``[B, C, h, w]`` each, shallow to deep. After the first pass ``raw`` may lack others.
+
+        Args:
+            raw: the model's own states.
+            stem: the output of the first convolution, or nothing.
+            lay_out: gives a state of that number as ``[B, C, h, w]``, or ``None`` if it is no map.
+
+        Raises:
+            UnsupportedTargetError: no state is a map, or there are fewer than ``states`` asks for.
+        """
+        if self.places is None:
+            self.places = self._find(raw, stem, lay_out)
+        found = []
+        for place in self.places:
+            state = stem[0] if place is None else lay_out(raw[place], place)
+            assert state is not None
+            found.append(state)
+        return tuple(found)
+
+    def _find(
+        self, raw: Sequence[Any], stem: Sequence[Any], lay_out: Callable[[Any, int], Tensor | None]
+    ) -> tuple[int | None, ...]:
+        maps, places = [], []
+        for place, state in enumerate(raw):
+            laid = lay_out(state, place)
+            if laid is not None:
+                maps.append(laid)
+                places.append(place)
+        if not maps:
+            raise UnsupportedTargetError(
+                "no state has the shape [B, C, h, w] or [B, L, D]; name other layers to read."
+            )
+        finer = finer_than(stem, maps)
+        if self.chosen is None:
+            self.chosen = select_states([*finer, *maps], self._limit)
+        every = [*[None for _ in finer], *places]
+        if max(self.chosen) >= len(every):
+            raise UnsupportedTargetError(
+                f"states {list(self.chosen)} were asked for, but {self._name} gave {len(every)}."
+            )
+        return tuple(every[i] for i in self.chosen)
 
 
 class HookedStates:

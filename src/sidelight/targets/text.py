@@ -24,8 +24,8 @@ from sidelight.targets.embedding import (
     positions_from_ids,
     replaced_output,
 )
+from sidelight.targets.kept_states import KeptStates
 from sidelight.targets.outputs import named_outputs
-from sidelight.targets.recording import takes_numbers
 from sidelight.targets.signatures import (
     IDS,
     MASK,
@@ -89,8 +89,6 @@ class TextTarget(TargetModel):
     reader_type: ClassVar[type[TextReader]] = TextReader
     modalities: Mapping[str, Modality] = MappingProxyType({"text": TEXT})
     varying_length = True
-    #: Numbers of the hidden states that passes keep. ``None`` before the first pass, and empty if the model keeps all.
-    _kept: list[int] | None = None
 
     def __init__(
         self,
@@ -107,6 +105,7 @@ class TextTarget(TargetModel):
         super().__init__(model)
         self.verdict = Verdict(model, output, threshold, scale, loader="AutoModelForSequenceClassification")
         self._named = named_outputs(model)
+        self._kept = KeptStates(model)
         if not layers or not all(isinstance(i, int) for i in layers):
             raise ConfigError(
                 f"layers of a text target are hidden-state indices such as [6, -1]; got {list(layers)}."
@@ -236,16 +235,11 @@ class TextTarget(TargetModel):
 
     def _pass(self, inputs: Inputs) -> Any:
         """Return the output of a pass that keeps the states in ``layers``. The first pass keeps all of them."""
-        arguments, traced = self.arguments(inputs), torch.compiler.is_compiling()
-        asked = None if traced else self._kept
-        out = self.model(**arguments, **{STATES: asked or True})
+        arguments = self.arguments(inputs)
+        out = self._kept.run(lambda asked: self.model(**arguments, **{STATES: asked}))
         hidden = getattr(out, "hidden_states", None) or ()
-        if asked and not all(i < len(hidden) and hidden[i] is not None for i in asked):
-            self._kept = []  # the configuration counts other layers than the model has
-            return self.model(**arguments, **{STATES: True})
-        if self._kept is None and not traced and all(-len(hidden) <= i < len(hidden) for i in self.layers):
-            numbers = sorted({i % len(hidden) for i in self.layers})
-            self._kept = numbers if takes_numbers(self.model) else []
+        if all(-len(hidden) <= i < len(hidden) for i in self.layers):
+            self._kept.keep(i % len(hidden) for i in self.layers)
         return out
 
     def read_states(self, hidden: Sequence[Tensor] | None, inputs: Inputs) -> tuple[Tensor, ...]:

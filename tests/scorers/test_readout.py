@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pair_models import make_target, pairs
 from sidelight.core.types import Encoding, StateSpec, TargetSpec
 from sidelight.errors import ConfigError
 from sidelight.scorers import Scorer, ScorerConfig
-from sidelight.scorers.readout import READINGS, UNIT, ClassReadout
+from sidelight.scorers.readout import READINGS, SHARED_UNIT, UNIT, ClassReadout
 from sidelight.training.network import last_weight, new_scorer
 
 SMALL: dict[str, Any] = {"image": {"channels": [4, 4]}, "text": {"width": 8, "layers": 1, "heads": 2}}
@@ -75,9 +76,22 @@ def test_a_class_versus_another_is_a_difference_of_raw_scores(scene: tuple[Score
         torch.testing.assert_close(found.ranking[m], one.ranking[m] - other.ranking[m])
         torch.testing.assert_close(found.scores[m], scores[m])
         count = real.flatten(1).sum(1).view(-1, *[1] * (real.ndim - 1))
-        expected = ((one.effects[m] - other.effects[m]) / (count * UNIT)).masked_fill(~real, 0)
+        expected = ((one.effects[m] - other.effects[m]) / (count * SHARED_UNIT)).masked_fill(~real, 0)
         assert found.effects is not None
         torch.testing.assert_close(found.effects[m], expected)
+
+
+def test_a_scorer_of_an_earlier_version_keeps_its_unit_of_effects(scene: tuple[Scorer, Any]) -> None:
+    scorer, encoding = scene
+    assert scorer.config.effect_unit == SHARED_UNIT
+    earlier = Scorer(scorer.spec, replace(scorer.config, effect_unit=None))
+    earlier.load_state_dict(scorer.state_dict())
+    with torch.no_grad():
+        now, then = scorer.reading(encoding), earlier.reading(encoding)
+    assert now.effects is not None
+    assert then.effects is not None
+    for m, values in then.effects.items():
+        torch.testing.assert_close(values, now.effects[m] * SHARED_UNIT / UNIT)
 
 
 def test_gradients_reach_every_class_that_is_read(scene: tuple[Scorer, Any]) -> None:

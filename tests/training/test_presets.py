@@ -38,7 +38,7 @@ def test_the_thesis_is_the_settings_own_defaults() -> None:
     assert all(
         getattr(ObjectiveConfig(), k, None) == v
         for k, v in NEW.items()
-        if k not in ("by_class", "standardise", "ranked", "budget")
+        if k not in ("by_class", "standardise", "ranked", "budget", "effect_unit")
     )
 
 
@@ -55,6 +55,24 @@ def test_fields_that_are_given_win() -> None:
     assert (found.rank_draws, found.label, found.fills) == (5, "data", ("varied",))
     own = ObjectiveConfig(rank_weight=0.5)
     assert objective_of(own) is own
+
+
+@pytest.mark.parametrize("modalities", [["image"], ["text"], ["image", "text"]])
+def test_several_modalities_get_more_of_the_coalition_term(modalities: list[str]) -> None:
+    found = objective_of("robust").for_modalities(modalities)
+    several = len(modalities) > 1
+    assert (found.coalition_weight, found.coalition_draws, found.coalition_focus) == (
+        (10.0, 4, True) if several else (0.1, 1, False)
+    )
+    # everything else, and the objective of the thesis, is the same for all
+    left = dataclasses.replace(found, coalition_weight=None, coalition_draws=None, coalition_focus=None)
+    assert left == objective_of("robust")
+    assert objective_of("thesis").for_modalities(modalities) == objective_of("thesis")
+    own = objective_of({"coalition_weight": 0.0, "coalition_focus": False, "slope_weight": 0.0})
+    told = own.for_modalities(modalities)
+    assert (told.coalition_weight, told.coalition_focus) == (0.0, False)
+    assert not own.teaches_effects(modalities)
+    assert objective_of("robust").teaches_effects(modalities)
 
 
 def test_an_objective_of_a_version_without_presets_is_the_thesiss() -> None:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from sidelight.checks.quality import Quality
-from sidelight.core.field_checks import Flag, Options, check_fields, check_values
+from sidelight.core.field_checks import Flag, Options, Positive, check_fields, check_values
 from sidelight.core.finite import require_finite_scores
 from sidelight.core.registry import Registry, nearest
 from sidelight.core.tensors import unless_all
@@ -45,6 +45,9 @@ class ScorerConfig:
             With ``None`` the objective decides in a training. Elsewhere ``None`` means no.
         ranked: with ``by_class``, whether the ranking is a reading of its own. Otherwise it is the order of the map. With
             ``None`` the objective decides in a training. Elsewhere ``None`` means yes.
+        effect_unit: with ``by_class``, scale of the raw effects: if a part covers this share of the input and all its raw
+            effects are 1, it changes the probability by 1. With ``None`` the target decides in a training. Elsewhere
+            ``None`` means 1/8.
     """
 
     relu: Flag = True
@@ -55,6 +58,7 @@ class ScorerConfig:
     conditioned: Flag = True
     by_class: Flag | None = None
     ranked: Flag | None = None
+    effect_unit: Positive | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "scorer")
@@ -208,7 +212,7 @@ class Scorer(nn.Module):
             readings = ({m: v[:, i, r].reshape(shapes[m]) for m, v in found.items()} for r in range(3))
             mapped, ranking, effects = readings
             ranking = mapped if self.config.ranked is False else ranking
-            parts.append(RawScores(mapped, ranking, effects, UNIT))
+            parts.append(RawScores(mapped, ranking, effects, self.config.effect_unit or UNIT))
         return parts
 
     def _ready(self, encoding: Encoding) -> Mapping[str, nn.Module]:

@@ -12,8 +12,11 @@ from sidelight.core.tensors import deviations
 READINGS = ("map", "ranking", "effects")
 
 #: Scale of the raw effects. If a part covers this share of the input and all its raw effects are 1, it changes the
-#: probability by 1.
+#: probability by 1. So with a larger unit the effects of the same step of the optimiser are smaller.
 UNIT = 0.125
+#: The same for targets of several modalities: with :data:`UNIT` maps of a picture beside a text choose less well
+#: (``docs/notes/scenes.md``).
+SHARED_UNIT = 1.0
 
 #: Standard deviation of a sample's ranking scores in each modality. The rank term adds noise with a standard deviation
 #: of 1.28 to them. If nothing fixed their spread, they would grow until the noise tries no other order.

@@ -54,7 +54,7 @@ def coalition_loss(step: Step) -> Tensor:
         places.append(coalition.index)
     # index_add would sum in another order every time on a GPU
     owner = (torch.cat(places)[:, None] == torch.arange(len(raw[taught[0]]))).to(errors[0].device)
-    return (owner * torch.cat(errors)[:, None]).sum(0) / step.config.coalition_draws
+    return (owner * torch.cat(errors)[:, None]).sum(0) / _draws(step)
 
 
 def draw_coalitions(step: Step) -> Iterator[Coalition]:
@@ -68,18 +68,19 @@ def draw_coalitions(step: Step) -> Iterator[Coalition]:
     are fewer draws than modalities, a part of the samples has one of them hidden, and the others another one.
     """
     taught, config, generator = _taught(step), step.config, step.generator()
+    draws = _draws(step)
     parts = [[m] for m in taught] if config.solo else [taught]
     size, device = len(step.effects[taught[0]]), step.effects[taught[0]].device
     if config.coalition_focus:
         clean = step.clean_probability()
         changes = torch.stack([(clean - _without(step, p)).abs() for p in parts])
-        shared = share_out(changes, config.coalition_draws * size, generator)
+        shared = share_out(changes, draws * size, generator)
         plan = [(parts[i], index) for i, index in shared]
-    elif config.coalition_draws % len(parts):
+    elif draws % len(parts):
         equal = torch.zeros(len(parts), size)
-        plan = [(parts[i], index) for i, index in share_out(equal, config.coalition_draws * size, generator)]
+        plan = [(parts[i], index) for i, index in share_out(equal, draws * size, generator)]
     else:
-        plan = [(parts[draw % len(parts)], torch.arange(size)) for draw in range(config.coalition_draws)]
+        plan = [(parts[draw % len(parts)], torch.arange(size)) for draw in range(draws)]
     for part, index in plan:
         real = {m: step.feature_mask[m][index.to(device)] for m in part}
         kept = {m: random_part(real[m], generator).to(_exact(step.effects[m].dtype)) for m in part}
@@ -112,6 +113,12 @@ def regressed_effect(raw: Scores, coalition: Coalition, unit: float) -> Tensor:
 def _taught(step: Step) -> list[str]:
     """The modalities that the term hides and teaches."""
     return [m for m in step.effects if m in (step.config.coalition_modalities or step.effects)]
+
+
+def _draws(step: Step) -> int:
+    """``coalition_draws``, which a training knows (:meth:`ObjectiveConfig.for_modalities`)."""
+    assert step.config.coalition_draws is not None
+    return step.config.coalition_draws
 
 
 def _exact(dtype: torch.dtype) -> torch.dtype:

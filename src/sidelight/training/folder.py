@@ -57,16 +57,21 @@ def known_rows(folder: Path, name: str) -> int:
     return int(_recorded(folder, name).get("rows", 0))
 
 
-def known_decoders(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] | None:
-    """Options of the decoders of the training in ``output_dir``, by modality. ``None`` if there is no training."""
+def known_scorer(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] | None:
+    """What was chosen for the scorer of the training in ``output_dir``: the decoders' options by modality (``decoder``) and
+    ``effect_unit``. ``None`` if there is no training.
+    """
     if not isinstance(output_dir, str | os.PathLike):
         return None  # also if it is no path at all, which `training_place` refuses
     try:
-        options = _recorded(Path(output_dir), "scorer").get("decoder")
+        found = _recorded(Path(output_dir), "scorer")
     except (CheckpointError, OSError):
         # somebody else's file, or a damaged one: the user is told when the folder is taken
         return None
-    return dict(options) if isinstance(options, Mapping) else None
+    options = found.get("decoder")
+    if not isinstance(options, Mapping):
+        return None
+    return {"decoder": dict(options), "effect_unit": found.get("effect_unit")}
 
 
 def _recorded(folder: Path, name: str) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def train_scorer(
         if len(data) == 0:
             raise InputError(f"the {name} data set is empty: give at least one row.")
     folder, begun = Path(output_dir), time.perf_counter()
+    objective_config = objective_config.for_modalities(target.modalities)
     require_own_training(folder)  # before the rows are read, which takes long
     collate = Collator(target) if readers is None else Collator(target, readers)
     config = within_memory(scorer, target, train, objective_config, config, collate, folder)

@@ -38,6 +38,7 @@ class ScorerObjective(nn.Module):
 
     def __init__(self, scorer: Scorer, target: TargetModel, config: ObjectiveConfig) -> None:
         super().__init__()
+        config = config.for_modalities(target.modalities)
         #: names of the fills. Each sample draws one
         self.fills = target.training_fills(config.fills)
         #: those under which a map's scores between 0 and 1 remove something (:meth:`show_under`)

@@ -19,12 +19,12 @@ from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.row import NumberedRows
 from sidelight.scorers import Scorer, ScorerConfig
-from sidelight.scorers.readout import ClassReadout
+from sidelight.scorers.readout import SHARED_UNIT, ClassReadout
 from sidelight.targets import TargetModel
 from sidelight.targets.weights import values_of
 from sidelight.training.decoder_cost import affordable
 from sidelight.training.fit_data import FitData
-from sidelight.training.folder import known_decoders
+from sidelight.training.folder import known_scorer
 
 
 def network_for(
@@ -38,19 +38,18 @@ def network_for(
     """An untrained scorer for ``data``. First the self-check compares the model's logits with and without sidelight.
 
     Args:
-        output_dir: folder of the training. If it holds one, the scorer has the decoders of that one, also if another
-            version of sidelight chose them.
+        output_dir: folder of the training. If it holds one, the scorer is made as that one, also if another version of
+            sidelight chose its decoders.
     """
     collate, rows = Collator(target, data.readers), NumberedRows(data.train)
     if check != "off":
         self_check(target, few_samples(target, rows, collate), check, gradients=True)
     torch.manual_seed(seed)
-    known = known_decoders(output_dir)
+    known = known_scorer(output_dir)
     if known is None:
         return new_scorer(target, rows, config, collate)
-    return new_scorer(
-        target, rows, replace(config, decoder={**known, **config.decoder}), collate, fitted=False
-    )
+    as_there = {"decoder": {**known["decoder"], **config.decoder}, "effect_unit": known["effect_unit"]}
+    return new_scorer(target, rows, replace(config, **as_there), collate, fitted=False)
 
 
 def new_scorer(
@@ -82,7 +81,11 @@ def scorer_of(target: TargetModel, inputs: Inputs, config: ScorerConfig, fitted:
     """A random scorer for ``inputs``, whose first sample is looked at. ``fitted`` is as for :func:`new_scorer`."""
     first = {k: v[:1] for k, v in inputs.items()}
     spec = target.spec(first)
-    return Scorer(spec, affordable(config, target, first, spec) if fitted else config)
+    if not fitted:
+        return Scorer(spec, config)
+    if config.by_class and config.effect_unit is None and len(target.modalities) > 1:
+        config = replace(config, effect_unit=SHARED_UNIT)
+    return Scorer(spec, affordable(config, target, first, spec))
 
 
 def class_weight(target: TargetModel, classes: int | None) -> Tensor | None:

@@ -28,8 +28,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rank_weight": 1.0,
         "rank_draws": 2,
         "other_classes": 0.2,
-        "coalition_weight": 0.1,
-        "coalition_draws": 1,
+        "coalition_weight": None,
+        "coalition_draws": None,
+        "coalition_focus": None,
         "slope_weight": 1.0,
     },
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from sidelight.core.field_checks import (
@@ -36,6 +36,12 @@ TEACHERS = (
     "coalition_weight",
     "probability_weight",
 )
+#: Fields of the coalition term that are ``None``, for targets of one modality and of several. Beside a text a picture needs
+#: far more of it (``docs/notes/scenes.md``).
+COALITIONS = (
+    {"coalition_weight": 0.1, "coalition_draws": 1, "coalition_focus": False},
+    {"coalition_weight": 10.0, "coalition_draws": 4, "coalition_focus": True},
+)
 #: Fields of the objective in earlier versions, with the value at which they had no effect.
 RETIRED = {"order_weight": 0}
 #: Fields that earlier versions did not have, with the value at which they have no effect.
@@ -53,6 +59,7 @@ NEW = {
     "by_class": False,
     "standardise": True,
     "ranked": None,
+    "effect_unit": None,
     "slope_weight": 0.0,
     "budget": None,
 }
@@ -105,15 +112,16 @@ class ObjectiveConfig:
         other_classes: share of the samples that are explained for another class than their own in training, so that
             a scorer learns maps of any class. Needs a scorer with ``by_class``.
         coalition_weight: factor of the coalition term, by which raw scores learn how much each feature changes the
-            probability (:mod:`sidelight.training.coalitions`).
+            probability (:mod:`sidelight.training.coalitions`). ``None``: 0.1, and 10 if there are several modalities.
         coalition_draws: number of random parts for each sample. Each costs two passes of the target without gradient.
+            ``None``: 1, and 4 if there are several modalities.
         coalition_unit: scale of raw scores, for scorers without ``by_class``. If a part covers this share of the input
             and all its raw scores are 1, it is predicted to change the probability by 1. 1/2 to 4 taught pictures of
             pairs better than 1/8 (``docs/notes/scenes.md``): raw scores are larger then, and a step of the optimiser is
             small beside them.
         coalition_modalities: of several modalities, those that the coalition term hides and teaches. Default: all.
         coalition_focus: whether a sample gets more coalitions if its prediction changes more when the whole modality is
-            hidden. Costs one pass for each modality.
+            hidden. Costs one pass for each modality. ``None``: if there are several.
         slope_weight: factor of the slope term, by which raw scores of images learn in which proportion pixels raise the
             log-odds of the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient. Texts have none.
     """
@@ -135,11 +143,11 @@ class ObjectiveConfig:
     probability_weight: NotNegative = 0.0
     emptiness_weight: NotNegative = 0.0
     other_classes: Share = 0.0
-    coalition_weight: NotNegative = 0.0
-    coalition_draws: Count = 4
+    coalition_weight: NotNegative | None = 0.0
+    coalition_draws: Count | None = 4
     coalition_unit: Positive = 0.125
     coalition_modalities: Names = ()
-    coalition_focus: Flag = False
+    coalition_focus: Flag | None = False
     slope_weight: NotNegative = 0.0
 
     def __post_init__(self) -> None:
@@ -151,9 +159,21 @@ class ObjectiveConfig:
                 f"the objective teaches nothing: all of {', '.join(TEACHERS)} are 0. Give one of them a weight above 0."
             )
 
-    def teaches_effects(self, modalities: Iterable[str]) -> bool:
+    def for_modalities(self, modalities: Collection[str]) -> ObjectiveConfig:
+        """These settings, with the values of :data:`COALITIONS` for ``modalities`` in place of ``None``.
+
+        Example:
+            >>> ObjectiveConfig(coalition_weight=None).for_modalities(["image", "text"]).coalition_weight
+            10.0
+        """
+        chosen = COALITIONS[len(modalities) > 1]
+        missing: dict[str, Any] = {name: v for name, v in chosen.items() if getattr(self, name) is None}
+        return replace(self, **missing) if missing else self
+
+    def teaches_effects(self, modalities: Collection[str]) -> bool:
         """Whether raw effects of all ``modalities`` are learnt. Otherwise the order of features is all there is."""
-        return self.coalition_weight > 0 or (self.slope_weight > 0 and set(modalities) == {"image"})
+        weight = self.for_modalities(modalities).coalition_weight
+        return bool(weight) or (self.slope_weight > 0 and set(modalities) == {"image"})
 
 
 @dataclass(frozen=True)

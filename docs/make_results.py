@@ -46,15 +46,15 @@ CONFIGURATIONS = {
     "cifar10": "configs/cifar10.yaml",
     "imagenette": "configs/imagenette.yaml",
     "two_digits": "configs/two_digits.yaml",
-    "digits": "src/sidelight/lab/demo/digits.yaml",
+    "digits": "configs/digits.yaml",
     "tweets": "configs/tweets.yaml",
     "imdb": "configs/thesis/imdb.yaml",
     "liar": "configs/thesis/liar.yaml",
-    "planted_text": "src/sidelight/lab/demo/planted_text.yaml",
+    "planted_text": "configs/planted_text.yaml",
     "flickr8k": "configs/thesis/flickr8k.yaml",
     "esnlive": "configs/thesis/esnlive.yaml",
     "nlvr": "configs/nlvr.yaml",
-    "scenes": "src/sidelight/lab/demo/scenes.yaml",
+    "scenes": "configs/scenes.yaml",
 }
 #: mark in the note of the first page -> the file in results/benchmark with the average ranks that belong there
 RANKS = {"ranks": "robust_ranks.csv", "thesis ranks": "ranks.csv"}

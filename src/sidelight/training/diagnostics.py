@@ -50,9 +50,18 @@ def warn_of_numbering(target: TargetModel, rows: Any, collate: Collator) -> None
 
 
 def warn_of_removal(
-    target: TargetModel, rows: Any, fills: Sequence[str], count: int = 64, collate: Collator | None = None
+    target: TargetModel,
+    rows: Any,
+    fills: Sequence[str],
+    count: int = 64,
+    collate: Collator | None = None,
+    varied: bool = False,
 ) -> list[str]:
     """Warn if a scorer can learn little under the fills: small scores remove nothing, or a class needs no evidence.
+
+    Args:
+        varied: whether the fills are our own choice. Then maps learn under the others
+            (:meth:`sidelight.training.loss.ScorerObjective.show_under`), and a warning is due only if there are none.
 
     Returns:
         the fills under which small scores remove nothing.
@@ -62,12 +71,13 @@ def warn_of_removal(
     inputs = target.to_device(batch.inputs)
     encoding = target.encode(inputs)
     blind = blind_fills(target, inputs, fills, encoding)
-    for fill in blind:
+    for fill in blind if not varied or len(blind) == len(fills) else ():
         log.warning(
             "fill %s removes too little: your classifier hardly reacts to a score of 0.1, because it normalises its input. "
             "Only scores of exactly 0 remove anything, so the scorer learns little. Consider another fill, e.g. "
-            "fills=['mean'] (in a config: objective.fills).",
+            "fills=%s (in a config: objective.fills).",
             fill,
+            with_another([], target.modalities) if "mean" in blind else ["mean"],
         )
     granted = granted_classes(target, inputs, fills, encoding)
     if len(granted) == len(fills):  # otherwise another fill makes up for this one

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sidelight.checks.verdict_check import name_bad_rows
 from sidelight.core.surroundings import training_surroundings
 from sidelight.errors import InputError, NotFiniteError, SidelightError
+from sidelight.fills.base import VARIED
 from sidelight.inputs.collate import Collator
 from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.row import NumberedRows, Rows
@@ -96,7 +97,8 @@ def train_scorer(
     sets = {"train": train, "eval": evaluation}
     naming = _bad_rows_named(target, sets, collate, config.batch_size)
     with shown_progress(trainer, "scorer"), naming, target.borrowed(), _words_of_workers():
-        module.show_under(warn_of_removal(target, train, module.fills, collate=collate))
+        varied = VARIED in objective_config.fills
+        module.show_under(warn_of_removal(target, train, module.fills, collate=collate, varied=varied))
         if objective_config.label == "data":
             warn_of_numbering(target, evaluation, collate)
         metrics = _run(trainer, resume)

@@ -432,6 +432,30 @@ def test_fills_that_dim_without_removing_are_said() -> None:
     assert dimmed == {"bert": [], "deberta-v3": ["zero"]}
 
 
+@pytest.mark.parametrize(
+    ("fills", "varied", "named"),
+    [
+        (["zero", "mean"], False, ["zero"]),
+        (["zero", "mean"], True, []),  # maps learn under the mean then
+        (["zero"], True, ["zero"]),
+    ],
+)
+def test_blind_fills_are_said_unless_others_make_up_for_them(
+    fills: list[str], varied: bool, named: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"text": t} for t in ("the film was great", "a truly awful movie", "dull")]
+    model, tokenizer = make_pair("deberta-v3")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith("classifier"):
+                parameter.mul_(20)
+    with caplog.at_level("WARNING"):
+        assert warn_of_removal(TextTarget(model, tokenizer), rows, fills, varied=varied) == ["zero"]
+    told = [r.getMessage() for r in caplog.records if "removes too little" in r.getMessage()]
+    assert [message.split()[1] for message in told] == named
+    assert all("fills=['mean']" in message for message in told)
+
+
 def test_a_class_that_needs_no_evidence_is_said(caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"text": t} for t in ("the film was great", "a truly awful movie", "dull")]
     model, tokenizer = make_pair("bert")

@@ -38,7 +38,12 @@ BAD_TRAINING: list[tuple[str, Any]] = [
 ]
 WEIGHTS = ["magnitude_weight", "binary_weight", "complement_weight", "rank_weight", "coalition_weight"]
 BAD_OBJECTIVE: list[tuple[str, Any]] = [
-    *[(name, v) for name in WEIGHTS for v in (NAN, INF, -5, "1", None)],
+    *[
+        (name, v)
+        for name in WEIGHTS
+        for v in (NAN, INF, -5, "1", None)
+        if (name, v) != ("coalition_weight", None)
+    ],
     *[("solo", v) for v in ("no", 1, None)],
     *[("fills", v) for v in ("zero", [], [1], None, [None])],
     *[("coalition_draws", v) for v in (0, 1.5, -1)],

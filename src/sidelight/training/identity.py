@@ -12,6 +12,7 @@ from sidelight.core.safe_output import short
 from sidelight.rows.content import content_of, value_digest
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
+from sidelight.targets.wrappers import precision_of
 from sidelight.training.settings import NEW, RETIRED, ObjectiveConfig, TrainingConfig
 
 #: ``format`` of ``training.json``, and its version, which changes if the same settings give another result.
@@ -119,13 +120,27 @@ def _short(value: Any) -> str:
 
 
 def _structure(target: TargetModel) -> Any:
-    """A model without its weights: its modules as printed, and its configuration."""
+    """A model without its weights: its modules as printed, and its configuration. Saving and loading change nothing in it."""
     config: Any = getattr(target.model, "config", None)
     values = config.to_dict() if hasattr(config, "to_dict") else {}
     told = {k: v for k, v in values.items() if k not in NOT_THE_MODEL}
     # addresses of objects in a module's description differ from process to process
     printed = re.sub(r" at 0x[0-9a-f]+", "", repr(target.model))
-    return [target.family, printed, json.loads(json.dumps(told, default=str))]
+    # a part that was taken out is printed until the model is loaded again
+    printed = re.sub(r"\n *\(\w+\): None(?=\n)", "", printed)
+    return [
+        target.family,
+        printed,
+        _typed(json.loads(json.dumps(told, default=str)), precision_of(target.model)),
+    ]
+
+
+def _typed(config: Any, precision: str) -> Any:
+    """``config`` with the type of the weights where it names none, as in that of a model that was never loaded."""
+    if not isinstance(config, Mapping):
+        return config
+    unnamed = {k: precision for k in ("dtype", "torch_dtype") if k in config and config[k] is None}
+    return {k: _typed(v, precision) for k, v in config.items()} | unnamed
 
 
 def _preprocessing(target: TargetModel) -> Any:

@@ -82,7 +82,6 @@ def train_scorer(
         if len(data) == 0:
             raise InputError(f"the {name} data set is empty: give at least one row.")
     folder, begun = Path(output_dir), time.perf_counter()
-    objective_config = objective_config.for_modalities(target.modalities)
     require_own_training(folder)  # before the rows are read, which takes long
     collate = Collator(target) if readers is None else Collator(target, readers)
     config = within_memory(scorer, target, train, objective_config, config, collate, folder)
@@ -90,22 +89,28 @@ def train_scorer(
         scorer, target, train, evaluation, objective_config, config, collate, folder, begun
     )
     module = ScorerObjective(scorer, target, objective_config)
-    about = training_identity(scorer, target, train, evaluation, objective_config, config, fingerprint)
+    about = training_identity(scorer, target, train, evaluation, module.settings, config, fingerprint)
     resume = claim_folder(folder, about, config.resume)
     train, evaluation = (NumberedRows(r) if isinstance(r, Rows) else r for r in (train, evaluation))
     trainer = build_trainer(module, collate, train, evaluation, folder, config)
     sets = {"train": train, "eval": evaluation}
     naming = _bad_rows_named(target, sets, collate, config.batch_size)
     with shown_progress(trainer, "scorer"), naming, target.borrowed(), _words_of_workers():
-        varied = VARIED in objective_config.fills
-        module.show_under(warn_of_removal(target, train, module.fills, collate=collate, varied=varied))
-        if objective_config.label == "data":
-            warn_of_numbering(target, evaluation, collate)
+        _look_at_rows(module, train, evaluation, collate)
         metrics = _run(trainer, resume)
     scorer.quality = learn_quality(target, scorer, evaluation, collate, int(config.epochs * len(train)))
     warn_if_lost(metrics)
     cost = cost_of_training(metrics["train_runtime"], target, train, collate, config.batch_size)
     return {**metrics, "train_cost": round(cost, 4)}
+
+
+def _look_at_rows(module: ScorerObjective, train: Any, evaluation: Any, collate: Collator) -> None:
+    """Warn of fills and of labels from which a scorer would learn little."""
+    target, settings = module.target, module.settings
+    varied = VARIED in settings.fills
+    module.show_under(warn_of_removal(target, train, module.fills, collate=collate, varied=varied))
+    if settings.label == "data":
+        warn_of_numbering(target, evaluation, collate)
 
 
 def _run(trainer: ScorerTrainer, resume: Path | None) -> dict[str, float]:

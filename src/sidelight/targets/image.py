@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -339,10 +338,9 @@ class ImageTarget(TargetModel):
                 )
             return out, captured
         try:
-            run = partial(self._run, pixels)
             if kept is None:
-                return run(output_hidden_states=True), None
-            return kept.run(lambda asked: run(output_hidden_states=asked)), None
+                return self._run(pixels, output_hidden_states=True), None
+            return kept.run(lambda asked: self._run(pixels, output_hidden_states=asked)), None
         except (TypeError, ValueError, RuntimeError) as error:
             check_takes_pixels(self.model)
             if isinstance(error, SidelightError) or not isinstance(error, TypeError):

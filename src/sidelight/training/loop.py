@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from sidelight.checks.verdict_check import name_bad_rows
 from sidelight.core.surroundings import training_surroundings
 from sidelight.errors import InputError, NotFiniteError, SidelightError
-from sidelight.fills.base import VARIED
 from sidelight.inputs.collate import Collator
 from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.row import NumberedRows, Rows
@@ -106,11 +105,10 @@ def train_scorer(
 
 def _look_at_rows(module: ScorerObjective, train: Any, evaluation: Any, collate: Collator) -> None:
     """Warn of fills and of labels from which a scorer would learn little."""
-    target, settings = module.target, module.settings
-    varied = VARIED in settings.fills
-    module.show_under(warn_of_removal(target, train, module.fills, collate=collate, varied=varied))
-    if settings.label == "data":
-        warn_of_numbering(target, evaluation, collate)
+    fills, varied = module.fills, module.varied
+    module.show_under(warn_of_removal(module.target, train, fills, collate=collate, varied=varied))
+    if module.settings.label == "data":
+        warn_of_numbering(module.target, evaluation, collate)
 
 
 def _run(trainer: ScorerTrainer, resume: Path | None) -> dict[str, float]:

@@ -59,13 +59,18 @@ class ScorerObjective(nn.Module):
         # not named "config": the Trainer takes that for a model config and writes to it
         self.scorer, self.target, self.settings = scorer, target, config
 
+    @property
+    def varied(self) -> bool:
+        """Whether the caller left the choice of fills to us."""
+        return VARIED in self.settings.fills
+
     def show_under(self, blind: Collection[str]) -> None:
         """Leave ``blind`` fills to the rank term, whose masks are hard, if the caller left the choice of fills to us.
 
         Args:
             blind: fills under which only scores of exactly 0 remove anything (:func:`sidelight.checks.removal.blind_fills`).
         """
-        if VARIED in self.settings.fills:
+        if self.varied:
             self.map_fills = tuple(f for f in self.fills if f not in blind) or self.fills
 
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:

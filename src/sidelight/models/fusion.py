@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -246,7 +246,7 @@ class FusionClassifier(PreTrainedModel):
         labels: Tensor | None = None,
         text_encoded: Tensor | None = None,
         image_encoded: Tensor | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | Mapping[str, Any] | None = None,
         return_dict: bool | None = None,
     ) -> Any:
         """Run one pass.
@@ -259,7 +259,8 @@ class FusionClassifier(PreTrainedModel):
             labels: ``[B]`` classes, for a loss.
             text_encoded, image_encoded: from an earlier pass's output. That encoder then does not run, and
                 only the number of words or pixels matters.
-            output_hidden_states: whether to return the states of the encoders that run.
+            output_hidden_states: whether to return the states of the encoders that run. Or what each encoder gets by
+                this name, ``{"image": ..., "text": ...}``.
             return_dict: ``False`` for a tuple.
 
         Raises:
@@ -268,14 +269,15 @@ class FusionClassifier(PreTrainedModel):
         words = input_ids if input_ids is not None else inputs_embeds
         attention_mask = _attended(words, attention_mask, pixel_values.shape[0])
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        hidden, text, image = bool(wanted), None, None
+        hidden = wanted if isinstance(wanted, Mapping) else dict.fromkeys(("image", "text"), bool(wanted))
+        text = image = None
         if text_encoded is None:
             read = {"inputs_embeds" if input_ids is None else "input_ids": words}
             optional = {"token_type_ids": token_type_ids, "position_ids": position_ids, "use_cache": False}
-            text = self._read({**read, "attention_mask": attention_mask}, optional, hidden)
+            text = self._read({**read, "attention_mask": attention_mask}, optional, hidden["text"])
             text_encoded = text.last_hidden_state
         if image_encoded is None:
-            image = self.image_encoder(pixel_values=pixel_values, output_hidden_states=hidden)
+            image = self.image_encoder(pixel_values=pixel_values, output_hidden_states=hidden["image"])
             image_encoded = image.last_hidden_state
         fusion, text_fused, image_fused = self._fuse(text_encoded, image_encoded, attention_mask.bool())
         logits = self.classifier(self.dropout(fusion))
@@ -285,14 +287,14 @@ class FusionClassifier(PreTrainedModel):
             fusion_output=fusion,
             text_fused=text_fused,
             image_fused=image_fused,
-            text_hidden_states=_states_of(text, hidden),
-            image_hidden_states=_states_of(image, hidden),
+            text_hidden_states=_states_of(text, hidden["text"]),
+            image_hidden_states=_states_of(image, hidden["image"]),
             text_encoded=text_encoded,
             image_encoded=image_encoded,
         )
         return output if return_dict is not False else output.to_tuple()
 
-    def _read(self, given: dict[str, Any], optional: dict[str, Any], hidden: bool) -> Any:
+    def _read(self, given: dict[str, Any], optional: dict[str, Any], hidden: Any) -> Any:
         """Run the text encoder with those ``optional`` arguments that it takes."""
         taken = {k: v for k, v in optional.items() if v is not None and k in self._text_accepts}
         return self.text_encoder(output_hidden_states=hidden, **given, **taken)
@@ -326,7 +328,7 @@ def _attended(words: Tensor | None, attention_mask: Tensor | None, images: int) 
     return attention_mask
 
 
-def _states_of(output: Any, hidden: bool) -> Any:
+def _states_of(output: Any, hidden: Any) -> Any:
     return output.hidden_states if hidden and output is not None else None
 
 

@@ -47,11 +47,13 @@ class Architecture(ABC):
         image_part: module whose config and positions define the pixels that the model takes.
         text_part: module that has the word embeddings and positions. Its forward defines the text inputs.
         pads_fully: whether every text must be padded to the model's maximum length.
+        keeps_some: whether :meth:`run` takes the numbers of the states to keep.
         can_drop: whether the model ignores a token that the attention mask removes.
         gives_similarity: whether the model gives one similarity a pair instead of classes.
     """
 
     pads_fully: ClassVar[bool] = False
+    keeps_some: ClassVar[bool] = False
     can_drop: bool = True
     gives_similarity: bool = False
     image_part: nn.Module
@@ -61,8 +63,13 @@ class Architecture(ABC):
         self.model = model
 
     @abstractmethod
-    def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
-        """Run one pass. ``words`` holds inputs out of :data:`WORDS`, and ``states`` requests the states."""
+    def run(self, pixels: Tensor, words: Inputs, states: Any) -> PairPass:
+        """Run one pass.
+
+        Args:
+            words: inputs out of :data:`WORDS`.
+            states: whether to keep the states. If :attr:`keeps_some`, also ``{modality: True or numbers of states}``.
+        """
 
     def resume(self, pixels: Tensor, words: Inputs, encoded: Mapping[str, Tensor]) -> PairPass:
         """Run one pass, and reuse :attr:`PairPass.encoded` of an earlier pass for unchanged modalities."""
@@ -101,12 +108,14 @@ ARCHITECTURES: Registry[type[Architecture]] = Registry("image-text architecture"
 class Fusion(Architecture):
     """Reader of :class:`~sidelight.models.fusion.FusionClassifier`."""
 
+    keeps_some = True
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.image_part, self.text_part = model.image_encoder, model.text_encoder  # type: ignore[assignment]
         self.gives_similarity = _labels(model) == 1
 
-    def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
+    def run(self, pixels: Tensor, words: Inputs, states: Any) -> PairPass:
         out = self.model(pixel_values=pixels, **words, output_hidden_states=states)
         return self._read(out)
 
@@ -150,7 +159,7 @@ class TwoTowers(Architecture):
         self._candidates: Inputs | None = None
         self._known: tuple[Any, Tensor] | None = None
 
-    def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
+    def run(self, pixels: Tensor, words: Inputs, states: Any) -> PairPass:
         out = self.model(pixel_values=pixels, **words, output_hidden_states=states)
         # the model compares every image with every text, and the diagonal holds the pairs
         logits = out.logits_per_image.diagonal().unsqueeze(1)
@@ -195,7 +204,7 @@ class Siglip(TwoTowers):
     pads_fully = True
     can_drop = False
 
-    def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
+    def run(self, pixels: Tensor, words: Inputs, states: Any) -> PairPass:
         return super().run(pixels, {k: v for k, v in words.items() if k != "attention_mask"}, states)
 
     def compare_with(self, candidates: Inputs) -> None:
@@ -228,7 +237,7 @@ class Vilt(Architecture):
         self.image_part = self.text_part = model
         self.gives_similarity = kinds[1] in type(model).__name__ or _labels(model) == 1
 
-    def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
+    def run(self, pixels: Tensor, words: Inputs, states: Any) -> PairPass:
         model: Any = self.model
         embeds = self._patches(pixels)
         mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
@@ -279,7 +288,7 @@ class VisualBert(Architecture):
         self.can_drop = "QuestionAnswering" not in type(model.visual_bert).__name__
         self.gives_similarity = _labels(model) == 1
 
-    def run(self, pixels: Tensor, words: Inputs, states: bool) -> PairPass:
+    def run(self, pixels: Tensor, words: Inputs, states: Any) -> PairPass:
         out = self.model(pixel_values=pixels, **words, output_hidden_states=states)
         # its text states already depend on the image, so they need no fused tokens
         return PairPass(

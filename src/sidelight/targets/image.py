@@ -82,7 +82,7 @@ class ImageTarget(TargetModel):
         self.layers = tuple(layers)
         self.max_states = max_states
         self._states = ChosenStates(states, max_states, type(model).__name__)
-        self._kept = KeptStates(model)
+        self.kept = KeptStates(model)
         self._layouts = StateLayouts(layouts, assumed=bool(states) and layouts is None)
         self._hooked = HookedStates(model, self.layers) if self.layers else None
         self._stem = None if self.layers else first_convolution(model)
@@ -185,13 +185,13 @@ class ImageTarget(TargetModel):
     def _encode(self, inputs: Inputs) -> Encoding:
         pixels = inputs["pixel_values"]
         with self.stem() as stem:
-            out, captured = self._pass(pixels, self._kept)
+            out, captured = self._pass(pixels, self.kept)
         copies = getattr(out, "reshaped_hidden_states", None)
         raw = captured or copies or getattr(out, "hidden_states", None)
         self.settle_layouts(self._states_of, pixels)
         states = self.read_states(raw, stem, pixels)
         if not (captured or copies):
-            self._kept.keep(place for place in self._states.places or () if place is not None)
+            self.kept.keep(self.places())
         return Encoding(
             logits=self.verdict.read(out, pixels.shape[0]),
             states={"image": states},
@@ -254,6 +254,10 @@ class ImageTarget(TargetModel):
             raise self._no_states()
         size, patch = (pixels.shape[-2], pixels.shape[-1]), self._config("patch_size")
         return self._states.read(raw, stem, lambda state, i: self._layouts.map(state, i, size, patch))
+
+    def places(self) -> list[int]:
+        """Numbers of the model's own states that are read. There are none before the first pass."""
+        return [place for place in self._states.places or () if place is not None]
 
     def fused_map(self, fused: Tensor, pixels: Tensor) -> Tensor:
         """Lay ``fused`` out as ``[B, D, h, w]``. It is such a map, or tokens ``[B, L, D]`` in the states' order."""

@@ -218,7 +218,7 @@ class ImageTextTarget(TargetModel):
         self,
         inputs: Inputs,
         pixels: Tensor,
-        states: bool = False,
+        states: Any = False,
         encoded: Mapping[str, Tensor] | None = None,
     ) -> PairPass:
         words = {k: v for k, v in self.text.arguments(text_inputs(inputs)).items() if k in WORDS}
@@ -248,10 +248,12 @@ class ImageTextTarget(TargetModel):
         self.architecture.prepare()
         pixels, words = inputs[PIXELS], text_inputs(inputs)
         with self.image.stem() as stem:
-            out = self._run(inputs, pixels, states=True)
+            out = self._pass(inputs, pixels)
         self.image.settle_layouts(lambda p: self._image_states(inputs, p), pixels)
         image = self.image.read_states(out.image, stem, pixels)
         text = self.text.read_states(out.text, words)
+        self.image.kept.keep(self.image.places())
+        self.text.kept.keep(self.text.places(out.text))
         if self.fused and "image" in out.fused:
             image += (self.image.fused_map(out.fused["image"], pixels),)
         attended = self.text.attention(words).bool().unsqueeze(-1)
@@ -269,6 +271,14 @@ class ImageTextTarget(TargetModel):
             fusion,
             out.encoded,
         )
+
+    def _pass(self, inputs: Inputs, pixels: Tensor) -> PairPass:
+        """Return a pass that keeps the states that are read, or all of them if the model cannot choose."""
+        kept = {"image": self.image.kept, "text": self.text.kept}
+        asked = {m: k.asked() for m, k in kept.items()} if self.architecture.keeps_some else {}
+        out = self._run(inputs, pixels, states=asked or True)
+        given = all(kept[m].given(asked[m], getattr(out, m)) for m in asked)
+        return out if given else self._run(inputs, pixels, states=True)
 
     def _image_states(self, inputs: Inputs, pixels: Tensor) -> Sequence[Any]:
         """Return the states of other ``pixels`` beside the first text of ``inputs``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -31,15 +31,22 @@ class KeptStates:
         Args:
             call: runs the model with this value of ``output_hidden_states``.
         """
-        asked = None if torch.compiler.is_compiling() else self._numbers
-        out = call(asked or True)
-        hidden = getattr(out, "hidden_states", None) or ()
-        if asked and not all(i < len(hidden) and hidden[i] is not None for i in asked):
-            self._numbers = []  # the configuration counts other layers than the model has
-            return call(True)
-        return out
+        asked = self.asked()
+        out = call(asked)
+        return out if self.given(asked, getattr(out, "hidden_states", None)) else call(True)
 
-    def keep(self, numbers: Iterable[int]) -> None:
-        """From now on keep the states of these ``numbers``, counted from 0. The first call counts."""
-        if self._numbers is None and not torch.compiler.is_compiling():
+    def asked(self) -> Any:
+        """The value of ``output_hidden_states`` for the next pass: ``True``, or the numbers to keep."""
+        return (None if torch.compiler.is_compiling() else self._numbers) or True
+
+    def given(self, asked: Any, hidden: Sequence[Any] | None) -> bool:
+        """Whether a pass gave the states that it was asked for. If not, the next passes keep all of them."""
+        if asked is True or all(i < len(hidden or ()) and hidden[i] is not None for i in asked):  # type: ignore[index]
+            return True
+        self._numbers = []  # the configuration counts other layers than the model has
+        return False
+
+    def keep(self, numbers: Iterable[int] | None) -> None:
+        """From now on keep the states of these ``numbers``, counted from 0, if they are known. The first call counts."""
+        if numbers is not None and self._numbers is None and not torch.compiler.is_compiling():
             self._numbers = sorted(set(numbers)) if takes_numbers(self._model) else []

@@ -105,7 +105,7 @@ class TextTarget(TargetModel):
         super().__init__(model)
         self.verdict = Verdict(model, output, threshold, scale, loader="AutoModelForSequenceClassification")
         self._named = named_outputs(model)
-        self._kept = KeptStates(model)
+        self.kept = KeptStates(model)
         if not layers or not all(isinstance(i, int) for i in layers):
             raise ConfigError(
                 f"layers of a text target are hidden-state indices such as [6, -1]; got {list(layers)}."
@@ -236,11 +236,14 @@ class TextTarget(TargetModel):
     def _pass(self, inputs: Inputs) -> Any:
         """Return the output of a pass that keeps the states in ``layers``. The first pass keeps all of them."""
         arguments = self.arguments(inputs)
-        out = self._kept.run(lambda asked: self.model(**arguments, **{STATES: asked}))
-        hidden = getattr(out, "hidden_states", None) or ()
-        if all(-len(hidden) <= i < len(hidden) for i in self.layers):
-            self._kept.keep(i % len(hidden) for i in self.layers)
+        out = self.kept.run(lambda asked: self.model(**arguments, **{STATES: asked}))
+        self.kept.keep(self.places(getattr(out, "hidden_states", None)))
         return out
+
+    def places(self, hidden: Sequence[Any] | None) -> list[int] | None:
+        """Numbers of the states to read among ``hidden``, from 0, or ``None`` if there are fewer."""
+        count = len(hidden or ())
+        return [i % count for i in self.layers] if all(-count <= i < count for i in self.layers) else None
 
     def read_states(self, hidden: Sequence[Tensor] | None, inputs: Inputs) -> tuple[Tensor, ...]:
         """Return the states that ``layers`` names, ``[B, T, D]`` each, zero at padding.

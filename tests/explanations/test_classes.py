@@ -26,6 +26,8 @@ NAMES = {0: "dog", 1: "cat", 2: "cow"}
         (torch.tensor(1), [1, 1]),
         (np.array(1), [1, 1]),
         ("cat", [1, 1]),
+        ("Cat", [1, 1]),
+        (" COW ", [2, 2]),
         ("1", [1, 1]),
         ("second", [2, 2]),
         (["cow", "second"], [2, 2]),
@@ -76,6 +78,13 @@ def test_what_is_no_class_is_refused_in_words(wanted: Any, message: str) -> None
 def test_two_classes_of_one_name_need_the_number() -> None:
     with pytest.raises(ConfigError, match=r"names 2 classes, \[0, 2\]; give the number"):
         chosen_classes("cow", LOGITS, {0: "cow", 1: "cat", 2: "cow"})
+
+
+def test_two_classes_that_differ_in_case_need_the_name_as_it_is() -> None:
+    names = {0: "US", 1: "us", 2: "cow"}
+    assert chosen_classes(["us", "US"], LOGITS, names).tolist() == [1, 0]  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match=r"'Us' names 2 classes, \[0, 1\]; give the number"):
+        chosen_classes("Us", LOGITS, names)
 
 
 def test_a_model_of_one_class_has_no_second() -> None:

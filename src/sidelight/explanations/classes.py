@@ -17,6 +17,7 @@ from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Inputs
 from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.base import Batch, Reader
+from sidelight.rows.labels import normal
 from sidelight.rows.row import plain
 from sidelight.scorers.base import ScorerConfig
 
@@ -221,7 +222,10 @@ def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str,
 
 
 def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str, independent: bool) -> int:
-    places = [i for i, name in names.items() if name == wanted and i < len(logits)]
+    own = {i: name for i, name in names.items() if i < len(logits)}
+    places = [i for i, name in own.items() if name == wanted]
+    if not places and wanted != SECOND:
+        places = [i for i, name in own.items() if normal(name) == normal(wanted)]  # as labels are read
     if len(places) > 1:
         raise ConfigError(f"{argument}={wanted!r} names {len(places)} classes, {places}; give the number.")
     if places:

@@ -139,14 +139,38 @@ def plain(value: Any) -> Any:
 
 
 def as_row(value: Any) -> Any:
-    """A row of a data frame, as ``iloc``, ``iterrows`` and ``apply`` of pandas give it, as a mapping. Others unchanged.
+    """A row of a table that knows the names of its columns, as a mapping. Others unchanged.
 
-    It is a ``Series`` of which the labels are names of columns. A column is one, too, but numbers are its labels, or names
-    of rows.
+    Rows are those of pandas (``iloc``, ``apply``, ``iterrows``, ``itertuples``, ``to_records``), other named tuples, records
+    of NumPy, and rows of databases.
     """
-    if not (hasattr(value, "iloc") and getattr(value, "ndim", 0) == 1 and len(value) <= MOST_COLUMNS):
-        return value
-    return value.to_dict() if SAMPLE_COLUMNS.intersection(map(str, value.index)) else value
+    if isinstance(value, tuple) and len(value) == 2 and _is_series(value[1]):
+        value = value[1]  # of iterrows, with its place in front
+    named = _named_values(value)
+    return named if SAMPLE_COLUMNS.intersection(map(str, named)) else value
+
+
+def _named_values(value: Any) -> dict[Any, Any]:
+    """The values of a row by the names of their columns. Empty if ``value`` is no such row."""
+    if _is_series(value):
+        return dict(value.to_dict())
+    if isinstance(value, np.void):
+        return {name: plain(value[name]) for name in value.dtype.names or ()}
+    if hasattr(value, "_fields") and hasattr(value, "_asdict"):
+        return dict(value._asdict())
+    if type(value).__name__ == "Row" and hasattr(value, "keys"):  # of sqlite3, which is no Mapping
+        return dict(zip(value.keys(), value, strict=True))
+    return {}
+
+
+def _is_series(value: Any) -> bool:
+    """Whether ``value`` is a ``Series`` that may be a row. A column is one, too: numbers or names of rows are its labels."""
+    return hasattr(value, "iloc") and getattr(value, "ndim", 0) == 1 and len(value) <= MOST_COLUMNS
+
+
+def are_records(value: Any) -> bool:
+    """Whether ``value`` is an array of NumPy whose elements are rows with names for their columns."""
+    return isinstance(value, np.ndarray) and value.ndim > 0 and bool(value.dtype.names)
 
 
 def scalar(value: Any) -> Any:

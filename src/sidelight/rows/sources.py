@@ -38,7 +38,7 @@ from sidelight.rows.data_sets import (
     tensor_rows,
 )
 from sidelight.rows.hub import fetched
-from sidelight.rows.row import Rows
+from sidelight.rows.row import Rows, are_records
 from sidelight.rows.splits import chosen_split, kinds, splits_of
 from sidelight.rows.stream import MOST_BYTES, MOST_ROWS, Stream, collected
 from sidelight.rows.table_files import TABLES, beside, read_path, suffix
@@ -167,6 +167,8 @@ def _array(data: np.ndarray, name: str) -> Rows:
             f"{name} is an array of shape {data.shape} and type {data.dtype}; pictures are uint8 [B, H, W, C] or "
             "[B, H, W], texts an array of strings."
         )
+    if are_records(data):
+        return Rows(list(data), name, cheap=True)
     return Rows(Column(data) if data.ndim == 1 else data, name, cheap=True)
 
 

@@ -17,7 +17,7 @@ from sidelight.core.types import StateSpec
 from sidelight.scorers.image import ImageDecoder, Skip
 from sidelight.targets import as_target
 from sidelight.training import decoder_cost
-from sidelight.training.decoder_cost import LARGEST_SHARE
+from sidelight.training.decoder_cost import GATES, LARGEST_SHARE
 from sidelight.training.network import new_scorer
 
 SIDE = 128
@@ -96,6 +96,7 @@ def test_small_pictures_of_a_transformer_are_unfolded_at_once() -> None:
     decoder: Any = new_scorer(vit(32, 8), pictures(1, 32), ScorerConfig(by_class=True)).decoders["image"]
     assert decoder.decoder.sizes == [(4, 4), (32, 32)]
     assert decoder.decoder.readout.out_channels == 48
+    assert len(decoder.decoder.gates) == GATES
 
 
 def test_large_pictures_of_a_transformer_are_not() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -44,6 +45,8 @@ class ImageDecoder(nn.Module):
             (:data:`~sidelight.scorers.readout.READINGS`), without them one, of the class that the target predicts.
         direct: whether states that all share one grid are unfolded to the last stage at once. Otherwise the resolution
             doubles from stage to stage.
+        gates: how many of the last differences of one state and the next multiply the features of the last stage
+            (:class:`Gate`). All states must share one grid and width.
     """
 
     def __init__(
@@ -57,9 +60,11 @@ class ImageDecoder(nn.Module):
         classes: int | None = None,
         pooled: bool = False,
         direct: bool = False,
+        gates: int = 0,
     ) -> None:
         super().__init__()
         _require_sensible(padding, channels, stride)
+        _require_changes(states, gates)
         grids = [s.grid for s in states]
         if not grids or any(g is None for g in grids):
             raise ConfigError("an image scorer needs at least one state with a grid.")
@@ -76,6 +81,10 @@ class ImageDecoder(nn.Module):
         )
         self.stages = nn.ModuleList(
             Stage(widths[max(i - 1, 0)], width, cond_dim, padding) for i, width in enumerate(widths)
+        )
+        fine = unfold_factor(found[-1], sizes[-1])
+        self.gates = nn.ModuleList(
+            Gate(states[-1].channels, widths[-1], fine, factors[-1]) for _ in range(gates)
         )
         width = widths[-1] if classes else 1
         self.readout = nn.Conv2d(widths[-1], width, 3, padding=1, padding_mode=padding)
@@ -111,6 +120,8 @@ class ImageDecoder(nn.Module):
         assert x is not None  # the deepest state always joins stage 0
         for i, block in enumerate(self.stages):
             x = block(x, joined[i] if i else None, self.sizes[i] if i else None, fusion)
+        if self.gates:
+            x = x * self._gate(states, x)
         x = self.readout(x)
         if self.of_class is None or classes is None:
             return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
@@ -125,6 +136,23 @@ class ImageDecoder(nn.Module):
         ranked = self.of_class.ranked(grown[:, :, rank].flatten(0, 1).flatten(1))
         grown[:, :, rank] = ranked.view(*asked.shape[:2], *size)
         return grown
+
+    def _gate(self, states: Sequence[Tensor], like: Tensor) -> Tensor:
+        """Factors of the last stage's features, ``[B, width, h, w]``."""
+        late = states[-len(self.gates) - 1 :]
+        changes = [after - before for before, after in pairwise(late)]
+        return sum(
+            (_fit(gate(c), like) for gate, c in zip(self.gates, changes, strict=True)), like.new_zeros(())
+        )
+
+
+def _require_changes(states: Sequence[StateSpec], gates: int) -> None:
+    late = states[-gates - 1 :]
+    if gates < 0 or gates >= max(1, len(states)) or len({(s.grid, s.channels) for s in late}) > 1:
+        raise ConfigError(
+            f"gates={gates} needs {gates + 1} states of one grid and one width, of which each is the one before and what "
+            f"layers added; the scorer reads {', '.join(f'{s.channels} × {s.grid}' for s in states)}."
+        )
 
 
 def _require_sensible(padding: str, channels: Sequence[int], stride: int | None) -> None:
@@ -172,7 +200,8 @@ class Skip(nn.Module):
         square = torch.linalg.vector_norm(cells, dim=(1, 2), keepdim=True) ** 2 / cells[0].numel()
         scale = ((square - mean**2).clamp(min=0) + self.norm.eps).rsqrt()
         weight, shift = _by_place(self.project.weight.flatten(1), self.factor), self.project.bias
-        assert shift is not None
+        if shift is None:  # of a gate
+            return torch.addcmul(-mean * scale * weight.sum(1), cells @ weight.t(), scale)
         scaled = weight * self.norm.weight
         bias = _by_place(shift[:, None], self.factor)[:, 0] + weight @ self.norm.bias
         return torch.addcmul(bias - mean * scale * scaled.sum(1), cells @ scaled.t(), scale)
@@ -206,6 +235,20 @@ def cell_means(x: Tensor, side: int) -> Tensor:
 def _cell_sums(x: Tensor, side: int) -> Tensor:
     rows = sum((x[:, :, i::side] for i in range(1, side)), x[:, :, ::side])
     return sum((rows[..., i::side] for i in range(1, side)), rows[..., ::side])
+
+
+class Gate(Skip):
+    """What layers added to a state, normalised and projected without biases: factors of the features of a finer grid.
+
+    Early states say where there is ink, so a map could be made of them alone and stay the same if later layers were
+    others. A product with what the later layers add cannot: without biases no factor is the same everywhere
+    (``docs/notes/audit-of-mnist.md``).
+    """
+
+    def __init__(self, channels: int, width: int, factor: int, pool: int = 1) -> None:
+        super().__init__(channels, width, factor, pool)
+        self.norm = Norm(1, channels, affine=False)
+        self.project = nn.Conv2d(channels, width * factor * factor, 1, bias=False)
 
 
 class Stage(nn.Module):
@@ -303,6 +346,8 @@ class ImageScorer(nn.Module):
             raw scores of their own even before the training.
         pooled: whether states that are finer than the last stage are averaged down to it.
         direct: whether states that all share one grid, as a transformer's do, are unfolded to the last stage at once.
+        gates: how many of the last differences of one state and the next, as a transformer's layers add them, multiply
+            the features of the last stage. 0 for none.
     """
 
     OPTIONS: ClassVar[dict[str, Any]] = {
@@ -311,6 +356,7 @@ class ImageScorer(nn.Module):
         "padding": str,
         "pooled": Flag,
         "direct": Flag,
+        "gates": Size,
     }
 
     def __init__(
@@ -324,11 +370,12 @@ class ImageScorer(nn.Module):
         classes: int | None = None,
         pooled: bool = False,
         direct: bool = False,
+        gates: int = 0,
     ) -> None:
         super().__init__()
         size = (feature_shape[-2], feature_shape[-1])
         self.decoder = ImageDecoder(
-            states, size, channels, cond_dim, stride, padding, classes, pooled, direct
+            states, size, channels, cond_dim, stride, padding, classes, pooled, direct, gates
         )
 
     def forward(self, encoding: Encoding, modality: str, classes: Tensor | None = None) -> Tensor:

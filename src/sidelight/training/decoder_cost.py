@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sidelight.core.types import Encoding, Inputs, TargetSpec
+from sidelight.core.types import Encoding, Inputs, StateSpec, TargetSpec
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.image import FULL_RESOLUTION_UP_TO
 from sidelight.targets import TargetModel
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 #: last stage at once, where the thesis's decoder doubles the resolution from stage to stage
 #: (``docs/notes/decoder-cost.md``).
 UNFOLDING: Mapping[str, Any] = {"direct": True, "channels": (64, 48)}
+#: How many gates such a decoder has, if all states have one width too. With them a map needs what the later layers add
+#: (``docs/notes/audit-of-mnist.md``).
+GATES = 2
 #: A decoder may cost at most this share of its target's operations.
 LARGEST_SHARE = 0.05
 #: Above this share the decoder scores cells of four pixels. Rankings lose nothing if they are averaged over such cells
@@ -50,8 +53,7 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
     if shape is None or config.decoder.get("image"):
         return config
     if max(shape[-2:]) <= FULL_RESOLUTION_UP_TO:
-        one_grid = len({state.grid for state in spec.states["image"]}) == 1
-        return with_image(config, UNFOLDING) if config.by_class and one_grid else config
+        return with_unfolding(config, spec.states["image"]) if config.by_class else config
     try:
         with FlopCounterMode(display=False) as counter:
             encoding = target.encode(inputs)
@@ -69,6 +71,14 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
         share = decoder_flops(config, spec, encoding) / whole
     log.info("the scorer costs %.1f %% of the classifier's operations", 100 * share)
     return config
+
+
+def with_unfolding(config: ScorerConfig, states: Sequence[StateSpec]) -> ScorerConfig:
+    """``config`` with a decoder that unfolds ``states`` at once, if all share one grid."""
+    if len({state.grid for state in states}) > 1:
+        return config
+    gated = len(states) > GATES and len({state.channels for state in states}) == 1
+    return with_image(config, {**UNFOLDING, "gates": GATES} if gated else UNFOLDING)
 
 
 def with_image(config: ScorerConfig, options: Mapping[str, Any]) -> ScorerConfig:

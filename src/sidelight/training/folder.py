@@ -160,7 +160,7 @@ def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path |
 def _claim(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
     require_own_training(folder)
     checkpoint, known = newest_checkpoint(folder), folder / IDENTITY
-    found = _identity(folder)
+    found = recorded_identity(folder)
     if resume and (checkpoint is not None or (folder / "scorer" / "config.json").is_file()):
         _require_same(folder, found, about, checkpoint)
     keep = checkpoint if resume else None
@@ -202,7 +202,8 @@ def _require_same(
         )
 
 
-def _identity(folder: Path) -> dict[str, Any]:
+def recorded_identity(folder: Path) -> dict[str, Any]:
+    """What :data:`IDENTITY` of ``folder`` says. Empty if there is none."""
     path = folder / IDENTITY
     found = read_json(path) if path.is_file() else {}
     return found if isinstance(found, dict) else {}

@@ -25,8 +25,8 @@ from sidelight.training.sample_maps import SAMPLES, SampleMaps, require_loggers
 from sidelight.training.settings import TrainingConfig, steps_per_epoch
 
 
-class LengthTrainer(Trainer):
-    """Trainer that batches rows of like length, if lengths differ.
+class BaseTrainer(Trainer):
+    """Trainer that batches rows of like length, if lengths differ, and never touches checkpoints of others.
 
     Attributes:
         lengths: of the training rows. ``None`` stands for the plain shuffle.
@@ -34,22 +34,43 @@ class LengthTrainer(Trainer):
 
     lengths: Sequence[int] | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # the Trainer would remove old checkpoints by their names, also those of others, so this class removes them
+        self.kept_checkpoints, self.args.save_total_limit = self.args.save_total_limit, None
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.lengths is None:
             return super()._get_train_sampler(train_dataset)
         step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LengthSampler(self.lengths, step, self.args.data_seed or self.args.seed)
 
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        try:
+            if self.args.should_save:
+                mark_checkpoint(checkpoint)
+            super()._save_checkpoint(model, trial)
+        except SidelightError:
+            raise
+        except Exception as error:  # torch and safetensors have errors of their own for a full disk
+            raise CheckpointError(
+                f"could not write {checkpoint}: {error}. Checkpoints written before are whole: free some space and "
+                "call again, and the training goes on from the last one."
+            ) from error
+        if self.args.should_save:
+            drop_checkpoints(
+                checkpoint.parent, self.kept_checkpoints or None, self.state.best_model_checkpoint
+            )
 
-class ScorerTrainer(LengthTrainer):
+
+class ScorerTrainer(BaseTrainer):
     """Trainer whose model returns its own loss, and which logs every term of it, averaged over samples."""
 
     csv_log: CsvLog
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # the Trainer would remove old checkpoints by their names, also those of others, so this class removes them
-        self.kept_checkpoints, self.args.save_total_limit = self.args.save_total_limit, None
         self.model_accepts_loss_kwargs = False
         self._sums: dict[str, Tensor] = {}
         self._samples = 0
@@ -91,24 +112,6 @@ class ScorerTrainer(LengthTrainer):
             logs = {**logs, **self._means()}
             self._sums, self._samples = {}, 0
         super().log(logs, *args, **kwargs)
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-        try:
-            if self.args.should_save:
-                mark_checkpoint(checkpoint)
-            super()._save_checkpoint(model, trial)
-        except SidelightError:
-            raise
-        except Exception as error:  # torch and safetensors have errors of their own for a full disk
-            raise CheckpointError(
-                f"could not write {checkpoint}: {error}. Checkpoints written before are whole: free some space and "
-                "call again, and the training goes on from the last one."
-            ) from error
-        if self.args.should_save:
-            drop_checkpoints(
-                checkpoint.parent, self.kept_checkpoints or None, self.state.best_model_checkpoint
-            )
 
     def _collect(self, outputs: dict[str, Tensor], inputs: dict[str, Tensor]) -> None:
         # Sums stay tensors until they are logged: a GPU need not wait for every step.

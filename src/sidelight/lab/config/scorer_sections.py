@@ -27,7 +27,7 @@ class ScorerSection(Section):
         standardise: whether raw scores are standardised in each sample before the sigmoid.
         conditioned: whether decoders read the classifier's fusion output, if it has one.
         by_class: whether maps are of any class (default: if the objective teaches it).
-        channels, stride, padding, pooled, direct: options of the image decoder.
+        channels, stride, padding, pooled, direct, gates: options of the image decoder.
         width, layers, heads: options of the text decoder.
     """
 
@@ -42,6 +42,7 @@ class ScorerSection(Section):
     padding: str | None = None
     pooled: bool | None = None
     direct: bool | None = None
+    gates: int | None = None
     width: int | None = None
     layers: int | None = None
     heads: int | None = None
@@ -49,7 +50,7 @@ class ScorerSection(Section):
     def decoder_options(self, modalities: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Options of each modality's decoder, those left unset dropped."""
         owned = {
-            "image": ("channels", "stride", "padding", "pooled", "direct"),
+            "image": ("channels", "stride", "padding", "pooled", "direct", "gates"),
             "text": ("width", "layers", "heads"),
         }
         return {

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.folders import replace_folder
-from sidelight.core.processes import is_main
+from sidelight.core.processes import in_main, is_main
 from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
 from sidelight.core.tensors import predictable
@@ -27,7 +28,10 @@ from sidelight.inputs.image import PIXELS
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.runs.augmentation import augmented, moved
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
+from sidelight.rows.content import content_of
 from sidelight.targets import TargetModel
+from sidelight.training.folder import claim_folder, drop_checkpoints, recorded_identity
+from sidelight.training.identity import FORMAT, VERSION, is_known
 from sidelight.training.lengths import row_lengths
 
 log = logging.getLogger(__name__)
@@ -162,34 +166,58 @@ def train_classifier(
 ) -> dict[str, float]:
     """Train ``target``'s model in place and save it in Hugging Face layout under ``output_dir``.
 
+    A training that was killed continues from its last epoch, if it is the same one. Its checkpoints lie beside
+    ``output_dir`` until it is finished.
+
     Returns:
         ``{"accuracy": share in [0, 1], "train_runtime": seconds}``, the accuracy on ``evaluation``.
     """
     from sidelight.training.progress import shown_progress
-    from sidelight.training.trainer import LengthTrainer
+    from sidelight.training.trainer import BaseTrainer, CsvLog
 
+    folder = output_dir.with_name(output_dir.name + "-training")
+    last = _continued(folder, target, train, evaluation, config)
     ready = ready_rows(target, train)
-    trainer = LengthTrainer(
+    trainer = BaseTrainer(
         model=Classifier(target, augmented(target, config)),
-        args=_arguments(config, len(train), output_dir.with_name(output_dir.name + "-training")),
+        args=_arguments(config, len(train), folder),
         data_collator=Collator(target) if ready is None else ReadyCollator(target),
         train_dataset=train if ready is None else ready,
         eval_dataset=evaluation,
+        callbacks=[clock := CsvLog(folder / "log.csv")],
     )
     trainer.lengths = row_lengths(target, train)
     target.model.requires_grad_(True).train()
     try:
         with shown_progress(trainer, "classifier"):
-            result = trainer.train()
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
         target.model.eval()
     metrics = {
         "accuracy": accuracy(target, evaluation, config.batch_size * 2),
-        "train_runtime": float(result.metrics["train_runtime"]),
+        "train_runtime": round(clock.seconds, 3),
     }
     log.info("classifier: accuracy %.4f on %d samples", metrics["accuracy"], len(evaluation))
     save_target(target, output_dir, metrics)
+    in_main(lambda: drop_checkpoints(folder))
     return metrics
+
+
+def _continued(
+    folder: Path, target: TargetModel, train: Any, evaluation: Any, config: ClassifierTraining
+) -> Path | None:
+    """The checkpoint from which this training continues. What another training of ours left in ``folder`` is removed."""
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "target": target.fingerprint(),
+        "options": target.all_options(),
+        "training": asdict(config),
+        "train": content_of(train).to_dict(),
+        "eval": content_of(evaluation).to_dict(),
+    }
+    about = dict(json.loads(json.dumps(about, default=str)))
+    return claim_folder(folder, about, resume=is_known(about) and recorded_identity(folder) == about)
 
 
 def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
@@ -206,7 +234,8 @@ def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
         "learning_rate": config.learning_rate,
         "weight_decay": config.weight_decay,
         "warmup_steps": int(config.warmup_ratio * steps),
-        "save_strategy": "no",
+        "save_strategy": "epoch",
+        "save_total_limit": 1,
         "logging_steps": max(1, int(steps) // 20),
         "seed": config.seed,
     }

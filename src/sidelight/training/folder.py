@@ -338,11 +338,6 @@ def is_finished(checkpoint: Path) -> bool:
     return stopped or state["global_step"] >= state["max_steps"]
 
 
-def finished_epochs(checkpoint: Path) -> float:
-    """How often the training had read its rows when this checkpoint was written."""
-    return float(_state(checkpoint).get("epoch") or 0)
-
-
 def best_checkpoint(checkpoint: Path) -> Path:
     """The best checkpoint that ``checkpoint`` knows of, beside it (wherever the folder was moved to)."""
     best = checkpoint.with_name(f"checkpoint-{_state(checkpoint).get('best_global_step')}")

@@ -25,9 +25,9 @@ from sidelight.training.diagnostics import warn_if_lost, warn_of_numbering, warn
 from sidelight.training.folder import (
     best_checkpoint,
     claim_folder,
-    finished_epochs,
     is_finished,
     require_own_training,
+    step_of,
 )
 from sidelight.training.identity import training_identity
 from sidelight.training.loss import ScorerObjective
@@ -36,6 +36,8 @@ from sidelight.training.quality import learn_quality
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
 if TYPE_CHECKING:
+    from transformers import TrainerState
+
     from sidelight.training.trainer import ScorerTrainer
 
 log = logging.getLogger(__name__)
@@ -118,18 +120,28 @@ def _run(trainer: ScorerTrainer, resume: Path | None) -> dict[str, float]:
         Metrics of the validation, and the seconds of training, ``train_runtime``.
     """
     from safetensors.torch import load_file
+    from transformers import TrainerState
 
     if resume is not None and is_finished(resume):
         log.info(
             "%s holds the same training, finished: it is taken up again, and nothing is trained",
             resume.parent,
         )
-        trainer.model.load_state_dict(load_file(best_checkpoint(resume) / "model.safetensors"))
-        trainer.state.epoch = finished_epochs(resume)  # else its metrics would say that it read nothing
+        best = best_checkpoint(resume)
+        trainer.model.load_state_dict(load_file(best / "model.safetensors"))
+        trainer.state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
+        trainer.state.best_global_step = step_of(best)
     else:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     seconds = trainer.csv_log.seconds
-    return {**{k: float(v) for k, v in trainer.evaluate().items()}, "train_runtime": round(seconds, 3)}
+    found = _best_validation(trainer.state) or trainer.evaluate()
+    return {**{k: float(v) for k, v in found.items()}, "train_runtime": round(seconds, 3)}
+
+
+def _best_validation(state: TrainerState) -> dict[str, float] | None:
+    """Metrics of the validation whose weights are loaded now, as they were logged. ``None`` if that was not noted."""
+    own = [row for row in state.log_history if row["step"] == state.best_global_step and "eval_loss" in row]
+    return {k: v for k, v in own[-1].items() if k != "step"} if own else None
 
 
 @contextmanager

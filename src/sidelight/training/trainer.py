@@ -164,6 +164,14 @@ class CollapseGuard(TrainerCallback):
         check_collapse(metrics or {}, self.action)
 
 
+class SpreadValidations(TrainerCallback):
+    """Leaves out a validation if less than half as many steps are left as lie between two. There is one at the end."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if 0 < state.max_steps - state.global_step < args.eval_steps / 2:
+            control.should_evaluate = control.should_save = False
+
+
 def build_trainer(
     module: nn.Module, collator: Any, train: Any, evaluation: Any, output_dir: Path, config: TrainingConfig
 ) -> ScorerTrainer:
@@ -174,7 +182,7 @@ def build_trainer(
     require_loggers(config.report_to)
     args = _arguments(output_dir, config, per_epoch)
     csv_log = CsvLog(output_dir / "log.csv")
-    callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse)]
+    callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse), SpreadValidations()]
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     module.target.model.to(args.device)  # type: ignore[union-attr]

@@ -260,6 +260,32 @@ def test_parts_of_an_image_are_cells_and_not_scattered_pixels() -> None:
     assert same > 0.8  # half for scattered pixels; cells are at least 4 pixels wide
 
 
+@pytest.mark.parametrize("size", [(32, 128), (128, 32), (40, 60)])
+def test_parts_of_a_long_image_are_squares(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        kept = random_part(torch.ones(64, 1, *size, dtype=torch.bool), generator)[:, 0]
+        # how often neighbours differ, down and across: by cells of one side equally often
+        down = float((kept[:, 1:] != kept[:, :-1]).float().mean())
+        across = float((kept[:, :, 1:] != kept[:, :, :-1]).float().mean())
+        assert across == pytest.approx(down, rel=0.35)
+        assert 2 <= min(size) * 2 * down <= 8  # borders along the shorter side
+
+
+def test_parts_of_a_square_image_are_drawn_as_before() -> None:
+    generator = torch.Generator().manual_seed(0)
+    kept = random_part(torch.ones(3, 1, 28, 28, dtype=torch.bool), generator)
+    generator.manual_seed(0)
+    cells = int(torch.randint(3, 8, (1,), generator=generator))
+    drawn = torch.rand(3, cells + 1, cells + 1, generator=generator) < 0.5
+    side = -(-28 // cells)
+    rows, columns = (
+        (torch.arange(28) + torch.randint(side, (3, 1), generator=generator)) // side for _ in "yx"
+    )
+    expected = drawn[torch.arange(3)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    assert torch.equal(kept[:, 0], expected)
+
+
 def test_draws_repeat_with_a_generator() -> None:
     mask = torch.ones(5, 1, 9, 9, dtype=torch.bool)
     one, two = (random_part(mask, torch.Generator().manual_seed(7)) for _ in range(2))

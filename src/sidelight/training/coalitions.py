@@ -20,7 +20,7 @@ from sidelight.core.types import Scores
 from sidelight.fills.base import complement
 from sidelight.training.step import Step
 
-#: Smallest and largest number of cells on a side of an image's random parts.
+#: Smallest and largest number of cells on the shorter side of an image's random parts.
 CELLS = (3, 7)
 
 #: Added to each change of probability before coalitions are shared out, so that every sample gets some in the long run.
@@ -167,7 +167,8 @@ def predicted_effect(raw: Tensor, kept: Tensor, feature_mask: Tensor, unit: floa
 def random_part(feature_mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Boolean of ``feature_mask``'s shape: a random half of each sample's features, true outside them.
 
-    An image ``[B, 1, H, W]`` keeps or hides each cell of a grid independently. The grid has a random size and place. A
+    An image ``[B, 1, H, W]`` keeps or hides each cell of a grid independently. Cells are squares, 3 to 7 along the
+    shorter side, so that objects beside each other in a wide picture are told apart. The grid has a random place. A
     text ``[B, T]`` keeps half of its tokens, rounded at random. Raw scores of a text have mean 0, so only their
     differences can be learnt, and parts of equal size depend on nothing else.
     """
@@ -189,10 +190,11 @@ def _random_half(feature_mask: Tensor, generator: torch.Generator | None) -> Ten
 def _random_cells(feature_mask: Tensor, generator: torch.Generator | None) -> Tensor:
     size, _, height, width = feature_mask.shape
     cells = int(torch.randint(CELLS[0], CELLS[1] + 1, (1,), generator=generator))
-    drawn = torch.rand(size, cells + 1, cells + 1, generator=generator) < 0.5
+    side = -(-min(height, width) // cells)
+    counts = [max(cells, -(-length // side)) + 1 for length in (height, width)]
+    drawn = torch.rand(size, *counts, generator=generator) < 0.5
     places = []
     for length in (height, width):
-        side = -(-length // cells)
         shift = torch.randint(side, (size, 1), generator=generator)
         places.append((torch.arange(length) + shift) // side)
     rows, columns = places

@@ -22,7 +22,7 @@ from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.hub import fetched
 from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader
-from sidelight.rows.row import NumberedRows, Rows
+from sidelight.rows.row import Labelled, NumberedRows, Rows
 from sidelight.rows.sources import rows_of
 from sidelight.rows.splits import VALIDATION, split_named
 from sidelight.targets.base import TargetModel
@@ -155,7 +155,12 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
     picked = range(len(rows)) if rows.cheap else spread(len(rows), SOME)
     read = [rows[i] for i in picked]
     two = [
-        row for row in read if isinstance(row, (tuple, list)) and len(row) == 2 and isinstance(row[0], str)
+        row
+        for row in read
+        if isinstance(row, (tuple, list))
+        and not isinstance(row, Labelled)
+        and len(row) == 2
+        and isinstance(row[0], str)
     ]
     seconds = [row[1] for row in two if isinstance(row[1], str)]
     if not seconds:

@@ -225,7 +225,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         progress, verify = require_flag(progress, "progress"), require_flag(verify, "verify")
         asked = Asked(lent_inputs(self.target, others), target, versus, verify, require_steps(refine))
         asked.require_scorer(self.scorer.config)
-        if is_one(self.target, samples := as_row(samples)):
+        if is_one(self.target, samples := as_row(samples, self.target.reader.columns)):
             asked.require_length(1)
             if errors == "raise":  # there is no other sample that it could be mistaken for
                 found = self._explain_rows([samples], [0], asked)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -29,6 +31,7 @@ NAMES = {0: "dog", 1: "cat", 2: "cow"}
         ("Cat", [1, 1]),
         (" COW ", [2, 2]),
         ("1", [1, 1]),
+        (" 1 ", [1, 1]),
         ("second", [2, 2]),
         (["cow", "second"], [2, 2]),
         (("cat", 0), [1, 0]),
@@ -138,3 +141,35 @@ def test_a_scorer_of_the_predicted_class_takes_no_class() -> None:
         with pytest.raises(ConfigError, match=r"predicted class only.*objective='robust'"):
             asked.require_scorer(ScorerConfig())
     Asked(verify=True).require_scorer(ScorerConfig())
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        lambda names: pd.Series(names, index=range(len(names), 0, -1)),
+        pd.Index,
+        pa.array,
+        lambda names: pa.chunked_array([names]),
+    ],
+    ids=["Series", "Index", "Array", "ChunkedArray"],
+)
+def test_columns_of_tables_name_a_class_for_each_sample(columns: Any) -> None:
+    names = columns(["cat", "dog", "cow"])
+    asked = Asked(target=names)
+    asked.require_length(3)
+    found = asked.classes(ENCODING, NAMES, [2, 0]).explained
+    assert found is not None
+    assert found.tolist() == [2, 1]
+    with pytest.raises(InputError, match="3 classes for 2 samples"):
+        chosen_classes(names, LOGITS, NAMES)
+
+
+def test_an_accented_letter_may_be_written_as_two_signs() -> None:
+    found = chosen_classes("cafe\u0301", LOGITS, {0: "dog", 1: "Caf\u00e9", 2: "cow"})
+    assert found is not None
+    assert found.tolist() == [1, 1]
+
+
+def test_names_beyond_the_classes_are_not_offered() -> None:
+    with pytest.raises(ConfigError, match=r"no class of the model\. Classes: dog, cat, cow; or"):
+        chosen_classes("bird", LOGITS, {**NAMES, 9: "bird"})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import sqlite3
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from fault_models import SQUARE, P, S, T, bert, eye, tok
@@ -24,6 +26,12 @@ from face_toys import pair_explainer
 from sidelight import Explainer, Explanation
 from sidelight.cli.app import app
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError
+from sidelight.inputs.row_parts import RowReader
+from sidelight.rows.sources import rows_of
+from sidelight.scorers import ScorerConfig
+from sidelight.targets.text import TextTarget
+from sidelight.training.fit_data import raw_labels, second_is_label
+from sidelight.training.network import new_scorer
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +96,11 @@ def test_kind_rows_of_tables_are_read_by_their_columns(kind: str, texts: Explain
         (pairs, [{"id": "a", "text": t, "picture": i} for i, t in shown]),
     ):
         frame, expected = pd.DataFrame(rows), explainer.explain(rows)
-        rows_of = ROWS_OF_TABLES[kind]
-        for found in (explainer.explain(rows_of(frame)), explainer.explain(list(rows_of(frame)))):
+        every = ROWS_OF_TABLES[kind]
+        for found in (explainer.explain(every(frame)), explainer.explain(list(every(frame)))):
             for one, own in zip(found, expected, strict=True):
                 same(one, own)
-        same(explainer.explain(next(iter(rows_of(frame)))), expected[0])
+        same(explainer.explain(next(iter(every(frame)))), expected[0])
 
 
 def test_kind_rows_of_a_database_are_read_by_their_columns(texts: Explainer) -> None:
@@ -103,6 +111,101 @@ def test_kind_rows_of_a_database_are_read_by_their_columns(texts: Explainer) -> 
     for one, own in zip(found, texts.explain(T[:3]), strict=True):
         same(one, own)
     connection.close()
+
+
+@dataclasses.dataclass
+class Review:
+    stars: int
+    text: str
+
+
+class Words(NamedTuple):
+    label: str
+    comment: str
+
+
+class Two(NamedTuple):
+    first: str
+    second: str
+
+
+def records(rows: list[dict[str, Any]]) -> Any:
+    return np.array([(row["stars"], row["text"]) for row in rows], dtype=[("stars", "i8"), ("text", "U200")])
+
+
+ROWS_WITH_NAMES: dict[str, Callable[[list[dict[str, Any]]], list[Any]]] = {
+    "data classes": lambda rows: [Review(**row) for row in rows],
+    "masked records": lambda rows: list(np.ma.array(records(rows))),
+    "records of no dimension": lambda rows: [np.array(record) for record in records(rows)],
+    "structs of Arrow": lambda rows: list(pa.Table.from_pylist(rows).to_struct_array().chunk(0)),
+    "texts of Arrow": lambda rows: list(pa.Table.from_pylist(rows)["text"]),
+    "a text and its label, by name": lambda rows: [Words("LABEL_1", row["text"]) for row in rows],
+}
+
+
+@pytest.mark.parametrize("kind", ROWS_WITH_NAMES)
+def test_kind_rows_that_name_their_values_are_read_by_name(kind: str, texts: Explainer) -> None:
+    expected = texts.explain(T[:3])
+    rows = ROWS_WITH_NAMES[kind]([{"stars": i, "text": t} for i, t in enumerate(T[:3])])
+    for one, own in zip(texts.explain(rows), expected, strict=True):
+        same(one, own)
+    same(texts.explain(rows[0]), expected[0])
+
+
+def test_kind_names_that_are_no_columns_leave_a_pair_a_pair(texts: Explainer) -> None:
+    same(texts.explain(Two(T[0], T[1])), texts.explain((T[0], T[1])))
+
+
+def test_kind_samples_with_a_column_of_labels_are_no_row(texts: Explainer) -> None:
+    expected = texts.explain(T[:3])
+    for labels in (pd.Series([0, 1, 1]), pd.Series([0, 1, 1], index=["text", "b", "c"])):
+        found = texts.explain((pd.Series(T[:3]), labels))
+        for one, own in zip(found, expected, strict=True):
+            same(one, own)
+
+
+def database(query: str) -> list[Any]:
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    pd.DataFrame({"label": "LABEL_1", "comment": T[:3]}).to_sql("t", connection, index=False)
+    found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+UNKNOWN = pd.DataFrame({"stars": "four", "comment": T[:3]})
+NO_COLUMN: dict[str, Callable[[], Any]] = {
+    "itertuples": lambda: list(UNKNOWN.itertuples(index=False)),
+    "numbered by names": lambda: list(UNKNOWN[["comment"]].set_index(pd.Index(list("abc"))).itertuples()),
+    "records": lambda: UNKNOWN.to_records(index=False),
+    "one record": lambda: UNKNOWN.to_records(index=False)[0],
+    "a database": lambda: database("select label, comment from t"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_COLUMN)
+def test_kind_rows_without_a_known_column_are_refused_by_its_columns(kind: str, texts: Explainer) -> None:
+    with pytest.raises(InputError, match=r"no text column .* its columns are .*'comment'"):
+        texts.explain(NO_COLUMN[kind]())
+
+
+def test_kind_two_columns_of_one_name_are_refused_in_rows_too(texts: Explainer) -> None:
+    frame = pd.DataFrame([[T[0], T[1]]], columns=["text", "text"])
+    for row in (frame.iloc[0], database("select comment as text, label as text from t")[0]):
+        for given in (row, [row]):
+            with pytest.raises(InputError, match="several columns text"):
+                texts.explain(given)
+
+
+def test_kind_columns_that_the_user_named_are_read_in_every_row(texts: Explainer) -> None:
+    target = TextTarget(bert(), tok(), columns=["comment"])
+    explainer = Explainer(target, new_scorer(target, [T[0]], ScorerConfig(by_class=True)))
+    frame = pd.DataFrame({"label": "LABEL_1", "comment": T[:3], "other": "words"})
+    expected = explainer.explain(T[:3])
+    for every in ROWS_OF_TABLES.values():
+        for one, own in zip(explainer.explain(list(every(frame))), expected, strict=True):
+            same(one, own)
+        same(explainer.explain(next(iter(every(frame)))), expected[0])
 
 
 def test_kind_a_column_with_names_of_rows_stays_a_column(texts: Explainer) -> None:
@@ -339,3 +442,18 @@ def test_kind_an_explanation_that_cannot_be_drawn_is_refused_when_it_is_made() -
 def test_kind_a_mapping_without_a_text_is_told_by_the_pipeline(texts: Explainer) -> None:
     with pytest.raises(InputError, match="a mapping needs 'text'"):
         sidelight.pipeline(explainer=texts)({"txt": T[0]})
+
+
+LABELLED: dict[str, Callable[[pd.DataFrame], list[Any]]] = {
+    **{kind: lambda frame, every=every: list(every(frame)) for kind, every in ROWS_OF_TABLES.items()},
+    "structs of Arrow": lambda frame: list(pa.Table.from_pandas(frame).to_struct_array().chunk(0)),
+    "named tuples": lambda frame: [Words(row.label, row.text) for row in frame.itertuples()],
+}
+
+
+@pytest.mark.parametrize("kind", LABELLED)
+def test_kind_a_label_is_that_of_its_column(kind: str, texts: Explainer) -> None:
+    names = ["LABEL_1", "LABEL_0", "LABEL_1"]
+    rows = rows_of(LABELLED[kind](pd.DataFrame({"label": names, "stars": "LABEL_0", "text": T[:3]})))
+    reader = RowReader(second_is_label=second_is_label(texts.target, rows, {"label_0", "label_1"}, "data"))
+    assert raw_labels(texts.target, rows, reader) == names

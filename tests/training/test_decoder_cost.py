@@ -190,3 +190,18 @@ def test_a_model_that_bears_no_counter_gets_the_usual_decoder(monkeypatch: pytes
 
     monkeypatch.setattr(decoder_cost, "FlopCounterMode", Refusing)
     assert new_scorer(mobilenet(), pictures(1), ScorerConfig(by_class=True)).config.decoder == {}
+
+
+@pytest.mark.parametrize("still", [False, True])
+def test_layers_that_add_nothing_give_no_gates(still: bool) -> None:
+    model = toy_models.seeded(lambda: toy_models.vit(num_labels=3, image_size=32, num_hidden_layers=4)).eval()
+    options = {} if still else {"states": [2, 2, 2]}  # one state again and again is no change either
+    for name, parameter in model.named_parameters() if still else ():
+        late = any(f"layer.{i}." in name or f"layers.{i}." in name for i in (1, 2, 3))
+        if late and any(part in name for part in ("output.dense", "o_proj", "fc2")):
+            parameter.data.zero_()
+    target = as_target(model, ImageTransform((32, 32)), **options)
+    scorer = new_scorer(target, pictures(1, 32), ScorerConfig(by_class=True))
+    assert "gates" not in scorer.config.decoder["image"]
+    maps = scorer(target.encode(target.reader.read(pictures(2, 32)).inputs))
+    assert float(maps["image"].flatten(1).std(1).min()) > 0

@@ -16,7 +16,7 @@ from sidelight.errors import ConfigError, InputError
 from sidelight.explanations.blocks import is_input_batch
 from sidelight.explanations.classes import Asked, Classes
 from sidelight.inputs.collate import Collator
-from sidelight.rows.row import NumberedRows, are_records
+from sidelight.rows.row import Labelled, NumberedRows, are_records
 from sidelight.rows.sources import is_source, rows_of
 from sidelight.targets.base import TargetModel
 
@@ -40,6 +40,8 @@ def is_one(target: TargetModel, samples: Any) -> bool:
     """Whether ``samples`` is a single sample. A string is a path if the model reads no texts."""
     if is_input_batch(samples) or is_source(samples) or are_records(samples):
         return False
+    if isinstance(samples, Labelled):
+        return True
     named = isinstance(samples, str) and "text" not in target.modalities and is_source(Path(samples))
     return not named and target.reader.is_sample(samples)
 

@@ -83,6 +83,8 @@ class Asked:
             )
 
     def __post_init__(self) -> None:
+        for name in ("target", "versus"):
+            object.__setattr__(self, name, _by_place(getattr(self, name)))
         if self.refine and self.versus is not None:
             raise ConfigError("refine works on the map of one class; leave versus out.")
 
@@ -162,7 +164,7 @@ def chosen_classes(
     """
     if wanted is None:
         return None
-    size = len(logits)
+    size, wanted = len(logits), _by_place(wanted)
     each = list(wanted) if _is_listed(wanted) else [wanted] * size
     _require_one_each(each, size, argument)
     found = [_class(one, row, names, argument, independent) for one, row in zip(each, logits, strict=True)]
@@ -189,6 +191,12 @@ def require_flag(value: Any, name: str) -> bool:
     if not isinstance(value, int) or value not in (0, 1):
         raise ConfigError(f"{name} must be True or False; got {value!r:.60}.")
     return bool(value)
+
+
+def _by_place(wanted: Any) -> Any:
+    """``wanted`` as a list if it is a column of a table, which counts its values by labels, or not as Python does."""
+    listed = next((getattr(wanted, name) for name in ("to_list", "to_pylist") if hasattr(wanted, name)), None)
+    return wanted if listed is None else [plain(one) for one in listed()]
 
 
 def _is_listed(wanted: Any) -> bool:
@@ -235,9 +243,10 @@ def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str,
         if len(candidates) < 2:
             raise ConfigError(f"{argument}={SECOND!r} needs two classes; the model has one.")
         return int(candidates.topk(2).indices[1])
-    if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(logits):  # from a command line
-        return int(wanted)
-    known = [str(name) for name in names.values()]
+    digits = wanted.strip()
+    if digits.isdecimal() and len(digits) < 10 and int(digits) < len(logits):  # from a command line
+        return int(digits)
+    known = [str(name) for name in own.values()]
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     raise ConfigError(
         f"{argument}={wanted!r:.60} is no class of the model.{nearest(wanted, known)} "

@@ -73,6 +73,8 @@ class Reader(ABC):
 
     #: names of the modalities that a sample holds
     modalities: ClassVar[tuple[str, ...]]
+    #: of text in rows, if their names are not the usual ones
+    columns: tuple[str, ...] = ()
 
     # -- implemented by each kind of reader ---------------------------------------------
 

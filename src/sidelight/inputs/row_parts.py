@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.labels import LabelReader, is_flags
-from sidelight.rows.row import LABEL_COLUMNS
+from sidelight.rows.row import LABEL_COLUMNS, Labelled, as_row
 
 #: inputs of models that rows may hold ready, as tensors or as lists of numbers
 READY = (
@@ -27,6 +27,9 @@ READY = (
 
 class KnowsSamples(Protocol):
     """Whoever can tell one raw sample from several values."""
+
+    #: of the samples, if their names are not the usual ones
+    columns: tuple[str, ...]
 
     def is_sample(self, value: Any) -> bool: ...
 
@@ -48,10 +51,13 @@ class RowReader:
 
         Three of which the first two are a sample are that sample and its label.
         """
+        row = as_row(row, reader.columns)
         if isinstance(row, list) and len(row) in (2, 3) and _ends_in_label(row, self.second_is_label):
             row = tuple(row)
         if not isinstance(row, tuple):
             return split_row(row)
+        if isinstance(row, Labelled):
+            return row[0], row[1]
         if len(row) == 3 and reader.is_sample(row[:2]):
             return row[:2], row[2]
         if reader.is_sample(row) and not (self.second_is_label and len(row) == 2):

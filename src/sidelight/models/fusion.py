@@ -268,8 +268,7 @@ class FusionClassifier(PreTrainedModel):
         """
         words = input_ids if input_ids is not None else inputs_embeds
         attention_mask = _attended(words, attention_mask, pixel_values.shape[0])
-        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        hidden = wanted if isinstance(wanted, Mapping) else dict.fromkeys(("image", "text"), bool(wanted))
+        hidden = self._kept_states(output_hidden_states)
         text = image = None
         if text_encoded is None:
             read = {"inputs_embeds" if input_ids is None else "input_ids": words}
@@ -293,6 +292,13 @@ class FusionClassifier(PreTrainedModel):
             image_encoded=image_encoded,
         )
         return output if return_dict is not False else output.to_tuple()
+
+    def _kept_states(self, wanted: bool | Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The value of ``output_hidden_states`` for each encoder."""
+        wanted = self.config.output_hidden_states if wanted is None else wanted
+        if isinstance(wanted, Mapping):
+            return {part: wanted.get(part, False) for part in PARTS}
+        return dict.fromkeys(PARTS, bool(wanted))
 
     def _read(self, given: dict[str, Any], optional: dict[str, Any], hidden: Any) -> Any:
         """Run the text encoder with those ``optional`` arguments that it takes."""

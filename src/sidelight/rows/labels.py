@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,8 +79,8 @@ class Classes:
 
 
 def normal(name: Any) -> str:
-    """A name as names are compared."""
-    return str(name).strip().casefold()
+    """A name as names are compared: in small letters, and an accented letter as one sign, which may also be written as two."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(name).strip()).casefold())
 
 
 def is_missing(label: Any) -> bool:

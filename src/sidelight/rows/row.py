@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,12 @@ from sidelight.errors import InputError, SidelightError, first_line
 LABEL_COLUMNS = ("label", "labels")
 #: what is longer is no row of a data frame but a column
 MOST_COLUMNS = 1000
+
+
+class Labelled(tuple[Any, Any]):
+    """A sample and its label, where it is known that the second is the label and not the second text of a pair."""
+
+    __slots__ = ()
 
 
 class Rows(Sequence[Any]):
@@ -138,29 +144,87 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def as_row(value: Any) -> Any:
+def as_row(value: Any, columns: Sequence[str] = ()) -> Any:
     """A row of a table that knows the names of its columns, as a mapping. Others unchanged.
 
     Rows are those of pandas (``iloc``, ``apply``, ``iterrows``, ``itertuples``, ``to_records``), other named tuples, records
-    of NumPy, and rows of databases.
+    of NumPy, data classes, scalars of Arrow, and rows of databases.
+
+    Args:
+        columns: of the samples, if their names are not the usual ones.
+
+    Raises:
+        InputError: two columns of samples or labels have one name.
     """
-    if isinstance(value, tuple) and len(value) == 2 and _is_series(value[1]):
-        value = value[1]  # of iterrows, with its place in front
-    named = _named_values(value)
-    return named if SAMPLE_COLUMNS.intersection(map(str, named)) else value
+    value = value.as_py() if hasattr(type(value), "as_py") else value
+    if isinstance(value, (str, bytes, Mapping)):
+        return value
+    row = value[1] if _is_numbered_series(value) else value
+    named = _named_values(row)
+    known = SAMPLE_COLUMNS.union(columns)
+    if not known.intersection(str(name) for name, _ in named) and not _must_be_named(row, named):
+        return value  # such as samples with a column of labels, or a pair of texts with names of its own
+    names = [str(name) for name, _ in named]
+    twice = [n for n in dict.fromkeys(names) if names.count(n) > 1 and n in known.union(LABEL_COLUMNS)]
+    if twice:
+        raise InputError(f"a row has several columns {', '.join(twice)}: name each column once.")
+    others = [v for name, v in named if name not in LABEL_COLUMNS]
+    if isinstance(row, tuple) and len(named) == 2 and len(others) == 1 and not known.intersection(names):
+        return Labelled((others[0], dict(named)[next(n for n in names if n in LABEL_COLUMNS)]))
+    return dict(named)
 
 
-def _named_values(value: Any) -> dict[Any, Any]:
-    """The values of a row by the names of their columns. Empty if ``value`` is no such row."""
-    if _is_series(value):
-        return dict(value.to_dict())
-    if isinstance(value, np.void):
-        return {name: plain(value[name]) for name in value.dtype.names or ()}
-    if hasattr(value, "_fields") and hasattr(value, "_asdict"):
-        return dict(value._asdict())
-    if type(value).__name__ == "Row" and hasattr(value, "keys"):  # of sqlite3, which is no Mapping
-        return dict(zip(value.keys(), value, strict=True))
-    return {}
+def _named_values(row: Any) -> list[tuple[Any, Any]]:
+    """The values of ``row`` with the names of their columns. Empty if there are no names."""
+    if _is_series(row):
+        return list(row.items())
+    if _is_record(row):
+        return list(zip(row.dtype.names, row.tolist(), strict=True))
+    if isinstance(row, tuple):
+        return list(row._asdict().items()) if hasattr(row, "_asdict") and hasattr(row, "_fields") else []
+    if is_dataclass(row) and not isinstance(row, type):
+        return [(field.name, getattr(row, field.name)) for field in fields(row)]
+    return list(zip(row.keys(), row, strict=True)) if _is_database_row(row) else []
+
+
+def _must_be_named(row: Any, named: Sequence[tuple[str, Any]]) -> bool:
+    """Whether ``row`` would be misread by the places of its values.
+
+    So would rows of a data frame or of a database, and named tuples whose label is not behind the sample, or is a text.
+    """
+    if not isinstance(row, tuple):
+        return _is_record(row) or _is_database_row(row)
+    if len(named) < 2:
+        return False
+    of_table = type(row).__name__ == "Pandas" or named[0][0] == "Index" or hasattr(row, "_mapping")
+    labels = [(place, value) for place, (name, value) in enumerate(named) if name in LABEL_COLUMNS]
+    return of_table or any(place < len(named) - 1 or isinstance(value, str) for place, value in labels)
+
+
+def _is_record(value: Any) -> bool:
+    """Whether ``value`` is a record of NumPy with names, which may be masked."""
+    single = isinstance(value, np.void) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return single and bool(value.dtype.names)
+
+
+def _is_database_row(value: Any) -> bool:
+    """Whether ``value`` is a row of sqlite3, asyncpg or psycopg2: a sequence of values that has ``keys`` but is no mapping."""
+    kind = type(value)
+    return (
+        all(callable(getattr(kind, name, None)) for name in ("keys", "__getitem__", "__len__", "__iter__"))
+        and ("Row" in kind.__name__ or "Record" in kind.__name__)
+        and not isinstance(value, Mapping)
+    )
+
+
+def _is_numbered_series(value: Any) -> bool:
+    """Whether ``value`` is a row of ``iterrows`` or ``items``: its place in front, and not a column of samples."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], Hashable)
+        and _is_series(value[1])
+    )
 
 
 def _is_series(value: Any) -> bool:

@@ -82,17 +82,18 @@ class ImageDecoder(nn.Module):
         self.stages = nn.ModuleList(
             Stage(widths[max(i - 1, 0)], width, cond_dim, padding) for i, width in enumerate(widths)
         )
-        fine = unfold_factor(found[-1], sizes[-1])
-        self.gates = nn.ModuleList(
-            Gate(states[-1].channels, widths[-1], fine, factors[-1]) for _ in range(gates)
-        )
+        gate = states[-1].channels, widths[-1], unfold_factor(found[-1], sizes[-1]), factors[-1]
+        self.gates = nn.ModuleList(Gate(*gate) for _ in range(gates))
         width = widths[-1] if classes else 1
         self.readout = nn.Conv2d(widths[-1], width, 3, padding=1, padding_mode=padding)
         self.of_class = ClassReadout(width, classes) if classes else None
-        # Begin above 0, because the gradient of a map that ReLU sets to 0 everywhere is 0.
-        with torch.no_grad():
-            start = self.readout.bias if self.of_class is None else self.of_class.bias[:1]
-            start.fill_(0.5)  # type: ignore[union-attr]
+        self._begin_above_zero()
+
+    @torch.no_grad()
+    def _begin_above_zero(self) -> None:
+        """Start there, because the gradient of a map that ReLU sets to 0 everywhere is 0."""
+        start = self.readout.bias if self.of_class is None else self.of_class.bias[:1]
+        start.fill_(0.5)  # type: ignore[union-attr]
 
     def forward(
         self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from sidelight.core.types import Encoding, Inputs, StateSpec, TargetSpec
@@ -53,7 +55,9 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
     if shape is None or config.decoder.get("image"):
         return config
     if max(shape[-2:]) <= FULL_RESOLUTION_UP_TO:
-        return with_unfolding(config, spec.states["image"]) if config.by_class else config
+        if not config.by_class:
+            return config
+        return with_unfolding(config, spec.states["image"], lambda: target.encode(inputs).states["image"])
     try:
         with FlopCounterMode(display=False) as counter:
             encoding = target.encode(inputs)
@@ -73,11 +77,19 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
     return config
 
 
-def with_unfolding(config: ScorerConfig, states: Sequence[StateSpec]) -> ScorerConfig:
-    """``config`` with a decoder that unfolds ``states`` at once, if all share one grid."""
-    if len({state.grid for state in states}) > 1:
+def with_unfolding(
+    config: ScorerConfig, specs: Sequence[StateSpec], states: Callable[[], Sequence[Tensor]]
+) -> ScorerConfig:
+    """``config`` with a decoder that unfolds the states of ``specs`` at once, if all share one grid.
+
+    Args:
+        states: gives such states of a sample or more. If the last ones are all equal, the layers between them add nothing, and
+            gates would make every map constant.
+    """
+    if len({spec.grid for spec in specs}) > 1:
         return config
-    gated = len(states) > GATES and len({state.channels for state in states}) == 1
+    gated = len(specs) > GATES and len({spec.channels for spec in specs}) == 1
+    gated = gated and any(not torch.equal(*pair) for pair in pairwise(states()[-GATES - 1 :]))
     return with_image(config, {**UNFOLDING, "gates": GATES} if gated else UNFOLDING)
 
 

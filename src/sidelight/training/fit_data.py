@@ -21,8 +21,8 @@ from sidelight.inputs.images import read_image
 from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.hub import fetched
-from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader
-from sidelight.rows.row import NumberedRows, Rows
+from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader, normal
+from sidelight.rows.row import Labelled, NumberedRows, Rows
 from sidelight.rows.sources import rows_of
 from sidelight.rows.splits import VALIDATION, split_named
 from sidelight.targets.base import TargetModel
@@ -85,7 +85,7 @@ def _readers(
 ) -> tuple[dict[str, RowReader], dict[str, list[Any] | None]]:
     """The reader of each data set, and its labels unchanged, if all of them can be read cheaply."""
     readers, labels = {}, {}
-    names = {str(n).strip().casefold() for n in target.id2label.values()}
+    names = {normal(n) for n in target.id2label.values()}
     for name, rows in sets.items():
         reader = RowReader(second_is_label=second_is_label(target, rows, names, source))
         readers[name], labels[name] = reader, raw_labels(target, rows, reader)
@@ -155,12 +155,17 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
     picked = range(len(rows)) if rows.cheap else spread(len(rows), SOME)
     read = [rows[i] for i in picked]
     two = [
-        row for row in read if isinstance(row, (tuple, list)) and len(row) == 2 and isinstance(row[0], str)
+        row
+        for row in read
+        if isinstance(row, (tuple, list))
+        and not isinstance(row, Labelled)
+        and len(row) == 2
+        and isinstance(row[0], str)
     ]
     seconds = [row[1] for row in two if isinstance(row[1], str)]
     if not seconds:
         return False
-    distinct = {s.strip().casefold() for s in seconds}
+    distinct = {normal(s) for s in seconds}
     if distinct <= names or all(s.lstrip("+-").isdecimal() for s in distinct) or len(seconds) < len(two):
         return True
     few = 2 * len(distinct) <= len(seconds) and max(map(len, distinct)) <= LONGEST_NAME

@@ -75,9 +75,7 @@ def known_scorer(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] | 
 
 
 def _recorded(folder: Path, name: str) -> dict[str, Any]:
-    place = folder / IDENTITY
-    found = read_json(place) if place.is_file() else None
-    part = found.get(name) if isinstance(found, dict) else None
+    part = recorded_identity(folder).get(name)
     return part if isinstance(part, dict) else {}
 
 
@@ -139,7 +137,9 @@ def _forget(place: Path) -> None:
             place.parent.rmdir()
 
 
-def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path | None:
+def claim_folder(
+    folder: Path, about: Mapping[str, Any], resume: bool, advice: str | None = None
+) -> Path | None:
     """Take ``folder`` for this training. Returns the checkpoint to continue from, if there is one.
 
     Half-written checkpoints, and lines of the log about steps that will be done again, are removed. Files of others stay.
@@ -148,17 +148,18 @@ def claim_folder(folder: Path, about: Mapping[str, Any], resume: bool) -> Path |
         folder: of checkpoints and log.
         about: the identity of the training (:func:`sidelight.training.identity.training_identity`).
         resume: whether to continue. Otherwise checkpoints and log of an earlier training are removed.
+        advice: what to do about files of others, if it is not to give another ``output_dir``.
 
     Raises:
         ConfigError: the folder holds another training, or a finished one that may be another.
         ForeignFileError: it holds files of somebody else that have the names of ours.
     """
-    in_main(lambda: _claim(folder, about, resume))
+    in_main(lambda: _claim(folder, about, resume, advice))
     return newest_checkpoint(folder) if resume else None
 
 
-def _claim(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
-    require_own_training(folder)
+def _claim(folder: Path, about: Mapping[str, Any], resume: bool, advice: str | None) -> None:
+    require_own_training(folder, advice)
     checkpoint, known = newest_checkpoint(folder), folder / IDENTITY
     found = recorded_identity(folder)
     if resume and (checkpoint is not None or (folder / "scorer" / "config.json").is_file()):
@@ -203,20 +204,26 @@ def _require_same(
 
 
 def recorded_identity(folder: Path) -> dict[str, Any]:
-    """What :data:`IDENTITY` of ``folder`` says. Empty if there is none."""
+    """What :data:`IDENTITY` of ``folder`` says. Empty if there is none. Raises :class:`CheckpointError` if it is damaged."""
     path = folder / IDENTITY
-    found = read_json(path) if path.is_file() else {}
+    try:
+        found = read_json(path) if path.is_file() else {}
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path} is damaged, so nobody knows which training {folder} holds. Move this folder away and call again: the "
+            "training starts over."
+        ) from error
     return found if isinstance(found, dict) else {}
 
 
-def require_own_training(folder: Path) -> None:
+def require_own_training(folder: Path, advice: str | None = None) -> None:
     """Refuse a folder if files of others have the names of ours. Nothing is written.
 
     Raises:
         ForeignFileError: names the file and a remedy.
     """
     place = folder_path(folder)
-    advice = f"Give an output_dir of its own, e.g. {place / 'sidelight'}."
+    advice = advice or f"Give an output_dir of its own, e.g. {place / 'sidelight'}."
     require_folder_place(place, advice)
     known, scorer, csv_log = place / IDENTITY, place / "scorer", place / "log.csv"
     early = known.is_file() and not known.is_symlink() and _is_early_file(known)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 
 from sidelight.core.processes import process_count
 from sidelight.core.registry import nearest
-from sidelight.errors import CheckpointError, ConfigError, SidelightError
+from sidelight.errors import CheckpointError, ConfigError, SidelightError, first_line
 from sidelight.training.diagnostics import check_collapse
 from sidelight.training.folder import append_csv, drop_checkpoints, mark_checkpoint, read_csv
 from sidelight.training.lengths import LengthSampler, row_lengths
@@ -62,6 +63,36 @@ class BaseTrainer(Trainer):
             drop_checkpoints(
                 checkpoint.parent, self.kept_checkpoints or None, self.state.best_model_checkpoint
             )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with _readable(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _readable(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _readable(checkpoint):
+            super()._load_rng_state(checkpoint)
+
+
+@contextmanager
+def _readable(checkpoint: str | None) -> Iterator[None]:
+    """Say which checkpoint is damaged, and what to do. torch and safetensors have errors of their own for it.
+
+    Raises:
+        CheckpointError: see above.
+    """
+    try:
+        yield
+    except (SidelightError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"could not go on from {checkpoint}, which is damaged ({first_line(error)}). Remove this folder and call again: the "
+            "training goes on from the checkpoint before it, if there is one, or starts over."
+        ) from error
 
 
 class ScorerTrainer(BaseTrainer):

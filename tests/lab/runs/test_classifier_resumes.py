@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from sidelight.errors import CheckpointError, ForeignFileError
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.runs.classifier import train_classifier
 from sidelight.training import trainer as module
@@ -92,3 +94,44 @@ def test_a_kill_before_the_result_is_saved_trains_nothing_again(
     whole, _ = trained(tmp_path / "whole", IMAGE)
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(again.model.state_dict()[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("part", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_damaged_checkpoint_is_named(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_after(monkeypatch, 1)
+    with pytest.raises(Killed):
+        trained(tmp_path / "killed", IMAGE)
+    (checkpoint,) = (tmp_path / "killed" / "trained-training").glob("checkpoint-*")
+    (checkpoint / part).write_bytes((checkpoint / part).read_bytes()[:20])
+    with pytest.raises(CheckpointError, match=rf"{checkpoint.name}, which is damaged .* Remove this folder"):
+        trained(tmp_path / "killed", IMAGE)
+    shutil.rmtree(checkpoint)
+    trained(tmp_path / "killed", IMAGE)
+
+
+def test_files_of_others_stay_and_the_remedy_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_after(monkeypatch, 1)
+    with pytest.raises(Killed):
+        trained(tmp_path / "killed", IMAGE)
+    folder = tmp_path / "killed" / "trained-training"
+    (folder / "checkpoint-7").mkdir()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ForeignFileError, match=r"checkpoint-7 .* Move it away and call again"):
+        trained(tmp_path / "killed", IMAGE)
+    (folder / "checkpoint-7").rename(tmp_path / "mine")
+    trained(tmp_path / "killed", IMAGE)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_damaged_record_of_a_training_has_a_remedy_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_after(monkeypatch, 1)
+    with pytest.raises(Killed):
+        trained(tmp_path / "killed", IMAGE)
+    folder = tmp_path / "killed" / "trained-training"
+    (folder / "training.json").write_text('{"format": "sidelight.trai')
+    with pytest.raises(CheckpointError, match="Move this folder away and call again"):
+        trained(tmp_path / "killed", IMAGE)
+    folder.rename(tmp_path / "away")
+    trained(tmp_path / "killed", IMAGE)

@@ -217,7 +217,8 @@ def _continued(
         "eval": content_of(evaluation).to_dict(),
     }
     about = dict(json.loads(json.dumps(about, default=str)))
-    return claim_folder(folder, about, resume=is_known(about) and recorded_identity(folder) == about)
+    same = is_known(about) and recorded_identity(folder) == about
+    return claim_folder(folder, about, same, "Move it away and call again, or give the run another folder.")
 
 
 def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:

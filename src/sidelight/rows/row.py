@@ -170,7 +170,7 @@ def as_row(value: Any, columns: Sequence[str] = ()) -> Any:
         raise InputError(f"a row has several columns {', '.join(twice)}: name each column once.")
     others = [v for name, v in named if name not in LABEL_COLUMNS]
     if isinstance(row, tuple) and len(named) == 2 and len(others) == 1 and not known.intersection(names):
-        return Labelled((others[0], dict(named)[next(n for n in names if n in LABEL_COLUMNS)]))
+        return Labelled((others[0], next(v for name, v in named if name in LABEL_COLUMNS)))
     return dict(named)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from sidelight.core.types import Encoding, Inputs, StateSpec, TargetSpec
+from sidelight.core.types import Encoding, Inputs, TargetSpec
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.image import FULL_RESOLUTION_UP_TO
 from sidelight.targets import TargetModel
@@ -55,9 +55,7 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
     if shape is None or config.decoder.get("image"):
         return config
     if max(shape[-2:]) <= FULL_RESOLUTION_UP_TO:
-        if not config.by_class:
-            return config
-        return with_unfolding(config, spec.states["image"], lambda: target.encode(inputs).states["image"])
+        return with_unfolding(config, target.encode(inputs).states["image"]) if config.by_class else config
     try:
         with FlopCounterMode(display=False) as counter:
             encoding = target.encode(inputs)
@@ -77,19 +75,17 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
     return config
 
 
-def with_unfolding(
-    config: ScorerConfig, specs: Sequence[StateSpec], states: Callable[[], Sequence[Tensor]]
-) -> ScorerConfig:
-    """``config`` with a decoder that unfolds the states of ``specs`` at once, if all share one grid.
+def with_unfolding(config: ScorerConfig, states: Sequence[Tensor]) -> ScorerConfig:
+    """``config`` with a decoder that unfolds ``states`` at once, if all share one grid.
 
     Args:
-        states: gives such states of a sample or more. If the last ones are all equal, the layers between them add nothing, and
-            gates would make every map constant.
+        states: ``[B, C, h, w]`` each, of a sample or more. If the last ones are all equal, the layers between them add
+            nothing, and gates would make every map constant.
     """
-    if len({spec.grid for spec in specs}) > 1:
+    if len({state.shape[2:] for state in states}) > 1:
         return config
-    gated = len(specs) > GATES and len({spec.channels for spec in specs}) == 1
-    gated = gated and any(not torch.equal(*pair) for pair in pairwise(states()[-GATES - 1 :]))
+    gated = len(states) > GATES and len({state.shape[1] for state in states}) == 1
+    gated = gated and any(not torch.equal(*pair) for pair in pairwise(states[-GATES - 1 :]))
     return with_image(config, {**UNFOLDING, "gates": GATES} if gated else UNFOLDING)
 
 

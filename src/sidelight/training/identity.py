@@ -47,6 +47,22 @@ def training_identity(
 
     ``fingerprint`` is the hash of the target's weights, if it is known already.
     """
+    settings = {
+        "scorer": scorer.config.to_dict(),
+        "objective": asdict(objective),
+        "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},
+    }
+    return identity_of(target, train, evaluation, settings, fingerprint)
+
+
+def identity_of(
+    target: TargetModel,
+    train: Any,
+    evaluation: Any,
+    settings: Mapping[str, Any],
+    fingerprint: str | None = None,
+) -> dict[str, Any]:
+    """The identity of any training that begins with ``target`` as it is now, under ``settings``, as plain values."""
     values = {
         "format": FORMAT,
         "version": VERSION,
@@ -54,9 +70,7 @@ def training_identity(
         "model": value_digest(_structure(target)),
         "preprocessing": value_digest(_preprocessing(target)),
         "options": target.all_options(),
-        "scorer": scorer.config.to_dict(),
-        "objective": asdict(objective),
-        "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},
+        **settings,
         "train": content_of(train).to_dict(),
         "eval": content_of(evaluation).to_dict(),
     }

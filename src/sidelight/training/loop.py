@@ -114,10 +114,10 @@ def _look_at_rows(module: ScorerObjective, train: Any, evaluation: Any, collate:
 
 
 def _run(trainer: ScorerTrainer, resume: Path | None) -> dict[str, float]:
-    """Train from the checkpoint ``resume``, or load the best weights if that training is finished. Then validate.
+    """Train from the checkpoint ``resume``, or load the best weights if that training is finished.
 
     Returns:
-        Metrics of the validation, and the seconds of training, ``train_runtime``.
+        Metrics of the best validation, and the seconds of training, ``train_runtime``.
     """
     from safetensors.torch import load_file
     from transformers import TrainerState

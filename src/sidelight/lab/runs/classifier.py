@@ -28,10 +28,9 @@ from sidelight.inputs.image import PIXELS
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.runs.augmentation import augmented, moved
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
-from sidelight.rows.content import content_of
 from sidelight.targets import TargetModel
 from sidelight.training.folder import claim_folder, drop_checkpoints, recorded_identity
-from sidelight.training.identity import FORMAT, VERSION, is_known
+from sidelight.training.identity import identity_of, is_known
 from sidelight.training.lengths import row_lengths
 
 log = logging.getLogger(__name__)
@@ -177,14 +176,14 @@ def train_classifier(
 
     folder = output_dir.with_name(output_dir.name + "-training")
     last = _continued(folder, target, train, evaluation, config)
-    ready = ready_rows(target, train)
+    ready, clock = ready_rows(target, train), CsvLog(folder / "log.csv")
     trainer = BaseTrainer(
         model=Classifier(target, augmented(target, config)),
         args=_arguments(config, len(train), folder),
         data_collator=Collator(target) if ready is None else ReadyCollator(target),
         train_dataset=train if ready is None else ready,
         eval_dataset=evaluation,
-        callbacks=[clock := CsvLog(folder / "log.csv")],
+        callbacks=[clock],
     )
     trainer.lengths = row_lengths(target, train)
     target.model.requires_grad_(True).train()
@@ -207,16 +206,7 @@ def _continued(
     folder: Path, target: TargetModel, train: Any, evaluation: Any, config: ClassifierTraining
 ) -> Path | None:
     """The checkpoint from which this training continues. What another training of ours left in ``folder`` is removed."""
-    about = {
-        "format": FORMAT,
-        "version": VERSION,
-        "target": target.fingerprint(),
-        "options": target.all_options(),
-        "training": asdict(config),
-        "train": content_of(train).to_dict(),
-        "eval": content_of(evaluation).to_dict(),
-    }
-    about = dict(json.loads(json.dumps(about, default=str)))
+    about = identity_of(target, train, evaluation, {"training": asdict(config)})
     same = is_known(about) and recorded_identity(folder) == about
     return claim_folder(folder, about, same, "Move it away and call again, or give the run another folder.")
 

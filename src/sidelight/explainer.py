@@ -287,11 +287,6 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         """Explanations of rows or samples, of these numbers, that go through the model together."""
         return self._explain_batch(asked.read(self.target.reader, rows, numbers), numbers, asked)
 
-    @plain_passes()
-    def _answer_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> Answered:
-        """What passes tell of rows or samples, of these numbers, that go through the model together."""
-        return self._answer_batch(asked.read(self.target.reader, rows, numbers), numbers, asked)
-
     @public
     @plain_passes()
     def attribute(self, inputs: Inputs, classes: Tensor | None = None) -> tuple[Encoding, dict[str, Tensor]]:
@@ -342,6 +337,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
         return explanations_of(self.target, **vars(self._answer_batch(batch, numbers, asked)))
 
+    @plain_passes()
     def _answer_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> Answered:
         self.target.check(batch.inputs)
         batch = batch.to(self.target.device)

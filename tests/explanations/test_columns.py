@@ -20,7 +20,7 @@ from sidelight import Explainer, Explanation, ScorerConfig, read_explanations
 from sidelight.checks.quality import CLASSES, CLUES, Quality
 from sidelight.core.tensors import best_first
 from sidelight.errors import CheckpointError, ConfigError
-from sidelight.explanations.block_tables import BlockOptions, block_table, packed_rows
+from sidelight.explanations.block_tables import BlockOptions, block_table
 from sidelight.explanations.blocks import with_columns
 from sidelight.explanations.columns import table_of
 from sidelight.explanations.packing import packed_table
@@ -57,8 +57,7 @@ def images() -> Explainer:
 def both(explainer: Explainer, rows: list[Any], scores: str | None = None, **chosen: Any) -> tuple[Any, Any]:
     """The columns of a batch straight from its tensors, and those of its explanations."""
     pack = explainer.packing(**chosen)
-    answered = pack.keywords.get("answer") or pack.args[1]  # type: ignore[attr-defined]
-    found = answered(rows, range(len(rows)))
+    found = pack.answer(pack.batch(rows, range(len(rows))), range(len(rows)))
     direct = table_of(explainer.target, found, rows, range(len(rows)), scores)
     explanations = map(with_columns, explainer.explain(rows, batch_size=len(rows), **chosen), rows)
     return direct, packed_table(enumerate(explanations), scores)
@@ -101,7 +100,7 @@ def test_a_map_with_no_numbers_is_refused(texts: Explainer, monkeypatch: pytest.
     nothing = [{"text": np.zeros(0, np.float32)}]
     monkeypatch.setattr(type(texts.target.reader), "show_scores", lambda *args: nothing)
     with pytest.raises(Exception, match="finite and not empty"):
-        packed_rows(texts.target, texts.packing().args[1], ["good"], [0])  # type: ignore[attr-defined]
+        texts.packing()(["good"], [0])
 
 
 @pytest.mark.parametrize("kind", SCORE_TYPES)

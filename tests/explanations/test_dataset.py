@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ import torch
 from helpers_training import TRANSFORM, classifier, corner_images
 from sidelight import Explainer, ExplainFailure, Explanation, ScorerConfig, read_explanations
 from sidelight.errors import CheckpointError, ConfigError, InputError
-from sidelight.explanations.sorted_blocks import answered_block, blocks_of, length_of
+from sidelight.explanations.sorted_blocks import batches_of_block, blocks_of, length_of
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import rows_of
 from sidelight.rows.table_blocks import BLOCK, ParquetRows
@@ -230,16 +231,12 @@ def test_another_job_is_refused(texts: Explainer, tmp_path: Path) -> None:
 
 
 def test_a_block_goes_through_the_model_by_length() -> None:
-    def made(rows: Any, numbers: Any) -> list[int]:
-        return list(numbers)
-
-    blocks = list(blocks_of(Rows(ROWS), 16))
-    found = [list(answered_block(block, made, 4, "skip", True)) for block in blocks]
-    batches = [batch for own in found for batch in own if not isinstance(batch, ExplainFailure)]
-    numbers = [sorted(n for batch in own for n in batch) for own in found if own]  # type: ignore[union-attr]
+    found = [list(batches_of_block(block, 4, "skip", True)) for block in blocks_of(Rows(ROWS), 16)]
+    numbers = [sorted(n for batch in own for n in batch.numbers) for own in found]
     assert numbers == [list(range(16)), list(range(16, 32)), list(range(32, 40))]
-    assert len(batches) == 10
-    lengths = [[length_of(ROWS[n]) for n in batch] for batch in batches[:4]]
+    assert [[batch.last for batch in own] for own in found] == [[False] * 3 + [True]] * 2 + [[False, True]]
+    assert all(batch.rows == [ROWS[n] for n in batch.numbers] for own in found for batch in own)
+    lengths = [[length_of(row) for row in batch.rows] for batch in found[0]]
     assert lengths == [sorted(length_of(t) for t in ROWS[:16])[i : i + 4] for i in range(0, 16, 4)]
 
 
@@ -294,7 +291,7 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
     assert open_source(tmp_path / "c.csv", "csv", tmp_path)[0] == {"text": "a", "text.1": "b"}
 
 
-def test_the_model_is_frozen_once_a_block(
+def test_the_model_is_frozen_once_a_job(
     texts: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen: list[int] = []
@@ -302,9 +299,21 @@ def test_the_model_is_frozen_once_a_block(
     monkeypatch.setattr(lending, "_freeze", lambda *args: (frozen.append(1), own(*args)))
     model = texts.target.model.train()
     texts.explain_dataset(ROWS[:24], tmp_path / "out", block_rows=8, batch_size=2)
-    assert len(frozen) == 3
+    assert len(frozen) == 1
     assert model.training
     assert all(p.requires_grad for p in model.parameters())
+    model.eval()
+
+
+@pytest.mark.parametrize("place", [4, 23])
+def test_a_job_that_fails_gives_the_model_back_at_once(texts: Explainer, tmp_path: Path, place: int) -> None:
+    model, threads = texts.target.model.train(), set(threading.enumerate())
+    rows = [*ROWS[:place], "", *ROWS[place:24]]
+    with pytest.raises(InputError, match=f"sample {place}") as error:  # it holds the frames of the job
+        texts.explain_dataset(rows, tmp_path / "out", block_rows=8, batch_size=2, strict=True)
+    assert model.training
+    assert set(threading.enumerate()) == threads
+    assert error
     model.eval()
 
 

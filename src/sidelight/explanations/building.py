@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,10 @@ class Answered:
     reading: Reading
     classes: Classes = NO_CLASSES
     measured: Sequence[Mapping[str, Any]] = ()
+
+    def without_states(self) -> Answered:
+        """The same without activations, which take most of the memory and are no part of an explanation."""
+        return replace(self, encoding=replace(self.encoding, states={}, fusion=None, encoded={}))
 
 
 @dataclass

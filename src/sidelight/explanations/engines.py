@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from sidelight.errors import ConfigError
-from sidelight.explanations.block_tables import BlockOptions, Pack, block_table
+from sidelight.explanations.block_tables import BlockOptions, Pack, block_tables
 from sidelight.explanations.sorted_blocks import Block
 
 #: names of the engines
@@ -17,8 +17,8 @@ ENGINES = ("local", "ray")
 class Engine(Protocol):
     """Makes the table of each block, in the order of the blocks, and each table once."""
 
-    def tables(self, blocks: Iterable[Block], how: BlockOptions) -> Iterator[Any]:
-        """A ``pyarrow.Table`` for each block (:func:`block_table`).
+    def tables(self, blocks: Iterable[Block], how: BlockOptions) -> Generator[Any, None, None]:
+        """A ``pyarrow.Table`` for each block (:func:`block_tables`).
 
         Raises:
             InputError, InputTypeError: a row cannot be explained, and errors are raised.
@@ -31,18 +31,14 @@ class Local:
 
     Args:
         pack: makes a table of the answers of some rows.
-        during: context of each block, e.g. one in which the model is frozen once for all of its passes.
+        during: context of the passes, e.g. one in which the model is frozen once for all of them.
     """
 
     def __init__(self, pack: Pack, during: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
         self.pack, self.during = pack, during
 
-    def tables(self, blocks: Iterable[Block], how: BlockOptions) -> Iterator[Any]:
-        return (self._table(block, how) for block in blocks)
-
-    def _table(self, block: Block, how: BlockOptions) -> Any:
-        with self.during():
-            return block_table(block, self.pack, how)
+    def tables(self, blocks: Iterable[Block], how: BlockOptions) -> Generator[Any, None, None]:
+        return block_tables(blocks, self.pack, how, self.during)
 
 
 def require_engine(name: Any) -> str:

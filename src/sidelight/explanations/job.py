@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sidelight.core.locks import hold
+from sidelight.core.overlap import overlapped
 from sidelight.core.terminal import row_bar
 from sidelight.errors import CheckpointError, ConfigError, InputError
 from sidelight.explanations.block_tables import BlockOptions
@@ -248,6 +250,11 @@ def _explain_rest(
     how = BlockOptions(job.batch_size, "raise" if job.strict else "skip", by_length, job.scores)
     with row_bar(disable=not job.progress) as bar:
         task = bar.add_task("explaining", total=total_of(rows), completed=stored.finished)
-        for table in engine.tables(blocks_of(rows, job.block_rows, stored.finished), how):
-            stored.add_table(table)
-            bar.update(task, completed=stored.finished)
+        blocks = blocks_of(rows, job.block_rows, stored.finished)
+        with (  # an error gives the model back at once
+            closing(engine.tables(blocks, how)) as tables,
+            closing(overlapped(tables, stored.add_table)) as parts,
+        ):
+            for _, written in parts:
+                written.result()
+                bar.update(task, completed=stored.finished)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +95,7 @@ class OnRay:
         self.explainer, self.options, self.workers = explainer, dict(options), workers
         self.threads, self.cuda = torch.get_num_threads(), explainer.target.device.type == "cuda"
 
-    def tables(self, blocks: Iterable[Block], how: BlockOptions) -> Iterator[Any]:
+    def tables(self, blocks: Iterable[Block], how: BlockOptions) -> Generator[Any, None, None]:
         """The table of each block, in order. A few blocks for each worker are in memory.
 
         Raises:

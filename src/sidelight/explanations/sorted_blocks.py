@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from sidelight.errors import SidelightError
-from sidelight.explanations.blocks import (
-    Errors,
-    ExplainFailure,
-    MakeBlock,
-    T,
-    attempted,
-    failure,
-    numbered,
-)
+from sidelight.explanations.blocks import Errors, numbered
 from sidelight.rows.row import Rows
 from sidelight.rows.stream import Stream
 
@@ -30,22 +23,33 @@ def blocks_of(source: Rows | Stream, block_rows: int, first: int = 0) -> Iterato
         yield block
 
 
-def answered_block(
-    block: Block, make: MakeBlock[T], batch_size: int, errors: Errors, by_length: bool
-) -> Iterator[T | ExplainFailure]:
-    """What is made of the rows of one block, batch by batch, and of each bad row a failure.
+@dataclass(frozen=True)
+class BlockBatch:
+    """Rows of one block that go through the model together.
 
-    The batches depend on the block alone. So a job that continues after it makes the same ones, on any machine.
+    Attributes:
+        rows: there may be none, if no row of the block could be read.
+        numbers: of the rows.
+        unread: at the end of a block, its rows that could not be read, as numbers and errors.
+        last: whether the block ends here.
+    """
+
+    rows: Sequence[Any]
+    numbers: Sequence[int]
+    unread: Sequence[tuple[int, SidelightError]] = ()
+    last: bool = False
+
+
+def batches_of_block(block: Block, batch_size: int, errors: Errors, by_length: bool) -> Iterator[BlockBatch]:
+    """The batches of one block.
+
+    They depend on the block alone. So a job that continues after it makes the same ones, on any machine.
 
     Args:
         block: its rows.
-        make: takes some rows and their numbers.
         batch_size: rows that go through the model together.
-        errors: ``"raise"`` stops at the first row that cannot be explained.
+        errors: ``"raise"`` leaves out what comes after a row that could not be read.
         by_length: whether batches hold texts of like length.
-
-    Raises:
-        InputError, InputTypeError: a row cannot be explained, and ``errors`` is ``"raise"``.
     """
     unread = [(number, row) for number, row in block if isinstance(row, SidelightError)]
     if unread and errors == "raise":
@@ -54,11 +58,11 @@ def answered_block(
     good = [(number, row) for number, row in block if not isinstance(row, SidelightError)]
     # the order of the rows tells which bad row is the first
     ordered = sorted(good, key=lambda pair: length_of(pair[1])) if by_length and errors == "skip" else good
-    for start in range(0, len(ordered), batch_size):
-        yield from (made for _, made in attempted(ordered[start : start + batch_size], make, errors))
-    if unread and errors == "raise":
-        raise unread[0][1]
-    yield from (failure(number, error, None) for number, error in unread)
+    batches = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)] or [[]]
+    for number, pairs in enumerate(batches, start=1):
+        last = number == len(batches)
+        rows, numbers = [row for _, row in pairs], [n for n, _ in pairs]
+        yield BlockBatch(rows, numbers, unread if last else (), last)
 
 
 def length_of(row: Any) -> int:

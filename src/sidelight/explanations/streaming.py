@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
-from sidelight.explanations.block_tables import BlockOptions, Pack, packed_rows
+from sidelight.explanations.block_tables import BlockOptions, Pack
 from sidelight.explanations.blocks import require_names, require_size
 from sidelight.explanations.classes import Asked, require_flag
 from sidelight.explanations.engines import Engine, Local
@@ -158,5 +158,5 @@ class Streaming:
         """
         asked = Asked(None, target, versus)
         asked.require_scorer(self.scorer.config)
-        answer = cast(Any, self)._answer_rows  # of the explainer, which is this class too
-        return partial(packed_rows, self.target, partial(answer, asked=asked))
+        answer = cast(Any, self)._answer_batch  # of the explainer, which is this class too
+        return Pack(self.target, partial(asked.read, self.target.reader), partial(answer, asked=asked))

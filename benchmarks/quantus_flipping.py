@@ -13,7 +13,11 @@ One model, the same inputs, maps, steps and zero fill. What Quantus does otherwi
 The curves must agree before anything is timed. Then all ways take turns within one run, and every ratio is
 taken within one turn, so that whatever else the machine does meets all alike.
 
-    python benchmarks/quantus_flipping.py [--samples 32] [--repeats 9] [--json FILE]
+A pass of Quantus holds one step of the samples that it was given, so never more rows than there are samples. Ours holds
+steps of all samples, as many rows as ``--rows`` says. ``--rows 32`` gives both the same. With ``--methods 8`` eight rankings
+of the same samples are measured: ours in one batch, and Quantus one after another.
+
+    python benchmarks/quantus_flipping.py [--samples 32] [--methods 8] [--rows 128] [--repeats 9] [--json FILE]
 """
 
 from __future__ import annotations
@@ -32,8 +36,9 @@ from curves import METRICS, one_at_a_time, seconds, small_vit
 from rich.console import Console
 
 from sidelight.inputs.base import Batch
-from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.engine import evaluate_batch, make_probe
 from sidelight.lab.evaluation.settings import EvalSettings
+from sidelight.lab.metrics.probe import Probe
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.targets import ImageTarget
@@ -134,11 +139,15 @@ def quantus_curves(
 
 
 def our_curves(
-    target: ImageTarget, batch: Batch, scores: torch.Tensor, steps: int, rows: int
+    target: ImageTarget,
+    batch: Batch,
+    scores: torch.Tensor,
+    options: EvalSettings,
+    probe: Probe | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Deletion and insertion at steps 0 to K, and ``[B, 2]`` their areas."""
-    options = EvalSettings(metrics=METRICS, steps=steps, forward_batch=rows)
-    found = evaluate_batch(target, batch, {"image": scores}, method="m", signed=False, settings=options)
+    """Deletion and insertion at steps 0 to K, and ``[B, 2]`` their areas. Methods may share the passes of a ``probe``."""
+    about: dict[str, Any] = {"method": "m", "signed": False, "settings": options, "probe": probe}
+    found = evaluate_batch(target, batch, {"image": scores}, **about)
     curves = {(c["sample"], c["kind"]): c["p"] for c in found.curves}
     areas = {(r["sample"], r["metric"]): r["value"] for r in found.rows}
     deletion, insertion = (np.array([curves[i, k] for i in batch.ids]) for k in ("deletion", "insertion"))
@@ -146,16 +155,17 @@ def our_curves(
 
 
 def largest_difference(
-    target: ImageTarget, batch: Batch, scores: torch.Tensor, steps: int, rows: int
+    target: ImageTarget, batch: Batch, scores: torch.Tensor, options: EvalSettings
 ) -> float:
     """How far apart the two implementations are, over all steps and both areas.
 
     Raises:
         SystemExit: further than rounding explains.
     """
-    deletion, insertion, areas = our_curves(target, batch, scores, steps, rows)
+    deletion, insertion, areas = our_curves(target, batch, scores, options)
+    steps = options.steps
     predicted, clean = predictions(target, batch)
-    theirs, backwards = quantus_curves(target, batch, predicted, scores.cpu().numpy(), steps, rows)
+    theirs, backwards = quantus_curves(target, batch, predicted, scores.cpu().numpy(), steps, len(scores))
     full = [np.column_stack([clean, theirs]), np.column_stack([backwards, clean])]
     shares = np.linspace(0, 1, steps + 1)
     apart = [np.abs(deletion - full[0]).max(), np.abs(insertion - full[1]).max()]
@@ -194,42 +204,61 @@ def ratio(
     return found
 
 
-def measure(name: str, samples: int, steps: int, repeats: int, rows: int, device: str) -> dict[str, Any]:
+def measure(name: str, device: str, args: argparse.Namespace) -> dict[str, Any]:
     """Agreement, seconds and ratios on one of :data:`MODELS`."""
+    samples, steps = args.samples, args.steps
     target = MODELS[name]()
     target.model.to(device).eval()
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randn(samples, 1, SIDE, SIDE, generator=generator).to(device)
-    order = torch.stack([torch.randperm(SIDE * SIDE, generator=generator) for _ in range(samples)])
-    scores = (order + 1).float().view(samples, 1, SIDE, SIDE).to(device)
+    maps = [ranking(samples, generator).to(device) for _ in range(args.methods)]
     batch = Batch({"pixel_values": pixels}, range(samples))
-    apart = largest_difference(target, batch, scores, steps, rows)
+    options = EvalSettings(metrics=METRICS, steps=steps, forward_batch=args.rows)
+    apart = max(largest_difference(target, batch, scores, options) for scores in maps)
     few = max(1, samples // 8)
     first = Batch({"pixel_values": pixels[:few]}, range(few))
     predicted, _ = predictions(target, batch)
+
+    def ours() -> None:
+        own = Batch(batch.inputs, batch.ids)  # without the clean pass of an earlier turn
+        probe = make_probe(target, own, options)
+        for scores in maps:
+            our_curves(target, own, scores, options, probe)
+
+    def theirs() -> None:
+        for scores in maps:
+            quantus_curves(target, batch, predicted, scores.cpu().numpy(), steps, samples)
+
     ways = {
-        "ours": lambda: our_curves(target, batch, scores, steps, rows),
-        "quantus": lambda: quantus_curves(target, batch, predicted, scores.cpu().numpy(), steps, rows),
-        "one_at_a_time": lambda: one_at_a_time(target, first, scores[:few], steps),
+        "ours": ours,
+        "quantus": theirs,
+        "one_at_a_time": lambda: one_at_a_time(target, first, maps[0][:few], steps),
     }
-    taken = turns(ways, repeats)
-    parts = {"ours": 1.0, "quantus": 1.0, "one_at_a_time": few / samples}
+    taken = turns(ways, args.repeats)
+    parts = {"ours": 1.0, "quantus": 1.0, "one_at_a_time": few / samples / args.methods}
     return {
         "model": name,
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
         "samples": samples,
+        "methods": args.methods,
         "one_at_a_time_samples": few,
         "steps": steps,
-        "rows_together": rows,
+        "rows_together": {"ours": args.rows, "quantus": samples},
         "rows_passed": {n: passed(target.model, call) for n, call in ways.items()},
-        "repeats": repeats,
+        "repeats": args.repeats,
         "threads": torch.get_num_threads(),
         "quantus_version": quantus.__version__,
         "max_difference": apart,
         "median_s": {n: statistics.median(wall for wall, _ in t) / parts[n] for n, t in taken.items()},
         "quantus_over_ours": ratio(taken["quantus"], taken["ours"]),
-        "one_at_a_time_over_ours": ratio(taken["one_at_a_time"], taken["ours"], few / samples),
+        "one_at_a_time_over_ours": ratio(taken["one_at_a_time"], taken["ours"], parts["one_at_a_time"]),
     }
+
+
+def ranking(samples: int, generator: torch.Generator) -> torch.Tensor:
+    """``[B, 1, H, W]`` distinct scores in a random order."""
+    order = torch.stack([torch.randperm(SIDE * SIDE, generator=generator) for _ in range(samples)])
+    return (order + 1).float().view(samples, 1, SIDE, SIDE)
 
 
 def texts_of(row: dict[str, Any]) -> list[str]:
@@ -239,7 +268,7 @@ def texts_of(row: dict[str, Any]) -> list[str]:
         "\n".join(f"{n} {r[n]['median']:.2f} ({r[n]['min']:.2f}–{r[n]['max']:.2f})" for n in ("wall", "cpu"))
         for r in (row["quantus_over_ours"], row["one_at_a_time_over_ours"])
     ]
-    return [row["model"], *seconds_of, *ratios]
+    return [row["model"], str(row["methods"]), *seconds_of, *ratios]
 
 
 def main() -> None:
@@ -249,7 +278,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--steps", type=int, default=28, help="must divide 784")
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--rows", type=int, default=32, help="rows of a pass, for both")
+    parser.add_argument("--methods", type=int, default=1, help="rankings of the same samples")
+    parser.add_argument("--rows", type=int, default=128, help="rows of a pass of ours")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -257,9 +287,9 @@ def main() -> None:
         parser.error(
             f"--steps must divide {SIDE * SIDE}: Quantus flips equal numbers of pixels; got {args.steps}."
         )
-    found = [measure(m, args.samples, args.steps, args.repeats, args.rows, args.device) for m in args.models]
+    found = [measure(model, args.device, args) for model in args.models]
     title = "deletion and insertion curves: seconds, and ratios (median, range)"
-    heads = ["model", "ours", "Quantus", "one at a time", "Quantus / ours", "one / ours"]
+    heads = ["model", "methods", "ours", "Quantus", "one at a time", "Quantus / ours", "one / ours"]
     Console().print(terminal(text_table(title, heads, map(texts_of, found))))
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")

@@ -347,11 +347,8 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         if asked.refine:
             known = (self.target, self.scorer.on(self.target.device), batch.inputs, encoding)
             reading = refined_reading(*known, classes.explained, asked.refine)
-        foretold = self.scorer.quality
-        measured = measurements(
-            self.target, batch.inputs, encoding, reading, classes, asked, numbers, foretold
-        )
-        return Answered(batch, encoding, reading, classes, measured)
+        measured = measurements(self.target, batch.inputs, encoding, reading, classes, asked, numbers)
+        return Answered(batch, encoding, reading, classes, measured, self.scorer.quality)
 
     @classmethod
     @public

@@ -58,7 +58,8 @@ ModelOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option(help="Rows in each pass, for tables and folders.", min=1)]
 BlockOption = Annotated[
-    int, typer.Option(help="Rows in memory and in each file, for tables and folders.", min=1)
+    int,
+    typer.Option(help="Rows in each file, for tables and folders. Those of two files are in memory.", min=1),
 ]
 ScoresOption = Annotated[
     str | None,

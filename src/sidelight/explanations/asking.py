@@ -10,7 +10,6 @@ from PIL import Image
 
 from sidelight.checks.certificate import certify
 from sidelight.checks.modality_share import modality_shares
-from sidelight.checks.quality import Quality, clues_of
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import ConfigError, InputError
 from sidelight.explanations.blocks import is_input_batch
@@ -73,18 +72,9 @@ def measurements(
     classes: Classes,
     asked: Asked,
     numbers: Sequence[int],
-    quality: Quality | None = None,
 ) -> list[Mapping[str, Any]]:
-    """Entries of ``Explanation.meta`` for each sample: the quality foretold, and the measurements that were ``asked`` for.
-
-    Args:
-        quality: what the scorer's training learnt, on maps of the predicted class.
-    """
+    """Entries of ``Explanation.meta`` for each sample: the measurements that were ``asked`` for."""
     measured: list[dict[str, Any]] = [{} for _ in numbers]
-    if quality is not None and classes.explained is None:
-        foretold = quality.foretell(clues_of(encoding, reading, encoding.prediction))
-        for own, value in zip(measured, foretold.tolist(), strict=True):
-            own["quality"] = round(value, 4)
     if asked.lent is not None:
         shares = modality_shares(target, inputs, asked.lent, clean=encoding.probabilities)
         for own, share in zip(measured, shares, strict=True):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sidelight.checks.quality import Quality, clues_of
 from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Reading
 from sidelight.explanations.classes import NO_CLASSES, Classes
@@ -28,6 +29,7 @@ class Answered:
         reading: of one class for each sample.
         classes: that the reading is of. Default: the predicted ones.
         measured: per sample more entries of ``Explanation.meta``.
+        quality: what the scorer's training learnt of its own maps, those of the predicted class.
     """
 
     batch: Batch
@@ -35,6 +37,14 @@ class Answered:
     reading: Reading
     classes: Classes = NO_CLASSES
     measured: Sequence[Mapping[str, Any]] = ()
+    quality: Quality | None = None
+
+    def foretold(self) -> list[dict[str, float]]:
+        """Per sample the entry ``quality`` of ``Explanation.meta``, if the maps are of the predicted class."""
+        if self.quality is None or self.classes.explained is not None:
+            return [{} for _ in self.encoding.logits]
+        clues = clues_of(self.encoding, self.reading, self.encoding.prediction)
+        return [{"quality": round(value, 4)} for value in self.quality.foretell(clues).tolist()]
 
     def without_states(self) -> Answered:
         """The same without activations, which take most of the memory and are no part of an explanation."""
@@ -80,9 +90,10 @@ def explanations_of(
     reading: Reading,
     classes: Classes = NO_CLASSES,
     measured: Sequence[Mapping[str, Any]] = (),
+    quality: Quality | None = None,
 ) -> list[Explanation]:
     """One explanation for each sample of ``batch``. The other arguments are as in :class:`Answered`."""
-    answered = Answered(batch, encoding, reading, classes, measured)
+    answered = Answered(batch, encoding, reading, classes, measured, quality)
     maps = shown_maps(target, answered)
     return [
         Explanation(
@@ -114,7 +125,7 @@ def decided(target: TargetModel, answered: Answered) -> list[Decided]:
     batch, encoding = answered.batch, answered.encoding
     flags = {m: is_constant(s, encoding.feature_mask[m]).tolist() for m, s in answered.reading.scores.items()}
     names, values = target.id2label, target.verdict.value_of(encoding.logits)
-    out, remarks = [], batch.remarks
+    out, remarks, foretold = [], batch.remarks, answered.foretold()
     p = predictable(encoding.probabilities, encoding.independent).cpu()
     shared: dict[str, Any] = {"target": target.name, "independent": encoding.independent}
     for i, told in enumerate(verdicts(p, names)):
@@ -125,6 +136,7 @@ def decided(target: TargetModel, answered: Answered) -> list[Decided]:
             **({"constant_map": flat} if flat else {}),
             **({} if values is None else {"value": float(values[i])}),
             **about.pop("meta"),
+            **foretold[i],
             **(answered.measured[i] if answered.measured else {}),
         }
         out.append(Decided(**told, **shared, meta=meta, **{"explained": told["prediction"], **about}))

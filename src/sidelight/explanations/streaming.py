@@ -49,8 +49,9 @@ class Streaming:
     ) -> StoredAnswers:
         """Explain every row of ``source`` into finished Parquet files in ``out``. A call that was killed continues.
 
-        The same call again goes on after the last finished file, and writes the same bytes as one that was not killed. Rows
-        of one block are in memory. Within a block, texts of like length go through the model together.
+        The same call again goes on after the last finished file, and writes the same bytes as one that was not killed.
+        Within a block, texts of like length go through the model together. While they do, threads read the next batch, pack
+        the last one, and write the block before. So rows of two blocks are in memory.
 
         Args:
             source: the path of a table (CSV, TSV, JSONL, Parquet) or of a folder of pictures, the id of a data set of the
@@ -58,7 +59,7 @@ class Streaming:
             out: folder, made if it is missing. It gets ``parts/``, ``manifest.json``, ``explanations.csv`` and, if a row
                 could not be explained, ``errors.csv`` with its number and the reason.
             columns: of a table, the columns with the samples, the picture first. Default: those named like the modalities.
-            block_rows: rows in memory and in each file, at least 1.
+            block_rows: rows of a block, which is one file, at least 1.
             batch_size: rows in each pass, at least 1, and never more than a block has.
             strict: stop at the first row that cannot be explained.
             target: class of all maps: its name, its number, or ``"second"``. Default: the predicted class.

@@ -4,7 +4,7 @@
 be gone. Here the means of `results.json` are ranked. The ranks are the same if all methods of a case were measured on the
 same samples.
 
-    python benchmarks/stored_ranks.py results/{mnist,imagenette,tweets}/robust --out results/benchmark/robust_ranks.csv
+    python benchmarks/stored_ranks.py results/{mnist,imagenette,tweets,digits,planted_text}/robust --out results/benchmark/robust_ranks.csv
 """
 
 from __future__ import annotations

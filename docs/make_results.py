@@ -46,11 +46,11 @@ CONFIGURATIONS = {
     "cifar10": "configs/cifar10.yaml",
     "imagenette": "configs/imagenette.yaml",
     "two_digits": "configs/two_digits.yaml",
-    "digits": "configs/thesis/digits.yaml",
+    "digits": "configs/digits.yaml",
     "tweets": "configs/tweets.yaml",
     "imdb": "configs/thesis/imdb.yaml",
     "liar": "configs/thesis/liar.yaml",
-    "planted_text": "configs/thesis/planted_text.yaml",
+    "planted_text": "configs/planted_text.yaml",
     "flickr8k": "configs/thesis/flickr8k.yaml",
     "esnlive": "configs/thesis/esnlive.yaml",
     "nlvr": "configs/nlvr.yaml",
@@ -426,9 +426,10 @@ def rank_picture(source: str) -> Picture:
 
 
 def link(name: str) -> list[str]:
-    """A page's line in the index: our own numbers under the first fill of training, all modalities together."""
+    """A page's line in the index: our own numbers under the first measured fill of training, all modalities together."""
     results, config = stored(name)
-    fill = trained_fills(results, config)[0]
+    measured = {r["fill"] for r in results["rows"]}
+    fill = next(f for f in trained_fills(results, config) if f in measured)
     own = [r for r in results["rows"] if r["method"] == OURS and r["fill"] == fill]
     where = {k: own[0][k] for k in ("modality", "granularity")}
     found = {r["metric"]: r["mean"] for r in own if where.items() <= r.items()}

@@ -182,7 +182,7 @@ class TrainingConfig:
 
     Attributes:
         epochs: how often all rows are read. A part of an epoch is allowed, e.g. 0.5.
-        batch_size: rows in each batch.
+        batch_size: rows in each batch. Small ones learn more from the same rows (``docs/notes/rank-term.md``).
         learning_rate: largest learning rate of AdamW. It falls linearly to 0.
         weight_decay: weight decay of AdamW.
         warmup_ratio: share of the steps in which the learning rate rises.
@@ -202,7 +202,7 @@ class TrainingConfig:
     """
 
     epochs: Positive = 3
-    batch_size: Count = 64
+    batch_size: Count = 16
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.01
     warmup_ratio: Share = 0.05

@@ -186,9 +186,15 @@ def test_kind_raw_exceptions_models_that_cannot_be_read_are_named() -> None:
         (eye().to("meta"), "meta device"),
         (_sparse(eye()), "sparse"),
         (_offloaded(eye()), "offloaded"),
+        (
+            torch.jit.trace(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.rand(1, 3, 2, 2)),
+            "TorchScript",
+        ),
     ):
         with pytest.raises(UnsupportedTargetError, match=word):
             as_target(model, SQUARE)
+        with pytest.raises(UnsupportedTargetError, match=word):
+            Explainer.fit(model, P, processor=SQUARE)
 
 
 # -- precision ----------------------------------------------------------------------

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
 from sidelight.scorers import ScorerConfig
@@ -14,6 +16,7 @@ from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS, family_of
 from sidelight.targets.opening import open_model
 from sidelight.targets.options import checked_options
+from sidelight.targets.wrappers import plain_model
 from sidelight.training.presets import PRESETS, objective_fields
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
 
@@ -66,6 +69,9 @@ def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> Targe
     if isinstance(model, (str, os.PathLike)):
         model, beside = open_model(model)
         processor = beside if processor is None else processor
+    model = (
+        plain_model(model) if isinstance(model, nn.Module) else model
+    )  # a wrapper tells nothing of the inputs
     if not isinstance(model, TargetModel):
         settings = [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
         checked_options(TARGETS[family_of(model)], model, options, settings)

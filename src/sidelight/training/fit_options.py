@@ -69,9 +69,8 @@ def open_target(model: Any, processor: Any, options: Mapping[str, Any]) -> Targe
     if isinstance(model, (str, os.PathLike)):
         model, beside = open_model(model)
         processor = beside if processor is None else processor
-    model = (
-        plain_model(model) if isinstance(model, nn.Module) else model
-    )  # a wrapper tells nothing of the inputs
+    # a wrapper tells nothing of the inputs
+    model = plain_model(model) if isinstance(model, nn.Module) else model
     if not isinstance(model, TargetModel):
         settings = [f.name for kind in KINDS.values() for f in dataclasses.fields(kind)]
         checked_options(TARGETS[family_of(model)], model, options, settings)

@@ -25,7 +25,7 @@ from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import alone
 from sidelight.rows.row import Rows
-from sidelight.rows.stream import Stream
+from sidelight.rows.stream import SourceError, Stream
 from sidelight.targets.base import require_plain
 
 #: what happens to a row that cannot be explained
@@ -93,23 +93,14 @@ def answers(
 
 
 def numbered(source: Rows | Stream, first: int) -> Iterator[tuple[int, Any]]:
-    """Rows with their numbers. If a row cannot be read, the error takes its place."""
+    """Rows with their numbers. If a row cannot be read, the error takes its place. So does that of a stream which failed."""
     if isinstance(source, Rows):
         for number in range(first, len(source)):
             yield number, _read(source, number)
         return
-    rows, number = iter(source), 0
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except SidelightError as error:  # a stream that failed does not go on
-            yield number, error
-            return
-        if number >= first:
+    for number, row in enumerate(source.attempts()):
+        if number >= first or isinstance(row, SourceError):
             yield number, row
-        number += 1
 
 
 def _read(rows: Rows, number: int) -> Any:

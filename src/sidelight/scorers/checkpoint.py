@@ -30,7 +30,7 @@ from sidelight.inputs.kept_tokenizer import KEPT, pack_tokenizer, unpack_tokeniz
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
 from sidelight.scorers.later import later_entries, with_later
-from sidelight.scorers.places import scorer_folder
+from sidelight.scorers.places import require_scorer, scorer_folder
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
 from sidelight.targets.weights import hash_of, shapes_hash
@@ -244,6 +244,7 @@ def load_scorer(
         CheckpointError: a file is missing, truncated, corrupt, or of another kind.
     """
     folder = scorer_folder(source, revision, token, [CONFIG, WEIGHTS, PROCESSOR])
+    require_scorer(folder, CONFIG)
     config = _read_config(folder / CONFIG)
     weights = folder / WEIGHTS
     try:
@@ -282,7 +283,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f"{path} is not a sidelight scorer (format {found!r}).")
+        raise CheckpointError(
+            f"{path} is not a sidelight scorer (format {found!r}). Give the folder that save_pretrained of an explainer wrote."
+        )
     return config
 
 

@@ -177,6 +177,6 @@ def test_names_beyond_the_classes_are_not_offered() -> None:
 
 def test_a_message_shows_the_beginning_of_a_long_name() -> None:
     names = {0: "x" * 3000, 1: "cat", 2: "cow"}
-    with pytest.raises(ConfigError, match="x{60}, cat, cow") as error:
+    with pytest.raises(ConfigError, match=r"x{60}, cat, cow") as error:
         chosen_classes("horse", LOGITS, names)
     assert len(str(error.value)) < 300

@@ -158,11 +158,12 @@ def test_kind_answers_for_a_frame_keep_its_index(texts: Explainer) -> None:
 
 
 def test_kind_one_name_in_place_of_a_list_of_names_is_refused(texts: Explainer, tmp_path: Path) -> None:
-    for options in ({"keep": "label"}, {"columns": "text"}):
+    for options in ({"keep": "label"}, {"columns": "text"}, {"columns": None}, {"keep": [1]}):
         with pytest.raises(ConfigError, match=f"{next(iter(options))} must be a list of names"):
             texts.row_function(**options)
-    with pytest.raises(ConfigError, match="columns must be a list of names"):
-        texts.explain_dataset(FRAME, tmp_path / "out", columns="text")
+    for columns in ("text", None, 3):
+        with pytest.raises(ConfigError, match="columns must be a list of names"):
+            texts.explain_dataset(FRAME, tmp_path / "out", columns=columns)  # type: ignore[arg-type]
 
 
 def test_kind_a_single_row_is_told_from_a_batch(texts: Explainer) -> None:

@@ -272,9 +272,11 @@ def require_size(size: Any, name: str = "batch_size") -> int:
 
 def require_names(names: Any, argument: str) -> tuple[str, ...]:
     """``names`` of columns as a tuple. Raises :class:`ConfigError` if it is no list of strings."""
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    listed = isinstance(names, Iterable) and not isinstance(names, str)
+    chosen = tuple(names) if listed else ()
+    if not listed or not all(isinstance(name, str) for name in chosen):
         raise ConfigError(f"{argument} must be a list of names, e.g. {argument}=['text']; got {names!r:.60}.")
-    return tuple(names)
+    return chosen
 
 
 def answers_of_inputs(

@@ -68,3 +68,20 @@ def test_bad_calls_are_named(run: Path, photo: Path, tmp_path: Path) -> None:
         assert result.code == 2, result.out
         assert message in result.err
         assert "Traceback" not in result.err
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_method_runs(
+    run: Path, photo: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.html"
+    own.write_text("mine")
+    for out, told in (
+        (tmp_path / "a.xyz", ".png, .svg"),
+        (own, "stays as it is"),
+        (own / "a.md", "is a file"),
+    ):
+        result = sidelight("compare", run, photo, "--method", "random", "--out", out)
+        assert result.code == 2
+        assert told in result.err
+        assert "agreement" not in result.out
+    assert own.read_text() == "mine"

@@ -173,3 +173,10 @@ def test_an_accented_letter_may_be_written_as_two_signs() -> None:
 def test_names_beyond_the_classes_are_not_offered() -> None:
     with pytest.raises(ConfigError, match=r"no class of the model\. Classes: dog, cat, cow; or"):
         chosen_classes("bird", LOGITS, {**NAMES, 9: "bird"})
+
+
+def test_a_message_shows_the_beginning_of_a_long_name() -> None:
+    names = {0: "x" * 3000, 1: "cat", 2: "cow"}
+    with pytest.raises(ConfigError, match=r"x{60}, cat, cow") as error:
+        chosen_classes("horse", LOGITS, names)
+    assert len(str(error.value)) < 300

@@ -19,6 +19,7 @@ import pytest
 import torch
 from fault_models import SQUARE, P, S, T, bert, eye, tok
 from PIL import Image
+from transformers import ViTConfig
 
 import sidelight
 from sidelight import Explainer, Explanation, ScorerConfig, read_explanations
@@ -100,6 +101,26 @@ def test_kind_a_forward_of_several_inputs_is_told(tmp_path: Path) -> None:
         Explainer.fit(Two(3, 2, 3), torch.randn(9, 3, 8, 8), layers=[""], output_dir=tmp_path, **S)
 
 
+def test_kind_a_forward_that_cannot_be_called_with_pixels_is_told(tmp_path: Path) -> None:
+    class ByName(torch.nn.Conv2d):
+        def forward(self, *, image: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            return super().forward(image).mean((2, 3))
+
+    class Configured(torch.nn.Conv2d):
+        config = ViTConfig()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).mean((2, 3))
+
+    pixels = torch.randn(9, 3, 8, 8)
+    for kind, told in (
+        (ByName, r"by name only.*self\.model\(image=x\)"),
+        (Configured, "takes no 'pixel_values'"),
+    ):
+        with pytest.raises(UnsupportedTargetError, match=f"{kind.__name__} .*{told}"):
+            Explainer.fit(kind(3, 2, 3), pixels, layers=[""], output_dir=tmp_path, **S)
+
+
 class Centring(torch.nn.Module):
     """A classifier that changes its input in place."""
 
@@ -137,11 +158,12 @@ def test_kind_answers_for_a_frame_keep_its_index(texts: Explainer) -> None:
 
 
 def test_kind_one_name_in_place_of_a_list_of_names_is_refused(texts: Explainer, tmp_path: Path) -> None:
-    for options in ({"keep": "label"}, {"columns": "text"}):
+    for options in ({"keep": "label"}, {"columns": "text"}, {"columns": None}, {"keep": [1]}):
         with pytest.raises(ConfigError, match=f"{next(iter(options))} must be a list of names"):
             texts.row_function(**options)
-    with pytest.raises(ConfigError, match="columns must be a list of names"):
-        texts.explain_dataset(FRAME, tmp_path / "out", columns="text")
+    for columns in ("text", None, 3):
+        with pytest.raises(ConfigError, match="columns must be a list of names"):
+            texts.explain_dataset(FRAME, tmp_path / "out", columns=columns)  # type: ignore[arg-type]
 
 
 def test_kind_a_single_row_is_told_from_a_batch(texts: Explainer) -> None:

@@ -48,6 +48,20 @@ def compiled(model: nn.Module) -> Any:
 # -- wrappers -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("other", [lambda: nn.Linear(3, 3), eye, lambda: nn.Sequential(nn.Conv2d(3, 3, 1))])
+def test_kind_loading_beside_a_classifier_of_another_kind_names_both(other: Any, tmp_path: Path) -> None:
+    own = nn.Sequential()
+    own.add_module("first", nn.Conv2d(3, 4, 3, 2))
+    own.add_module("head", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)))
+    target = as_target(own, SQUARE, layers=["first"])
+    Explainer(target, new_scorer(target, P[:1], ScorerConfig())).save_pretrained(tmp_path)
+    model = other()
+    with pytest.raises(
+        TargetMismatchError, match=f"beside 'Sequential', and {type(model).__name__} is another"
+    ):
+        Explainer.from_pretrained(tmp_path, model, check="warn")
+
+
 @pytest.mark.parametrize("wrap", [compiled, nn.DataParallel, lambda m: compiled(nn.DataParallel(m))])
 def test_fault_16_a_wrapped_model_explains_as_the_plain_one(wrap: Callable[..., Any], tmp_path: Path) -> None:
     own = explainer_of(bert(), tok(), T[0])

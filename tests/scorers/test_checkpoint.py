@@ -303,3 +303,14 @@ def test_loaded_scorer_is_ready_for_use(folder: Path) -> None:
     assert not loaded.scorer.training
     assert isinstance(loaded.scorer, nn.Module)
     assert loaded.training_metrics == {}
+
+
+def test_a_folder_near_a_scorer_is_told_from_one(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"further down: give '.*scorer'"):
+        load(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"empty' holds no scorer.*save_pretrained"):
+        load(tmp_path / "empty")
+    classifier().save_pretrained(tmp_path / "classifier")
+    with pytest.raises(CheckpointError, match=r"not a sidelight scorer.*save_pretrained of an explainer"):
+        load(tmp_path / "classifier")

@@ -68,6 +68,20 @@ def test_lines_fit_and_keep_every_word() -> None:
     assert lines[-1][0][:2] == (3, 0.0)
 
 
+def test_cutting_a_word_takes_time_that_grows_with_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a row of a table may hold half a million letters without a space, which a tokenizer takes for one unknown word
+    measured = []
+
+    def counted(text: str) -> float:
+        measured.append(len(text))
+        return glyph_width(text)
+
+    monkeypatch.setattr("sidelight.viz.text.glyph_width", counted)
+    lines = layout(("i" * 30_000,), 30.0)
+    assert sum(len(text) for line in lines for _, _, text in line) == 30_000
+    assert sum(measured) < 20 * 30_000
+
+
 def test_every_panel_draws() -> None:
     truth = SCORES > 0.8
     figure = Figure()

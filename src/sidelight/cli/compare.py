@@ -60,7 +60,10 @@ def run(
     from sidelight.cli.explain import content, in_turn, open_explainer
     from sidelight.errors import InputError
     from sidelight.lab.side_by_side.compare import DEFAULT_METHODS, compare
+    from sidelight.lab.side_by_side.result import require_place
 
+    if out is not None:
+        require_place(out)
     explainer, _ = open_explainer(folder, model)
     modalities = tuple(explainer.target.modalities)
     groups = in_turn(sample, modalities)

@@ -25,7 +25,7 @@ from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import alone
 from sidelight.rows.row import Rows
-from sidelight.rows.stream import Stream
+from sidelight.rows.stream import SourceError, Stream
 from sidelight.targets.base import require_plain
 
 #: what happens to a row that cannot be explained
@@ -93,23 +93,14 @@ def answers(
 
 
 def numbered(source: Rows | Stream, first: int) -> Iterator[tuple[int, Any]]:
-    """Rows with their numbers. If a row cannot be read, the error takes its place."""
+    """Rows with their numbers. If a row cannot be read, the error takes its place. So does that of a stream which failed."""
     if isinstance(source, Rows):
         for number in range(first, len(source)):
             yield number, _read(source, number)
         return
-    rows, number = iter(source), 0
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except SidelightError as error:  # a stream that failed does not go on
-            yield number, error
-            return
-        if number >= first:
+    for number, row in enumerate(source.attempts()):
+        if number >= first or isinstance(row, SourceError):
             yield number, row
-        number += 1
 
 
 def _read(rows: Rows, number: int) -> Any:
@@ -281,9 +272,11 @@ def require_size(size: Any, name: str = "batch_size") -> int:
 
 def require_names(names: Any, argument: str) -> tuple[str, ...]:
     """``names`` of columns as a tuple. Raises :class:`ConfigError` if it is no list of strings."""
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    listed = isinstance(names, Iterable) and not isinstance(names, str)
+    chosen = tuple(names) if listed else ()
+    if not listed or not all(isinstance(name, str) for name in chosen):
         raise ConfigError(f"{argument} must be a list of names, e.g. {argument}=['text']; got {names!r:.60}.")
-    return tuple(names)
+    return chosen
 
 
 def answers_of_inputs(

@@ -247,7 +247,7 @@ def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str,
     if digits.isdecimal() and len(digits) < 10 and int(digits) < len(logits):  # from a command line
         return int(digits)
     known = [str(name) for name in own.values()]
-    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    shown = ", ".join(f"{name:.60}" for name in known[:12]) + (", ..." if len(known) > 12 else "")
     raise ConfigError(
         f"{argument}={wanted!r:.60} is no class of the model.{nearest(wanted, known)} "
         f"Classes: {shown or f'0 to {len(logits) - 1}'}; or {SECOND!r}."

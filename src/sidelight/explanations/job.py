@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from sidelight.core.locks import hold
 from sidelight.core.overlap import overlapped
 from sidelight.core.terminal import row_bar
-from sidelight.errors import CheckpointError, ConfigError, InputError
+from sidelight.errors import CheckpointError, ConfigError, InputError, SidelightError
 from sidelight.explanations.block_tables import BlockOptions
 from sidelight.explanations.blocks import require_names, require_size, total_of
 from sidelight.explanations.engines import Engine, require_engine
@@ -25,7 +26,7 @@ from sidelight.rows.content import value_digest
 from sidelight.rows.hub import is_hub_folder
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import open_data
-from sidelight.rows.stream import Stream
+from sidelight.rows.stream import SourceError, Stream
 from sidelight.rows.table_files import suffix, tables_and_pictures
 from sidelight.rows.table_source import (
     Row,
@@ -206,7 +207,10 @@ def _chosen(rows: Rows | Stream, columns: Sequence[str], beside: Path | None) ->
 
 
 def _rows_of_columns(rows: Stream, columns: Sequence[str]) -> Iterator[Any]:
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows.attempts()):
+        if isinstance(row, SidelightError):
+            yield row
+            continue
         missing = [c for c in columns if not isinstance(row, Mapping) or c not in row]
         values = () if missing else tuple(row[c] for c in columns)
         error = InputError(f"row {number} of {rows.name} has no column {missing[0]!r}.") if missing else None
@@ -220,16 +224,14 @@ def _identified(opened: Opened, job: Job) -> tuple[Rows | Stream, Any]:
         named = job.columns[0] if job.columns else "image"
         whole = content_of_rows(rows).to_dict() if opened.path is None else None
         return rows, whole if opened.path is None else content_of(opened.path, rows, named)
-    flow = iter(rows)
-    first = next(flow, None)
-    digest = None if first is None else value_digest(first)
-    return Stream(_joined(first, flow), rows.name, rows.label_names), {"first row of a stream": digest}
-
-
-def _joined(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    if first is not None:
-        yield first
-        yield from rest
+    flow = rows.attempts()
+    head = list(islice(flow, 1))
+    for first in head:
+        if isinstance(first, SourceError):
+            raise first
+    known = [str(row) if isinstance(row, SidelightError) else row for row in head]
+    digest = value_digest(known[0]) if known else None
+    return Stream(chain(head, flow), rows.name, rows.label_names), {"first row of a stream": digest}
 
 
 def _about(job: Job, opened: Opened, content: Any, target: TargetModel, scorer: Scorer) -> dict[str, Any]:

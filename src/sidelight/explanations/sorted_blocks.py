@@ -7,19 +7,29 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sidelight.errors import SidelightError
+from sidelight.errors import InputError, SidelightError
 from sidelight.explanations.blocks import Errors, numbered
 from sidelight.rows.row import Rows
-from sidelight.rows.stream import Stream
+from sidelight.rows.stream import SourceError, Stream
 
 #: numbers and rows. An error stands for a row that could not be read
 Block = list[tuple[int, Any]]
 
 
 def blocks_of(source: Rows | Stream, block_rows: int, first: int = 0) -> Iterator[Block]:
-    """The rows of ``source`` from the number ``first`` on, so many at a time."""
+    """The rows of ``source`` from the number ``first`` on, so many at a time.
+
+    Raises:
+        InputError: a stream failed. It may give the rest at the next call, so nothing of its last block is kept.
+    """
     rows = numbered(source, first)
     while block := list(islice(rows, block_rows)):
+        last = block[-1][1]
+        if isinstance(last, SourceError):
+            raise InputError(
+                f"{last} The finished blocks are kept. If the source gives the same rows again, the same call goes on after "
+                "them."
+            ) from last.__cause__
         yield block
 
 

@@ -86,9 +86,18 @@ class StoredExplanations:
         self.add_table(packed_table(enumerate(part, start=self.finished)))
 
     def add_table(self, table: Any) -> None:
-        """Write a part of answers that are packed already, a ``pyarrow.Table`` in the order of the rows."""
+        """Write a part of answers that are packed already, a ``pyarrow.Table`` in the order of the rows.
+
+        Raises:
+            CheckpointError: the disk refused, or the rows are not those that follow.
+        """
         import pyarrow.parquet as pq
 
+        first = table["row"][0].as_py()
+        if first != self.finished:  # a thread writes, and the block before may have failed a moment ago
+            raise CheckpointError(
+                f"the answers of row {self.finished} are missing before those of row {first}."
+            )
         # numbers of maps hardly repeat, so a dictionary of them would be made in vain
         repeated = [
             n for n in table.column_names if not n.endswith(("_scores", "_ranking", "_effects", "_picture"))

@@ -87,7 +87,7 @@ class Streaming:
             >>> found.to_pandas(["id", "label", "probability", "text_top"])  # doctest: +SKIP
         """
         options = {k: scalar(v) for k, v in {"target": target, "versus": versus}.items() if v is not None}
-        chosen = columns if isinstance(columns, str) else tuple(columns)
+        chosen = require_names(columns, "columns")
         job = Job(
             source,
             folder_path(out),

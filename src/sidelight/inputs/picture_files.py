@@ -231,6 +231,11 @@ def _from_pillow(image: Image.Image) -> Image.Image:
     pending = isinstance(image, ImageFile.ImageFile) and bool(
         image.tile or getattr(image, "_im", None) is None
     )
+    if pending and getattr(image, "fp", None) is None:
+        raise InputError(
+            f"{what} was closed before it was read. Rows of a stream are read some at a time: give a copy that outlives the "
+            "file, for example image.copy(), or the path of the picture."
+        )
     if pending and image.format not in FORMATS:
         raise InputError(
             f"{what} was opened but not decoded yet, and {image.format} is none of the formats that are "

@@ -7,13 +7,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from sidelight.errors import InputError, SidelightError
-from sidelight.rows.row import Rows, as_row, size_in_memory, unreadable
+from sidelight.rows.row import Labelled, Rows, as_row, size_in_memory, unreadable
 
 log = logging.getLogger(__name__)
 
 #: A stream of more rows or bytes is not kept in memory.
 MOST_ROWS, MOST_BYTES = 100_000, 2 * 1024**3
+
+
+class SourceError(InputError):
+    """A stream failed between two rows, and has no more of them."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +38,48 @@ class Stream:
     label_names: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Any]:
-        count = 0
-        try:
-            for row in self.rows:
-                yield as_row(row)
-                count += 1
-        except SidelightError:
-            raise
-        except Exception as error:
-            raise unreadable(count, self.name, error) from error
+        for row in self.attempts():
+            if isinstance(row, SidelightError):
+                raise row
+            yield row
+
+    def attempts(self) -> Iterator[Any]:
+        """The rows. If one cannot be taken, the error takes its place.
+
+        If the source itself fails, there are no more rows: :class:`SourceError` is the last.
+        """
+        rows, count = iter(self.rows), 0
+        while True:
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except Exception as error:  # noqa: BLE001 - of the source
+                told = error if isinstance(error, SidelightError) else unreadable(count, self.name, error)
+                ended = SourceError(f"{told} A source that failed gives no more rows.")
+                ended.__cause__ = error
+                yield ended
+                return
+            yield _taken(row)
+            count += 1
+
+
+def _taken(row: Any) -> Any:
+    try:
+        return owned(as_row(row))
+    except SidelightError as error:
+        return error
+
+
+def owned(row: Any) -> Any:
+    """``row`` with arrays and tensors of its own. A reader of a camera or video gives each picture in the same memory."""
+    if isinstance(row, np.ndarray):
+        return row.copy()
+    if isinstance(row, Tensor):
+        return row.clone()
+    if type(row) is dict:
+        return {name: owned(value) for name, value in row.items()}
+    return type(row)(map(owned, row)) if type(row) in (tuple, Labelled) else row
 
 
 def collected(stream: Stream, most: int, most_bytes: int) -> Rows:

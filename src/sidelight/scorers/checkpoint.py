@@ -22,16 +22,18 @@ from sidelight.errors import (
     CheckpointError,
     ConfigError,
     SidelightError,
+    TargetMismatchError,
+    UnsupportedTargetError,
     first_line,
 )
 from sidelight.inputs.kept_tokenizer import KEPT, pack_tokenizer, unpack_tokenizer
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
 from sidelight.scorers.later import later_entries, with_later
-from sidelight.scorers.places import scorer_folder
+from sidelight.scorers.places import require_scorer, scorer_folder
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
-from sidelight.targets.weights import hash_of
+from sidelight.targets.weights import hash_of, shapes_hash
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class SavedScorer:
 
         Raises:
             CheckpointError: no model was given and the remembered one cannot be loaded.
+            TargetMismatchError: the given model is built otherwise.
         """
         if isinstance(model, TargetModel):
             model.verdict.remember(self.target["options"])
@@ -101,6 +104,13 @@ class SavedScorer:
             return as_target(model, processor, family=self.target["family"], **options)
         except ConfigError as error:
             reason: Exception = error
+        except UnsupportedTargetError as error:
+            if not isinstance(model, nn.Module) or shapes_hash(model) == self.target.get("shapes"):
+                raise
+            raise TargetMismatchError(
+                f"this scorer was trained beside {self.target_name!r}, and {type(model).__name__} is another classifier: give "
+                f"the original one, or fit a new scorer. ({error})"
+            ) from error
         except SidelightError:
             raise
         except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -234,6 +244,7 @@ def load_scorer(
         CheckpointError: a file is missing, truncated, corrupt, or of another kind.
     """
     folder = scorer_folder(source, revision, token, [CONFIG, WEIGHTS, PROCESSOR])
+    require_scorer(folder, CONFIG)
     config = _read_config(folder / CONFIG)
     weights = folder / WEIGHTS
     try:
@@ -272,7 +283,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f"{path} is not a sidelight scorer (format {found!r}).")
+        raise CheckpointError(
+            f"{path} is not a sidelight scorer (format {found!r}). Give the folder that save_pretrained of an explainer wrote."
+        )
     return config
 
 

@@ -58,6 +58,17 @@ def scorer_folder(
     return Path(place)
 
 
+def require_scorer(folder: Path, config: str) -> None:
+    """Raise :class:`CheckpointError` if ``folder`` has no file ``config``. The message names a scorer that is near."""
+    if (folder / config).exists():
+        return
+    if (folder / "scorer" / config).is_file():  # where a training puts it
+        raise CheckpointError(f"the scorer lies one folder further down: give {str(folder / 'scorer')!r}.")
+    raise CheckpointError(
+        f"{str(folder)!r} holds no scorer: it has no {config}. Give what save_pretrained wrote, or a hub id, 'owner/name'."
+    )
+
+
 def next_step(error: Exception) -> str:
     """What to do after an error of the hub's client, or nothing if that is not known."""
     names = [kind.__name__ for kind in type(error).__mro__]

@@ -7,6 +7,13 @@ import inspect
 from torch import nn
 
 from sidelight.errors import UnsupportedTargetError
+from sidelight.targets.outputs import is_hugging_face
+
+_BY_PLACE = {
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+}
 
 
 def check_takes_pixels(model: nn.Module) -> None:
@@ -22,6 +29,7 @@ def check_takes_pixels(model: nn.Module) -> None:
             f"{name} reads ids of tokens (of colours, or of words beside the picture), not pixels [B, C, H, W] alone. "
             "Use an image classifier that takes pixel_values."
         )
+    _require_argument(model)
     needed = [
         n
         for n, p in parameters.items()
@@ -32,4 +40,23 @@ def check_takes_pixels(model: nn.Module) -> None:
             f"the forward of {name} needs {', '.join(map(repr, needed))}, but an image classifier is called with its pixels "
             "alone. Give the others a default, or put a small module around it that knows them: def forward(self, x): "
             f"return self.model(x, {'..., ' * (len(needed) - 2)}...)."
+        )
+
+
+def _require_argument(model: nn.Module) -> None:
+    """Raise :class:`UnsupportedTargetError` if the forward cannot be called with pixels in the way that we call it."""
+    name, parameters = type(model).__name__, inspect.signature(model.forward).parameters.values()
+    kinds = {p.kind: p.name for p in parameters}
+    if is_hugging_face(model):
+        if inspect.Parameter.VAR_KEYWORD not in kinds and "pixel_values" not in {p.name for p in parameters}:
+            raise UnsupportedTargetError(
+                f"{name} has a configuration of Hugging Face, so it is called as model(pixel_values=...), but its forward "
+                "takes no 'pixel_values'. Name the argument so, or put a plain module around the model: "
+                "def forward(self, x): return self.model(x)."
+            )
+    elif not kinds.keys() & _BY_PLACE:
+        first = next((p.name for p in parameters if p.kind is p.KEYWORD_ONLY), "x")
+        raise UnsupportedTargetError(
+            f"the forward of {name} takes its arguments by name only, but an image classifier is called as model(pixels). "
+            f"Put a small module around it: def forward(self, x): return self.model({first}=x)."
         )

@@ -136,10 +136,12 @@ class HookedStates:
         modules = {**named_parts(model), **dict(model.named_modules())}
         missing = [name for name in layers if name not in modules]
         if missing:
-            known = ", ".join(list(modules)[1:9])
+            known = ", ".join([name for name in modules if name][:8])
+            has = (
+                f"The model has {known}, ... (see model.named_modules())." if known else "The model has none."
+            )
             raise UnsupportedTargetError(
-                f"no submodule named {missing[0]!r}.{nearest(missing[0], modules)} "
-                f"The model has {known}, ... (see model.named_modules())."
+                f"no submodule named {missing[0]!r}.{nearest(missing[0], modules)} {has}"
             )
         self._modules = [modules[name] for name in layers]
         self._stays = False

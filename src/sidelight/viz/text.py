@@ -34,6 +34,8 @@ WIDTH, CELL_WIDTH = 6.4, 2.6
 FONT, CELL_FONT = 10.0, 7.0
 #: a grid cell shows no more lines than this
 CELL_LINES = 9
+#: characters for each em of a line that are measured at once. Narrow ones take a quarter
+MEASURED = 4
 _LEADING = 1.65
 _COLOURS = LinearSegmentedColormap.from_list("highlight", ["white", "#{:02x}{:02x}{:02x}".format(*HIGHLIGHT)])
 
@@ -198,11 +200,14 @@ def _split_space(word: str) -> tuple[str, str, str]:
 
 def _cut(text: str, width: float) -> list[str]:
     parts = []
-    while glyph_width(text) > width and len(text) > 1:
-        fits = max(1, int(len(text) * width / glyph_width(text)) - 1)
-        parts.append(text[:fits])
-        text = text[fits:]
-    return [*parts, text] if text else parts
+    while text:
+        # measuring all that is left for each line would take time that grows with the square of its length
+        head = text[: int(MEASURED * width) + 1]
+        while (extent := glyph_width(head)) > width and len(head) > 1:
+            head = head[: max(1, int(len(head) * width / extent) - 1)]
+        parts.append(head)
+        text = text[len(head) :]
+    return parts
 
 
 def _font() -> FontProperties:

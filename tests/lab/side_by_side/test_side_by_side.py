@@ -274,6 +274,12 @@ def test_bad_calls_are_named(explainer: Any) -> None:
         compare(explainer, picture, ["random", "random"])
     with pytest.raises(ConfigError, match="must be a list of names"):
         compare(explainer, picture, "random")
+    for method in (None, ("random",)):
+        with pytest.raises(ConfigError, match=r"methods must be a list of names.*it holds"):
+            compare(explainer, picture, [method])  # type: ignore[list-item]
+    for fills in ("zero", 3, [None], ["zero", ["mean"]]):
+        with pytest.raises(ConfigError, match="fills must be a list of names"):
+            compare(explainer, picture, ["random"], fills=fills)  # type: ignore[arg-type]
     for area in (0, 1.1, True, "half", float("nan")):
         with pytest.raises(ConfigError, match="area must be a share"):
             compare(explainer, picture, ["random"], area=area)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ def compare(
     asked.require_scorer(explainer.scorer.config)
     asked.require_length(1)
     job = _Job.of(explainer, _one(explainer.target, sample), asked)
-    names = tuple(fills) or certificate_fills(explainer.target.modalities)
+    names = _fill_names(fills) or certificate_fills(explainer.target.modalities)
     worths = Worths(explainer.target, job.batch.inputs, job.encoding, job.label, area, names)
     worths.require_fills()  # said before anything slow runs
     used, notes = _run(explainer.target, rivals, job)
@@ -188,12 +188,23 @@ def _one(target: TargetModel, sample: Any) -> Batch:
 def _rivals(methods: Any) -> list[Rival]:
     if isinstance(methods, str) or not isinstance(methods, Sequence):
         raise ConfigError(f"methods must be a list of names, e.g. ['occlusion']; got {methods!r:.60}.")
+    odd = [m for m in methods if not isinstance(m, (str, Mapping, Rival))]
+    if odd:
+        raise ConfigError(f"methods must be a list of names, e.g. ['occlusion']; it holds {odd[0]!r:.60}.")
     found = [m if isinstance(m, Rival) else make_rivals([m])[0] for m in methods]
     names = [r.name for r in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"method {twice!r} is given twice; each may be compared once.")
     return found
+
+
+def _fill_names(fills: Any) -> tuple[str, ...]:
+    listed = isinstance(fills, Iterable) and not isinstance(fills, str)
+    names = tuple(fills) if listed else ()
+    if not listed or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"fills must be a list of names, e.g. ['zero']; got {fills!r:.60}.")
+    return names
 
 
 def _require_area(area: Any) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidelight.core.files import as_utf8
+from sidelight.core.folders import require_folder_place
 from sidelight.core.guard import public
 from sidelight.core.names import OURS, kind_of, method_label, ordered
-from sidelight.core.ownership import HTML_MARK
+from sidelight.core.ownership import HTML_MARK, require_free
 from sidelight.errors import InputError
 from sidelight.explanations.explanation import Explanation
 from sidelight.lab.figures.grid import GridSample
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
 
 #: kinds of files that :meth:`Comparison.save` writes
 ENDINGS = (".png", ".svg", ".pdf", ".html", ".md")
+
+
+def require_place(path: Path) -> None:
+    """Refuse a place where :meth:`Comparison.save` could not write. To be asked before methods run, which takes minutes.
+
+    Raises:
+        InputError: ``path`` has another ending.
+        ForeignFileError: a file that sidelight did not write is there, or in the place of its folder.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(f"a comparison is written as {', '.join(ENDINGS)}; got {str(path)!r:.200}.")
+    require_folder_place(path.absolute().parent.resolve())
+    require_free([path])
 
 
 @dataclass(frozen=True)
@@ -173,17 +187,15 @@ class Comparison:
             ForeignFileError: a file that sidelight did not write has this name.
         """
         place = Path(path)
-        writers = {
+        writers: dict[str, Callable[[], bytes]] = {
             ".png": lambda: to_png(self.figure()),
             ".svg": lambda: as_utf8(to_svg(self.figure())),
             ".pdf": lambda: to_pdf(self.figure()),
             ".html": lambda: as_utf8(self._page()),
             ".md": lambda: as_utf8(f"<!-- sidelight -->\n{self}\n"),
         }
-        writer = writers.get(place.suffix.lower())
-        if writer is None:
-            raise InputError(f"a comparison is written as {', '.join(ENDINGS)}; got {str(path)!r:.200}.")
-        write_atomic({place: writer()})
+        require_place(place)
+        write_atomic({place: writers[place.suffix.lower()]()})
         return place
 
     def _page(self) -> str:

@@ -222,6 +222,16 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
         PLAIN(Image.new("I", (37, 29), 1_000_000))
 
 
+def test_whole_numbers_that_may_have_eight_bits_or_sixteen_are_refused() -> None:
+    dark = np.full((29, 37), 200, np.int32)
+    with pytest.raises(InputError, match="whether white is 255 or 65535"):
+        PLAIN(Image.fromarray(dark))
+    black = PLAIN(Image.fromarray(dark.astype(np.uint16)))
+    assert float(black.max()) == 0.0  # 16 bits are known, and 200 of 65,535 are none of 255
+    assert bool((PLAIN(Image.fromarray(0 * dark)) == 0).all())
+    assert float(PLAIN(Image.fromarray(dark.astype(np.uint8))).max()) == pytest.approx(200 / 255)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photographs_are_turned_upright(orientation: int) -> None:
     upright = picture()

@@ -406,7 +406,7 @@ class TestCheck:
             ({"attention_mask": torch.full((3, 9), float("nan"))}, InputError, "NaN"),
             ({"input_ids": torch.full((3, 9), 50_000)}, InputError, "50000 is not in the model's vocabulary"),
             ({"input_ids": torch.full((3, 9), -1)}, InputError, "-1 is not in"),
-            ({"special_tokens_mask": torch.ones(3, 9)}, InputError, r"\[0, 1, 2\] hold only special"),
+            ({"special_tokens_mask": torch.ones(3, 9)}, InputError, r"\[0, 1, 2\]: only special"),
         ],
     )
     def test_bad_inputs(self, change: dict, error: type[Exception], match: str) -> None:

@@ -204,7 +204,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey down to 8 bits, which Pillow's own conversion clips instead.
 
     Raises:
-        InputError: floating-point pixels, whose range no file tells.
+        InputError: floating-point pixels, whose range no file tells, or whole numbers that may have 8 bits or 16.
     """
     if image.mode == "F":
         raise InputError(
@@ -217,6 +217,11 @@ def eight_bits(image: Image.Image) -> Image.Image:
     if array.size and (array.min() < 0 or array.max() > 65535):
         raise InputError(
             f"the image holds 32-bit pixels from {array.min()} to {array.max()}; save it with 8 or 16 bits."
+        )
+    if image.mode == "I" and image.format is None and array.size and 0 < array.max() <= 255:
+        raise InputError(
+            f"the image was made of whole numbers up to {array.max()}, and nothing tells whether white is 255 or 65535. Give "
+            "Image.fromarray(array.astype('uint8')) for the one, and astype('uint16') for the other."
         )
     return Image.fromarray((array >> 8).astype(np.uint8))
 

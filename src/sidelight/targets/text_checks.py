@@ -86,6 +86,5 @@ def check_features(real: Tensor) -> None:
     bare = (~real.any(1)).nonzero().flatten().tolist()
     if bare:
         raise InputError(
-            f"sample(s) {bare[:8]} hold only special tokens or padding: there is no word to score. "
-            "Leave them out."
+            f"there is no word to score in sample(s) {bare[:8]}: only special tokens or padding. Leave such texts out."
         )

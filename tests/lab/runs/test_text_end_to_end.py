@@ -231,7 +231,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("text", ["\x00", "\u200b\u200d", "\x07 \x1b"])
     def test_nothing_but_characters_that_the_tokenizer_drops(self, explainer: Explainer, text: str) -> None:
-        with pytest.raises(InputError, match=r"\[0\] hold only special tokens"):
+        with pytest.raises(InputError, match=r"\[0\]: only special tokens"):
             explainer.explain(text)
 
     def test_tokenizer_of_another_model(self) -> None:

@@ -146,8 +146,8 @@ def our_curves(
     probe: Probe | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Deletion and insertion at steps 0 to K, and ``[B, 2]`` their areas. Methods may share the passes of a ``probe``."""
-    about: dict[str, Any] = {"method": "m", "signed": False, "settings": options, "probe": probe}
-    found = evaluate_batch(target, batch, {"image": scores}, **about)
+    maps = {"image": scores}
+    found = evaluate_batch(target, batch, maps, method="m", signed=False, settings=options, probe=probe)
     curves = {(c["sample"], c["kind"]): c["p"] for c in found.curves}
     areas = {(r["sample"], r["metric"]): r["value"] for r in found.rows}
     deletion, insertion = (np.array([curves[i, k] for i in batch.ids]) for k in ("deletion", "insertion"))
@@ -204,9 +204,9 @@ def ratio(
     return found
 
 
-def measure(name: str, device: str, args: argparse.Namespace) -> dict[str, Any]:
+def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     """Agreement, seconds and ratios on one of :data:`MODELS`."""
-    samples, steps = args.samples, args.steps
+    samples, steps, device = args.samples, args.steps, args.device
     target = MODELS[name]()
     target.model.to(device).eval()
     generator = torch.Generator().manual_seed(1)
@@ -287,7 +287,7 @@ def main() -> None:
         parser.error(
             f"--steps must divide {SIDE * SIDE}: Quantus flips equal numbers of pixels; got {args.steps}."
         )
-    found = [measure(model, args.device, args) for model in args.models]
+    found = [measure(model, args) for model in args.models]
     title = "deletion and insertion curves: seconds, and ratios (median, range)"
     heads = ["model", "methods", "ours", "Quantus", "one at a time", "Quantus / ours", "one / ours"]
     Console().print(terminal(text_table(title, heads, map(texts_of, found))))

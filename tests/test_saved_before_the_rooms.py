@@ -160,9 +160,8 @@ def test_a_training_begun_anew_ends_at_the_same_scorer(name: str, saved: Path) -
         own.pop("sidelight_version", None), record.pop("sidelight_version", None)  # it is another one
         own.pop("weights_hash", ""), record.pop("weights_hash", "")  # which rounding changes
         assert _without(own, {*NEW, "classes"}) == _without(record, RETIRED), file
-    log = log.drop_duplicates(
-        ignore_index=True
-    )  # that version validated at the end once more, with the same outcome
+    # that version validated at the end once more, with the same outcome
+    log = log.drop_duplicates(ignore_index=True)
     log = log.drop(columns=["order", "eval_order"])  # the term of a retired weight
     own = _log(scorer / "log.csv").drop(columns=["rank", "eval_rank"])  # a term that came later
     pd.testing.assert_series_equal(own.pop("grad_norm"), log.pop("grad_norm"), rtol=1e-3, atol=1e-3)

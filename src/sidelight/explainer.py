@@ -335,7 +335,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
 
     @plain_passes()
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
-        return explanations_of(self.target, **vars(self._answer_batch(batch, numbers, asked)))
+        return explanations_of(self.target, self._answer_batch(batch, numbers, asked))
 
     @plain_passes()
     def _answer_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> Answered:

@@ -49,7 +49,7 @@ class Pack:
         table = table_of(self.target, answered, rows, numbers, scores)
         if table is not None:
             return table
-        found = map(with_columns, explanations_of(self.target, **vars(answered)), rows)
+        found = map(with_columns, explanations_of(self.target, answered), rows)
         return packed_table(zip(numbers, found, strict=True), scores)
 
 

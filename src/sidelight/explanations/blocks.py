@@ -270,12 +270,14 @@ def require_size(size: Any, name: str = "batch_size") -> int:
     return int(size)
 
 
-def require_names(names: Any, argument: str) -> tuple[str, ...]:
-    """``names`` of columns as a tuple. Raises :class:`ConfigError` if it is no list of strings."""
+def require_names(names: Any, argument: str, example: str = "text") -> tuple[str, ...]:
+    """``names`` as a tuple. Raises :class:`ConfigError` if they are no list of strings, with an ``example`` of a name."""
     listed = isinstance(names, Iterable) and not isinstance(names, str)
     chosen = tuple(names) if listed else ()
     if not listed or not all(isinstance(name, str) for name in chosen):
-        raise ConfigError(f"{argument} must be a list of names, e.g. {argument}=['text']; got {names!r:.60}.")
+        raise ConfigError(
+            f"{argument} must be a list of names, e.g. {argument}=[{example!r}]; got {names!r:.60}."
+        )
     return chosen
 
 

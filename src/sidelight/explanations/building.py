@@ -83,17 +83,8 @@ class ShownMaps:
     effects: Sequence[Mapping[str, np.ndarray]] | None
 
 
-def explanations_of(
-    target: TargetModel,
-    batch: Batch,
-    encoding: Encoding,
-    reading: Reading,
-    classes: Classes = NO_CLASSES,
-    measured: Sequence[Mapping[str, Any]] = (),
-    quality: Quality | None = None,
-) -> list[Explanation]:
-    """One explanation for each sample of ``batch``. The other arguments are as in :class:`Answered`."""
-    answered = Answered(batch, encoding, reading, classes, measured, quality)
+def explanations_of(target: TargetModel, answered: Answered) -> list[Explanation]:
+    """One explanation for each sample of a batch."""
     maps = shown_maps(target, answered)
     return [
         Explanation(

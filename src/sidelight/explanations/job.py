@@ -26,7 +26,7 @@ from sidelight.rows.content import value_digest
 from sidelight.rows.hub import is_hub_folder
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import open_data
-from sidelight.rows.stream import SourceError, Stream
+from sidelight.rows.stream import SourceError, Stream, TakenStream
 from sidelight.rows.table_files import suffix, tables_and_pictures
 from sidelight.rows.table_source import (
     Row,
@@ -203,7 +203,7 @@ def _require_samples(source: Path | str, rows: Rows, target: TargetModel) -> Non
 def _chosen(rows: Rows | Stream, columns: Sequence[str], beside: Path | None) -> Rows | Stream:
     if isinstance(rows, Rows):
         return with_columns_chosen(rows, columns, beside)
-    return Stream(_rows_of_columns(rows, columns), rows.name, rows.label_names)
+    return TakenStream(_rows_of_columns(rows, columns), rows.name, rows.label_names)
 
 
 def _rows_of_columns(rows: Stream, columns: Sequence[str]) -> Iterator[Any]:
@@ -231,7 +231,7 @@ def _identified(opened: Opened, job: Job) -> tuple[Rows | Stream, Any]:
             raise first
     known = [str(row) if isinstance(row, SidelightError) else row for row in head]
     digest = value_digest(known[0]) if known else None
-    return Stream(chain(head, flow), rows.name, rows.label_names), {"first row of a stream": digest}
+    return TakenStream(chain(head, flow), rows.name, rows.label_names), {"first row of a stream": digest}
 
 
 def _about(job: Job, opened: Opened, content: Any, target: TargetModel, scorer: Scorer) -> dict[str, Any]:

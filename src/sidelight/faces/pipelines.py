@@ -18,7 +18,7 @@ from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Reading
 from sidelight.errors import ConfigError, InputError
 from sidelight.explainer import Explainer
-from sidelight.explanations.building import explanations_of
+from sidelight.explanations.building import Answered, explanations_of
 from sidelight.explanations.classes import NO_CLASSES, Classes
 from sidelight.inputs.base import Batch
 from sidelight.inputs.image import PIXELS
@@ -148,7 +148,7 @@ class Explained(Pipeline):
         known = explainer.scorer.config.by_class and not predicted
         reading = explainer.read(encoding, classes if known else None)
         chosen = Classes(classes) if known else NO_CLASSES
-        explanations = explanations_of(target, batch, encoding, reading, chosen)
+        explanations = explanations_of(target, Answered(batch, encoding, reading, chosen))
         words = words_of(batch, reading) if "text" in target.modalities else [{}] * len(batch)
         maps = [{"map": e.scores["image"]} if "image" in e.scores else {} for e in explanations]
         return [{**m, **w, "explanation": e} for m, w, e in zip(maps, words, explanations, strict=True)]

@@ -23,7 +23,7 @@ from sidelight.core.tensors import predictable, probabilities
 from sidelight.core.types import Encoding, Reading, Unmasked
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.explanations.asking import is_one, measurements
-from sidelight.explanations.building import explanations_of
+from sidelight.explanations.building import Answered, explanations_of
 from sidelight.explanations.classes import Asked
 from sidelight.explanations.explanation import Explanation
 from sidelight.fills.base import apply_mask, pair_fills
@@ -286,7 +286,7 @@ class Session:
         reading = self.explainer.read(clean.encoding, classes.explained, classes.versus)
         known = (clean.encoding, reading, classes)
         measured = measurements(own, clean.batch.inputs, *known, asked, [0])
-        (explanation,) = explanations_of(own, clean.batch, *known, measured)
+        (explanation,) = explanations_of(own, Answered(clean.batch, *known, measured))
         other = clean is not self.__dict__.get("_pass")
         self._pass, self.asked, self.explanation = clean, (target, versus), explanation
         self.units = Units.of(clean.batch, explanation, clean.encoding.feature_mask)

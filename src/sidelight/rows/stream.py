@@ -64,6 +64,13 @@ class Stream:
             count += 1
 
 
+class TakenStream(Stream):
+    """Rows of another stream's :meth:`Stream.attempts`, which were taken and copied there already."""
+
+    def attempts(self) -> Iterator[Any]:
+        return iter(self.rows)
+
+
 def _taken(row: Any) -> Any:
     try:
         return owned(as_row(row))

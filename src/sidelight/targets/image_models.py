@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 
 from torch import nn
 
@@ -29,7 +30,7 @@ def check_takes_pixels(model: nn.Module) -> None:
             f"{name} reads ids of tokens (of colours, or of words beside the picture), not pixels [B, C, H, W] alone. "
             "Use an image classifier that takes pixel_values."
         )
-    _require_argument(model)
+    _require_argument(model, parameters)
     needed = [
         n
         for n, p in parameters.items()
@@ -43,19 +44,18 @@ def check_takes_pixels(model: nn.Module) -> None:
         )
 
 
-def _require_argument(model: nn.Module) -> None:
+def _require_argument(model: nn.Module, parameters: Mapping[str, inspect.Parameter]) -> None:
     """Raise :class:`UnsupportedTargetError` if the forward cannot be called with pixels in the way that we call it."""
-    name, parameters = type(model).__name__, inspect.signature(model.forward).parameters.values()
-    kinds = {p.kind: p.name for p in parameters}
+    name, kinds = type(model).__name__, {p.kind for p in parameters.values()}
     if is_hugging_face(model):
-        if inspect.Parameter.VAR_KEYWORD not in kinds and "pixel_values" not in {p.name for p in parameters}:
+        if inspect.Parameter.VAR_KEYWORD not in kinds and "pixel_values" not in parameters:
             raise UnsupportedTargetError(
                 f"{name} has a configuration of Hugging Face, so it is called as model(pixel_values=...), but its forward "
                 "takes no 'pixel_values'. Name the argument so, or put a plain module around the model: "
                 "def forward(self, x): return self.model(x)."
             )
-    elif not kinds.keys() & _BY_PLACE:
-        first = next((p.name for p in parameters if p.kind is p.KEYWORD_ONLY), "x")
+    elif not kinds & _BY_PLACE:
+        first = next((p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY), "x")
         raise UnsupportedTargetError(
             f"the forward of {name} takes its arguments by name only, but an image classifier is called as model(pixels). "
             f"Put a small module around it: def forward(self, x): return self.model({first}=x)."

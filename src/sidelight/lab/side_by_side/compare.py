@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from sidelight.core.surroundings import plain_passes
 from sidelight.core.types import Encoding, Reading, Scores
 from sidelight.errors import ConfigError, InputError, InputTypeError, UnsupportedTargetError
 from sidelight.explainer import Explainer
-from sidelight.explanations.blocks import is_input_batch
-from sidelight.explanations.building import explanations_of
+from sidelight.explanations.blocks import is_input_batch, require_names
+from sidelight.explanations.building import Answered, explanations_of
 from sidelight.explanations.classes import NO_CLASSES, Asked, Classes
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
@@ -82,7 +82,7 @@ def compare(
     asked.require_scorer(explainer.scorer.config)
     asked.require_length(1)
     job = _Job.of(explainer, _one(explainer.target, sample), asked)
-    names = _fill_names(fills) or certificate_fills(explainer.target.modalities)
+    names = require_names(fills, "fills", "zero") or certificate_fills(explainer.target.modalities)
     worths = Worths(explainer.target, job.batch.inputs, job.encoding, job.label, area, names)
     worths.require_fills()  # said before anything slow runs
     used, notes = _run(explainer.target, rivals, job)
@@ -146,7 +146,7 @@ class _Job:
         ours = RankedScores(reading.scores, reading.ranking) if by_class else dict(reading.scores)
         label = encoding.prediction if classes.explained is None else classes.explained
         shown = NO_CLASSES if classes.explained is None else Classes(classes.explained)
-        (explanation,) = explanations_of(target, batch, encoding, reading, shown)
+        (explanation,) = explanations_of(target, Answered(batch, encoding, reading, shown))
         return cls(batch, encoding, reading, ours, passes, explanation, int(label[0]))
 
     def drawn(self, target: TargetModel, maps: Mapping[str, tuple[Scores, bool]]) -> tuple[GridSample, ...]:
@@ -197,14 +197,6 @@ def _rivals(methods: Any) -> list[Rival]:
     if twice is not None:
         raise ConfigError(f"method {twice!r} is given twice; each may be compared once.")
     return found
-
-
-def _fill_names(fills: Any) -> tuple[str, ...]:
-    listed = isinstance(fills, Iterable) and not isinstance(fills, str)
-    names = tuple(fills) if listed else ()
-    if not listed or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"fills must be a list of names, e.g. ['zero']; got {fills!r:.60}.")
-    return names
 
 
 def _require_area(area: Any) -> None:

@@ -38,7 +38,7 @@ from sidelight.explanations.blocks import (
     with_columns,
 )
 from sidelight.explanations.building import Answered, explanations_of
-from sidelight.explanations.classes import Asked, require_flag, require_steps
+from sidelight.explanations.classes import Asked, checked_classes, require_flag, require_steps
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.origins import remembered
 from sidelight.explanations.streaming import Streaming
@@ -51,7 +51,7 @@ from sidelight.rows.sources import open_data
 from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import load_scorer, save_scorer
-from sidelight.scorers.likeness import compare_weights
+from sidelight.scorers.likeness import compare_weights, trained_beside
 from sidelight.targets import TargetModel
 from sidelight.targets.lending import check_gradients_pass
 from sidelight.training.facts import training_facts
@@ -163,7 +163,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             network.facts = training_facts(train, counts, place, (scorer_config, *settings), metrics)
             explainer = cls(target, network, check, known := weights.now())
             explainer.training_metrics, explainer.output_dir = metrics, place
-            in_main(lambda: save_scorer(place / "scorer", network, target, fingerprint=known))
+            in_main(lambda: save_scorer(place / "scorer", network, target, known={"fingerprint": known}))
         return explainer
 
     @overload
@@ -225,6 +225,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         progress, verify = require_flag(progress, "progress"), require_flag(verify, "verify")
         asked = Asked(lent_inputs(self.target, others), target, versus, verify, require_steps(refine))
         asked.require_scorer(self.scorer.config)
+        size = 1 if asked.refine else size  # draws and steps of one map would depend on the rest of its batch
         if is_one(self.target, samples := as_row(samples, self.target.reader.columns)):
             asked.require_length(1)
             if errors == "raise":  # there is no other sample that it could be mistaken for
@@ -295,6 +296,9 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         Args:
             inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``.
             classes: ``[B]`` class to explain. Default: the predicted ones.
+
+        Raises:
+            ConfigError, InputError: as :meth:`read`.
         """
         encoding = self._encode(inputs)
         return encoding, dict(self._read(encoding, classes, None).scores)
@@ -322,7 +326,8 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             classes, versus: ``[B]`` class to explain (default: the predicted ones), and to compare it with, if any.
 
         Raises:
-            ConfigError: a class is given, but this scorer knows the predicted class only.
+            ConfigError: there is no such class, or this scorer knows the predicted class only.
+            InputError: there is another number of classes than of samples.
         """
         self._weights.require(self.check)
         return self._read(encoding, classes, versus)
@@ -330,8 +335,10 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
     def _read(self, encoding: Encoding, classes: Tensor | None, versus: Tensor | None) -> Reading:
         """:meth:`read` right after a pass, which looked at the weights already."""
         Asked(None, classes, versus).require_scorer(self.scorer.config)
+        names = self.target.id2label
+        chosen = checked_classes(classes, encoding, names), checked_classes(versus, encoding, names, "versus")
         with torch.inference_mode():
-            return self.scorer.on(self.target.device).reading(encoding, classes, versus)
+            return self.scorer.on(self.target.device).reading(encoding, *chosen)
 
     @plain_passes()
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
@@ -385,7 +392,9 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         if check != "off":
             compare_weights(target, saved, found, check)
             self_check(target, made_up_samples(target), check)
-        return cls(target, saved.scorer, check, found)
+        explainer = cls(target, saved.scorer, check, found)
+        explainer._weights.trained = trained_beside(saved)
+        return explainer
 
 
 fit, load = Explainer.fit, Explainer.from_pretrained

@@ -12,7 +12,7 @@ import torch
 
 from sidelight.core.types import Encoding
 from sidelight.errors import ConfigError, InputError
-from sidelight.explanations.classes import Asked, Classes, chosen_classes
+from sidelight.explanations.classes import Asked, Classes, checked_classes, chosen_classes
 from sidelight.scorers import ScorerConfig
 
 LOGITS = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 1.0]])
@@ -180,3 +180,47 @@ def test_a_message_shows_the_beginning_of_a_long_name() -> None:
     with pytest.raises(ConfigError, match=r"x{60}, cat, cow") as error:
         chosen_classes("horse", LOGITS, names)
     assert len(str(error.value)) < 300
+
+
+STARS = {0: "1", 1: "2", 2: "3"}
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [("1", 0), ("3", 2), (" 2 ", 1), (0, 0), (2, 2)])
+def test_if_classes_are_called_by_numbers_a_string_is_a_name(wanted: Any, expected: int) -> None:
+    found = chosen_classes(wanted, LOGITS, STARS)
+    assert found is not None
+    assert found.tolist() == [expected, expected]
+
+
+@pytest.mark.parametrize("names", [STARS, {0: "a", 1: "b", 2: "3"}], ids=["all", "one"])
+def test_a_string_that_is_no_name_beside_such_names_is_no_number(names: dict[int, str]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"'0' is no class of the model\. Numbers are names of classes here"
+    ):
+        chosen_classes("0", LOGITS, names)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (torch.tensor([0, -1]), "classes=-1 is no class: the model has 3, 0 to 2"),
+        (torch.tensor([0, 3]), "classes=3 is no class"),
+        (torch.tensor([1]), "classes lists 1 class for 2 samples"),
+        (torch.tensor([[0, 1]]), r"a class for each sample, \[B\]; got the shape \[1, 2\]"),
+        (torch.tensor([0.0, 1.0]), "classes must be a class number"),
+        (torch.tensor([True, False]), "classes must be a class number"),
+        (["cat", "bird"], "classes='bird' is no class"),
+    ],
+)
+def test_a_tensor_of_classes_is_checked(wanted: Any, message: str) -> None:
+    with pytest.raises((ConfigError, InputError), match=message):
+        checked_classes(wanted, ENCODING, NAMES)
+
+
+@pytest.mark.parametrize(
+    "wanted", [torch.tensor([1, 0]), torch.tensor([1, 0], dtype=torch.uint8), [1, 0], ("cat", "dog")]
+)
+def test_classes_for_each_sample_become_whole_numbers(wanted: Any) -> None:
+    found = checked_classes(wanted, ENCODING, NAMES)
+    assert found is not None
+    assert (found.dtype, found.tolist()) == (torch.int64, [1, 0])

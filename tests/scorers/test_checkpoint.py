@@ -66,6 +66,44 @@ def test_files_are_config_scorer_weights_and_card_only(folder: Path) -> None:
     assert "revision" in config["target"]
 
 
+def trained_further(model: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        next(model.parameters()).add_(0.5)
+    return model
+
+
+def test_a_scorer_is_saved_for_the_weights_it_was_trained_beside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    explainer = make()
+    trained_further(explainer.target.model)
+    folder = explainer.save_pretrained(tmp_path / "s")
+    assert "has other weights now than those that its scorer was trained beside" in caplog.text
+    assert load(folder, model=classifier()).explain(IMAGES[0]).label
+    with pytest.raises(TargetMismatchError):
+        load(folder, model=explainer.target.model)
+
+
+@pytest.mark.parametrize("change", [trained_further, nn.Module.half], ids=["trained further", "half"])
+def test_a_scorer_that_was_loaded_beside_other_weights_keeps_its_own(
+    change: Any, folder: Path, tmp_path: Path
+) -> None:
+    before = json.loads((folder / "config.json").read_text())["target"]
+    loaded = load(folder, model=change(classifier()), check="warn")
+    loaded.explain(IMAGES[0])
+    again = json.loads((loaded.save_pretrained(tmp_path / "t") / "config.json").read_text())["target"]
+    same = ("fingerprint", "shapes", "precision")
+    assert [again[k] for k in same] == [before[k] for k in same]
+    assert load(tmp_path / "t", model=classifier()).explain(IMAGES[0]).label
+
+
+def test_weights_that_did_not_change_are_saved_without_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make().save_pretrained(tmp_path / "s")
+    assert "other weights" not in caplog.text
+
+
 def test_processor_is_remembered(tmp_path: Path) -> None:
     transform = ImageTransform((16, 16), mode="L", mean=(0.2,), std=(0.7,), crop=True, resize_to=20)
     explainer = make(processor=transform)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from helpers_training import TRANSFORM, classifier, corner_images
 from sidelight import Explainer, ScorerConfig
+from sidelight.errors import UnsupportedTargetError
 from sidelight.targets import as_target
 from sidelight.training.network import new_scorer
 from text_models import TEXTS, make_pair
@@ -120,3 +121,13 @@ def test_a_weight_that_is_made_of_tensors_counts_with_each_of_them() -> None:
     assert not watch.changed()
     own.weight.b.mul_(3)
     assert watch.changed()
+
+
+def test_a_pipeline_is_told_what_it_holds() -> None:
+    transformers = pytest.importorskip("transformers")
+    model, tokenizer = make_pair("bert")
+    held = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)
+    with pytest.raises(
+        UnsupportedTargetError, match=r"It holds one: give it\.model, and processor=it\.tokenizer"
+    ):
+        Explainer.fit(held, TEXTS)

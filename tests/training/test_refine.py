@@ -11,7 +11,7 @@ import torch
 from helpers_training import TRANSFORM, classifier, corner_images, state
 from pair_models import make_target, pairs
 from sidelight import Explainer, ScorerConfig
-from sidelight.errors import ConfigError
+from sidelight.errors import ConfigError, InputError, SelfCheckError
 from sidelight.targets import as_target
 from sidelight.training.network import new_scorer
 from sidelight.training.refine import refine
@@ -94,3 +94,36 @@ def test_refine_and_versus_do_not_go_together() -> None:
     made, samples = explainer("image")
     with pytest.raises(ConfigError, match="leave versus out"):
         made.explain(samples[0], refine=2, versus="second")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_map_is_refined_alone_whatever_else_is_asked_for(name: str) -> None:
+    made, samples = explainer(name)
+    together = made.explain(samples, refine=3)
+    for sample, found in zip(samples, together, strict=True):
+        alone = made.explain(sample, refine=3)
+        for m in alone.scores:
+            assert np.array_equal(alone.scores[m], found.scores[m])
+            assert np.array_equal(alone.ranking[m], found.ranking[m])  # type: ignore[index]
+
+
+def test_nothing_is_refined_beside_a_model_without_gradients() -> None:
+    made, samples = explainer("text")
+    model = torch.ao.quantization.quantize_dynamic(made.target.model, {torch.nn.Linear}, dtype=torch.qint8)
+    beside = Explainer(as_target(model, made.target.reader.tokenizer), made.scorer)
+    assert beside.explain(samples[0]).label
+    with pytest.raises(SelfCheckError, match="no map can be refined beside it: leave refine out"):
+        beside.explain(samples[0], refine=2)
+
+
+@pytest.mark.parametrize("classes", [torch.tensor([-1]), torch.tensor([99]), torch.tensor([0, 1])])
+def test_tensors_of_classes_are_checked_before_they_are_read(classes: torch.Tensor) -> None:
+    made, samples = explainer("image")
+    inputs = made.target.reader.read(samples[:1]).inputs
+    encoding = made.target.encode(inputs)
+    for call in (made.attribute, made.read, made.scores):
+        given = inputs if call == made.attribute else encoding
+        with pytest.raises((ConfigError, InputError), match="classes"):
+            call(given, classes)  # type: ignore[operator]
+    with pytest.raises((ConfigError, InputError), match="versus"):
+        made.read(encoding, None, classes)

@@ -30,8 +30,11 @@ from helpers_training import (
 )
 from sidelight import Explainer, ObjectiveConfig
 from sidelight.errors import CollapseError, ConfigError, InputError, SidelightError, UnknownNameError
-from sidelight.targets import fingerprint
+from sidelight.inputs.row_parts import RowReader
+from sidelight.rows.row import Rows
+from sidelight.targets import as_target, fingerprint
 from sidelight.training.diagnostics import LOST, check_collapse
+from sidelight.training.fit_data import class_count
 from sidelight.training.folder import append_csv, newest_checkpoint
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.objective import is_lost
@@ -378,6 +381,28 @@ def test_a_tenth_is_held_out_without_eval(kind: str, tmp_path: Path) -> None:
         classifier(), rows_of(kind, 20, 0), processor=TRANSFORM, training=quick(), output_dir=tmp_path
     )
     assert np.isfinite(explainer.training_metrics["eval_loss"])
+
+
+def test_a_training_on_one_picture_goes_without_the_fill_that_needs_another() -> None:
+    images = list(corner_images(2)[0])
+    options: Any = {"epochs": 1, "on_collapse": "warn", "label": "prediction"}
+    explainer = Explainer.fit(classifier(), images[:1], eval=images[1:], processor=TRANSFORM, **options)
+    assert explainer.explain(images[0]).map.shape
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [({1: "a", 2: "b", 3: "c", 4: "d"}, True), ({0: "a", 1: "b", 2: "c", 3: "d"}, False), ({0: "a"}, False)],
+    ids=["numbered from 1", "all", "gaps"],
+)
+def test_names_of_classes_that_the_output_lacks_are_told(
+    names: dict[int, str], told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = classifier()
+    model.config.id2label = names
+    data = Rows(list(corner_images(4)[0]), "train")
+    assert class_count(as_target(model, TRANSFORM), data, RowReader()) == 4
+    assert ("names class 4, 'd', but its output holds the classes 0 to 3" in caplog.text) is told
 
 
 def test_too_few_rows(tmp_path: Path) -> None:

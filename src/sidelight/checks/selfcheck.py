@@ -26,8 +26,8 @@ from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.text import TextTarget
-from sidelight.targets.weights import WeightWatch
-from sidelight.targets.wrappers import float_type
+from sidelight.targets.weights import WeightWatch, shapes_hash
+from sidelight.targets.wrappers import float_type, precision_of
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,11 @@ TOLERANCE = {8: 1e-3, 4: 1e-3, 2: 5e-2, 1: 5e-2}
 TF32 = 1e-2
 #: last digits of the largest logit that may be off besides
 ROUNDINGS = 8
+#: what to do if no gradient passes
+LEARN_ELSEWHERE = (
+    "So a scorer cannot learn beside it. Fit beside the original model; then load the scorer beside this one: "
+    "Explainer.from_pretrained(folder, model, check='warn')."
+)
 #: sides of the made-up pictures, in pixels; no processor keeps them
 HEIGHT, WIDTH = 53, 71
 
@@ -133,7 +138,7 @@ def self_check(
 def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool) -> None:
     own = _alone(target, samples)
     if gradients:
-        _require_gradient(target, _prepared(target, _ones(samples)[-1]))
+        require_gradient(target, _prepared(target, _ones(samples)[-1]), LEARN_ELSEWHERE)
     if own is not None:
         _compare(target, samples, *own)
         _tell_of_padding(target, samples)
@@ -248,26 +253,32 @@ def _advice(target: TargetModel, how: str) -> str:
     )
 
 
-def _require_gradient(target: TargetModel, inputs: Inputs) -> None:
-    """Raise if no gradient of the logits reaches the scores."""
+def require_gradient(target: TargetModel, inputs: Inputs, advice: str) -> None:
+    """Raise if no gradient of the logits reaches the scores.
+
+    Args:
+        inputs: some samples, on the target's device.
+        advice: the end of the message: what cannot be done without a gradient, and what to do instead.
+
+    Raises:
+        SelfCheckError: see above.
+    """
     with torch.enable_grad():
         mask = target.feature_mask(inputs)
         scores = {m: torch.full_like(v, 0.5, dtype=torch.float).requires_grad_() for m, v in mask.items()}
+        why = "none of the scores has one"
         try:
             logits = target.classify(inputs, scores)
             found = torch.autograd.grad(logits.float().sum(), list(scores.values()), allow_unused=True)
+            if any(g is not None for g in found):
+                return
+            cause = None
         except (RuntimeError, AssertionError) as error:  # Reformer asserts that it is in training mode
-            raise SelfCheckError(_without_gradient(target, first_line(error, None))) from error
-    if all(g is None for g in found):
-        raise SelfCheckError(_without_gradient(target, "none of the scores has one"))
-
-
-def _without_gradient(target: TargetModel, why: str) -> str:
-    return (
-        f"no gradient passes through {target.name} to its input ({why}), so a scorer cannot learn beside it. Weights "
-        "that were quantised for inference, or a forward under torch.no_grad(), are the usual causes. Fit beside the "
-        "original model; then load the scorer beside this one: Explainer.from_pretrained(folder, model, check='warn')."
-    )
+            why, cause = first_line(error, None), error
+    raise SelfCheckError(
+        f"no gradient passes through {target.name} to its input ({why}). Weights that were quantised for inference, or a "
+        f"forward under torch.no_grad(), are the usual causes. {advice}"
+    ) from cause
 
 
 class WatchedWeights:
@@ -282,6 +293,22 @@ class WatchedWeights:
         self.target = target
         self.watch = WeightWatch(target.model)
         self.known = target.fingerprint() if known is None else known
+        #: what a saved scorer says of the weights that it was trained beside
+        self.trained: dict[str, Any] = {
+            "fingerprint": self.known,
+            "shapes": shapes_hash(target.model),
+            "precision": precision_of(target.model),
+        }
+
+    def origin(self) -> dict[str, Any]:
+        """What a saved scorer says of the weights, :attr:`trained`. Warns if the target has others by now."""
+        if self.now() != self.trained["fingerprint"]:
+            log.warning(
+                "%s has other weights now than those that its scorer was trained beside. The saved scorer names those of "
+                "its training, so it is refused beside the weights of now, unless it is loaded with check='warn'.",
+                self.target.name,
+            )
+        return self.trained
 
     def require(self, check: Check) -> None:
         """Refuse other weights, or warn of them once. Costs a few microseconds a layer if nothing changed.

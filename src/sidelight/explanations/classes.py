@@ -17,7 +17,7 @@ from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Inputs
 from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.base import Batch, Reader
-from sidelight.rows.labels import normal
+from sidelight.rows.labels import is_whole, normal
 from sidelight.rows.row import plain
 from sidelight.scorers.base import ScorerConfig
 
@@ -171,6 +171,24 @@ def chosen_classes(
     return torch.tensor(found, device=logits.device)
 
 
+def checked_classes(
+    wanted: Any, encoding: Encoding, names: Mapping[int, str], argument: str = "classes"
+) -> Tensor | None:
+    """:func:`chosen_classes` of a clean pass, for a caller who makes the tensor ``[B]``.
+
+    Raises:
+        ConfigError: as :func:`chosen_classes`.
+        InputError: a list has another length than the batch, or a tensor has several axes.
+    """
+    if isinstance(wanted, (Tensor, np.ndarray)) and wanted.ndim > 1:
+        raise InputError(
+            f"{argument} holds a class for each sample, [B]; got the shape {list(wanted.shape)}."
+        )
+    if isinstance(wanted, Tensor):
+        wanted = wanted.tolist()  # at once, because each number alone waits for the device
+    return chosen_classes(wanted, encoding.logits, names, argument, encoding.independent)
+
+
 def _require_one_each(listed: Any, count: int | None, argument: str) -> None:
     if len(listed) != count:
         held = f"{counted(len(listed), 'class', 'classes')} for {counted(count or 0, 'sample')}"
@@ -243,12 +261,13 @@ def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str,
         if len(candidates) < 2:
             raise ConfigError(f"{argument}={SECOND!r} needs two classes; the model has one.")
         return int(candidates.topk(2).indices[1])
-    digits = wanted.strip()
-    if digits.isdecimal() and len(digits) < 10 and int(digits) < len(logits):  # from a command line
-        return int(digits)
+    digits, numbered = wanted.strip(), any(is_whole(name) for name in own.values())
+    if digits.isdecimal() and len(digits) < 10 and int(digits) < len(logits) and not numbered:
+        return int(digits)  # from a command line
     known = [str(name) for name in own.values()]
     shown = ", ".join(f"{name:.60}" for name in known[:12]) + (", ..." if len(known) > 12 else "")
+    as_name = " Numbers are names of classes here, so a string is no class number." if numbered else ""
     raise ConfigError(
-        f"{argument}={wanted!r:.60} is no class of the model.{nearest(wanted, known)} "
+        f"{argument}={wanted!r:.60} is no class of the model.{as_name or nearest(wanted, known)} "
         f"Classes: {shown or f'0 to {len(logits) - 1}'}; or {SECOND!r}."
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from sidelight.checks.selfcheck import WatchedWeights
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.explanations.explanation import Explanation
@@ -28,6 +29,7 @@ class Sharing:
 
     target: TargetModel
     scorer: Scorer
+    _weights: WatchedWeights
 
     @public
     def save_pretrained(
@@ -38,6 +40,8 @@ class Sharing:
         card: CardOptions | Mapping[str, Any] | bool | None = None,
     ) -> Path:
         """Write scorer weights (safetensors), config with the target's id, revision and weight hash, and a model card.
+
+        The hash is of the weights that the scorer was trained beside. If the classifier has others by now, a warning says so.
 
         Args:
             folder: made if it is missing. Files of others in it stay.
@@ -53,7 +57,7 @@ class Sharing:
             InputError: a sample of the card is of a kind that the classifier does not read.
         """
         place = folder_path(folder)
-        known = self.target.fingerprint()  # hashed once for config and card
+        known = self._weights.origin()
         files = self._card(place.name, card, known)
         return save_scorer(place, self.scorer, self.target, overwrite, known, beside=files)
 
@@ -95,11 +99,11 @@ class Sharing:
         Example:
             >>> explainer.push_to_hub("me/my-scorer", card={"license": "mit"})  # doctest: +SKIP
         """
-        name, known = require_repository(repo_id), self.target.fingerprint()
+        name, known = require_repository(repo_id), self._weights.origin()
         files = self._card(name, card, known)
 
         def write(folder: Path) -> None:
-            save_scorer(folder, self.scorer, self.target, fingerprint=known, beside=files, public=True)
+            save_scorer(folder, self.scorer, self.target, known=known, beside=files, public=True)
 
         return upload(
             write,
@@ -113,12 +117,12 @@ class Sharing:
         )
 
     def _card(
-        self, name: str, card: CardOptions | Mapping[str, Any] | bool | None, fingerprint: str
+        self, name: str, card: CardOptions | Mapping[str, Any] | bool | None, known: Mapping[str, Any]
     ) -> dict[str, bytes]:
         if card is False:
             return {}
         options = card_options(None if card is True else card)
-        identity = self.target.identity(fingerprint)
+        identity = {**self.target.identity(known["fingerprint"]), **known}
         sizes = (_count(self.target.model), _count(self.scorer))
         place = options.results
         results = None if place is None else read_results(place, identity["fingerprint"], sizes[0])

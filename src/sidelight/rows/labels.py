@@ -83,6 +83,11 @@ def normal(name: Any) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(name).strip()).casefold())
 
 
+def is_whole(name: str) -> bool:
+    """Whether a string is a whole number, such as ``"3"`` or ``"3.0"``. If a class has such a name, strings are names."""
+    return _WHOLE.fullmatch(name.strip()) is not None
+
+
 def is_missing(label: Any) -> bool:
     """Whether ``label`` stands for none: ``None``, NaN, a missing value of pandas, an empty string."""
     if label is None or type(label).__name__ in ("NAType", "NaTType"):
@@ -143,7 +148,7 @@ class LabelReader:
 
     def _named(self, label: str | bytes, where: str) -> int:
         name = label.decode("utf-8", "replace") if isinstance(label, bytes) else label
-        if self.digits and _WHOLE.fullmatch(name.strip()):
+        if self.digits and is_whole(name):
             return self._in_range(int(float(name)), label, where)
         found = self.classes.number(name)
         if found is None:
@@ -213,11 +218,9 @@ def _names(names: Sequence[str]) -> str:
 def _has_digits(classes: Classes, labels: Iterable[Any] | None) -> bool:
     """Whether strings such as "1" are numbers, and not names of classes themselves."""
     if labels is None:
-        return not any(_WHOLE.fullmatch(n) for n in classes.known)
+        return not any(is_whole(n) for n in classes.known)
     texts = {label for label in labels if isinstance(label, str) and label.strip()}
-    return not all(classes.number(t) is not None for t in texts) and all(
-        _WHOLE.fullmatch(t.strip()) for t in texts
-    )
+    return not all(classes.number(t) is not None for t in texts) and all(is_whole(t) for t in texts)
 
 
 def check_labels(

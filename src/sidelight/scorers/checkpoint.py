@@ -154,7 +154,7 @@ def save_scorer(
     scorer: Scorer,
     target: TargetModel,
     overwrite: bool = False,
-    fingerprint: str | None = None,
+    known: Mapping[str, Any] = MappingProxyType({}),
     beside: Mapping[str, bytes] = MappingProxyType({}),
     public: bool = False,
 ) -> Path:
@@ -165,7 +165,7 @@ def save_scorer(
     Args:
         folder: made if it is missing.
         overwrite: replace files of others that have the names of ours.
-        fingerprint: hash of the target's weights, if it is known already.
+        known: entries of the target's identity about its weights in the training.
         beside: a model card and its pictures by name. They are left out if the folder holds a ``README.md`` of others,
             which is replaced in no case.
         public: leave out the path of the target on this machine, which tells nothing elsewhere.
@@ -179,7 +179,9 @@ def save_scorer(
     state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
     tokenizer = getattr(target.reader, "tokenizer", None)
     kept = None if tokenizer is None else pack_tokenizer(tokenizer)
-    config = _config_of(scorer, target.identity(fingerprint), hash_of(state), public)
+    config = _config_of(
+        scorer, target.identity(known.get("fingerprint")) | dict(known), hash_of(state), public
+    )
     advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."
     # the configuration comes last: if it is there, so are the weights
     with (

@@ -14,6 +14,7 @@ from sidelight.errors import CollapseError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
 from sidelight.targets import TargetModel
+from sidelight.training.step import drawable
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def warn_of_removal(
     batch = collate.read([rows[i] for i in spread(len(rows), count)])
     inputs = target.to_device(batch.inputs)
     encoding = target.encode(inputs)
+    fills = drawable(target, fills, len(encoding.logits))  # one row has no other image
     blind = blind_fills(target, inputs, fills, encoding)
     for fill in blind if not varied or len(blind) == len(fills) else ():
         log.warning(

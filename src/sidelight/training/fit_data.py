@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ from sidelight.rows.row import Labelled, NumberedRows, Rows
 from sidelight.rows.sources import rows_of
 from sidelight.rows.splits import VALIDATION, split_named
 from sidelight.targets.base import TargetModel
+from sidelight.targets.verdict import configured_names
 from sidelight.training.objective import require_goal
+
+log = logging.getLogger(__name__)
 
 #: So many rows are looked at if all of them would cost too much.
 SOME = 200
@@ -123,7 +127,24 @@ def class_count(target: TargetModel, rows: Rows, reader: RowReader) -> int:
             f"class_names holds {counted(len(target.class_names), 'name')}, but the model tells {count} classes apart: give one "
             "for each, in the order of its outputs."
         )
+    _warn_of_names(target, count)
     return count
+
+
+def _warn_of_names(target: TargetModel, count: int) -> None:
+    """Warn if the model's configuration names a class that the output lacks: all names may then be of other classes."""
+    names = {} if target.class_names else configured_names(target.model)
+    beyond = {number: name for number, name in names.items() if number >= count}
+    if beyond:
+        number, name = next(iter(beyond.items()))
+        log.warning(
+            "id2label of %s names class %d, %.60r, but its output holds the classes 0 to %d. Names may stand beside the wrong "
+            "classes, e.g. if they are numbered from 1. Give class_names=[...] in the order of the outputs.",
+            target.name,
+            number,
+            name,
+            count - 1,
+        )
 
 
 def raw_labels(target: TargetModel, rows: Rows, reader: RowReader) -> list[Any] | None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sidelight.checks.selfcheck import require_gradient
 from sidelight.core.types import Encoding, Inputs, Reading, Scores
 from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
@@ -44,6 +45,9 @@ def refine(
         raw: of the scorer, for ``classes``.
         classes: ``[B]`` class explained.
         steps: each costs about five passes with gradient.
+
+    Raises:
+        SelfCheckError: no gradient passes through the target, as if it was quantised. Only penalties would move the map.
     """
     config = replace(objective_of("robust"), coalition_weight=0.0, slope_weight=0.0, other_classes=0.0)
     learnt = {name: _leaves(getattr(raw, name)) for name in ("map", "ranking")}
@@ -55,6 +59,7 @@ def refine(
         torch.manual_seed(SEED)
         # pictures that were read in the caller's inference mode are tensors of that mode, too
         encoding, inputs = _plain(encoding), {name: value.clone() for name, value in inputs.items()}
+        require_gradient(target, inputs, "So no map can be refined beside it: leave refine out.")
         goal = torch.nn.functional.one_hot(classes, encoding.logits.shape[-1]).float()
         names = target.training_fills(config.fills)
         for _ in range(steps):

@@ -225,7 +225,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         progress, verify = require_flag(progress, "progress"), require_flag(verify, "verify")
         asked = Asked(lent_inputs(self.target, others), target, versus, verify, require_steps(refine))
         asked.require_scorer(self.scorer.config)
-        size = 1 if asked.refine else size  # draws and steps of one map would depend on the rest of its batch
+        size = 1 if asked.refine else size  # steps of one map would depend on the rest of its batch
         if is_one(self.target, samples := as_row(samples, self.target.reader.columns)):
             asked.require_length(1)
             if errors == "raise":  # there is no other sample that it could be mistaken for
@@ -295,10 +295,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
 
         Args:
             inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``.
-            classes: ``[B]`` class to explain. Default: the predicted ones.
-
-        Raises:
-            ConfigError, InputError: as :meth:`read`.
+            classes: ``[B]`` class to explain, checked as by :meth:`read`. Default: the predicted ones.
         """
         encoding = self._encode(inputs)
         return encoding, dict(self._read(encoding, classes, None).scores)
@@ -351,11 +348,12 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         encoding = self._encode(batch.inputs)
         classes = asked.classes(encoding, self.target.id2label, numbers)
         reading = self._read(encoding, classes.explained, classes.versus)
+        quality = None if asked.refine else self.scorer.quality  # learnt from maps of one pass
         if asked.refine:
             known = (self.target, self.scorer.on(self.target.device), batch.inputs, encoding)
             reading = refined_reading(*known, classes.explained, asked.refine)
         measured = measurements(self.target, batch.inputs, encoding, reading, classes, asked, numbers)
-        return Answered(batch, encoding, reading, classes, measured, self.scorer.quality)
+        return Answered(batch, encoding, reading, classes, measured, quality)
 
     @classmethod
     @public

@@ -138,6 +138,24 @@ def test_fault_14_equal_names_say_nothing(caplog: pytest.LogCaptureFixture) -> N
     assert not caplog.records
 
 
+def test_fault_14_names_that_differ_in_case_alone_are_told_apart() -> None:
+    target = named(["A", "a", "b"])
+    rows = [{"text": t, "label": ["A", "a", "B"][i % 3]} for i, t in enumerate(T)]
+    assert labels_of(read(target, rows), target) == dict(enumerate(LABELS))
+    data = labels_of(read(target, table(["a", "A", "b"])), target)
+    assert data == {i: [1, 0, 2][n] for i, n in enumerate(LABELS)}
+
+
+@pytest.mark.parametrize("names", [["x", "x", "y"], ["X", "\u00e9", "x"]], ids=["written alike", "in case"])
+def test_fault_14_a_name_of_several_classes_is_refused(names: list[str]) -> None:
+    label = "x" if names[1] == "x" else " x"
+    rows = [{"text": t, "label": label} for t in T]
+    with pytest.raises(
+        InputError, match=r"row 0 of train has the label .*name of 2 classes.*give the number"
+    ):
+        read(named(names), rows)
+
+
 def test_fault_14_other_names_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     target = named()
     assert labels_of(read(target, table(["a", "b", "c"])), target) == dict(enumerate(LABELS))

@@ -116,6 +116,8 @@ def test_fault_10_a_module_that_ends_in_sigmoids_must_be_told(last: Any, tmp_pat
     with pytest.raises(ConfigError, match=told):
         plain(Net(last), tmp_path, output="labels")
     model = Net(last, scale=3)
+    said = plain(model, tmp_path / "said", output="logits").explain(P[:8])  # as the first message advises
+    assert [e.prediction for e in said] == model(X).argmax(1).tolist()
     found = plain(model, tmp_path, output="label_probabilities").explain(P[:8])
     np.testing.assert_allclose([e.probabilities for e in found], model(X).detach(), atol=1e-6)
 
@@ -190,6 +192,35 @@ def test_fault_11_one_logit_of_a_text_model(tmp_path: Path) -> None:
     own = [float(model(**tokenizer(t, return_tensors="pt")).logits.detach().sigmoid()) for t in T[:6]]
     np.testing.assert_allclose([e.probabilities[1] for e in found], own, atol=1e-5)
     assert {e.label for e in found} <= {"spam", "not spam"}
+
+
+@pytest.mark.parametrize(
+    "last", [torch.sigmoid, lambda y: y.sigmoid().squeeze(1), lambda y: y.sigmoid()[:, 0]]
+)
+def test_fault_11_a_sigmoid_is_not_taken_twice(last: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ends in a sigmoid itself: say output='probabilities'"):
+        plain(Net(last, outputs=1), tmp_path, output="sigmoid")
+    assert plain(Net(last, outputs=1), tmp_path, output="probabilities").explain(P[0]).label in ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        ({"labels": 1}, {"output": "sigmoid"}, "ends in a sigmoid itself: say output='probabilities'"),
+        ({"problem_type": "multi_label_classification"}, {}, "say output='label_probabilities'"),
+        ({"labels": 3}, {}, "output='label_probabilities'"),
+    ],
+    ids=["one", "labels", "classes"],
+)
+@pytest.mark.parametrize("family", ["text", "image"])
+def test_fault_10_sigmoids_at_the_end_of_a_model_of_hugging_face_are_not_taken_twice(
+    family: str, kind: dict[str, Any], options: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    build, data, processor = (bert, T, tok()) if family == "text" else (eye, P, SQUARE)
+    model = build(**kind)
+    model.classifier = nn.Sequential(model.classifier, nn.Sigmoid())
+    with pytest.raises(SidelightError, match=told):
+        fitted(model, data, tmp_path, processor=processor, **options)
 
 
 def test_fault_11_one_probability_makes_two_classes() -> None:

@@ -11,6 +11,7 @@ import torch
 from helpers_training import TRANSFORM, classifier, corner_images, state
 from pair_models import make_target, pairs
 from sidelight import Explainer, ScorerConfig
+from sidelight.checks.quality import clues_of, fitted
 from sidelight.errors import ConfigError, InputError, SelfCheckError
 from sidelight.targets import as_target
 from sidelight.training.network import new_scorer
@@ -127,3 +128,13 @@ def test_tensors_of_classes_are_checked_before_they_are_read(classes: torch.Tens
             call(given, classes)  # type: ignore[operator]
     with pytest.raises((ConfigError, InputError), match="versus"):
         made.read(encoding, None, classes)
+
+
+def test_a_refined_map_has_no_quality_that_was_learnt_from_others() -> None:
+    made, samples = explainer("image")
+    inputs = made.target.reader.read(samples[:1]).inputs
+    encoding = made.target.encode(inputs)
+    width = clues_of(encoding, made.read(encoding), encoding.prediction).shape[1]
+    made.scorer.quality = fitted(torch.rand(30, width).double(), torch.rand(30).double())
+    assert "quality" in made.explain(samples[0]).meta
+    assert "quality" not in made.explain(samples[0], refine=1).meta

@@ -13,7 +13,6 @@ from sidelight.errors import ConfigError, NotFiniteError, UnsupportedTargetError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.labels import is_multi_hot
 from sidelight.targets.base import TargetModel
-from sidelight.targets.outputs import is_hugging_face
 from sidelight.targets.verdict import independent_labels
 
 #: rows that are looked at before a training, and rows whose regression values tell what is low and high
@@ -29,12 +28,15 @@ _LAYOUT = (
     "Clone",
     "Reshape",
     "Slice",
+    "Select",
     "Alias",
     "T0",
     "Permute",
 )
 #: operations that make half log-odds of logits
 OURS = ("Cat", "Div")
+#: operations that make two classes of one logit, the last one first
+OF_ONE_LOGIT = ("Cat", "Sub")
 
 
 def check_verdict(target: TargetModel, rows: Any, collate: Collator, count: int = COUNT) -> Tensor:
@@ -67,7 +69,8 @@ def check_verdict(target: TargetModel, rows: Any, collate: Collator, count: int 
         _settle_unit(target, rows, collate, count)
     inputs = target.to_device(collate.read(chosen).inputs)
     logits = _first_pass(target, inputs)
-    if target.verdict.reading in ("logits", "labels") and not is_hugging_face(target.model):
+    # whoever says "logits" knows that one class is true
+    if target.verdict.reading in ("logits", "labels", "sigmoid") and target.verdict.output != "logits":
         _refuse_sigmoids(target, inputs)
     return logits
 
@@ -121,14 +124,25 @@ def _first_pass(target: TargetModel, inputs: Inputs) -> Tensor:
 
 
 def _refuse_sigmoids(target: TargetModel, inputs: Inputs) -> None:
-    """Refuse independent labels. A plain module has no configuration that names them, but its last operation shows them."""
+    """Refuse a sigmoid that would be taken twice, and independent labels that nobody told of. The last operation shows both."""
     two = {k: v[:2] for k, v in inputs.items()}
-    with target.one_pass(), torch.enable_grad():
-        features = {k: v.detach().requires_grad_() for k, v in target.features(two).items()}
-        logits = target.forward(two, features)
-    made_here = OURS if target.independent else ()
-    last = next((n for n in _operations(logits) if not n.startswith((*_LAYOUT, *made_here))), "")
+    try:
+        with target.one_pass(), torch.enable_grad():
+            features = {k: v.detach().requires_grad_() for k, v in target.features(two).items()}
+            logits = target.forward(two, features)
+    except (RuntimeError, AssertionError):
+        return  # no gradient passes, which the self-check tells
+    made_here, names = OURS if target.independent else (), list(_operations(logits))
+    one = target.verdict.reading == "sigmoid"
+    if one and [n.startswith(o) for n, o in zip(names, OF_ONE_LOGIT, strict=False)] == [True, True]:
+        names = names[len(OF_ONE_LOGIT) :]
+    last = next((n for n in names if not n.startswith((*_LAYOUT, *made_here))), "")
     count = target.verdict.outputs
+    if one and last.startswith(_BY_ITSELF):
+        raise ConfigError(
+            f"output='sigmoid' is for the logit that a sigmoid is still to be taken of, but {type(target.model).__name__} ends "
+            "in a sigmoid itself: say output='probabilities'."
+        )
     if not last.startswith(_BY_ITSELF) or (count == 1 and not target.independent):
         return
     what = f"{type(target.model).__name__} ends in a sigmoid for each of its {count} outputs"
@@ -142,4 +156,4 @@ def _operations(value: Tensor) -> Iterator[str]:
     node: Any = value.grad_fn
     while node is not None:
         yield type(node).__name__
-        node = node.next_functions[0][0] if node.next_functions else None
+        node = next((before for before, _ in node.next_functions if before is not None), None)

@@ -29,7 +29,7 @@ class Answered:
         reading: of one class for each sample.
         classes: that the reading is of. Default: the predicted ones.
         measured: per sample more entries of ``Explanation.meta``.
-        quality: what the scorer's training learnt of its own maps, those of the predicted class.
+        quality: what the scorer's training learnt of its own maps, those of the predicted class that one pass made.
     """
 
     batch: Batch

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ class Classes:
     Attributes:
         count: how many classes.
         names: their names in order. Empty if the model has none.
-        known: class number by name in small letters, other names of the model's configuration included.
+        known: class number by name in small letters, other names of the model's configuration included. Of a name that
+            several classes have it holds one.
     """
 
     count: int
@@ -63,9 +65,27 @@ class Classes:
         """Whether the classes have real names, other than the ``LABEL_0`` of an unnamed model."""
         return any(n != f"LABEL_{i}" for i, n in enumerate(self.names))
 
+    @cached_property
+    def _called(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        """The classes of each name as it is written, and in small letters."""
+        written: dict[str, list[int]] = {}
+        small: dict[str, list[int]] = {}
+        for number, name in enumerate(self.names):
+            written.setdefault(name, []).append(number)
+            small.setdefault(normal(name), []).append(number)
+        return written, small
+
+    def numbers(self, name: Any) -> list[int]:
+        """The classes called ``name``: those written so, else those with the same small letters."""
+        written, small = self._called
+        found = written.get(str(name)) or small.get(normal(name))
+        other = self.known.get(normal(name))
+        return found or ([] if other is None else [other])
+
     def number(self, name: Any) -> int | None:
-        """The class called ``name``, or ``None``."""
-        return self.known.get(normal(name))
+        """The class called ``name``, or ``None`` if there is none, or if there are several."""
+        found = self.numbers(name)
+        return found[0] if len(found) == 1 else None
 
     def listed(self) -> str:
         """The names for a message."""
@@ -150,13 +170,17 @@ class LabelReader:
         name = label.decode("utf-8", "replace") if isinstance(label, bytes) else label
         if self.digits and is_whole(name):
             return self._in_range(int(float(name)), label, where)
-        found = self.classes.number(name)
-        if found is None:
+        numbers = self.classes.numbers(name)
+        if len(numbers) > 1:
+            raise InputError(
+                f"{where} has the label {name[:60]!r}, which is the name of {len(numbers)} classes, {numbers[:8]}; give the number."
+            )
+        if not numbers:
             raise InputError(
                 f"{where} has the label {name[:60]!r}, which is no class of the model. {self.classes.listed()} "
                 "Of two texts make a pair with a label: ((first, second), label)."
             )
-        return found
+        return numbers[0]
 
     def _in_range(self, number: int, label: Any, where: str) -> int:
         number = self.numbering.get(number, number) if self.numbering is not None else number
@@ -220,7 +244,7 @@ def _has_digits(classes: Classes, labels: Iterable[Any] | None) -> bool:
     if labels is None:
         return not any(is_whole(n) for n in classes.known)
     texts = {label for label in labels if isinstance(label, str) and label.strip()}
-    return not all(classes.number(t) is not None for t in texts) and all(is_whole(t) for t in texts)
+    return not all(classes.numbers(t) for t in texts) and all(is_whole(t) for t in texts)
 
 
 def check_labels(

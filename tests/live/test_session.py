@@ -14,7 +14,7 @@ from torch import Tensor
 import pair_models
 from face_toys import image_explainer, pair_explainer, pictures, text_explainer
 from sidelight import Explainer
-from sidelight.errors import ConfigError, InputError, InputTypeError, UnknownNameError
+from sidelight.errors import ConfigError, InputError, InputTypeError, TargetMismatchError, UnknownNameError
 from sidelight.lab.side_by_side.passes import counted_passes
 from sidelight.live.session import Session
 from sidelight.live.units import GONE
@@ -280,3 +280,14 @@ class TestBadCalls:
 def test_a_scorer_of_the_predicted_class_has_a_session() -> None:
     session = Session(text_explainer(by_class=False), TEXT)  # type: ignore[arg-type]
     assert session.keep(0.5).stays["text"].sum() == 5
+
+
+def test_a_session_notices_that_the_classifier_was_trained_on() -> None:
+    explainer = text_explainer()
+    session = explainer.live(TEXT)
+    with torch.no_grad():
+        next(explainer.target.model.parameters()).add_(0.5)
+    for move in (lambda: session.keep(0.5), lambda: session.remove([1]), lambda: session.fill_with("mean")):
+        with pytest.raises(TargetMismatchError, match="have changed"):
+            move()
+    assert (session.share, session.removed) == (1.0, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from sidelight.checks.selfcheck import Check, WatchedWeights
 from sidelight.core.guard import public
 from sidelight.core.optional import require
 from sidelight.inputs.limits import Limits
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 class Playing:
     """What an explainer gives to people who try things out: a session, a widget, and a page."""
+
+    check: Check
+    _weights: WatchedWeights
+
+    def _require_weights(self) -> None:
+        """Refuse weights that changed since the scorer was trained or loaded, or warn, as ``check`` says."""
+        self._weights.require(self.check)
 
     @public
     def live(

@@ -45,6 +45,8 @@ class Explains(Protocol):
         self, encoding: Encoding, classes: Tensor | None = None, versus: Tensor | None = None
     ) -> Reading: ...
 
+    def _require_weights(self) -> None: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Masked:
@@ -333,6 +335,7 @@ class Session:
 
     def _move(self, share: float, removed: tuple[int, ...]) -> Masked:
         """One pass of the classifier over the masked input."""
+        self.explainer._require_weights()  # the clean pass is older
         own, clean = self.explainer.target, self._pass
         stays = self.units.stay(share, removed)
         masks = self.units.masks(stays)

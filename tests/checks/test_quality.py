@@ -30,7 +30,9 @@ from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import evaluate_batch
 from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.layout import RankedScores
+from sidelight.training import quality as learning
 from sidelight.training.network import new_scorer
+from sidelight.training.quality import READ_FOR_ONE, learn_quality
 
 
 def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
@@ -130,6 +132,22 @@ def test_srg_is_that_of_an_evaluation_and_calibration_is_seeded() -> None:
     assert first is not None
     assert first.rows == FEWEST
     assert Quality.from_dict(first.to_dict()) == first
+
+
+@pytest.mark.parametrize("skill", [-0.5, 0.0, 0.3, 0.39, 0.41, 0.9])
+def test_guesses_without_skill_are_not_given(
+    skill: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rank correlation of 25 unrelated pairs is above 0.39 in one case of forty (normal, with a deviation of 1 / √25)."""
+    found = Quality((0.0,), (1.0,), (1.0,), 0.0, skill, 25)
+    monkeypatch.setattr(learning, "calibrated", lambda *_: found)
+    target = make_target("fusion-resnet")
+    scorer = new_scorer(target, pairs()[:1], ScorerConfig(by_class=True))
+    with caplog.at_level("INFO", "sidelight"):
+        kept = learn_quality(target, scorer, [None] * 100, None, 100 * READ_FOR_ONE)  # type: ignore[arg-type]
+    assert kept == (found if skill > 0.392 else None)
+    assert ("better than by chance" in caplog.text) == (kept is None)
+    assert f"{skill:.2f}" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ STEPS = 6
 FEWEST = 24
 #: penalties of the ridge regression that are tried
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
+#: Of models without any skill, asked of N rows, one in forty has a rank correlation above this ÷ √N.
+CHANCE = 1.96
 #: shares of the best features whose effects are clues
 SHARES = (0.05, 0.1, 0.2, 0.5)
 #: names of the numbers that foretell, in their order. Those of the classes come after them.
@@ -55,6 +57,16 @@ class Quality:
     intercept: float
     skill: float
     rows: int
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the skill is more than values without any would show.
+
+        Example:
+            >>> [Quality((), (), (), 0.0, skill, 100).beyond_chance for skill in (0.19, 0.2)]
+            [False, True]
+        """
+        return self.skill * self.rows**0.5 > CHANCE
 
     def foretell(self, clues: Tensor) -> Tensor:
         """``[B]`` SRG in [-1, 1] from clues ``[B, C]``.

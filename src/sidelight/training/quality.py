@@ -26,7 +26,7 @@ ROWS, BATCH = 256, 32
 def learn_quality(
     target: TargetModel, scorer: Scorer, rows: Any, collate: Collator, read: int
 ) -> Quality | None:
-    """The model of quality, or ``None`` after a short training or with few validation rows.
+    """The model of quality, or ``None`` after a short training, with few validation rows, or if it has no skill.
 
     Args:
         rows: of the validation.
@@ -52,6 +52,8 @@ def learn_quality(
             found = calibrated(target, reading, batches())
     finally:
         scorer.train(was_training)
-    if found is not None:
-        log.info("quality: foretold from %d rows, rank correlation %.2f", found.rows, found.skill)
-    return found
+    if found is None:
+        return None
+    told = "foretold" if found.beyond_chance else "cannot be foretold better than by chance"
+    log.info("quality: %s, from %d rows, rank correlation %.2f", told, found.rows, found.skill)
+    return found if found.beyond_chance else None

@@ -81,6 +81,15 @@ def test_a_folder_of_a_pair_model_is_timed_as_one(tmp_path: Path) -> None:
     assert set(explainer.attribute(inputs)[1]) == {"image", "text"}
 
 
+@pytest.mark.parametrize("inside", ["", "scorer"])
+def test_a_scorer_is_no_classifier(tmp_path: Path, inside: str) -> None:
+    (tmp_path / inside).mkdir(exist_ok=True)
+    (tmp_path / inside / "scorer.safetensors").touch()
+    write_json(tmp_path / inside / "config.json", {"format": "sidelight.scorer"})
+    with pytest.raises(InputError, match="holds a scorer: give the folder of its run"):
+        speed_subject(str(tmp_path), 1)
+
+
 def test_pairs_are_timed_on_random_pictures_and_words() -> None:
     target = make_target("fusion-vit")
     inputs = RANDOM_INPUTS[target.family](target, 3, 6)

@@ -84,6 +84,10 @@ def _open_target(name: str) -> TargetModel:
     try:
         config = AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
+        if any((Path(name) / place / "scorer.safetensors").is_file() for place in ("", "scorer")):
+            raise InputError(
+                f"{name!r} holds a scorer: give the folder of its run, or of its classifier."
+            ) from error
         raise InputError(
             f"{name!r} is no run or model folder, no hub id that can be had ({error}), nor one of {', '.join(SHAPES)}."
         ) from error

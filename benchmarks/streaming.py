@@ -59,12 +59,13 @@ def vit() -> Explainer:
     return explainer_of(target, picture(0))
 
 
-#: an explainer, and how many rows take some seconds
+#: an explainer, and how many rows take half a minute. A stream reads its first batch, writes its last block, and looks at the
+#: weights once, while the model waits. So few rows would say little of a long stream.
 MODELS: dict[str, tuple[Callable[[], Explainer], int]] = {
-    "minilm-l2": (lambda: bert(2), 1024),
-    "minilm-l6": (lambda: bert(6), 512),
-    "mobilenet-v2": (mobilenet, 96),
-    "vit-s16": (vit, 64),
+    "minilm-l2": (lambda: bert(2), 8192),
+    "minilm-l6": (lambda: bert(6), 3072),
+    "mobilenet-v2": (mobilenet, 384),
+    "vit-s16": (vit, 256),
 }
 
 

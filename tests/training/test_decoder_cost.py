@@ -11,13 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+import pair_models
+import text_models
 import toy_models
 from sidelight import Explainer, ImageTransform, ScorerConfig
 from sidelight.core.types import StateSpec
 from sidelight.scorers.image import ImageDecoder, Skip
 from sidelight.targets import as_target
 from sidelight.training import decoder_cost
-from sidelight.training.decoder_cost import GATES, LARGEST_SHARE
+from sidelight.training.decoder_cost import CHEAPER_FROM, GATES, LARGEST_SHARE
 from sidelight.training.network import new_scorer
 
 SIDE = 128
@@ -62,7 +64,7 @@ def test_a_decoder_of_a_small_target_is_cut_until_it_costs_a_twentieth() -> None
     fitted = new_scorer(target, pictures(1), ScorerConfig(by_class=True))
     assert share_of(usual, target) > 4 * LARGEST_SHARE
     assert share_of(fitted, target) < share_of(usual, target) / 4
-    cheapest = dict(decoder_cost.CHEAPER[-1][1])
+    cheapest = dict(decoder_cost.CHEAPER["image"][-1][1])
     chosen = dict(fitted.config.decoder["image"])
     # this target is so small that even the cheapest decoder is above the limit: then it has the cheapest one
     assert share_of(fitted, target) <= LARGEST_SHARE or chosen == cheapest
@@ -73,16 +75,58 @@ def test_the_limits_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = share_of(new_scorer(target, pictures(1), ScorerConfig(by_class=True), fitted=False), target)
     chosen = []
     for limit in (1.2 * usual, 0.8 * usual):
-        rungs = [(limit, options) for _, options in decoder_cost.CHEAPER]
-        monkeypatch.setattr(decoder_cost, "CHEAPER", tuple(rungs))
+        rungs = [(limit, options) for _, options in decoder_cost.CHEAPER["image"]]
+        monkeypatch.setattr(decoder_cost, "CHEAPER", {"image": tuple(rungs)})
         chosen.append(new_scorer(target, pictures(1), ScorerConfig(by_class=True)).config.decoder)
-    assert chosen == [{}, {"image": decoder_cost.CHEAPER[0][1]}]
+    assert chosen == [{}, {"image": decoder_cost.CHEAPER["image"][0][1]}]
 
 
 @pytest.mark.parametrize("given", [{"stride": 2}, {"channels": (8, 8)}])
 def test_what_the_user_asks_for_stays(given: dict[str, Any]) -> None:
     config = ScorerConfig(by_class=True, decoder={"image": given})
     assert new_scorer(mobilenet(), pictures(1), config).config == config
+
+
+#: width of a small BERT, and the text decoder that is chosen beside it if it costs too much
+WIDTH, NARROW = 256, {"text": {"width": 64, "layers": 1}}
+
+
+def text_target(layers: int) -> Any:
+    model = toy_models.seeded(
+        lambda: toy_models.bert(
+            num_labels=2,
+            num_hidden_layers=layers,
+            hidden_size=WIDTH,
+            intermediate_size=4 * WIDTH,
+            vocab_size=3000,
+        )
+    )
+    return as_target(model.eval(), text_models.make_tokenizer("wordpiece"))
+
+
+def text_share(layers: int) -> float:
+    """Of the operations for a token: two layers of 128 channels behind a projection, beside ``layers`` of BERT."""
+    a_layer = 4 + 2 * 4  # query, key, value, output; a feed-forward part that is four times as wide
+    return (WIDTH * 128 + 2 * (4 + 2 * 2) * 128**2) / (layers * a_layer * WIDTH**2)
+
+
+@pytest.mark.parametrize("layers", [2, 24])
+def test_a_text_decoder_that_costs_much_is_narrow(layers: int) -> None:
+    assert (text_share(layers) > CHEAPER_FROM) == (layers == 2)
+    config = new_scorer(text_target(layers), ["a fine film"], ScorerConfig(by_class=True)).config
+    assert config.decoder == (NARROW if layers == 2 else {})
+
+
+def test_a_text_decoder_that_the_user_chose_stays() -> None:
+    config = ScorerConfig(by_class=True, decoder={"text": {"width": 128}})
+    assert new_scorer(text_target(2), ["a fine film"], config).config == config
+
+
+def test_a_text_decoder_beside_small_pictures_stays() -> None:
+    config = new_scorer(
+        pair_models.make_target("fusion-resnet"), pair_models.pairs()[:1], ScorerConfig()
+    ).config
+    assert config.decoder == {}
 
 
 def vit(side: int, patch: int) -> Any:
@@ -168,7 +212,7 @@ def test_a_training_of_an_earlier_version_keeps_its_decoder(
     rows = [{"image": p, "label": i % 2} for i, p in enumerate(pictures(8))]
     settings: dict[str, Any] = {"epochs": 1, "batch_size": 4, "label": "prediction", "on_collapse": "warn"}
     with monkeypatch.context() as earlier:
-        earlier.setattr(decoder_cost, "CHEAPER", ())
+        earlier.setattr(decoder_cost, "CHEAPER", {})
         first = Explainer.fit(mobilenet(), rows, output_dir=tmp_path / "run", **settings)
     again = Explainer.fit(mobilenet(), rows, output_dir=tmp_path / "run", **settings)
     fresh = Explainer.fit(mobilenet(), rows, output_dir=tmp_path / "other", **settings)

@@ -28,49 +28,73 @@ UNFOLDING: Mapping[str, Any] = {"direct": True, "channels": (64, 48)}
 GATES = 2
 #: A decoder may cost at most this share of its target's operations.
 LARGEST_SHARE = 0.05
-#: Above this share the decoder scores cells of four pixels. Rankings lose nothing if they are averaged over such cells
-#: (``docs/notes/decoder-cost.md``).
-COARSER_FROM = 0.02
-#: Options of the image decoder that are tried one after another, each cheaper than the one before, and the share from which
-#: they are. The last one is taken at any cost, because cells of eight pixels are as coarse as a map should be.
-CHEAPER: tuple[tuple[float, Mapping[str, Any]], ...] = (
-    (COARSER_FROM, {"stride": 4, "pooled": True}),
-    (LARGEST_SHARE, {"stride": 4, "pooled": True, "channels": (64, 32, 16, 8)}),
-    (LARGEST_SHARE, {"stride": 8, "pooled": True, "channels": (64, 32, 16, 8)}),
-)
+#: Above this share a decoder gets the first of its cheaper shapes. It measures as well (``docs/notes/decoder-cost.md``).
+CHEAPER_FROM = 0.02
+#: Options of each modality's decoder that are tried one after another, each cheaper than the one before, and the share from
+#: which they are. The last one is taken at any cost: cells of eight pixels are as coarse as a map should be, and no
+#: smaller text decoder has been measured.
+CHEAPER: Mapping[str, tuple[tuple[float, Mapping[str, Any]], ...]] = {
+    "image": (
+        (CHEAPER_FROM, {"stride": 4, "pooled": True}),
+        (LARGEST_SHARE, {"stride": 4, "pooled": True, "channels": (64, 32, 16, 8)}),
+        (LARGEST_SHARE, {"stride": 8, "pooled": True, "channels": (64, 32, 16, 8)}),
+    ),
+    "text": ((CHEAPER_FROM, {"width": 64, "layers": 1}),),
+}
 
 
 def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: TargetSpec) -> ScorerConfig:
-    """``config`` with an image decoder whose cost is a small share of the target's, at most :data:`LARGEST_SHARE`.
+    """``config`` with decoders whose cost is a small share of the target's, at most :data:`LARGEST_SHARE` where that can be.
 
-    Both are counted in floating-point operations, for the samples of ``inputs``. Options that the user gave stay. Decoders
-    of inputs of up to :data:`~sidelight.scorers.image.FULL_RESOLUTION_UP_TO` pixels are not made cheaper: their
-    arithmetic is small, and single pixels count in them. If they rank (``by_class``), they have :data:`UNFOLDING`.
+    Both are counted in floating-point operations, for the samples of ``inputs``. Options that the user gave stay. Image
+    decoders of inputs of up to :data:`~sidelight.scorers.image.FULL_RESOLUTION_UP_TO` pixels are not made cheaper, nor
+    the text decoders beside them: their arithmetic is small, and single pixels count in them. If they rank (``by_class``), they
+    have :data:`UNFOLDING`.
 
     Args:
         inputs: one sample or more.
         spec: shapes of the target's states for ``inputs``.
     """
     shape = spec.feature_shape.get("image")
-    if shape is None or config.decoder.get("image"):
-        return config
-    if max(shape[-2:]) <= FULL_RESOLUTION_UP_TO:
-        return with_unfolding(config, target.encode(inputs).states["image"]) if config.by_class else config
+    if shape is not None and max(shape[-2:]) <= FULL_RESOLUTION_UP_TO:
+        if config.decoder.get("image") or not config.by_class:
+            return config
+        return with_unfolding(config, target.encode(inputs).states["image"])
+    rungs = [
+        (limit, {name: options})
+        for name in spec.states
+        if not config.decoder.get(name)
+        for limit, options in CHEAPER.get(name, ())
+    ]
+    counted = _operations(target, inputs) if rungs else None
+    return config if counted is None else _cheaper(config, spec, rungs, *counted)
+
+
+def _operations(target: TargetModel, inputs: Inputs) -> tuple[Encoding, int] | None:
+    """A pass of the classifier and its floating-point operations, if they can be counted."""
     try:
         with FlopCounterMode(display=False) as counter:
             encoding = target.encode(inputs)
     except Exception as error:  # noqa: BLE001 - the pass ran before without the counter, so a model does not bear it
         log.info("the classifier's operations cannot be counted (%s); the decoder keeps its size", error)
-        return config
-    whole = counter.get_total_flops()
-    if not whole:  # compiled or foreign code, whose operations nobody counts
-        return config
+        return None
+    whole = counter.get_total_flops()  # none are counted of compiled or foreign code
+    return (encoding, whole) if whole else None
+
+
+def _cheaper(
+    config: ScorerConfig,
+    spec: TargetSpec,
+    rungs: Sequence[tuple[float, Mapping[str, Mapping[str, Any]]]],
+    encoding: Encoding,
+    whole: int,
+) -> ScorerConfig:
+    """``config`` with the options of each rung whose limit is passed."""
     share = decoder_flops(config, spec, encoding) / whole
-    for limit, options in CHEAPER:
-        if share <= limit:
-            break
-        config = with_image(config, options)
-        share = decoder_flops(config, spec, encoding) / whole
+    for limit, options in rungs:
+        if share > limit:
+            config = with_options(config, options)
+            share = decoder_flops(config, spec, encoding) / whole
     log.info("the scorer costs %.1f %% of the classifier's operations", 100 * share)
     return config
 
@@ -86,12 +110,12 @@ def with_unfolding(config: ScorerConfig, states: Sequence[Tensor]) -> ScorerConf
         return config
     gated = len(states) > GATES and len({state.shape[1] for state in states}) == 1
     gated = gated and any(not torch.equal(*pair) for pair in pairwise(states[-GATES - 1 :]))
-    return with_image(config, {**UNFOLDING, "gates": GATES} if gated else UNFOLDING)
+    return with_options(config, {"image": {**UNFOLDING, "gates": GATES} if gated else UNFOLDING})
 
 
-def with_image(config: ScorerConfig, options: Mapping[str, Any]) -> ScorerConfig:
-    """``config`` with these options of the image decoder."""
-    return replace(config, decoder={**config.decoder, "image": dict(options)})
+def with_options(config: ScorerConfig, options: Mapping[str, Mapping[str, Any]]) -> ScorerConfig:
+    """``config`` with these options of decoders."""
+    return replace(config, decoder={**config.decoder, **{name: dict(of) for name, of in options.items()}})
 
 
 def decoder_flops(config: ScorerConfig, spec: TargetSpec, encoding: Encoding) -> int:

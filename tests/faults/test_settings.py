@@ -162,6 +162,14 @@ LATER: list[tuple[str, dict[str, Any]]] = [
     ("no model folder|not installed", {"target": {"pretrained": "nowhere_at_all:model"}}),
     ("seeds", {"seeds": [-1]}),
     ("data set", {"data": {"name": "digitz"}}),
+    ("evaluation.fills names 'zero' and 'zero'", {"evaluation": {"fills": ["zero", "mean", "zero"]}}),
+    ("ablation.fills names 'zero' and 'zero'", {"ablation": {"fills": ["zero", "zero"]}}),
+    ("audit.fills names 'zero' and 'zero'", {"audit": {"fills": ["zero", "zero"]}}),
+    ("evaluation.metrics names 'iou' twice", {"evaluation": {"metrics": ["iou", "iou"]}}),
+    ("ablation.metrics names 'iou' twice", {"ablation": {"metrics": ["iou", "iou"]}}),
+    ("groups names .* twice", {"evaluation": {"groups": [["image"], ["image"]]}}),
+    ("rivals names 'saliency' twice", {"evaluation": {"rivals": ["saliency", {"saliency": {}}]}}),
+    ("rivals names 'saliency' twice", {"evaluation": {"few_samples": ["saliency"]}}),
 ]
 
 

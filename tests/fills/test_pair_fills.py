@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sidelight.errors import InputError, UnknownNameError
-from sidelight.fills.base import COUNTERPARTS, FILLS, default_fills, pair_fills
+from sidelight.errors import ConfigError, InputError, UnknownNameError
+from sidelight.fills.base import COUNTERPARTS, FILLS, default_fills, pair_fills, require_unlike
 
 BOTH = ("image", "text")
 
@@ -52,6 +52,16 @@ def test_as_many_names_as_modalities() -> None:
         pair_fills("zero+zero+zero", BOTH)
     with pytest.raises(InputError, match="names 2 fills"):
         pair_fills("zero+zero", ["image"])
+
+
+def test_two_names_of_the_same_fills_are_refused() -> None:
+    require_unlike(["noise", "noise+drop", "black+random", "black"], BOTH)
+    require_unlike(["noise", "mean"], ["image"])
+    for names in (["mean", "mean"], ["noise", "random"], ["zero", "zero+zero"], ["blur+mean", "blur"]):
+        with pytest.raises(
+            ConfigError, match=f"{names[0]!r} and {names[1]!r}, which are the same".replace("+", r"\+")
+        ):
+            require_unlike(names, BOTH)
 
 
 def test_defaults_of_pairs_hold_a_fill_that_is_not_constant() -> None:

@@ -34,6 +34,7 @@ def test_tuples_and_rows_say_the_same() -> None:
     assert read_pairs(named, columns=["caption"]) == pairs()
     both = read_pairs([{"image": PHOTO, "question": "what?", "context": "a cat"}])
     assert both == [(PHOTO, ("what?", "a cat"))]
+    assert read_pairs(both) == both
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,10 @@ def test_tuples_and_rows_say_the_same() -> None:
         ((np.zeros((4, 4), np.uint8), "a cat"), True),
         ((torch.zeros(3, 4, 4), "a cat"), True),
         (({"bytes": b"", "path": None}, "a cat"), True),
+        ((PHOTO, ("what?", "a cat")), True),
+        (("photo.png", ("what?", "a cat")), True),
+        ((("what?", "a cat"), PHOTO), False),
+        ((PHOTO, ("what?", 1)), False),
         (((PHOTO, "a cat"), 1), False),
         ((PHOTO, 1), False),
         ((PHOTO, PHOTO), False),

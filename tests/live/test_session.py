@@ -18,6 +18,7 @@ from sidelight.errors import ConfigError, InputError, InputTypeError, TargetMism
 from sidelight.lab.side_by_side.passes import counted_passes
 from sidelight.live.session import Session
 from sidelight.live.units import GONE
+from sidelight.live.views import view_of
 
 TEXT = "the story is charming and the film was dull"
 
@@ -244,6 +245,20 @@ class TestPairs:
         found = session.show(other)
         expected = pairs.explain((other, "two green squares"))
         np.testing.assert_allclose(found.scores["image"], expected.scores["image"], atol=1e-6)
+
+    def test_an_image_with_two_texts_is_shown_as_its_row_is_explained(self, pairs: Explainer) -> None:
+        image, texts = pictures(1, seed=4)[0], ("a red square", "no blue circle")
+        (expected,) = pairs.explain([{"image": image, "premise": texts[0], "hypothesis": texts[1]}])
+        for sample in ((image, texts), {"image": image, "premise": texts[0], "hypothesis": texts[1]}):
+            session = pairs.live(sample)
+            assert session.sample == (image, texts)
+            assert session.explanation.inputs["text"] == expected.inputs["text"]
+            np.testing.assert_allclose(session.explanation.scores["text"], expected.scores["text"], atol=1e-6)
+            view = view_of(session)
+            assert (view["text"], view["typing"]) == ("", False)  # a box holds one text
+        (again,) = pairs.explain([(image, texts)])
+        np.testing.assert_allclose(again.scores["image"], expected.scores["image"], atol=1e-6)
+        assert pairs.explain((image, texts)).inputs["text"] == expected.inputs["text"]
 
 
 class TestBadCalls:

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import pair_models
-from face_toys import image_explainer, pair_explainer, pictures, text_explainer
+import text_models
+from face_toys import beside, image_explainer, pair_explainer, pictures, text_explainer
 from live_toys import HOSTILE, SIGNS, hostile_texts
 from sidelight import Explainer, Explanation
 from sidelight.errors import InputError, MissingPackageError
 from sidelight.inputs.limits import Limits
+from sidelight.targets import as_target
 
 pytest.importorskip("anywidget", reason="the extra widget is not installed")
 
@@ -54,6 +57,25 @@ def test_a_typed_text_has_its_own_map(texts: Explainer) -> None:
     np.testing.assert_allclose(widget.view["word_scores"], texts.explain("a dull film").map, atol=1e-4)
     assert widget.removed == []
     assert widget.error == ""
+
+
+def test_a_typed_text_that_is_predicted_as_the_other_class_clears_the_choice() -> None:
+    model, tokenizer = text_models.make_pair("bert")
+    target = as_target(model, tokenizer)
+    inputs = dict(target.reader.read(text_models.TEXTS).inputs)
+    with torch.no_grad():
+        model.classifier.bias -= target.encode(inputs).logits.mean(0)  # so that texts differ in their class
+    own = beside(target, inputs, True)
+    words = " ".join(text_models.TEXTS).split()
+    by_class = {own.explain(word).prediction: word for word in words}
+    (first, text), (second, other) = list(by_class.items())[:2]
+    widget = own.widget(text, versus=second)
+    assert (widget.target, widget.versus) == ("", str(second))
+    widget.text = other  # whose map cannot be compared with its own class
+    assert widget.session.asked == (None, None)
+    assert (widget.target, widget.versus, widget.view["versus"], widget.error) == ("", "", "", "")
+    widget.versus = str(first)
+    assert widget.view["versus"] == own.target.id2label[first]
 
 
 def test_classes_are_chosen(texts: Explainer) -> None:

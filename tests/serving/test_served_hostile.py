@@ -44,6 +44,12 @@ def raw(body: bytes | str, kind: str = "application/json") -> dict[str, Any]:
     return {"content": body, "headers": {"Content-Type": kind}}
 
 
+def unended(**fields: str) -> bytes:
+    """A form of these fields that was cut off before its last boundary."""
+    head = "--x\r\nContent-Disposition: form-data; name="
+    return "\r\n".join(f'{head}"{name}"\r\n\r\n{value}' for name, value in fields.items()).encode()
+
+
 #: name -> request, status, kind, and words of the message
 REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], int, str, str]] = {
     "a number as text": (lambda: text(text=7), 422, "field", "must be a string; got int"),
@@ -107,9 +113,17 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], int, str, str]] = {
     "a large file": (lambda: form(png() + bytes(2**20)), 422, "input", "more than the limit of 1,048,576"),
     "a form without end": (
         lambda: raw(b"--x\r\nContent-Disposition: form-data; name=text", "multipart/form-data; boundary=x"),
-        422,
-        "option",
-        "model must be one of",
+        400,
+        "body",
+        "ends before its last boundary",
+    ),
+    "a form that lost its last field": (
+        lambda: raw(
+            unended(model="texts", text="a dull film", target="2"), "multipart/form-data; boundary=x"
+        ),
+        400,
+        "body",
+        "ends before its last boundary",
     ),
     "a form without a boundary": (lambda: raw(b"--x", "multipart/form-data"), 400, "body", "form cannot be"),
     "a field twice": (
@@ -117,6 +131,12 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], int, str, str]] = {
         422,
         "field",
         "'text' twice",
+    ),
+    "a field twice in JSON": (
+        lambda: raw('{"model": "texts", "text": "a dull film", "target": 0, "target": 1}'),
+        400,
+        "body",
+        "'target' twice",
     ),
     "many fields": (
         lambda: {"files": [(f"f{i}", (None, "a")) for i in range(2_000)]},

@@ -6,7 +6,7 @@ A message names the field as the caller wrote it.
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
@@ -55,6 +55,21 @@ Options = Mapping[str, Any]
 Size = Annotated[Whole, Field(le=2**20)]
 Sizes = Annotated[tuple[Size, ...], _list_of("whole numbers"), Field(max_length=64)]
 Layers = Annotated[Whole, Field(le=256)]
+
+
+def require_once(values: Iterable[Any], argument: str) -> None:
+    """Refuse a value that ``argument`` names twice, because every sample would then be counted twice.
+
+    Raises:
+        ConfigError: see above.
+
+    Example:
+        >>> require_once(["zero", "mean"], "fills")
+    """
+    listed = list(values)
+    twice = next((value for value in listed if listed.count(value) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{argument} names {twice!r:.60} twice; name each once.")
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sidelight.core.registry import Registry
 from sidelight.core.types import Modality
-from sidelight.errors import InputError
+from sidelight.errors import ConfigError, InputError
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,31 @@ def pair_fills(name: str, modalities: Iterable[str]) -> dict[str, str]:
     for modality, fill in chosen.items():
         FILLS[modality][fill]
     return chosen
+
+
+def require_unlike(names: Iterable[str], modalities: Collection[str], argument: str = "fills") -> None:
+    """Refuse two names that stand for the same fills, because each sample would be counted twice.
+
+    Args:
+        names: as :func:`pair_fills` takes them.
+        modalities: names in the target's order.
+        argument: for messages.
+
+    Raises:
+        ConfigError: see above.
+        UnknownNameError, InputError: as :func:`pair_fills`.
+
+    Example:
+        >>> require_unlike(["zero", "noise"], ["image", "text"])
+    """
+    known: dict[tuple[str, ...], str] = {}
+    for name in names:
+        meant = tuple(pair_fills(name, modalities).values())
+        if meant in known:
+            raise ConfigError(
+                f"{argument} names {known[meant]!r} and {name!r}, which are the same: {' + '.join(meant)}. Name it once."
+            )
+        known[meant] = name
 
 
 @dataclass(frozen=True)

@@ -103,13 +103,18 @@ class ImageTextProcessor:
 
 
 def is_pair(value: Any) -> bool:
-    """Whether ``value`` is a tuple of an image and a text, in whichever order."""
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(isinstance(v, (str, os.PathLike)) or v is None or is_picture(v) for v in value)
-        and any(isinstance(v, str) for v in value)
-    )
+    """Whether ``value`` is a tuple of an image and a text, in whichever order, or of an image and two texts."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    first, second = value
+    if isinstance(second, tuple) and len(second) == 2 and all(isinstance(text, str) for text in second):
+        return _may_be_image(first)
+    return all(map(_may_be_image, value)) and any(isinstance(v, str) for v in value)
+
+
+def _may_be_image(value: Any) -> bool:
+    """Whether ``value`` is an image or its path. ``None`` is a missing one, which is told when it is read."""
+    return isinstance(value, (str, os.PathLike)) or value is None or is_picture(value)
 
 
 def read_pairs(samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0) -> list[Pair]:

@@ -102,7 +102,8 @@ def _text_view(session: Session) -> dict[str, Any]:
     found = session.explanation
     effects = None if found.effects is None else found.effects[TEXT]
     text = session.sample if isinstance(session.sample, str) else session.sample[-1]
-    several = isinstance(session.sample, tuple) and "image" not in found.scores
+    alone = "image" not in found.scores
+    several = isinstance(text, tuple) or (isinstance(session.sample, tuple) and alone)
     return {
         "words": [visible(word) for word in found.inputs[TEXT]],
         "read": session.units.read[TEXT].tolist(),

@@ -132,7 +132,16 @@ class LiveWidget(anywidget.AnyWidget):
             if anew:
                 self.view = view_of(self.session)
                 self.set_trait("removed", list(self.session.removed))
+                self._clear_classes()
             self._tell(start)
+
+    def _clear_classes(self) -> None:
+        """Choose no classes where the session gave them up, because a typed text is predicted as the other one."""
+        if self.session.asked != (None, None):
+            return
+        self.unobserve(self._on_class, ["target", "versus"])  # the session knows
+        self.target, self.versus = "", ""
+        self.observe(self._on_class, ["target", "versus"])
 
     def _tell(self, start: float) -> None:
         self._turn += 1  # so that every change has an answer, also one that changes nothing

@@ -120,7 +120,7 @@ async def _json(request: Request, most: int) -> dict[str, Any]:
 
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body, parse_constant=_no_number)
+        found = json.loads(body, parse_constant=_no_number, object_pairs_hook=_fields_once)
     except RecursionError as error:
         raise Problem("body", "the JSON is nested too deeply.") from error
     except ValueError as error:  # of the text, of its encoding, and of numbers with thousands of digits
@@ -154,16 +154,36 @@ def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
 
 
+def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Python would take the last of several fields of one name, and other readers the first."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {next(n for n in names if names.count(n) > 1)!r:.60} twice")
+    return found
+
+
+class _WholeForm(MultiPartParser):
+    """The parser of a form that knows whether its end came. A field that is cut off is no field, and would not be missed."""
+
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
+
+
 async def _form(request: Request, most: int) -> dict[str, Any]:
     fields = len(INPUTS) + len(OPTIONS)
     pieces = _pieces(request, most)
     # a generator of our own, because a form has a limit for each part and none for the whole
-    parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=fields, max_part_size=most)  # type: ignore[arg-type]
+    parser = _WholeForm(request.headers, pieces, max_files=1, max_fields=fields, max_part_size=most)  # type: ignore[arg-type]
     try:
         form = await parser.parse()
     except MultiPartException as error:
         raise Problem("body", f"the form cannot be read ({error.message[:100]}).") from error
     try:
+        if not parser.ended:
+            raise Problem("body", "the form ends before its last boundary, so a field may be missing.")
         found: dict[str, Any] = {}
         for name, value in form.multi_items():
             if name in found:

@@ -338,6 +338,10 @@ def test_what_cannot_be_evaluated_says_so() -> None:
         ({"fills": ()}, "at least one fill"),
         ({"metrics": ()}, "no metrics"),
         ({"shares": (0.1, 1.5)}, "shares must lie"),
+        ({"fills": ("zero", "mean", "zero")}, "fills names 'zero' twice"),
+        ({"metrics": ("iou", "iou")}, "metrics names 'iou' twice"),
+        ({"shares": (0.1, 0.1)}, "shares names 0.1 twice"),
+        ({"groups": (("image", "text"), ("text", "image"))}, "groups names .* twice"),
     ],
 )
 def test_settings_out_of_range_are_refused(options, message) -> None:

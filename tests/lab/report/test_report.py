@@ -266,6 +266,17 @@ def test_overview_counts_what_no_fill_touches_once():
     assert (view.wins, view.total) == (3, 4)
 
 
+def test_one_sample_has_no_interval_and_no_deviation():
+    rows = [{**r, "n": 1, "sd": 0.0, "ci95": [r["mean"]] * 2} for r in by_hand()]
+    tables = build_tables(rows)
+    cells = [cell for table in tables for line in table.lines for cell in line.cells if cell is not None]
+    assert cells
+    assert {(c.n, c.ci, c.sd, c.spread) for c in cells} == {(1, None, None, "")}
+    own = [line for line in markdown_table(rows).splitlines() if line.startswith("| **sidelight**")]
+    assert own
+    assert "±" not in "".join(own)
+
+
 def test_markdown_marks_and_escapes():
     text = markdown_table([*by_hand(), row("Odd a|b<script>", "average_drop", 0.9)])
     first = text.split("### digits")[1]

@@ -272,6 +272,8 @@ def test_bad_calls_are_named(explainer: Any) -> None:
         compare(explainer, picture, ["oclusion"])
     with pytest.raises(ConfigError, match="'random' is given twice"):
         compare(explainer, picture, ["random", "random"])
+    with pytest.raises(ConfigError, match="fills names 'zero' and 'zero', which are the same"):
+        compare(explainer, picture, ["random"], fills=["zero", "zero"])
     with pytest.raises(ConfigError, match="must be a list of names"):
         compare(explainer, picture, "random")
     for method in (None, ("random",)):

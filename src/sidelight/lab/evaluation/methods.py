@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sidelight.core.field_checks import require_once
 from sidelight.core.names import OURS
 from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.explainer import Explainer
-from sidelight.fills.base import default_fills
+from sidelight.fills.base import default_fills, require_unlike
 from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
@@ -65,7 +66,9 @@ class ScorerMethod:
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
     """The fills of a configuration, or the defaults of the target's modalities."""
     fixed: list[str] | None = PROTOCOLS[section.protocol].fixed().get("fills")
-    return fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
+    fills = fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
+    require_unlike(fills, target.modalities, "evaluation.fills")
+    return fills
 
 
 def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tuple[str, ...]]:
@@ -75,7 +78,7 @@ def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tup
     configuration names no groups.
 
     Raises:
-        ConfigError: a group is empty or names a modality that the target does not read.
+        ConfigError: a group is empty, is named twice, or names a modality that the target does not read.
     """
     names = tuple(modalities)
     if section.groups is None:
@@ -86,15 +89,23 @@ def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tup
                 f"evaluation.groups: {group!r} must name modalities among {', '.join(names)}, "
                 f"e.g. [[{', '.join(names)}]]."
             )
-    return [tuple(n for n in names if n in group) for group in section.groups]
+    found = [tuple(n for n in names if n in group) for group in section.groups]
+    require_once(found, "evaluation.groups")
+    return found
 
 
 def rivals_of(section: EvaluationSection) -> list[Rival]:
-    """The baseline methods of a configuration, ready to call. Those for few samples come last."""
-    return [
+    """The baseline methods of a configuration, ready to call. Those for few samples come last.
+
+    Raises:
+        ConfigError: a method is unknown or named twice.
+    """
+    found = [
         *make_rivals(DEFAULT_RIVALS if section.rivals is None else section.rivals),
         *make_rivals(section.few_samples),
     ]
+    require_once((rival.name for rival in found), "evaluation.rivals")
+    return found
 
 
 def rival_of(section: EvaluationSection, name: str) -> Rival:

@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sidelight.core.field_checks import require_once
 from sidelight.core.files import find_pretrained, find_weights
 from sidelight.core.names import OURS
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
-from sidelight.fills.base import default_fills, pair_fills, training_fills
+from sidelight.fills.base import default_fills, pair_fills, require_unlike, training_fills
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import ConvertSection, ModelSection, RunConfig
 from sidelight.lab.data.sets import DATASETS, load_rows
@@ -74,6 +75,9 @@ def _check_fills(config: RunConfig, modalities: Iterable[str]) -> None:
     for place, fills in places.items():
         for fill in fills or ():
             _named(place, lambda name: pair_fills(name, names), fill)
+        if place != "objective.fills":  # a training may draw one fill more often than another
+            require_unlike(fills or (), names, place)
+    require_once(config.ablation.metrics or (), "ablation.metrics")
 
 
 def _check_groups(config: RunConfig, modalities: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import pandas as pd
 from torch import Tensor
 
+from sidelight.core.field_checks import require_once
 from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.lab.metrics.base import METRICS, default_metrics
@@ -75,7 +76,7 @@ class EvalSettings:
         judge: what is asked of a judge, if a metric needs one.
 
     Raises:
-        ConfigError: a value is out of range or a name unknown.
+        ConfigError: a value is out of range, or a name is unknown or given twice.
     """
 
     fills: Sequence[str] = ("zero",)
@@ -107,9 +108,16 @@ class EvalSettings:
         for name in ("steps", "tie_draws", "forward_batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        for name, values in self._counted().items():
+            require_once(values, f"evaluation.{name}")
         PROTOCOLS[self.protocol].check(self.fills, self.metrics, self.granularities)
         if not self.shares or not all(0 < share <= 1 for share in self.shares):
             raise ConfigError(f"shares must lie in (0, 1], e.g. (0.05, 0.2); got {tuple(self.shares)}.")
+
+    def _counted(self) -> dict[str, Sequence[Any]]:
+        """What each sample is measured by once for each entry. Granularities that are named twice are one."""
+        groups = [tuple(sorted(group)) for group in self.groups]
+        return {"fills": self.fills, "metrics": self.metrics, "shares": self.shares, "groups": groups}
 
 
 class BatchResult(NamedTuple):

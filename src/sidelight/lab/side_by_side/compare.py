@@ -20,6 +20,7 @@ from sidelight.explanations.blocks import is_input_batch, require_names
 from sidelight.explanations.building import Answered, explanations_of
 from sidelight.explanations.classes import NO_CLASSES, Asked, Classes
 from sidelight.explanations.explanation import Explanation
+from sidelight.fills.base import require_unlike
 from sidelight.inputs.base import Batch
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.evaluation.methods import make_rivals
@@ -67,7 +68,7 @@ def compare(
 
     Raises:
         InputError: the sample cannot be read, or there are several.
-        ConfigError: ``area`` is out of range, a method is given twice, or the scorer does not know the class.
+        ConfigError: ``area`` is out of range, a method or fill is given twice, or the scorer does not know the class.
         UnknownNameError: there is no such method or fill.
 
     Example:
@@ -85,6 +86,7 @@ def compare(
     names = require_names(fills, "fills", "zero") or certificate_fills(explainer.target.modalities)
     worths = Worths(explainer.target, job.batch.inputs, job.encoding, job.label, area, names)
     worths.require_fills()  # said before anything slow runs
+    require_unlike(names, explainer.target.modalities)
     used, notes = _run(explainer.target, rivals, job)
     maps: dict[str, tuple[Scores, bool]] = {OURS: (job.ours, False)}
     maps |= {w.name: (w.maps, w.rival.signed) for w in used}

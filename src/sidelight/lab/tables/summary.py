@@ -104,8 +104,9 @@ def fill_of(row: Mapping[str, Any]) -> str:
 
 
 def cell_of(row: Mapping[str, Any], digits: int, **more: Any) -> Cell:
-    """The cell of one summary row."""
+    """The cell of one summary row. One sample has neither an interval nor a deviation, whatever the row says."""
     ci, sd, n, seed_sd = (row.get(k) for k in ("ci95", "sd", "n", "seed_sd"))
+    ci, sd = (None, None) if n == 1 else (ci, sd)
     mean = float(row["mean"])
     return Cell(
         f"{mean:.{digits}f}",

@@ -34,9 +34,9 @@ from sidelight.export.module import CLASSES
 from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.models.fusion import FusionClassifier
-from sidelight.scorers import Scorer
 from sidelight.targets import ImageTextProcessor, as_target
 from sidelight.targets.base import TargetModel
+from sidelight.training.network import scorer_of
 
 #: tokens of a text
 LENGTH = 128
@@ -90,14 +90,14 @@ class Bare(nn.Module):
 
 
 def explainer_of(name: str) -> Explainer:
-    """The model with an untrained scorer of the default preset's kind. Random weights cost as much as trained ones."""
+    """The model with an untrained scorer, as `fit` makes it. Random weights cost as much as trained ones."""
     torch.manual_seed(0)
     target = MODELS[name]()
     sample = {"pixel_values": torch.randn(1, 3, 224, 224)} if "image" in target.modalities else {}
     if "text" in target.modalities:
         ids = torch.randint(5, 1000, (1, 8))
         sample |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return Explainer(target, Scorer(target.spec(sample), ScorerConfig(by_class=True)))
+    return Explainer(target, scorer_of(target, sample, ScorerConfig(by_class=True)))
 
 
 def export_bare(target: TargetModel, examples: Examples, path: Path) -> None:

@@ -36,9 +36,9 @@ from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 from sidelight.live.desk import Desk
 from sidelight.live.widget import LiveWidget
-from sidelight.scorers import Scorer
 from sidelight.targets import as_target
 from sidelight.targets.base import TargetModel
+from sidelight.training.network import scorer_of
 
 #: MiniLM-L6's shapes
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
@@ -64,9 +64,9 @@ def text(length: int, seed: int) -> str:
 
 
 def explainer_of(target: TargetModel, sample: Any) -> Explainer:
-    """The model with an untrained scorer of the default preset's kind. Random weights cost as much as trained ones."""
+    """The model with an untrained scorer, as `fit` makes it. Random weights cost as much as trained ones."""
     inputs = dict(target.reader.read([sample], labelled=False).inputs)
-    return Explainer(target, Scorer(target.spec(inputs), ScorerConfig(by_class=True)))
+    return Explainer(target, scorer_of(target, inputs, ScorerConfig(by_class=True)))
 
 
 def minilm() -> Explainer:

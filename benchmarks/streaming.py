@@ -62,10 +62,10 @@ def vit() -> Explainer:
 #: an explainer, and how many rows take half a minute. A stream reads its first batch, writes its last block, and looks at the
 #: weights once, while the model waits. So few rows would say little of a long stream.
 MODELS: dict[str, tuple[Callable[[], Explainer], int]] = {
-    "minilm-l2": (lambda: bert(2), 8192),
-    "minilm-l6": (lambda: bert(6), 3072),
-    "mobilenet-v2": (mobilenet, 384),
-    "vit-s16": (vit, 256),
+    "minilm-l2": (lambda: bert(2), 4096),
+    "minilm-l6": (lambda: bert(6), 2048),
+    "mobilenet-v2": (mobilenet, 256),
+    "vit-s16": (vit, 160),
 }
 
 

@@ -91,16 +91,9 @@ def test_what_the_user_asks_for_stays(given: dict[str, Any]) -> None:
 WIDTH, NARROW = 256, {"text": {"width": 64, "layers": 1}}
 
 
-def text_target(layers: int) -> Any:
-    model = toy_models.seeded(
-        lambda: toy_models.bert(
-            num_labels=2,
-            num_hidden_layers=layers,
-            hidden_size=WIDTH,
-            intermediate_size=4 * WIDTH,
-            vocab_size=3000,
-        )
-    )
+def text_target(layers: int, width: int = WIDTH) -> Any:
+    sizes: dict[str, Any] = {"hidden_size": width, "intermediate_size": 4 * width, "vocab_size": 3000}
+    model = toy_models.seeded(lambda: toy_models.bert(num_labels=2, num_hidden_layers=layers, **sizes))
     return as_target(model.eval(), text_models.make_tokenizer("wordpiece"))
 
 
@@ -115,6 +108,15 @@ def test_a_text_decoder_that_costs_much_is_narrow(layers: int) -> None:
     assert (text_share(layers) > CHEAPER_FROM) == (layers == 2)
     config = new_scorer(text_target(layers), ["a fine film"], ScorerConfig(by_class=True)).config
     assert config.decoder == (NARROW if layers == 2 else {})
+
+
+def test_a_text_decoder_beside_narrow_states_stays() -> None:
+    """Short trainings beside a tiny classifier end worse with a narrow decoder, and its arithmetic is small."""
+    found = [
+        new_scorer(text_target(2, width), ["a fine film"], ScorerConfig(by_class=True)).config.decoder
+        for width in (128, 132)
+    ]
+    assert found == [{}, NARROW]
 
 
 def test_a_text_decoder_that_the_user_chose_stays() -> None:

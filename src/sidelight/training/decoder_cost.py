@@ -30,6 +30,9 @@ GATES = 2
 LARGEST_SHARE = 0.05
 #: Above this share a decoder gets the first of its cheaper shapes. It measures as well (``docs/notes/decoder-cost.md``).
 CHEAPER_FROM = 0.02
+#: A text decoder beside states of at most so many channels, its usual width, is not made cheaper. Such classifiers take little
+#: time, and short trainings beside them end worse.
+FULL_WIDTH_UP_TO = 128
 #: Options of each modality's decoder that are tried one after another, each cheaper than the one before, and the share from
 #: which they are. The last one is taken at any cost: cells of eight pixels are as coarse as a map should be, and no
 #: smaller text decoder has been measured.
@@ -49,7 +52,7 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
     Both are counted in floating-point operations, for the samples of ``inputs``. Options that the user gave stay. Image
     decoders of inputs of up to :data:`~sidelight.scorers.image.FULL_RESOLUTION_UP_TO` pixels are not made cheaper, nor
     the text decoders beside them: their arithmetic is small, and single pixels count in them. If they rank (``by_class``), they
-    have :data:`UNFOLDING`.
+    have :data:`UNFOLDING`. Text decoders beside states of up to :data:`FULL_WIDTH_UP_TO` channels are not made cheaper either.
 
     Args:
         inputs: one sample or more.
@@ -60,10 +63,13 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
         if config.decoder.get("image") or not config.by_class:
             return config
         return with_unfolding(config, target.encode(inputs).states["image"])
+    kept = [name for name, given in config.decoder.items() if given]
+    if all(state.channels <= FULL_WIDTH_UP_TO for state in spec.states.get("text", ())):
+        kept.append("text")
     rungs = [
         (limit, {name: options})
         for name in spec.states
-        if not config.decoder.get(name)
+        if name not in kept
         for limit, options in CHEAPER.get(name, ())
     ]
     counted = _operations(target, inputs) if rungs else None

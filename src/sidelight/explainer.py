@@ -331,11 +331,13 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
 
     def _read(self, encoding: Encoding, classes: Tensor | None, versus: Tensor | None) -> Reading:
         """:meth:`read` right after a pass, which looked at the weights already."""
+        return self._reading(encoding, *checked_classes(encoding, self.target.id2label, classes, versus))
+
+    def _reading(self, encoding: Encoding, classes: Tensor | None, versus: Tensor | None) -> Reading:
+        """:meth:`_read` of classes that are checked already."""
         Asked(None, classes, versus).require_scorer(self.scorer.config)
-        names = self.target.id2label
-        chosen = checked_classes(classes, encoding, names), checked_classes(versus, encoding, names, "versus")
         with torch.inference_mode():
-            return self.scorer.on(self.target.device).reading(encoding, *chosen)
+            return self.scorer.on(self.target.device).reading(encoding, classes, versus)
 
     @plain_passes()
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
@@ -347,7 +349,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         batch = batch.to(self.target.device)
         encoding = self._encode(batch.inputs)
         classes = asked.classes(encoding, self.target.id2label, numbers)
-        reading = self._read(encoding, classes.explained, classes.versus)
+        reading = self._reading(encoding, classes.explained, classes.versus)
         quality = None if asked.refine else self.scorer.quality  # learnt from maps of one pass
         if asked.refine:
             known = (self.target, self.scorer.on(self.target.device), batch.inputs, encoding)

@@ -214,13 +214,13 @@ def test_a_string_that_is_no_name_beside_such_names_is_no_number(names: dict[int
 )
 def test_a_tensor_of_classes_is_checked(wanted: Any, message: str) -> None:
     with pytest.raises((ConfigError, InputError), match=message):
-        checked_classes(wanted, ENCODING, NAMES)
+        checked_classes(ENCODING, NAMES, wanted, None)
 
 
 @pytest.mark.parametrize(
     "wanted", [torch.tensor([1, 0]), torch.tensor([1, 0], dtype=torch.uint8), [1, 0], ("cat", "dog")]
 )
 def test_classes_for_each_sample_become_whole_numbers(wanted: Any) -> None:
-    found = checked_classes(wanted, ENCODING, NAMES)
+    found, _ = checked_classes(ENCODING, NAMES, wanted, None)
     assert found is not None
     assert (found.dtype, found.tolist()) == (torch.int64, [1, 0])

@@ -172,21 +172,25 @@ def chosen_classes(
 
 
 def checked_classes(
-    wanted: Any, encoding: Encoding, names: Mapping[int, str], argument: str = "classes"
-) -> Tensor | None:
-    """:func:`chosen_classes` of a clean pass, for a caller who makes the tensor ``[B]``.
+    encoding: Encoding, names: Mapping[int, str], classes: Any, versus: Any
+) -> tuple[Tensor | None, Tensor | None]:
+    """:func:`chosen_classes` of a clean pass, for a caller who makes the tensors ``[B]``.
 
     Raises:
         ConfigError: as :func:`chosen_classes`.
         InputError: a list has another length than the batch, or a tensor has several axes.
     """
-    if isinstance(wanted, (Tensor, np.ndarray)) and wanted.ndim > 1:
-        raise InputError(
-            f"{argument} holds a class for each sample, [B]; got the shape {list(wanted.shape)}."
-        )
-    if isinstance(wanted, Tensor):
-        wanted = wanted.tolist()  # at once, because each number alone waits for the device
-    return chosen_classes(wanted, encoding.logits, names, argument, encoding.independent)
+
+    def chosen(wanted: Any, argument: str) -> Tensor | None:
+        if isinstance(wanted, (Tensor, np.ndarray)) and wanted.ndim > 1:
+            raise InputError(
+                f"{argument} holds a class for each sample, [B]; got the shape {list(wanted.shape)}."
+            )
+        if isinstance(wanted, Tensor):
+            wanted = wanted.tolist()  # at once, because each number alone waits for the device
+        return chosen_classes(wanted, encoding.logits, names, argument, encoding.independent)
+
+    return chosen(classes, "classes"), chosen(versus, "versus")
 
 
 def _require_one_each(listed: Any, count: int | None, argument: str) -> None:

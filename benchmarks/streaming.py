@@ -59,7 +59,7 @@ def vit() -> Explainer:
     return explainer_of(target, picture(0))
 
 
-#: an explainer, and how many rows take half a minute. A stream reads its first batch, writes its last block, and looks at the
+#: an explainer, and how many rows take ten seconds or more. A stream reads its first batch, writes its last block, and looks at the
 #: weights once, while the model waits. So few rows would say little of a long stream.
 MODELS: dict[str, tuple[Callable[[], Explainer], int]] = {
     "minilm-l2": (lambda: bert(2), 4096),

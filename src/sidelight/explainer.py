@@ -51,7 +51,7 @@ from sidelight.rows.sources import open_data
 from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import load_scorer, save_scorer
-from sidelight.scorers.likeness import compare_weights, trained_beside
+from sidelight.scorers.likeness import compare_weights
 from sidelight.targets import TargetModel
 from sidelight.targets.lending import check_gradients_pass
 from sidelight.training.facts import training_facts
@@ -154,16 +154,16 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         check_gradients_pass(target.model)
         held, seed = one_of(eval=eval, validation=validation), training_config.seed
         data = fit_data(target, train, held, objective_config.label, seed)
-        network = network_for(target, data, scorer_config, seed, require_check(check), output_dir)
+        net = network_for(target, data, scorer_config, seed, require_check(check), output_dir)
         weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):
             sets, settings = (data.train, data.evaluation), (objective_config, training_config)
-            metrics = train_scorer(network, target, *sets, place, *settings, data.readers, weights.known)
+            metrics = train_scorer(net, target, *sets, place, *settings, data.readers, weights.known)
             counts = {"train": len(data.train), "validation": len(data.evaluation)}
-            network.facts = training_facts(train, counts, place, (scorer_config, *settings), metrics)
-            explainer = cls(target, network, check, known := weights.now())
+            net.facts = training_facts(train, counts, place, (scorer_config, *settings), metrics)
+            explainer = cls(target, net, check, weights.now())
             explainer.training_metrics, explainer.output_dir = metrics, place
-            in_main(lambda: save_scorer(place / "scorer", network, target, known={"fingerprint": known}))
+            in_main(lambda: save_scorer(place / "scorer", net, target, weights=explainer._weights.trained))
         return explainer
 
     @overload
@@ -393,7 +393,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             compare_weights(target, saved, found, check)
             self_check(target, made_up_samples(target), check)
         explainer = cls(target, saved.scorer, check, found)
-        explainer._weights.trained = trained_beside(saved)
+        explainer._weights.remember(saved.target)
         return explainer
 
 

@@ -207,7 +207,8 @@ def test_what_is_known_of_the_training_is_told_also_after_loading(tmp_path: Path
 
 
 def test_ids_of_the_hub() -> None:
-    assert is_hub_id("me/my-model")
-    assert not is_hub_id("/owner/name")
+    own = "me/my-model"
+    assert is_hub_id(own)
+    assert not is_hub_id(f"/{own}")
     assert not is_hub_id("a/b/c")
     assert CardOptions().license is None

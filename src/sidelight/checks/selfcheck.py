@@ -26,8 +26,8 @@ from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.text import TextTarget
-from sidelight.targets.weights import WeightWatch, shapes_hash
-from sidelight.targets.wrappers import float_type, precision_of
+from sidelight.targets.weights import WeightWatch
+from sidelight.targets.wrappers import float_type
 
 log = logging.getLogger(__name__)
 
@@ -294,11 +294,11 @@ class WatchedWeights:
         self.watch = WeightWatch(target.model)
         self.known = target.fingerprint() if known is None else known
         #: what a saved scorer says of the weights that it was trained beside
-        self.trained: dict[str, Any] = {
-            "fingerprint": self.known,
-            "shapes": shapes_hash(target.model),
-            "precision": precision_of(target.model),
-        }
+        self.trained = target.weights_record(self.known)
+
+    def remember(self, saved: Mapping[str, Any]) -> None:
+        """Take what a saved scorer says of the weights of its training. Earlier versions did not say all of it."""
+        self.trained |= {name: saved[name] for name in self.trained if name in saved}
 
     def origin(self) -> dict[str, Any]:
         """What a saved scorer says of the weights, :attr:`trained`. Warns if the target has others by now."""

@@ -57,9 +57,9 @@ class Sharing:
             InputError: a sample of the card is of a kind that the classifier does not read.
         """
         place = folder_path(folder)
-        known = self._weights.origin()
-        files = self._card(place.name, card, known)
-        return save_scorer(place, self.scorer, self.target, overwrite, known, beside=files)
+        weights = self._weights.origin()
+        files = self._card(place.name, card, weights)
+        return save_scorer(place, self.scorer, self.target, overwrite, weights, beside=files)
 
     @public
     def push_to_hub(
@@ -99,11 +99,11 @@ class Sharing:
         Example:
             >>> explainer.push_to_hub("me/my-scorer", card={"license": "mit"})  # doctest: +SKIP
         """
-        name, known = require_repository(repo_id), self._weights.origin()
-        files = self._card(name, card, known)
+        name, weights = require_repository(repo_id), self._weights.origin()
+        files = self._card(name, card, weights)
 
         def write(folder: Path) -> None:
-            save_scorer(folder, self.scorer, self.target, known=known, beside=files, public=True)
+            save_scorer(folder, self.scorer, self.target, weights=weights, beside=files, public=True)
 
         return upload(
             write,
@@ -117,12 +117,12 @@ class Sharing:
         )
 
     def _card(
-        self, name: str, card: CardOptions | Mapping[str, Any] | bool | None, known: Mapping[str, Any]
+        self, name: str, card: CardOptions | Mapping[str, Any] | bool | None, weights: Mapping[str, Any]
     ) -> dict[str, bytes]:
         if card is False:
             return {}
         options = card_options(None if card is True else card)
-        identity = {**self.target.identity(known["fingerprint"]), **known}
+        identity = self.target.identity(weights)
         sizes = (_count(self.target.model), _count(self.scorer))
         place = options.results
         results = None if place is None else read_results(place, identity["fingerprint"], sizes[0])

@@ -154,7 +154,7 @@ def save_scorer(
     scorer: Scorer,
     target: TargetModel,
     overwrite: bool = False,
-    known: Mapping[str, Any] = MappingProxyType({}),
+    weights: Mapping[str, Any] | None = None,
     beside: Mapping[str, bytes] = MappingProxyType({}),
     public: bool = False,
 ) -> Path:
@@ -165,7 +165,7 @@ def save_scorer(
     Args:
         folder: made if it is missing.
         overwrite: replace files of others that have the names of ours.
-        known: entries of the target's identity about its weights in the training.
+        weights: record of the target's weights in the training. Default: of those of now.
         beside: a model card and its pictures by name. They are left out if the folder holds a ``README.md`` of others,
             which is replaced in no case.
         public: leave out the path of the target on this machine, which tells nothing elsewhere.
@@ -179,9 +179,7 @@ def save_scorer(
     state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
     tokenizer = getattr(target.reader, "tokenizer", None)
     kept = None if tokenizer is None else pack_tokenizer(tokenizer)
-    config = _config_of(
-        scorer, target.identity(known.get("fingerprint")) | dict(known), hash_of(state), public
-    )
+    config = _config_of(scorer, target.identity(weights), hash_of(state), public)
     advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."
     # the configuration comes last: if it is there, so are the weights
     with (

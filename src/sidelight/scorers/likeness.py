@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from sidelight.checks.selfcheck import Check
 from sidelight.errors import TargetMismatchError
@@ -31,11 +30,6 @@ def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: 
     if check == "error":
         raise TargetMismatchError(message)
     log.warning("%s", message)
-
-
-def trained_beside(saved: SavedScorer) -> dict[str, Any]:
-    """What a saved scorer remembers of the weights that it was trained beside: hash, shapes, precision."""
-    return {k: saved.target[k] for k in ("fingerprint", "shapes", "precision") if k in saved.target}
 
 
 def _likeness(target: TargetModel, saved: SavedScorer) -> str:

@@ -144,17 +144,23 @@ class TargetModel(ABC):
         shared = {"class_names": list(self.class_names)} if self.class_names else {}
         return {**self.options(), **shared}
 
-    def identity(self, fingerprint: str | None = None) -> dict[str, Any]:
-        """Return the target's record for a scorer: id, revision, weights, processor. It reuses a given hash."""
+    def weights_record(self, fingerprint: str | None = None) -> dict[str, Any]:
+        """Return what :meth:`identity` says of the weights. It reuses a given hash."""
+        return {
+            "fingerprint": fingerprint or self.fingerprint(),
+            "shapes": shapes_hash(self.model),
+            "precision": precision_of(self.model),
+        }
+
+    def identity(self, weights: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the target's record for a scorer: id, revision, weights (default: :meth:`weights_record`), processor."""
         config = getattr(self.model, "config", None)
         return {
             "family": self.family,
             "name": self.name,
             **self._place(),
             "revision": getattr(config, "_commit_hash", None),
-            "fingerprint": fingerprint or self.fingerprint(),
-            "shapes": shapes_hash(self.model),
-            "precision": precision_of(self.model),
+            **(self.weights_record() if weights is None else weights),
             "processor": self.reader.state(),
             "options": {**self.all_options(), **self.verdict.settled()},
         }

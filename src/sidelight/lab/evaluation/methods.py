@@ -16,7 +16,7 @@ from sidelight.core.names import OURS
 from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.explainer import Explainer
-from sidelight.fills.base import default_fills, require_unlike
+from sidelight.fills.base import default_fills
 from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
@@ -66,9 +66,7 @@ class ScorerMethod:
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:
     """The fills of a configuration, or the defaults of the target's modalities."""
     fixed: list[str] | None = PROTOCOLS[section.protocol].fixed().get("fills")
-    fills = fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
-    require_unlike(fills, target.modalities, "evaluation.fills")
-    return fills
+    return fixed or (default_fills(target.modalities) if section.fills is None else section.fills)
 
 
 def groups_of(section: EvaluationSection, modalities: Iterable[str]) -> list[tuple[str, ...]]:

@@ -43,6 +43,7 @@ def check_run(config: RunConfig, folder: str | Path) -> None:
     modalities = DATASETS[config.data.name].modalities
     _check_fills(config, modalities)
     check_evaluation(config.evaluation)
+    require_once(config.ablation.metrics or (), "ablation.metrics")
     _check_groups(config, modalities)
     imported = imported_of(config.evaluation, [OURS, *(r.name for r in rivals_of(config.evaluation))])
     for maps in imported:
@@ -77,7 +78,6 @@ def _check_fills(config: RunConfig, modalities: Iterable[str]) -> None:
             _named(place, lambda name: pair_fills(name, names), fill)
         if place != "objective.fills":  # a training may draw one fill more often than another
             require_unlike(fills or (), names, place)
-    require_once(config.ablation.metrics or (), "ablation.metrics")
 
 
 def _check_groups(config: RunConfig, modalities: Iterable[str]) -> None:

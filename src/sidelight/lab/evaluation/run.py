@@ -16,6 +16,7 @@ from sidelight.core.locks import hold
 from sidelight.core.names import OURS
 from sidelight.core.processes import Share, agreed, in_main, is_main
 from sidelight.errors import InputError
+from sidelight.fills.base import require_unlike
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation.batches import TestRows, split_batches
@@ -233,7 +234,9 @@ def measurements(
 ) -> list[Measurement]:
     """What ``run.config.evaluation`` asks of ``methods``. See :func:`measure`."""
     section = run.config.evaluation
-    settings = _settings(section, fills_of(section, target), groups_of(section, target.modalities))
+    fills = fills_of(section, target)
+    require_unlike(fills, target.modalities, "evaluation.fills")
+    settings = _settings(section, fills, groups_of(section, target.modalities))
     folder = run.results_folder / "evaluation" if folder is None else folder
     split = split_batches(target, rows, section)
     judge = judge_of(run, target) if settings.judged else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import is_dataclass
 from functools import cache
 from typing import Annotated, Any
 
@@ -36,6 +37,15 @@ def _list_of(kind: str) -> BeforeValidator:
     return BeforeValidator(as_tuple)
 
 
+def _instance_of(kind: Any) -> BeforeValidator:
+    def checked(value: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        raise PydanticCustomError("no_instance", f"must be of class {kind.__name__}")
+
+    return BeforeValidator(checked)
+
+
 #: The largest seed that torch, NumPy and Python all take.
 LARGEST_SEED = 2**32 - 1
 
@@ -48,8 +58,10 @@ Count = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
 CountOrNone = Annotated[Whole, Field(ge=0, le=2**31 - 1)]
 Seed = Annotated[Whole, Field(ge=0, le=LARGEST_SEED)]
 Flag = Annotated[bool, BeforeValidator(_plain_number)]
-Names = Annotated[tuple[str, ...], _list_of("names")]
+Names = Annotated[Sequence[str], _list_of("names")]
 Places = Annotated[tuple[Whole, ...], _list_of("whole numbers")]
+NameLists = Annotated[Sequence[Names], _list_of("lists of names")]
+Numbers = Annotated[Sequence[Number], _list_of("numbers")]
 Options = Mapping[str, Any]
 #: Larger sizes would not fit into any memory.
 Size = Annotated[Whole, Field(le=2**20)]
@@ -73,6 +85,8 @@ def require_once(values: Iterable[Any], argument: str) -> None:
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:
+    if is_dataclass(hint):  # settings within settings have checked themselves
+        hint = Annotated[Any, _instance_of(hint)]
     return TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
 
 

@@ -190,9 +190,11 @@ def test_a_tally_forgets_what_is_no_number() -> None:
     tally.add(torch.tensor([1.0, torch.nan, 2.0]), a="x")
     tally.add(torch.tensor([6.0]), a="x")
     tally.add(torch.tensor([torch.nan]), a="y")
-    first, second = tally.rows()
+    tally.add(torch.tensor([4.0]), a="z")
+    first, second, third = tally.rows()
     assert first == {"a": "x", "mean": 3.0, "sd": pytest.approx(np.std([1, 2, 6], ddof=1), abs=1e-6), "n": 3}
     assert second == {"a": "y", "mean": None, "sd": None, "n": 0}
+    assert third == {"a": "z", "mean": 4.0, "sd": None, "n": 1}, "one value has no deviation"
 
 
 def test_tables_and_the_better_reading() -> None:

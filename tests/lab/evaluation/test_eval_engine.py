@@ -333,6 +333,13 @@ def test_what_cannot_be_evaluated_says_so() -> None:
     ("options", "message"),
     [
         ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": True}, "steps must be a whole number; got True"),
+        ({"steps": 1.5}, "steps must be a whole number; got 1.5"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"iou_threshold": 5}, "iou_threshold must be at most 1"),
+        ({"fills": "zero"}, "fills must be a list of names; got 'zero'"),
+        ({"groups": ["image"]}, "groups.* must be a list of names; got 'image'"),
+        ({"shares": [float("nan")]}, "shares"),
         ({"tie_draws": 0}, "tie_draws"),
         ({"forward_batch": 0}, "forward_batch"),
         ({"fills": ()}, "at least one fill"),
@@ -347,6 +354,25 @@ def test_what_cannot_be_evaluated_says_so() -> None:
 def test_settings_out_of_range_are_refused(options, message) -> None:
     with pytest.raises(ConfigError, match=message):
         EvalSettings(**options)
+
+
+def test_settings_of_numpy_are_those_of_python() -> None:
+    options = EvalSettings(steps=np.int64(4), seed=np.int32(3), shares=np.array([0.1, 0.5]), fills=["zero"])
+    assert options == EvalSettings(steps=4, seed=3, shares=(0.1, 0.5), fills=("zero",))
+
+
+def test_a_patch_as_large_as_the_picture_is_refused_because_all_maps_would_tie() -> None:
+    target, inputs = image_toy(size=4, batch=2)
+    scores, batch = {"image": distinct((2, 1, 4, 4), 0)}, Batch(inputs, [0, 1])
+    options = EvalSettings(granularities=["patch4"], metrics=["deletion_auc"])
+    with pytest.raises(InputError, match="'patch4' makes one cell of a picture of 4×4 pixels"):
+        evaluate_batch(target, batch, scores, method="m", signed=False, settings=options)
+    target, inputs = joint_toy()  # beside words a whole picture is a cell like another
+    scores = {n: distinct(m.shape, 1) for n, m in target.feature_mask(inputs).items()}
+    options = EvalSettings(groups=[["image", "text"]], granularities=["patch64"], metrics=["deletion_auc"])
+    assert evaluate_batch(
+        target, Batch(inputs, [0, 1, 2]), scores, method="m", signed=False, settings=options
+    ).rows
 
 
 def test_unknown_names_in_settings_are_refused() -> None:

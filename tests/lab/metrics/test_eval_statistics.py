@@ -58,6 +58,15 @@ def test_summary_leaves_undefined_values_out() -> None:
     assert (line["seeds"], np.isnan(line["seed_sd"])) == (1, True)
 
 
+def test_one_sample_has_neither_a_deviation_nor_an_interval() -> None:
+    line = summarise(rows([2.0]), dataset="d").iloc[0]
+    assert (line["mean"], line["n"]) == (2.0, 1)
+    assert np.isnan([line["sd"], *line["ci95"]]).all()
+    lo, hi = bootstrap_ci([[1.0, 2.0]])
+    assert lo.shape == hi.shape == (2,)
+    assert np.isnan([lo, hi]).all()
+
+
 def test_spread_over_seeds_is_kept_apart_from_spread_over_samples() -> None:
     table = pd.concat(
         [rows([0.0, 2.0], seed=0), rows([1.0, 3.0], seed=1), rows([5.0, 6.0], "rival", seed=None)]

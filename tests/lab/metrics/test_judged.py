@@ -379,8 +379,12 @@ def test_a_judge_is_asked_only_by_name() -> None:
         ({"alpha": 1.5}, "judge.alpha"),
         ({"sizes": ()}, "judge.sizes"),
         ({"sizes": (1.0,)}, "judge.sizes"),
-        ({"draws": 0}, "judge.draws must be at least 1"),
-        ({"cells": 1}, "judge.cells at least 2"),
+        ({"sizes": (0.5, 0.1, 0.5)}, "judge.sizes names 0.5 twice"),
+        ({"sizes": 0.5}, r"Write sizes=\[0.5\]"),
+        ({"beta": True}, "beta must be a number; got True"),
+        ({"draws": 0}, "draws must be at least 1"),
+        ({"draws": 2.5}, "draws must be a whole number"),
+        ({"cells": 1}, "judge.cells must be at least 2"),
     ],
 )
 def test_bad_settings_are_refused(bad: dict[str, Any], words: str) -> None:

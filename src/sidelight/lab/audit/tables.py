@@ -32,7 +32,7 @@ class Tally:
             self.add(value, **key, metric=metric)
 
     def rows(self) -> list[Row]:
-        """``{**key, "mean", "sd", "n"}``. Mean and sd are ``None`` if there is no value."""
+        """``{**key, "mean", "sd", "n"}``. Mean is ``None`` if there is no value, and sd if there are fewer than two."""
         return [{**dict(key), **_summary(values)} for key, values in self._values.items()]
 
 
@@ -40,8 +40,8 @@ def _summary(values: Sequence[float]) -> Row:
     if not values:
         return {"mean": None, "sd": None, "n": 0}
     found = torch.tensor(values, dtype=torch.float64)
-    spread = float(found.std()) if len(values) > 1 else 0.0
-    return {"mean": round(float(found.mean()), 6), "sd": round(spread, 6), "n": len(values)}
+    spread = round(float(found.std()), 6) if len(values) > 1 else None
+    return {"mean": round(float(found.mean()), 6), "sd": spread, "n": len(values)}
 
 
 def named(row: Mapping[str, Any]) -> str:

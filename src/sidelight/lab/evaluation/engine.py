@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.coordinates import ChannelView
 from sidelight.lab.evaluation.settings import BatchResult, EvalSettings, Method
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric
-from sidelight.lab.metrics.granularity import resolve
+from sidelight.lab.metrics.granularity import Granularity, resolve
 from sidelight.lab.metrics.judging import JudgePasses
 from sidelight.lab.metrics.layout import (
     Layout,
@@ -115,7 +115,8 @@ def evaluate_batch(
         judge: from :func:`make_judge`, for metrics that ask one.
 
     Raises:
-        InputError: scores or truth are missing, misshapen or not finite, or a sample has no real feature.
+        InputError: scores or truth are missing, misshapen or not finite, a sample has no real feature, or a patch is as
+            large as the picture.
         ConfigError: a metric asks a judge, and there is none.
     """
     settings = settings or EvalSettings()
@@ -131,6 +132,7 @@ def evaluate_batch(
         for label, plan in resolve(settings.granularities, group).items():
             layout = make_layout(probe.feature_mask, plan, probe.inputs)
             _require_features(layout, batch.ids)
+            _require_cells(layout, plan)
             truth = _truth(batch, layout)
             for reduction, maps in read_scores(scores, layout, signed, protocol.reading).items():
                 key = {
@@ -159,6 +161,18 @@ def _require_features(layout: Layout, ids: Sequence[int]) -> None:
     empty = [i for i, any_real in zip(ids, layout.real.any(1).tolist(), strict=True) if not any_real]
     if empty:
         raise InputError(f"sample(s) {empty[:8]} have no real feature (all padding?); leave them out.")
+
+
+def _require_cells(layout: Layout, plan: Mapping[str, Granularity]) -> None:
+    """A picture that is one single cell has no order: every method would have the same curve."""
+    shape = layout.shapes.get("image")
+    if shape is None or len(plan) > 1 or layout.size.shape[1] > 1 or layout.real.shape[1] == 1:
+        return
+    name, (height, width) = plan["image"].name, shape[-2:]
+    raise InputError(
+        f"granularity {name!r} makes one cell of a picture of {height}×{width} pixels, so all maps rank alike. "
+        f"Choose a smaller patch, e.g. 'patch{max(1, max(height, width) // 7)}'."
+    )
 
 
 def _truth(batch: Batch, layout: Layout) -> Tensor | None:

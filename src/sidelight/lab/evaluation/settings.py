@@ -10,7 +10,16 @@ from typing import Any, NamedTuple, Protocol
 import pandas as pd
 from torch import Tensor
 
-from sidelight.core.field_checks import require_once
+from sidelight.core.field_checks import (
+    Count,
+    NameLists,
+    Names,
+    Numbers,
+    Seed,
+    Share,
+    check_fields,
+    require_once,
+)
 from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import ConfigError
 from sidelight.lab.metrics.base import METRICS, default_metrics
@@ -76,19 +85,19 @@ class EvalSettings:
         judge: what is asked of a judge, if a metric needs one.
 
     Raises:
-        ConfigError: a value is out of range, or a name is unknown or given twice.
+        ConfigError: a value is of another kind or out of range, or a name is unknown or given twice.
     """
 
-    fills: Sequence[str] = ("zero",)
-    metrics: Sequence[str] = field(default_factory=default_metrics)
-    steps: int = 20
-    granularities: Sequence[str] = ("pixel",)
-    groups: Sequence[Sequence[str]] = ()
-    shares: Sequence[float] = (0.01, 0.05, 0.1, 0.2, 0.5)
-    tie_draws: int = 1
-    iou_threshold: float = 0.5
-    forward_batch: int = 64
-    seed: int = 0
+    fills: Names = ("zero",)
+    metrics: Names = field(default_factory=default_metrics)
+    steps: Count = 20
+    granularities: Names = ("pixel",)
+    groups: NameLists = ()
+    shares: Numbers = (0.01, 0.05, 0.1, 0.2, 0.5)
+    tie_draws: Count = 1
+    iou_threshold: Share = 0.5
+    forward_batch: Count = 64
+    seed: Seed = 0
     protocol: str = DEFAULT
     judge: JudgeSettings = field(default_factory=JudgeSettings)
 
@@ -98,6 +107,7 @@ class EvalSettings:
         return any(METRICS[name].judged for name in self.metrics)
 
     def __post_init__(self) -> None:
+        check_fields(self, "evaluation")
         for name in self.metrics:
             METRICS[name]
         resolve(self.granularities, ())
@@ -105,9 +115,6 @@ class EvalSettings:
             raise ConfigError(f"there are no metrics; choose from {', '.join(METRICS)}.")
         if not self.fills and any(METRICS[m].needs_fill for m in self.metrics):
             raise ConfigError("faithfulness metrics need at least one fill, e.g. fills=('zero',).")
-        for name in ("steps", "tie_draws", "forward_batch"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
         for name, values in self._counted().items():
             require_once(values, f"evaluation.{name}")
         PROTOCOLS[self.protocol].check(self.fills, self.metrics, self.granularities)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sidelight.core.field_checks import Count, Number, Numbers, check_fields, require_once
 from sidelight.core.layout import Layout, lay_out
 from sidelight.core.seeds import sample_seed
 from sidelight.core.tensors import places
@@ -38,25 +39,25 @@ class JudgeSettings:
         cells: at most so many cells of a sample are removed one by one. If there are more, a random choice of them is.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is of another kind or out of range, or a size is given twice.
     """
 
-    beta: float = 0.1
-    alpha: float = 0.5
-    sizes: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9)
-    draws: int = 10
-    cells: int = 64
+    beta: Number = 0.1
+    alpha: Number = 0.5
+    sizes: Numbers = (0.1, 0.3, 0.5, 0.7, 0.9)
+    draws: Count = 10
+    cells: Count = 64
 
     def __post_init__(self) -> None:
+        check_fields(self, "judge")
+        require_once(self.sizes, "judge.sizes")
         for name in ("beta", "alpha"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"judge.{name} must lie in (0, 1]; got {getattr(self, name)}.")
         if not self.sizes or not all(0 < size < 1 for size in self.sizes):
             raise ConfigError(f"judge.sizes must lie in (0, 1), e.g. [0.1, 0.5]; got {list(self.sizes)}.")
-        if self.draws < 1 or self.cells < 2:
-            raise ConfigError(
-                f"judge.draws must be at least 1 and judge.cells at least 2; got {self.draws} and {self.cells}."
-            )
+        if self.cells < 2:
+            raise ConfigError(f"judge.cells must be at least 2; got {self.cells}.")
 
 
 def removed_counts(part: Tensor, total: Tensor, alpha: float, beta: float) -> Tensor:

@@ -6,6 +6,7 @@ seed of a scorer. The spread over seeds is then reported beside the spread over 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -43,7 +44,7 @@ def bootstrap_ci(
         level: coverage in (0, 1).
 
     Returns:
-        ``(lo, hi)``, scalars or ``[columns]``.
+        ``(lo, hi)``, scalars or ``[columns]``. NaN if there is one value, which says nothing of others.
 
     Raises:
         InputError: there are no values.
@@ -51,6 +52,8 @@ def bootstrap_ci(
     data = np.asarray(values, dtype=np.float64)
     if data.ndim not in (1, 2) or len(data) == 0:
         raise InputError(f"a bootstrap needs values of shape [n] or [n, columns], n >= 1; got {data.shape}.")
+    if len(data) == 1:
+        return np.full_like(data[0], np.nan), np.full_like(data[0], np.nan)
     means = _weights(len(data), draws, seed) @ data
     lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return lo, hi
@@ -68,7 +71,7 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
 
     Returns:
         Columns dataset, modality, method, reduction, fill, granularity, metric, mean, sd,
-        ci95 (``[lo, hi]``), n, seeds (how many), seed_sd (NaN for fewer than two).
+        ci95 (``[lo, hi]``), n, seeds (how many), seed_sd. Of one sample, sd and ci95 are NaN. Of one seed, seed_sd is.
     """
     _require(rows, (*KEYS, "sample", "value"))
     if np.isinf(rows["value"].to_numpy(np.float64)).any():
@@ -84,11 +87,11 @@ def summarise(rows: pd.DataFrame, dataset: str = "", draws: int = 1000, seed: in
                 **({"protocol": str(group["protocol"].iloc[0])} if "protocol" in group else {}),
                 **dict(zip(KEYS, key, strict=True)),
                 "mean": float(values.mean()),
-                "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+                "sd": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
                 "ci95": [float(lo), float(hi)],
                 "n": len(values),
                 "seeds": max(1, len(per_seed)),
-                "seed_sd": float(per_seed.std(ddof=1)) if len(per_seed) > 1 else float("nan"),
+                "seed_sd": float(per_seed.std(ddof=1)) if len(per_seed) > 1 else math.nan,
             }
         )
     return pd.DataFrame(lines)

@@ -101,6 +101,19 @@ def test_other_methods_on_demand(desk: Desk) -> None:
     assert "choose at least one method" in desk.rivals(opened(desk).token, ["rm -rf"]).message
 
 
+def test_other_methods_beside_a_map_of_two_classes_say_which_class_is_theirs(
+    desk: Desk, explainers: dict[str, Explainer]
+) -> None:
+    token, names = opened(desk).token, explainers["texts"].target.id2label
+    assert "compares" not in str(desk.rivals(token, ["random"]).rivals)
+    desk.ask(token, "2", "0")
+    told = str(desk.rivals(token, ["random"]).rivals)
+    assert (
+        f"The map above compares {names[2]} with {names[0]}. The maps here, ours too, are of {names[2]} alone."
+        in told
+    )
+
+
 def test_other_methods_need_the_laboratory(explainers: dict[str, Explainer]) -> None:
     desk = Desk(explainers)
     found = desk.rivals(opened(desk).token, ["saliency"])

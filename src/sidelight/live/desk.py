@@ -215,7 +215,7 @@ class Desk:
             chosen = session.explanation
             number = None if chosen.explained == chosen.prediction else chosen.explained
             found = self.compare(session.explainer, session.sample, known, target=number)
-            return Shown(rivals=found.to_html(), token=token)
+            return Shown(rivals=_one_class_html(chosen) + found.to_html(), token=token)
 
         return self._told(lambda: self._with(token, move))
 
@@ -324,6 +324,16 @@ class Desk:
                 file.unlink()
             gone.rmdir()
         return [str(folder / name) for name in FILES]
+
+
+def _one_class_html(chosen: Explanation) -> str:
+    """What to know of other methods if the map compares two classes, which they do not."""
+    if chosen.versus is None:
+        return ""
+    name, other = chosen.explained_label, chosen.meta["versus_label"]
+    return message_html(
+        f"The map above compares {name} with {other}. The maps here, ours too, are of {name} alone."
+    )
 
 
 def _class(chosen: str | None) -> int | None:

@@ -49,6 +49,11 @@ class Layout:
         # sum in float64 and round once, so that equal pixels give equal cells of any size
         return pooled(flat.double(), self.cells, self.size, self.real).float()
 
+    def any_of(self, flat: Tensor) -> Tensor:
+        """Whether any real feature of a cell is true: boolean ``[B, N]`` to ``[B, M]``."""
+        found = torch.zeros(self.size.shape, dtype=torch.bool, device=flat.device)
+        return found.scatter_reduce_(1, self.cells, flat & self.real, "amax")
+
     def spread(self, per_cell: Tensor) -> Tensor:
         """Each feature gets its cell's value: ``[B, M]`` to ``[B, N]``."""
         return per_cell.gather(1, self.cells)

@@ -11,12 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval_toys import image_toy, joint_toy
+from sidelight.core.layout import lay_out
 from sidelight.errors import ConfigError, InputError, UnknownNameError
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import evaluate_batch, make_probe
 from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics import METRICS
+from sidelight.lab.metrics.probe import Probe
 from sidelight.lab.metrics.ranking import ranks
+from sidelight.targets import as_target
+from text_models import make_pair
 
 AREAS = (0.01, 0.05, 0.1, 0.2, 0.5)
 
@@ -275,6 +279,67 @@ def test_each_mask_is_evaluated_once() -> None:
     evaluate_batch(target, batch, scores, method="b", signed=False, settings=options, probe=probe)
     assert target.passes == [4, 4 * 2 * (19 + 1)] * 2
     assert target.filled == ["zero", "one"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 1000),
+    st.floats(0, 1),
+    st.integers(1, 20),
+    st.sampled_from(["pixel", "patch2"]),
+    st.sampled_from([1, 2]),
+)
+def test_removals_that_change_nothing_are_not_asked_again(
+    seed: int, share: float, steps: int, granularity: str, draws: int
+) -> None:
+    """Against curves that remove every cell for real, by passes of their own."""
+    target, inputs = image_toy(size=6, batch=3, seed=seed)
+    chance = np.random.default_rng(seed)
+    inputs["image"][torch.from_numpy(chance.random((3, 1, 6, 6)) < share)] = 0.0
+    raw = torch.from_numpy(chance.integers(0, 5, (3, 1, 6, 6)).astype(np.float32))
+    options = EvalSettings(
+        steps=steps,
+        granularities=[granularity],
+        metrics=["srg", "deletion_auc", "insertion_auc"],
+        tie_draws=draws,
+    )
+    batch = Batch(inputs, [3, 4, 5])
+
+    def measured() -> tuple[list[float], int]:
+        target.passes.clear()
+        found = evaluate_batch(target, batch, {"image": raw}, method="m", signed=False, settings=options)
+        return [p for curve in found.curves for p in curve["p"]], sum(target.passes)
+
+    own, few = measured()
+    with pytest.MonkeyPatch.context() as patch:  # as if every removal changed something
+        patch.setattr(
+            Probe, "_changed", lambda probe, name, values: torch.ones_like(probe.feature_mask[name])
+        )
+        expected, many = measured()
+    assert own == pytest.approx(expected, abs=1e-6)
+    assert few <= many
+    if not inputs["image"].any():
+        assert few == 2 * 3, "black on black: the clean and the empty pass tell everything"
+
+
+def test_black_on_black_costs_no_pass_and_a_dropped_token_does() -> None:
+    target, inputs = image_toy(size=10, batch=1)
+    inputs["image"][:, :, 3:] = 0.0  # 30 pixels are left
+    scores = {"image": torch.arange(100.0).flip(0).view(1, 1, 10, 10)}  # from the top left on
+    options = EvalSettings(steps=10, metrics=["deletion_auc"])
+    batch = Batch(inputs, [0])
+    curve = evaluate_batch(target, batch, scores, method="m", signed=False, settings=options).curves
+    assert target.passes == [1, 1, 2 * 2]  # clean, empty, and two inner steps within the 30 pixels
+    for line in curve:
+        assert len(set(line["p"][3:])) == 1, "flat from the third step on"
+    # a dropped token leaves the attention, whatever its embedding is
+    text = as_target(*make_pair("bert"))
+    text.model.get_input_embeddings().weight.data.zero_()
+    batch = Batch(text.reader.read(["a good film"], labelled=False).inputs, [0])
+    probe = make_probe(text, batch, EvalSettings(fills=["zero", "drop"]))
+    layout = lay_out(probe.feature_mask)
+    assert not probe.changes("zero", layout).any()
+    assert torch.equal(probe.changes("drop", layout), layout.real)
 
 
 def test_short_inputs_do_not_repeat_masks() -> None:

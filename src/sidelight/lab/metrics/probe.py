@@ -82,6 +82,7 @@ class Probe:
         self._sure = CONFIDENCES[confidence]
         self._fills: dict[str, dict[str, Tensor]] = {}
         self._empty: dict[tuple[str, tuple[str, ...]], Tensor] = {}
+        self._changes: dict[tuple[str, tuple[str, ...]], Tensor] = {}
         self._ids = list(range(len(self.seeds)) if ids is None else ids)
         self.encoding = clean_pass(target, self.inputs, self._ids) if encoding is None else encoding
         self._unmasked = target.unmasked(self.inputs, self.encoding)
@@ -112,6 +113,22 @@ class Probe:
             features = self._unmasked.features
             self._fills[name] = self.target.fill_values(self.inputs, name, self.seeds, features)
         return self._fills[name]
+
+    def changes(self, fill: str, layout: Layout) -> Tensor:
+        """``[B, N]`` true for real features that a removal changes. Black pixels on black, for example, stay as they are."""
+        key = (fill, tuple(layout.shapes))
+        if key not in self._changes:
+            parts = {name: self._changed(name, self.fill(fill)[name]) for name in layout.shapes}
+            self._changes[key] = layout.flatten(parts) & layout.real
+        return self._changes[key]
+
+    def _changed(self, name: str, values: Tensor) -> Tensor:
+        mask = self.feature_mask[name]
+        if type(values) is not Tensor:  # a marked fill, which does more than put values in place
+            return torch.ones_like(mask)
+        features, modality = self._unmasked.features[name], self.target.modalities[name]
+        differs = features != values.to(features.dtype)
+        return modality.reduce_norm(differs.float().expand_as(features)).view_as(mask) > 0
 
     @torch.no_grad()
     def confidence(self, fill: str, rows: Tensor, masks: Callable[[slice], Scores]) -> Tensor:
@@ -168,8 +185,9 @@ class Probe:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Confidence with the top cells removed, and with the top cells alone, and whether the first keeps the verdict.
 
-        A mask that occurs twice (a count shared by two grids, a short text with fewer cells than steps) is
-        evaluated once. If nothing is removed, the clean pass serves. If everything is removed, :meth:`empty` does.
+        A masked input that occurs twice (a count shared by two grids, a short text with fewer cells than steps, cells
+        that equal their fill) is evaluated once. So flat parts of curves cost nothing. If nothing is removed, the clean
+        pass serves. If everything is removed, :meth:`empty` does.
 
         Args:
             fill: name of the fill for removed features.
@@ -182,13 +200,28 @@ class Probe:
         """
         # half the bytes of int64: comparing places is most of the work beside a small target
         places = torch.cat([layout.spread(rank) for rank in ranks]).int()  # [copies, N], copies = draws · B
-        count = counts.repeat(len(ranks), 1)
+        count = torch.cat([self._fewest(fill, layout, rank, counts) for rank in ranks])
         copy = torch.arange(len(count), device=count.device)[:, None].expand_as(count)
         asked = [torch.stack([copy, count, torch.full_like(count, kept)], -1) for kept in (0, 1)]
         table, row = _distinct(torch.stack(asked).flatten(0, 2))
         found = self._rows(fill, layout, places, table)[row]
         removed, alone = found.view(2, len(ranks), *counts.shape, 2).mean(1)
         return removed[..., 0], alone[..., 0], removed[..., 1]
+
+    def _fewest(self, fill: str, layout: Layout, rank: Tensor, counts: Tensor) -> Tensor:
+        """``[B, P]`` the smallest numbers of top cells that make the same masked inputs as ``counts``.
+
+        Args:
+            rank: ``[B, M]`` place of every cell.
+        """
+        changed = layout.any_of(self.changes(fill, layout))
+        # how many cells that a removal changes are among the top 0, 1, ..., M
+        among = torch.zeros_like(rank).scatter_(1, rank, changed.long()).cumsum(1)
+        among = torch.nn.functional.pad(among, (1, 0))
+        asked = among.gather(1, counts)
+        fewest = torch.searchsorted(among, asked)
+        everything = (asked == among[:, -1:]) & (asked > 0)
+        return torch.where(everything, layout.real_cells.sum(1, keepdim=True), fewest)
 
     def _rows(self, fill: str, layout: Layout, places: Tensor, table: Tensor) -> Tensor:
         """``[R, 2]`` as :meth:`confidence`, for each row ``(copy, count, kept)`` of ``table``.

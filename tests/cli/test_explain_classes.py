@@ -62,6 +62,35 @@ def test_an_input_is_explained_for_a_class(saved: Path, explainer: Explainer, tm
     assert "explained" not in json.loads(_rows(saved, tmp_path))[0]
 
 
+def test_the_pictures_of_an_input_show_effects_if_asked(saved: Path, tmp_path: Path) -> None:
+    for reading in ("scores", "effects"):
+        words = ("--reading", reading, "--out", tmp_path / reading)
+        assert sidelight("explain", saved / "scorer", TEXTS[0], *words).code == 0
+    pages, pictures = (
+        [next((tmp_path / r).glob(f"*{end}")).read_bytes() for r in ("scores", "effects")]
+        for end in (".html", ".png")
+    )
+    assert [b"orange: for" in page for page in pages] == [False, True]
+    assert pictures[0] != pictures[1]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "words", "message"),
+    [
+        ("absent", (TEXTS[0], "--reading", "ranking"), "'scores' or 'effects'; got 'ranking'"),
+        ("absent", ("--csv", "rows.csv", "--reading", "effects"), "Tables of many rows hold every reading"),
+        ("thesis", (TEXTS[0], "--reading", "effects"), "this explanation has no effects"),
+    ],
+)
+def test_readings_without_a_picture(
+    saved: Path, tmp_path: Path, scorer: str, words: tuple[str, ...], message: str
+) -> None:
+    result = sidelight("explain", saved / scorer, *words, "--out", tmp_path / "out")
+    assert result.code == 2
+    assert message in " ".join(result.err.split())
+    assert not list(tmp_path.rglob("*.png"))
+
+
 def _rows(saved: Path, folder: Path) -> str:
     rows = folder / "plain.json"
     assert (

@@ -128,13 +128,14 @@ def test_a_label_with_dollars_is_not_mathematics():
 
 
 def test_a_picture_says_of_which_class_its_map_is():
-    for meta, words in (
-        ({}, ""),
-        ({"explained_label": "three"}, ""),
-        ({"explained_label": "<b>"}, "map of <b>"),
-        ({"explained_label": "three", "versus_label": "$8$"}, "map of three, not $8$"),
+    for explained, meta, words in (
+        (3, {}, ""),
+        (3, {"explained_label": "three"}, ""),
+        (5, {"explained_label": "<b>"}, "map of <b>"),
+        (5, {}, "map of 5"),
+        (3, {"explained_label": "three", "versus_label": "$8$"}, "map of three, not $8$"),
     ):
-        e = explain(explained=3, versus=8 if "versus_label" in meta else None, meta=meta)
+        e = explain(explained=explained, versus=8 if "versus_label" in meta else None, meta=meta)
         title = e.plot().get_suptitle()
         assert words.replace("$", r"\$") in title
         assert ("map of" in title) == bool(words)

@@ -53,10 +53,14 @@ def test_a_picture_and_a_pair(desk: Desk, explainers: dict[str, Explainer]) -> N
     found = opened(desk, "images")
     expected = explainers["images"].explain(Image.open(io.BytesIO(png())))
     assert f"{expected.probability:.1%}" in str(found.verdict)
-    assert str(found.map).count("<img") == 3
+    assert str(found.map).count("<img") == 3 + 2, (
+        "the input, two styles of the map, and below the input with effects"
+    )
     both = opened(desk, "pairs")
     assert "charming" in str(both.map)
-    assert str(both.map).count("<img") == 3
+    assert str(both.map).count("<img") == 3 + 2, (
+        "the input, two styles of the map, and below the input with effects"
+    )
 
 
 def test_the_slider_asks_the_classifier_again(desk: Desk, explainers: dict[str, Explainer]) -> None:
@@ -93,6 +97,17 @@ def test_the_certificate_on_demand(desk: Desk, explainers: dict[str, Explainer])
     found = desk.certify(opened(desk).token)
     measured = explainers["texts"].explain(TEXTS[0], verify=True).meta["certificate"]
     assert all(f"<td>{c['kept']:.3f}</td>" in str(found.certificate) for c in measured)
+
+
+def test_what_speaks_for_and_against_the_class_is_folded_up_below_the_map(
+    desk: Desk, explainers: dict[str, Explainer]
+) -> None:
+    shown, found = str(opened(desk).map), explainers["texts"].explain(TEXTS[0])
+    assert f"<summary>For and against {found.explained_label}</summary>" in shown
+    assert found.effects is not None
+    most = float(np.abs(found.effects["text"]).max())
+    assert f"Full colour: {most:.2g} of the probability" in shown
+    assert shown.count("<details") == 1
 
 
 def test_other_methods_on_demand(desk: Desk) -> None:

@@ -83,6 +83,13 @@ VersusOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Stop at the first row that cannot be explained.")
 ]
+ReadingOption = Annotated[
+    str,
+    typer.Option(
+        help="Reading that the picture and page of an input show: scores, or effects (what speaks for the class and "
+        "against it)."
+    ),
+]
 AsTextOption = Annotated[
     bool, typer.Option("--as-text", help="Take inputs as texts, even if there are files with such names.")
 ]
@@ -107,6 +114,7 @@ def run(
     strict: StrictOption = False,
     target: TargetOption = None,
     versus: VersusOption = None,
+    reading: ReadingOption = "scores",
     as_text: AsTextOption = False,
     json: JsonOption = None,
 ) -> None:
@@ -121,10 +129,10 @@ def run(
     """
     quiet_libraries()
     given = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures, None: hub_dataset}
-    place = _only_source(given, bool(inputs))
+    place = _only_source(given, bool(inputs), reading)
     classes = {"target": target, "versus": versus}
     if place is None:
-        _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json)
+        _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json, reading)
         return
     from sidelight.cli.explain_table import explain_table
     from sidelight.explanations.job import Job
@@ -136,13 +144,19 @@ def run(
     write_rows(rows, json)
 
 
-def _only_source(given: dict[str | None, Any], inputs: bool) -> tuple[str | None, Any] | None:
+def _only_source(given: dict[str | None, Any], inputs: bool, reading: str) -> tuple[str | None, Any] | None:
     """The kind and place of the only table or folder that is given, or ``None`` if there are inputs.
 
     Raises:
-        InputError: there is neither, or both, or more than one.
+        InputError: there is neither, or both, or more than one, or ``reading`` has no picture.
     """
+    from sidelight.core.shown import require_drawable
     from sidelight.errors import InputError
+
+    if require_drawable(reading) != "scores" and not inputs:
+        raise InputError(
+            "--reading is for single inputs. Tables of many rows hold every reading; leave it out."
+        )
 
     sources = [(kind, place) for kind, place in given.items() if place is not None]
     if len(sources) + inputs != 1:
@@ -161,10 +175,12 @@ def _explain_inputs(
     strict: bool,
     classes: dict[str, str | None],
     json: Path | None,
+    reading: str,
 ) -> None:
     explainer, others = open_explainer(folder, model)
     samples = in_turn(inputs, tuple(explainer.target.modalities))
     about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text, "classes": classes}
+    about["reading"] = reading
     rows = _explain_each(explainer, samples, out, about, strict or len(samples) == 1)
     write_rows(rows, json)
     if len(rows) < len(samples):
@@ -251,7 +267,9 @@ def _explain_one(
     file = None if as_text else next((part for part in source if is_file(part)), None)
     explanation.meta["source"] = [_place(part) if not as_text else part for part in source]
     explanation.meta["scorer"] = about["scorer"]
-    picture, data, page = saved(explanation, out, Path(file).stem if file else f"input-{index}")
+    picture, data, page = saved(
+        explanation, out, Path(file).stem if file else f"input-{index}", about["reading"]
+    )
     say(
         f"{' + '.join(source)}: {explanation.label} ({explanation.probability:.1%})   "
         f"{picture}, {data.name}, {page.name}"
@@ -294,7 +312,7 @@ def _place(part: str) -> str:
 def _class_explained(explanation: Explanation) -> str:
     chosen, own = explanation.explained_label, explanation.explained_probability
     known = "" if own is None or explanation.probabilities is None else f" ({own:.1%})"
-    against = explanation.meta.get("versus_label")
+    against = explanation.versus_label
     return f"the map is of {chosen}{known}" + (f", and not {against}" if against is not None else "")
 
 

@@ -15,6 +15,7 @@ from sidelight.core.safe_output import for_file_name
 from sidelight.errors import BusyFolderError, CheckpointError, InputError
 
 if TYPE_CHECKING:
+    from sidelight.core.shown import Drawable
     from sidelight.explanations.explanation import Explanation
 
 #: seconds that a process waits for another one that writes to the same folder
@@ -29,15 +30,21 @@ LARGEST_TEXT = 16 * 2**20
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 
-def saved(explanation: Explanation, out: Path, wanted: str) -> tuple[Path, Path, Path]:
-    """Write ``explanation`` as a picture, as data and as a page, under a name that is free (:func:`free_stem`)."""
+def saved(
+    explanation: Explanation, out: Path, wanted: str, reading: Drawable = "scores"
+) -> tuple[Path, Path, Path]:
+    """Write ``explanation`` as a picture, as data and as a page, under a name that is free (:func:`free_stem`).
+
+    Raises:
+        InputError: there is no such reading.
+    """
     from sidelight.explanations.saving import write
 
     _require_folder(out)
     with _in_turn(out):  # another process must not choose the same name
         stem = free_stem(out, wanted, _origin(explanation.meta))
-        picture, data = write(explanation, Path(f"{stem}.png"), Path(f"{stem}.json"))
-        return picture, data, explanation.save_html(Path(f"{stem}.html"))
+        picture, data = write(explanation, Path(f"{stem}.png"), Path(f"{stem}.json"), reading)
+        return picture, data, explanation.save_html(Path(f"{stem}.html"), reading)
 
 
 @contextmanager

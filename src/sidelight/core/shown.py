@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from sidelight.errors import InputError
+
+#: what a picture of an explanation may show
+Drawable = Literal["scores", "effects"]
+
+
+def require_drawable(reading: Any) -> Drawable:
+    """``reading`` if there are pictures of it. Raises :class:`InputError` otherwise."""
+    if reading in ("scores", "effects"):
+        found: Drawable = reading
+        return found
+    more = " A ranking is an order and has no picture." if reading == "ranking" else ""
+    raise InputError(f"reading must be 'scores' or 'effects'; got {reading!r:.40}.{more}")
 
 
 class Shown(Protocol):
@@ -14,7 +28,8 @@ class Shown(Protocol):
     Attributes:
         scores: modality name -> scores in [0, 1].
         inputs: modality name -> the input as a person sees it.
-        label: name of the predicted class. The map is of this class, unless ``meta`` holds ``explained_label``.
+        effects: modality name -> changes of the probability, with a sign, if they are known.
+        label: name of the predicted class.
         probability: of that class, in [0, 1].
         method: name of the method that made the map.
         target: name of the model explained.
@@ -24,12 +39,21 @@ class Shown(Protocol):
 
     scores: Mapping[str, np.ndarray]
     inputs: Mapping[str, Any]
+    effects: Mapping[str, np.ndarray] | None
     label: str
     probability: float
     method: str
     target: str
     meta: dict[str, Any]
     independent: bool
+
+    @property
+    def explained_label(self) -> str:
+        """Name of the class that the map is of."""
+
+    @property
+    def versus_label(self) -> str | None:
+        """Name of the class that it is compared with, if there is one."""
 
     @property
     def explained_probability(self) -> float | None:

@@ -15,6 +15,7 @@ import numpy as np
 from sidelight.core.digits import significant
 from sidelight.core.files import as_utf8, file_path, no_number
 from sidelight.core.guard import public
+from sidelight.core.shown import Drawable
 from sidelight.errors import CheckpointError, InputError, for_terminal
 from sidelight.explanations.checks import (
     class_of,
@@ -137,6 +138,11 @@ class Explanation:
         return str(self.meta.get("explained_label", self.explained))
 
     @property
+    def versus_label(self) -> str | None:
+        """Name of the class that the map is compared with, or ``None``. If only its index is known, the index."""
+        return None if self.versus is None else str(self.meta.get("versus_label", self.versus))
+
+    @property
     def explained_probability(self) -> float | None:
         """Probability of the class that the maps are of, in [0, 1], as far as it is known."""
         if self.explained == self.prediction:
@@ -180,41 +186,51 @@ class Explanation:
 
     @public
     def plot(
-        self, ax: Axes | None = None, *, figure: FigureBase | None = None, style: str | None = None
+        self,
+        ax: Axes | None = None,
+        *,
+        figure: FigureBase | None = None,
+        style: str | None = None,
+        reading: Drawable = "scores",
     ) -> Figure:
         """Draw the maps on their inputs. The figure is returned, never shown.
 
         Args:
             ax: draw one panel here (one modality only).
             figure: draw the full view into this figure or subfigure.
-            style: with ``ax``, how the map is drawn. Images: ``"dim"`` (default) or ``"heat"``.
+            style: with ``ax``, how the scores are drawn. Images: ``"dim"`` (default) or ``"heat"``.
+            reading: ``"scores"``, or ``"effects"``: what speaks for the class (orange) and against it (blue).
 
         Returns:
             The matplotlib figure drawn on.
 
         Raises:
-            InputError: ``ax`` was given for several modalities, or the style is unknown.
+            InputError: ``ax`` was given for several modalities, the style or reading is unknown, or there are no effects.
+
+        Example:
+            >>> explainer.explain("a dull film").plot(reading="effects").savefig("for-and-against.png")  # doctest: +SKIP
         """
         from sidelight.viz.explanation import plot_explanation, plot_panel
 
         if ax is not None:
-            return plot_panel(self, ax, style)
-        return plot_explanation(self, figure)
+            return plot_panel(self, ax, style, reading)
+        return plot_explanation(self, figure, reading)
 
     @public
-    def to_html(self) -> str:
-        """A self-contained HTML fragment: every text escaped, pictures inline."""
+    def to_html(self, reading: Drawable = "scores") -> str:
+        """A self-contained HTML fragment of a reading as in :meth:`plot`: every text escaped, pictures inline."""
         from sidelight.viz.explanation import explanation_html
 
-        return explanation_html(self)
+        return explanation_html(self, reading)
 
     _repr_html_ = to_html
 
     @public
-    def save_html(self, path: str | os.PathLike[str]) -> Path:
+    def save_html(self, path: str | os.PathLike[str], reading: Drawable = "scores") -> Path:
         """Write a small page with :meth:`to_html`, complete or not at all. Returns its path.
 
         Raises:
+            InputError: there is no such reading.
             CheckpointError: the disk refused. An earlier file is left as it was.
             ForeignFileError: a file that sidelight did not write has this name.
         """
@@ -222,7 +238,7 @@ class Explanation:
         from sidelight.viz.export import write_atomic
 
         place = file_path(path)
-        write_atomic({place: as_utf8(explanation_page(self))})
+        write_atomic({place: as_utf8(explanation_page(self, reading))})
         return place
 
     @public
@@ -292,23 +308,25 @@ class Explanation:
             raise CheckpointError(f"the saved explanation is damaged: {error!r:.300}.") from error
 
     @public
-    def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    def save(self, path: str | os.PathLike[str], reading: Drawable = "scores") -> tuple[Path, Path]:
         """Write ``<path>.png`` and ``<path>.json``, each complete or not at all.
 
         Args:
             path: a name without ending, or a name that ends in ``.json``, ``.png``, ``.svg``, ``.pdf`` or ``.html``. The
                 ending says which picture is made (default: PNG). If it is a folder, or ends in a slash, the files are
                 called ``explanation``. Missing folders are made.
+            reading: that the picture shows, as in :meth:`plot`. The data hold all of them.
 
         Returns:
             The paths of the picture and of the data, which is JSON in any case.
 
         Raises:
-            InputError: ``path`` ends in a kind of file that sidelight does not write, e.g. ``.jpg``.
+            InputError: ``path`` ends in a kind of file that sidelight does not write, e.g. ``.jpg``, or there is no such
+                reading.
             CheckpointError: the disk refused, or ``path`` names no file. Earlier files are left as they were.
             ForeignFileError: a file that sidelight did not write has one of these names. Nothing is written.
         """
-        return write(self, *places(path))
+        return write(self, *places(path), reading)
 
     @classmethod
     @public

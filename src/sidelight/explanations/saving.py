@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sidelight.core.files import as_utf8, file_path, path_text
-from sidelight.core.shown import Shown
+from sidelight.core.shown import Drawable, Shown
 from sidelight.errors import InputError
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
@@ -58,37 +58,37 @@ _NOT_WRITTEN = frozenset(
 class Drawn(Shown, Protocol):
     """What can be saved: it draws itself and gives its values."""
 
-    def plot(self) -> Figure: ...
+    def plot(self, *, reading: Drawable = "scores") -> Figure: ...
 
     def to_dict(self) -> dict[str, Any]: ...
 
 
-def _png(explanation: Drawn) -> bytes:
+def _png(explanation: Drawn, reading: Drawable) -> bytes:
     from sidelight.viz.export import to_png
 
-    return to_png(explanation.plot())
+    return to_png(explanation.plot(reading=reading))
 
 
-def _svg(explanation: Drawn) -> bytes:
+def _svg(explanation: Drawn, reading: Drawable) -> bytes:
     from sidelight.viz.export import to_svg
 
-    return to_svg(explanation.plot()).encode("utf-8")
+    return to_svg(explanation.plot(reading=reading)).encode("utf-8")
 
 
-def _pdf(explanation: Drawn) -> bytes:
+def _pdf(explanation: Drawn, reading: Drawable) -> bytes:
     from sidelight.viz.export import to_pdf
 
-    return to_pdf(explanation.plot())
+    return to_pdf(explanation.plot(reading=reading))
 
 
-def _html(explanation: Drawn) -> bytes:
+def _html(explanation: Drawn, reading: Drawable) -> bytes:
     from sidelight.viz.explanation import explanation_page
 
-    return as_utf8(explanation_page(explanation))
+    return as_utf8(explanation_page(explanation, reading))
 
 
 #: ending -> what makes the content of such a picture
-PICTURES: Mapping[str, Callable[[Drawn], bytes]] = {
+PICTURES: Mapping[str, Callable[[Drawn, Drawable], bytes]] = {
     ".png": _png,
     ".svg": _svg,
     ".pdf": _pdf,
@@ -127,16 +127,18 @@ def as_json(explanation: Drawn) -> bytes:
     return as_utf8(content)
 
 
-def write(explanation: Drawn, picture: Path, data: Path) -> tuple[Path, Path]:
+def write(explanation: Drawn, picture: Path, data: Path, reading: Drawable = "scores") -> tuple[Path, Path]:
     """Write both files, complete or not at all. The ending of ``picture`` says of which kind it is.
 
     Raises:
+        InputError: there is no such reading.
         CheckpointError: the disk refused. Earlier files are left as they were.
         ForeignFileError: a file that sidelight did not write has one of these names. Nothing is written.
     """
     from sidelight.viz.export import write_atomic
 
-    write_atomic({picture: PICTURES[picture.suffix.lower()](explanation), data: as_json(explanation)})
+    drawn = PICTURES[picture.suffix.lower()](explanation, reading)
+    write_atomic({picture: drawn, data: as_json(explanation)})
     return picture, data
 
 

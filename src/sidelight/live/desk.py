@@ -27,6 +27,7 @@ from sidelight.live.session import Explains, Session
 from sidelight.live.views import (
     certificate_html,
     class_names,
+    effects_html,
     map_html,
     masked_html,
     message_html,
@@ -313,7 +314,7 @@ class Desk:
         folder.mkdir()
         for name in FILES:
             ending = Path(name).suffix
-            content = PICTURES[ending](explanation) if ending in PICTURES else as_json(explanation)
+            content = PICTURES[ending](explanation, "scores") if ending in PICTURES else as_json(explanation)
             (folder / name).write_bytes(content)
         with self._lock:
             self._folders.append(folder)
@@ -330,7 +331,7 @@ def _one_class_html(chosen: Explanation) -> str:
     """What to know of other methods if the map compares two classes, which they do not."""
     if chosen.versus is None:
         return ""
-    name, other = chosen.explained_label, chosen.meta["versus_label"]
+    name, other = chosen.explained_label, chosen.versus_label
     return message_html(
         f"The map above compares {name} with {other}. The maps here, ours too, are of {name} alone."
     )
@@ -345,7 +346,7 @@ def _whole(session: Session, token: str) -> Shown:
     names = class_names(session.explainer.target, session.class_count)
     return Shown(
         verdict=verdict_html(found, names),
-        map=map_html(found),
+        map=map_html(found) + effects_html(found),
         left=left.left,
         certificate=certificate_html(found),
         rivals="",

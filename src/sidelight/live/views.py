@@ -17,6 +17,7 @@ from sidelight.live.session import Masked, Session
 from sidelight.live.units import TEXT
 from sidelight.targets import TargetModel
 from sidelight.viz.base import RENDERERS
+from sidelight.viz.explanation import effects_note, html_panels, scale_note
 from sidelight.viz.export import pixels_to_uri
 from sidelight.viz.image import CRISP_UP_TO, heat, to_rgb
 from sidelight.viz.safe_text import visible
@@ -53,7 +54,7 @@ def view_of(session: Session) -> dict[str, Any]:
         "probability": found.probability,
         "bars": bars(found.probabilities, names, chosen),
         "explained": visible(str(found.explained_label)),
-        "versus": visible(str(found.meta.get("versus_label", ""))),
+        "versus": visible(found.versus_label or ""),
         "classes": names if session.explainer.scorer.config.by_class else [],
         "remarks": remarks(found),
     }
@@ -148,10 +149,20 @@ def verdict_html(found: Explanation, names: list[str], masked: Masked | None = N
 
 def map_html(found: Explanation) -> str:
     """The map on its input, for people: pictures inline, words on a background as strong as their score."""
-    title = "Map of " + escaped(str(found.explained_label))
-    against = found.meta.get("versus_label")
-    title += "" if against is None else ", not " + escaped(str(against))
-    return f'<section class="sl-map"><h3>{title}</h3>{"".join(_panels(found))}</section>'
+    title, against = "Map of " + escaped(found.explained_label), found.versus_label
+    title += "" if against is None else ", not " + escaped(against)
+    return f'<section class="sl-map"><h3>{title}</h3>{_panels(found)}</section>'
+
+
+def effects_html(found: Explanation) -> str:
+    """What speaks for and against the class of the map, folded up. Nothing if the scorer has not learnt it."""
+    if found.effects is None:
+        return ""
+    note = escaped(f"{effects_note(found)}. {scale_note(found).capitalize()}")
+    return (
+        f'<details class="sl-effects"><summary>For and against {escaped(found.explained_label)}</summary>'
+        f"<p>{note[:1].upper()}{note[1:]}.</p>{_panels(found, effects=True)}</details>"
+    )
 
 
 def masked_html(found: Explanation, masked: Masked) -> str:
@@ -194,15 +205,10 @@ def escaped(text: str) -> str:
     return html.escape(visible(text), quote=True)
 
 
-def _panels(found: Explanation) -> list[str]:
+def _panels(found: Explanation, effects: bool = False) -> str:
     rows = []
-    for name, values in found.scores.items():
-        renderer = RENDERERS[name]
-        scores, display = renderer.check(values, found.inputs[name])
-        label = f"{name} scores for {visible(str(found.explained_label))}"
-        panels = [renderer.html(None, display, alt="input")] if renderer.input_apart else []
-        panels += [renderer.html(scores, display, style=style, alt=label) for style in renderer.styles]
+    for _, panels in html_panels(found, effects):
         rows.append(
             '<div class="sl-row">' + "".join(f'<div class="sl-panel">{p}</div>' for p in panels) + "</div>"
         )
-    return rows
+    return "".join(rows)

@@ -56,6 +56,13 @@ class _Map:
     target: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
     independent: bool = False
+    effects: Mapping[str, np.ndarray] | None = None
+    versus_label: str | None = None
+
+    @property
+    def explained_label(self) -> str:
+        """Name of the class of the map, which is the prediction."""
+        return self.label
 
     @property
     def explained_probability(self) -> float | None:

@@ -10,6 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
 from sidelight.core.registry import Registry
+from sidelight.errors import InputError
+
+_NO_EFFECTS = "effects of this modality have no picture, because its renderer has no draw_effects. Choose reading='scores'."
 
 
 class Renderer(ABC):
@@ -59,6 +62,26 @@ class Renderer(ABC):
         truth: np.ndarray | None = None,
     ) -> None:
         """One map on its input."""
+
+    def effects_size(self, display: Any) -> tuple[float, float]:
+        """Width and height in inches that :meth:`draw_effects` needs."""
+        return self.size(display)
+
+    def draw_effects(self, figure: FigureBase, effects: np.ndarray, display: Any) -> None:
+        """The full view of values with a sign, with a legend of their size.
+
+        Raises:
+            InputError: this modality has no such view.
+        """
+        raise InputError(_NO_EFFECTS)
+
+    def draw_effect_map(self, ax: Axes, effects: np.ndarray, display: Any) -> None:
+        """Values with a sign on their input. Raises as :meth:`draw_effects`."""
+        raise InputError(_NO_EFFECTS)
+
+    def effects_html(self, effects: np.ndarray, display: Any, alt: str = "") -> str:
+        """Self-contained, escaped HTML of values with a sign. Raises as :meth:`draw_effects`."""
+        raise InputError(_NO_EFFECTS)
 
     @abstractmethod
     def html(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,16 +11,20 @@ from matplotlib.figure import Figure, FigureBase
 
 from sidelight.core.names import method_label
 from sidelight.core.ownership import HTML_MARK
-from sidelight.core.shown import Shown
+from sidelight.core.shown import Drawable, Shown, require_drawable
 from sidelight.errors import InputError, InputTypeError
 from sidelight.viz import style as look
-from sidelight.viz.base import RENDERERS
+from sidelight.viz.base import RENDERERS, Renderer
 from sidelight.viz.export import ShownFigure
 from sidelight.viz.safe_text import visible
+from sidelight.viz.signed import strongest
 
 
-def plot_panel(explanation: Shown, ax: Axes, style: str | None = None) -> Figure:
+def plot_panel(
+    explanation: Shown, ax: Axes, style: str | None = None, reading: Drawable = "scores"
+) -> Figure:
     """Draw the only map of ``explanation`` into ``ax``. Returns the figure of ``ax``."""
+    effects = _are_effects(explanation, reading)
     if len(explanation.scores) > 1:
         raise InputError(
             f"one axis cannot hold maps of {', '.join(explanation.scores)}; call plot() without ax."
@@ -30,48 +34,44 @@ def plot_panel(explanation: Shown, ax: Axes, style: str | None = None) -> Figure
             f"ax must be one axis of matplotlib; got {type(ax).__name__}. Of several, e.g. of plt.subplots(1, 2), give one: "
             "axes[0]."
         )
-    name = next(iter(explanation.scores))
-    renderer = RENDERERS[name]
-    scores, display = renderer.check(explanation.scores[name], explanation.inputs[name])
-    renderer.draw_map(ax, scores, display, style)
-    ax.set_title(_title(explanation), fontsize=9)
+    if effects and style is not None:
+        raise InputError(f"style={style!r:.40} is one of scores. Leave it out for effects.")
+    ((renderer, values, display),) = _parts(explanation, effects)
+    if effects:
+        renderer.draw_effect_map(ax, values, display)
+    else:
+        renderer.draw_map(ax, values, display, style)
+    ax.set_title(_title(explanation, effects), fontsize=9)
     return cast(Figure, ax.get_figure(root=True))
 
 
-def plot_explanation(explanation: Shown, figure: FigureBase | None = None) -> Figure:
+def plot_explanation(
+    explanation: Shown, figure: FigureBase | None = None, reading: Drawable = "scores"
+) -> Figure:
     """The full view, into ``figure`` or a new one of the right size."""
-    parts = [
-        (RENDERERS[name], *RENDERERS[name].check(scores, explanation.inputs[name]))
-        for name, scores in explanation.scores.items()
-    ]
-    sizes = np.array([renderer.size(display) for renderer, _, display in parts])
+    effects = _are_effects(explanation, reading)
+    parts = _parts(explanation, effects)
+    sizes = np.array([(r.effects_size if effects else r.size)(display) for r, _, display in parts])
     with look.house_style():
         canvas = figure or ShownFigure(
             figsize=(float(sizes[:, 0].max()), float(sizes[:, 1].sum() + 0.45)),
             dpi=look.DPI,
             layout="constrained",
         )
-        canvas.suptitle(_title(explanation), x=0.02, ha="left", fontsize=11, color=look.INK)
+        canvas.suptitle(_title(explanation, effects), x=0.02, ha="left", fontsize=11, color=look.INK)
         panels = canvas.subfigures(len(parts), 1, squeeze=False, height_ratios=sizes[:, 1].tolist())
-        for panel, (renderer, scores, display) in zip(panels[:, 0], parts, strict=True):
-            renderer.draw(panel, scores, display)
+        for panel, (renderer, values, display) in zip(panels[:, 0], parts, strict=True):
+            (renderer.draw_effects if effects else renderer.draw)(panel, values, display)
     return canvas if isinstance(canvas, Figure) else cast(Figure, canvas.figure)
 
 
-def explanation_html(explanation: Shown) -> str:
+def explanation_html(explanation: Shown, reading: Drawable = "scores") -> str:
     """Self-contained fragment: caption and, per modality, input and map side by side."""
-    panels, chosen = [], explanation.meta.get("explained_label", explanation.label)
-    for name, values in explanation.scores.items():
-        renderer = RENDERERS[name]
-        scores, display = renderer.check(values, explanation.inputs[name])
-        pictures = [renderer.html(None, display, alt="input")] if renderer.input_apart else []
-        pictures += [
-            renderer.html(scores, display, style=style, alt=f"{name} scores for {chosen}")
-            for style in renderer.styles
-        ]
+    panels, effects = [], _are_effects(explanation, reading)
+    for renderer, pictures in html_panels(explanation, effects):
         size = f"flex:1 1 180px;max-width:{renderer.panel_width}px"
         panels += [f'<div style="{size}">{picture}</div>' for picture in pictures]
-    notes = " ".join(filter(None, (class_note(explanation), share_note(explanation))))
+    notes = " · ".join([*_notes(explanation, effects), *([scale_note(explanation)] if effects else [])])
     made_by = f"{method_label(explanation.method)}"
     made_by += f" · {explanation.target}" if explanation.target else ""
     return (
@@ -96,30 +96,85 @@ def share_note(explanation: Shown) -> str:
     return "   ".join(f"{name} {-drop:+.2f}".replace("-", "\N{MINUS SIGN}") for name, drop in drops)
 
 
-def explanation_page(explanation: Shown) -> str:
+def explanation_page(explanation: Shown, reading: Drawable = "scores") -> str:
     """:func:`explanation_html` as a page of its own."""
     title = html.escape(f"{visible(explanation.label)} {explanation.probability:.1%}")
     return (
         f'<!doctype html><html><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
-        f'<body style="margin:24px">{explanation_html(explanation)}</body></html>\n'
+        f'<body style="margin:24px">{explanation_html(explanation, reading)}</body></html>\n'
     )
 
 
 def class_note(explanation: Shown) -> str:
     """The class of the map if it is not the model's verdict, as ``map of cat, not dog``."""
-    chosen, against = (explanation.meta.get(f"{name}_label") for name in ("explained", "versus"))
-    if against is None and chosen in (None, explanation.label):
+    chosen, against = explanation.explained_label, explanation.versus_label
+    if against is None and chosen == explanation.label:
         return ""
     own = explanation.explained_probability if explanation.independent else None
-    words = f"map of {explanation.label if chosen is None else chosen}" + (
-        "" if own is None else f" {own:.1%}"
-    )
+    words = f"map of {chosen}" + ("" if own is None else f" {own:.1%}")
     return visible(words + (f", not {against}" if against is not None else ""))
 
 
-def _title(explanation: Shown) -> str:
+def _title(explanation: Shown, effects: bool) -> str:
     # A dollar sign in a label would start mathematics, and can fail to parse.
     title = f"{visible(explanation.label)}  {explanation.probability:.1%}"
-    notes = filter(None, (class_note(explanation), share_note(explanation)))
-    return look.literal("   ".join([title, *notes]))
+    return look.literal("   ".join([title, *_notes(explanation, effects)]))
+
+
+def _notes(explanation: Shown, effects: bool) -> list[str]:
+    about = effects_note(explanation) if effects else class_note(explanation)
+    return [note for note in (about, share_note(explanation)) if note]
+
+
+def effects_note(explanation: Shown) -> str:
+    """What the colours of effects say, as ``orange: for cat, blue: against it``."""
+    against = explanation.versus_label
+    other = "against it" if against is None else f"for {against}"
+    return visible(f"orange: for {explanation.explained_label}, blue: {other}")
+
+
+def scale_note(explanation: Shown) -> str:
+    """How much of the probability the full colours stand for, which a page shows by no legend."""
+    sizes = {name: f"{strongest(values):.2g}" for name, values in (explanation.effects or {}).items()}
+    alone = len(sizes) == 1
+    told = ", ".join(size if alone else f"{size} ({name})" for name, size in sizes.items())
+    return f"full colour: {told} of the probability"
+
+
+def _are_effects(explanation: Shown, reading: Any) -> bool:
+    """Whether ``reading`` asks for effects.
+
+    Raises:
+        InputError: it asks for something else that has no picture, or there are no effects.
+    """
+    effects = require_drawable(reading) == "effects"
+    if effects and explanation.effects is None:
+        raise InputError(
+            "this explanation has no effects. A scorer learns them with objective='robust'; maps of other methods and "
+            "refined maps have none. Choose reading='scores'."
+        )
+    return effects
+
+
+def _parts(explanation: Shown, effects: bool) -> list[tuple[Renderer, np.ndarray, Any]]:
+    """Renderer, values and shown input of each modality."""
+    shown = explanation.effects if effects and explanation.effects is not None else explanation.scores
+    return [
+        (RENDERERS[name], *RENDERERS[name].check(values, explanation.inputs[name]))
+        for name, values in shown.items()
+    ]
+
+
+def html_panels(explanation: Shown, effects: bool) -> list[tuple[Renderer, list[str]]]:
+    """Renderer and HTML panels of each modality, the input first if a map hides it."""
+    found, names = [], list(explanation.scores)
+    for name, (renderer, values, display) in zip(names, _parts(explanation, effects), strict=True):
+        alt = f"{name} {'effects on' if effects else 'scores for'} {visible(explanation.explained_label)}"
+        panels = [renderer.html(None, display, alt="input")] if renderer.input_apart else []
+        if effects:
+            panels.append(renderer.effects_html(values, display, alt))
+        else:
+            panels += [renderer.html(values, display, style=style, alt=alt) for style in renderer.styles]
+        found.append((renderer, panels))
+    return found

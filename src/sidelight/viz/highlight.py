@@ -7,14 +7,20 @@ from collections.abc import Iterable
 
 from sidelight.viz.safe_text import Piece, ScoredSpan, partition, visible
 
-#: Red, green and blue of a score of 1. A score of 0 is the background.
+#: Red, green and blue of a score of 1, and of the strongest effect for a class. A score of 0 is the background.
 HIGHLIGHT = (255, 153, 0)
+#: of the strongest effect against a class. Readers who cannot tell red from green can tell these two
+AGAINST = (77, 166, 255)
 #: colour of the line under known evidence
 EVIDENCE = "#00b8d9"
 
 
 def to_html(
-    text: str, spans: Iterable[ScoredSpan], titles: bool = True, evidence: Iterable[tuple[int, int]] = ()
+    text: str,
+    spans: Iterable[ScoredSpan],
+    titles: bool = True,
+    evidence: Iterable[tuple[int, int]] = (),
+    strongest: float | None = None,
 ) -> str:
     """One ``<div>`` with every scored span on a background as strong as its score.
 
@@ -22,21 +28,23 @@ def to_html(
     control characters are shown instead of obeyed.
 
     Args:
-        spans: ``(start, end, score)``, scores in [0, 1] or ``None`` (never seen by the model).
+        spans: ``(start, end, score)``, scores in [0, 1] or ``None`` (never seen by the model). With ``strongest`` they are
+            effects with a sign.
         titles: whether hovering shows the score.
         evidence: ``(start, end)`` of known evidence. Spans that touch it are underlined.
+        strongest: size of an effect that gets the full colour, above 0.
     """
     known, position, body = list(evidence), 0, ""
     for piece in partition(text, spans):
         end = position + len(piece.text)
         marked = bool(piece.text.strip()) and any(a < end and position < b for a, b in known)
-        body += _html_piece(piece, titles, marked)
+        body += _html_piece(piece, titles, marked, strongest)
         position = end
     style = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.7"
     return f'<div class="sidelight-text" dir="auto" style="{style}">{body}</div>'
 
 
-def _html_piece(piece: Piece, titles: bool, marked: bool) -> str:
+def _html_piece(piece: Piece, titles: bool, marked: bool, strongest: float | None) -> str:
     content = html.escape(visible(piece.text), quote=True)
     if marked:
         content = f'<span style="border-bottom:2px solid {EVIDENCE}">{content}</span>'
@@ -45,9 +53,10 @@ def _html_piece(piece: Piece, titles: bool, marked: bool) -> str:
         return f'<span style="opacity:.5;text-decoration:underline dotted"{title}>{content}</span>'
     if piece.score is None:
         return content
-    r, g, b = HIGHLIGHT
-    score = _unit(piece.score)
-    title = f' title="{score:.2f}"' if titles else ""
+    r, g, b = HIGHLIGHT if strongest is None or piece.score > 0 else AGAINST
+    score = _unit(piece.score if strongest is None else abs(piece.score) / strongest)
+    told = f"{score:.2f}" if strongest is None else f"{piece.score:+.2g}".replace("-", "\N{MINUS SIGN}")
+    title = f' title="{told}"' if titles else ""
     style = f"background-color:rgba({r},{g},{b},{score:.3f});border-radius:.2em"
     if score >= 0.7:  # a dark page writes in white, which such a background does not bear
         style += ";color:#1c2027"

@@ -17,6 +17,8 @@ from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, Renderer
 from sidelight.viz.export import pixels_to_uri
+from sidelight.viz.highlight import AGAINST, HIGHLIGHT
+from sidelight.viz.signed import effects_bar, strengths
 
 #: Up to this side length every pixel is drawn as a crisp square.
 CRISP_UP_TO = 96
@@ -49,6 +51,17 @@ def heat(display: np.ndarray, scores: np.ndarray, strength: float = 0.78) -> np.
     """``[H, W, 3]``: the heat colours of the scores over the input in grey."""
     colours = colormaps[look.HEAT](np.clip(scores, 0, 1))[..., :3]
     return (strength * colours + (1.0 - strength) * luminance(display)[..., None]).astype(np.float32)
+
+
+def signed(display: np.ndarray, effects: np.ndarray) -> np.ndarray:
+    """``[H, W, 3]``: orange where an effect is above 0, blue where it is below, on a nearly white ghost of the input."""
+    ghost = (0.8 + 0.18 * luminance(display))[
+        ..., None
+    ]  # paler than that of scores, so that weak colours stay clean
+    strength = strengths(effects)[..., None]
+    colour = np.where(strength > 0, HIGHLIGHT, AGAINST).astype(np.float32) / 255
+    weight = np.abs(strength)
+    return (weight * colour + (1.0 - weight) * ghost).astype(np.float32)
 
 
 STYLES = {"dim": dim, "heat": heat}
@@ -99,6 +112,25 @@ class ImageRenderer(Renderer):
             bar.set_ticks([0, 0.5, 1])
             bar.outline.set_visible(False)
 
+    def effects_size(self, display: Any) -> tuple[float, float]:
+        width, height = self.cell_size(display)
+        return max(4.6, 2 * 1.75 * width + 1.1), 1.75 * height + 0.75
+
+    def draw_effects(self, figure: FigureBase, effects: np.ndarray, display: Any) -> None:
+        with look.house_style():
+            left, right = figure.subplots(1, 2)
+            self.draw_input(left, display)
+            self.draw_effect_map(right, effects, display)
+            for ax, title in ((left, "Input"), (right, "For and against")):
+                ax.set_title(title, color=look.INK_SOFT, fontsize=9)
+            effects_bar(figure, right, effects, fraction=0.046, pad=0.03)
+
+    def draw_effect_map(self, ax: Axes, effects: np.ndarray, display: Any) -> None:
+        self._show(ax, signed(display, effects), None)
+
+    def effects_html(self, effects: np.ndarray, display: Any, alt: str = "") -> str:
+        return self._picture(signed(display, effects), alt)
+
     def draw_input(self, ax: Axes, display: Any, truth: np.ndarray | None = None) -> None:
         self._show(ax, to_rgb(display), truth)
 
@@ -132,6 +164,9 @@ class ImageRenderer(Renderer):
         alt: str = "",
     ) -> str:
         pixels = to_rgb(display) if scores is None else self.paint(scores, display, style)
+        return self._picture(pixels, alt, truth)
+
+    def _picture(self, pixels: np.ndarray, alt: str, truth: np.ndarray | None = None) -> str:
         crisp = max(pixels.shape[:2]) <= CRISP_UP_TO
         if truth is not None:
             pixels = outline(pixels, truth, 4 if crisp else 1)

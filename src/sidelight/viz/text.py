@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import FigureBase
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch, PathPatch, Rectangle
@@ -27,6 +27,7 @@ from sidelight.viz.base import RENDERERS, Renderer
 from sidelight.viz.export import MISSING_GLYPHS
 from sidelight.viz.highlight import EVIDENCE, HIGHLIGHT, to_html
 from sidelight.viz.safe_text import visible
+from sidelight.viz.signed import SIGNED, effects_bar, strengths, strongest
 
 #: inches of the full view and of a grid cell
 WIDTH, CELL_WIDTH = 6.4, 2.6
@@ -83,6 +84,34 @@ class TextRenderer(Renderer):
             bar.set_ticks([0, 0.5, 1])
             bar.outline.set_visible(False)
 
+    def draw_effects(self, figure: FigureBase, effects: np.ndarray, display: Any) -> None:
+        with look.house_style():
+            ax = figure.subplots()
+            self.draw_effect_map(ax, effects, display, WIDTH * 72 / FONT, None)
+            where = {
+                "orientation": "horizontal",
+                "shrink": 0.25,
+                "anchor": (0.0, 1.0),
+                "aspect": 30,
+                "pad": 0.02,
+            }
+            effects_bar(figure, ax, effects, **where)
+
+    def draw_effect_map(
+        self,
+        ax: Axes,
+        effects: np.ndarray,
+        display: Any,
+        width: float = CELL_WIDTH * 72 / CELL_FONT,
+        max_lines: int | None = CELL_LINES,
+    ) -> None:
+        self._show(ax, display, (1 + strengths(effects)) / 2, None, width, max_lines, SIGNED)
+
+    def effects_html(self, effects: np.ndarray, display: Any, alt: str = "") -> str:
+        spans = word_borders(display)
+        scored = [(a, b, float(value)) for (a, b), value in zip(spans, effects, strict=True)]
+        return to_html("".join(display), scored, strongest=strongest(effects))
+
     def draw_input(self, ax: Axes, display: Any, truth: np.ndarray | None = None) -> None:
         self._show(ax, display, None, truth, CELL_WIDTH * 72 / CELL_FONT, CELL_LINES)
 
@@ -125,6 +154,7 @@ class TextRenderer(Renderer):
         truth: np.ndarray | None,
         width: float,
         max_lines: int | None = None,
+        colours: Colormap = _COLOURS,
     ) -> None:
         """Draw in units of the font size: ``width`` ems to the line."""
         lines = layout(tuple(display), width)
@@ -135,7 +165,7 @@ class TextRenderer(Renderer):
                 extent = glyph_width(text)
                 if scores is not None:
                     box = Rectangle((x - 0.08, base - 1.0), extent + 0.16, 1.36, lw=0)
-                    box.set_facecolor(_COLOURS(float(scores[index])))
+                    box.set_facecolor(colours(float(scores[index])))
                     _add(ax, box)
                 if truth is not None and truth[index]:
                     ax.plot([x, x + extent], [base + 0.42] * 2, color=EVIDENCE, lw=1.2, solid_capstyle="butt")

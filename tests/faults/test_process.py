@@ -19,11 +19,14 @@ import pytest
 import torch
 from fault_models import SQUARE, P, S, T, bert, eye, tok
 from process_state import assert_process_unchanged
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from sidelight import Explainer
 from sidelight.core.quiet import ignored_warnings
 from sidelight.errors import SidelightError
 from sidelight.lab.baselines import RIVALS
+from sidelight.targets import as_target
 
 matplotlib.use("agg")
 
@@ -214,3 +217,45 @@ def test_kind_filters_are_whole_whichever_thread_leaves_first() -> None:
     thread.join()
     assert [str(w.message) for w in caught] == ["theirs is"]
     assert warnings.filters == before
+
+
+def _with_spectral_norm(kind: str) -> tuple[nn.Module, Any, list[Any], Callable[[], Any]]:
+    """A model in training mode whose looked-up weights take a step of their own in that mode, and how to ask it."""
+    model = (bert() if kind == "text" else eye()).train()
+    spectral_norm(model.classifier)
+    if kind == "text":
+        spectral_norm(model.get_input_embeddings())
+    own = copy.deepcopy(model).eval()
+    processor, samples = (tok(), T) if kind == "text" else (SQUARE, P)
+    inputs = as_target(own, processor).reader.read(samples[:3]).inputs
+    inputs.pop("special_tokens_mask", None)
+    return model, processor, samples, lambda: own(**inputs).logits.softmax(1)
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_kind_weights_that_move_when_looked_at_stay(kind: str, tmp_path: Path) -> None:
+    warm()
+    model, processor, samples, ask = _with_spectral_norm(kind)
+    with assert_process_unchanged(model):
+        explainer = Explainer.fit(model, samples, processor=processor, output_dir=tmp_path / "run", **S)
+        found = explainer.explain(samples[:3])
+        again = Explainer.from_pretrained(tmp_path / "run" / "scorer", model, processor=processor)
+        same = again.explain(samples[:3])
+    shown = torch.stack([torch.tensor(e.probabilities) for e in found])
+    torch.testing.assert_close(shown, ask().detach(), atol=1e-6, rtol=0)
+    for one, other in zip(found, same, strict=True):
+        assert one.to_dict() == other.to_dict()
+
+
+def test_kind_words_looked_up_in_training_mode_have_no_noise() -> None:
+    # NEFTune adds noise to the word embeddings of a model in training mode
+    model = bert().train()
+    table = model.get_input_embeddings()
+    table.register_forward_hook(lambda m, _, out: out + torch.randn_like(out) if m.training else out)
+    target = as_target(model, tok())
+    inputs = target.reader.read(T[:2]).inputs
+    plain = table.weight[inputs["input_ids"]]
+    assert torch.equal(target.features(inputs)["text"], plain)
+    assert torch.equal(target.vocabulary.mean(), as_target(bert(), tok()).vocabulary.mean())
+    assert model.training
+    assert table.training

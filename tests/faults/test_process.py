@@ -259,3 +259,34 @@ def test_kind_words_looked_up_in_training_mode_have_no_noise() -> None:
     assert torch.equal(target.vocabulary.mean(), as_target(bert(), tok()).vocabulary.mean())
     assert model.training
     assert table.training
+
+
+#: methods that draw at random, and one of a fixed shape
+DRAWING = ("random", "gradient_shap", "kernel_shap", "centre")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_kind_no_mode_of_the_callers_changes_what_is_measured(
+    fitted: dict[str, Any], kind: str, mode: str
+) -> None:
+    explainer: Explainer = fitted[kind]
+    samples = (T if kind == "text" else P)[:2]
+
+    def asked() -> dict[str, np.ndarray]:
+        sure = [c for e in explainer.explain(samples, verify=True) for c in e.meta["certificate"]]
+        inputs = explainer.target.reader.read(samples).inputs
+        classes = torch.tensor([0, 1], device="cpu")
+        return {
+            "certificate": np.hstack([c[k] for c in sure for k in ("clean", "kept", "lost", "deletion")]),
+            "refined": np.concatenate([e.map.ravel() for e in explainer.explain(samples, refine=2)]),
+            **{name: RIVALS[name]()(explainer.target, inputs, classes)[kind].numpy() for name in DRAWING},
+        }
+
+    alone = asked()
+    with MODES[mode](), assert_process_unchanged():
+        found = asked()
+    if mode == "bfloat16":
+        del alone["kernel_shap"]  # Captum itself rounds to the default dtype
+    for name, wanted in alone.items():
+        np.testing.assert_allclose(found[name], wanted, atol=5e-6, rtol=1e-4, err_msg=name)

@@ -124,7 +124,13 @@ class ImageTransform:
         return image.crop((left, top, left + width, top + height))
 
     def _stats(self) -> tuple[Tensor, Tensor]:
-        return torch.tensor(self.mean).view(-1, 1, 1), torch.tensor(self.std).view(-1, 1, 1)
+        mean, std = self._values()
+        return mean.view(-1, 1, 1), std.view(-1, 1, 1)
+
+    def _values(self) -> tuple[Tensor, Tensor]:
+        # the caller's default dtype may not be float32, nor the default device the CPU
+        mean, std = (torch.tensor(v, dtype=torch.float32, device="cpu") for v in (self.mean, self.std))
+        return mean, std
 
     @property
     def channels(self) -> int:
@@ -133,7 +139,7 @@ class ImageTransform:
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """``[C]`` values of black and white after normalisation."""
-        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        mean, std = self._values()
         return -mean / std, (1 - mean) / std
 
     def to_display(self, pixels: Tensor) -> np.ndarray:

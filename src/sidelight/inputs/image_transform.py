@@ -229,7 +229,11 @@ def eight_bits(image: Image.Image) -> Image.Image:
             f"the image was made of whole numbers up to {array.max()}, and nothing tells whether white is 255 or 65535. Give "
             "Image.fromarray(array.astype('uint8')) for the one, and astype('uint16') for the other."
         )
-    return Image.fromarray((array >> 8).astype(np.uint8))
+    grey = Image.fromarray((array >> 8).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):  # one value of 16 bits is transparent, which fewer bits do not tell from its neighbours
+        grey.putalpha(Image.fromarray(np.where(array == clear, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def flatten_alpha(image: Image.Image) -> Image.Image:

@@ -24,7 +24,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from sidelight import Explainer
 from sidelight.core.quiet import ignored_warnings
-from sidelight.errors import SidelightError
+from sidelight.errors import SelfCheckError, SidelightError
 from sidelight.lab.baselines import RIVALS
 from sidelight.targets import as_target
 
@@ -290,3 +290,35 @@ def test_kind_no_mode_of_the_callers_changes_what_is_measured(
         del alone["kernel_shap"]  # Captum itself rounds to the default dtype
     for name, wanted in alone.items():
         np.testing.assert_allclose(found[name], wanted, atol=5e-6, rtol=1e-4, err_msg=name)
+
+
+class Counting(nn.Module):
+    """A classifier that counts its passes in a buffer."""
+
+    def __init__(self, persistent: bool) -> None:
+        super().__init__()
+        self.eye = eye()
+        self.register_buffer("passes", torch.zeros((), dtype=torch.long), persistent=persistent)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        return self.eye(pixels).logits
+
+
+def test_kind_a_model_that_writes_to_its_own_buffers_is_told_before_training(tmp_path: Path) -> None:
+    options = {**S, "processor": SQUARE, "layers": ["eye.vit.embeddings.patch_embeddings.projection"]}
+    with pytest.raises(SelfCheckError, match=r"changes 'passes' in each pass.*persistent=False"):
+        Explainer.fit(Counting(persistent=True), P, output_dir=tmp_path / "refused", **options)
+    warned = Explainer.fit(
+        Counting(persistent=True), P, output_dir=tmp_path / "warned", check="warn", **options
+    )
+    model = Counting(persistent=False)
+    explainer = Explainer.fit(model, P, output_dir=tmp_path / "taken", **options)
+    first = explainer.explain(P[0]).map
+    assert model.passes > 0
+    for again in (
+        explainer,
+        Explainer.from_pretrained(tmp_path / "taken" / "scorer", model, processor=SQUARE),
+        warned,
+    ):
+        np.testing.assert_array_equal(again.explain(P[0]).map, first)

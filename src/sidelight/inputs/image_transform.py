@@ -231,7 +231,9 @@ def eight_bits(image: Image.Image) -> Image.Image:
         )
     grey = Image.fromarray((array >> 8).astype(np.uint8))
     clear = image.info.get("transparency")
-    if isinstance(clear, int):  # one value of 16 bits is transparent, which fewer bits do not tell from its neighbours
+    if isinstance(
+        clear, int
+    ):  # one value of 16 bits is transparent, which fewer bits do not tell from its neighbours
         grey.putalpha(Image.fromarray(np.where(array == clear, 0, 255).astype(np.uint8)))
     return grey
 

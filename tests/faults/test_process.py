@@ -26,6 +26,7 @@ from sidelight import Explainer
 from sidelight.core.quiet import ignored_warnings
 from sidelight.errors import SelfCheckError, SidelightError
 from sidelight.lab.baselines import RIVALS
+from sidelight.models.encoders import text_channels
 from sidelight.targets import as_target
 
 matplotlib.use("agg")
@@ -245,6 +246,13 @@ def test_kind_weights_that_move_when_looked_at_stay(kind: str, tmp_path: Path) -
     torch.testing.assert_close(shown, ask().detach(), atol=1e-6, rtol=0)
     for one, other in zip(found, same, strict=True):
         assert one.to_dict() == other.to_dict()
+
+
+def test_kind_the_width_of_an_encoder_is_found_without_a_step() -> None:
+    encoder = bert().bert.train()
+    spectral_norm(encoder.get_input_embeddings())
+    with assert_process_unchanged(encoder):
+        assert text_channels(encoder) == encoder.config.hidden_size
 
 
 def test_kind_words_looked_up_in_training_mode_have_no_noise() -> None:

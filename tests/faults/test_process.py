@@ -19,11 +19,15 @@ import pytest
 import torch
 from fault_models import SQUARE, P, S, T, bert, eye, tok
 from process_state import assert_process_unchanged
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from sidelight import Explainer
 from sidelight.core.quiet import ignored_warnings
-from sidelight.errors import SidelightError
+from sidelight.errors import SelfCheckError, SidelightError
 from sidelight.lab.baselines import RIVALS
+from sidelight.models.encoders import text_channels
+from sidelight.targets import as_target
 
 matplotlib.use("agg")
 
@@ -214,3 +218,115 @@ def test_kind_filters_are_whole_whichever_thread_leaves_first() -> None:
     thread.join()
     assert [str(w.message) for w in caught] == ["theirs is"]
     assert warnings.filters == before
+
+
+def _with_spectral_norm(kind: str) -> tuple[nn.Module, Any, list[Any], Callable[[], Any]]:
+    """A model in training mode whose looked-up weights take a step of their own in that mode, and how to ask it."""
+    model = (bert() if kind == "text" else eye()).train()
+    spectral_norm(model.classifier)
+    if kind == "text":
+        spectral_norm(model.get_input_embeddings())
+    own = copy.deepcopy(model).eval()
+    processor, samples = (tok(), T) if kind == "text" else (SQUARE, P)
+    inputs = as_target(own, processor).reader.read(samples[:3]).inputs
+    inputs.pop("special_tokens_mask", None)
+    return model, processor, samples, lambda: own(**inputs).logits.softmax(1)
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_kind_weights_that_move_when_looked_at_stay(kind: str, tmp_path: Path) -> None:
+    warm()
+    model, processor, samples, ask = _with_spectral_norm(kind)
+    with assert_process_unchanged(model):
+        explainer = Explainer.fit(model, samples, processor=processor, output_dir=tmp_path / "run", **S)
+        found = explainer.explain(samples[:3])
+        again = Explainer.from_pretrained(tmp_path / "run" / "scorer", model, processor=processor)
+        same = again.explain(samples[:3])
+    shown = torch.stack([torch.tensor(e.probabilities) for e in found])
+    torch.testing.assert_close(shown, ask().detach(), atol=1e-6, rtol=0)
+    for one, other in zip(found, same, strict=True):
+        assert one.to_dict() == other.to_dict()
+
+
+def test_kind_the_width_of_an_encoder_is_found_without_a_step() -> None:
+    encoder = bert().bert.train()
+    spectral_norm(encoder.get_input_embeddings())
+    with assert_process_unchanged(encoder):
+        assert text_channels(encoder) == encoder.config.hidden_size
+
+
+def test_kind_words_looked_up_in_training_mode_have_no_noise() -> None:
+    # NEFTune adds noise to the word embeddings of a model in training mode
+    model = bert().train()
+    table = model.get_input_embeddings()
+    table.register_forward_hook(lambda m, _, out: out + torch.randn_like(out) if m.training else out)
+    target = as_target(model, tok())
+    inputs = target.reader.read(T[:2]).inputs
+    plain = table.weight[inputs["input_ids"]]
+    assert torch.equal(target.features(inputs)["text"], plain)
+    assert torch.equal(target.vocabulary.mean(), as_target(bert(), tok()).vocabulary.mean())
+    assert model.training
+    assert table.training
+
+
+#: methods that draw at random, and one of a fixed shape
+DRAWING = ("random", "gradient_shap", "kernel_shap", "centre")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_kind_no_mode_of_the_callers_changes_what_is_measured(
+    fitted: dict[str, Any], kind: str, mode: str
+) -> None:
+    explainer: Explainer = fitted[kind]
+    samples = (T if kind == "text" else P)[:2]
+
+    def asked() -> dict[str, np.ndarray]:
+        sure = [c for e in explainer.explain(samples, verify=True) for c in e.meta["certificate"]]
+        inputs = explainer.target.reader.read(samples).inputs
+        classes = torch.tensor([0, 1], device="cpu")
+        return {
+            "certificate": np.hstack([c[k] for c in sure for k in ("clean", "kept", "lost", "deletion")]),
+            "refined": np.concatenate([e.map.ravel() for e in explainer.explain(samples, refine=2)]),
+            **{name: RIVALS[name]()(explainer.target, inputs, classes)[kind].numpy() for name in DRAWING},
+        }
+
+    alone = asked()
+    with MODES[mode](), assert_process_unchanged():
+        found = asked()
+    if mode == "bfloat16":
+        del alone["kernel_shap"]  # Captum itself rounds to the default dtype
+    for name, wanted in alone.items():
+        np.testing.assert_allclose(found[name], wanted, atol=5e-6, rtol=1e-4, err_msg=name)
+
+
+class Counting(nn.Module):
+    """A classifier that counts its passes in a buffer."""
+
+    def __init__(self, persistent: bool) -> None:
+        super().__init__()
+        self.eye = eye()
+        self.register_buffer("passes", torch.zeros((), dtype=torch.long), persistent=persistent)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        return self.eye(pixels).logits
+
+
+def test_kind_a_model_that_writes_to_its_own_buffers_is_told_before_training(tmp_path: Path) -> None:
+    options = {**S, "processor": SQUARE, "layers": ["eye.vit.embeddings.patch_embeddings.projection"]}
+    with pytest.raises(SelfCheckError, match=r"changes 'passes' in each pass.*persistent=False"):
+        Explainer.fit(Counting(persistent=True), P, output_dir=tmp_path / "refused", **options)
+    warned = Explainer.fit(
+        Counting(persistent=True), P, output_dir=tmp_path / "warned", check="warn", **options
+    )
+    model = Counting(persistent=False)
+    explainer = Explainer.fit(model, P, output_dir=tmp_path / "taken", **options)
+    first = explainer.explain(P[0]).map
+    assert model.passes > 0
+    for again in (
+        explainer,
+        Explainer.from_pretrained(tmp_path / "taken" / "scorer", model, processor=SQUARE),
+        warned,
+    ):
+        np.testing.assert_array_equal(again.explain(P[0]).map, first)

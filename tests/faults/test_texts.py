@@ -23,6 +23,7 @@ from transformers import (
     ByT5Tokenizer,
     GPT2Config,
     GPT2ForSequenceClassification,
+    PreTrainedTokenizer,
     RobertaConfig,
     RobertaForSequenceClassification,
 )
@@ -278,6 +279,100 @@ def test_fault_19_pieces_that_are_not_in_the_text_are_shown_themselves() -> None
 def test_fault_19_a_text_that_just_fits_is_not_called_cut(tmp_path: Path) -> None:
     tokenizer = japanese(tmp_path)
     assert [v.truncated for v in Tokenizing(tokenizer, 5).read(["最高だ", "この映画"]).views] == [False, True]
+
+
+# -- tokenizers written in Python ---------------------------------------------------
+
+_WORDS = [
+    "<pad>",
+    "<unk>",
+    "<s>",
+    "</s>",
+    *sorted({word for text in T for word in text.split()}),
+    "no",
+    "yes",
+]
+
+
+class Whitespace(PreTrainedTokenizer):
+    """A tokenizer of one's own, as remote code brings them: words between blanks, in ``<s> ... </s>``."""
+
+    model_input_names = ("input_ids", "attention_mask")
+
+    def __init__(self, **options: Any) -> None:
+        self.numbers = {word: i for i, word in enumerate(_WORDS)}
+        names = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+        super().__init__(**{**names, **options})
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.numbers)
+
+    def get_vocab(self) -> dict[str, int]:
+        return dict(self.numbers)
+
+    def _tokenize(self, text: str, **_options: Any) -> list[str]:
+        return text.split()
+
+    def _convert_token_to_id(self, token: str) -> int:
+        return self.numbers.get(token, 1)
+
+    def _convert_id_to_token(self, index: int) -> str:
+        return _WORDS[index]
+
+    def build_inputs_with_special_tokens(
+        self, first: list[int], second: list[int] | None = None
+    ) -> list[int]:
+        return [2, *first, 3] if second is None else [2, *first, 3, *second, 3]
+
+
+class Domain(Whitespace):
+    """One that puts two tokens first, and says of the places of its base class that they are special."""
+
+    def build_inputs_with_special_tokens(
+        self, first: list[int], second: list[int] | None = None
+    ) -> list[int]:
+        return [2, 3, *first] if second is None else [2, 3, *first, 3, *second]
+
+
+@pytest.mark.parametrize("pattern", [None, "bos_eos"])
+@pytest.mark.parametrize("kind", [Whitespace, Domain])
+def test_kind_special_tokens_are_those_that_the_tokenizer_adds(kind: Any, pattern: str | None) -> None:
+    tokenizer = kind(**({"special_tokens_pattern": pattern} if pattern else {}))
+    texts = ["the film was great", "dull ending"]
+    read = Tokenizing(tokenizer).read(texts)
+    tensors = read.tensors()
+    words = (tensors["attention_mask"] == 1) & (tensors["special_tokens_mask"] == 0)
+    for text, view, ids, own in zip(texts, read.views, tensors["input_ids"], words, strict=True):
+        assert ids[own].tolist() == [tokenizer.numbers.get(word, 1) for word in text.split()]
+        assert [view.word_text(word) for word in view.words if word.tokens] == text.split()
+    pair = Tokenizing(tokenizer).read([("the film", "was great")]).views[0]
+    assert "".join(pair.shown()) == "the film\nwas great"
+
+
+def test_kind_a_training_and_a_map_with_a_tokenizer_of_ones_own(tmp_path: Path) -> None:
+    tokenizer, model = Whitespace(), bert(len(_WORDS))
+    explainer = Explainer.fit(model, T, processor=tokenizer, output_dir=tmp_path, **S)
+    found = explainer.explain("the film was great")
+    ids = torch.tensor([tokenizer("the film was great")["input_ids"]])
+    with torch.no_grad():
+        own = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.softmax(1)[0]
+    np.testing.assert_allclose(found.probabilities, own, atol=1e-6)
+    assert [word.strip() for word in found.inputs["text"]] == ["the", "film", "was", "great"]
+
+
+@pytest.mark.parametrize("text", ["no yes no no no no no yes no no", "no no no no no no no yes"])
+def test_kind_words_are_found_at_the_end_where_the_beginning_was_cut(text: str) -> None:
+    words = text.split()
+    for side, kept in (("left", words[-4:]), ("right", words[:4])):
+        tokenizer = Whitespace(truncation_side=side)
+        view = Tokenizing(tokenizer, max_length=6).read([text]).views[0]
+        strings, tokens = view.shown(), view.shown_tokens()
+        seen = [string.strip() for string, own in zip(strings, tokens, strict=True) if own]
+        assert seen == kept
+        assert len(strings) == len(kept) + 1  # and the mark of what was cut
+        first = text.index(" ".join(kept)) if side == "right" else text.rindex(" ".join(kept))
+        assert min(a for a, b in view.offsets if b > a) == first
 
 
 # -- length -------------------------------------------------------------------------

@@ -194,6 +194,11 @@ def test_transparent_pictures_lie_on_white() -> None:
     pixels = PLAIN(encoded(palette, transparency=0))
     assert bool((pixels[..., 20:] == 1).all())
     assert pixels[:, 0, 0].tolist() == pytest.approx([0, 0, 200 / 255])
+    deep = np.full((29, 37), 51_400, np.uint16)
+    deep[:, :20] = 51_401  # the same in 8 bits
+    pixels = PLAIN(encoded(Image.fromarray(deep), transparency=51_400))
+    assert bool((pixels[..., 20:] == 1).all())
+    assert pixels[:, 0, 0].tolist() == pytest.approx([200 / 255] * 3)
     keyed = Image.new("RGB", (37, 29), (10, 20, 30))
     assert bool((PLAIN(encoded(keyed, transparency=(10, 20, 30))) == 1).all())
 
@@ -220,6 +225,17 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
         PLAIN(Image.new("F", (37, 29)))
     with pytest.raises(InputError, match="32-bit pixels"):
         PLAIN(Image.new("I", (37, 29), 1_000_000))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_grey_that_is_stored_with_white_as_zero(bits: int, orientation: int) -> None:
+    ramp = np.linspace(0, 2**bits - 1, 37 * 29).reshape(29, 37).astype(f"uint{bits}")
+    shown = PLAIN(encoded(Image.fromarray(ramp), "TIFF", tiffinfo={274: orientation}))
+    # Pillow writes 16 bits as they are, whatever the tag says
+    stored = Image.fromarray(ramp if bits == 8 else 65535 - ramp)
+    turned = PLAIN(encoded(stored, "TIFF", tiffinfo={262: 0, 274: orientation}))
+    torch.testing.assert_close(turned, shown, atol=1.01 / 255, rtol=0)
 
 
 def test_whole_numbers_that_may_have_eight_bits_or_sixteen_are_refused() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.text import TextTarget
-from sidelight.targets.weights import WeightWatch
+from sidelight.targets.weights import WeightWatch, hash_of
 from sidelight.targets.wrappers import float_type
 
 log = logging.getLogger(__name__)
@@ -136,12 +137,38 @@ def self_check(
 
 
 def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool) -> None:
-    own = _alone(target, samples)
+    with _unmoved_buffers(target):
+        own = _alone(target, samples)
     if gradients:
         require_gradient(target, _prepared(target, _ones(samples)[-1]), LEARN_ELSEWHERE)
     if own is not None:
         _compare(target, samples, *own)
         _tell_of_padding(target, samples)
+
+
+@contextmanager
+def _unmoved_buffers(target: TargetModel) -> Iterator[None]:
+    """Raise :class:`SelfCheckError` if passes inside change what is saved with the weights, and put that back.
+
+    A scorer knows its classifier by these values. So it would be refused after the first map.
+    """
+    saved = target.model.state_dict(keep_vars=True)
+    before = {name: b.clone() for name, b in target.model.named_buffers() if name in saved}
+    yield
+    after = dict(target.model.named_buffers())
+    moved = [n for n, b in before.items() if n in after and hash_of({n: b}) != hash_of({n: after[n]})]
+    if not moved:
+        return
+    with torch.no_grad():
+        for name in moved:
+            if after[name].shape == before[name].shape and not after[name].is_inference():
+                after[name].copy_(before[name])
+    more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
+    raise SelfCheckError(
+        f"{target.name} changes {moved[0]!r}{more} in each pass, in evaluation mode too. These buffers are saved with its "
+        "weights, and a scorer is refused beside other weights. If such a buffer only counts or caches, register it with "
+        "persistent=False. If it collects statistics, as observers of a quantisation do, switch that off."
+    )
 
 
 def _tell_of_padding(target: TargetModel, samples: Sequence[Any] | Inputs) -> None:

@@ -146,9 +146,11 @@ class Examples:
 
     def _pixels(self, batch: int, drawn: torch.Generator) -> Tensor:
         channels, *size = self.scorer.spec.feature_shape["image"]
-        coarse = torch.rand(batch, channels, 4, 4, generator=drawn)
+        coarse = torch.rand(batch, channels, 4, 4, generator=drawn, dtype=torch.float32)
         smooth = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")
-        picture = (0.8 * smooth + 0.2 * torch.rand(smooth.shape, generator=drawn)).clamp(0, 1)
+        picture = (0.8 * smooth + 0.2 * torch.rand(smooth.shape, generator=drawn, dtype=torch.float32)).clamp(
+            0, 1
+        )
         context = self.target.fill_context("image", [0])
         if isinstance(self.target, ImageTextTarget):
             context = self.target.image.fill_context("image", [0])

@@ -46,9 +46,9 @@ def noise(x: Tensor, context: FillContext) -> Tensor:
     """Independent uniform noise over the pixel range (standard normal if that is unknown)."""
     shape = x.shape[1:]
     if context.lower is None or context.upper is None:
-        draws = [torch.randn(shape, generator=drawing(s, 1)) for s in context.seeds]
+        draws = [torch.randn(shape, generator=drawing(s, 1), dtype=torch.float32) for s in context.seeds]
         return torch.stack(draws).to(x)
-    draws = [torch.rand(shape, generator=drawing(s, 1)) for s in context.seeds]
+    draws = [torch.rand(shape, generator=drawing(s, 1), dtype=torch.float32) for s in context.seeds]
     low, high = (b.to(x).view(1, -1, 1, 1) for b in (context.lower, context.upper))
     return low + (high - low) * torch.stack(draws).to(x)
 

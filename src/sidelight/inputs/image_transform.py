@@ -124,7 +124,13 @@ class ImageTransform:
         return image.crop((left, top, left + width, top + height))
 
     def _stats(self) -> tuple[Tensor, Tensor]:
-        return torch.tensor(self.mean).view(-1, 1, 1), torch.tensor(self.std).view(-1, 1, 1)
+        mean, std = self._values()
+        return mean.view(-1, 1, 1), std.view(-1, 1, 1)
+
+    def _values(self) -> tuple[Tensor, Tensor]:
+        # the caller's default dtype may not be float32, nor the default device the CPU
+        mean, std = (torch.tensor(v, dtype=torch.float32, device="cpu") for v in (self.mean, self.std))
+        return mean, std
 
     @property
     def channels(self) -> int:
@@ -133,7 +139,7 @@ class ImageTransform:
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """``[C]`` values of black and white after normalisation."""
-        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        mean, std = self._values()
         return -mean / std, (1 - mean) / std
 
     def to_display(self, pixels: Tensor) -> np.ndarray:
@@ -223,7 +229,13 @@ def eight_bits(image: Image.Image) -> Image.Image:
             f"the image was made of whole numbers up to {array.max()}, and nothing tells whether white is 255 or 65535. Give "
             "Image.fromarray(array.astype('uint8')) for the one, and astype('uint16') for the other."
         )
-    return Image.fromarray((array >> 8).astype(np.uint8))
+    grey = Image.fromarray((array >> 8).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(
+        clear, int
+    ):  # one value of 16 bits is transparent, which fewer bits do not tell from its neighbours
+        grey.putalpha(Image.fromarray(np.where(array == clear, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def flatten_alpha(image: Image.Image) -> Image.Image:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: EXIF tag that tells how a camera was held
 ORIENTATION = 0x0112
+#: TIFF tag that tells what the numbers mean. With 0, white is 0
+PHOTOMETRIC = 262
 #: formats that are opened, by Pillow's names; all are decoded in process
 FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "ICO", "AVIF", "JPEG2000")
 #: environment variables that set the limits
@@ -299,10 +301,21 @@ def _not_empty(image: Image.Image, what: str) -> Image.Image:
 def _upright(image: Image.Image, what: str) -> Image.Image:
     try:
         turned = image.getexif().get(ORIENTATION, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image
+        upright = ImageOps.exif_transpose(image) if turned else image
     except Exception as error:  # noqa: BLE001 - of a damaged EXIF block, in as many ways
         log.warning("the EXIF data of %s are damaged (%s); it is taken as it is stored.", what, _said(error))
-        return image
+        upright = image
+    return _with_black_at_zero(upright) if _white_is_zero(image) else upright
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether 16-bit grey is stored with white as 0, as scanners and X-ray devices do. Pillow turns 8 bits alone."""
+    tags = getattr(image, "tag_v2", None) or {}
+    return image.format == "TIFF" and tags.get(PHOTOMETRIC) == 0 and image.mode.startswith("I;16")
+
+
+def _with_black_at_zero(image: Image.Image) -> Image.Image:
+    return Image.fromarray(65535 - np.asarray(image).astype(np.uint16))
 
 
 def _kind_of(file: IO[bytes]) -> str:

@@ -29,7 +29,8 @@ def view_of_pieces(
         truncated: whether the model could not read the whole text.
         cut_side: which side of a text that is too long the tokenizer drops, ``"right"`` or ``"left"``.
     """
-    found = _places(texts, spelled, segments, truncated)
+    look = _places_from_end if truncated and cut_side == "left" else _places
+    found = look(texts, spelled, segments, truncated)
     if found is not None:
         return build_view(texts, pieces, segments, found, truncated, cut_side)
     joined = _joined(len(texts), pieces, spelled, segments, truncated)
@@ -39,6 +40,7 @@ def view_of_pieces(
 def _places(
     texts: Sequence[str], spelled: Sequence[str | None], segments: Sequence[int | None], truncated: bool
 ) -> list[tuple[int, int]] | None:
+    """Spans of the pieces, from the beginning of each text on, or ``None`` if a piece is not there."""
     spans, at = [], [0] * len(texts)
     for piece, segment in zip(spelled, segments, strict=True):
         if segment is None or piece is None:
@@ -52,6 +54,23 @@ def _places(
         spans.append((start, at[segment]))
     rest = any(text[end:].strip() for text, end in zip(texts, at, strict=True))
     return None if rest and not truncated else spans
+
+
+def _places_from_end(
+    texts: Sequence[str], spelled: Sequence[str | None], segments: Sequence[int | None], truncated: bool
+) -> list[tuple[int, int]] | None:
+    """:func:`_places` of texts that lost their beginning: both are read backwards."""
+    turned = [text[::-1] for text in texts]
+    pieces = [piece if piece is None else piece[::-1] for piece in reversed(spelled)]
+    found = _places(turned, pieces, list(reversed(segments)), truncated)
+    if found is None:
+        return None
+    lengths = [0 if segment is None else len(texts[segment]) for segment in segments]
+    # tokens without characters have the span (0, 0)
+    return [
+        (length - end, length - start) if end > start else (0, 0)
+        for length, (start, end) in zip(lengths, reversed(found), strict=True)
+    ]
 
 
 def _next_character(text: str, start: int) -> int:
@@ -78,6 +97,19 @@ def _joined(
         words.append(Word(segment, *spans[-1], (token,)))
     words.sort(key=lambda word: (word.segment, word.start))
     return TextView(tuple(texts), tuple(pieces), tuple(segments), tuple(spans), tuple(words), truncated)
+
+
+def adds_by_itself(tokenizer: Any) -> bool:
+    """Whether a tokenizer written in Python adds special tokens in a way of its own, and inherits the flags of another.
+
+    The flags of the base class are then at other places than the tokens, or of another number.
+    """
+    kinds = type(tokenizer).__mro__
+    adds, flags = (
+        next((i for i, kind in enumerate(kinds) if name in vars(kind)), len(kinds))
+        for name in ("build_inputs_with_special_tokens", "get_special_tokens_mask")
+    )
+    return adds < flags
 
 
 def segments_of(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sidelight.core.quiet import sample_name, warn
 from sidelight.errors import InputError, InputTypeError
-from sidelight.inputs.pieces import segments_of, view_of_pieces
+from sidelight.inputs.pieces import adds_by_itself, segments_of, view_of_pieces
 from sidelight.inputs.samples import encodable, read_texts
 from sidelight.inputs.shorten import shortened
 from sidelight.inputs.shown import ShownTexts, shown_together
@@ -23,6 +23,8 @@ from sidelight.inputs.view import TextView, TruncationWarning, build_view
 _NO_LIMIT = 10**6
 #: how byte-level and SentencePiece vocabularies spell a space
 _SPACE_MARKS = ("Ġ", "▁")
+#: a tokenizer's flags of special tokens
+SPECIAL = "special_tokens_mask"
 
 
 class ReadTexts:
@@ -132,7 +134,7 @@ class Tokenizing:
     def _call(self, texts: list[tuple[str, ...]], truncate: bool = True) -> Any:
         parts = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
         with lent_tokenizer(self.tokenizer):
-            return self.tokenizer(
+            batch = self.tokenizer(
                 *parts,
                 padding="max_length" if self.pads_fully and truncate else len(texts) > 1,
                 padding_side=self.padding_side,
@@ -141,6 +143,10 @@ class Tokenizing:
                 return_special_tokens_mask=True,
                 return_attention_mask=True,
             )
+        if not batch.encodings and adds_by_itself(self.tokenizer):
+            known = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
+            batch[SPECIAL] = [[int(i in known) for i in ids] for ids in batch["input_ids"]]
+        return batch
 
     def _truncated(self, batch: Any, index: int, texts: tuple[str, ...]) -> bool:
         if batch.encodings:
@@ -168,9 +174,7 @@ class Tokenizing:
     def _view_of_pieces(self, texts: tuple[str, ...], batch: Any, index: int, truncated: bool) -> TextView:
         ids = batch["input_ids"][index]
         types = batch["token_type_ids"][index] if "token_type_ids" in batch else None
-        segments = segments_of(
-            batch["special_tokens_mask"][index], batch["attention_mask"][index], types, len(texts) > 1
-        )
+        segments = segments_of(batch[SPECIAL][index], batch["attention_mask"][index], types, len(texts) > 1)
         real = [i for i, segment in enumerate(segments) if segment is not None]
         read = dict(zip(real, self.spelled([ids[i] for i in real]), strict=True))
         pieces = [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(ids))]

@@ -49,7 +49,7 @@ def check_encoder(model: Any, reads: str) -> None:
 def text_channels(encoder: PreTrainedModel) -> int:
     """Return the width of a text encoder's output, found in a trial pass."""
     # the word embeddings give the device, and every vocabulary has the id 0
-    device = encoder.get_input_embeddings().weight.device
+    device = next(encoder.get_input_embeddings().parameters()).device
     return _try(encoder, {"input_ids": torch.zeros(1, 2, dtype=torch.long, device=device)}).shape[-1]
 
 

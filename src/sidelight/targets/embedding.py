@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.errors import InputError, UnsupportedTargetError
+from sidelight.targets.lending import lent
 
 #: usual names of modules that hold absolute positions
 POSITION_NAMES = {
@@ -44,12 +45,18 @@ def input_embedding(model: nn.Module) -> nn.Module:
         embedding = getter() if getter is not None else None
     except NotImplementedError:
         embedding = None
-    if not isinstance(embedding, nn.Module) or not hasattr(embedding, "weight"):
+    if not isinstance(embedding, nn.Module) or not _has_weight(embedding):
         raise UnsupportedTargetError(
             f"{type(model).__name__} has no word embeddings to mask (get_input_embeddings() gives none). "
             "Give a Hugging Face sequence classifier (AutoModelForSequenceClassification)."
         )
     return embedding
+
+
+def _has_weight(module: nn.Module) -> bool:
+    # a parametrised weight is computed at each look, in training mode by a step of its own
+    with lent(module):
+        return hasattr(module, "weight")
 
 
 @contextmanager

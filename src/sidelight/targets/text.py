@@ -160,7 +160,10 @@ class TextTarget(TargetModel):
     # -- passes ---------------------------------------------------------------------
 
     def features(self, inputs: Inputs) -> Features:
-        with torch.no_grad():
+        with (
+            self.borrowed(),
+            torch.no_grad(),
+        ):  # in training mode a look-up may add noise or change the weights
             embedded = self.embedding(inputs["input_ids"])
         if not isinstance(embedded, Tensor):
             raise UnsupportedTargetError(

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sidelight.targets.lending import lent
+
 _CHUNK = 8192
 _SPECIAL = ("pad", "cls", "sep", "bos", "eos", "mask")
 
@@ -24,12 +26,14 @@ class Vocabulary:
         self.embedding, self.tokenizer = embedding, tokenizer
         getter = getattr(config, "get_text_config", None)
         self.config = getter() if getter is not None else config
-        self._means: dict[tuple[int, int], Tensor] = {}
+        self._means: dict[tuple[tuple[int, int], ...], Tensor] = {}
 
     @property
     def weight(self) -> Tensor:
         """Embedding table ``[V, D]``."""
-        weight = self.embedding.weight
+        # a parametrised table is computed at each look, in training mode by a step of its own
+        with lent(self.embedding):
+            weight = self.embedding.weight
         assert isinstance(weight, Tensor)  # input_embedding() made sure
         return weight
 
@@ -75,11 +79,12 @@ class Vocabulary:
 
     def mean(self) -> Tensor:
         """Return the mean embedding ``[D]`` of the ordinary ids. It is cached until the table changes."""
-        key = (self.weight.data_ptr(), self.weight._version)
+        values = [*self.embedding.parameters(), *self.embedding.buffers()]
+        key = tuple((value.data_ptr(), value._version) for value in values)
         known = self._means
         if key not in known:
             ids = self.ordinary_ids().to(self.weight.device)
-            with torch.no_grad():
+            with lent(self.embedding), torch.no_grad():
                 sums = [self.embedding(part).float().sum(0) for part in ids.split(_CHUNK)]
             known = {key: torch.stack(sums).sum(0) / len(ids)}
             self._means = known  # one assignment, because other threads read it too

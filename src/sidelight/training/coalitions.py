@@ -149,7 +149,11 @@ def share_out(
     """
     size = changes.shape[1]
     ends = (changes.detach().cpu().double() + FLOOR).flatten().cumsum(0)
-    marks = (torch.arange(count) + torch.rand(1, generator=generator)).double() / count * ends[-1]
+    marks = (
+        (torch.arange(count) + torch.rand(1, generator=generator, dtype=torch.float32)).double()
+        / count
+        * ends[-1]
+    )
     drawn = torch.searchsorted(ends, marks, right=True).clamp(max=len(ends) - 1)
     plan = []
     for part in range(len(changes)):
@@ -181,8 +185,8 @@ def random_part(feature_mask: Tensor, generator: torch.Generator | None = None) 
 
 
 def _random_half(feature_mask: Tensor, generator: torch.Generator | None) -> Tensor:
-    noise = torch.rand(feature_mask.shape, generator=generator).to(feature_mask.device)
-    odd = torch.rand(len(feature_mask), 1, generator=generator).to(feature_mask.device)
+    noise = torch.rand(feature_mask.shape, generator=generator, dtype=torch.float32).to(feature_mask.device)
+    odd = torch.rand(len(feature_mask), 1, generator=generator, dtype=torch.float32).to(feature_mask.device)
     rank = noise.masked_fill(~feature_mask, 2).argsort(1).argsort(1)
     return rank < (feature_mask.sum(1, keepdim=True) / 2 + odd - 0.5).round()
 
@@ -192,7 +196,7 @@ def _random_cells(feature_mask: Tensor, generator: torch.Generator | None) -> Te
     cells = int(torch.randint(CELLS[0], CELLS[1] + 1, (1,), generator=generator))
     side = -(-min(height, width) // cells)
     counts = [max(cells, -(-length // side)) + 1 for length in (height, width)]
-    drawn = torch.rand(size, *counts, generator=generator) < 0.5
+    drawn = torch.rand(size, *counts, generator=generator, dtype=torch.float32) < 0.5
     places = []
     for length in (height, width):
         shift = torch.randint(side, (size, 1), generator=generator)

@@ -135,7 +135,7 @@ def said_labels(logits: Tensor, any_of_them: bool, chance: bool) -> Tensor:
     place = torch.zeros(len(labels), dtype=torch.long, device=labels.device)
     if any_of_them:
         count = (labels >= 0).sum(-1).clamp(min=1)
-        drawn = torch.rand(len(labels)).to(labels.device)
+        drawn = torch.rand(len(labels), dtype=torch.float32).to(labels.device)
         turn = torch.arange(len(labels), device=labels.device)
         place = (drawn * count).long().clamp(max=labels.shape[-1] - 1) if chance else turn % count
     index = best.gather(-1, place[:, None]).squeeze(-1)
@@ -167,8 +167,8 @@ def with_other_classes(goal: Tensor, logits: Tensor, share: float, independent: 
     own = goal.argmax(-1)
     second = predictable(logits.scatter(1, own[:, None], -torch.inf), independent).argmax(-1)
     anything = (own + torch.randint(1, max(count, 2), (size,)).to(own.device)) % count
-    other = torch.where((torch.rand(size) < 0.5).to(own.device), second, anything)
-    changed = (torch.rand(size) < share).to(own.device)
+    other = torch.where((torch.rand(size, dtype=torch.float32) < 0.5).to(own.device), second, anything)
+    changed = (torch.rand(size, dtype=torch.float32) < share).to(own.device)
     drawn = torch.nn.functional.one_hot(other, count).to(goal.dtype)
     return torch.where(changed[:, None], drawn, goal)
 

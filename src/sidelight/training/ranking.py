@@ -44,7 +44,9 @@ def rank_loss(step: Step) -> Tensor:
         turn = first + draw
         grouped = config.rank_groups and turn % 2 == 1
         units = draw_units(step, groups[turn // 2 % len(groups)], grouped=grouped, generator=generator)
-        shares = (draw + torch.rand(len(units.real), generator=generator)) / config.rank_draws
+        shares = (
+            draw + torch.rand(len(units.real), generator=generator, dtype=torch.float32)
+        ) / config.rank_draws
         masks = best_share(step.ranking, units, shares, generator)
         if step.training and not config.rank_hard:
             masks = softened(masks, step.feature_mask)
@@ -61,7 +63,7 @@ def softened(masks: Scores, feature_mask: Mapping[str, Tensor]) -> dict[str, Ten
     Features that do not count stay.
     """
     size = len(next(iter(masks.values())))
-    distance = torch.rand(size) / 2
+    distance = torch.rand(size, dtype=torch.float32) / 2
     found = {}
     for m, mask in masks.items():
         u = distance.to(mask).view(-1, *[1] * (mask.ndim - 1))
@@ -116,7 +118,7 @@ def best_share(
     there = units.real_cells
     scores = scores.masked_fill(~there, -torch.inf)
     noisy = (scores - scores.logsumexp(1, keepdim=True)).masked_fill(~there, -torch.inf)
-    noise = -torch.rand(noisy.shape, generator=generator).clamp(1e-9).log()
+    noise = -torch.rand(noisy.shape, generator=generator, dtype=torch.float32).clamp(1e-9).log()
     noisy = noisy - noise.clamp(min=1e-9).log().to(
         noisy.device
     )  # minus the logarithm of an exponential: Gumbel

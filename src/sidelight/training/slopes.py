@@ -39,7 +39,7 @@ def slope_loss(step: Step) -> Tensor:
         return step.zeros()
     size = len(step.goal)
     fill = choose_fill(step.fills, pick_fills(len(step.fills), size, step.training))
-    shares = BEGIN + (1 - BEGIN) * torch.rand(size, generator=step.generator())
+    shares = BEGIN + (1 - BEGIN) * torch.rand(size, generator=step.generator(), dtype=torch.float32)
     found = step.zeros()
     for m, slope in step.slopes(on_the_way(step.feature_mask, taught, shares), fill).items():
         norm = slope.flatten(1).norm(dim=1)

@@ -34,7 +34,7 @@ def noisy_pixels(target: Any, inputs: Inputs, strength: float, seeds: Sequence[i
     """
     pixels = inputs["pixel_values"]
     draws = [
-        torch.randn(p.shape, generator=torch.Generator().manual_seed(s))
+        torch.randn(p.shape, generator=torch.Generator().manual_seed(s), dtype=torch.float32)
         for p, s in zip(pixels, seeds, strict=True)
     ]
     deviation = pixels.flatten(1).std(1).view(-1, 1, 1, 1)

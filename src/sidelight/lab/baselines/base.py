@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sidelight.core.names import method_label
 from sidelight.core.registry import Registry, nearest
+from sidelight.core.surroundings import plain_passes
 from sidelight.core.types import Features, Inputs, is_batched
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.lab.baselines.hooks import pristine
@@ -185,7 +186,13 @@ class Rival(ABC):
             UnsupportedTargetError: the method cannot work on this target.
         """
         # autograd must work in any mode of the caller, and the caller's tensors stay untouched
-        with torch.inference_mode(False), torch.enable_grad(), target.one_pass(), pristine(target.model):
+        with (
+            plain_passes(),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            target.one_pass(),
+            pristine(target.model),
+        ):
             target.check(inputs)
             parts = [self._maps(job) for job in self._jobs(target, inputs, classes, ids)]
         return {name: torch.cat([_presentable(p[name]) for p in parts]) for name in target.modalities}

@@ -66,8 +66,8 @@ class DistillationMasks(CellMethod):
 
     def _neighbours(self, count: int, generator: torch.Generator) -> Tensor:
         """``[n_samples, count]`` bits, the first of which show everything."""
-        hidden = HIDDEN * torch.rand(self.n_samples, 1, generator=generator)
-        bits = torch.rand(self.n_samples, count, generator=generator) >= hidden
+        hidden = HIDDEN * torch.rand(self.n_samples, 1, generator=generator, dtype=torch.float32)
+        bits = torch.rand(self.n_samples, count, generator=generator, dtype=torch.float32) >= hidden
         bits[0] = True
         return bits
 

@@ -119,7 +119,7 @@ class GradientShap(Rival):
         streams = [stream(self.seed, i, 11) for i in job.ids]
         total = {name: torch.zeros_like(x) for name, x in job.features.items()}
         for _ in range(self.n_samples):
-            alpha = torch.stack([torch.rand((), generator=g) for g in streams])
+            alpha = torch.stack([torch.rand((), generator=g, dtype=torch.float32) for g in streams])
             rows = torch.stack([torch.randint(count, (), generator=g) for g in streams])
             points, deltas = self._draw(job, bank, alpha, rows, streams)
             for name, grad in class_gradients(job, points).items():
@@ -138,9 +138,9 @@ class GradientShap(Rival):
         for name, x in job.features.items():
             base = bank[name][rows.to(x.device), torch.arange(job.size, device=x.device)]
             if self.stdev:
-                x = x + self.stdev * torch.stack([torch.randn(x.shape[1:], generator=g) for g in streams]).to(
-                    x
-                )
+                x = x + self.stdev * torch.stack(
+                    [torch.randn(x.shape[1:], generator=g, dtype=torch.float32) for g in streams]
+                ).to(x)
             share = alpha.to(x).view(-1, *[1] * (x.ndim - 1))
             deltas[name] = x - base
             points[name] = base + share * deltas[name]

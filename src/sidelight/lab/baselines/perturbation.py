@@ -175,7 +175,7 @@ class Rise(Perturbation):
         return torch.stack(masks).view(job.size, count, *shape).to(job.features[name])
 
     def _bits(self, sides: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        return (torch.rand(sides, generator=generator) < self.p).float()
+        return (torch.rand(sides, generator=generator, dtype=torch.float32) < self.p).float()
 
     def _grid_mask(self, sides: tuple[int, ...], generator: torch.Generator) -> Tensor:
         cells = [min(self.grid, side) for side in sides]

@@ -44,9 +44,9 @@ def _noise(job: Job, count: int, seed: int) -> dict[str, Tensor]:
         mask = job.target.modalities[name].expand(real[name]).expand_as(x)
         # padding would shrink the spread, and make it depend on the longest text of the batch
         spread = torch.stack([_std(x[i][mask[i]]) for i in range(job.size)])
-        noise = torch.stack([torch.randn((count, *x.shape[1:]), generator=g) for g in streams], dim=1).to(
-            x
-        ) * spread.view(1, -1, *[1] * (x.ndim - 1))
+        noise = torch.stack(
+            [torch.randn((count, *x.shape[1:]), generator=g, dtype=torch.float32) for g in streams], dim=1
+        ).to(x) * spread.view(1, -1, *[1] * (x.ndim - 1))
         noise[0] = 0
         out[name] = noise
     return out

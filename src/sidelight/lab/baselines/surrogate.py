@@ -91,7 +91,7 @@ class _Surrogate(CellMethod):
             yield from bits.to(job.classes.device).split(1)
 
         method = CaptumLime(cells.outputs, self._regression(len(bits)), self._weigh(bits), rows)
-        whole = torch.ones(1, count, device=job.classes.device)
+        whole = torch.ones(1, count, dtype=torch.float32, device=job.classes.device)
         with torch.random.fork_rng(devices=[]):  # Captum's loader draws a seed that it does not use
             scores = method.attribute(
                 whole,
@@ -133,7 +133,7 @@ class Lime(_Surrogate):
         self.require("alpha", self.alpha >= 0, "not be negative")
 
     def _draws(self, count: int, generator: torch.Generator) -> Tensor:
-        bits = torch.rand(self.n_samples, count, generator=generator) < 0.5
+        bits = torch.rand(self.n_samples, count, generator=generator, dtype=torch.float32) < 0.5
         bits[0] = True
         return bits
 
@@ -174,7 +174,7 @@ class KernelShap(_Surrogate):
         middle = torch.arange(complete + 1, count - complete)
         chances = 1 / (middle * (count - middle))
         pairs = torch.multinomial(chances, max(1, math.ceil(left / 2)), replacement=True, generator=generator)
-        places = torch.rand(len(pairs), count, generator=generator).argsort(1).argsort(1)
+        places = torch.rand(len(pairs), count, generator=generator, dtype=torch.float32).argsort(1).argsort(1)
         some = places < middle[pairs][:, None]
         return torch.cat([*rows, torch.stack([some, ~some], 1).flatten(0, 1)])[: self.n_samples]
 

@@ -35,7 +35,9 @@ class Random(_Trivial):
     def _maps(self, job: Job) -> Mapping[str, Tensor]:
         streams = [stream(self.seed, i, 1) for i in job.ids]
         return {
-            name: torch.stack([torch.rand(shape[1:], generator=g) for g in streams]).to(job.features[name])
+            name: torch.stack([torch.rand(shape[1:], generator=g, dtype=torch.float32) for g in streams]).to(
+                job.features[name]
+            )
             for name, shape in job.score_shapes().items()
         }
 
@@ -63,9 +65,9 @@ class Centre(_Trivial):
 
     def _bump(self, job: Job, name: str) -> Tensor:
         shape, sides = job.score_shapes()[name], job.spatial(name)
-        bump = torch.ones(sides)
+        bump = torch.ones(sides, dtype=torch.float32)
         for axis, side in enumerate(sides):
-            offset = (torch.arange(side) - (side - 1) / 2) / (self.width * side)
+            offset = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2) / (self.width * side)
             bump = bump * torch.exp(-0.5 * offset**2).view(-1, *[1] * (len(sides) - axis - 1))
         return bump.expand(shape).clone().to(job.features[name])
 

@@ -86,7 +86,7 @@ class ImportedMaps:
                 f"{self.path}: the map of {modality!r} for id {sample} has {given} scores; this sample has {wanted} "
                 "features (pixels as the target sees them; tokens without special tokens and padding)."
             )
-        scores = torch.zeros(real.shape)
+        scores = torch.zeros(real.shape, dtype=torch.float32)
         scores[real] = torch.tensor(values.reshape(-1))
         return scores
 

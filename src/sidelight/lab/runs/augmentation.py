@@ -42,7 +42,7 @@ def moved(pixels: Tensor) -> Tensor:
     padded = F.pad(pixels, (right, right, down, down), mode="reflect")
     rows = torch.randint(2 * down + 1, (size, 1)) + torch.arange(height)
     columns = torch.randint(2 * right + 1, (size, 1)) + torch.arange(width)
-    mirrored = torch.rand(size, 1) < 0.5
+    mirrored = torch.rand(size, 1, dtype=torch.float32) < 0.5
     columns = torch.where(mirrored, columns.flip(1), columns)
     rows, columns = rows.to(pixels.device)[:, :, None], columns.to(pixels.device)[:, None, :]
     own = torch.arange(size, device=pixels.device)[:, None, None]

@@ -57,7 +57,7 @@ class MaskedTraining:
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         """Logits ``[B, K]`` of the inputs, whole or under random masks, with gradients to the parameters."""
         target = self.target
-        if float(torch.rand(())) < WHOLE:
+        if float(torch.rand((), dtype=torch.float32)) < WHOLE:
             return target.forward_trainable(inputs)
         fill = self.fills[int(torch.randint(len(self.fills), ()))]
         size = len(next(iter(target.feature_mask(inputs).values())))
@@ -92,13 +92,13 @@ def random_removals(
     names = list(mask)
     groups = [names, *([name] for name in names)] if len(names) > 1 else [names]
     chosen = groups[int(torch.randint(len(groups), (), generator=generator))]
-    grouped = bool(torch.rand((), generator=generator) < 0.5)
+    grouped = bool(torch.rand((), generator=generator, dtype=torch.float32) < 0.5)
     cells = {n: c for n in chosen if (c := _group(target, inputs, n, mask[n], generator)) is not None}
     units = lay_out({n: mask[n] for n in chosen}, cells if grouped else {})
     total = units.real_cells.sum(1)
-    drawn = torch.rand(len(total), generator=generator).to(total.device)
+    drawn = torch.rand(len(total), generator=generator, dtype=torch.float32).to(total.device)
     count = (drawn * share * total).ceil().clamp(min=1)
-    keys = torch.rand(units.size.shape, generator=generator).to(total.device)
+    keys = torch.rand(units.size.shape, generator=generator, dtype=torch.float32).to(total.device)
     return without_first(units, keys, count)
 
 
@@ -145,8 +145,8 @@ def random_masks(
         Per modality scores in [0, 1]. Positions without a feature get 1.
     """
     size = len(next(iter(feature_mask.values())))
-    area = torch.rand(size, generator=generator).clamp(0.02, 0.98)
-    hard = torch.rand(size, generator=generator) < 0.5
+    area = torch.rand(size, generator=generator, dtype=torch.float32).clamp(0.02, 0.98)
+    hard = torch.rand(size, generator=generator, dtype=torch.float32) < 0.5
     found = {}
     for name, real in feature_mask.items():
         noise = torch.stack([_lumps(tuple(real.shape[1:]), generator) for _ in range(size)])
@@ -154,7 +154,9 @@ def random_masks(
         soft = flat ** ((1 - area) / area)[:, None]
         count = (area * keep.sum(1)).round().clamp(min=1)[:, None]
         # a little noise for each feature, or all of a lump would enter together
-        ranked = (flat + 1e-4 * torch.rand(flat.shape, generator=generator)).masked_fill(~keep, -1.0)
+        ranked = (flat + 1e-4 * torch.rand(flat.shape, generator=generator, dtype=torch.float32)).masked_fill(
+            ~keep, -1.0
+        )
         top = (ranked.argsort(1, descending=True).argsort(1) < count).float()
         mask = torch.where(hard[:, None], top, soft).masked_fill(~keep, 1.0)
         found[name] = mask.view(real.shape).to(real.device)
@@ -167,7 +169,7 @@ def _lumps(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
     sizes = 1 + int(math.log2(max(longest // 2, 1)))
     lump = 2 ** int(torch.randint(sizes, (), generator=generator))
     coarse = [n // lump + 2 if n > 1 else 1 for n in shape]
-    noise = torch.rand(coarse, generator=generator)
+    noise = torch.rand(coarse, generator=generator, dtype=torch.float32)
     for axis, n in enumerate(shape):
         if n > 1:
             start = int(torch.randint(lump, (), generator=generator))

@@ -108,9 +108,9 @@ def _random_pixels(target: Any, batch: int, shape: Sequence[int]) -> Tensor:
     transform = getattr(reader, "image", reader).transform
     black, white = transform.bounds() if transform is not None else (None, None)
     if black is None or white is None:
-        return torch.randn(batch, *shape)
+        return torch.randn(batch, *shape, dtype=torch.float32)
     black, white = black.view(-1, 1, 1), white.view(-1, 1, 1)
-    return black + (white - black) * torch.rand(batch, *shape)
+    return black + (white - black) * torch.rand(batch, *shape, dtype=torch.float32)
 
 
 @RANDOM_INPUTS.register("image")

@@ -148,9 +148,8 @@ class Examples:
         channels, *size = self.scorer.spec.feature_shape["image"]
         coarse = torch.rand(batch, channels, 4, 4, generator=drawn, dtype=torch.float32)
         smooth = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")
-        picture = (0.8 * smooth + 0.2 * torch.rand(smooth.shape, generator=drawn, dtype=torch.float32)).clamp(
-            0, 1
-        )
+        grain = torch.rand(smooth.shape, generator=drawn, dtype=torch.float32)
+        picture = (0.8 * smooth + 0.2 * grain).clamp(0, 1)
         context = self.target.fill_context("image", [0])
         if isinstance(self.target, ImageTextTarget):
             context = self.target.image.fill_context("image", [0])

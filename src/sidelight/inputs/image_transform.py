@@ -230,10 +230,9 @@ def eight_bits(image: Image.Image) -> Image.Image:
             "Image.fromarray(array.astype('uint8')) for the one, and astype('uint16') for the other."
         )
     grey = Image.fromarray((array >> 8).astype(np.uint8))
+    # one value of 16 bits may be transparent, which fewer bits do not tell from its neighbours
     clear = image.info.get("transparency")
-    if isinstance(
-        clear, int
-    ):  # one value of 16 bits is transparent, which fewer bits do not tell from its neighbours
+    if isinstance(clear, int):
         grey.putalpha(Image.fromarray(np.where(array == clear, 0, 255).astype(np.uint8)))
     return grey
 

@@ -160,10 +160,8 @@ class TextTarget(TargetModel):
     # -- passes ---------------------------------------------------------------------
 
     def features(self, inputs: Inputs) -> Features:
-        with (
-            self.borrowed(),
-            torch.no_grad(),
-        ):  # in training mode a look-up may add noise or change the weights
+        # in training mode a look-up may add noise or change the weights
+        with self.borrowed(), torch.no_grad():
             embedded = self.embedding(inputs["input_ids"])
         if not isinstance(embedded, Tensor):
             raise UnsupportedTargetError(

@@ -149,11 +149,8 @@ def share_out(
     """
     size = changes.shape[1]
     ends = (changes.detach().cpu().double() + FLOOR).flatten().cumsum(0)
-    marks = (
-        (torch.arange(count) + torch.rand(1, generator=generator, dtype=torch.float32)).double()
-        / count
-        * ends[-1]
-    )
+    shift = torch.rand(1, generator=generator, dtype=torch.float32)
+    marks = (torch.arange(count) + shift).double() / count * ends[-1]
     drawn = torch.searchsorted(ends, marks, right=True).clamp(max=len(ends) - 1)
     plan = []
     for part in range(len(changes)):

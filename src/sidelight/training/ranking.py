@@ -44,9 +44,8 @@ def rank_loss(step: Step) -> Tensor:
         turn = first + draw
         grouped = config.rank_groups and turn % 2 == 1
         units = draw_units(step, groups[turn // 2 % len(groups)], grouped=grouped, generator=generator)
-        shares = (
-            draw + torch.rand(len(units.real), generator=generator, dtype=torch.float32)
-        ) / config.rank_draws
+        place = torch.rand(len(units.real), generator=generator, dtype=torch.float32)
+        shares = (draw + place) / config.rank_draws
         masks = best_share(step.ranking, units, shares, generator)
         if step.training and not config.rank_hard:
             masks = softened(masks, step.feature_mask)

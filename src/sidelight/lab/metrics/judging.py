@@ -209,7 +209,7 @@ class JudgePasses:
             return units.unflatten(kept.float())
 
         after = self._logit.confidence(fill, sample, masks)[:, 0]
-        drops = torch.zeros(real.shape, device=after.device)
+        drops = torch.zeros(real.shape, dtype=after.dtype, device=after.device)
         drops[sample, unit] = self._logit.clean[sample] - after
         return SingleDeletions(units, drops, measured)
 

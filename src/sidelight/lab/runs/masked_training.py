@@ -154,9 +154,8 @@ def random_masks(
         soft = flat ** ((1 - area) / area)[:, None]
         count = (area * keep.sum(1)).round().clamp(min=1)[:, None]
         # a little noise for each feature, or all of a lump would enter together
-        ranked = (flat + 1e-4 * torch.rand(flat.shape, generator=generator, dtype=torch.float32)).masked_fill(
-            ~keep, -1.0
-        )
+        little = 1e-4 * torch.rand(flat.shape, generator=generator, dtype=torch.float32)
+        ranked = (flat + little).masked_fill(~keep, -1.0)
         top = (ranked.argsort(1, descending=True).argsort(1) < count).float()
         mask = torch.where(hard[:, None], top, soft).masked_fill(~keep, 1.0)
         found[name] = mask.view(real.shape).to(real.device)

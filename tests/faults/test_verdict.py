@@ -354,6 +354,8 @@ def test_fault_24_logits_are_found_in_what_a_module_returns(last: Any, tmp_path:
         (lambda y: "cat", "str"),
         (lambda y: y[:, :, None, None].expand(-1, -1, 4, 4), r"\(8, 3, 4, 4\).*segmentation"),
         (lambda y: y[:, None].expand(-1, 5, -1), r"\(8, 5, 3\).*token"),
+        (lambda y: y[:, :, None, None], r"\(8, 3, 1, 1\).*left from pooling, flatten them"),
+        (lambda y: y[:, :, None], r"\(8, 3, 1\).*left from pooling, flatten them"),
         (lambda y: y.argmax(-1), r"int64"),
         (lambda y: y.long(), r"int64"),
         (lambda y: y[:, :0], r"\(8, 0\)"),

@@ -88,6 +88,38 @@ class TestWidget:
             page.wait_for_function("document.querySelectorAll('.sl-gone').length === 8")
             assert widget.share == pytest.approx(0.1)
 
+    def test_colours_show_what_speaks_for_and_against(self, browser: Any) -> None:
+        widget = text_explainer().widget(TEXT)
+        strengths = widget.view["word_strengths"]
+        with served_widget(widget) as address:
+            page = opened(browser, address)
+            words = page.locator(".sl-word")
+
+            def grounds() -> list[str]:
+                return [words.nth(i).evaluate("e => e.style.backgroundColor") for i in range(words.count())]
+
+            scores = grounds()
+            page.get_by_label("Colours show").select_option("effects")
+            assert page.get_by_text(widget.view["effects"]).is_visible()
+            told = [re.findall(r"[\d.]+", ground) for ground in grounds()]
+            for (red, _, blue, *rest), strength in zip(told, strengths, strict=True):
+                assert (int(red), int(blue)) == ((255, 0) if strength >= 0 else (77, 255))
+                assert float((rest or ["1"])[0]) == pytest.approx(abs(strength), abs=0.01)
+            page.get_by_label("Colours show").select_option("scores")
+            assert grounds() == scores
+            assert page.errors == page.foreign == []
+
+    def test_the_picture_of_effects(self, browser: Any) -> None:
+        widget = image_explainer().widget(Image.new("RGB", (40, 36), (200, 10, 10)))
+        with served_widget(widget) as address:
+            page = opened(browser, address)
+            page.get_by_label("Colours show").select_option("effects")
+            assert page.get_by_alt_text("effects on").get_attribute("src") == widget.view["effects_image"]
+            assert page.get_by_text("For and against", exact=True).is_visible()
+            page.get_by_alt_text("effects on").hover()
+            assert not page.get_by_text("Score 0").count()
+            assert page.errors == page.foreign == []
+
     def test_hovering_shows_the_value(self, browser: Any) -> None:
         widget = image_explainer().widget(Image.new("RGB", (40, 36), (200, 10, 10)))
         with served_widget(widget) as address:
@@ -170,7 +202,7 @@ class TestPage:
         hostile = "<img src=x onerror=window.hacked=1>.png"
         field.set_input_files(picture_file(tmp_path, hostile, png()))
         page.wait_for_selector("#sl-map img")
-        assert page.locator("#sl-map img").count() == 3
+        assert page.locator("#sl-map img").count() == 3 + 2
         for name, content, said in (
             ("large.png", encoded(Image.new("1", (2000, 2000)), "PNG"), "more than the limit of 1,000,000"),
             ("bomb.png", promising_png(60_000, 60_000), "bytes"),

@@ -130,6 +130,15 @@ def test_pictures_bring_their_values() -> None:
     assert widget.answer["image"].startswith("data:image/png;base64,")
 
 
+def test_what_speaks_for_and_against_is_in_the_view(texts: Explainer) -> None:
+    widget = texts.widget("a dull film")
+    effects = texts.explain("a dull film").effects["text"]
+    most = np.abs(effects).max()
+    np.testing.assert_allclose(widget.view["word_strengths"], effects / most, atol=1e-3)
+    assert f"Full colour: {most:.2g} of the probability." in widget.view["effects"]
+    assert image_explainer().widget(pictures(1)[0]).view["effects_image"].startswith("data:image/png;base64,")
+
+
 def test_pairs_have_both() -> None:
     widget = pair_explainer().widget(pair_models.pairs()[0])
     assert {"words", "image"} <= set(widget.view)
@@ -154,6 +163,7 @@ def test_pages_without_a_kernel_show_the_explanation(texts: Explainer) -> None:
 def test_hostile_names_and_texts_are_neutral() -> None:
     widget = hostile_texts().widget(f"a film {HOSTILE}")
     shown = [widget.view["label"], widget.view["explained"], *widget.view["words"], *widget.view["classes"]]
+    shown.append(widget.view["effects"])
     assert not any(sign in part for part in shown for sign in ("\x1b", "\u202e"))
     html = widget._repr_mimebundle_()[0]["text/html"]
     assert not any(sign in html for sign in SIGNS)

@@ -19,8 +19,9 @@ from sidelight.targets import TargetModel
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.explanation import effects_note, html_panels, scale_note
 from sidelight.viz.export import pixels_to_uri
-from sidelight.viz.image import CRISP_UP_TO, heat, to_rgb
+from sidelight.viz.image import CRISP_UP_TO, heat, signed, to_rgb
 from sidelight.viz.safe_text import visible
+from sidelight.viz.signed import strengths
 
 #: classes whose probabilities are shown
 BARS = 5
@@ -57,6 +58,7 @@ def view_of(session: Session) -> dict[str, Any]:
         "versus": visible(found.versus_label or ""),
         "classes": names if session.explainer.scorer.config.by_class else [],
         "remarks": remarks(found),
+        "effects": "" if found.effects is None else _effects_words(found),
     }
     if TEXT in found.scores:
         view |= _text_view(session)
@@ -110,6 +112,7 @@ def _text_view(session: Session) -> dict[str, Any]:
         "read": session.units.read[TEXT].tolist(),
         "word_scores": [round(float(v), 4) for v in found.scores[TEXT]],
         "word_effects": [] if effects is None else [round(float(v), 5) for v in effects],
+        "word_strengths": [] if effects is None else [round(float(v), 4) for v in strengths(effects)],
         "text": "" if several else text,
         "typing": not several,
     }
@@ -117,9 +120,11 @@ def _text_view(session: Session) -> dict[str, Any]:
 
 def _image_view(found: Explanation) -> dict[str, Any]:
     scores, pixels = found.scores["image"], found.inputs["image"]
+    effects = None if found.effects is None else found.effects["image"]
     return {
         "image": picture_uri(pixels),
         "heat": pixels_to_uri(heat(pixels, scores), SIDE),
+        "effects_image": "" if effects is None else pixels_to_uri(signed(pixels, effects), SIDE),
         "size": list(scores.shape),
         "crisp": max(scores.shape) <= CRISP_UP_TO,
         "pixel_scores": base64.b64encode((scores * 255).round().astype(np.uint8).tobytes()).decode("ascii"),
@@ -158,10 +163,9 @@ def effects_html(found: Explanation) -> str:
     """What speaks for and against the class of the map, folded up. Nothing if the scorer has not learnt it."""
     if found.effects is None:
         return ""
-    note = escaped(f"{effects_note(found)}. {scale_note(found).capitalize()}")
     return (
         f'<details class="sl-effects"><summary>For and against {escaped(found.explained_label)}</summary>'
-        f"<p>{note[:1].upper()}{note[1:]}.</p>{_panels(found, effects=True)}</details>"
+        f"<p>{escaped(_effects_words(found))}</p>{_panels(found, effects=True)}</details>"
     )
 
 
@@ -203,6 +207,11 @@ def message_html(text: str, kind: str = "note") -> str:
 def escaped(text: str) -> str:
     """``text`` for a page: nothing in it is run, and nothing hides."""
     return html.escape(visible(text), quote=True)
+
+
+def _effects_words(found: Explanation) -> str:
+    """What the colours of effects say, as sentences. They are not escaped, but nothing in them hides."""
+    return ". ".join(note[:1].upper() + note[1:] for note in (effects_note(found), scale_note(found))) + "."
 
 
 def _panels(found: Explanation, effects: bool = False) -> str:

@@ -60,12 +60,17 @@ function follow(root) {
   return () => watch.disconnect();
 }
 
-function words(model, send) {
+/** Colour of a score, or of an effect as a share of the strongest one: orange speaks for the class, and blue against it. */
+const colour = (v) => `rgba(${v < 0 ? "77, 166, 255" : "255, 153, 0"}, ${Math.abs(v).toFixed(3)})`;
+
+function words(model, shown, send) {
   const box = make("div", { class: "sl-words", dir: "auto", role: "group", "aria-label": "Words. Press one to remove it or to bring it back." });
   let drawn = null;
+  let drawnEffects = false;
   const draw = () => {
     const view = model.get("view");
     drawn = view;
+    drawnEffects = shown.effects && view.effects !== "";
     box.replaceChildren();
     view.words.forEach((word, i) => {
       if (!view.read[i]) {
@@ -77,8 +82,9 @@ function words(model, send) {
       const score = view.word_scores[i];
       const effect = view.word_effects.length ? `, effect ${view.word_effects[i].toFixed(3)}` : "";
       const button = make("button", { type: "button", class: "sl-word", title: `score ${score.toFixed(2)}${effect}` }, body);
-      button.style.backgroundColor = `rgba(255, 153, 0, ${score.toFixed(3)})`;
-      button.classList.toggle("sl-strong", score >= 0.55);
+      const strength = drawnEffects ? view.word_strengths[i] : score;
+      button.style.backgroundColor = colour(strength);
+      button.classList.toggle("sl-strong", Math.abs(strength) >= 0.55);
       button.dataset.word = i;
       button.addEventListener("click", () => {
         const now = new Set(model.get("removed"));
@@ -89,7 +95,7 @@ function words(model, send) {
     });
   };
   const update = () => {
-    if (drawn !== model.get("view")) draw();
+    if (drawn !== model.get("view") || drawnEffects !== (shown.effects && drawn.effects !== "")) draw();
     const { stays } = model.get("answer");
     const removed = new Set(model.get("removed"));
     for (const button of box.querySelectorAll("button")) {
@@ -102,7 +108,7 @@ function words(model, send) {
   return { element: box, update };
 }
 
-function pictures(model) {
+function pictures(model, shown) {
   const figure = (name, text) => {
     const image = make("img", { alt: name });
     const caption = make("figcaption", {}, text);
@@ -111,22 +117,27 @@ function pictures(model) {
   const [input, heat, masked] = [figure("input", "Input"), figure("scores", "Score"), figure("masked input", "What is left")];
   const box = make("div", { class: "sl-pictures" }, input.element, heat.element, masked.element);
   let values = new Uint8Array();
+  let drawn = null;
+  let drawnEffects = false;
   heat.image.addEventListener("mousemove", (event) => {
+    if (drawnEffects) return;
     const [rows, columns] = model.get("view").size;
     const place = heat.image.getBoundingClientRect();
     const column = Math.min(columns - 1, Math.max(0, Math.floor(((event.clientX - place.left) / place.width) * columns)));
     const row = Math.min(rows - 1, Math.max(0, Math.floor(((event.clientY - place.top) / place.height) * rows)));
     heat.caption.textContent = `Score ${(values[row * columns + column] / 255).toFixed(2)} at ${column}, ${row}`;
   });
-  heat.image.addEventListener("mouseleave", () => { heat.caption.textContent = "Score"; });
-  let drawn = null;
+  const name = () => { heat.caption.textContent = drawnEffects ? "For and against" : "Score"; };
+  heat.image.addEventListener("mouseleave", name);
   const update = () => {
     const view = model.get("view");
-    if (drawn !== view) {
-      drawn = view;
+    const effects = shown.effects && view.effects !== "";
+    if (drawn !== view || drawnEffects !== effects) {
+      [drawn, drawnEffects] = [view, effects];
       input.image.src = view.image;
-      heat.image.src = view.heat;
-      heat.image.alt = `scores for ${view.explained}`;
+      heat.image.src = effects ? view.effects_image : view.heat;
+      heat.image.alt = `${effects ? "effects on" : "scores for"} ${view.explained}`;
+      name();
       values = Uint8Array.from(atob(view.pixel_scores), (c) => c.charCodeAt(0));
       for (const f of [input, heat, masked]) f.image.classList.toggle("sl-crisp", view.crisp);
     }
@@ -150,6 +161,23 @@ function chooser(model, name, text, first, send) {
   };
   select.addEventListener("change", () => send({ [name]: select.value }));
   return { element: label, update };
+}
+
+/** What the colours show. Nothing is asked of Python: the view holds both. */
+function colours(model, shown, redraw) {
+  const select = make("select", {}, make("option", { value: "scores" }, "scores"), make("option", { value: "effects" }, "for and against"));
+  const label = make("label", {}, "Colours show", select);
+  const note = make("div", { class: "sl-muted", "aria-live": "polite" });
+  select.addEventListener("change", () => {
+    shown.effects = select.value === "effects";
+    redraw();
+  });
+  const update = () => {
+    const { effects } = model.get("view");
+    label.hidden = effects === "";
+    note.textContent = shown.effects ? effects : "";
+  };
+  return { element: label, note, update };
 }
 
 function fills(model, send) {
@@ -221,19 +249,22 @@ function typing(model, send) {
 function render({ model, el }) {
   const { send, answered } = sender(model);
   const view = model.get("view");
+  const shown = { effects: false };
   const parts = [verdict(model)];
   if (view.words) parts.unshift(typing(model, send));
-  if (view.image) parts.push(pictures(model));
-  if (view.words) parts.push(words(model, send));
+  if (view.image) parts.push(pictures(model, shown));
+  if (view.words) parts.push(words(model, shown, send));
   parts.push(slider(model, send));
+  const coloured = colours(model, shown, () => update());
   const controls = [
+    coloured,
     chooser(model, "target", "Map of", "the predicted class", send),
     chooser(model, "versus", "and not of", "(no other class)", send),
     fills(model, send),
   ];
   const error = make("p", { class: "sl-error", role: "alert" });
   const root = make("div", { class: "sidelight-live", role: "region", "aria-label": "Live explanation" });
-  root.append(...parts.map((p) => p.element), make("div", { class: "sl-controls" }, ...controls.map((c) => c.element)), error);
+  root.append(...parts.map((p) => p.element), coloured.note, make("div", { class: "sl-controls" }, ...controls.map((c) => c.element)), error);
   const update = () => {
     for (const part of [...parts, ...controls]) part.update();
     error.textContent = model.get("error");

@@ -414,7 +414,9 @@ def test_kind_a_name_that_names_no_file(answer: Explanation, name: str) -> None:
 
 
 @pytest.mark.parametrize("letter", ["y", "\u00e9", "\U0001f600"])
-def test_kind_every_name_that_the_system_takes_is_written(answer: Explanation, tmp_path: Path, letter: str) -> None:
+def test_kind_every_name_that_the_system_takes_is_written(
+    answer: Explanation, tmp_path: Path, letter: str
+) -> None:
     """Before, names of more than 240 bytes were refused, because the temporary name was longer than they are."""
     stem = letter * (250 // len(os.fsencode(letter)))
     answer.save(tmp_path / stem)

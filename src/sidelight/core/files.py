@@ -18,7 +18,6 @@ from typing import Any
 from sidelight.core.ownership import file_digest, foreign, may_replace, not_written, record
 from sidelight.errors import CheckpointError, InputTypeError, SidelightError
 
-
 #: bytes of a name to which a point, eight digits and an ending can be added on every usual file system
 LONGEST_NAME = 240
 

@@ -18,7 +18,7 @@ from sidelight.viz.base import RENDERERS, Renderer
 from sidelight.viz.export import ShownFigure
 from sidelight.viz.safe_text import visible
 from sidelight.viz.signed import strongest
-from sidelight.viz.titles import LINE, fitted, one_line, title_axes, title_figure
+from sidelight.viz.titles import LINE, fitted, one_line, room_of, title_axes, title_figure
 
 
 def plot_panel(
@@ -55,7 +55,7 @@ def plot_explanation(
     sizes = np.array([(r.effects_size if effects else r.size)(display) for r, _, display in parts])
     width, height = float(sizes[:, 0].max()), float(sizes[:, 1].sum())
     with look.house_style():
-        room = width if figure is None else figure.bbox.width / figure.dpi
+        room = width if figure is None else room_of(figure)
         lines = fitted(_title(explanation, effects), 0.96 * room)
         canvas = figure or ShownFigure(
             figsize=(width, height + 0.45 + LINE * (len(lines) - 1)),

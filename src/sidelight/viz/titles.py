@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
@@ -53,6 +54,12 @@ def _broken(text: str, most: float) -> list[str]:
     # spaces of a figure are a little wider than those of a layout
     lines = layout(tuple(f"{word} " for word in text.split()), 0.97 * most)
     return [" ".join(word for *_, word in line) for line in lines]
+
+
+def room_of(figure: FigureBase) -> float:
+    """Width in inches of a figure, or of a part of one."""
+    own: Any = figure
+    return float(own.bbox.width / own.dpi)
 
 
 def title_figure(figure: FigureBase, lines: list[str]) -> None:

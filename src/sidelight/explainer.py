@@ -16,6 +16,7 @@ from sidelight.checks.selfcheck import (
     WatchedWeights,
     made_up_samples,
     require_check,
+    require_parts,
     self_check,
 )
 from sidelight.core.guard import public
@@ -80,11 +81,10 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
     def __init__(
         self, target: TargetModel, scorer: Scorer, check: Check = "error", fingerprint: str | None = None
     ) -> None:
-        self.target = target
-        self.check = require_check(check)
+        require_parts(target, scorer)
+        self.target, self.check = target, require_check(check)
         self._weights = WatchedWeights(target, fingerprint)
-        # the caller's default dtype may not be float32
-        self.scorer = scorer.to(target.device, torch.float32).eval()
+        self.scorer = scorer.to(target.device, torch.float32).eval()  # the default dtype may be another
         #: metrics and folder of the scorer's training, if it was trained here
         self.training_metrics: dict[str, float] = {}
         self.output_dir: Path | None = None

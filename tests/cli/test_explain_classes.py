@@ -62,6 +62,19 @@ def test_an_input_is_explained_for_a_class(saved: Path, explainer: Explainer, tm
     assert "explained" not in json.loads(_rows(saved, tmp_path))[0]
 
 
+def test_an_input_has_one_line_whatever_it_and_its_class_are_called(saved: Path, tmp_path: Path) -> None:
+    """Before, a line break in a text or in the name of a class began a line that looked like one of ours."""
+    names = ["bad\nerror: no disk", "fair\nerror: no disk", "good\nerror: no disk"]
+    target = as_target(str(saved / "model"), make_pair("bert")[1], class_names=names)
+    Explainer(target, Explainer.from_pretrained(saved / "scorer").scorer).save_pretrained(tmp_path / "named")
+    result = sidelight(
+        "explain", tmp_path / "named", "one\nerror: two", "--target", "1", "--out", tmp_path / "out"
+    )
+    assert result.code == 0, result.err
+    assert not [line for line in result.out.splitlines() if line.startswith("error")]
+    assert "one\\nerror: two: " in result.out
+
+
 def test_the_pictures_of_an_input_show_effects_if_asked(saved: Path, tmp_path: Path) -> None:
     for reading in ("scores", "effects"):
         words = ("--reading", reading, "--out", tmp_path / reading)

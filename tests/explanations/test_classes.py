@@ -13,6 +13,7 @@ import torch
 from sidelight.core.types import Encoding
 from sidelight.errors import ConfigError, InputError
 from sidelight.explanations.classes import Asked, Classes, checked_classes, chosen_classes
+from sidelight.explanations.explanation import Explanation
 from sidelight.scorers import ScorerConfig
 
 LOGITS = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 1.0]])
@@ -224,3 +225,13 @@ def test_classes_for_each_sample_become_whole_numbers(wanted: Any) -> None:
     found, _ = checked_classes(ENCODING, NAMES, wanted, None)
     assert found is not None
     assert (found.dtype, found.tolist()) == (torch.int64, [1, 0])
+
+
+def test_classes_that_share_a_name_are_told_apart() -> None:
+    """Before, a picture of another class of the same name looked like one of the predicted class."""
+    names = {0: "crane", 1: "crane", 2: "cow"}
+    meta = Classes(torch.tensor([1, 2]), torch.tensor([0, 0])).of(0, names)["meta"]
+    assert meta == {"explained_label": "crane (class 1)", "versus_label": "crane (class 0)"}
+    assert Classes(torch.tensor([1, 2])).of(1, names)["meta"] == {"explained_label": "cow"}
+    shown = Explanation({"text": np.ones(1)}, {"text": ["so"]}, 0, "crane", 0.9, explained=1, meta=meta)
+    assert "map of crane (class 1)" in shown.to_html()

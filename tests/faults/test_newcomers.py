@@ -18,6 +18,7 @@ import torch
 from fault_models import SQUARE, P, S, T, bert, eye, tok
 from PIL import Image
 from test_everyday import untrained
+from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
 from typer.testing import CliRunner
 
 import pair_models
@@ -27,7 +28,7 @@ from sidelight import Explainer, Explanation
 from sidelight.cli.app import app
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError
 from sidelight.inputs.row_parts import RowReader
-from sidelight.rows.sources import rows_of
+from sidelight.rows.sources import open_data, rows_of
 from sidelight.scorers import ScorerConfig
 from sidelight.targets.text import TextTarget
 from sidelight.training.fit_data import raw_labels, second_is_label
@@ -457,3 +458,81 @@ def test_kind_a_label_is_that_of_its_column(kind: str, texts: Explainer) -> None
     rows = rows_of(LABELLED[kind](pd.DataFrame({"label": names, "stars": "LABEL_0", "text": T[:3]})))
     reader = RowReader(second_is_label=second_is_label(texts.target, rows, {"label_0", "label_1"}, "data"))
     assert raw_labels(texts.target, rows, reader) == names
+
+
+def test_kind_a_batch_as_a_loader_gives_it_is_several_samples(texts: Explainer, images: Explainer) -> None:
+    """Before, the list of texts and labels that a loader gives was refused, and a tuple of them was not."""
+    rows = [(text, number % 3) for number, text in enumerate(T[:4])]
+    (batch,) = DataLoader(rows, batch_size=4)
+    assert isinstance(batch, list)
+    found, expected = texts.explain(batch), texts.explain(T[:4])
+    assert [e.inputs for e in found] == [e.inputs for e in expected]
+    pixels = torch.stack([SQUARE(p) for p in P[:4]])
+    found = images.explain([pixels, torch.arange(4)])
+    assert len(found) == 4
+    np.testing.assert_allclose(found[3].map, images.explain(P[3]).map, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        ("text", (T[0], 1), "If it is the label of a text, leave it out"),
+        ("text", (T[0], torch.tensor(1)), "If it is the label of a text, leave it out"),
+        ("text", [T[:8], T[8:16]], "The texts of a batch are given one by one"),
+        (
+            "text",
+            ({"input_ids": torch.ones(2, 5, dtype=torch.long)} for _ in range(2)),
+            "This row is a batch",
+        ),
+        ("image", (P[0], 1), "If it is the label of an image, leave it out"),
+        ("image", (torch.zeros(3, 32, 32), torch.tensor(1)), "If it is the label of an image, leave it out"),
+        ("image", (torch.zeros(2, 3, 32, 32) for _ in range(2)), "This row is a batch"),
+        ("image", [{"x": torch.zeros(3, 32, 32)}], r"got \['x'\]. Call it 'pixel_values'"),
+    ],
+)
+def test_kind_batches_and_labels_in_the_place_of_samples_are_told(
+    texts: Explainer, images: Explainer, kind: str, given: Any, words: str
+) -> None:
+    with pytest.raises((InputError, InputTypeError), match=words):
+        (texts if kind == "text" else images).explain(given)
+
+
+def test_kind_parts_of_an_explainer_and_inputs_of_another_kind_are_told(texts: Explainer) -> None:
+    """Before, these ended in an AttributeError, or in a report of a fault of sidelight."""
+    for parts in ((bert(), tok()), (texts.target, "scorer"), ("folder", texts.scorer)):
+        with pytest.raises(InputTypeError, match=r"Explainer\.fit\(model, data, processor=\.\.\.\)"):
+            Explainer(*parts)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="expected a mapping with an 'input_ids' tensor"):
+        texts.target.check(torch.ones(1, 4, dtype=torch.long))  # type: ignore[arg-type]
+
+
+class _Flow(IterableDataset):  # type: ignore[type-arg]
+    def __init__(self, rows: list[Any]) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Any:
+        return iter(self.rows)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_kind_pairs_in_a_loader_stay_together(size: int, texts: Explainer) -> None:
+    """Before, a loader with batches of two gave the two first texts as one pair, and the two seconds as another."""
+    pairs = [(T[i], T[i + 20]) for i in range(6)]
+    flags = [[1, 0, i % 2] for i in range(6)]
+    for rows, kept in (
+        ([(pair, i) for i, pair in enumerate(pairs)], lambda row: row[0]),
+        ([{"pair": pair, "label": i} for i, pair in enumerate(pairs)], lambda row: row["pair"]),
+        ([((pair, "x"), i) for i, pair in enumerate(pairs)], lambda row: row[0][0]),
+    ):
+        for loader in (
+            DataLoader(_Flow(rows), size),
+            DataLoader(rows, size, sampler=SubsetRandomSampler([0])),
+        ):  # type: ignore[arg-type]
+            found = [kept(row) for row in open_data(loader, "train")]
+            assert found == pairs[: len(found)]
+            assert found
+    labelled = open_data(DataLoader(_Flow(list(zip(T, flags, strict=False))), size), "train")
+    assert [[int(flag) for flag in row[1]] for row in labelled] == flags
+    found = texts.explain(DataLoader(_Flow([(pair, 0) for pair in pairs]), size))
+    for one, own in zip(found, pairs, strict=True):
+        same(one, texts.explain(own))

@@ -413,6 +413,19 @@ def test_kind_a_name_that_names_no_file(answer: Explanation, name: str) -> None:
         file_path(name)
 
 
+@pytest.mark.parametrize("letter", ["y", "\u00e9", "\U0001f600"])
+def test_kind_every_name_that_the_system_takes_is_written(
+    answer: Explanation, tmp_path: Path, letter: str
+) -> None:
+    """Before, names of more than 240 bytes were refused, because the temporary name was longer than they are."""
+    stem = letter * (250 // len(os.fsencode(letter)))
+    answer.save(tmp_path / stem)
+    answer.save_html(tmp_path / f"{stem}.html")
+    assert {p.name for p in tmp_path.iterdir()} == {f"{stem}{end}" for end in (".png", ".json", ".html")}
+    with pytest.raises(CheckpointError, match="choose a shorter name"), replace_folder(tmp_path / stem):
+        pass
+
+
 def test_kind_a_listed_file_is_ours_until_somebody_changes_it(tmp_path: Path) -> None:
     own_folder(tmp_path / "out")
     path = tmp_path / "out" / "sub" / "table.md"

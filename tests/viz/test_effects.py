@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -156,3 +157,32 @@ def test_names_are_escaped_and_made_visible() -> None:
         assert "\u202e" not in page
         assert "<i>" not in page
         assert re.search(r'alt="image (scores for|effects on) \[U\+202E\]&lt;i&gt;"', page)
+
+
+def test_names_in_titles_are_whole_and_on_lines_that_fit() -> None:
+    """Before, long names ran out of the picture and took the meaning of the colours with them."""
+    staffordshire = (
+        "American Staffordshire terrier, Staffordshire terrier, American pit bull terrier, pit bull terrier"
+    )
+    meta = {"explained_label": "a\n\tcockatoo " * 3, "versus_label": "x" * 500}
+    pair = of_pair()
+    pair.label, pair.explained, pair.versus, pair.meta = staffordshire, 1, 2, meta
+    for reading in ("scores", "effects"):
+        figure = pair.plot(reading=reading)  # type: ignore[arg-type]
+        canvas, title = FigureCanvasAgg(figure), figure._suptitle  # type: ignore[attr-defined]
+        canvas.draw()
+        box = title.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+        panels = [ax.get_window_extent().y1 for ax in figure.axes]
+        assert max(panels) < box.y0, "the title covers a panel"
+        words = " ".join(title.get_text().split())
+        assert staffordshire in words
+        assert "a cockatoo a cockatoo a cockatoo" in words
+        assert "xx..." in words
+    axes = Figure(figsize=(8, 4)).subplots(1, 2)
+    of_text(label=staffordshire).plot(ax=axes[0], reading="effects")
+    axes[0].figure.draw_without_rendering()
+    first = axes[0].title.get_window_extent()
+    assert first.x1 <= axes[1].get_window_extent().x0, "the title runs into the next panel"

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from sidelight.checks.reference import coarsest, logits_alone
 from sidelight.core.types import Inputs
 from sidelight.errors import (
     ConfigError,
+    InputTypeError,
     SelfCheckError,
     SidelightError,
     TargetMismatchError,
@@ -53,6 +54,17 @@ LEARN_ELSEWHERE = (
 )
 #: sides of the made-up pictures, in pixels; no processor keeps them
 HEIGHT, WIDTH = 53, 71
+
+
+def require_parts(target: Any, scorer: Any) -> None:
+    """Raise :class:`InputTypeError` if these are no classifier and scorer that an explainer joins."""
+    if isinstance(target, TargetModel) and isinstance(scorer, nn.Module):
+        return
+    raise InputTypeError(
+        f"Explainer(target, scorer) joins a wrapped classifier and its scorer; got {type(target).__name__} and "
+        f"{type(scorer).__name__}. Explainer.fit(model, data, processor=...) trains a scorer, and "
+        "Explainer.from_pretrained(folder, model) loads one."
+    )
 
 
 def require_check(check: Any) -> Check:

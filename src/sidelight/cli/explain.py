@@ -10,6 +10,7 @@ import typer
 
 from sidelight.cli.common import JsonOption, say, write_rows
 from sidelight.core.quiet import quiet_libraries
+from sidelight.errors import for_terminal
 
 if TYPE_CHECKING:
     from sidelight.explainer import Explainer
@@ -247,7 +248,7 @@ def _explain_each(
         except (InputError, InputTypeError) as error:
             if strict:
                 raise
-            tell_error(f"{' + '.join(source)}: {error}")
+            tell_error(f"{for_terminal(' + '.join(source))}: {error}")
     return rows
 
 
@@ -271,11 +272,11 @@ def _explain_one(
         explanation, out, Path(file).stem if file else f"input-{index}", about["reading"]
     )
     say(
-        f"{' + '.join(source)}: {explanation.label} ({explanation.probability:.1%})   "
-        f"{picture}, {data.name}, {page.name}"
+        f"{for_terminal(' + '.join(source))}: {for_terminal(explanation.label)} ({explanation.probability:.1%})   "
+        f"{for_terminal(picture)}, {data.name}, {page.name}"
     )
     if explanation.explained != explanation.prediction or explanation.versus is not None:
-        say(f"  {_class_explained(explanation)}")
+        say(f"  {for_terminal(_class_explained(explanation))}")
     for remark in _remarks(explanation):
         say(f"  {remark}")
     return {
@@ -296,11 +297,11 @@ def content(part: str, modality: str, as_text: bool) -> str:
         return part
     if not is_file(part):
         if _LIKE_A_FILE.search(part):
-            say(f"{part}: there is no such file; it is explained as a text")
+            say(f"{for_terminal(part)}: there is no such file; it is explained as a text")
         return part
     from sidelight.cli.outputs import read_text_file
 
-    say(f"{part}: a file, read as text (--as-text explains its name instead)")
+    say(f"{for_terminal(part)}: a file, read as text (--as-text explains its name instead)")
     return read_text_file(Path(part))
 
 

@@ -18,6 +18,9 @@ from typing import Any
 from sidelight.core.ownership import file_digest, foreign, may_replace, not_written, record
 from sidelight.errors import CheckpointError, InputTypeError, SidelightError
 
+#: bytes of a name to which a point, eight digits and an ending can be added on every usual file system
+LONGEST_NAME = 240
+
 
 @contextmanager
 def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -28,7 +31,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         ForeignFileError: sidelight did not write the file at ``path``, which is untouched.
     """
     final = file_path(path)
-    tmp = _beside(final, "tmp")
+    tmp = _beside(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield tmp
@@ -93,9 +96,10 @@ def _require_replaceable(final: Path, tmp: Path) -> None:
         raise foreign(final)
 
 
-def _beside(final: Path, kind: str) -> Path:
-    """A hidden name beside ``final`` that is in use nowhere and ends in ``kind``."""
-    return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.{kind}")
+def _beside(final: Path) -> Path:
+    """A hidden name beside ``final`` that is in use nowhere, and no longer than systems take, which ``final`` may just be."""
+    name = os.fsdecode(os.fsencode(final.name)[:LONGEST_NAME])
+    return final.with_name(f".{name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def remove_leftovers(folder: Path, names: str) -> None:

@@ -8,6 +8,7 @@ All other files belong to somebody else and stay.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -193,10 +194,9 @@ def reason(error: OSError) -> str:
 
 def not_written(final: Path, error: OSError) -> CheckpointError:
     """The error for ``final``, which the system refused to write."""
-    return CheckpointError(
-        f"could not write {final}: {error}. What was there before is untouched; "
-        "free some space or choose another folder."
-    )
+    too_long = error.errno == errno.ENAMETOOLONG
+    advice = "choose a shorter name" if too_long else "free some space or choose another folder"
+    return CheckpointError(f"could not write {final}: {error}. What was there before is untouched; {advice}.")
 
 
 def is_manifest(path: Path) -> bool:

@@ -41,7 +41,19 @@ class Classes:
         """Arguments of an :class:`Explanation` about the sample ``index``."""
         found = {"explained": self.explained, "versus": self.versus}
         numbers = {name: int(classes[index]) for name, classes in found.items() if classes is not None}
-        return {**numbers, "meta": {f"{name}_label": str(names.get(n, n)) for name, n in numbers.items()}}
+        return {**numbers, "meta": {f"{name}_label": told_apart(names, n) for name, n in numbers.items()}}
+
+
+def told_apart(names: Mapping[int, str], index: int) -> str:
+    """The name of class ``index``, with its number if other classes have the same name, as some of ImageNet do.
+
+    Example:
+        >>> told_apart({0: "crane", 1: "crane", 2: "cat"}, 1), told_apart({0: "cat"}, 7)
+        ('crane (class 1)', '7')
+    """
+    name = str(names.get(index, index))
+    shared = any(other == name for i, other in names.items() if i != index)
+    return f"{name} (class {index})" if shared else name
 
 
 @dataclass(frozen=True)

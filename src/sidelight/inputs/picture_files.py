@@ -79,9 +79,10 @@ def read_image(source: Any) -> Image.Image:
         return _from_array(source)
     if hasattr(source, "read") and hasattr(source, "seek"):
         return _from_file(source)
+    label = " If it is the label of an image, leave it out." if isinstance(source, (int, np.integer)) else ""
     raise InputTypeError(
         "an image may be a path, a PIL image, bytes, an open binary file or a uint8 array; "
-        f"got {type(source).__name__}."
+        f"got {type(source).__name__}.{label}"
     )
 
 

@@ -32,11 +32,12 @@ def picture_batch(samples: Sequence[Any], transform: PictureTransform | None) ->
             if len(samples) == 1:
                 raise
             raise type(error)(f"sample {number}: {error}") from error
-    kinds = {p.dtype for p in pixels if not p.is_floating_point()}
-    if kinds:
+    wrong = next((p for p in pixels if not p.is_floating_point()), None)
+    if wrong is not None:
+        advice = "Give pictures as uint8 arrays, files or PIL images, not as tensors."
         raise InputTypeError(
-            f"pixel_values must be floating point, normalised as the model takes it; got {kinds.pop()}. "
-            "Give pictures as uint8 arrays, files or PIL images, not as tensors."
+            f"pixel_values must be floating point, normalised as the model takes it; got {wrong.dtype}. "
+            + ("If it is the label of an image, leave it out." if wrong.ndim == 0 else advice)
         )
     return stacked(pixels, transform)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from sidelight.core.columns import KNOWN_COLUMNS
 from sidelight.errors import InputError, InputTypeError
 
@@ -43,7 +46,10 @@ def _read(sample: Any, index: int, columns: Sequence[str]) -> tuple[str, ...]:
         sample = tuple(sample[c] for c in _columns(sample, index, columns))
     parts = tuple(sample) if isinstance(sample, (tuple, list)) else (sample,)
     if not 1 <= len(parts) <= 2:
-        raise InputError(f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).")
+        batch = " The texts of a batch are given one by one." if len(parts) > 2 else ""
+        raise InputError(
+            f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).{batch}"
+        )
     for part in parts:
         if not isinstance(part, str):
             raise InputTypeError(f"sample {index} is not text: {_describe(part)}.")
@@ -73,7 +79,15 @@ def _describe(value: Any) -> str:
         return "NaN, as pandas writes a missing value. Drop these rows: frame.dropna(subset=['text'])"
     if isinstance(value, bytes):
         return "bytes. Decode them first: value.decode('utf-8')"
-    return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings"
+    label = ". If it is the label of a text, leave it out" if is_number(value) else ""
+    return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings{label}"
+
+
+def is_number(value: Any) -> bool:
+    """Whether ``value`` is a whole number, as labels are, also one of NumPy or torch."""
+    if isinstance(value, Tensor):
+        return value.ndim == 0 and not value.is_floating_point()
+    return isinstance(value, (int, np.integer))
 
 
 def encodable(text: str) -> str:

@@ -269,7 +269,7 @@ class Session:
         own = self.explainer.target
         if not is_one(own, sample):
             raise InputTypeError(
-                f"one input is shown at a time: a {' with a '.join(own.modalities)}; got {type(sample).__name__}."
+                f"one input is shown at a time ({' with '.join(own.modalities)}); got {type(sample).__name__}."
             )
         # a row of a data set becomes the plain sample in it, so that its parts can be replaced
         (sample,) = own.reader.samples([sample_and_label(own.reader, sample)[0]])

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sidelight.explanations.classes import told_apart
 from sidelight.explanations.explanation import Explanation
 from sidelight.live.session import Masked, Session
 from sidelight.live.units import TEXT
@@ -31,8 +32,7 @@ SIDE = 320
 
 def class_names(target: TargetModel, count: int) -> list[str]:
     """The names of ``count`` classes, safe to print. A class without a name has its number."""
-    names = target.id2label
-    return [visible(str(names.get(i, i))) or f"class {i}" for i in range(count)]
+    return [visible(told_apart(target.id2label, i)) or f"class {i}" for i in range(count)]
 
 
 def bars(probabilities: np.ndarray | None, names: list[str], always: int) -> list[list[Any]]:

@@ -95,11 +95,16 @@ def are_columns(data: Mapping[Any, Any]) -> bool:
     return bool(data) and all(_is_column(v) for v in data.values())
 
 
-def are_samples_and_labels(data: tuple[Any, ...]) -> bool:
-    """Whether ``data`` is ``(samples, labels)``, two columns, and not two rows."""
+def are_samples_and_labels(data: tuple[Any, ...] | list[Any]) -> bool:
+    """Whether ``data`` is ``(samples, labels)``, two columns, and not two rows. A batch of a loader has them in a list."""
     if len(data) != 2:
         return False
     samples, labels = data
+    if isinstance(data, list):
+        # of pairs a loader gives the firsts and the seconds, which are no samples
+        listed = isinstance(samples, (list, tuple)) and not any(isinstance(s, (list, tuple)) for s in samples)
+        several = listed or (isinstance(samples, Tensor) and samples.ndim > 3)
+        return several and isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()
     many = isinstance(samples, (Tensor, np.ndarray)) and samples.ndim >= 3
     flat = getattr(labels, "ndim", 1) == 1 and isinstance(labels, (Tensor, np.ndarray, list, tuple))
     listed = isinstance(samples, list) and len(samples) > 2

@@ -103,6 +103,10 @@ def _shows_all(loader: Any) -> bool:
 
 def _unbatched(batch: Any, by_column: bool, name: str) -> Iterable[Any]:
     """Rows of one batch: of a mapping of columns, of ``(samples, labels)``, of a tensor, or a list of rows."""
+    if by_column and isinstance(batch, Mapping):
+        batch = {key: _row_by_row(column) for key, column in batch.items()}
+    elif by_column and isinstance(batch, (tuple, list)):
+        batch = [_row_by_row(column) for column in batch]
     if isinstance(batch, Mapping):
         return mapping_rows(batch, name)
     if isinstance(batch, Tensor):
@@ -117,6 +121,13 @@ def _unbatched(batch: Any, by_column: bool, name: str) -> Iterable[Any]:
         f"{name} is a DataLoader of {type(batch).__name__} batches, which cannot be taken apart into rows. Give its "
         "data set (loader.dataset), or batches that are mappings of columns, (samples, labels), or lists of rows."
     )
+
+
+def _row_by_row(column: Any) -> Any:
+    """A column of torch's own collation. It turns a column of pairs into the firsts and the seconds; here, back again."""
+    if isinstance(column, (tuple, list)) and column and not isinstance(column[0], (str, bytes)):
+        return list(zip(*map(_row_by_row, column), strict=True))
+    return column
 
 
 def class_names(data: Any) -> tuple[str, ...]:

@@ -134,8 +134,7 @@ def _open_by_shape(data: Any, name: str) -> Rows | Stream:
     if isinstance(data, np.ndarray):
         return _array(data, name)
     if isinstance(data, (list, tuple)):
-        paired = isinstance(data, tuple) and are_samples_and_labels(data)
-        return zipped_rows(data, name) if paired else Rows(data, name, cheap=True)
+        return zipped_rows(data, name) if are_samples_and_labels(data) else Rows(data, name, cheap=True)
     advice = _why_not(data)
     if advice:
         raise InputTypeError(f"{name} is {advice}. Give {FORMS}.")

@@ -25,6 +25,7 @@ from sidelight.targets.outputs import named_outputs
 from sidelight.targets.probing import States
 from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import ChosenStates, HookedStates, first_convolution
+from sidelight.targets.text_checks import told
 from sidelight.targets.verdict import Verdict
 from sidelight.targets.wrappers import float_type, plain_model
 
@@ -104,15 +105,13 @@ class ImageTarget(TargetModel):
         pixels = inputs.get("pixel_values")
         if not isinstance(pixels, Tensor):
             raise InputTypeError(
-                f"expected a 'pixel_values' tensor [B, C, H, W]; got {sorted(inputs)} "
-                f"with {type(pixels).__name__}."
+                f"expected a 'pixel_values' tensor [B, C, H, W]{told(inputs, 'pixel_values')}"
             )
         require_plain("pixel_values", pixels)
         if pixels.ndim != 4:
-            raise InputError(
-                f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. "
-                "A single image needs a batch axis: x.unsqueeze(0)."
-            )
+            several = "This row is a batch: give its rows one by one, or the DataLoader itself."
+            advice = several if pixels.ndim > 4 else "A single image needs a batch axis: x.unsqueeze(0)."
+            raise InputError(f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. {advice}")
         if not pixels.is_floating_point():
             raise InputTypeError(
                 f"pixel_values must be floating point, normalised as the model takes it; got {pixels.dtype}."

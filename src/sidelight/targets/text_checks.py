@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from sidelight.core.types import Inputs
@@ -20,19 +23,22 @@ def check_shapes(inputs: Inputs) -> Tensor:
         InputTypeError: the ``input_ids`` are missing.
         InputError: a shape or dtype is wrong, the batch is empty, or a value is not finite.
     """
+    if not isinstance(inputs, Mapping):
+        raise InputTypeError(
+            f"expected a mapping with an 'input_ids' tensor [B, T]; got {type(inputs).__name__}. "
+            "tokenizer(texts, padding=True, return_tensors='pt') makes one."
+        )
     ids = inputs.get("input_ids")
     if not isinstance(ids, Tensor):
-        raise InputTypeError(
-            f"expected an 'input_ids' tensor [B, T]; got {sorted(inputs)} with {type(ids).__name__}."
-        )
+        raise InputTypeError(f"expected an 'input_ids' tensor [B, T]{told(inputs, 'input_ids')}")
     if ids.ndim != 2 or ids.is_floating_point():
-        one = (
-            " Ids of one text need a batch axis: tokenizer(text, return_tensors='pt')."
-            if ids.ndim == 1
-            else ""
-        )
+        advice = {
+            1: " Ids of one text need a batch axis: tokenizer(text, return_tensors='pt').",
+            3: " This row is a batch: give its rows one by one, or the DataLoader itself.",
+        }
         raise InputError(
-            f"input_ids must be integers [B, T]; got {ids.dtype} of shape {tuple(ids.shape)}.{one}"
+            f"input_ids must be integers [B, T]; got {ids.dtype} of shape {tuple(ids.shape)}."
+            + advice.get(ids.ndim, "")
         )
     if ids.numel() == 0:
         raise InputError(f"the batch is empty (input_ids are {tuple(ids.shape)}): give at least one text.")
@@ -43,6 +49,13 @@ def check_shapes(inputs: Inputs) -> Tensor:
             )
         require_finite(name, value)
     return ids
+
+
+def told(inputs: Mapping[str, Any], wanted: str) -> str:
+    """The rest of a sentence about inputs that lack the tensor ``wanted``: what was given, and what to do."""
+    if wanted in inputs:
+        return f"; got {type(inputs[wanted]).__name__}."
+    return f"; got {sorted(map(str, inputs))}. Call it {wanted!r}, or give raw samples."
 
 
 def check_ids(ids: Tensor, vocabulary: int, limit: int | None) -> None:

@@ -18,6 +18,7 @@ from sidelight.viz.base import RENDERERS, Renderer
 from sidelight.viz.export import ShownFigure
 from sidelight.viz.safe_text import visible
 from sidelight.viz.signed import strongest
+from sidelight.viz.titles import LINE, fitted, one_line, room_of, title_axes, title_figure
 
 
 def plot_panel(
@@ -41,7 +42,7 @@ def plot_panel(
         renderer.draw_effect_map(ax, values, display)
     else:
         renderer.draw_map(ax, values, display, style)
-    ax.set_title(_title(explanation, effects), fontsize=9)
+    title_axes(ax, _title(explanation, effects), points=9)
     return cast(Figure, ax.get_figure(root=True))
 
 
@@ -52,13 +53,16 @@ def plot_explanation(
     effects = _are_effects(explanation, reading)
     parts = _parts(explanation, effects)
     sizes = np.array([(r.effects_size if effects else r.size)(display) for r, _, display in parts])
+    width, height = float(sizes[:, 0].max()), float(sizes[:, 1].sum())
     with look.house_style():
+        room = width if figure is None else room_of(figure)
+        lines = fitted(_title(explanation, effects), 0.96 * room)
         canvas = figure or ShownFigure(
-            figsize=(float(sizes[:, 0].max()), float(sizes[:, 1].sum() + 0.45)),
+            figsize=(width, height + 0.45 + LINE * (len(lines) - 1)),
             dpi=look.DPI,
             layout="constrained",
         )
-        canvas.suptitle(_title(explanation, effects), x=0.02, ha="left", fontsize=11, color=look.INK)
+        title_figure(canvas, lines)
         panels = canvas.subfigures(len(parts), 1, squeeze=False, height_ratios=sizes[:, 1].tolist())
         for panel, (renderer, values, display) in zip(panels[:, 0], parts, strict=True):
             (renderer.draw_effects if effects else renderer.draw)(panel, values, display)
@@ -77,7 +81,7 @@ def explanation_html(explanation: Shown, reading: Drawable = "scores") -> str:
     return (
         '<figure style="margin:0;font:14px/1.45 system-ui,sans-serif">'
         f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(panels)}</div>'
-        f'<figcaption style="margin-top:6px"><strong>{html.escape(visible(explanation.label))}</strong> '
+        f'<figcaption style="margin-top:6px;overflow-wrap:anywhere"><strong>{html.escape(visible(explanation.label))}</strong> '
         f"{explanation.probability:.1%} {html.escape(notes)} "
         f'<span style="opacity:.65">{html.escape(visible(made_by))}{_cut_note(explanation)}</span></figcaption></figure>'
     )
@@ -112,14 +116,13 @@ def class_note(explanation: Shown) -> str:
     if against is None and chosen == explanation.label:
         return ""
     own = explanation.explained_probability if explanation.independent else None
-    words = f"map of {chosen}" + ("" if own is None else f" {own:.1%}")
-    return visible(words + (f", not {against}" if against is not None else ""))
+    words = f"map of {one_line(chosen)}" + ("" if own is None else f" {own:.1%}")
+    return words + (f", not {one_line(against)}" if against is not None else "")
 
 
-def _title(explanation: Shown, effects: bool) -> str:
-    # A dollar sign in a label would start mathematics, and can fail to parse.
-    title = f"{visible(explanation.label)}  {explanation.probability:.1%}"
-    return look.literal("   ".join([title, *_notes(explanation, effects)]))
+def _title(explanation: Shown, effects: bool) -> list[str]:
+    title = f"{one_line(explanation.label)}  {explanation.probability:.1%}"
+    return [title, *_notes(explanation, effects)]
 
 
 def _notes(explanation: Shown, effects: bool) -> list[str]:
@@ -130,8 +133,8 @@ def _notes(explanation: Shown, effects: bool) -> list[str]:
 def effects_note(explanation: Shown) -> str:
     """What the colours of effects say, as ``orange: for cat, blue: against it``."""
     against = explanation.versus_label
-    other = "against it" if against is None else f"for {against}"
-    return visible(f"orange: for {explanation.explained_label}, blue: {other}")
+    other = "against it" if against is None else f"for {one_line(against)}"
+    return f"orange: for {one_line(explanation.explained_label)}, blue: {other}"
 
 
 def scale_note(explanation: Shown) -> str:

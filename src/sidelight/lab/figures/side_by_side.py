@@ -15,7 +15,7 @@ from sidelight.lab.figures.grid import GridSample
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import ShownFigure
-from sidelight.viz.safe_text import visible
+from sidelight.viz.titles import LINE, fitted, one_line, title_figure
 
 #: panels in a row of maps that hide their input, and of maps that do not
 ACROSS, ACROSS_WIDE = 4, 2
@@ -41,9 +41,11 @@ def plot_side_by_side(
     sizes = np.array([_size(sample) for sample in samples])
     with look.house_style():
         width, height = float(sizes[:, 0].max()), float(sizes[:, 1].sum())
-        figure = ShownFigure(figsize=(width, height + 0.4), dpi=look.DPI, layout="constrained")
-        if title:
-            figure.suptitle(look.literal(visible(title)), x=0.02, ha="left", fontsize=11, color=look.INK)
+        lines = fitted([one_line(title)] if title else [], 0.96 * width)
+        size = (width, height + 0.4 + LINE * max(0, len(lines) - 1))
+        figure = ShownFigure(figsize=size, dpi=look.DPI, layout="constrained")
+        if lines:
+            title_figure(figure, lines)
         parts = figure.subfigures(len(samples), 1, squeeze=False, height_ratios=sizes[:, 1].tolist())
         for part, sample in zip(parts[:, 0], samples, strict=True):
             _draw(part, sample, notes or {})
@@ -75,13 +77,14 @@ def _draw(figure: SubFigure, sample: GridSample, notes: Mapping[str, str]) -> No
             renderer.draw_map(ax, sample.scores(method), sample.display, style)
         else:
             renderer.draw_input(ax, sample.display)
-        _name(ax, method, notes.get(method, "") if method else sample.decision)
+        width = 1.2 * renderer.cell_size(sample.display)[0] + GAP
+        _name(ax, method, notes.get(method, "") if method else sample.decision, width)
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
 
 
-def _name(ax: Axes, method: str, note: str) -> None:
+def _name(ax: Axes, method: str, note: str, inches: float) -> None:
     colour = look.ACCENT if method and is_ours(method) else look.INK
-    lines = [method_label(method) if method else "Input", note]
-    words = look.literal("\n".join(visible(line) for line in lines if line))
-    ax.set_title(words, fontsize=8, color=colour, loc="left")
+    names = [method_label(method) if method else "Input", note]
+    lines = [line for name in names for line in fitted([one_line(name)], inches, points=8)]
+    ax.set_title(look.literal("\n".join(lines)), fontsize=8, color=colour, loc="left")

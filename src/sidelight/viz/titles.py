@@ -1,0 +1,75 @@
+"""Titles of figures, made of names that others chose: harmless, and whole on lines that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+
+from sidelight.core.safe_output import short
+from sidelight.viz import style as look
+from sidelight.viz.safe_text import visible
+from sidelight.viz.text import glyph_width, layout
+
+#: points, and inches that each line of a title takes beyond the first
+POINTS, LINE = 11, 0.19
+#: between parts on one line
+_BETWEEN = "   "
+#: a longer name ends in three dots
+_LONGEST = 120
+
+
+def one_line(name: str) -> str:
+    """A name that others chose, harmless, on one line and not endless.
+
+    Example:
+        >>> one_line("cat\\n or  dog")
+        'cat or dog'
+    """
+    return short(" ".join(visible(name).split()), _LONGEST)
+
+
+def fitted(parts: Iterable[str], inches: float, points: float = POINTS) -> list[str]:
+    """``parts`` on lines of at most ``inches``. A part goes to a line of its own before it is cut, and is cut between words.
+
+    Example:
+        >>> fitted(["cat  97.0%", "map of dog"], inches=1.0)
+        ['cat  97.0%', 'map of dog']
+    """
+    most = 72 * inches / points
+    lines = [""]
+    for part in parts:
+        joined = f"{lines[-1]}{_BETWEEN}{part}" if lines[-1] else part
+        if glyph_width(joined) <= most:
+            lines[-1] = joined
+        else:
+            lines += _broken(part, most)
+    return [line for line in lines if line]
+
+
+def _broken(text: str, most: float) -> list[str]:
+    """``text`` on lines of at most ``most`` ems, cut within a word only if the word is longer than a line."""
+    # spaces of a figure are a little wider than those of a layout
+    lines = layout(tuple(f"{word} " for word in text.split()), 0.97 * most)
+    return [" ".join(word for *_, word in line) for line in lines]
+
+
+def room_of(figure: FigureBase) -> float:
+    """Width in inches of a figure, or of a part of one."""
+    own: Any = figure
+    return float(own.bbox.width / own.dpi)
+
+
+def title_figure(figure: FigureBase, lines: list[str]) -> None:
+    """Write :func:`fitted` lines above everything in ``figure``."""
+    words = look.literal("\n".join(lines))
+    figure.suptitle(words, x=0.02, ha="left", fontsize=POINTS, color=look.INK)
+
+
+def title_axes(ax: Axes, parts: Iterable[str], points: float) -> None:
+    """Write ``parts`` above one panel, on lines that fit the room that it has now."""
+    figure = ax.get_figure(root=True)
+    inches = max(2.0, ax.get_window_extent().width / figure.dpi) if figure else 2.0
+    ax.set_title(look.literal("\n".join(fitted(parts, inches, points))), fontsize=points)

@@ -88,8 +88,11 @@ def test_one_pixel_of_many_does_not_hide_the_others() -> None:
     assert strongest(lonely) == 0.3, "most pixels do nothing"
 
 
-def test_no_effect_has_no_colour() -> None:
-    page = of_text(np.zeros(4)).to_html(reading="effects")
+def test_no_effect_has_no_colour_and_no_size() -> None:
+    nothing = of_text(np.zeros(4))
+    assert not {"+1", "−1"} & set(texts_of(nothing.plot(reading="effects")))
+    page = nothing.to_html(reading="effects")
+    assert "no feature has an effect" in page
     assert {strength for *_, strength in colours(page).values()} == {0.0}
 
 

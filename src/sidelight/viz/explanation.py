@@ -139,7 +139,10 @@ def effects_note(explanation: Shown) -> str:
 
 def scale_note(explanation: Shown) -> str:
     """How much of the probability the full colours stand for, which a page shows by no legend."""
-    sizes = {name: f"{strongest(values):.2g}" for name, values in (explanation.effects or {}).items()}
+    found = (explanation.effects or {}).items()
+    sizes = {name: f"{strongest(values):.2g}" for name, values in found if np.any(values)}
+    if not sizes:
+        return "no feature has an effect"
     alone = len(sizes) == 1
     told = ", ".join(size if alone else f"{size} ({name})" for name, size in sizes.items())
     return f"full colour: {told} of the probability"

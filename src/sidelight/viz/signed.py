@@ -45,5 +45,6 @@ def effects_bar(figure: FigureBase, ax: Axes, effects: np.ndarray, **where: Any)
     """The legend: how much of the probability the full colours stand for."""
     most = strongest(effects)
     bar = figure.colorbar(ScalarMappable(Normalize(-most, most), SIGNED), ax=ax, **where)
-    bar.set_ticks([-most, 0.0, most], labels=[f"\N{MINUS SIGN}{most:.2g}", "0", f"+{most:.2g}"])
+    ends = (f"\N{MINUS SIGN}{most:.2g}", f"+{most:.2g}") if np.any(effects) else ("", "")
+    bar.set_ticks([-most, 0.0, most], labels=[ends[0], "0", ends[1]])
     bar.outline.set_visible(False)

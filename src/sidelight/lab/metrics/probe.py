@@ -235,7 +235,9 @@ class Probe:
         whole = torch.stack([self.clean, torch.ones_like(self.clean)], 1)
         p = torch.where((left == total)[:, None], whole[sample], self.empty(fill, layout)[sample])
         partial = (left > 0) & (left < total)
-        todo, unreal = table[partial], ~layout.real
+        # texts of like length go through the model together, because the longest one sets the width of a pass
+        order = layout.real.sum(1)[sample[partial]].argsort(stable=True)
+        todo, unreal = table[partial][order], ~layout.real
 
         def masks(part: slice) -> Scores:
             copy, count, kept = todo[part].unbind(1)
@@ -243,7 +245,8 @@ class Probe:
             keep = (top == kept.bool()[:, None]) | unreal.index_select(0, copy % self.size)
             return layout.unflatten(keep.float())
 
-        p[partial] = self.confidence(fill, sample[partial], masks)
+        rows = partial.nonzero().squeeze(1)[order]
+        p[rows] = self.confidence(fill, sample[rows], masks)
         return p
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from sidelight.errors import InputError, UnsupportedTargetError
 from sidelight.targets.lending import lent
@@ -45,7 +46,7 @@ def input_embedding(model: nn.Module) -> nn.Module:
         embedding = getter() if getter is not None else None
     except NotImplementedError:
         embedding = None
-    if not isinstance(embedding, nn.Module) or not _has_weight(embedding):
+    if not isinstance(embedding, nn.Module) or weight_of(embedding) is None:
         raise UnsupportedTargetError(
             f"{type(model).__name__} has no word embeddings to mask (get_input_embeddings() gives none). "
             "Give a Hugging Face sequence classifier (AutoModelForSequenceClassification)."
@@ -53,10 +54,13 @@ def input_embedding(model: nn.Module) -> nn.Module:
     return embedding
 
 
-def _has_weight(module: nn.Module) -> bool:
-    # a parametrised weight is computed at each look, in training mode by a step of its own
-    with lent(module):
-        return hasattr(module, "weight")
+def weight_of(module: nn.Module) -> Any:
+    """The weight of ``module``, or ``None``.
+
+    A parametrised weight is computed at each look, in training mode by a step of its own. So it is looked at in evaluation mode.
+    """
+    with lent(module) if is_parametrized(module) else nullcontext():
+        return getattr(module, "weight", None)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sidelight.targets.embedding import weight_of
 from sidelight.targets.lending import lent
 
 _CHUNK = 8192
@@ -31,9 +32,7 @@ class Vocabulary:
     @property
     def weight(self) -> Tensor:
         """Embedding table ``[V, D]``."""
-        # a parametrised table is computed at each look, in training mode by a step of its own
-        with lent(self.embedding):
-            weight = self.embedding.weight
+        weight = weight_of(self.embedding)
         assert isinstance(weight, Tensor)  # input_embedding() made sure
         return weight
 

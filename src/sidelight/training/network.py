@@ -21,7 +21,7 @@ from sidelight.rows.row import NumberedRows
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.readout import SHARED_UNIT, ClassReadout
 from sidelight.targets import TargetModel
-from sidelight.targets.lending import lent
+from sidelight.targets.embedding import weight_of
 from sidelight.targets.weights import values_of
 from sidelight.training.decoder_cost import affordable
 from sidelight.training.fit_data import FitData
@@ -106,8 +106,4 @@ def class_weight(target: TargetModel, classes: int | None) -> Tensor | None:
 def last_weight(model: nn.Module, classes: int | None) -> Tensor | None:
     """``[K, H]`` weight of the last linear layer with as many outputs as there are classes, if there is one."""
     linear = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
-    if not linear:
-        return None
-    # a parametrised weight is computed at each look, in training mode by a step of its own
-    with lent(model):
-        return values_of(linear[-1].weight)
+    return values_of(weight_of(linear[-1])) if linear else None

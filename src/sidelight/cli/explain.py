@@ -180,8 +180,8 @@ def _explain_inputs(
 ) -> None:
     explainer, others = open_explainer(folder, model)
     samples = in_turn(inputs, tuple(explainer.target.modalities))
-    about = {"scorer": str(folder.absolute()), "others": others, "as_text": as_text, "classes": classes}
-    about["reading"] = reading
+    how = {"as_text": as_text, "classes": classes, "reading": reading}
+    about = {"scorer": str(folder.absolute()), "others": others, **how}
     rows = _explain_each(explainer, samples, out, about, strict or len(samples) == 1)
     write_rows(rows, json)
     if len(rows) < len(samples):

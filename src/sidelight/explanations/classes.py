@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,19 +42,20 @@ class Classes:
         """Arguments of an :class:`Explanation` about the sample ``index``."""
         found = {"explained": self.explained, "versus": self.versus}
         numbers = {name: int(classes[index]) for name, classes in found.items() if classes is not None}
-        return {**numbers, "meta": {f"{name}_label": told_apart(names, n) for name, n in numbers.items()}}
+        labels = dict(zip(numbers, told_apart(names, numbers.values()), strict=True))
+        return {**numbers, "meta": {f"{name}_label": label for name, label in labels.items()}}
 
 
-def told_apart(names: Mapping[int, str], index: int) -> str:
-    """The name of class ``index``, with its number if other classes have the same name, as some of ImageNet do.
+def told_apart(names: Mapping[int, str], classes: Iterable[int]) -> list[str]:
+    """The names of ``classes``, with the number where other classes have the same name, as some of ImageNet do.
 
     Example:
-        >>> told_apart({0: "crane", 1: "crane", 2: "cat"}, 1), told_apart({0: "cat"}, 7)
-        ('crane (class 1)', '7')
+        >>> told_apart({0: "crane", 1: "crane", 2: "cat"}, [1, 2, 7])
+        ['crane (class 1)', 'cat', '7']
     """
-    name = str(names.get(index, index))
-    shared = any(other == name for i, other in names.items() if i != index)
-    return f"{name} (class {index})" if shared else name
+    count = Counter(names.values())
+    told = [(i, str(names.get(i, i))) for i in classes]
+    return [f"{name} (class {i})" if count[name] > (i in names) else name for i, name in told]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ SIDE = 320
 
 def class_names(target: TargetModel, count: int) -> list[str]:
     """The names of ``count`` classes, safe to print. A class without a name has its number."""
-    return [visible(told_apart(target.id2label, i)) or f"class {i}" for i in range(count)]
+    return [visible(n) or f"class {i}" for i, n in enumerate(told_apart(target.id2label, range(count)))]
 
 
 def bars(probabilities: np.ndarray | None, names: list[str], always: int) -> list[list[Any]]:

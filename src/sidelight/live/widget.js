@@ -70,7 +70,7 @@ function words(model, shown, send) {
   const draw = () => {
     const view = model.get("view");
     drawn = view;
-    drawnEffects = shown.effects && view.effects !== "";
+    drawnEffects = shown.effects;
     box.replaceChildren();
     view.words.forEach((word, i) => {
       if (!view.read[i]) {
@@ -95,7 +95,7 @@ function words(model, shown, send) {
     });
   };
   const update = () => {
-    if (drawn !== model.get("view") || drawnEffects !== (shown.effects && drawn.effects !== "")) draw();
+    if (drawn !== model.get("view") || drawnEffects !== shown.effects) draw();
     const { stays } = model.get("answer");
     const removed = new Set(model.get("removed"));
     for (const button of box.querySelectorAll("button")) {
@@ -131,7 +131,7 @@ function pictures(model, shown) {
   heat.image.addEventListener("mouseleave", name);
   const update = () => {
     const view = model.get("view");
-    const effects = shown.effects && view.effects !== "";
+    const { effects } = shown; // never true beside a scorer without effects, whose control is hidden
     if (drawn !== view || drawnEffects !== effects) {
       [drawn, drawnEffects] = [view, effects];
       input.image.src = view.image;

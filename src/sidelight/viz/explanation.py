@@ -37,7 +37,7 @@ def plot_panel(
         )
     if effects and style is not None:
         raise InputError(f"style={style!r:.40} is one of scores. Leave it out for effects.")
-    ((renderer, values, display),) = _parts(explanation, effects)
+    ((_, renderer, values, display),) = _parts(explanation, effects)
     if effects:
         renderer.draw_effect_map(ax, values, display)
     else:
@@ -52,7 +52,7 @@ def plot_explanation(
     """The full view, into ``figure`` or a new one of the right size."""
     effects = _are_effects(explanation, reading)
     parts = _parts(explanation, effects)
-    sizes = np.array([(r.effects_size if effects else r.size)(display) for r, _, display in parts])
+    sizes = np.array([(r.effects_size if effects else r.size)(display) for _, r, _, display in parts])
     width, height = float(sizes[:, 0].max()), float(sizes[:, 1].sum())
     with look.house_style():
         room = width if figure is None else room_of(figure)
@@ -64,7 +64,7 @@ def plot_explanation(
         )
         title_figure(canvas, lines)
         panels = canvas.subfigures(len(parts), 1, squeeze=False, height_ratios=sizes[:, 1].tolist())
-        for panel, (renderer, values, display) in zip(panels[:, 0], parts, strict=True):
+        for panel, (_, renderer, values, display) in zip(panels[:, 0], parts, strict=True):
             (renderer.draw_effects if effects else renderer.draw)(panel, values, display)
     return canvas if isinstance(canvas, Figure) else cast(Figure, canvas.figure)
 
@@ -163,19 +163,19 @@ def _are_effects(explanation: Shown, reading: Any) -> bool:
     return effects
 
 
-def _parts(explanation: Shown, effects: bool) -> list[tuple[Renderer, np.ndarray, Any]]:
-    """Renderer, values and shown input of each modality."""
+def _parts(explanation: Shown, effects: bool) -> list[tuple[str, Renderer, np.ndarray, Any]]:
+    """Name, renderer, values and shown input of each modality."""
     shown = explanation.effects if effects and explanation.effects is not None else explanation.scores
     return [
-        (RENDERERS[name], *RENDERERS[name].check(values, explanation.inputs[name]))
+        (name, RENDERERS[name], *RENDERERS[name].check(values, explanation.inputs[name]))
         for name, values in shown.items()
     ]
 
 
 def html_panels(explanation: Shown, effects: bool) -> list[tuple[Renderer, list[str]]]:
     """Renderer and HTML panels of each modality, the input first if a map hides it."""
-    found, names = [], list(explanation.scores)
-    for name, (renderer, values, display) in zip(names, _parts(explanation, effects), strict=True):
+    found = []
+    for name, renderer, values, display in _parts(explanation, effects):
         alt = f"{name} {'effects on' if effects else 'scores for'} {visible(explanation.explained_label)}"
         panels = [renderer.html(None, display, alt="input")] if renderer.input_apart else []
         if effects:

@@ -55,9 +55,8 @@ def heat(display: np.ndarray, scores: np.ndarray, strength: float = 0.78) -> np.
 
 def signed(display: np.ndarray, effects: np.ndarray) -> np.ndarray:
     """``[H, W, 3]``: orange where an effect is above 0, blue where it is below, on a nearly white ghost of the input."""
-    ghost = (0.8 + 0.18 * luminance(display))[
-        ..., None
-    ]  # paler than that of scores, so that weak colours stay clean
+    # paler than the ghost of scores, so that weak colours stay clean
+    ghost = (0.8 + 0.18 * luminance(display))[..., None]
     strength = strengths(effects)[..., None]
     colour = np.where(strength > 0, HIGHLIGHT, AGAINST).astype(np.float32) / 255
     weight = np.abs(strength)

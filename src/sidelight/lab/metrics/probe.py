@@ -200,28 +200,15 @@ class Probe:
         """
         # half the bytes of int64: comparing places is most of the work beside a small target
         places = torch.cat([layout.spread(rank) for rank in ranks]).int()  # [copies, N], copies = draws · B
-        count = torch.cat([self._fewest(fill, layout, rank, counts) for rank in ranks])
+        changed = layout.any_of(self.changes(fill, layout)).long()
+        total = layout.real_cells.sum(1, keepdim=True)
+        count = torch.cat([_fewest(changed, rank, counts, total) for rank in ranks])
         copy = torch.arange(len(count), device=count.device)[:, None].expand_as(count)
         asked = [torch.stack([copy, count, torch.full_like(count, kept)], -1) for kept in (0, 1)]
         table, row = _distinct(torch.stack(asked).flatten(0, 2))
         found = self._rows(fill, layout, places, table)[row]
         removed, alone = found.view(2, len(ranks), *counts.shape, 2).mean(1)
         return removed[..., 0], alone[..., 0], removed[..., 1]
-
-    def _fewest(self, fill: str, layout: Layout, rank: Tensor, counts: Tensor) -> Tensor:
-        """``[B, P]`` the smallest numbers of top cells that make the same masked inputs as ``counts``.
-
-        Args:
-            rank: ``[B, M]`` place of every cell.
-        """
-        changed = layout.any_of(self.changes(fill, layout))
-        # how many cells that a removal changes are among the top 0, 1, ..., M
-        among = torch.zeros_like(rank).scatter_(1, rank, changed.long()).cumsum(1)
-        among = torch.nn.functional.pad(among, (1, 0))
-        asked = among.gather(1, counts)
-        fewest = torch.searchsorted(among, asked)
-        everything = (asked == among[:, -1:]) & (asked > 0)
-        return torch.where(everything, layout.real_cells.sum(1, keepdim=True), fewest)
 
     def _rows(self, fill: str, layout: Layout, places: Tensor, table: Tensor) -> Tensor:
         """``[R, 2]`` as :meth:`confidence`, for each row ``(copy, count, kept)`` of ``table``.
@@ -248,6 +235,22 @@ class Probe:
         rows = partial.nonzero().squeeze(1)[order]
         p[rows] = self.confidence(fill, sample[rows], masks)
         return p
+
+
+def _fewest(changed: Tensor, rank: Tensor, counts: Tensor, total: Tensor) -> Tensor:
+    """``[B, P]`` the smallest numbers of top cells that make the same masked inputs as ``counts``.
+
+    Args:
+        changed: ``[B, M]`` 1 for cells that a removal changes, else 0.
+        rank: ``[B, M]`` place of every cell.
+        total: ``[B, 1]`` cells of each sample.
+    """
+    # how many cells that a removal changes are among the top 0, 1, ..., M
+    among = torch.zeros_like(rank).scatter_(1, rank, changed).cumsum(1)
+    among = torch.nn.functional.pad(among, (1, 0))
+    asked = among.gather(1, counts)
+    everything = (asked == among[:, -1:]) & (asked > 0)
+    return torch.where(everything, total, torch.searchsorted(among, asked))
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,6 +38,14 @@ CELL_LINES = 9
 #: characters for each em of a line that are measured at once. Narrow ones take a quarter
 MEASURED = 4
 _LEADING = 1.65
+#: place of the legend below a text
+_BAR: dict[str, Any] = {
+    "orientation": "horizontal",
+    "shrink": 0.25,
+    "anchor": (0.0, 1.0),
+    "aspect": 30,
+    "pad": 0.02,
+}
 _COLOURS = LinearSegmentedColormap.from_list("highlight", ["white", "#{:02x}{:02x}{:02x}".format(*HIGHLIGHT)])
 
 
@@ -72,15 +80,7 @@ class TextRenderer(Renderer):
         with look.house_style():
             ax = figure.subplots()
             self._show(ax, display, scores, truth, WIDTH * 72 / FONT)
-            bar = figure.colorbar(
-                ScalarMappable(Normalize(0, 1), _COLOURS),
-                ax=ax,
-                orientation="horizontal",
-                shrink=0.25,
-                anchor=(0.0, 1.0),
-                aspect=30,
-                pad=0.02,
-            )
+            bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _COLOURS), ax=ax, **_BAR)
             bar.set_ticks([0, 0.5, 1])
             bar.outline.set_visible(False)
 
@@ -88,14 +88,7 @@ class TextRenderer(Renderer):
         with look.house_style():
             ax = figure.subplots()
             self.draw_effect_map(ax, effects, display, WIDTH * 72 / FONT, None)
-            where = {
-                "orientation": "horizontal",
-                "shrink": 0.25,
-                "anchor": (0.0, 1.0),
-                "aspect": 30,
-                "pad": 0.02,
-            }
-            effects_bar(figure, ax, effects, **where)
+            effects_bar(figure, ax, effects, **_BAR)
 
     def draw_effect_map(
         self,

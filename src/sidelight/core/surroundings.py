@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sidelight.core.freed_memory import freed_memory_kept
 from sidelight.core.quiet import told_once
 
 #: Random numbers belong to the process. So trainings of two threads take turns, and each has the result it has alone.
@@ -56,10 +57,12 @@ def plain_passes() -> Iterator[None]:
 def training_surroundings() -> Iterator[None]:
     """Within the context, a training has gradients, float32 and random numbers of its own, and tells a warning once.
 
-    Works within ``no_grad``, ``inference_mode`` and autocast. Trainings of several threads take turns.
+    Works within ``no_grad``, ``inference_mode`` and autocast. Trainings of several threads take turns. Memory that a step frees
+    is kept for the next one.
     """
+    state = (kept_random_state(), _kept_flags(), plain_passes(), told_once(set()), freed_memory_kept())
     with ExitStack() as inside:
-        for part in (_training, kept_random_state(), _kept_flags(), plain_passes(), told_once(set())):
+        for part in (_training, *state):
             inside.enter_context(part)
         inside.enter_context(torch.inference_mode(False))  # before the gradient mode, which it brings back
         inside.enter_context(torch.enable_grad())

@@ -10,6 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from sidelight.core.freed_memory import freed_memory_kept
 from sidelight.core.locks import hold
 from sidelight.core.overlap import overlapped
 from sidelight.core.terminal import row_bar
@@ -181,7 +182,8 @@ def run_job(
         beside = path.parent if path is not None and "image" in target.modalities else None
         if job.columns:
             rows = _chosen(rows, job.columns, beside)
-        _explain_rest(job, rows, stored, engine, "text" in target.modalities)
+        with freed_memory_kept():
+            _explain_rest(job, rows, stored, engine, "text" in target.modalities)
         tables = write_tables(stored)
     if not tables.bad and not tables.good:
         raise InputError("the source has no rows: give at least one.")

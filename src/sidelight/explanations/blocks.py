@@ -26,7 +26,7 @@ from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import alone
 from sidelight.rows.row import Rows
 from sidelight.rows.stream import SourceError, Stream
-from sidelight.targets.base import require_plain
+from sidelight.targets.input_checks import require_plain
 
 #: what happens to a row that cannot be explained
 Errors = Literal["raise", "skip"]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sidelight.core.finite import require_finite_logits
 from sidelight.core.types import Encoding, Features, Inputs, Modality, Scores, StateSpec, TargetSpec, Unmasked
-from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
+from sidelight.errors import InputError, UnsupportedTargetError
 from sidelight.fills.base import FillContext, apply_mask, fill_values, pair_fills, training_fills
 from sidelight.inputs.base import Reader
 from sidelight.targets.attention import AttentionPass
@@ -290,6 +290,8 @@ class TargetModel(ABC):
             if isinstance(fill, str):
                 size = len(next(iter(whole.features.values())))
                 fill = self.fill_values(inputs, fill, seeds or range(size), whole.features)
+            if not torch.is_grad_enabled():
+                inputs, scores, fill, whole = self._trimmed(inputs, scores, fill, whole)
             inputs, masks = self._masks(inputs, scores, fill, whole)
             masked = {
                 name: apply_mask(x, *masks[name], self.modalities[name]) if name in masks else x
@@ -297,6 +299,12 @@ class TargetModel(ABC):
             }
             encoded = {name: known for name, known in whole.encoded.items() if name not in scores}
             return self._forward_masked(inputs, masked, encoded)
+
+    def _trimmed(
+        self, inputs: Inputs, scores: Scores, fill: Mapping[str, Tensor], unmasked: Unmasked
+    ) -> tuple[Inputs, Scores, Mapping[str, Tensor], Unmasked]:
+        """The same without features that are padding in every sample. A family that has none changes nothing."""
+        return inputs, scores, fill, unmasked
 
     def _masks(
         self, inputs: Inputs, scores: Scores, fill: Mapping[str, Tensor], unmasked: Unmasked
@@ -375,22 +383,3 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
         "label2id": {name: i for i, name in enumerate(classes)},
         "ignore_mismatched_sizes": True,
     }
-
-
-def require_plain(name: str, value: Tensor) -> None:
-    """Raise :class:`InputTypeError` if ``value`` is sparse, nested or on the meta device."""
-    if value.layout is not torch.strided or value.is_nested or value.is_meta:
-        kinds = {"meta": value.is_meta, "nested": value.is_nested, str(value.layout): True}
-        kind = next(name for name, found in kinds.items() if found)
-        raise InputTypeError(f"{name} must be an ordinary dense tensor; got a {kind} one.")
-
-
-def require_finite(name: str, value: Tensor) -> None:
-    """Raise :class:`InputError` if ``value`` holds NaN or infinity, or is no plain tensor."""
-    require_plain(name, value)
-    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-        bad = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()
-        raise InputError(
-            f"{name} holds NaN or infinite values in sample(s) {bad[:8]}; "
-            "check the file and the preprocessing that made it."
-        )

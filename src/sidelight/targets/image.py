@@ -17,15 +17,15 @@ from sidelight.fills.base import FillContext
 from sidelight.inputs.image import ImageReader
 from sidelight.inputs.pixels import blamed, require_range
 from sidelight.targets.attention import AttentionPass, attention_pass
-from sidelight.targets.base import TargetModel, head_options, require_finite, require_plain
+from sidelight.targets.base import TargetModel, head_options
 from sidelight.targets.image_models import check_takes_pixels
+from sidelight.targets.input_checks import missing_tensor, require_finite, require_plain
 from sidelight.targets.kept_states import KeptStates
 from sidelight.targets.layouts import lay_out, tensor_of
 from sidelight.targets.outputs import named_outputs
 from sidelight.targets.probing import States
 from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import ChosenStates, HookedStates, first_convolution
-from sidelight.targets.text_checks import told
 from sidelight.targets.verdict import Verdict
 from sidelight.targets.wrappers import float_type, plain_model
 
@@ -105,7 +105,7 @@ class ImageTarget(TargetModel):
         pixels = inputs.get("pixel_values")
         if not isinstance(pixels, Tensor):
             raise InputTypeError(
-                f"expected a 'pixel_values' tensor [B, C, H, W]{told(inputs, 'pixel_values')}"
+                f"expected a 'pixel_values' tensor [B, C, H, W]{missing_tensor(inputs, 'pixel_values')}"
             )
         require_plain("pixel_values", pixels)
         if pixels.ndim != 4:

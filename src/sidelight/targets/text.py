@@ -215,26 +215,10 @@ class TextTarget(TargetModel):
         kept = self.keep_special(inputs, scores["text"], fill["text"], unmasked.feature_mask["text"])
         return {**inputs, MASK: kept.attention}, {"text": (kept.scores, kept.values)}
 
-    def classify(
-        self,
-        inputs: Inputs,
-        scores: Scores,
-        fill: str | Mapping[str, Tensor] = "zero",
-        seeds: Sequence[int] | None = None,
-        unmasked: Unmasked | None = None,
-    ) -> Tensor:
-        """Return logits ``[B, K]`` of ``x ⊗ S``, as described in the base class.
-
-        Without gradients, places at the end that are padding in every text do not go through the model.
-        """
-        if unmasked is None or isinstance(fill, str) or torch.is_grad_enabled():
-            return super().classify(inputs, scores, fill, seeds, unmasked)
-        return super().classify(*self.without_padding(inputs, scores, fill, unmasked))
-
-    def without_padding(
+    def _trimmed(
         self, inputs: Inputs, scores: Scores, fill: Mapping[str, Tensor], unmasked: Unmasked
-    ) -> tuple[Inputs, Scores, Mapping[str, Tensor], None, Unmasked]:
-        """Return the arguments of :meth:`classify` without the columns at the end that are padding in every text.
+    ) -> tuple[Inputs, Scores, Mapping[str, Tensor], Unmasked]:
+        """The same without the columns at the end that are padding in every text.
 
         They stay if the model takes no attention mask, or if there are inputs of a shape that is not known here.
         """
@@ -242,13 +226,13 @@ class TextTarget(TargetModel):
         used = int(attended.nonzero().max()) + 1 if attended.any() else len(attended)
         known = all(value.ndim < 2 or value.shape == ids.shape for value in inputs.values())
         if used == len(attended) or not known or not self._takes(MASK):
-            return inputs, scores, fill, None, unmasked
+            return inputs, scores, fill, unmasked
 
         def cut(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {name: value if value.ndim < 2 else value[:, :used] for name, value in tensors.items()}
 
         whole = Unmasked(cut(unmasked.features), cut(unmasked.feature_mask), unmasked.encoded)
-        return cut(inputs), cut(scores), cut(fill), None, whole
+        return cut(inputs), cut(scores), cut(fill), whole
 
     def keep_special(self, inputs: Inputs, scores: Tensor, values: Tensor, real: Tensor) -> Kept:
         """Keep special tokens, and remove dropped tokens from attention.

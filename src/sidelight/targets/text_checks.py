@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
 from sidelight.core.types import Inputs
 from sidelight.errors import InputError, InputTypeError
-from sidelight.targets.base import require_finite
 from sidelight.targets.embedding import pools_last_token, positions_from_ids
+from sidelight.targets.input_checks import missing_tensor, require_finite
 
 #: remarks of a tokenizer about its texts, which no model reads
 REMARKS = frozenset({"offset_mapping", "overflow_to_sample_mapping", "length", "num_truncated_tokens"})
@@ -30,7 +29,7 @@ def check_shapes(inputs: Inputs) -> Tensor:
         )
     ids = inputs.get("input_ids")
     if not isinstance(ids, Tensor):
-        raise InputTypeError(f"expected an 'input_ids' tensor [B, T]{told(inputs, 'input_ids')}")
+        raise InputTypeError(f"expected an 'input_ids' tensor [B, T]{missing_tensor(inputs, 'input_ids')}")
     if ids.ndim != 2 or ids.is_floating_point():
         advice = {
             1: " Ids of one text need a batch axis: tokenizer(text, return_tensors='pt').",
@@ -49,13 +48,6 @@ def check_shapes(inputs: Inputs) -> Tensor:
             )
         require_finite(name, value)
     return ids
-
-
-def told(inputs: Mapping[str, Any], wanted: str) -> str:
-    """The rest of a sentence about inputs that lack the tensor ``wanted``: what was given, and what to do."""
-    if wanted in inputs:
-        return f"; got {type(inputs[wanted]).__name__}."
-    return f"; got {sorted(map(str, inputs))}. Call it {wanted!r}, or give raw samples."
 
 
 def check_ids(ids: Tensor, vocabulary: int, limit: int | None) -> None:

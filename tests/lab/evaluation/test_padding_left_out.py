@@ -44,7 +44,7 @@ def measured(target: TextTarget, batch: Batch, fill: str) -> tuple[dict[tuple[in
 def test_values_are_those_of_padded_copies(family: str, fill: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, batch = read(family, [SHORT, LONG, *TEXTS[:2]])
     own, few = measured(target, batch, fill)
-    monkeypatch.setattr(TextTarget, "without_padding", lambda self, *given: (*given[:3], None, given[3]))
+    monkeypatch.setattr(TextTarget, "_trimmed", lambda self, *given: given)
     expected, many = measured(target, batch, fill)
     assert own == pytest.approx(expected, abs=2e-6)
     assert few < 0.8 * many
@@ -55,7 +55,7 @@ def test_padding_on_the_left_stays() -> None:
     target, batch = read("bert", [SHORT, LONG])
     turned = {name: value[:1].flip(1) for name, value in batch.inputs.items()}
     given = turned, {}, target.fill_values(turned, "zero", [0]), target.unmasked(turned)
-    assert target.without_padding(*given)[0] is turned
+    assert target._trimmed(*given)[0] is turned
 
 
 def test_a_training_gets_what_it_got_before() -> None:
@@ -79,13 +79,13 @@ def test_what_is_not_known_stays_whole() -> None:
     target, batch = read("bert", [SHORT, LONG])
     first = {name: value[:1] for name, value in batch.inputs.items()}
     whole, values = target.unmasked(first), target.fill_values(first, "drop", [0])
-    cut, _, fill, _, parts = target.without_padding(first, {}, values, whole)
+    cut, _, fill, parts = target._trimmed(first, {}, values, whole)
     used = int(first["attention_mask"].sum())
     assert cut["input_ids"].shape == (1, used) == parts.feature_mask["text"].shape
     assert type(fill["text"]) is type(values["text"]), "the mark of dropped words stays"
     odd = {**first, "bias": torch.zeros(1, 2, 3)}
-    assert target.without_padding(odd, {}, values, whole)[0] is odd
+    assert target._trimmed(odd, {}, values, whole)[0] is odd
     without_mask = {name: value for name, value in first.items() if name != "attention_mask"}
-    assert target.without_padding(without_mask, {}, values, whole)[0] is without_mask
+    assert target._trimmed(without_mask, {}, values, whole)[0] is without_mask
     target._accepts = frozenset({"input_ids"})  # type: ignore[assignment]
-    assert target.without_padding(first, {}, values, whole)[0] is first
+    assert target._trimmed(first, {}, values, whole)[0] is first

@@ -21,6 +21,7 @@ import torch
 from rich.console import Console
 from torch.nn.functional import cross_entropy
 
+from sidelight.core.freed_memory import keep_freed_memory
 from sidelight.core.processes import timed
 from sidelight.inputs.collate import Collator
 from sidelight.lab.config.files import load_config
@@ -94,6 +95,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
+    # as `fit` does
+    keep_freed_memory()
     rows = [measured(path, given.repeats) for path in given.configs]
     names = list(rows[0])
     lines = [[f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]

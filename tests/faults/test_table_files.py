@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import datasets
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from fault_models import T, bert, tok
 from test_everyday import untrained
 
@@ -71,3 +78,54 @@ def test_kind_a_bad_first_line_costs_that_row_only(texts: Explainer, tmp_path: P
     first, *others = explained(texts, table)
     assert first.startswith("this row of the table")
     assert others == T[:2]
+
+
+# -- what is kept with an answer ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", [np.int64, torch.tensor, Decimal, lambda n: UUID(int=n), lambda n: pd.Timestamp(2020, 1, 1 + n)]
+)
+def test_kind_an_id_of_any_kind_stays_with_its_row(texts: Explainer, tmp_path: Path, kind: Any) -> None:
+    """Ids that were no plain numbers were dropped, and rows got their own number as id, which was that of another row."""
+    places = [3, 0, 2, 1]
+    rows = [{"id": kind(place), "text": T[place] if place else ""} for place in places]
+    found = texts.explain_dataset(rows, tmp_path / "out")
+    ids = [str(row["id"].item() if isinstance(row["id"], torch.Tensor) else row["id"]) for row in rows]
+    assert found.to_arrow(["id"])["id"].to_pylist() == ids
+    assert "".join(found[ids[0]].inputs["text"]) == T[3]  # type: ignore[union-attr]
+    assert str(next(found.errors()).columns["id"]) == ids[1]
+    assert [str(one.meta["columns"]["id"]) for one in texts.explain(rows[2:])] == ids[2:]
+
+
+def test_kind_a_missing_id_is_the_number_of_its_row(texts: Explainer, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"id": ["a", None, float("nan"), pd.NaT], "text": [*T[:2], "", T[3]], "score": float("nan")}
+    )
+    found = texts.explain_dataset(frame, tmp_path / "out")
+    table = found.to_arrow(["id", "meta"])
+    assert table["id"].to_pylist() == ["a", "1", "2", "3"]
+    assert not any("NaN" in meta for meta in table["meta"].to_pylist())  # which no JSON has
+
+
+def test_kind_a_table_of_ours_may_be_explained_again_and_again(texts: Explainer, tmp_path: Path) -> None:
+    """The third time our columns had the names of those of the second time, and were overwritten by them."""
+    table = tmp_path / "rows.csv"
+    pd.DataFrame({"text": T[:3]}).to_csv(table, index=False)
+    for number in range(4):
+        other = untrained(bert(seed=number), tok(), T[0])
+        found = other.explain_dataset(table, tmp_path / str(number))
+        table = tmp_path / str(number) / "explanations.csv"
+        written = pd.read_csv(table)["sidelight_" * number + "probability"]
+        expected = [one.probability for one in found]  # type: ignore[union-attr]
+        np.testing.assert_allclose(written, expected, atol=1e-6)
+
+
+# -- data sets ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["pandas", "arrow"])
+def test_kind_a_data_set_in_the_format_of_a_table_is_read_by_rows(texts: Explainer, form: str) -> None:
+    rows = datasets.Dataset.from_dict({"text": T[:3], "label": [0, 1, 2]})
+    found = texts.explain(rows.with_format(form))
+    assert [one.meta["columns"] for one in found] == list(rows)

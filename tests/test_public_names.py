@@ -52,6 +52,7 @@ ERRORS = {
     "SidelightError",
     "TargetMismatchError",
     "UnexpectedError",
+    "UnknownArgumentError",
     "UnknownNameError",
     "UnsupportedTargetError",
 }

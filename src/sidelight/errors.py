@@ -66,6 +66,10 @@ class UnknownNameError(ConfigError, KeyError):
         return for_lines(self.args[0]) if self.args else ""
 
 
+class UnknownArgumentError(ConfigError, TypeError):
+    """A function has no argument of this name. The message names those that it has."""
+
+
 class UnsupportedTargetError(SidelightError, TypeError):
     """The model cannot be explained: no hidden states, no known input, ..."""
 

@@ -54,7 +54,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_lines_of_the_same_columns_are_read_once(tmp_path: Path, reads: list[int]) -> None:
     parts = [[answer(i, note=f"n{i}", label="own") for i in own] for own in ((0, 1), (2, 3), (4,))]
     found = write_tables(stored(tmp_path, *parts))
-    assert (found.good, found.bad, found.renamed, reads) == (5, 0, ["label"], [0, 1, 2])
+    assert (found.good, found.bad, found.renamed, reads) == (5, 0, ["sidelight_label"], [0, 1, 2])
     lines = table(tmp_path / "explanations.csv")
     assert list(lines[0]) == [
         *("row", "sidelight_label", "probability", "truncated", "text_top", "text_mean_score"),
@@ -72,7 +72,7 @@ def test_lines_of_the_same_columns_are_read_once(tmp_path: Path, reads: list[int
 
 def test_columns_that_come_later_are_in_all_lines(tmp_path: Path, reads: list[int]) -> None:
     found = write_tables(stored(tmp_path, [answer(0, a=1)], [answer(1, a=2, label="x")], [answer(2)]))
-    assert (found.good, found.renamed, reads) == (3, ["label"], [0, 1, 2, 0, 1, 2])
+    assert (found.good, found.renamed, reads) == (3, ["sidelight_label"], [0, 1, 2, 0, 1, 2])
     lines = table(tmp_path / "explanations.csv")
     assert [(line["a"], line["label"], line["sidelight_label"]) for line in lines] == [
         ("1", "", "good"),

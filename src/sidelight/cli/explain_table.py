@@ -58,8 +58,7 @@ def _tell(explainer: Explainer, stored: StoredExplanations, tables: Tables) -> N
         f"{counted(tables.good, 'row')} explained: {out}/{written} (sidelight.read_explanations reads all maps)"
     )
     if tables.renamed:
-        ours = ", ".join(f"sidelight_{name}" for name in tables.renamed)
-        say(f"your table has columns with names of ours, so ours are called {ours}")
+        say(f"your table has columns with names of ours, so ours are called {', '.join(tables.renamed)}")
     if tables.bad:
         say(f"{counted(tables.bad, 'row')} could not be explained: {out}/errors.csv says why")
 

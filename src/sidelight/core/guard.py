@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import GeneratorType
 from typing import Any, ParamSpec, TypeVar
 
-from sidelight.errors import SidelightError, UnexpectedError
+from sidelight.core.registry import nearest
+from sidelight.errors import SidelightError, UnexpectedError, UnknownArgumentError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,7 +24,8 @@ R = TypeVar("R")
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator of public functions: only errors of our family come out.
 
-    Running out of memory is no fault of the arguments. Such errors pass as they are, and so does an interrupt.
+    Running out of memory is no fault of the arguments. Such errors pass as they are, and so does an interrupt. So do
+    calls that Python refuses, but a keyword that does not exist is told with those that do.
 
     Example:
         >>> @public
@@ -35,7 +38,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _guarding(function):
+        with _guarding(function, kwargs):
             result = function(*args, **kwargs)
         return _guarded_items(function, result) if isinstance(result, GeneratorType) else result  # type: ignore[return-value]
 
@@ -43,13 +46,16 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def _guarding(function: Callable[..., Any]) -> Iterator[None]:
+def _guarding(function: Callable[..., Any], keywords: Iterable[str] = ()) -> Iterator[None]:
     try:
         yield
     except (SidelightError, Warning, StopIteration):
         raise
     except Exception as error:
-        if is_out_of_memory(error) or _is_wrong_call(error):
+        if is_out_of_memory(error):
+            raise
+        if _is_wrong_call(error):
+            _require_known(function, keywords)
             raise
         raise _unexpected(function, error) from error
 
@@ -79,6 +85,16 @@ def _is_wrong_call(error: Exception) -> bool:
         trace = trace.tb_next
     # decorators stand between the caller and the function, which was never entered
     return isinstance(error, TypeError) and all(f in (__file__, contextlib.__file__) for f in frames)
+
+
+def _require_known(function: Callable[..., Any], keywords: Iterable[str]) -> None:
+    """Raise :class:`UnknownArgumentError` if ``function`` has no argument of one of the names ``keywords``."""
+    known = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    odd = next((name for name in keywords if name not in known), None)
+    if odd is not None:
+        raise UnknownArgumentError(
+            f"{function.__qualname__}() has no argument {odd!r}.{nearest(odd, known)} It takes {', '.join(known)}."
+        ) from None
 
 
 def _unexpected(function: Callable[..., Any], error: Exception) -> UnexpectedError:

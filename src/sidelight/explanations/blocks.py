@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 import numpy as np
 import torch
@@ -24,7 +27,7 @@ from sidelight.errors import (
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
 from sidelight.inputs.collate import alone
-from sidelight.rows.row import Rows
+from sidelight.rows.row import Rows, plain
 from sidelight.rows.stream import SourceError, Stream
 from sidelight.targets.input_checks import require_plain
 
@@ -207,10 +210,22 @@ def with_columns(explanation: Explanation, row: Any) -> Explanation:
 
 
 def columns_of(row: Any) -> dict[str, Any]:
-    """The user's own values in a row of a data set that are plain: texts, numbers, flags, and lists of them."""
+    """The user's own values in a row of a data set that are plain: texts, numbers, flags, and lists of them.
+
+    Dates, exact decimals and UUIDs are kept as texts. They are often ids.
+    """
     if not isinstance(row, Mapping):
         return {}
-    return {str(k): v for k, v in row.items() if _is_plain(v)}
+    plainer = {str(k): _as_plain(v) for k, v in row.items()}
+    return {k: v for k, v in plainer.items() if _is_plain(v)}
+
+
+def _as_plain(value: Any) -> Any:
+    single = isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0
+    value = value.item() if single else plain(value)
+    # the missing date of pandas is a date that does not equal itself
+    texts = isinstance(value, (date, time, Decimal, UUID)) and value == value
+    return str(value) if texts else value
 
 
 def _is_plain(value: Any) -> bool:

@@ -16,7 +16,7 @@ from sidelight.core.quiet import told_once
 from sidelight.core.registry import nearest
 from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Inputs
-from sidelight.errors import ConfigError, InputError
+from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.inputs.base import Batch, Reader
 from sidelight.rows.labels import is_whole, normal
 from sidelight.rows.row import plain
@@ -98,7 +98,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         for name in ("target", "versus"):
-            object.__setattr__(self, name, _by_place(getattr(self, name)))
+            object.__setattr__(self, name, _by_place(getattr(self, name), name))
         if self.refine and self.versus is not None:
             raise ConfigError("refine works on the map of one class; leave versus out.")
 
@@ -169,7 +169,7 @@ def chosen_classes(
 
     Raises:
         ConfigError: there is no such class, or a class is named by something else.
-        InputError: a list has another length than the batch.
+        InputError: a list has another length than the batch, or an array has several axes.
 
     Example:
         >>> logits = torch.tensor([[3.0, 1.0, 2.0]])
@@ -178,7 +178,7 @@ def chosen_classes(
     """
     if wanted is None:
         return None
-    size, wanted = len(logits), _by_place(wanted)
+    size, wanted = len(logits), _by_place(wanted, argument)
     each = list(wanted) if _is_listed(wanted) else [wanted] * size
     _require_one_each(each, size, argument)
     found = [_class(one, row, names, argument, independent) for one, row in zip(each, logits, strict=True)]
@@ -191,15 +191,17 @@ def checked_classes(
     """:func:`chosen_classes` of a clean pass, for a caller who makes the tensors ``[B]``.
 
     Raises:
-        ConfigError: as :func:`chosen_classes`.
-        InputError: a list has another length than the batch, or a tensor has several axes.
+        ConfigError, InputError: as :func:`chosen_classes`.
+        InputTypeError: ``encoding`` is none.
     """
+    if not isinstance(encoding, Encoding):
+        raise InputTypeError(
+            "encoding must be what explainer.attribute(inputs) gives first, or explainer.target.encode(inputs); got "
+            f"{type(encoding).__name__}."
+        )
 
     def chosen(wanted: Any, argument: str) -> Tensor | None:
-        if isinstance(wanted, (Tensor, np.ndarray)) and wanted.ndim > 1:
-            raise InputError(
-                f"{argument} holds a class for each sample, [B]; got the shape {list(wanted.shape)}."
-            )
+        wanted = _by_place(wanted, argument)
         if isinstance(wanted, Tensor):
             wanted = wanted.tolist()  # at once, because each number alone waits for the device
         return chosen_classes(wanted, encoding.logits, names, argument, encoding.independent)
@@ -229,8 +231,17 @@ def require_flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def _by_place(wanted: Any) -> Any:
-    """``wanted`` as a list if it is a column of a table, which counts its values by labels, or not as Python does."""
+def _by_place(wanted: Any, argument: str) -> Any:
+    """``wanted`` as a list if it is a column of a table, which counts its values by labels, or not as Python does.
+
+    An array ``[B, 1]`` becomes ``[B]``. Raises :class:`InputError` for arrays of other shapes.
+    """
+    if isinstance(wanted, (Tensor, np.ndarray)) and wanted.ndim > 1:
+        if wanted.ndim > 2 or wanted.shape[1] != 1:
+            raise InputError(
+                f"{argument} holds a class for each sample, [B]; got the shape {list(wanted.shape)}."
+            )
+        return wanted[:, 0]
     listed = next((getattr(wanted, name) for name in ("to_list", "to_pylist") if hasattr(wanted, name)), None)
     return wanted if listed is None else [plain(one) for one in listed()]
 

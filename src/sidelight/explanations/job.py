@@ -28,11 +28,10 @@ from sidelight.rows.hub import is_hub_folder
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import open_data
 from sidelight.rows.stream import SourceError, Stream, TakenStream
-from sidelight.rows.table_files import suffix, tables_and_pictures
+from sidelight.rows.table_files import first_row, suffix, tables_and_pictures
 from sidelight.rows.table_source import (
     Row,
     content_of,
-    first_row,
     open_source,
     require_columns,
     require_sample,

@@ -103,7 +103,10 @@ def packed(row: int, answer: Answer, scores: str | None = None) -> dict[str, Any
     """One answer as plain values, by column. The type of ``scores`` is as in :func:`schema_of`."""
     if isinstance(answer, ExplainFailure):
         columns = answer.columns
-        values: dict[str, Any] = {"error": answer.reason, "meta": json.dumps({"columns": dict(columns)})}
+        values: dict[str, Any] = {
+            "error": answer.reason,
+            "meta": json.dumps(plain_value({"columns": columns})),
+        }
     else:
         columns = answer.meta.get("columns", {})
         values = decision(answer)
@@ -138,7 +141,8 @@ class Decision(Protocol):
 def id_of(row: int, columns: Any) -> str:
     """The row's own ``id``, if the data have such a column, else its number."""
     own = columns.get("id") if isinstance(columns, Mapping) else None
-    return str(row if own is None or own == "" else own)
+    missing = own is None or own == "" or own != own  # NaN
+    return str(row if missing else own)
 
 
 def decision(answer: Decision) -> dict[str, Any]:

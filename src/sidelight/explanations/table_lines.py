@@ -39,10 +39,9 @@ class Line:
     own: dict[str, Any]
     columns: Mapping[str, Any]
 
-    def joined(self, clashing: set[str]) -> dict[str, Any]:
-        """All cells. Our columns get a prefix if their names are in ``clashing``."""
-        own = {f"{PREFIX}{k}" if k in clashing else k: v for k, v in self.own.items()}
-        return {**own, **self.columns}
+    def joined(self, renamed: Mapping[str, str]) -> dict[str, Any]:
+        """All cells. Our columns have other names if ``renamed`` gives them some."""
+        return {**{renamed.get(k, k): v for k, v in self.own.items()}, **self.columns}
 
 
 @dataclass
@@ -52,7 +51,7 @@ class Tables:
     Attributes:
         good, bad: rows that were explained, and rows that were not.
         first_error: reason of the first of these.
-        renamed: our column names that the user's table has, too.
+        renamed: names of our columns that the user's table has, too, as they are called instead.
     """
 
     good: int = 0
@@ -85,7 +84,7 @@ def write_tables(stored: StoredExplanations) -> Tables:
         with replace_file(stored.folder / BAD) as tmp:
             lines = (line for number in failed for line in lines_of_part(stored, number))
             _write(tmp, bad, (line for line in lines if "error" in line.own))
-    found.renamed = sorted(good.clashing)
+    found.renamed = sorted(good.renamed.values())
     return found
 
 
@@ -108,15 +107,23 @@ class _Names:
         self.given |= dict.fromkeys(line.columns)
 
     @property
-    def clashing(self) -> set[str]:
-        return self.own.keys() & self.given.keys()
+    def renamed(self) -> dict[str, str]:
+        """Other names of our columns whose names the user's table has, too."""
+        return {name: self._free(name) for name in self.own.keys() & self.given.keys()}
+
+    def _free(self, name: str) -> str:
+        # a table that we wrote before has such names, too
+        while name in self.given or name in self.own:
+            name = f"{PREFIX}{name}"
+        return name
 
     def all(self) -> list[str]:
         """All names. Ours stand before those of the user's columns in a line, and earlier lines count first."""
         found: dict[str, None] = {}
+        renamed = self.renamed
         for names in self.seen:
             border = names.index("")
-            own = [f"{PREFIX}{n}" if n in self.clashing else n for n in names[:border]]
+            own = [renamed.get(n, n) for n in names[:border]]
             found |= dict.fromkeys([*own, *names[border + 1 :]])
         return list(found) or self.heading
 
@@ -130,19 +137,19 @@ class _Writer:
 
     def __init__(self, file: Any) -> None:
         self.writer = csv.writer(file)
-        self.clashing: set[str] = set()
+        self.renamed: dict[str, str] = {}
         self.columns: list[str] = []
 
     def head(self, names: _Names) -> list[str]:
         """Write the heading of ``names``, and return the columns."""
-        self.clashing = names.clashing
+        self.renamed = names.renamed
         columns = names.all()
         self.writer.writerow([for_csv(column) for column in columns])
         return columns
 
     def line(self, line: Line, columns: Sequence[str]) -> None:
         """Write the cells of a line that ``columns`` name."""
-        cells = line.joined(self.clashing) if self.clashing else {**line.own, **line.columns}
+        cells = line.joined(self.renamed) if self.renamed else {**line.own, **line.columns}
         self.writer.writerow([for_csv(cells.get(column)) for column in columns])
 
     def add(self, line: Line, names: _Names, found: Tables) -> bool:

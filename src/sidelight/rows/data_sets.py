@@ -18,9 +18,14 @@ from sidelight.rows.columns import mapping_rows, zipped_rows
 from sidelight.rows.row import LABEL_COLUMNS, Rows
 from sidelight.rows.stream import Stream
 
+#: formats of ``datasets`` in which each row is a table of one line
+TABLE_FORMATS = ("arrow", "pandas", "polars")
+
 
 def hub_rows(data: Any, name: str) -> Rows:
-    """The rows of a ``datasets.Dataset``."""
+    """The rows of a ``datasets.Dataset``. One row at a time is no table, so formats of tables are left out."""
+    if data.format["type"] in TABLE_FORMATS:
+        data = data.with_format(None)
     column = next((c for c in LABEL_COLUMNS if c in data.column_names), None)
     computed = data.format["type"] == "custom"  # a transform of the user's, which may make other columns
     pictures = any("Image" in type(f).__name__ for f in data.features.values())

@@ -11,7 +11,14 @@ from typing import Any
 
 from sidelight.errors import InputError, MissingPackageError, first_line
 from sidelight.rows.row import Rows
-from sidelight.rows.table_files import beside, open_text, read_frame, separator_of, suffix
+from sidelight.rows.table_files import (
+    beside,
+    open_text,
+    read_frame,
+    require_header,
+    separator_of,
+    suffix,
+)
 
 #: rows of a table in memory
 BLOCK = 256
@@ -132,8 +139,10 @@ def csv_rows(source: Path) -> Rows:
         InputError: the file cannot be read, or is no text in UTF-8.
         MissingPackageError: pandas is not installed.
     """
+    separator = "\t" if suffix(str(source)) == ".tsv" else ","
     try:
-        separator = separator_of(source, "\t" if suffix(str(source)) == ".tsv" else ",")
+        separator = separator_of(source, separator)
+        require_header(source, separator)
         rows: Rows = _frames(source, separator)
     except (InputError, MissingPackageError):
         raise
@@ -142,7 +151,7 @@ def csv_rows(source: Path) -> Rows:
             f"{source} is no text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
         ) from error
     except Exception as error:
-        found = _uneven(source)
+        found = _uneven(source, separator)
         if found is None:
             raise InputError(f"cannot read {source} as a table ({first_line(error)}).") from error
         rows = found
@@ -158,40 +167,36 @@ def _frames(source: Path, separator: str) -> Rows:
 
     from sidelight.rows.columns import pandas_rows
 
-    names = pandas_rows(
-        read_frame(source, separator, nrows=0), "the table"
-    )  # refuses two columns of one name
-    length = sum(
-        len(frame) for frame in begin()
-    )  # a table that cannot be read is known before the first pass
+    # a table that cannot be read is known before the first pass
+    length = sum(len(frame) for frame in begin())
     blocks = BlockRows(lambda: (list(pandas_rows(frame, "the table")) for frame in begin()), length)
-    return Rows(blocks, names.name, names.label_names, cheap=True)
+    return Rows(blocks, "the table", cheap=True)
 
 
-def _uneven(source: Path) -> Rows | None:
+def _uneven(source: Path, separator: str) -> Rows | None:
     """The rows of a table in which some lines have too many cells, or ``None`` if it cannot be read at all."""
     try:
-        names = next(_cells(source))
-        length = sum(1 for line in _cells(source) if line) - 1
+        names = list(read_frame(source, separator, nrows=0).columns)
+        length = sum(1 for line in _cells(source, separator) if line) - 1
     except (OSError, ValueError, csv.Error, StopIteration, EOFError):
         return None
 
     def begin() -> Iterator[Sequence[Any]]:
-        lines = islice(_cells(source), 1, None)
+        lines = islice(_cells(source, separator), 1, None)
         return _in_blocks(_named(names, number, line) for number, line in enumerate(filter(None, lines)))
 
     return Rows(BlockRows(begin, length), "the table", cheap=True) if length > 0 else None
 
 
-def _cells(source: Path) -> Iterator[list[str]]:
+def _cells(source: Path, separator: str) -> Iterator[list[str]]:
     with open_text(source, newline="") as file:
-        yield from csv.reader(file, delimiter="\t" if suffix(str(source)) == ".tsv" else ",")
+        yield from csv.reader(file, delimiter=separator)
 
 
 def _named(names: Sequence[str], number: int, line: list[str]) -> Any:
     if len(line) > len(names):
         return InputError(
-            f"row {number} of the table has {len(line)} cells, and there are {len(names)} columns. "
-            "Put cells with separators in quotes."
+            f"row {number} of the table has {len(line)} cells, and the header has {len(names)}. Put cells with separators "
+            "in quotes, and end no row with a separator."
         )
     return dict(zip(names, line + [""] * (len(names) - len(line)), strict=True))

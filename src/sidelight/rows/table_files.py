@@ -7,7 +7,7 @@ import gzip
 import json
 import lzma
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +81,21 @@ def _table(path: Path, name: str) -> Any:
         ) from error
 
 
+def first_row(rows: Rows) -> Mapping[str, Any] | None:
+    """The first row that can be read, if it has columns."""
+    for number in range(min(len(rows), 100)):
+        try:
+            row = rows[number]
+        except InputError:
+            continue
+        return row if isinstance(row, Mapping) else None
+    return None
+
+
 def beside(rows: Rows, folder: Path) -> Rows:
     """``rows`` with paths of pictures that count from ``folder`` if they do not count from the working directory."""
-    head = rows[0] if len(rows) else None
-    if not isinstance(head, dict):
+    head = first_row(rows)
+    if head is None:
         return rows
     named = column_of(head, "image")
     if named is None and FILE_COLUMN not in head:
@@ -118,7 +129,9 @@ def found_beside(name: str, folder: Path) -> str:
 
 
 def _read_csv(path: Path, separator: str = ",") -> Any:
-    return read_frame(path, separator_of(path, separator))
+    found = separator_of(path, separator)
+    require_header(path, found)
+    return read_frame(path, found)
 
 
 def read_frame(path: Path, separator: str, **options: Any) -> Any:
@@ -132,6 +145,14 @@ def separator_of(path: Path, separator: str = ",") -> str:
     columns = list(read_frame(path, separator, nrows=0).columns) if separator == "," else []
     header = str(columns[0]) if len(columns) == 1 else ""
     return next((s for s in (";", "\t") if s in header), separator)
+
+
+def require_header(path: Path, separator: str) -> None:
+    """Raise an error of pandas if the first row has more cells than the header.
+
+    Else pandas would take the first cells of all rows for names of the rows, and so move the others by one column.
+    """
+    read_frame(path, separator, nrows=2, header=None)
 
 
 def _read_parquet(path: Path) -> Any:

@@ -12,7 +12,7 @@ from sidelight.core.registry import nearest
 from sidelight.errors import InputError
 from sidelight.rows.row import Rows
 from sidelight.rows.table_blocks import csv_rows, jsonl_rows, parquet_rows
-from sidelight.rows.table_files import FILE_COLUMN, found_beside, tables_and_pictures
+from sidelight.rows.table_files import FILE_COLUMN, first_row, found_beside, tables_and_pictures
 
 #: a folder with one of these files is a data set, not only pictures
 _DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -101,17 +101,6 @@ def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None)
 def _found(name: Any, folder: Path) -> Any:
     """The path of a picture, as it is or beside the table."""
     return found_beside(name, folder) if isinstance(name, str) and name else name
-
-
-def first_row(rows: Rows) -> Mapping[str, Any] | None:
-    """The first row that can be read, if it has columns."""
-    for number in range(min(len(rows), 100)):
-        try:
-            row = rows[number]
-        except InputError:
-            continue
-        return row if isinstance(row, Mapping) else None
-    return None
 
 
 def require_columns(source: Path | str, head: Mapping[str, Any] | None, columns: Sequence[str]) -> None:

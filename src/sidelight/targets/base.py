@@ -188,8 +188,11 @@ class TargetModel(ABC):
         """Run one clean pass without a graph. Return logits, states and feature masks.
 
         Raises:
+            InputTypeError: ``inputs`` are no mapping.
             NotFiniteError: the model's output holds NaN or infinity.
         """
+        if not isinstance(inputs, Mapping):
+            self.check(inputs)  # its error says what the model takes
         with self.one_pass(), torch.no_grad():
             encoding = self._encode(inputs)
         require_finite_logits(encoding.logits)

@@ -1,0 +1,93 @@
+"""What users write in calls: keywords that do not exist, bare tensors, classes in arrays of other shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fault_models import SQUARE, P, T, bert, eye, tok
+from test_everyday import untrained
+
+from sidelight import Explainer
+from sidelight.core.guard import public
+from sidelight.errors import ConfigError, InputError, InputTypeError, UnexpectedError
+
+
+@pytest.fixture(scope="module")
+def texts() -> Explainer:
+    return untrained(bert(), tok(), T[0])
+
+
+@pytest.fixture(scope="module")
+def images() -> Explainer:
+    return untrained(eye(), SQUARE, P[0])
+
+
+# -- keywords -----------------------------------------------------------------------
+
+
+def test_kind_an_unknown_keyword_is_told_with_those_that_exist(texts: Explainer, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'traget'\.* Did you mean 'target'") as caught:
+        texts.explain(T[0], traget=1)  # type: ignore[call-overload]
+    assert isinstance(caught.value, TypeError)  # as Python's own error is
+    assert "versus, verify, refine" in str(caught.value)
+    assert "self" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"explain_dataset\(\) has no argument 'out_dir'"):
+        texts.explain_dataset(T, tmp_path / "a", out_dir="b")  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match=r"from_pretrained\(\) has no argument 'device'"):
+        Explainer.from_pretrained(tmp_path, bert(), device="cpu")  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match=r"plot\(\) has no argument 'cmap'"):
+        texts.explain(T[0]).plot(cmap="jet")  # type: ignore[call-arg]
+
+
+def test_kind_other_wrong_calls_stay_those_of_python(texts: Explainer) -> None:
+    with pytest.raises(TypeError, match="samples") as caught:
+        texts.explain()  # type: ignore[call-overload]
+    assert not isinstance(caught.value, ConfigError)
+    with pytest.raises(TypeError, match="multiple values"):
+        texts.explain(T[0], samples=T[1])  # type: ignore[call-overload]
+
+    @public
+    def passing(value: int) -> None:
+        print(value, odd=1)  # type: ignore[call-overload]
+
+    with pytest.raises(UnexpectedError, match="odd"):  # the call was right, what it does is not
+        passing(value=1)
+
+
+# -- tensors ------------------------------------------------------------------------
+
+
+def test_kind_a_bare_tensor_in_place_of_inputs_is_told(texts: Explainer, images: Explainer) -> None:
+    pixels, ids = torch.zeros(2, 3, 32, 32), torch.ones(2, 5, dtype=torch.long)
+    for explainer, given, name in ((images, pixels, "pixel_values"), (texts, ids, "input_ids")):
+        with pytest.raises(InputTypeError, match=f"a mapping with an? '{name}' tensor.*got Tensor"):
+            explainer.attribute(given)  # type: ignore[arg-type]
+        for ask in (explainer.read, explainer.scores):
+            with pytest.raises(InputTypeError, match=r"encoding.*target\.encode.*got Tensor"):
+                ask(given)  # type: ignore[operator]
+
+
+# -- classes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [torch.tensor, np.array])
+def test_kind_classes_in_one_column_are_one_for_each_sample(images: Explainer, make: object) -> None:
+    assert callable(make)
+    flat, column = make([0, 2, 1]), make([[0], [2], [1]])
+    for name, others in (("target", {}), ("versus", {"target": [1, 1, 0]})):
+        found = images.explain(P[:3], **{name: column}, **others)
+        for own, expected in zip(found, images.explain(P[:3], **{name: flat}, **others), strict=True):
+            np.testing.assert_array_equal(own.map, expected.map)
+            assert (own.explained, own.versus) == (expected.explained, expected.versus)
+    inputs = images.target.reader.read(P[:3]).inputs
+    torch.testing.assert_close(images.attribute(inputs, column)[1], images.attribute(inputs, flat)[1])
+    for wrong in (make([[0, 1], [1, 0], [0, 1]]), make([[[0]], [[2]], [[1]]])):
+        with pytest.raises(
+            InputError, match=r"target holds a class for each sample, \[B\]; got the shape \[3"
+        ):
+            images.explain(P[:3], target=wrong)
+    with pytest.raises(InputError, match="target lists 3 classes for 1 sample"):
+        images.explain(P[0], target=column)

@@ -1,0 +1,131 @@
+"""Tables on disk that are not quite as they should be: too many cells in a row, two columns of one name, damaged lines."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fault_models import T, bert, tok
+from test_everyday import untrained
+
+from sidelight import Explainer
+from sidelight.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def texts() -> Explainer:
+    return untrained(bert(), tok(), T[0])
+
+
+def explained(texts: Explainer, table: Path) -> list[str]:
+    """The text of each row, or the reason why it was not explained."""
+    found = texts.explain_dataset(table, table.with_suffix(""))
+    return ["".join(one.inputs["text"]) if one else one.reason for one in found]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_kind_cells_are_not_moved_if_the_first_row_has_too_many(
+    texts: Explainer, tmp_path: Path, separator: str
+) -> None:
+    """pandas takes the first cells of such a table for names of the rows: labels were explained as texts."""
+    table = tmp_path / f"a.{'tsv' if separator == chr(9) else 'csv'}"
+    rows = [["text", "label"], [T[0], " and more", "1"], [T[1], "0"], [T[2], "1"]]
+    table.write_text("\n".join(separator.join(row) for row in rows))
+    first, *others = explained(texts, table)
+    assert first.startswith("this row of the table has 3 cells, and the header has 2")
+    assert others == T[1:3]
+    for read in (texts.explain, lambda path: Explainer.fit(bert(), path, processor=tok())):
+        with pytest.raises(InputError, match="Expected 2 fields in line 2, saw 3"):
+            read(table)
+
+
+def test_kind_a_separator_at_the_end_of_each_row_moves_no_cell(texts: Explainer, tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text(f"text,label\n{T[0]},1,\n{T[1]},0,\n")
+    with pytest.raises(InputError, match=r"this row of the table has 3 cells.*end no row with a separator"):
+        explained(texts, table)
+    table = tmp_path / "b.csv"
+    table.write_text(f"text,label,\n{T[0]},1,\n{T[1]},0,\n")  # of the header, too
+    assert explained(texts, table) == T[:2]
+
+
+def test_kind_two_columns_of_one_name_are_told_apart_in_every_table(texts: Explainer, tmp_path: Path) -> None:
+    """The first one is read, also if a row has too many cells. It was the last one there."""
+    table = tmp_path / "a.csv"
+    for more in ("", f"{T[4]},{T[5]},{T[6]}\n"):
+        table.write_text(f"text,text\n{T[0]},{T[1]}\n{T[2]},{T[3]}\n{more}")
+        found = texts.explain_dataset(table, tmp_path / f"out{len(more)}")
+        assert [one.meta["columns"] for one in found[:2]] == [  # type: ignore[union-attr]
+            {"text": T[0], "text.1": T[1]},
+            {"text": T[2], "text.1": T[3]},
+        ]
+        assert "".join(found[0].inputs["text"]) == T[0]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_kind_a_bad_first_line_costs_that_row_only(texts: Explainer, tmp_path: Path, ending: str) -> None:
+    table = tmp_path / f"a.{ending}"
+    good = [f'{{"text": "{t}"}}' for t in T[:2]] if ending == "jsonl" else T[:2]
+    head = ["{broken"] if ending == "jsonl" else ["text", "a, b"]
+    table.write_text("\n".join([*head, *good]))
+    first, *others = explained(texts, table)
+    assert first.startswith("this row of the table")
+    assert others == T[:2]
+
+
+# -- what is kept with an answer ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", [np.int64, torch.tensor, Decimal, lambda n: UUID(int=n), lambda n: pd.Timestamp(2020, 1, 1 + n)]
+)
+def test_kind_an_id_of_any_kind_stays_with_its_row(texts: Explainer, tmp_path: Path, kind: Any) -> None:
+    """Ids that were no plain numbers were dropped, and rows got their own number as id, which was that of another row."""
+    places = [3, 0, 2, 1]
+    rows = [{"id": kind(place), "text": T[place] if place else ""} for place in places]
+    found = texts.explain_dataset(rows, tmp_path / "out")
+    ids = [str(row["id"].item() if isinstance(row["id"], torch.Tensor) else row["id"]) for row in rows]
+    assert found.to_arrow(["id"])["id"].to_pylist() == ids
+    assert "".join(found[ids[0]].inputs["text"]) == T[3]  # type: ignore[union-attr]
+    assert str(next(found.errors()).columns["id"]) == ids[1]
+    assert [str(one.meta["columns"]["id"]) for one in texts.explain(rows[2:])] == ids[2:]
+
+
+def test_kind_a_missing_id_is_the_number_of_its_row(texts: Explainer, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"id": ["a", None, float("nan"), pd.NaT], "text": [*T[:2], "", T[3]], "score": float("nan")}
+    )
+    found = texts.explain_dataset(frame, tmp_path / "out")
+    table = found.to_arrow(["id", "meta"])
+    assert table["id"].to_pylist() == ["a", "1", "2", "3"]
+    assert not any("NaN" in meta for meta in table["meta"].to_pylist())  # which no JSON has
+
+
+def test_kind_a_table_of_ours_may_be_explained_again_and_again(texts: Explainer, tmp_path: Path) -> None:
+    """The third time our columns had the names of those of the second time, and were overwritten by them."""
+    table = tmp_path / "rows.csv"
+    pd.DataFrame({"text": T[:3]}).to_csv(table, index=False)
+    for number in range(4):
+        other = untrained(bert(seed=number), tok(), T[0])
+        found = other.explain_dataset(table, tmp_path / str(number))
+        table = tmp_path / str(number) / "explanations.csv"
+        written = pd.read_csv(table)["sidelight_" * number + "probability"]
+        expected = [one.probability for one in found]  # type: ignore[union-attr]
+        np.testing.assert_allclose(written, expected, atol=1e-6)
+
+
+# -- data sets ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["pandas", "arrow"])
+def test_kind_a_data_set_in_the_format_of_a_table_is_read_by_rows(texts: Explainer, form: str) -> None:
+    rows = datasets.Dataset.from_dict({"text": T[:3], "label": [0, 1, 2]})
+    found = texts.explain(rows.with_format(form))
+    assert [one.meta["columns"] for one in found] == list(rows)

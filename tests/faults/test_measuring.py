@@ -18,8 +18,10 @@ from sidelight.lab.evaluation.engine import evaluate_batch, make_probe
 from sidelight.lab.evaluation.methods import ScorerMethod
 from sidelight.lab.evaluation.modality import share_rows
 from sidelight.lab.evaluation.settings import EvalSettings
+from sidelight.lab.report.reading import overview, reading
 from sidelight.lab.report.timing import time_run
 from sidelight.lab.runs.run import Run
+from sidelight.lab.tables.summary import build_tables
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.targets import as_target
 from tiny_runs import tiny_run
@@ -117,3 +119,24 @@ def test_kind_an_audit_says_which_answers_are_of_other_settings(tmp_path: Path) 
     assert "other settings" not in classes
     run_audit(changed, ["stability"])
     assert "other settings" not in page.read_text()
+
+
+def _row(method: str, metric: str, mean: float) -> dict[str, object]:
+    about = {"dataset": "d", "modality": "image", "granularity": "pixel", "fill": "zero", "reduction": "none"}
+    return {**about, "method": method, "metric": metric, "mean": mean, "n": 9}
+
+
+def test_kind_a_page_ranks_the_runs_own_scorer_and_not_the_best_of_those_beside_it() -> None:
+    drops = {"sidelight": 0.3, "sidelight (thesis)": 0.1, "saliency": 0.2, "occlusion": 0.4}
+    tables = build_tables([_row(method, "average_drop", mean) for method, mean in drops.items()])
+    found = overview(tables)
+    assert found is not None
+    ((standing,),) = found.standings
+    assert standing is not None
+    assert (standing.rank, standing.of, standing.value, standing.leader) == (3, 4, "0.300", "Saliency")
+    assert found.wins == 0
+    tables = build_tables(
+        [_row(m, metric, v) for metric in ("average_drop", "deletion_auc") for m, v in drops.items()]
+    )
+    # the scorer beside ours leads everywhere, and is no rival
+    assert reading([], tables) == "sidelight has the best value in 0 of 2 faithfulness comparisons."

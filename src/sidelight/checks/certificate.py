@@ -2,7 +2,9 @@
 
 First only the part that the map shows is kept, and then this part is removed. Then features are removed one share after
 another, best first, until the model predicts another class. The formulas are those of the metrics ``average_drop``,
-``deletion_auc``, ``insertion_auc`` and ``flip_share``. So the numbers equal those of an evaluation of this sample.
+``deletion_auc``, ``insertion_auc`` and ``flip_share``. So the numbers equal those of an evaluation of this sample. But a
+scorer that has not learnt to rank (``objective="thesis"``) is ranked by its raw scores here, which have next to no ties. An
+evaluation ranks it by its map, whose ties are broken at random.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ of the modalities (Shapley 1953). Their sum is the confidence that is lost if al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.finite import require_finite_logits
+from sidelight.core.seeds import stream
 from sidelight.core.tensors import predictable, probabilities
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError
@@ -24,6 +25,8 @@ from sidelight.targets.base import TargetModel
 
 #: a modality counts as needed if its loss costs at least so much confidence on average
 NEEDED = 0.1
+#: salt of the draw of other samples
+_OTHERS = 37
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def modality_shares(
     draws: int = 16,
     seed: int = 0,
     clean: Tensor | None = None,
+    ids: Sequence[int] | None = None,
 ) -> list[ModalityShare]:
     """Measure what each modality of each sample is worth.
 
@@ -85,8 +89,10 @@ def modality_shares(
         inputs: ``B`` samples as the model takes them.
         others: samples to take modalities from, e.g. of the training split. The same sample lends all
             modalities that are exchanged together.
-        draws: how many of them, drawn without replacement for each sample. All of them if there are fewer.
+        draws: how many of them, drawn without replacement. All of them if there are fewer.
         clean: ``[B, K]`` probabilities of ``inputs``, if their clean pass was made already.
+        ids: one integer per sample. With ``seed`` it decides which others the sample gets. Default: all samples get the
+            same others. Either way a sample's numbers do not depend on its batch.
 
     Raises:
         ConfigError: the target has one modality, or ``draws`` is below 1.
@@ -104,8 +110,7 @@ def modality_shares(
     whole = target.encode(inputs).probabilities if clean is None else clean
     sure, classes = predictable(whole, target.independent).max(-1)
     size, draws = len(sure), min(draws, available)
-    generator = torch.Generator().manual_seed(seed)
-    picks = torch.stack([torch.randperm(available, generator=generator)[:draws] for _ in range(size)])
+    picks = _picks(available, draws, seed, size, ids)
     worth: dict[frozenset[str], Tensor] = {frozenset(names): sure.double().cpu()}
     for kept in _subsets(names)[:-1]:
         gone = [n for n in names if n not in kept]
@@ -119,6 +124,15 @@ def modality_shares(
             total += p.gather(1, classes[:, None]).squeeze(1).double().cpu()
         worth[kept] = total / draws
     return [_share(names, {k: float(v[i]) for k, v in worth.items()}, draws) for i in range(size)]
+
+
+def _picks(available: int, draws: int, seed: int, size: int, ids: Sequence[int] | None) -> Tensor:
+    """``[size, draws]`` which of the ``available`` others each sample gets."""
+    if ids is None:
+        same = torch.randperm(available, generator=torch.Generator().manual_seed(seed))
+        return same[:draws].expand(size, draws)
+    each = [torch.randperm(available, generator=stream(seed, i, _OTHERS)) for i in ids]
+    return torch.stack([found[:draws] for found in each])
 
 
 def _subsets(names: tuple[str, ...]) -> list[frozenset[str]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.markdown import markdown
 
 log = logging.getLogger(__name__)
+
+OLD = "*These numbers are of other settings, or of another scorer or target. Run `sidelight audit` again.*\n"
 
 
 def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> dict[str, Findings]:
@@ -56,8 +58,19 @@ def _audit(run: Run, only: Sequence[str], other: Run | None) -> dict[str, Findin
         if reason is not None:
             log.warning("check %r is left out: %s", name, reason)
     found = {c.name: answer(c, audited) for c in checks if reasons[c.name] is None}
-    write_page(run, audited.folder)
+    write_page(run, audited.folder, [name for name in CHECKS if name not in found and _is_old(name, audited)])
     return found
+
+
+def _is_old(name: str, audited: AuditedRun) -> bool:
+    """Whether the stored answer of a check is of another scorer or target, or of other settings."""
+    path = audited.folder / f"{name}.json"
+    if not path.is_file():
+        return False
+    both = (read_json(path).get("asked", {}), _asked(CHECKS[name], audited))
+    # which other run was asked is no setting of this one
+    known, asked = ({k: v for k, v in about.items() if k != "other"} for about in both)
+    return digest(known) != digest(asked)
 
 
 def answer(check: Check, audited: AuditedRun) -> Findings:
@@ -94,8 +107,12 @@ def _asked(check: Check, audited: AuditedRun) -> dict[str, Any]:
     return asked
 
 
-def write_page(run: Run, folder: Path) -> None:
-    """Write ``audit.md`` and the pictures of every check that has an answer."""
+def write_page(run: Run, folder: Path, old: Collection[str] = ()) -> None:
+    """Write ``audit.md`` and the pictures of every check that has an answer.
+
+    Args:
+        old: checks whose answer does not belong to the present run. The page says so.
+    """
     from sidelight.viz.export import to_png, write_atomic
 
     parts = [f"# Audit of {run.config.name}\n"]
@@ -107,7 +124,7 @@ def write_page(run: Run, folder: Path) -> None:
         found: Mapping[str, Any] = read_json(path)
         figures = check.figures(dict(found))
         pictures |= {folder / f"{n}.png": to_png(figure) for n, figure in figures.items()}
-        parts += [f"## {check.title}\n", check.question + "\n"]
+        parts += [f"## {check.title}\n", check.question + "\n", *([OLD] if name in old else [])]
         parts += [f"**{t.title}**\n\n{markdown(t)}\n" for t in check.tables(dict(found))]
         parts += [f"![{n}]({n}.png)\n" for n in figures]
     write_atomic(pictures)

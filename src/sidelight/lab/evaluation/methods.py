@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sidelight.core.field_checks import require_once
 from sidelight.core.names import OURS
-from sidelight.core.types import Encoding, Inputs, Scores
+from sidelight.core.types import Encoding, Inputs, Reading, Scores
 from sidelight.errors import ConfigError
 from sidelight.explainer import Explainer
 from sidelight.fills.base import default_fills
@@ -23,6 +23,7 @@ from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.metrics.layout import RankedScores
 from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.lab.runs.run import Run
+from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel
 
 log = logging.getLogger(__name__)
@@ -58,9 +59,18 @@ class ScorerMethod:
         if not config.by_class:
             return self.explainer.scores(encoding)
         reading = self.explainer.read(encoding, classes.to(encoding.logits.device))
-        if config.ranked is False:
-            return reading.scores
-        return RankedScores(reading.scores, reading.ranking, reading.effects if self.effects else None)
+        return reading_of_method(config, reading, self.effects)
+
+
+def reading_of_method(config: ScorerConfig, reading: Reading, effects: bool = False) -> Scores:
+    """What measures get of a scorer: its map, and the ranking beside it if the scorer has learnt one of its own.
+
+    Args:
+        effects: whether the scorer has learnt effects.
+    """
+    if not config.by_class or config.ranked is False:
+        return dict(reading.scores)
+    return RankedScores(reading.scores, reading.ranking, reading.effects if effects else None)
 
 
 def fills_of(section: EvaluationSection, target: TargetModel) -> list[str]:

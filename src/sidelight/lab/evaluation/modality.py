@@ -36,7 +36,7 @@ def share_rows(
         ids = range(start, min(start + batch_size, len(source)))
         batch = source.batch(ids)
         clean = source.clean(batch).probabilities
-        found = modality_shares(target, batch.inputs, others, draws, seed + start, clean)
+        found = modality_shares(target, batch.inputs, others, draws, seed, clean, ids)
         for i, share in zip(ids, found, strict=True):
             parts = share.shares or dict.fromkeys(target.modalities, float("nan"))
             line: dict[str, Any] = {"sample": i, "confidence": share.confidence}

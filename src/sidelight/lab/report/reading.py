@@ -83,21 +83,27 @@ def _standing(table: Table, metric: str) -> Standing | None:
         return None
     cells = [(line, table.cell(line.name, metric)) for line in table.lines]
     ranked = [(cell.rank, line, cell) for line, cell in cells if cell is not None and cell.rank is not None]
-    mine = [entry for entry in ranked if is_ours(entry[1].name)]
-    if not mine or len(ranked) == len(mine):
+    # of several scorers the best one would be chosen after the fact, so the run's own counts alone
+    mine = [entry for entry in ranked if entry[1].name == OURS]
+    rivals = [entry for entry in ranked if not is_ours(entry[1].name)]
+    if not mine or not rivals:
         return None
-    rank, _, cell = min(mine, key=lambda entry: entry[0])
-    _, line, best = min((e for e in ranked if e not in mine), key=lambda entry: entry[0])
+    (rank, _, cell), (_, line, best) = mine[0], min(rivals, key=lambda entry: entry[0])
     return Standing(rank, len(ranked), cell.text, line.label, best.text)
 
 
 def reading(sections: Sequence[ReportSection], tables: Sequence[Table]) -> str:
-    """One or two sentences on faithfulness over all sections, empty without comparable rows."""
+    """One or two sentences on faithfulness over all sections, empty without comparable rows.
+
+    A scorer beside the run's own is no rival.
+    """
     firsts: Counter[str] = Counter()
+    beside: set[str] = set()
     total = 0
     for table in tables:
         for column in table.columns:
             cells = [(line.label, table.cell(line.name, column.name)) for line in table.lines]
+            beside |= {line.label for line in table.lines if is_ours(line.name)}
             leaders = [label for label, cell in cells if cell is not None and cell.rank == 1]
             if column.group == GROUPS[0] and leaders and len(cells) > 1:
                 total += 1
@@ -105,7 +111,7 @@ def reading(sections: Sequence[ReportSection], tables: Sequence[Table]) -> str:
     if not total:
         return ""
     sentence = f"{OURS} has the best value in {firsts[OURS]} of {total} faithfulness comparisons"
-    others = [(name, count) for name, count in firsts.most_common() if name != OURS]
+    others = [(name, count) for name, count in firsts.most_common() if name not in beside]
     if others:
         sentence += f"; the strongest rival, {others[0][0]}, in {others[0][1]}"
     return sentence + _cost(sections) + "."

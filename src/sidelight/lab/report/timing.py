@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sidelight.core.files import read_json, write_json
+from sidelight.core.names import OURS
 from sidelight.explainer import Explainer
-from sidelight.lab.evaluation.methods import rivals_of, set_reference, supports
+from sidelight.lab.evaluation.methods import rivals_of, scorer_fingerprint, set_reference, supports
 from sidelight.lab.runs.run import Run
 from sidelight.lab.speed.measure import measure_speed
 
@@ -17,28 +18,29 @@ PATIENCE = 0.5
 
 def time_run(run: Run) -> list[dict[str, Any]]:
     """Open the classifier and the first scorer of ``run``, and do :func:`timing`."""
-    if (run.folder / FILE).is_file() or not run.config.report.speed:
-        return timing(run, None)
     target = run.open_target()
     set_reference(run, target)
     return timing(run, run.explainer(target=target))
 
 
-def timing(run: Run, explainer: Explainer | None) -> list[dict[str, Any]]:
+def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
     """Cost of every method on this target, measured once and kept in ``timing.json``.
 
-    Args:
-        explainer: of the run. ``None`` takes only what is kept.
+    What is kept of other methods, options or scorers is left out. If anything is missing, all are measured again, so that
+    all times are of one moment. With ``report.speed: false`` nothing is measured.
     """
-    path = run.folder / FILE
-    if path.is_file():
-        return list(read_json(path))
-    if explainer is None or not run.config.report.speed:
-        return []
+    path, target = run.folder / FILE, explainer.target
+    rivals = [r for r in rivals_of(run.config.evaluation) if supports(r, target)]
+    options = {OURS: scorer_fingerprint(explainer), **{r.name: repr(r) for r in rivals}}
+    stored = list(read_json(path)) if path.is_file() else []
+    known = [row for row in stored if row["method"] in options]
+    # an earlier version did not write down the options
+    kept = [row for row in known if row.get("options", options[row["method"]]) == options[row["method"]]]
+    if options.keys() == {row["method"] for row in kept} or not run.config.report.speed:
+        return kept
     rows = run.rows("test", 8)
-    inputs = explainer.target.reader.read([rows[i] for i in range(len(rows))]).inputs
-    rivals = [r for r in rivals_of(run.config.evaluation) if supports(r, explainer.target)]
+    inputs = target.reader.read([rows[i] for i in range(len(rows))]).inputs
     measured = measure_speed(explainer, inputs, rivals, batches=(1, 8), repeats=3, patience=PATIENCE)
-    found = [r.to_dict() for r in measured]
+    found = [{**r.to_dict(), "options": options[r.method]} for r in measured]
     write_json(path, found)
     return found

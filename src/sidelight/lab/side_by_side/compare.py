@@ -23,9 +23,8 @@ from sidelight.explanations.explanation import Explanation
 from sidelight.fills.base import require_unlike
 from sidelight.inputs.base import Batch
 from sidelight.lab.baselines.base import Rival
-from sidelight.lab.evaluation.methods import make_rivals
+from sidelight.lab.evaluation.methods import make_rivals, reading_of_method
 from sidelight.lab.figures.grid import GridSample
-from sidelight.lab.metrics.layout import RankedScores
 from sidelight.lab.side_by_side.passes import Passes, Watched, counted_passes, timed
 from sidelight.lab.side_by_side.result import Comparison, Contender, in_order
 from sidelight.lab.side_by_side.worth import Worths
@@ -144,8 +143,7 @@ class _Job:
             encoding = target.encode(batch.inputs)
             classes = asked.classes(encoding, target.id2label, [0])
             reading = explainer.read(encoding, classes.explained)
-        by_class = explainer.scorer.config.by_class
-        ours = RankedScores(reading.scores, reading.ranking) if by_class else dict(reading.scores)
+        ours = reading_of_method(explainer.scorer.config, reading)
         label = encoding.prediction if classes.explained is None else classes.explained
         shown = NO_CLASSES if classes.explained is None else Classes(classes.explained)
         (explanation,) = explanations_of(target, Answered(batch, encoding, reading, shown))

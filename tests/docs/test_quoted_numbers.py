@@ -1,0 +1,103 @@
+"""Numbers in sentences and hand-written tables are those of the stored results: means over fills, the better reading in each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from sidelight.core.files import read_json
+from sidelight.lab.metrics import METRICS
+
+ROOT = Path(__file__).parents[2]
+OURS, IG, GS, OCCLUSION = "sidelight", "integrated_gradients", "gradient_shap", "occlusion"
+GUIDED = "guided_backprop"
+MNIST, NLVR, TWEETS = "mnist/robust", "nlvr/robust", "tweets/robust"
+#: page, its words, and for every number in them: run, method, metric, granularity or modality, fills (none: all)
+QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
+    ("mnist", "| **ours, robust** | **0.015** | **0.095** | **0.915** |", [
+        (MNIST, OURS, m, "pixel", "") for m in ("average_drop", "deletion_auc", "insertion_auc")
+    ]),
+    ("mnist", "| Integrated Gradients | 0.553 | 0.096 | 0.881 |", [
+        (MNIST, IG, m, "pixel", "") for m in ("average_drop", "deletion_auc", "insertion_auc")
+    ]),
+    ("mnist", "SRG is 0.631, that of Gradient-SHAP 0.558 and that of Integrated Gradients 0.553", [
+        (MNIST, who, "srg", "patch4", "") for who in (OURS, GS, IG)
+    ]),
+    ("mnist", "deletes\nbetter (0.078 against 0.101), and its SRG is higher (0.832 against 0.814)", [
+        (MNIST, IG, "deletion_auc", "pixel", "noise blur"),
+        (MNIST, OURS, "deletion_auc", "pixel", "noise blur"),
+        (MNIST, IG, "srg", "pixel", "noise blur"),
+        (MNIST, OURS, "srg", "pixel", "noise blur"),
+    ]),
+    ("two_digits", "SRG is 0.772, that of Integrated Gradients 0.671", [
+        ("two_digits", who, "srg", "pixel", "") for who in (OURS, IG)
+    ]),
+    ("two_digits", "deletes better under zero (0.085, ours 0.105)", [
+        ("two_digits", who, "deletion_auc", "pixel", "zero") for who in (IG, OURS)
+    ]),
+    ("tweets", "deletes better (0.529, ours 0.537)", [
+        (TWEETS, who, "deletion_auc", "token", "mask") for who in (IG, OURS)
+    ]),
+    ("tweets", "SRG is 0.431 and 0.436, ours 0.395", [
+        (TWEETS, who, "srg", "token", "") for who in ("lime", "kernel_shap", OURS)
+    ]),
+    ("digits", "By patch occlusion is ahead by 0.009 and Guided Backprop by 0.003", [
+        ("digits/robust", f"{who} - {OURS}", "srg", "patch4", "") for who in (OCCLUSION, GUIDED)
+    ]),
+    ("nlvr", "(SRG 0.167 as a mean over fills, Integrated Gradients 0.143)", [
+        (NLVR, who, "srg", "image", "") for who in (OURS, IG)
+    ]),
+    ("nlvr", "keep the prediction (drop 0.070, occlusion 0.168)", [
+        (NLVR, who, "average_drop", "image", "") for who in (OURS, OCCLUSION)
+    ]),
+    ("nlvr", "(0.091 against 0.220)", [(NLVR, who, "srg", "image+text", "") for who in (OURS, IG)]),
+    ("planted_text", "(0.530, Gradient-SHAP 0.511, occlusion 0.362)", [
+        ("planted_text/robust", who, "srg", "token", "") for who in (OURS, GS, OCCLUSION)
+    ]),
+    ("planted_text", "(0.18, Gradient-SHAP 0.34)", [
+        ("planted_text/robust", who, "average_drop", "token", "") for who in (OURS, GS)
+    ]),
+    ("imdb", "under every fill, and occlusion inserts better under random words (0.884, ours 0.826)", [
+        ("imdb", who, "insertion_auc", "token", "random") for who in (OCCLUSION, OURS)
+    ]),
+    ("cifar10", "(0.144, occlusion 0.468)", [
+        ("cifar10/robust", who, "average_drop", "pixel", "") for who in (OURS, OCCLUSION)
+    ]),
+    ("../../notes/judges", "| 0.549 | 0.576 | **0.865** | 0.742 |", [
+        ("mnist/rivals", IG, "average_drop", "pixel", ""),
+        ("mnist/rivals", IG, "srg", "patch4", ""),
+        ("mnist/rivals", IG, "srg", "pixel", "zero"),
+        ("mnist/rivals", IG, "srg", "pixel", "black"),
+    ]),
+]  # fmt: skip
+
+
+def _mean(run: str, method: str, metric: str, part: str, fills: str) -> float:
+    """The mean over fills of the better reading under each."""
+    if " - " in method:
+        first, second = (_mean(run, one, metric, part, fills) for one in method.split(" - "))
+        return first - second
+    best = max if METRICS[metric].direction == "higher" else min
+    found: dict[str, float] = {}
+    for row in read_json(ROOT / "results" / run / "results.json")["rows"]:
+        if (row["method"], row["metric"]) != (method, metric):
+            continue
+        if part not in (row["granularity"], row["modality"]) or (fills and row["fill"] not in fills.split()):
+            continue
+        fill = row["fill"]
+        found[fill] = best(found[fill], row["mean"]) if fill in found else row["mean"]
+    return fmean(found.values())
+
+
+@pytest.mark.parametrize(("page", "words", "numbers"), QUOTED, ids=[f"{p}-{w[:30]}" for p, w, _ in QUOTED])
+def test_quoted_numbers_are_those_of_the_results(
+    page: str, words: str, numbers: list[tuple[str, str, str, str, str]]
+) -> None:
+    assert words in (ROOT / "docs" / "results" / "notes" / f"{page}.md").read_text()
+    quoted = [token.strip("|*(), ") for token in words.split() if token.strip("|*(), ").startswith("0.")]
+    assert len(quoted) == len(numbers)
+    for text, about in zip(quoted, numbers, strict=True):
+        half = 0.5 * 10 ** -len(text.partition(".")[2])
+        assert float(text) == pytest.approx(_mean(*about), abs=half * 1.01), about

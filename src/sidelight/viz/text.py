@@ -1,7 +1,7 @@
 """Maps on text: the stronger a word counted, the stronger its background.
 
 Pictures are drawn with outlines of glyphs, so the text scales with its panel. They are for papers and grids.
-Right-to-left scripts, emoji and CJK look right in the HTML, which the browser typesets.
+Emoji, and letters that our font lacks, look right in the HTML alone, which the browser typesets.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sidelight.core.quiet import ignored_warnings
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, Renderer
+from sidelight.viz.direction import Placed, in_reading_order, runs_left
 from sidelight.viz.export import MISSING_GLYPHS
 from sidelight.viz.highlight import EVIDENCE, HIGHLIGHT, to_html
 from sidelight.viz.safe_text import visible
@@ -187,7 +188,7 @@ def word_borders(display: Sequence[str]) -> list[tuple[int, int]]:
 
 
 @lru_cache(maxsize=256)
-def layout(display: tuple[str, ...], width: float) -> list[list[tuple[int, float, str]]]:
+def layout(display: tuple[str, ...], width: float) -> list[list[Placed]]:
     """Break words into lines.
 
     Args:
@@ -197,9 +198,30 @@ def layout(display: tuple[str, ...], width: float) -> list[list[tuple[int, float
     Returns:
         Lines of ``(index into display, x in ems, text)``. A word longer than a line is cut.
     """
-    lines: list[list[tuple[int, float, str]]] = [[]]
-    x = space = 0.0
+    lines: list[list[Placed]] = []
+    for paragraph in _paragraphs(display):
+        broken = _broken(paragraph, width)
+        if any(runs_left(word) for _, word in paragraph):
+            leftward = bool(runs_left("".join(word for _, word in paragraph)))
+            broken = [_turned(line, width, leftward) for line in broken]
+        lines += broken
+    return lines
+
+
+def _paragraphs(display: Sequence[str]) -> list[list[tuple[int, str]]]:
+    """Words with their indices, up to the ends of lines that the text has itself."""
+    found: list[list[tuple[int, str]]] = [[]]
     for index, word in enumerate(display):
+        found[-1].append((index, word))
+        if "\n" in _split_space(word)[2] and index < len(display) - 1:
+            found.append([])
+    return found
+
+
+def _broken(words: Sequence[tuple[int, str]], width: float) -> list[list[Placed]]:
+    lines: list[list[Placed]] = [[]]
+    x = space = 0.0
+    for index, word in words:
         before, body, after = _split_space(word)
         space = max(space, 0.3 if before else 0.0)
         for part in _cut(visible(body).replace("\t", " "), width):
@@ -210,9 +232,11 @@ def layout(display: tuple[str, ...], width: float) -> list[list[tuple[int, float
             lines[-1].append((index, x, part))
             x, space = x + extent, 0.0
         space = 0.3 if after else 0.0
-        if "\n" in after and index < len(display) - 1:
-            lines.append([])
     return lines
+
+
+def _turned(line: Sequence[Placed], width: float, leftward: bool) -> list[Placed]:
+    return in_reading_order(line, [glyph_width(text) for _, _, text in line], width, leftward)
 
 
 def _split_space(word: str) -> tuple[str, str, str]:

@@ -28,6 +28,7 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
+from sidelight.core.digits import fixed
 from sidelight.core.names import OURS, kind_of, method_label
 from sidelight.fills.base import training_fills
 from sidelight.lab.figures.critical_difference import plot_critical_difference
@@ -275,7 +276,7 @@ def between(ends: tuple[float, float]) -> str:
 
 def number(x: float) -> str:
     """A number with its leading zero and three digits, or fewer if it is large."""
-    return f"{x:.3f}" if abs(x) < 10 else f"{x:.1f}"
+    return fixed(x, 3 if abs(x) < 10 else 1)
 
 
 def plain_table(head: Sequence[str], lines: Any, align: str = "---:") -> str:

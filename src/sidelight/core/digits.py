@@ -1,4 +1,4 @@
-"""Numbers rounded to significant digits, whole arrays at once."""
+"""Numbers rounded to significant digits, whole arrays at once, and to digits after the point."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ def significant(values: np.ndarray, digits: int = 6) -> np.ndarray:
     for place in np.argwhere(~sure & (found != 0)):
         out[tuple(place)] = float(f"{found[tuple(place)]:.{digits}g}")
     return out
+
+
+def fixed(value: float, digits: int = 3) -> str:
+    """``value`` with so many digits after the point. A number that is rounded to nothing has no sign.
+
+    Example:
+        >>> fixed(-0.0003), fixed(-0.0006), fixed(1.5, digits=1)
+        ('0.000', '-0.001', '1.5')
+    """
+    return f"{round(value, digits) + 0.0:.{digits}f}"

@@ -16,6 +16,7 @@ from sidelight.lab.report.figures import radar_of, tradeoff_of
 from sidelight.lab.tables.comparison import build_comparisons, csv_text, slug
 from sidelight.lab.tables.latex import latex_document, latex_escape, latex_figures, latex_table
 from sidelight.lab.tables.markdown import markdown
+from sidelight.lab.tables.summary import cell_of
 from sidelight.viz import to_pdf
 
 EVIL = r"a_b & 50% of $x {y} #1 ^~\ <i>| [z] * é×Ω日"
@@ -271,3 +272,10 @@ def test_no_picture_without_what_it_shows() -> None:
     few = build_comparisons([row("sidelight", "average_drop", 0.1)])[1][0]
     assert radar_of(few) is None
     assert tradeoff_of(few) is None
+
+
+@pytest.mark.parametrize(
+    ("mean", "text"), [(-0.0003, "0.000"), (-0.0, "0.000"), (-0.0006, "-0.001"), (0.1236, "0.124")]
+)
+def test_a_value_that_is_rounded_to_nothing_has_no_sign(mean: float, text: str) -> None:
+    assert cell_of(row("a", "srg", mean), 3).text == text

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.table import Table as RichTable
 
+from sidelight.core.digits import fixed
 from sidelight.core.names import kind_of, method_label, ordered
 from sidelight.errors import InputError
 from sidelight.lab.metrics import METRICS
@@ -109,7 +110,7 @@ def cell_of(row: Mapping[str, Any], digits: int, **more: Any) -> Cell:
     ci, sd = (None, None) if n == 1 else (ci, sd)
     mean = float(row["mean"])
     return Cell(
-        f"{mean:.{digits}f}",
+        fixed(mean, digits),
         mean=mean,
         sd=None if sd is None else float(sd),
         ci=None if ci is None else (float(ci[0]), float(ci[1])),

@@ -17,6 +17,7 @@ from PIL import Image
 from cli_tools import TARGET, Result, sidelight, write_config
 from sidelight import Explanation
 from sidelight.lab.data.digits import digit_scenes
+from sidelight.training.decoder_cost import with_options
 
 ROW = {"dataset", "modality", "method", "fill", "metric", "mean", "sd", "ci95", "n"}
 
@@ -85,6 +86,25 @@ def test_fit_trains_a_scorer_that_is_gone(run: Path, tmp_path: Path, monkeypatch
     assert "sidelight fit" in sidelight("evaluate", run).err
     assert sidelight("fit", write_config(tmp_path), "--out", run).code == 0
     assert (run / "scorer-1" / "scorer" / "config.json").is_file()
+
+
+def test_fit_takes_up_a_training_with_the_decoder_that_was_chosen_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The configuration names no decoder. The first start chose one by its cost, and the second has to keep it."""
+    config, run = write_config(tmp_path, scorer={}, seeds=[0]), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        chosen = {"image": {"channels": [8, 4]}}
+        patch.setattr("sidelight.training.network.affordable", lambda given, *_: with_options(given, chosen))
+        assert sidelight("fit", config, "--out", run).code == 0
+    saved = run / "scorer-0" / "scorer" / "scorer.safetensors"
+    before = saved.read_bytes()
+    # as if the process had been killed after the training and before its scorer was saved
+    shutil.rmtree(saved.parent)
+    forbid(monkeypatch, "transformers.Trainer.train")
+    result = sidelight("fit", config, "--out", run)
+    assert result.code == 0, result.err
+    assert saved.read_bytes() == before
 
 
 def test_fit_adds_a_seed(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

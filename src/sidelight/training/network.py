@@ -49,7 +49,9 @@ def network_for(
     known = known_scorer(output_dir)
     if known is None:
         return new_scorer(target, rows, config, collate)
-    as_there = {"decoder": {**known["decoder"], **config.decoder}, "effect_unit": known["effect_unit"]}
+    # a configuration names every modality, also those whose decoder it leaves to us
+    given = {name: options for name, options in config.decoder.items() if options}
+    as_there = {"decoder": {**known["decoder"], **given}, "effect_unit": known["effect_unit"]}
     return new_scorer(target, rows, replace(config, **as_there), collate, fitted=False)
 
 

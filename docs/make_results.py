@@ -50,7 +50,7 @@ CONFIGURATIONS = {
     "digits": "configs/digits.yaml",
     "tweets": "configs/tweets.yaml",
     "imdb": "configs/thesis/imdb.yaml",
-    "liar": "configs/thesis/liar.yaml",
+    "liar": "configs/liar.yaml",
     "planted_text": "configs/planted_text.yaml",
     "flickr8k": "configs/thesis/flickr8k.yaml",
     "esnlive": "configs/thesis/esnlive.yaml",

@@ -13,7 +13,7 @@ from sidelight.lab.metrics import METRICS
 ROOT = Path(__file__).parents[2]
 OURS, IG, GS, OCCLUSION = "sidelight", "integrated_gradients", "gradient_shap", "occlusion"
 GUIDED = "guided_backprop"
-MNIST, NLVR, TWEETS = "mnist/robust", "nlvr/robust", "tweets/robust"
+MNIST, NLVR, TWEETS, LIAR = "mnist/robust", "nlvr/robust", "tweets/robust", "liar/robust"
 #: page, its words, and for every number in them: run, method, metric, granularity or modality, fills (none: all)
 QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
     ("mnist", "| **ours, robust** | **0.015** | **0.095** | **0.915** |", [
@@ -43,6 +43,12 @@ QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
     ("tweets", "SRG is 0.431 and 0.436, ours 0.395", [
         (TWEETS, who, "srg", "token", "") for who in ("lime", "kernel_shap", OURS)
     ]),
+    ("liar", "SRG 0.169, Gradient-SHAP 0.165,\nIntegrated Gradients 0.155, occlusion 0.146)", [
+        (LIAR, who, "srg", "token", "") for who in (OURS, GS, IG, OCCLUSION)
+    ]),
+    ("liar", "SRG 0.180, Gradient-SHAP 0.177)", [(LIAR, who, "srg", "token", "drop mask") for who in (OURS, GS)]),
+    ("liar", "(0.063, occlusion 0.073)", [(LIAR, who, "average_drop", "token", "drop mask") for who in (OURS, OCCLUSION)]),
+    ("liar", "(drop 0.067, ours 0.072)", [(LIAR, who, "average_drop", "token", "") for who in (OCCLUSION, OURS)]),
     ("digits", "By patch occlusion is ahead by 0.009 and Guided Backprop by 0.003", [
         ("digits/robust", f"{who} - {OURS}", "srg", "patch4", "") for who in (OCCLUSION, GUIDED)
     ]),

@@ -353,7 +353,9 @@ def plot_dots(numbers: Mapping[str, Sequence[Sequence[float] | None]], headings:
                     panel.plot([low, high], [row, row], color=color, linewidth=1.4)
                     panel.plot(mean, row, "o", color=color, markersize=7 if kind_of(method) == "ours" else 5)
             panel.set_title(heading)
-            panel.set_xlim(left=min(0.0, panel.get_xlim()[0]))
+            low, high = panel.get_xlim()
+            # the margin is a share of the axis from 0, or else a dot at the end would be cut
+            panel.set_xlim(min(0.0, low), high + 0.03 * (high - min(0.0, low)))
             panel.grid(True, axis="both")
         panels[0].set_yticks(range(len(numbers)), [method_label(m) for m in numbers])
         panels[0].invert_yaxis()

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 OURS, IG, GS, OCCLUSION = "sidelight", "integrated_gradients", "gradient_shap", "occlusion"
 GUIDED = "guided_backprop"
 MNIST, NLVR, TWEETS, LIAR = "mnist/robust", "nlvr/robust", "tweets/robust", "liar/robust"
+SHORT = "tweets/short"
 #: page, its words, and for every number in them: run, method, metric, granularity or modality, fills (none: all)
 QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
     ("mnist", "| **ours, robust** | **0.015** | **0.095** | **0.915** |", [
@@ -42,6 +43,12 @@ QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
     ]),
     ("tweets", "SRG is 0.431 and 0.436, ours 0.395", [
         (TWEETS, who, "srg", "token", "") for who in ("lime", "kernel_shap", OURS)
+    ]),
+    ("../../notes/rank-term", "| **0.043** | **0.464** | 0.917 | **0.453** |", [
+        (SHORT, OURS, m, "token", "") for m in ("average_drop", "deletion_auc", "insertion_auc", "srg")
+    ]),
+    ("../../notes/rank-term", "| 0.101 | 0.472 | 0.909 | 0.437 |", [
+        (SHORT, IG, m, "token", "") for m in ("average_drop", "deletion_auc", "insertion_auc", "srg")
     ]),
     ("liar", "SRG 0.169, Gradient-SHAP 0.165,\nIntegrated Gradients 0.155, occlusion 0.146)", [
         (LIAR, who, "srg", "token", "") for who in (OURS, GS, IG, OCCLUSION)

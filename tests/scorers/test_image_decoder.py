@@ -188,11 +188,12 @@ def test_maps_do_not_depend_on_the_batch() -> None:
 
 def test_the_border_looks_like_any_other_place_to_a_decoder_that_replicates_it() -> None:
     specs = [StateSpec(6, (4, 4)), StateSpec(4, (8, 8))]
-    flat = [torch.arange(s.channels).float().view(1, -1, 1, 1).expand(1, -1, *(s.grid or ())) for s in specs]
+    # in double precision, because the norms of even states are of rounding alone, which some processors make larger
+    flat = [torch.arange(s.channels).double().view(1, -1, 1, 1).expand(1, -1, *(s.grid or ())) for s in specs]
     torch.manual_seed(0)
-    even = ImageDecoder(specs, (16, 16), (8, 4), padding="replicate")(flat, (16, 16))
+    even = ImageDecoder(specs, (16, 16), (8, 4), padding="replicate").double()(flat, (16, 16))
     torch.testing.assert_close(even, even[..., :1, :1].expand_as(even))
-    uneven = ImageDecoder(specs, (16, 16), (8, 4))(flat, (16, 16))
+    uneven = ImageDecoder(specs, (16, 16), (8, 4)).double()(flat, (16, 16))
     assert (uneven.amax() - uneven.amin()).item() > 1e-3
 
 
@@ -225,7 +226,7 @@ def test_a_scorer_follows_its_target_and_survives_a_round_trip() -> None:
         scorer = Scorer(spec, ScorerConfig(decoder={"image": {"channels": [8, 4], "stride": 2}}))
         scores = scorer(target.encode(x))["image"]
         assert scores.shape == (2, 1, *SIZE)
-        assert float(scores.amin()) == 0.0
+        assert float(scores.detach().amin()) == 0.0
         assert float(scores.amax()) == 1.0
     empty = Encoding(torch.zeros(1, 2), {}, {})
     with pytest.raises(InputError, match=r"no states of \['image'\]"):

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from tokenizers import processors
 from transformers import (
@@ -16,7 +17,9 @@ from transformers import (
 )
 
 import toy_models
-from sidelight import ImageTransform
+from sidelight import Explainer, ImageTransform, ScorerConfig
+from sidelight.targets import as_target
+from sidelight.training.network import new_scorer
 
 _GOOD = ["great", "charming", "funny", "moving", "clever"]
 _BAD = ["dull", "awful", "boring", "weak", "clumsy"]
@@ -92,3 +95,10 @@ def eye(labels: int = 3, seed: int = 0, **options: Any) -> Any:
     """A random ViT classifier of two layers for pictures of 32 pixels, in evaluation mode."""
     own = {**_SMALL, "image_size": SIDE, "initializer_range": 0.3, **options}
     return toy_models.seeded(lambda: toy_models.vit(num_labels=labels, **own).eval(), seed)
+
+
+def untrained(model: Any, processor: Any, row: Any) -> Explainer:
+    """An explainer of ``model`` with a scorer by class that was never trained. ``row`` is one sample."""
+    target = as_target(model, processor)
+    torch.manual_seed(0)
+    return Explainer(target, new_scorer(target, [row], ScorerConfig(by_class=True)))

@@ -34,22 +34,6 @@ FRAME = pd.DataFrame({"text": T[:5]}, index=[40, 30, 20, 10, 0])
 LONG = [" ".join(T[i : i + 9]) for i in range(12)]
 
 
-def untrained(model: Any, processor: Any, row: Any) -> Explainer:
-    target = as_target(model, processor)
-    torch.manual_seed(0)
-    return Explainer(target, new_scorer(target, [row], ScorerConfig(by_class=True)))
-
-
-@pytest.fixture(scope="module")
-def texts() -> Explainer:
-    return untrained(bert(), tok(), T[0])
-
-
-@pytest.fixture(scope="module")
-def images() -> Explainer:
-    return untrained(eye(), SQUARE, P[0])
-
-
 # -- samples ------------------------------------------------------------------------
 
 

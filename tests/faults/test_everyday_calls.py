@@ -7,23 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fault_models import SQUARE, P, T, bert, eye, tok
-from test_everyday import untrained
+from fault_models import P, T, bert
 
 from sidelight import Explainer
 from sidelight.core.guard import public
 from sidelight.errors import ConfigError, InputError, InputTypeError, UnexpectedError
-
-
-@pytest.fixture(scope="module")
-def texts() -> Explainer:
-    return untrained(bert(), tok(), T[0])
-
-
-@pytest.fixture(scope="module")
-def images() -> Explainer:
-    return untrained(eye(), SQUARE, P[0])
-
 
 # -- keywords -----------------------------------------------------------------------
 

@@ -15,9 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from fault_models import SQUARE, P, S, T, bert, eye, tok
+from fault_models import SQUARE, P, S, T, bert, tok, untrained
 from PIL import Image
-from test_everyday import untrained
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
 from typer.testing import CliRunner
 
@@ -33,16 +32,6 @@ from sidelight.scorers import ScorerConfig
 from sidelight.targets.text import TextTarget
 from sidelight.training.fit_data import raw_labels, second_is_label
 from sidelight.training.network import new_scorer
-
-
-@pytest.fixture(scope="module")
-def texts() -> Explainer:
-    return untrained(bert(), tok(), T[0])
-
-
-@pytest.fixture(scope="module")
-def images() -> Explainer:
-    return untrained(eye(), SQUARE, P[0])
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fault_models import T, bert, tok
-from test_everyday import untrained
+from fault_models import T, bert, tok, untrained
 
 from sidelight import Explainer
 from sidelight.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def texts() -> Explainer:
-    return untrained(bert(), tok(), T[0])
 
 
 def explained(texts: Explainer, table: Path) -> list[str]:

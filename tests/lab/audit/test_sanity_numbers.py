@@ -199,10 +199,16 @@ def test_a_tally_forgets_what_is_no_number() -> None:
 
 def test_tables_and_the_better_reading() -> None:
     rows = [
-        {"method": "rise", "reading": r, "at": at, "mean": m}
-        for r, at, m in (("abs", 1, 0.9), ("abs", 2, 0.1), ("positive", 1, 0.6), ("positive", 2, None))
+        {"method": "rise", "reading": r, "at": at, "mean": m, "n": n}
+        for r, at, m, n in (
+            ("abs", 1, 0.9, 32),
+            ("abs", 2, 0.1, 29),
+            ("positive", 1, 0.6, 32),
+            ("positive", 2, None, 0),
+        )
     ]
     table = pivot("t", rows, "at")
+    assert (table.title, pivot("t", rows[:1], "at").title) == ("t, n = 0 to 32", "t, n = 32")
     assert markdown(table).splitlines() == [
         "| method | 1 | 2 |",
         "| --- | --- | --- |",

@@ -55,13 +55,15 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def pivot(title: str, rows: Sequence[Row], across: str, first: str = "method") -> Table:
-    """One line a method and reading, one column a value of ``across``, the means in the cells."""
+    """One line a method and reading, one column a value of ``across``, the means in the cells. The title says n."""
     columns = list(dict.fromkeys(str(r[across]) for r in rows))
     lines: dict[str, dict[str, str]] = {}
     for row in rows:
         lines.setdefault(named(row), {})[str(row[across])] = number(row["mean"])
     cells = [[name, *(found.get(c, "") for c in columns)] for name, found in lines.items()]
-    return text_table(title, [first, *columns], cells)
+    counts = [row["n"] for row in rows]
+    n = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    return text_table(f"{title}, n = {n}", [first, *columns], cells)
 
 
 def modalities(rows: Sequence[Row]) -> list[str]:

@@ -30,6 +30,7 @@ from transformers.image_processing_backends import PilBackend
 from sidelight import Explainer, ImageTransform, fit
 from sidelight.errors import InputError, InputTypeError, SidelightError
 from sidelight.inputs.images import ProcessorTransform, as_transform, read_image, transform_from_dict
+from sidelight.rows.content import value_digest
 from sidelight.targets.image import ImageTarget
 
 
@@ -596,3 +597,43 @@ def test_kind_errors_that_are_not_the_pictures_are_passed_on(error: Exception) -
     with pytest.raises(type(error)) as caught:
         target.encode({"pixel_values": torch.zeros(1, 3, 32, 32)})
     assert caught.value is error
+
+
+def clear_in_its_palette() -> Image.Image:
+    """A picture of palette colours, the left half of which is transparent by the palette alone."""
+    pixels = np.full((24, 40, 4), (200, 40, 80, 255), np.uint8)
+    pixels[:, :20, 3] = 0
+    return Image.fromarray(pixels).quantize(4)
+
+
+def test_kind_a_palette_may_hold_the_transparency() -> None:
+    picture = clear_in_its_palette()
+    found = SQUARE(picture)
+    assert torch.equal(found, SQUARE(encoded(picture)))
+    assert bool((found[:, :, :12] == 1).all())
+    assert torch.equal(found, SQUARE(picture.convert("RGBA")))
+
+
+@pytest.mark.parametrize("mode", ["P", "PA"])
+def test_kind_other_palettes_are_other_pictures(mode: str) -> None:
+    one, other = Image.new(mode, (8, 8)), Image.new(mode, (8, 8))
+    one.putpalette([200, 0, 0])
+    other.putpalette([0, 0, 200])
+    assert value_digest(one) != value_digest(other)
+    clear = clear_in_its_palette()
+    opaque = clear.copy()
+    opaque.putpalette(clear.getpalette())  # the same colours, without alpha
+    assert value_digest(clear) != value_digest(opaque)
+
+
+def test_kind_a_picture_closed_after_it_was_read(tmp_path: Path) -> None:
+    P[0].save(tmp_path / "a.png")
+    opened = Image.open(tmp_path / "a.png")
+    opened.load()
+    for picture in (opened, Image.new("RGB", (8, 8))):
+        picture.close()
+        with pytest.raises(InputError, match="was closed before it was read"):
+            SQUARE(picture)
+    with Image.open(tmp_path / "a.png") as kept:
+        kept.load()
+    assert torch.equal(SQUARE(kept), SQUARE(P[0]))

@@ -234,7 +234,8 @@ def _from_pillow(image: Image.Image) -> Image.Image:
     pending = isinstance(image, ImageFile.ImageFile) and bool(
         image.tile or getattr(image, "_im", None) is None
     )
-    if pending and getattr(image, "fp", None) is None:
+    closed = getattr(image, "fp", None) is None if pending else _is_closed(image)
+    if closed:
         raise InputError(
             f"{what} was closed before it was read. Rows of a stream are read some at a time: give a copy that outlives the "
             "file, for example image.copy(), or the path of the picture."
@@ -245,6 +246,15 @@ def _from_pillow(image: Image.Image) -> Image.Image:
             f"({', '.join(FORMATS)}). If you trust the file, decode it yourself: image.convert('RGB')."
         )
     return _loaded(image, what) if pending else _upright(_not_empty(image, what), what)
+
+
+def _is_closed(image: Image.Image) -> bool:
+    """Whether the pixels of a decoded image were given up by ``close()``."""
+    try:
+        image.load()
+    except ValueError:
+        return True
+    return False
 
 
 def _loaded(image: Image.Image, what: str) -> Image.Image:

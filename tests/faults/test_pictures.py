@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import struct
 import time
 import zlib
@@ -27,6 +28,7 @@ from transformers import (
 )
 from transformers.image_processing_backends import PilBackend
 
+from pair_models import make_target
 from sidelight import Explainer, ImageTransform, fit
 from sidelight.errors import InputError, InputTypeError, SidelightError
 from sidelight.inputs.images import ProcessorTransform, as_transform, read_image, transform_from_dict
@@ -637,3 +639,29 @@ def test_kind_a_picture_closed_after_it_was_read(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as kept:
         kept.load()
     assert torch.equal(SQUARE(kept), SQUARE(P[0]))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO, open])
+def test_kind_a_pair_takes_a_picture_in_every_form_that_a_row_takes(kind: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(P[0]))
+    given = open(tmp_path / "a.png", "rb") if kind is open else kind(encoded(P[0]))  # noqa: SIM115
+    target = make_target("fusion-resnet")
+    assert target.reader.is_sample((given, "dull"))
+    expected = target.reader.read([(P[0], "dull")]).inputs["pixel_values"]
+    for sample in ((given, "dull"), {"image": given, "text": "dull"}):
+        assert torch.equal(target.reader.read_samples([sample]).inputs["pixel_values"], expected)
+    with pytest.raises(InputTypeError, match="the text of sample 0 is"):
+        target.reader.read_samples([("dull", given)])
+    if kind is open:
+        given.close()
+
+
+@pytest.mark.parametrize("kind", ["int64", ">u2", "bool", "int8"])
+def test_kind_arrays_of_numbers_are_told_how_they_become_a_picture(kind: str) -> None:
+    array = np.asarray(P[0]).astype(kind)
+    with pytest.raises(
+        InputTypeError, match=r"If 1 or True is white.*If 255 is white.*If 65535 is white"
+    ) as said:
+        SQUARE(array)
+    for advice in re.findall(r"white: (.*?)\.(?: |$)", str(said.value)):
+        assert SQUARE(eval(advice, {"array": array})).shape == (3, 32, 32)

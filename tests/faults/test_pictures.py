@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -28,6 +29,7 @@ from transformers import (
 )
 from transformers.image_processing_backends import PilBackend
 
+import sidelight
 from pair_models import make_target
 from sidelight import Explainer, ImageTransform, fit
 from sidelight.errors import InputError, InputTypeError, SidelightError
@@ -665,3 +667,19 @@ def test_kind_arrays_of_numbers_are_told_how_they_become_a_picture(kind: str) ->
         SQUARE(array)
     for advice in re.findall(r"white: (.*?)\.(?: |$)", str(said.value)):
         assert SQUARE(eval(advice, {"array": array})).shape == (3, 32, 32)
+
+
+def test_kind_a_picture_is_the_same_at_an_address_and_in_a_file(images: Explainer, tmp_path: Path) -> None:
+    pipe = sidelight.pipeline(explainer=images)
+    colours = np.random.default_rng(0).integers(0, 256, (24, 40, 4), dtype=np.uint8)
+    colours[:, :20, 3] = 0
+    deep = np.random.default_rng(1).integers(0, 65_536, (24, 40), dtype=np.uint16)
+    for number, picture in enumerate((Image.fromarray(colours), Image.fromarray(deep))):
+        path = tmp_path / f"{number}.png"
+        picture.save(path)
+        address = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        one, other = pipe(address, top_k=None), pipe(str(path), top_k=None)
+        assert [a["score"] for a in one] == [a["score"] for a in other]
+        assert np.array_equal(one[0]["map"], other[0]["map"])
+    with pytest.raises(InputError, match="base64"):
+        pipe("data:image/png;base64,abcde")

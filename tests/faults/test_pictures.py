@@ -34,7 +34,10 @@ from pair_models import make_target
 from sidelight import Explainer, ImageTransform, fit
 from sidelight.errors import InputError, InputTypeError, SidelightError
 from sidelight.inputs.images import ProcessorTransform, as_transform, read_image, transform_from_dict
+from sidelight.inputs.picture_files import FORMATS
 from sidelight.rows.content import value_digest
+from sidelight.rows.sources import rows_of
+from sidelight.rows.table_files import PICTURES
 from sidelight.targets.image import ImageTarget
 
 
@@ -683,3 +686,16 @@ def test_kind_a_picture_is_the_same_at_an_address_and_in_a_file(images: Explaine
         assert np.array_equal(one[0]["map"], other[0]["map"])
     with pytest.raises(InputError, match="base64"):
         pipe("data:image/png;base64,abcde")
+
+
+def test_kind_a_folder_gives_the_pictures_of_every_format_that_is_opened(tmp_path: Path) -> None:
+    Image.init()
+    opened = {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
+    opened -= {".pfm"}  # holds fractions of unknown range
+    assert opened <= set(PICTURES)
+    data = {end: encoded(P[0], Image.registered_extensions()[end]) for end in sorted(opened - {".mpo"})}
+    for end, content in data.items():
+        (tmp_path / f"a{end}").write_bytes(content)
+    rows = rows_of(tmp_path)
+    assert [Path(row["image"]).suffix for row in rows] == list(data)
+    assert all(SQUARE(row["image"]).shape == (3, 32, 32) for row in rows)

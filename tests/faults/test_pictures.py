@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
+import re
 import struct
 import time
 import zlib
@@ -27,9 +29,15 @@ from transformers import (
 )
 from transformers.image_processing_backends import PilBackend
 
+import sidelight
+from pair_models import make_target
 from sidelight import Explainer, ImageTransform, fit
 from sidelight.errors import InputError, InputTypeError, SidelightError
 from sidelight.inputs.images import ProcessorTransform, as_transform, read_image, transform_from_dict
+from sidelight.inputs.picture_files import FORMATS
+from sidelight.rows.content import value_digest
+from sidelight.rows.sources import rows_of
+from sidelight.rows.table_files import PICTURES
 from sidelight.targets.image import ImageTarget
 
 
@@ -596,3 +604,98 @@ def test_kind_errors_that_are_not_the_pictures_are_passed_on(error: Exception) -
     with pytest.raises(type(error)) as caught:
         target.encode({"pixel_values": torch.zeros(1, 3, 32, 32)})
     assert caught.value is error
+
+
+def clear_in_its_palette() -> Image.Image:
+    """A picture of palette colours, the left half of which is transparent by the palette alone."""
+    pixels = np.full((24, 40, 4), (200, 40, 80, 255), np.uint8)
+    pixels[:, :20, 3] = 0
+    return Image.fromarray(pixels).quantize(4)
+
+
+def test_kind_a_palette_may_hold_the_transparency() -> None:
+    picture = clear_in_its_palette()
+    found = SQUARE(picture)
+    assert torch.equal(found, SQUARE(encoded(picture)))
+    assert bool((found[:, :, :12] == 1).all())
+    assert torch.equal(found, SQUARE(picture.convert("RGBA")))
+
+
+@pytest.mark.parametrize("mode", ["P", "PA"])
+def test_kind_other_palettes_are_other_pictures(mode: str) -> None:
+    one, other = Image.new(mode, (8, 8)), Image.new(mode, (8, 8))
+    one.putpalette([200, 0, 0])
+    other.putpalette([0, 0, 200])
+    assert value_digest(one) != value_digest(other)
+    clear = clear_in_its_palette()
+    opaque = clear.copy()
+    opaque.putpalette(clear.getpalette())  # the same colours, without alpha
+    assert value_digest(clear) != value_digest(opaque)
+
+
+def test_kind_a_picture_closed_after_it_was_read(tmp_path: Path) -> None:
+    P[0].save(tmp_path / "a.png")
+    opened = Image.open(tmp_path / "a.png")
+    opened.load()
+    for picture in (opened, Image.new("RGB", (8, 8))):
+        picture.close()
+        with pytest.raises(InputError, match="was closed before it was read"):
+            SQUARE(picture)
+    with Image.open(tmp_path / "a.png") as kept:
+        kept.load()
+    assert torch.equal(SQUARE(kept), SQUARE(P[0]))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO, open])
+def test_kind_a_pair_takes_a_picture_in_every_form_that_a_row_takes(kind: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(P[0]))
+    given = open(tmp_path / "a.png", "rb") if kind is open else kind(encoded(P[0]))  # noqa: SIM115
+    target = make_target("fusion-resnet")
+    assert target.reader.is_sample((given, "dull"))
+    expected = target.reader.read([(P[0], "dull")]).inputs["pixel_values"]
+    for sample in ((given, "dull"), {"image": given, "text": "dull"}):
+        assert torch.equal(target.reader.read_samples([sample]).inputs["pixel_values"], expected)
+    with pytest.raises(InputTypeError, match="the text of sample 0 is"):
+        target.reader.read_samples([("dull", given)])
+    if kind is open:
+        given.close()
+
+
+@pytest.mark.parametrize("kind", ["int64", ">u2", "bool", "int8"])
+def test_kind_arrays_of_numbers_are_told_how_they_become_a_picture(kind: str) -> None:
+    array = np.asarray(P[0]).astype(kind)
+    with pytest.raises(
+        InputTypeError, match=r"If 1 or True is white.*If 255 is white.*If 65535 is white"
+    ) as said:
+        SQUARE(array)
+    for advice in re.findall(r"white: (.*?)\.(?: |$)", str(said.value)):
+        assert SQUARE(eval(advice, {"array": array})).shape == (3, 32, 32)
+
+
+def test_kind_a_picture_is_the_same_at_an_address_and_in_a_file(images: Explainer, tmp_path: Path) -> None:
+    pipe = sidelight.pipeline(explainer=images)
+    colours = np.random.default_rng(0).integers(0, 256, (24, 40, 4), dtype=np.uint8)
+    colours[:, :20, 3] = 0
+    deep = np.random.default_rng(1).integers(0, 65_536, (24, 40), dtype=np.uint16)
+    for number, picture in enumerate((Image.fromarray(colours), Image.fromarray(deep))):
+        path = tmp_path / f"{number}.png"
+        picture.save(path)
+        address = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        one, other = pipe(address, top_k=None), pipe(str(path), top_k=None)
+        assert [a["score"] for a in one] == [a["score"] for a in other]
+        assert np.array_equal(one[0]["map"], other[0]["map"])
+    with pytest.raises(InputError, match="base64"):
+        pipe("data:image/png;base64,abcde")
+
+
+def test_kind_a_folder_gives_the_pictures_of_every_format_that_is_opened(tmp_path: Path) -> None:
+    Image.init()
+    opened = {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
+    opened -= {".pfm"}  # holds fractions of unknown range
+    assert opened <= set(PICTURES)
+    data = {end: encoded(P[0], Image.registered_extensions()[end]) for end in sorted(opened - {".mpo"})}
+    for end, content in data.items():
+        (tmp_path / f"a{end}").write_bytes(content)
+    rows = rows_of(tmp_path)
+    assert [Path(row["image"]).suffix for row in rows] == list(data)
+    assert all(SQUARE(row["image"]).shape == (3, 32, 32) for row in rows)

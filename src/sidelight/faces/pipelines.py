@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -215,13 +216,25 @@ class ExplainedImages(Explained, ImageClassificationPipeline):
     def preprocess(self, image: Any, timeout: float | None = None) -> dict[str, Any]:
         """Pixels of one picture, ``[1, C, H, W]``. Worker processes may do it."""
         if isinstance(image, str) and image.startswith(_FETCHED):
-            from transformers.image_utils import load_image
-
-            image = load_image(image, timeout=timeout)
+            image = _content_at(image, timeout)
         return dict(self.explainer.target.reader.read_samples([image]).inputs)
 
     def _batch(self, model_inputs: Mapping[str, Any]) -> Batch:
         return Batch({PIXELS: model_inputs[PIXELS]})
+
+
+def _content_at(address: str, timeout: float | None) -> bytes:
+    """What lies at an address, or is written in it. The reader opens it as it opens a file."""
+    if not address.startswith("data:"):
+        import httpx  # transformers needs it too
+
+        return httpx.get(address, timeout=timeout, follow_redirects=True).content
+    try:
+        return base64.b64decode(address.partition(",")[2])
+    except ValueError as error:
+        raise InputError(
+            f"{address[:40]!r}... cannot be decoded ({error}); after the comma there must be a picture's file in base64."
+        ) from error
 
 
 class ExplainedPairs(Explained):

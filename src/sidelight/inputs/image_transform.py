@@ -239,7 +239,10 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 def flatten_alpha(image: Image.Image) -> Image.Image:
     """Lay a transparent image on white, as a viewer would show it."""
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    # a palette may hold alpha itself, as that of quantize() does
+    palette = image.palette if image.mode == "P" else None
+    has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or (palette and palette.mode.endswith("A"))
+    if has_alpha or "transparency" in image.info:
         # Pillow turns grey with premultiplied alpha into plain grey with alpha only
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         background = Image.new("RGBA", rgba.size, (255, 255, 255, 255))

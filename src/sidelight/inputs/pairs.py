@@ -17,6 +17,7 @@ from sidelight.core.files import write_json
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.images import PictureTransform, as_transform
 from sidelight.inputs.loading import TRANSFORM_FILE, load_transform, saved_tokenizer
+from sidelight.inputs.picture_files import CONTENT, is_open_file
 from sidelight.inputs.pixels import picture_batch
 from sidelight.inputs.samples import read_texts
 from sidelight.inputs.tokenizer_state import lent_tokenizer
@@ -191,7 +192,7 @@ def _check_parts(image: Any, text: Any, number: int) -> None:
 
 
 def is_picture(value: Any) -> bool:
-    """Whether ``value`` is an image in memory: PIL, array, tensor, bytes, or a row of a data set's image column."""
+    """Whether ``value`` is an image in memory: PIL, array, tensor, bytes, an open file, or a row of a data set's image column."""
     if isinstance(value, Mapping):
         return "bytes" in value or "path" in value
-    return isinstance(value, (Image.Image, np.ndarray, Tensor, bytes))
+    return isinstance(value, (Image.Image, np.ndarray, Tensor, *CONTENT)) or is_open_file(value)

@@ -38,6 +38,9 @@ MAX_PIXELS = 50_000_000
 #: bytes of a picture's file, unless the environment says otherwise
 MAX_BYTES = 256 * 2**20
 
+#: types that hold what a file holds
+CONTENT = (bytes, bytearray, memoryview)
+
 #: how files begin that are not opened, and what they are
 _OTHERS = {
     b"%!PS": "PostScript (EPS), which only an external program draws",
@@ -71,19 +74,24 @@ def read_image(source: Any) -> Image.Image:
         source = _of_row(source)
     if isinstance(source, Image.Image):
         return _from_pillow(source)
-    if isinstance(source, (bytes, bytearray, memoryview)):
+    if isinstance(source, CONTENT):
         return _from_bytes(bytes(source))
     if isinstance(source, (str, os.PathLike)):
         return _from_path(os.fspath(source))
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    if hasattr(source, "read") and hasattr(source, "seek"):
+    if is_open_file(source):
         return _from_file(source)
     label = " If it is the label of an image, leave it out." if isinstance(source, (int, np.integer)) else ""
     raise InputTypeError(
         "an image may be a path, a PIL image, bytes, an open binary file or a uint8 array; "
         f"got {type(source).__name__}.{label}"
     )
+
+
+def is_open_file(value: Any) -> bool:
+    """Whether ``value`` is a file that was opened for reading, on a disk or in memory."""
+    return hasattr(value, "read") and hasattr(value, "seek")
 
 
 def max_pixels() -> int:
@@ -234,7 +242,8 @@ def _from_pillow(image: Image.Image) -> Image.Image:
     pending = isinstance(image, ImageFile.ImageFile) and bool(
         image.tile or getattr(image, "_im", None) is None
     )
-    if pending and getattr(image, "fp", None) is None:
+    closed = getattr(image, "fp", None) is None if pending else _is_closed(image)
+    if closed:
         raise InputError(
             f"{what} was closed before it was read. Rows of a stream are read some at a time: give a copy that outlives the "
             "file, for example image.copy(), or the path of the picture."
@@ -245,6 +254,15 @@ def _from_pillow(image: Image.Image) -> Image.Image:
             f"({', '.join(FORMATS)}). If you trust the file, decode it yourself: image.convert('RGB')."
         )
     return _loaded(image, what) if pending else _upright(_not_empty(image, what), what)
+
+
+def _is_closed(image: Image.Image) -> bool:
+    """Whether the pixels of a decoded image were given up by ``close()``."""
+    try:
+        image.load()
+    except ValueError:
+        return True
+    return False
 
 
 def _loaded(image: Image.Image, what: str) -> Image.Image:
@@ -362,6 +380,8 @@ def _way_on(array: np.ndarray) -> str:
         return first if array.dtype == np.uint8 else f"{first} {_EIGHT_BITS}"
     if array.dtype.kind == "f" and array.ndim in (2, 3):
         return _EIGHT_BITS
+    if array.dtype.kind in "iub" and array.ndim in (2, 3) and array.dtype != np.uint8:
+        return _OF_NUMBERS
     return "Give normalised pixels as a torch tensor instead."
 
 
@@ -369,4 +389,9 @@ def _way_on(array: np.ndarray) -> str:
 _EIGHT_BITS = (
     "If 1 is white: (array * 255).round().astype('uint8'). If 255 is white: array.round().astype('uint8'). If the pixels are "
     "normalised as the model takes them: torch.tensor(array), [C, H, W]."
+)
+#: of arrays of whole numbers or truth values, likewise
+_OF_NUMBERS = (
+    "If 1 or True is white: array.astype('uint8') * 255. If 255 is white: array.astype('uint8'). If 65535 is white: "
+    "(array.astype('uint16') // 256).astype('uint8')."
 )

@@ -196,8 +196,8 @@ class _Hasher:
         with suppress(
             OSError, SyntaxError, ValueError
         ):  # a broken picture: whoever prepares it says which one it is
-            if image.mode == "P":
-                self._part("palette", bytes(image.getpalette() or []))
+            if image.mode in ("P", "PA"):  # with alpha, if the palette has it
+                self._part("palette", bytes(image.getpalette(None) or []))
             self._part("pixels", image.tobytes())
             # the orientation of the camera, only now, because reading it may decode a picture
             self._scalar(image.getexif().get(0x0112, 1))

@@ -16,8 +16,12 @@ from sidelight.core.optional import optional
 from sidelight.errors import InputError, InputTypeError, MissingPackageError, first_line
 from sidelight.rows.row import Rows
 
-#: Endings of picture files.
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+#: Endings of picture files: those of the formats that are opened.
+PICTURES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".jfif", ".jpe", ".mpo", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif", ".avifs"),
+    *(".apng", ".dib", ".ico"),
+)
 
 #: The column of a table beside pictures that names the file of each row.
 FILE_COLUMN = "file_name"

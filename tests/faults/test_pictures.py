@@ -699,3 +699,16 @@ def test_kind_a_folder_gives_the_pictures_of_every_format_that_is_opened(tmp_pat
     rows = rows_of(tmp_path)
     assert [Path(row["image"]).suffix for row in rows] == list(data)
     assert all(SQUARE(row["image"]).shape == (3, 32, 32) for row in rows)
+
+
+def test_kind_pictures_that_cannot_be_opened_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    P[0].save(tmp_path / "a.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert len(rows_of(str(tmp_path))) == 1
+    assert caplog.text == ""
+    for name in ("b.heic", "c.HEIC", "d.svg", ".e.heic"):
+        (tmp_path / name).write_bytes(b"unread")
+    assert len(rows_of(str(tmp_path))) == 1
+    assert "3 pictures of a format that is not opened (.heic, .svg)" in caplog.text

@@ -5,22 +5,32 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import logging
 import lzma
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sidelight.core.columns import column_of
+from sidelight.core.counted import counted
 from sidelight.core.optional import optional
 from sidelight.errors import InputError, InputTypeError, MissingPackageError, first_line
 from sidelight.rows.row import Rows
+
+log = logging.getLogger(__name__)
 
 #: Endings of picture files: those of the formats that are opened.
 PICTURES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
     *(".jfif", ".jpe", ".mpo", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif", ".avifs"),
     *(".apng", ".dib", ".ico"),
+)
+
+#: Endings of pictures that are not opened.
+UNREAD = (
+    *(".heic", ".heif", ".jxl", ".svg", ".psd", ".eps", ".exr", ".hdr", ".xcf"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),  # what cameras call raw
 )
 
 #: The column of a table beside pictures that names the file of each row.
@@ -222,10 +232,23 @@ def visible(folder: Path) -> list[Path]:
         raise InputError(f"cannot look into the folder {str(folder)!r} ({first_line(error)}).") from error
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(folder: Path, endings: Sequence[str] = PICTURES) -> list[Path]:
     """Pictures in ``folder`` and below, in the order of their paths."""
     found = [Path(top) / f for top, _, files in os.walk(folder) for f in files]
-    return sorted(p for p in found if suffix(p.name) in PICTURES and not p.name.startswith("."))
+    return sorted(p for p in found if suffix(p.name) in endings and not p.name.startswith("."))
+
+
+def _tell_unread(folder: Path, name: str) -> None:
+    """Warn of pictures in ``folder`` and below that are left out because their formats are not opened."""
+    unread = _pictures(folder, UNREAD)
+    if unread:
+        log.warning(
+            "%s: left out of the folder %r: %s of a format that is not opened (%s). Save them as PNG or JPEG.",
+            name,
+            str(folder),
+            counted(len(unread), "picture"),
+            ", ".join(sorted({suffix(p.name) for p in unread})),
+        )
 
 
 def tables_and_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -249,6 +272,7 @@ def _folder(folder: Path, name: str) -> tuple[Any, Path | None]:
             f"{name}: the folder {str(folder)!r} holds pictures and folders of pictures. Give pictures alone, or "
             "one folder a class."
         )
+    _tell_unread(folder, name)
     if flat:
         return [{"image": str(p)} for p in flat], None
     if classes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from sidelight.core.counted import repeated
 from sidelight.core.field_checks import Count, Flag, Names, Number, Places, check_values
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
@@ -103,7 +104,7 @@ def _named(value: Any, model: nn.Module, option: str) -> Any:
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the class names, or raise :class:`ConfigError` if one is empty or repeated."""
     found = tuple(names)
-    twice = sorted({n for n in found if found.count(n) > 1})
+    twice = sorted(repeated(found))
     if twice or any(not n.strip() for n in found):
         odd = f"{twice[0]!r} twice" if twice else "an empty name"
         raise ConfigError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import shutil
 import time
 from collections.abc import Callable
@@ -506,6 +508,19 @@ def test_kind_nan_and_damage_weights_changed_after_fit_are_noticed(how: str) -> 
     if how != "emptied":
         explainer.check = "warn"
         explainer.explain(T[0])
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))], ids=["copy", "pickle"]
+)
+def test_kind_nan_and_damage_a_copy_notices_weights_changed_before_it_was_made(copied: Any) -> None:
+    explainer = explainer_of(bert(), tok(), T[0])
+    assert copied(explainer).explain(T[0]).label == explainer.explain(T[0]).label
+    with torch.no_grad():
+        explainer.target.model.classifier.weight.neg_()
+    for found in (copied(explainer), copied(copied(explainer))):
+        with pytest.raises(TargetMismatchError, match="have changed"):
+            found.explain(T[0])
 
 
 def test_weights_that_only_moved_are_the_same() -> None:

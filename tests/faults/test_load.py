@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, BertJapaneseTokenizer, ByT5Tokenizer
 
-from sidelight import Explainer, ScorerConfig, SidelightError
+from sidelight import Explainer, ImageTransform, ScorerConfig, SidelightError
 from sidelight.checks.selfcheck import made_up_samples, self_check
 from sidelight.errors import (
     CheckpointError,
@@ -45,6 +45,33 @@ def explainer_of(model: Any, processor: Any, row: Any) -> Explainer:
 
 def compiled(model: nn.Module) -> Any:
     return torch.compile(model, backend="eager")
+
+
+def test_kind_loading_beside_a_target_of_other_options_is_refused(tmp_path: Path) -> None:
+    explainer = explainer_of(bert(), tok(), T[0])
+    explainer.save_pretrained(tmp_path / "texts")
+    for other in ({"layers": [0]}, {"max_length": 6}, {"output": "labels"}):
+        target = as_target(bert(), tok(), **other)
+        with pytest.raises(TargetMismatchError, match=f"{next(iter(other))} .* in the training"):
+            Explainer.from_pretrained(tmp_path / "texts", target)
+    same = as_target(bert(), tok(), class_names=["a", "b", "c"])  # names change no map
+    found = Explainer.from_pretrained(tmp_path / "texts", same).explain(T[0])
+    np.testing.assert_array_equal(found.map, explainer.explain(T[0]).map)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_kind_loading_with_another_preprocessing_is_told(
+    wrapped: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    explainer_of(eye(), SQUARE, P[0]).save_pretrained(tmp_path / "pictures")
+    other = ImageTransform(SQUARE.size, mean=(0.0, 0.0, 0.0), std=(0.1, 0.1, 0.1))
+    for processor, told in ((SQUARE, False), (other, True)):
+        caplog.clear()
+        given = {} if wrapped else {"processor": processor}
+        Explainer.from_pretrained(
+            tmp_path / "pictures", as_target(eye(), processor) if wrapped else eye(), **given
+        )
+        assert ("prepares inputs otherwise" in caplog.text) == told
 
 
 # -- wrappers -----------------------------------------------------------------------

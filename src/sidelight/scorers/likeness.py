@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 from sidelight.checks.selfcheck import Check
 from sidelight.errors import TargetMismatchError
 from sidelight.scorers.checkpoint import SavedScorer
 from sidelight.targets import TargetModel
+from sidelight.targets.options import differences, options_of
 from sidelight.targets.weights import shapes_hash
 from sidelight.targets.wrappers import precision_of
 
 log = logging.getLogger(__name__)
-
-#: options and parts of a preprocessing that only name something
-NAMES = ("class_names", "columns", "tokenizer", "name_or_path")
-#: options that are ``None`` until the first pass settles them
-SETTLED_LATER = ("states", "layouts")
 
 
 def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:
@@ -31,8 +24,7 @@ def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: C
         TargetMismatchError: weights or options differ, and ``check`` is ``"error"``.
     """
     compare_weights(target, saved, found, check)
-    options = {**target.all_options(), **target.verdict.settled()}
-    others = sorted(_differences(saved.target["options"], options))
+    others = sorted(differences(saved.target["options"], options_of(target)))
     if others:
         message = (
             f"this scorer was trained beside {saved.target_name!r} with other options: {', '.join(others)}. Its maps would "
@@ -42,25 +34,13 @@ def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: C
         if check == "error":
             raise TargetMismatchError(message)
         log.warning("%s", message)
-    prepared = sorted(_differences(saved.target["processor"], target.reader.state()))
+    prepared = sorted(differences(saved.target["processor"], target.reader.state()))
     if prepared:
         log.warning(
             "the processor that you give prepares inputs otherwise than in the training of this scorer: %s. Verdicts and "
             "maps may be wrong. Leave processor out, and the one of the training is used.",
             ", ".join(prepared),
         )
-
-
-def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:
-    """What both know, and know otherwise. Earlier versions did not keep all of it."""
-    for name in (saved.keys() & now.keys()).difference(NAMES):
-        before, after = saved[name], now[name]
-        if name in SETTLED_LATER and None in (before, after):
-            continue
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _differences(before, after, f"{within}{name}.")
-        elif json.dumps(before, default=str) != json.dumps(after, default=str):
-            yield f"{within}{name} ({before!r:.60} in the training, {after!r:.60} now)"
 
 
 def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:

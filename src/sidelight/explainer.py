@@ -52,7 +52,7 @@ from sidelight.rows.sources import open_data
 from sidelight.rows.stream import Stream
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.checkpoint import load_scorer, save_scorer
-from sidelight.scorers.likeness import compare_weights
+from sidelight.scorers.likeness import compare_target
 from sidelight.targets import TargetModel
 from sidelight.targets.lending import check_gradients_pass
 from sidelight.training.facts import training_facts
@@ -390,7 +390,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         target = saved.open_target(model, processor)
         found = target.fingerprint()
         if check != "off":
-            compare_weights(target, saved, found, check)
+            compare_target(target, saved, found, check)
             self_check(target, made_up_samples(target), check)
         explainer = cls(target, saved.scorer, check, found)
         explainer._weights.remember(saved.target)

@@ -25,6 +25,7 @@ from helpers_training import TRANSFORM, classifier, corner_images
 from sidelight import Explainer, ExplainFailure, Explanation, ScorerConfig, read_explanations
 from sidelight.errors import CheckpointError, ConfigError, InputError
 from sidelight.explanations.sorted_blocks import batches_of_block, blocks_of, length_of
+from sidelight.explanations.stored import StoredExplanations
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import rows_of
 from sidelight.rows.table_blocks import BLOCK, ParquetRows
@@ -225,6 +226,33 @@ def test_another_job_is_refused(texts: Explainer, tmp_path: Path) -> None:
     source = written(tmp_path / "manifest.jsonl").rename(tmp_path / "errors.csv")
     with pytest.raises(CheckpointError, match="would be overwritten"):
         texts.explain_dataset(source, tmp_path)
+
+
+def test_a_job_whose_labels_or_options_changed_since_is_refused(tmp_path: Path) -> None:
+    """Otherwise the rows before a kill would have other labels than those after it."""
+
+    def explainer(**options: Any) -> Explainer:
+        target = as_target(*make_pair("bert"), **options)
+        torch.manual_seed(0)
+        return Explainer(target, new_scorer(target, TEXTS[:1], ScorerConfig(by_class=True)))
+
+    out = tmp_path / "out"
+    explainer(class_names=["bad", "fair", "good"]).explain_dataset(ROWS[:5], out)
+    for changed in ({"class_names": ["bad", "fair", "great"]}, {"max_length": 4}, {"output": "labels"}):
+        with pytest.raises(ConfigError, match="another job"):
+            explainer(**{"class_names": ["bad", "fair", "good"], **changed}).explain_dataset(ROWS[:5], out)
+    renamed = explainer()
+    renamed.target.model.config.id2label = {0: "bad", 1: "fair", 2: "great"}
+    with pytest.raises(ConfigError, match="different labels"):
+        renamed.explain_dataset(ROWS[:5], out)
+    again = explainer(class_names=["bad", "fair", "good"], output="logits")
+    same(list(again.explain_dataset(ROWS[:5], out)), again.explain(ROWS[:5]))
+    earlier = StoredExplanations.open(
+        tmp_path / "earlier", {"source": "a"}
+    )  # which kept neither labels nor options
+    earlier.add(again.explain(ROWS[:2]))
+    about = {"source": "a", "options": {"max_length": 4}, "labels": ["bad"]}
+    assert StoredExplanations.open(tmp_path / "earlier", about).finished == 2
 
 
 # -- blocks ------------------------------------------------------------------------------------

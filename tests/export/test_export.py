@@ -27,7 +27,7 @@ from export_toys import (
     read_inputs,
 )
 from helpers_training import TRANSFORM, classifier, corner_images, corner_tensor
-from sidelight import Explainer
+from sidelight import Explainer, ImageTransform
 from sidelight.core import ownership
 from sidelight.errors import (
     ConfigError,
@@ -39,6 +39,7 @@ from sidelight.errors import (
 from sidelight.export import writing
 from sidelight.export.check import difference
 from sidelight.targets import as_target
+from toy_models import resnet, seeded
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
@@ -186,6 +187,35 @@ def test_the_sidecar_says_what_a_caller_needs() -> None:
     assert (picture["mean"], picture["std"], picture["crop"]) == ([0.5], [0.5], False)
     assert [b["batch"] for b in found["checked"]["batches"]] == [1, 2, 5]
     assert all(0 <= b["difference"] <= 1e-4 for b in found["checked"]["batches"])
+
+
+HEADS: dict[str, tuple[int, dict[str, Any]]] = {
+    "classes": (3, {}),
+    "one logit": (1, {"output": "sigmoid"}),
+    "labels": (4, {"output": "labels"}),
+    "a value": (1, {"output": "value", "threshold": 0.3, "scale": 2.0}),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_prediction_and_value_follow_from_the_file_for_every_kind_of_head(head: str, tmp_path: Path) -> None:
+    count, options = HEADS[head]
+    model = seeded(lambda: resnet(num_labels=count, num_channels=3).eval())
+    pictures = [
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (32, 32, 3), np.uint8)) for i in range(3)
+    ]
+    explainer = explainer_for(as_target(model, ImageTransform((32, 32)), **options), samples=pictures[:1])
+    path = explainer.export(tmp_path / "model.onnx")
+    about = sidecar(path)
+    outputs = run(path, dict(explainer.target.reader.read(pictures, labelled=False).inputs), [-1] * 3)
+    for i, wanted in enumerate(explainer.explain(pictures)):
+        probabilities = outputs["probabilities"][i][: about["predictable"]]
+        np.testing.assert_allclose(probabilities, wanted.probabilities, atol=1e-4)
+        assert about["classes"][int(probabilities.argmax())] == wanted.label
+        assert int(outputs["class"][i]) == wanted.prediction
+        if head == "a value":
+            value = about["threshold"] + about["scale"] * outputs["logits"][i][1]
+            assert value == pytest.approx(wanted.meta["value"], abs=1e-3)
 
 
 def test_the_steps_of_the_sidecar_make_the_explainers_pixels() -> None:

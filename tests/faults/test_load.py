@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import shutil
 import time
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, BertJapaneseTokenizer, ByT5Tokenizer
 
-from sidelight import Explainer, ScorerConfig, SidelightError
+from sidelight import Explainer, ImageTransform, ScorerConfig, SidelightError
 from sidelight.checks.selfcheck import made_up_samples, self_check
 from sidelight.errors import (
     CheckpointError,
@@ -43,6 +45,33 @@ def explainer_of(model: Any, processor: Any, row: Any) -> Explainer:
 
 def compiled(model: nn.Module) -> Any:
     return torch.compile(model, backend="eager")
+
+
+def test_kind_loading_beside_a_target_of_other_options_is_refused(tmp_path: Path) -> None:
+    explainer = explainer_of(bert(), tok(), T[0])
+    explainer.save_pretrained(tmp_path / "texts")
+    for other in ({"layers": [0]}, {"max_length": 6}, {"output": "labels"}):
+        target = as_target(bert(), tok(), **other)
+        with pytest.raises(TargetMismatchError, match=f"{next(iter(other))} .* before, .* now"):
+            Explainer.from_pretrained(tmp_path / "texts", target)
+    same = as_target(bert(), tok(), class_names=["a", "b", "c"])  # names change no map
+    found = Explainer.from_pretrained(tmp_path / "texts", same).explain(T[0])
+    np.testing.assert_array_equal(found.map, explainer.explain(T[0]).map)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_kind_loading_with_another_preprocessing_is_told(
+    wrapped: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    explainer_of(eye(), SQUARE, P[0]).save_pretrained(tmp_path / "pictures")
+    other = ImageTransform(SQUARE.size, mean=(0.0, 0.0, 0.0), std=(0.1, 0.1, 0.1))
+    for processor, told in ((SQUARE, False), (other, True)):
+        caplog.clear()
+        given = {} if wrapped else {"processor": processor}
+        Explainer.from_pretrained(
+            tmp_path / "pictures", as_target(eye(), processor) if wrapped else eye(), **given
+        )
+        assert ("prepares inputs otherwise" in caplog.text) == told
 
 
 # -- wrappers -----------------------------------------------------------------------
@@ -353,6 +382,10 @@ def test_kind_loading_a_relative_folder_is_found_from_elsewhere(
     explainer.save_pretrained("scorer")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
+    explainer.save_pretrained("saved-later")  # the name counts from where the classifier was loaded
+    np.testing.assert_array_equal(
+        Explainer.from_pretrained("saved-later").explain(T[0]).map, explainer.explain(T[0]).map
+    )
     np.testing.assert_array_equal(
         Explainer.from_pretrained("../scorer").explain(T[0]).map, explainer.explain(T[0]).map
     )
@@ -506,6 +539,19 @@ def test_kind_nan_and_damage_weights_changed_after_fit_are_noticed(how: str) -> 
     if how != "emptied":
         explainer.check = "warn"
         explainer.explain(T[0])
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))], ids=["copy", "pickle"]
+)
+def test_kind_nan_and_damage_a_copy_notices_weights_changed_before_it_was_made(copied: Any) -> None:
+    explainer = explainer_of(bert(), tok(), T[0])
+    assert copied(explainer).explain(T[0]).label == explainer.explain(T[0]).label
+    with torch.no_grad():
+        explainer.target.model.classifier.weight.neg_()
+    for found in (copied(explainer), copied(copied(explainer))):
+        with pytest.raises(TargetMismatchError, match="have changed"):
+            found.explain(T[0])
 
 
 def test_weights_that_only_moved_are_the_same() -> None:

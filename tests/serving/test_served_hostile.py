@@ -138,6 +138,12 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], int, str, str]] = {
         "body",
         "'target' twice",
     ),
+    "a field twice among very many in JSON": (
+        lambda: raw("{" + ",".join(f'"k{i}": 1' for i in [*range(100_000), 99_999]) + "}"),
+        400,
+        "body",
+        "'k99999' twice",
+    ),
     "many fields": (
         lambda: {"files": [(f"f{i}", (None, "a")) for i in range(2_000)]},
         400,
@@ -151,6 +157,12 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], int, str, str]] = {
         404,
         "not_found",
         "not served",
+    ),
+    "an address with a slash behind it": (
+        lambda: {**text(), "url": "/explain/"},
+        404,
+        "not_found",
+        "'/explain/' is not served",
     ),
     "another method": (lambda: {"method": "DELETE"}, 405, "method", "not served"),
 }

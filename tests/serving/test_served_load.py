@@ -18,7 +18,7 @@ from face_toys import text_explainer
 from serving_toys import TEXTS, asked, assert_same, held_app, metric, one
 from sidelight import Explainer
 from sidelight.errors import ConfigError
-from sidelight.serving import app
+from sidelight.serving import ServeOptions, app
 from sidelight.serving.batching import Batcher, Job
 from sidelight.serving.running import server_of
 
@@ -138,6 +138,24 @@ def test_a_stop_answers_what_is_queued(explainer: Explainer) -> None:
     assert late.status_code == 503
     assert late.json()["error"]["kind"] == "stopping"
     assert one(service, method="GET", url="/health").status_code == 503
+
+
+def test_a_client_that_never_reads_its_answer_does_not_keep_the_service_from_stopping(
+    explainer: Explainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = "x" * 2**24  # more than the buffers of a connection hold
+    monkeypatch.setattr("sidelight.serving.service.explanation_json", lambda *_: f'{{"text":"{answer}"}}')
+    server, listening, _ = server_of(app({"texts": explainer}, ServeOptions(timeout=1)), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    body = b'{"text": "a film"}'
+    head = f"POST /explain HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(listening.getsockname(), timeout=20) as client:
+        client.sendall(head.encode() + body)
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        server.should_exit = True
+        thread.join(15)
+        assert not thread.is_alive()
 
 
 def test_clients_that_leave_free_their_places(explainer: Explainer) -> None:

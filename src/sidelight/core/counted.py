@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+Value = TypeVar("Value", bound=Hashable)
+
+
+def repeated(values: Iterable[Value]) -> list[Value]:
+    """The values that occur more than once, in the order of their first places, in one pass.
+
+    Example:
+        >>> repeated(["a", "b", "a", "c", "b"])
+        ['a', 'b']
+    """
+    return [value for value, count in Counter(values).items() if count > 1]
+
 
 def counted(count: int, noun: str, plural: str = "") -> str:
     """A count with its noun, which has the plural where there is not just one.

@@ -39,6 +39,8 @@ from sidelight.rows.table_source import (
 )
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
+from sidelight.targets.options import options_of
+from sidelight.targets.verdict import configured_names
 from sidelight.targets.weights import hash_of
 
 #: tables whose bad lines are errors of their rows only, by the ending of their names
@@ -243,6 +245,8 @@ def _about(job: Job, opened: Opened, content: Any, target: TargetModel, scorer: 
         "columns": list(job.columns),
         "classifier": target.fingerprint(),
         "preprocessing": target.reader.state(),
+        "options": options_of(target),
+        "labels": target.class_names or configured_names(target.model),
         "scorer": hash_of({k: v.detach().cpu() for k, v in scorer.state_dict().items()}),
     }
 

@@ -19,6 +19,7 @@ from sidelight.explanations.blocks import Answer
 from sidelight.explanations.packing import packed_table
 from sidelight.explanations.packing_v1 import unpacked_v1
 from sidelight.explanations.unpacking import rows_of, unpacked
+from sidelight.targets.options import differences
 
 MANIFEST, PARTS = "manifest.json", "parts"
 FORMAT = "sidelight.explanations"
@@ -26,6 +27,8 @@ FORMAT = "sidelight.explanations"
 VERSION, KNOWN = 2, (1, 2, 3)
 #: pattern of the names of files that a job writes
 WRITTEN = r"manifest\.json|part-\d{5,}\.parquet|explanations\.csv|errors\.csv"
+#: what identifies a job now, and did not in earlier versions
+LATER = ("options", "labels")
 #: the format of scores in 8 bits, which earlier versions would read as numbers up to 255
 WITH_BYTES = 3
 
@@ -57,7 +60,7 @@ class StoredExplanations:
         if path.is_file():
             known = read_manifest(folder)
             there = known["about"]  # an option that only one of the two jobs has is a difference too
-            changed = [k for k in {**there, **about} if there.get(k) != about.get(k)]
+            changed = [k for k in {**there, **about} if _differs(k, there, about)]
             if changed and known["ends"]:  # a job that explained nothing leaves the folder free
                 raise ConfigError(
                     f"{folder} holds the explanations of another job (different {', '.join(changed)}). "
@@ -114,6 +117,15 @@ class StoredExplanations:
 
     def __iter__(self) -> Iterator[Answer]:
         return read_parts(self.folder, len(self._ends))
+
+
+def _differs(name: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two jobs differ in the entry ``name``. A first pass may have settled some options since."""
+    if name in LATER and name not in there:
+        return False
+    if name == "options" and name in now:
+        return any(differences(there[name], now[name]))
+    return bool(there.get(name) != now.get(name))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

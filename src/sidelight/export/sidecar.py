@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sidelight.core.tensors import predictable
 from sidelight.export.examples import Axes, Examples
 from sidelight.export.module import CLASSES, text_part
 from sidelight.inputs.image_transform import ImageTransform
@@ -66,6 +67,10 @@ def sidecar(
 ) -> dict[str, Any]:
     """The content of the JSON file.
 
+    ``predictable`` is the number of classes, the first ones, of which the prediction is one: opposites of labels are not.
+    ``output`` is the kind of the classifier's output (:mod:`sidelight.targets.verdict`). For ``"value"`` the value is
+    ``threshold + scale * logits[:, 1]``.
+
     Args:
         inputs, outputs: of one pass, in their order.
         about: entries about the file.
@@ -77,6 +82,8 @@ def sidecar(
         "format": FORMAT,
         **about,
         "classes": class_names(target, int(outputs["logits"].shape[1])),
+        "predictable": predictable(outputs["logits"], target.independent).shape[1],
+        **target.verdict.settled(),
         "inputs": [described(n, v, axes[n]) for n, v in inputs.items()],
         "outputs": [described(n, v, axes[n]) for n, v in outputs.items()],
         "preprocessing": preprocessing(target, examples, tokenizer),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sidelight.core.counted import an
+from sidelight.core.counted import an, repeated
 from sidelight.errors import InputError
 from sidelight.rows.row import LABEL_COLUMNS, Rows, plain
 
@@ -59,7 +59,7 @@ def column_rows(data: Any, name: str) -> Rows:
 def pandas_rows(data: Any, name: str) -> Rows:
     """The rows of a data frame of pandas. Raises :class:`InputError` if two columns have one name."""
     names = list(data.columns)
-    twice = sorted({str(n) for n in names if names.count(n) > 1})
+    twice = sorted(map(str, repeated(names)))
     if twice:
         raise InputError(f"{name} has several columns {', '.join(twice)}: name each column once.")
     return _named({n: data[n] for n in names}, name)

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from sidelight.core.columns import SAMPLE_COLUMNS
+from sidelight.core.counted import repeated
 from sidelight.errors import InputError, SidelightError, first_line
 
 #: columns that hold a label, in the order they are looked for
@@ -165,7 +166,7 @@ def as_row(value: Any, columns: Sequence[str] = ()) -> Any:
     if not known.intersection(str(name) for name, _ in named) and not _must_be_named(row, named):
         return value  # such as samples with a column of labels, or a pair of texts with names of its own
     names = [str(name) for name, _ in named]
-    twice = [n for n in dict.fromkeys(names) if names.count(n) > 1 and n in known.union(LABEL_COLUMNS)]
+    twice = [n for n in repeated(names) if n in known.union(LABEL_COLUMNS)]
     if twice:
         raise InputError(f"a row has several columns {', '.join(twice)}: name each column once.")
     others = [v for name, v in named if name not in LABEL_COLUMNS]

@@ -1,4 +1,4 @@
-"""Is this the classifier that a saved scorer was trained beside?"""
+"""Is this the classifier that a saved scorer was trained beside, and is it read in the same way?"""
 
 from __future__ import annotations
 
@@ -8,10 +8,39 @@ from sidelight.checks.selfcheck import Check
 from sidelight.errors import TargetMismatchError
 from sidelight.scorers.checkpoint import SavedScorer
 from sidelight.targets import TargetModel
+from sidelight.targets.options import differences, options_of
 from sidelight.targets.weights import shapes_hash
 from sidelight.targets.wrappers import precision_of
 
 log = logging.getLogger(__name__)
+
+
+def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:
+    """Compare ``target``, whose weights have the hash ``found``, with what a saved scorer remembers of its classifier.
+
+    Another preprocessing is only a warning, because a caller may know that it comes to the same.
+
+    Raises:
+        TargetMismatchError: weights or options differ, and ``check`` is ``"error"``.
+    """
+    compare_weights(target, saved, found, check)
+    others = sorted(differences(saved.target["options"], options_of(target)))
+    if others:
+        message = (
+            f"this scorer was trained beside {saved.target_name!r} with other options: {', '.join(others)}. Its maps would "
+            "mean nothing. Give the classifier itself, which is then read as in the training, or build the target with the "
+            "same options."
+        )
+        if check == "error":
+            raise TargetMismatchError(message)
+        log.warning("%s", message)
+    prepared = sorted(differences(saved.target["processor"], target.reader.state()))
+    if prepared:
+        log.warning(
+            "the processor that you give prepares inputs otherwise than in the training of this scorer: %s. Verdicts and "
+            "maps may be wrong. Leave processor out, and the one of the training is used.",
+            ", ".join(prepared),
+        )
 
 
 def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:

@@ -18,6 +18,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from sidelight.core.counted import repeated
 from sidelight.errors import SidelightError
 from sidelight.inputs.limits import Limits
 from sidelight.serving.answers import MAPS
@@ -158,8 +159,7 @@ def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object. Python would take the last of several fields of one name, and other readers the first."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it has {next(n for n in names if names.count(n) > 1)!r:.60} twice")
+        raise ValueError(f"it has {repeated(name for name, _ in pairs)[0]!r:.60} twice")
     return found
 
 

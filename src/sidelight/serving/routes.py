@@ -75,6 +75,7 @@ def make_app(explainers: dict[str, Explainer], options: ServeOptions, version: s
         docs_url=None,
         redoc_url=None,
         lifespan=service.life,
+        redirect_slashes=False,  # a redirection names plain HTTP if a proxy speaks HTTPS, and a client follows with its token
     )
     app.state.service = service
     for kind, work in ((EXPLAIN, service.explain), (CLASSIFY, service.classify)):

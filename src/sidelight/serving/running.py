@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from sidelight.errors import ConfigError
 #: connections that may wait for a place; more are told 503 before anything is read
 MOST_CONNECTIONS = 1_000
 BACKLOG = 2_048
+#: seconds that clients have to read the last answers when the service stops
+DELIVERY = 2
 
 
 def server_of(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.socket, str]:
@@ -31,8 +34,8 @@ def server_of(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.so
         access_log=False,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
-        # the service's own time limit has ended every request by then
-        timeout_graceful_shutdown=None,
+        # requests have a limit for their arrival and one for their answer, and a client may never read what it got
+        timeout_graceful_shutdown=math.ceil(2 * app.state.service.options.timeout) + DELIVERY,
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -51,7 +54,8 @@ def server_of(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.so
 
 
 def serve(app: Any, host: str, port: int, told: Callable[[str], None]) -> None:
-    """Serve ``app`` until Ctrl+C or SIGTERM. What is queued then is answered first.
+    """Serve ``app`` until Ctrl+C or SIGTERM. What is queued then is answered first. A client that does not read its answer
+    holds the stop up no longer than the service's time limits.
 
     Args:
         told: is given the address before the first request can come.

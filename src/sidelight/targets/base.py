@@ -56,6 +56,7 @@ class TargetModel(ABC):
         self.verdict = Verdict(model)
         #: per modality, inputs of the same shape from which fills may draw
         self.reference: dict[str, Tensor] = {}
+        self._found_at = self._folder()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -167,9 +168,15 @@ class TargetModel(ABC):
 
     def _place(self) -> dict[str, Any]:
         """Return the model's folder or hub id. A folder's path is absolute, so any working directory finds it."""
+        given, folder = self._folder()
+        # a relative path counts from the working directory in which this target was made
+        folder = self._found_at[1] or folder if given == self._found_at[0] else folder
+        return {"place": folder or given or None, "local": folder is not None}
+
+    def _folder(self) -> tuple[str, str | None]:
+        """Return the model's name, and its absolute path if it is that of a folder."""
         given = str(getattr(getattr(self.model, "config", None), "name_or_path", "") or "")
-        local = bool(given) and Path(given).is_dir()
-        return {"place": str(Path(given).absolute()) if local else given or None, "local": local}
+        return given, str(Path(given).absolute()) if given and Path(given).is_dir() else None
 
     def forward_trainable(self, inputs: Inputs) -> Tensor:
         """Return logits with gradients to the model's parameters, to train the classifier itself."""

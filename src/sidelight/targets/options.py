@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from sidelight.core.counted import repeated
 from sidelight.core.field_checks import Count, Flag, Names, Number, Places, check_values
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
@@ -18,6 +20,10 @@ from sidelight.targets.base import TargetModel
 _NOT_OPTIONS = ("self", "model", "processor")
 #: options of all families, which :func:`sidelight.targets.as_target` sets itself
 SHARED = {"class_names": Sequence[str]}
+#: options and parts of a preprocessing that only name something
+NAMES = ("class_names", "columns", "tokenizer", "name_or_path")
+#: options that are ``None`` until the first pass settles them
+SETTLED_LATER = ("states", "layouts")
 
 #: the check for each type in a signature, and values of other types stay unchecked
 _CHECKED_AS: dict[Any, Any] = {
@@ -42,6 +48,30 @@ ELSEWHERE = {
     "device": "move the model itself, model.to(...)",
     "train_dataset": "the second argument, train",
 }
+
+
+def options_of(target: TargetModel) -> dict[str, Any]:
+    """Return the options that ``target`` was built with, and those that it found out since."""
+    return {**target.all_options(), **target.verdict.settled()}
+
+
+def differences(saved: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """What two records of options or of a preprocessing both know, and know otherwise.
+
+    Names are left out, and what earlier versions did not keep.
+
+    Example:
+        >>> list(differences({"layers": [-1], "class_names": ["a"]}, {"layers": [0], "class_names": ["b"]}))
+        ['layers ([-1] before, [0] now)']
+    """
+    for name in (saved.keys() & now.keys()).difference(NAMES):
+        before, after = saved[name], now[name]
+        if name in SETTLED_LATER and None in (before, after):
+            continue
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from differences(before, after, f"{within}{name}.")
+        elif json.dumps(before, default=str) != json.dumps(after, default=str):
+            yield f"{within}{name} ({before!r:.60} before, {after!r:.60} now)"
 
 
 def family_options(family: type[TargetModel]) -> dict[str, Any]:
@@ -103,7 +133,7 @@ def _named(value: Any, model: nn.Module, option: str) -> Any:
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the class names, or raise :class:`ConfigError` if one is empty or repeated."""
     found = tuple(names)
-    twice = sorted({n for n in found if found.count(n) > 1})
+    twice = sorted(repeated(found))
     if twice or any(not n.strip() for n in found):
         odd = f"{twice[0]!r} twice" if twice else "an empty name"
         raise ConfigError(

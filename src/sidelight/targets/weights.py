@@ -114,10 +114,11 @@ class WeightWatch:
 
     Args:
         model: the model to watch from now on.
+        changed: whether it has changed already. A copy of a watch knows that from the original.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, changed: bool = False) -> None:
+        self.model, self._changed_before = model, changed
         modules = list(model.modules())
         # keep the modules' own tables, because a walk through a small model takes longer than its pass
         self._children = [m._modules for m in modules]
@@ -134,7 +135,8 @@ class WeightWatch:
     def changed(self) -> bool:
         """Whether anything changed since the start of this watch. It takes under a microsecond a tensor."""
         return (
-            _differ(self._parts(self._children), self._below)
+            self._changed_before
+            or _differ(self._parts(self._children), self._below)
             or _differ(self._parts(self._tables), self._tensors)
             or [_sign(t) for t in self._watched] != self._seen
             or self._samples() != self._values
@@ -151,10 +153,10 @@ class WeightWatch:
     def __deepcopy__(self, memo: dict[int, Any]) -> WeightWatch:
         import copy
 
-        return WeightWatch(copy.deepcopy(self.model, memo))
+        return WeightWatch(copy.deepcopy(self.model, memo), self.changed())
 
     def __reduce__(self) -> Any:
-        return WeightWatch, (self.model,)
+        return WeightWatch, (self.model, self.changed())
 
 
 def _differ(now: Sequence[Any], before: Sequence[Any]) -> bool:

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from sidelight.core.counted import repeated
 from sidelight.core.files import replace_file
 from sidelight.core.registry import nearest
 from sidelight.core.types import MODALITIES
@@ -226,8 +227,8 @@ def _integers(file: Path, values: np.ndarray, distinct: bool = True) -> list[int
         raise InputError(f"{file}: ids and offsets must be integers [N]; got {values.dtype} {values.shape}.")
     found = [int(v) for v in values]
     if distinct and len(set(found)) < len(found):
-        twice = sorted({v for v in found if found.count(v) > 1})
-        raise InputError(f"{file}: ids must be distinct; {twice[:8]} occur more than once.")
+        twice = sorted(repeated(found))[:8]
+        raise InputError(f"{file}: ids must be distinct; {twice} occur more than once.")
     return found
 
 

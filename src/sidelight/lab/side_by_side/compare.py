@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from sidelight.checks.certificate import certificate_fills
+from sidelight.core.counted import repeated
 from sidelight.core.guard import public
 from sidelight.core.names import OURS
 from sidelight.core.surroundings import plain_passes
@@ -192,10 +193,9 @@ def _rivals(methods: Any) -> list[Rival]:
     if odd:
         raise ConfigError(f"methods must be a list of names, e.g. ['occlusion']; it holds {odd[0]!r:.60}.")
     found = [m if isinstance(m, Rival) else make_rivals([m])[0] for m in methods]
-    names = [r.name for r in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"method {twice!r} is given twice; each may be compared once.")
+    twice = repeated(r.name for r in found)
+    if twice:
+        raise ConfigError(f"method {twice[0]!r} is given twice; each may be compared once.")
     return found
 
 

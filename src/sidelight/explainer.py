@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from torch import Tensor, nn
 
-from sidelight.checks.selfcheck import (
-    Check,
-    WatchedWeights,
-    made_up_samples,
-    require_check,
-    require_parts,
-    self_check,
-)
+from sidelight.checks.selfcheck import Check, made_up_samples, require_check, require_parts, self_check
+from sidelight.checks.watched import WatchedWeights
 from sidelight.core.guard import public
 from sidelight.core.processes import in_main
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
@@ -163,7 +157,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             net.facts = training_facts(train, counts, place, (scorer_config, *settings), metrics)
             explainer = cls(target, net, check, weights.now())
             explainer.training_metrics, explainer.output_dir = metrics, place
-            in_main(lambda: save_scorer(place / "scorer", net, target, weights=explainer._weights.trained))
+            in_main(lambda: save_scorer(place / "scorer", net, target, weights=explainer._weights.origin()))
         return explainer
 
     @overload

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, BertJapaneseTokenizer, ByT5Tokenizer
 
+from face_toys import pair_explainer
 from sidelight import Explainer, ImageTransform, ScorerConfig, SidelightError
 from sidelight.checks.selfcheck import made_up_samples, self_check
 from sidelight.errors import (
@@ -50,7 +51,7 @@ def compiled(model: nn.Module) -> Any:
 def test_kind_loading_beside_a_target_of_other_options_is_refused(tmp_path: Path) -> None:
     explainer = explainer_of(bert(), tok(), T[0])
     explainer.save_pretrained(tmp_path / "texts")
-    for other in ({"layers": [0]}, {"max_length": 6}, {"output": "labels"}):
+    for other in ({"layers": [0]}, {"output": "labels"}):
         target = as_target(bert(), tok(), **other)
         with pytest.raises(TargetMismatchError, match=f"{next(iter(other))} .* before, .* now"):
             Explainer.from_pretrained(tmp_path / "texts", target)
@@ -71,7 +72,55 @@ def test_kind_loading_with_another_preprocessing_is_told(
         Explainer.from_pretrained(
             tmp_path / "pictures", as_target(eye(), processor) if wrapped else eye(), **given
         )
-        assert ("prepares inputs otherwise" in caplog.text) == told
+        assert ("inputs are prepared otherwise" in caplog.text) == told
+
+
+def test_kind_texts_that_are_cut_elsewhere_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    explainer_of(bert(), tok(), T[0]).save_pretrained(tmp_path / "texts")
+    Explainer.from_pretrained(tmp_path / "texts", as_target(bert(), tok()))
+    assert caplog.text == ""
+    Explainer.from_pretrained(tmp_path / "texts", as_target(bert(), tok(), max_length=6))
+    assert "prepared otherwise" in caplog.text
+    assert "max_length" in caplog.text
+
+
+def answers_in(folder: Path) -> Any:
+    """Logits that a saved scorer remembers of its classifier."""
+    return json.loads((folder / "config.json").read_text())["target"]["answers"]
+
+
+def relu_for_gelu(model: Any) -> None:
+    for layer in model.bert.encoder.layer:
+        layer.intermediate.intermediate_act_fn = nn.ReLU()
+
+
+def doubled(model: Any) -> None:
+    model.bert.encoder.layer[0].register_forward_hook(lambda module, given, out: out * 2)
+
+
+@pytest.mark.parametrize("change", [relu_for_gelu, doubled])
+def test_kind_a_classifier_of_the_same_weights_that_answers_otherwise_is_told(
+    change: Callable[[Any], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    explainer_of(bert(), tok(), T[0]).save_pretrained(tmp_path / "scorer")
+    model = bert()
+    Explainer.from_pretrained(tmp_path / "scorer", model)
+    assert caplog.text == ""
+    change(model)
+    again = Explainer.from_pretrained(tmp_path / "scorer", model)
+    assert "answers otherwise" in caplog.text
+    again.save_pretrained(tmp_path / "again")  # the answers of the training are kept
+    assert answers_in(tmp_path / "scorer") == answers_in(tmp_path / "again")
+
+
+def test_kind_answers_are_kept_of_pictures_and_pairs_too(tmp_path: Path) -> None:
+    for name, made in (("picture", explainer_of(eye(), SQUARE, P[0])), ("pair", pair_explainer())):
+        made.save_pretrained(tmp_path / name)
+        kept = answers_in(tmp_path / name)
+        samples = made_up_samples(made.target)
+        with torch.no_grad():
+            expected = made.target.encode(made.target.reader.prepare(samples).inputs).logits
+        np.testing.assert_allclose(kept, expected.numpy(), rtol=1e-5)
 
 
 # -- wrappers -----------------------------------------------------------------------

@@ -19,7 +19,6 @@ from sidelight.errors import (
     InputTypeError,
     SelfCheckError,
     SidelightError,
-    TargetMismatchError,
     first_line,
 )
 from sidelight.inputs.collate import Collator
@@ -28,7 +27,7 @@ from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.text import TextTarget
-from sidelight.targets.weights import WeightWatch, hash_of
+from sidelight.targets.weights import hash_of
 from sidelight.targets.wrappers import float_type
 
 log = logging.getLogger(__name__)
@@ -121,7 +120,10 @@ def _texts(target: TextTarget) -> list[str]:
     chosen = ids[torch.linspace(0, len(ids) - 1, 12).long()].tolist()
     words = [str(target.reader.tokenizer.decode([i])).strip() for i in chosen]
     known = [w for w in words if w and "\ufffd" not in w] or ["a"]
-    return [" ".join((known * 3)[:3]), " ".join((known * 9)[:9])]
+    tokenizing = target.reader.tokenizing
+    most = (tokenizing and tokenizing.max_length) or 18
+    long = max(1, min(9, most // 2))  # a word may have two tokens, and no text should be cut
+    return [" ".join((known * n)[:n]) for n in (min(3, long), long)]
 
 
 def self_check(
@@ -318,63 +320,3 @@ def require_gradient(target: TargetModel, inputs: Inputs, advice: str) -> None:
         f"no gradient passes through {target.name} to its input ({why}). Weights that were quantised for inference, or a "
         f"forward under torch.no_grad(), are the usual causes. {advice}"
     ) from cause
-
-
-class WatchedWeights:
-    """The weights that a scorer belongs to. They are compared again whenever they may have changed.
-
-    Args:
-        target: the classifier.
-        known: hash of its weights as they should be. Default: as they are now.
-    """
-
-    def __init__(self, target: TargetModel, known: str | None = None) -> None:
-        self.target = target
-        self.watch = WeightWatch(target.model)
-        self.known = target.fingerprint() if known is None else known
-        #: what a saved scorer says of the weights that it was trained beside
-        self.trained = target.weights_record(self.known)
-
-    def remember(self, saved: Mapping[str, Any]) -> None:
-        """Take what a saved scorer says of the weights of its training. Earlier versions did not say all of it."""
-        self.trained |= {name: saved[name] for name in self.trained if name in saved}
-
-    def origin(self) -> dict[str, Any]:
-        """What a saved scorer says of the weights, :attr:`trained`. Warns if the target has others by now."""
-        if self.now() != self.trained["fingerprint"]:
-            log.warning(
-                "%s has other weights now than those that its scorer was trained beside. The saved scorer names those of "
-                "its training, so it is refused beside the weights of now, unless it is loaded with check='warn'.",
-                self.target.name,
-            )
-        return self.trained
-
-    def require(self, check: Check) -> None:
-        """Refuse other weights, or warn of them once. Costs a few microseconds a layer if nothing changed.
-
-        Raises:
-            TargetMismatchError: the weights have changed, and ``check`` is ``"error"``.
-        """
-        if check == "off" or not self.watch.changed():
-            return
-        watch = WeightWatch(
-            self.target.model
-        )  # before the hash: what changes meanwhile is noticed the next time
-        found = self.target.fingerprint()
-        if found != self.known:
-            self._tell(check)
-        self.watch, self.known = watch, found
-
-    def now(self) -> str:
-        """Hash of the weights as they are. They are read only if the watch notices a change."""
-        return self.target.fingerprint() if self.watch.changed() else self.known
-
-    def _tell(self, check: Check) -> None:
-        message = (
-            f"the weights of {self.target.name} have changed since its scorer was trained or loaded: trained further, "
-            "loaded anew, or moved to another precision. Its maps may mean nothing now: load the weights again, or fit "
-            "a new scorer. To use it in spite of that, load the scorer with check='warn', or set explainer.check = 'warn'."
-        )
-        if check == "error":
-            raise TargetMismatchError(message)
-        log.warning("%s", message)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from sidelight.checks.selfcheck import Check, WatchedWeights
+from sidelight.checks.selfcheck import Check
+from sidelight.checks.watched import WatchedWeights
 from sidelight.core.files import file_path
 from sidelight.core.guard import public
 from sidelight.core.ownership import overwriting

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from sidelight.checks.selfcheck import WatchedWeights
+from sidelight.checks.watched import WatchedWeights
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.explanations.explanation import Explanation

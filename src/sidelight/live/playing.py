@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from sidelight.checks.selfcheck import Check, WatchedWeights
+from sidelight.checks.selfcheck import Check
+from sidelight.checks.watched import WatchedWeights
 from sidelight.core.guard import public
 from sidelight.core.optional import require
 from sidelight.inputs.limits import Limits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from sidelight.checks.answers import tell_other_answers
 from sidelight.checks.selfcheck import Check
 from sidelight.errors import TargetMismatchError
 from sidelight.scorers.checkpoint import SavedScorer
@@ -13,6 +14,9 @@ from sidelight.targets.weights import shapes_hash
 from sidelight.targets.wrappers import precision_of
 
 log = logging.getLogger(__name__)
+
+#: options that say how much of an input is read. Maps of more or less of it have a meaning too.
+LENGTHS = ("max_length",)
 
 
 def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:
@@ -24,7 +28,8 @@ def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: C
         TargetMismatchError: weights or options differ, and ``check`` is ``"error"``.
     """
     compare_weights(target, saved, found, check)
-    others = sorted(differences(saved.target["options"], options_of(target)))
+    options = sorted(differences(saved.target["options"], options_of(target)))
+    others = [o for o in options if not o.startswith(LENGTHS)]
     if others:
         message = (
             f"this scorer was trained beside {saved.target_name!r} with other options: {', '.join(others)}. Its maps would "
@@ -34,13 +39,16 @@ def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: C
         if check == "error":
             raise TargetMismatchError(message)
         log.warning("%s", message)
-    prepared = sorted(differences(saved.target["processor"], target.reader.state()))
+    prepared = [o for o in options if o.startswith(LENGTHS)]
+    prepared += sorted(differences(saved.target["processor"], target.reader.state()))
     if prepared:
         log.warning(
-            "the processor that you give prepares inputs otherwise than in the training of this scorer: %s. Verdicts and "
-            "maps may be wrong. Leave processor out, and the one of the training is used.",
+            "inputs are prepared otherwise than in the training of this scorer: %s. Verdicts and maps may be wrong. Give the "
+            "classifier without processor and options, and those of the training are used.",
             ", ".join(prepared),
         )
+    if found == saved.fingerprint and not (others or prepared):
+        tell_other_answers(target, saved.target.get("answers"), saved.target_name)
 
 
 def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,25 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tiny_run(tmp_path_factory.mktemp("evaluated") / "run")
     evaluate_run(run)
     return run.folder
+
+
+def test_kind_results_of_other_test_rows_are_not_mixed(
+    evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    (folder / "evaluation" / "full" / "part-00001.parquet").unlink()  # as if killed before
+    rows = Run.tested_rows
+
+    def changed(run: Run, count: int | None = None) -> list[Any]:
+        found = list(rows(run, count))
+        return [found[1], found[0], *found[2:]]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "tested_rows", changed)
+        with pytest.raises(ConfigError, match="the test data have changed since"):
+            evaluate_run(Run.open(folder))
+    evaluate_run(Run.open(folder))
+    assert (folder / "evaluation" / "full" / "part-00001.parquet").is_file()
 
 
 @pytest.mark.parametrize(

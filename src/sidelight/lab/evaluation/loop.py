@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 import torch
@@ -69,11 +69,14 @@ class Measurement:
         if not len(self.batches):
             raise InputError("nothing to evaluate: there are no batches.")
 
-    def open_store(self) -> PartStore:
+    def open_store(self, content: Mapping[str, Any] | None = None) -> PartStore:
         """The store of the finished batches.
 
+        Args:
+            content: of the rows that are measured, if it is known.
+
         Raises:
-            ConfigError: ``folder`` holds an evaluation of other settings, methods or target.
+            ConfigError: ``folder`` holds an evaluation of other settings, methods, target or rows.
         """
         about = asdict(self.settings)
         about.pop("forward_batch")  # speed only
@@ -85,7 +88,7 @@ class Measurement:
         identity = {"settings": about, "target": self.target.fingerprint(), "methods": methods}
         if self.judge is not None:
             identity["judge"] = self.judge.fingerprint()
-        return PartStore(self.folder, identity)
+        return PartStore(self.folder, identity, content)
 
 
 def run_evaluation(measurement: Measurement, *, progress: bool = True) -> EvalResult:

@@ -50,6 +50,7 @@ from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.summary import markdown_table
+from sidelight.rows.content import content_of
 from sidelight.targets import TargetModel
 from sidelight.training.facts import NOT_REPEATABLE
 
@@ -107,10 +108,11 @@ def _evaluate_share(
 ) -> dict[str, Any] | None:
     with agreed():
         evaluation = plan_evaluation(run)
+        content = content_of(run.tested_rows()).to_dict()  # of all rows, because more may be measured later
         stores = []
         for m in evaluation.measurements:
             note = None if on_batch is None else partial(on_batch, m.folder.name)
-            stores.append(m.open_store())
+            stores.append(m.open_store(content))
             finish_parts(m, stores[-1], share=own, on_batch=note)
     counts = [len(m.batches) for m in evaluation.measurements]
     if share is not None and any(s.missing(n) for s, n in zip(stores, counts, strict=True)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,13 +36,16 @@ class PartStore:
     Args:
         directory: created if missing.
         identity: JSON-able description of settings, methods and target.
+        content: of the rows that are measured (:func:`sidelight.rows.content.content_of`), if it is known.
 
     Raises:
-        ConfigError: the directory holds parts of another identity.
+        ConfigError: the directory holds parts of another identity, or of rows with another content.
         CheckpointError: the directory or its manifest cannot be read or written.
     """
 
-    def __init__(self, directory: str | Path, identity: dict[str, Any]) -> None:
+    def __init__(
+        self, directory: str | Path, identity: dict[str, Any], content: Mapping[str, Any] | None = None
+    ) -> None:
         self.directory = Path(directory)
         text = json.dumps(identity, sort_keys=True, default=str)
         self.digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -59,12 +62,20 @@ class PartStore:
             ) from error
         if known is None:
             # several processes may come here at once. All write the same
-            write_text(manifest, json.dumps({"hash": self.digest, **json.loads(text)}, indent=1))
+            about = {} if content is None else {"content": dict(content)}
+            write_text(manifest, json.dumps({"hash": self.digest, **about, **json.loads(text)}, indent=1))
         elif known.get("hash") != self.digest:
             changed = [k for k, v in json.loads(text).items() if known.get(k) != v]
             raise ConfigError(
                 f"{str(self.directory)!r} holds results of another evaluation (different "
                 f"{', '.join(changed) or 'hash'}). Choose another directory, or delete this one first."
+            )
+        elif (
+            content is not None and known.get("content", content) != content
+        ):  # earlier versions did not keep it
+            raise ConfigError(
+                f"{str(self.directory)!r} holds results of other rows: the test data have changed since. Choose another "
+                "directory, or delete this one first."
             )
 
     def paths(self, index: int) -> tuple[Path, Path]:

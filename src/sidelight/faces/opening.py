@@ -45,8 +45,9 @@ def pipeline(
     """A pipeline of transformers whose answers hold their explanation (:class:`~sidelight.faces.pipelines.Explained`).
 
     It is a ``transformers.Pipeline``: lists, data sets and generators, ``batch_size``, ``num_workers``, ``device`` and
-    ``top_k`` work as there, with the same labels and scores. It is not entered in transformers' registry, because the
-    plain tasks must stay what they are, and a task of ours would have no scorer for most models.
+    ``top_k`` work as there, with the same labels and scores. One difference: transformers drops the transparency of a
+    picture and cuts 16 bits to 8, and here such a picture is read as a viewer shows it. It is not entered in transformers'
+    registry, because the plain tasks must stay what they are, and a task of ours would have no scorer for most models.
 
     Args:
         task: ``"text-classification"``, ``"image-classification"`` or ``"image-text-classification"``. Default: what the

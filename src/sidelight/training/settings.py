@@ -203,7 +203,7 @@ class TrainingConfig:
 
     epochs: Positive = 3
     batch_size: Count = 16
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 3e-3
     weight_decay: NotNegative = 0.01
     warmup_ratio: Share = 0.05
     gradient_accumulation: Count = 1

@@ -17,7 +17,11 @@ A pass of Quantus holds one step of the samples that it was given, so never more
 steps of all samples, as many rows as ``--rows`` says. ``--rows 32`` gives both the same. With ``--methods 8`` eight rankings
 of the same samples are measured: ours in one batch, and Quantus one after another.
 
-    python benchmarks/quantus_flipping.py [--samples 32] [--methods 8] [--rows 128] [--repeats 9] [--json FILE]
+The images are noise and the maps are random, so each step changes something. With ``--digits`` the images are test digits
+of MNIST and the maps are gradient times input, each of another class. Most of such an image is black, as the fill is, and
+a step that removes black alone changes nothing.
+
+    python benchmarks/quantus_flipping.py [--digits] [--samples 32] [--methods 8] [--rows 128] [--repeats 9] [--json FILE]
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from curves import METRICS, one_at_a_time, seconds, small_vit
 from rich.console import Console
 
 from sidelight.inputs.base import Batch
+from sidelight.lab.data.sets import load_rows
 from sidelight.lab.evaluation.engine import evaluate_batch, make_probe
 from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.probe import Probe
@@ -209,9 +214,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     samples, steps, device = args.samples, args.steps, args.device
     target = MODELS[name]()
     target.model.to(device).eval()
-    generator = torch.Generator().manual_seed(1)
-    pixels = torch.randn(samples, 1, SIDE, SIDE, generator=generator).to(device)
-    maps = [ranking(samples, generator).to(device) for _ in range(args.methods)]
+    pixels, maps = (digits if args.digits else noise)(target, samples, args.methods)
     batch = Batch({"pixel_values": pixels}, range(samples))
     options = EvalSettings(metrics=METRICS, steps=steps, forward_batch=args.rows)
     apart = max(largest_difference(target, batch, scores, options) for scores in maps)
@@ -239,6 +242,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": name,
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+        "images": "mnist" if args.digits else "noise",
         "samples": samples,
         "methods": args.methods,
         "one_at_a_time_samples": few,
@@ -255,10 +259,30 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def ranking(samples: int, generator: torch.Generator) -> torch.Tensor:
-    """``[B, 1, H, W]`` distinct scores in a random order."""
-    order = torch.stack([torch.randperm(SIDE * SIDE, generator=generator) for _ in range(samples)])
-    return (order + 1).float().view(samples, 1, SIDE, SIDE)
+def noise(target: ImageTarget, samples: int, methods: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Images ``[B, 1, H, W]`` of noise, and random maps of distinct scores, of the same shape."""
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randn(samples, 1, SIDE, SIDE, generator=generator)
+    orders = [
+        [torch.randperm(SIDE * SIDE, generator=generator) for _ in range(samples)] for _ in range(methods)
+    ]
+    maps = [(torch.stack(order) + 1).float().view(pixels.shape) for order in orders]
+    return pixels.to(target.device), [scores.to(target.device) for scores in maps]
+
+
+def digits(target: ImageTarget, samples: int, methods: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Test digits of MNIST in [0, 1], and the order of gradient times input of a class for each method."""
+    rows = load_rows("mnist", "test", count=samples)
+    images = np.stack([np.asarray(row["image"], dtype=np.float32) / 255 for row in rows])
+    pixels = torch.from_numpy(images)[:, None].to(target.device).requires_grad_()
+    logits = logits_of(target)(pixels)
+    maps = []
+    for method in range(methods):
+        (slope,) = torch.autograd.grad(logits[:, method % logits.shape[1]].sum(), pixels, retain_graph=True)
+        scores = (slope * pixels).detach().abs().flatten(1)
+        places = scores.argsort(stable=True).argsort(stable=True)  # distinct, as Quantus wants them
+        maps.append((places + 1).float().view(pixels.shape))
+    return pixels.detach(), maps
 
 
 def texts_of(row: dict[str, Any]) -> list[str]:
@@ -279,6 +303,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=28, help="must divide 784")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--methods", type=int, default=1, help="rankings of the same samples")
+    parser.add_argument("--digits", action="store_true", help="test digits of MNIST, not noise")
     parser.add_argument("--rows", type=int, default=128, help="rows of a pass of ours")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)

@@ -14,7 +14,7 @@ import pytest
 
 from sidelight import ObjectiveConfig, ScorerConfig, SidelightError, TrainingConfig
 from sidelight.errors import ConfigError
-from sidelight.lab.config.files import parse_config
+from sidelight.lab.config.files import parse_config, read_yaml
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.evaluation.preflight import bytes_needed, check_run
 from sidelight.training.fit_options import as_setting
@@ -194,3 +194,12 @@ def test_a_full_disk_is_said_before_the_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2 * needed, needed, needed - 1))
     with pytest.raises(SidelightError, match=r"MB are free.*--out"):
         check_run(config, tmp_path / "run")
+
+
+def test_kind_a_name_given_twice_in_a_configuration_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text("data: {name: digits}\nevaluation:\n  count: 8\n  steps: 2\n  count: 4\n")
+    with pytest.raises(ConfigError, match=r"'count' is given twice(.|\n)*line 5"):
+        read_yaml(file)
+    file.write_text("a: &a {count: 8}\nb: {<<: *a, count: 4}\nc: {count: 1}\n")
+    assert read_yaml(file)["b"] == {"count": 4}

@@ -28,7 +28,7 @@ from sidelight.core.ownership import (
     overwriting,
     own_folder,
 )
-from sidelight.errors import CheckpointError, ForeignFileError, InputTypeError, SidelightError
+from sidelight.errors import CheckpointError, ConfigError, ForeignFileError, InputTypeError, SidelightError
 
 QUICK = {**S, "extra": {"disable_tqdm": True, "use_cpu": True}}
 
@@ -512,3 +512,39 @@ def test_kind_large_files_are_told_apart_cheaply(tmp_path: Path) -> None:
         content[place] = 1
         path.write_bytes(content)
         assert file_digest(path) != first
+
+
+def test_kind_a_path_that_only_a_shell_understands_is_refused(
+    fitted: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    said = f"begins with '~'.*{tmp_path / 'home' / 'run'}"
+    with pytest.raises(CheckpointError, match=said):
+        fit(bert(), "~/run")
+    with pytest.raises(CheckpointError, match=said):
+        fitted.save_pretrained("~/run")
+    with pytest.raises(CheckpointError, match=said):
+        fitted.explain(T[0]).save("~/run")
+    with pytest.raises(CheckpointError, match=said):
+        Explainer.from_pretrained("~/run", bert())
+    assert not tree(tmp_path)
+
+
+def test_kind_checkpoints_go_to_the_folder_of_the_training_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "~").mkdir()  # a folder of the user, which transformers takes for the home folder
+    fit(bert(), "~/run")
+    assert list(Path("~/run").glob("checkpoint-*"))
+    assert not (tmp_path / "home").exists()
+    with pytest.raises(ConfigError, match="must not hold output_dir"):
+        fit(bert(), "other", extra={"output_dir": str(tmp_path / "elsewhere")})
+
+
+def test_kind_arguments_of_the_trainer_that_do_not_go_with_ours_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training.extra is refused .*strategy to match"):
+        fit(bert(), tmp_path / "run", extra={"save_strategy": "no"})

@@ -75,8 +75,15 @@ def reachable(path: Path) -> Path:
     """``path``, whether there is something or not.
 
     Raises:
-        CheckpointError: the system cannot tell, e.g. because the name is too long or a folder above is closed to us.
+        CheckpointError: the system cannot tell, e.g. because the name is too long or a folder above is closed to us. Or
+            it begins with ``~``, which only a shell takes for the home folder.
     """
+    home = Path(os.path.expanduser(path))
+    if home != path and not os.path.lexists(path.parts[0]):
+        raise CheckpointError(
+            f"{str(path)!r} begins with {path.parts[0]!r}, which stands for a home folder in a shell only. "
+            f"Write the whole path: {str(home)!r}."
+        )
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

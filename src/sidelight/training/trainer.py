@@ -6,6 +6,7 @@ Apart from :mod:`sidelight.training.loop` because importing transformers' Traine
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -252,7 +253,6 @@ def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> Trai
     """The Trainer's settings for ``per_epoch`` optimiser steps an epoch."""
     every = max(1, per_epoch // config.evals_per_epoch)
     arguments: dict[str, Any] = {
-        "output_dir": str(output_dir),
         "num_train_epochs": config.epochs,
         "per_device_train_batch_size": config.batch_size,
         "per_device_eval_batch_size": config.batch_size,
@@ -272,13 +272,32 @@ def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> Trai
         "greater_is_better": False,
         "seed": config.seed,
         "data_seed": config.seed,  # one order of the data in all processes
-        **shared_arguments(),
         "report_to": list(config.report_to),
         "optim": "adamw_torch",
         # a training that continues counts its validations without improvement from before the kill
         "restore_callback_states_from_checkpoint": True,
     }
-    return TrainingArguments(**{**arguments, **checked_arguments(config.extra)})
+    return trainer_arguments(output_dir, arguments, config.extra)
+
+
+def trainer_arguments(
+    folder: Path, options: Mapping[str, Any], extra: Mapping[str, Any], place: str = "training.extra"
+) -> TrainingArguments:
+    """The Trainer's settings for a training in ``folder``: ``options``, and the user's ``extra`` in their place.
+
+    Raises:
+        ConfigError: :func:`checked_arguments` refuses ``extra``, or it does not go with ``options``.
+    """
+    # transformers would take "~" in a relative path for the home folder
+    own = {"output_dir": os.path.abspath(folder), **shared_arguments(), **options}
+    return _made({**own, **checked_arguments(extra, place)}, place)
+
+
+def _made(arguments: Mapping[str, Any], place: str) -> TrainingArguments:
+    try:
+        return TrainingArguments(**arguments)
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(f"{place} is refused by transformers' TrainingArguments: {error}") from error
 
 
 def checked_arguments(extra: Mapping[str, Any], place: str = "training.extra") -> dict[str, Any]:
@@ -289,16 +308,18 @@ def checked_arguments(extra: Mapping[str, Any], place: str = "training.extra") -
         place: of them in a configuration, for messages.
 
     Raises:
-        ConfigError: ``TrainingArguments`` does not know a name, or refuses a value.
+        ConfigError: ``TrainingArguments`` does not know a name, or refuses a value, or a folder is named.
     """
+    if "output_dir" in extra:  # nobody would look there for files of others, or for a training to continue
+        raise ConfigError(
+            f"{place} must not hold output_dir, because checkpoints go to the folder of the training. Leave it out, and "
+            "give output_dir to fit itself, or --out to the command."
+        )
     known = [f.name for f in dataclasses.fields(TrainingArguments)]
     for name in extra:
         if name not in known:
             raise ConfigError(
                 f"{place}: transformers' TrainingArguments has no {name!r}.{nearest(name, known)}"
             )
-    try:
-        TrainingArguments(**{"output_dir": "unused", "report_to": [], **extra})
-    except (TypeError, ValueError, ImportError) as error:
-        raise ConfigError(f"{place} is refused by transformers' TrainingArguments: {error}") from error
+    _made({"output_dir": "unused", "report_to": [], **extra}, place)
     return dict(extra)

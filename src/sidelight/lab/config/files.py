@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.error import MarkedYAMLError
 
+from sidelight.core.counted import repeated
 from sidelight.core.field_checks import plain_words
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError
@@ -40,13 +42,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file, empty for an empty file.
 
     Raises:
-        ConfigError: the file is missing, malformed or no mapping.
+        ConfigError: the file is missing, malformed or no mapping, or gives a name twice.
     """
     file = Path(path)
     if not file.is_file():
         raise ConfigError(f"no config file at {str(file)!r}.")
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.load(file.read_text(encoding="utf-8"), _OneOfEachName)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid YAML: {error}") from error
     except RecursionError as error:
@@ -56,6 +58,18 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{file} must hold a mapping of sections; got {type(values).__name__}.")
     return values
+
+
+class _OneOfEachName(yaml.SafeLoader):
+    """A loader that refuses a name that a mapping gives twice. PyYAML would take the last one without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        twice = repeated((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice:
+            where = next(key.start_mark for key, _ in node.value[::-1] if (key.tag, key.value) == twice[0])
+            raise MarkedYAMLError(problem=f"{twice[0][1]!r} is given twice", problem_mark=where)
+        return node
 
 
 def require_few_values(values: Any, name: str) -> None:

@@ -212,13 +212,10 @@ def _continued(
 
 
 def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
-    from transformers import TrainingArguments
-
-    from sidelight.training.trainer import shared_arguments
+    from sidelight.training.trainer import trainer_arguments  # importing transformers' Trainer takes seconds
 
     steps = -(-rows // config.batch_size) * config.epochs
     options: dict[str, Any] = {
-        "output_dir": str(folder),
         "num_train_epochs": config.epochs,
         "per_device_train_batch_size": config.batch_size,
         "per_device_eval_batch_size": 2 * config.batch_size,
@@ -230,7 +227,7 @@ def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
         "logging_steps": max(1, int(steps) // 20),
         "seed": config.seed,
     }
-    return TrainingArguments(**{**options, **shared_arguments(), **config.extra})
+    return trainer_arguments(folder, options, config.extra, "target.training.extra")
 
 
 @torch.inference_mode()

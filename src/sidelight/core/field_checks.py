@@ -114,6 +114,8 @@ _PLAINER = (
     ("a valid list", "a list"),
     ("a valid string", "a text"),
     ("Field required", "is required"),
+    ("String should match pattern", "must match the pattern"),
+    ("Value error, ", ""),
 )
 
 

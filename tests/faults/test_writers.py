@@ -225,3 +225,18 @@ def test_kind_only_what_is_listed_is_removed(tmp_path: Path) -> None:
     remove_ours(tmp_path / "parts")
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == ["theirs.json"]
     assert dump_config(parse_config(IMAGE))
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a/b", ""])
+def test_kind_the_name_of_a_run_leads_nowhere_else(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work" / "here")
+    put(Path("tiny.yaml"), yaml.safe_dump({**IMAGE, "name": name}))
+    before = tree(tmp_path)
+    for command in ("fit", "ablate"):
+        result = sidelight(command, "tiny.yaml")
+        assert result.code == 2
+        assert "is to be a folder's" in result.err
+    assert tree(tmp_path) == before

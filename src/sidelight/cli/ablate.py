@@ -37,10 +37,11 @@ def run(
     from sidelight.lab.ablation.table import for_terminal, write_tables
     from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run
+    from sidelight.lab.runs.folder import folder_name
     from sidelight.lab.runs.run import Run
 
     settings = load_config(config, set_ or [])
-    folder = out or Path("runs") / settings.name
+    folder = out or Path("runs") / folder_name(settings.name, config)
     cells_of(Run(folder, settings), only or [])  # refuses unknown names before anything is written
     if table_only:
         tables = write_tables(Run(folder, settings))

@@ -26,10 +26,11 @@ def run(
     quiet_libraries()
     from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run
+    from sidelight.lab.runs.folder import folder_name
     from sidelight.lab.runs.run import Run
 
     settings = load_config(config, set_ or [])
-    folder = out or Path("runs") / settings.name
+    folder = out or Path("runs") / folder_name(settings.name, config)
     check_run(settings, folder)  # a bad evaluation is refused before the training
     current = Run.create(folder, settings)
     facts = current.fit()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from sidelight.lab.config.benchmark import DEFAULT_NAME, BenchmarkSection, RunSe
 from sidelight.lab.config.files import parse_config, parse_section, read_overrides, read_yaml
 from sidelight.lab.config.sections import RunConfig
 from sidelight.lab.metrics import METRICS
+from sidelight.lab.runs.folder import folder_name
 
 #: any of these makes a file a run's configuration
 RUN_KEYS = ("data", "target")
@@ -118,10 +118,7 @@ def _checked(
     if not runs:
         raise ConfigError(f"{where} has no runs; list configurations under runs, e.g. runs: [mnist.yaml].")
     for place, folder in ((where, name), *((file, config.name) for file, config in runs)):
-        if re.fullmatch(r"\w[\w .-]*", folder) is None:
-            raise ConfigError(
-                f"{place}: name {folder!r} is to be a folder's: letters, digits, spaces, '.', '-' and '_'."
-            )
+        folder_name(folder, place)
     counts = Counter(config.name for _, config in runs)
     for double, count in counts.items():
         if count > 1:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sidelight.lab.config.sections import RunName, Section
+from sidelight.lab.config.sections import Section
 
 #: name of a benchmark that has no file of its own
 DEFAULT_NAME = "benchmark"
@@ -50,7 +50,7 @@ class BenchmarkSection(Section):
         tables: the tables of all runs.
     """
 
-    name: RunName = DEFAULT_NAME
+    name: str = DEFAULT_NAME
     runs: list[str | RunSection]
     set: dict[str, Any] = Field(default_factory=dict)
     tables: TablesSection = TablesSection()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from sidelight.core.field_checks import (
     LARGEST_SEED,
@@ -21,18 +21,6 @@ from sidelight.errors import ConfigError
 from sidelight.lab.config.judge_section import JudgeSection
 from sidelight.lab.config.scorer_sections import BesideSection, ScorerSection, Section
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
-
-
-def _no_path(name: str) -> str:
-    if not name or name.startswith(".") or set(name) & set("/\\"):
-        raise ValueError(
-            "must be the name of a folder, not a path: its first character is no dot, and it has no slash"
-        )
-    return name
-
-
-#: Name of a run folder. It is no path, so that a run lies where it is looked for.
-RunName = Annotated[str, AfterValidator(_no_path)]
 
 
 class DataSection(Section):
@@ -385,7 +373,7 @@ class RunConfig(Section):
         audit: checks of the scorer (``sidelight audit``).
     """
 
-    name: RunName = "run"
+    name: str = "run"
     seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field(
         default_factory=lambda: [0], min_length=1
     )

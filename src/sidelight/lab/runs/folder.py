@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -55,6 +56,19 @@ FOLDERS = (
     "audit",
     "ablation",
 )
+
+
+def folder_name(name: str, place: object) -> str:
+    """``name`` of a run or benchmark, from the configuration at ``place``, if a folder may have it.
+
+    Raises:
+        ConfigError: it may be a path, or is empty.
+    """
+    if re.fullmatch(r"\w[\w .-]*", name) is None:
+        raise ConfigError(
+            f"{place}: name {name!r} is to be a folder's: letters, digits, spaces, '.', '-' and '_'."
+        )
+    return name
 
 
 def digest(about: Any) -> str:

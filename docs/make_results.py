@@ -52,7 +52,7 @@ CONFIGURATIONS = {
     "imdb": "configs/thesis/imdb.yaml",
     "liar": "configs/liar.yaml",
     "planted_text": "configs/planted_text.yaml",
-    "flickr8k": "configs/thesis/flickr8k.yaml",
+    "flickr8k": "configs/flickr8k.yaml",
     "esnlive": "configs/thesis/esnlive.yaml",
     "nlvr": "configs/nlvr.yaml",
     "scenes": "configs/scenes.yaml",

@@ -73,6 +73,13 @@ def require_check(check: Any) -> Check:
     return check
 
 
+def raise_or_warn(error: SidelightError, check: Check) -> None:
+    """Raise ``error``, or only say it if ``check`` is not ``"error"``."""
+    if check == "error":
+        raise error
+    log.warning("%s", error)
+
+
 def few_samples(target: TargetModel, rows: Any, collate: Collator | None = None) -> Sequence[Any] | Inputs:
     """A few raw samples of ``rows``, or the model's inputs if rows hold those. Of texts, the shortest and the longest."""
     collate = Collator(target, labelled=False) if collate is None else collate
@@ -145,9 +152,7 @@ def self_check(
     try:
         _check(target, samples, gradients)
     except SelfCheckError as error:
-        if check == "error":
-            raise
-        log.warning("%s", error)
+        raise_or_warn(error, check)
 
 
 def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool) -> None:

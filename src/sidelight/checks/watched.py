@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidelight.checks.answers import answers_of
-from sidelight.checks.selfcheck import Check
+from sidelight.checks.selfcheck import Check, raise_or_warn
 from sidelight.errors import TargetMismatchError
 from sidelight.targets.base import TargetModel
 from sidelight.targets.weights import WeightWatch
@@ -72,6 +72,4 @@ class WatchedWeights:
             "loaded anew, or moved to another precision. Its maps may mean nothing now: load the weights again, or fit "
             "a new scorer. To use it in spite of that, load the scorer with check='warn', or set explainer.check = 'warn'."
         )
-        if check == "error":
-            raise TargetMismatchError(message)
-        log.warning("%s", message)
+        raise_or_warn(TargetMismatchError(message), check)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from sidelight.checks.answers import tell_other_answers
-from sidelight.checks.selfcheck import Check
+from sidelight.checks.selfcheck import Check, raise_or_warn
 from sidelight.errors import TargetMismatchError
 from sidelight.scorers.checkpoint import SavedScorer
 from sidelight.targets import TargetModel
@@ -36,9 +36,7 @@ def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: C
             "mean nothing. Give the classifier itself, which is then read as in the training, or build the target with the "
             "same options."
         )
-        if check == "error":
-            raise TargetMismatchError(message)
-        log.warning("%s", message)
+        raise_or_warn(TargetMismatchError(message), check)
     prepared = [o for o in options if o.startswith(LENGTHS)]
     prepared += sorted(differences(saved.target["processor"], target.reader.state()))
     if prepared:
@@ -64,9 +62,7 @@ def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: 
         f"The model that you give, {target.name!r}, has other weights (hash: {found}), so the maps may mean nothing: "
         f"load the original classifier, or fit a new scorer. {_likeness(target, saved)}"
     )
-    if check == "error":
-        raise TargetMismatchError(message)
-    log.warning("%s", message)
+    raise_or_warn(TargetMismatchError(message), check)
 
 
 def _likeness(target: TargetModel, saved: SavedScorer) -> str:

@@ -20,13 +20,16 @@ from transformers import (
     BertModel,
     GPT2LMHeadModel,
 )
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from sidelight import Explainer, SidelightError
+from sidelight.checks.reference import logits_alone
 from sidelight.errors import InputError, UnsupportedTargetError
 from sidelight.inputs.tokenizing import Tokenizing
 from sidelight.inputs.view import CUT, CUT_BEFORE, MARGIN
 from sidelight.targets import as_target
 from sidelight.targets.embedding import replaced_output
+from toy_models import seeded
 
 
 def own_logits(model: Any, texts: list[str]) -> Tensor:
@@ -218,3 +221,90 @@ def test_kind_words_far_from_what_was_read_are_not_told_apart(side: str) -> None
     assert sum(marked) == 3  # evidence is found by its characters still
     for word, before in zip(view.words[1:], view.words, strict=False):
         assert before.end <= word.start
+
+
+class Looking(nn.Module):
+    """A small text classifier. Subclasses say how it looks words up."""
+
+    main_input_name = "input_ids"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(len(tok()), 16), nn.Linear(16, 3)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.table
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        found: Tensor = self.table(ids)
+        return found
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, output_hidden_states: bool = False) -> Any:
+        words, mask = self.look_up(input_ids), attention_mask.unsqueeze(-1)
+        logits = self.head((words * mask).sum(1) / mask.sum(1))
+        return SequenceClassifierOutput(
+            logits=logits, hidden_states=(words,) if output_hidden_states else None
+        )
+
+
+class Scaling(Looking):
+    """As many write it who scale the words before they add positions."""
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        return super().look_up(ids).mul_(4).add_(0.5)
+
+
+class Spending(Looking):
+    """It uses its ids and its mask up."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, output_hidden_states: bool = False) -> Any:
+        out = super().forward(input_ids, attention_mask, output_hidden_states)
+        input_ids.zero_()
+        attention_mask.zero_()
+        return out
+
+
+class Twice(Looking):
+    """It looks its words up for each of two parts."""
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        return super().look_up(ids) + 3 * super().look_up(ids.clone())
+
+
+class Prompted(Looking):
+    """It looks up words of its own before those of the text."""
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        own = super().look_up(torch.tensor([[6, 7]])).mean(1, keepdim=True)
+        return super().look_up(ids) + own
+
+
+@pytest.mark.parametrize("kind", [Scaling, Spending])
+def test_kind_a_text_model_that_changes_its_input_in_place(kind: type[Looking]) -> None:
+    target = as_target(seeded(kind).eval(), tok())
+    inputs = target.reader.read(T[:3]).inputs
+    before = {name: value.clone() for name, value in inputs.items()}
+    whole, half = target.unmasked(inputs), {"text": torch.full(inputs["input_ids"].shape, 0.5)}
+    first, *later = [target.classify(inputs, scores, unmasked=whole) for scores in (half, {}, {}, half)]
+    torch.testing.assert_close(first, later[2])
+    torch.testing.assert_close(later[0], later[1])
+    torch.testing.assert_close(later[0], target.encode(inputs).logits)
+    torch.testing.assert_close(later[0], logits_alone(target, inputs))
+    assert all(torch.equal(inputs[name], value) for name, value in before.items())
+
+
+def test_kind_a_mask_reaches_words_that_are_looked_up_twice() -> None:
+    target = as_target(seeded(Twice).eval(), tok())
+    gone = [
+        target.classify(inputs, {"text": torch.zeros(inputs["input_ids"].shape)})
+        for inputs in (target.reader.read([text]).inputs for text in ("great film", "dull plot"))
+    ]
+    torch.testing.assert_close(gone[0], gone[1])
+
+
+def test_kind_words_of_the_models_own_are_not_masked() -> None:
+    target = as_target(seeded(Prompted).eval(), tok())
+    inputs = target.reader.read(T[:3]).inputs
+    torch.testing.assert_close(target.classify(inputs, {}), target.encode(inputs).logits)
+    with pytest.raises(InputError, match="repeat the inputs as often as the features"):
+        target.forward(inputs, {"text": torch.zeros(6, inputs["input_ids"].shape[1], 16)})

@@ -93,9 +93,10 @@ def _own_tokens(target: TextTarget, samples: Sequence[Any]) -> dict[str, Tensor]
 
 
 def _moved(target: TargetModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of ``inputs`` as the model takes them. It may change them in place."""
     dtype = float_type(target.model)
     moved = target.to_device(inputs)
-    return {k: v.to(dtype) if v.is_floating_point() else v for k, v in moved.items()}
+    return {k: v.to(dtype if v.is_floating_point() else v.dtype, copy=True) for k, v in moved.items()}
 
 
 def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:

@@ -65,40 +65,56 @@ def weight_of(module: nn.Module) -> Any:
 
 @contextmanager
 def replaced_output(embedding: nn.Module, values: Tensor, ids: Tensor | None = None) -> Iterator[None]:
-    """Let this thread's first call of ``embedding`` return ``values`` ``[B, T, D]``.
+    """Let this thread's calls of ``embedding`` with the text's ids return ``values`` ``[B, T, D]``.
 
     The model still gets its ``input_ids`` and derives other values from them, with padding on either side.
     For example, RoBERTa computes its positions, and a decoder-only classifier finds the last real token.
-    ``inputs_embeds`` would not allow this. Later calls are unchanged, because GPT-2 looks up token types in the
-    same table. The ``ids`` ``[B, T]`` show whether a model looks them up as ``[T, B]``, as XLNet does.
+    ``inputs_embeds`` would not allow this. Calls with other ids are unchanged, because GPT-2 looks up token types in the
+    same table, and others a prompt of their own. The ``ids`` ``[B, T]`` show whether a model looks them up as ``[T, B]``,
+    as XLNet does. The model gets a copy of ``values``, because it may change them in place.
 
     Raises:
         InputError: ``values`` do not fit the ids that the model looks up.
         UnsupportedTargetError: the model finished without calling ``embedding``.
     """
-    calls, mine = 0, threading.get_ident()
+    mine, known = threading.get_ident(), []
 
     def hook(_module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
-        nonlocal calls
         if threading.get_ident() != mine:  # another thread looks up words of its own
             return None
-        calls += 1
-        if calls > 1:
+        looked_up = args[0] if args else None
+        if not _same(looked_up, known[0]) if known else _is_own_lookup(output, values, ids):
             return None
-        if ids is not None and args and _is_turned(args[0], ids):
+        known.append(looked_up)
+        if ids is not None and _is_turned(looked_up, ids):
             return _in_place_of(output.transpose(0, 1), values).transpose(0, 1)
         return _in_place_of(output, values)
 
     handle = embedding.register_forward_hook(hook)
     try:
         yield
-        if not calls:
+        if not known:
             raise UnsupportedTargetError(
                 "the model did not look words up in get_input_embeddings(), so they cannot be masked. "
                 "Give the plain model, not a compiled or traced one."
             )
     finally:
         handle.remove()
+
+
+def _same(looked_up: Any, first: Any) -> bool:
+    """Whether a later call looks up the ids of the first one again."""
+    known = isinstance(looked_up, Tensor) and isinstance(first, Tensor)
+    return known and looked_up.shape == first.shape and torch.equal(looked_up, first)
+
+
+def _is_own_lookup(output: Tensor, values: Tensor, ids: Tensor | None) -> bool:
+    """Whether ``output`` is made of other ids than those of the text, as its shape tells."""
+    if ids is None or values.shape[:2] != ids.shape or output.ndim != 3:
+        return False
+    size, length = ids.shape
+    padded = output.shape[0] == size and output.shape[1] >= length
+    return not padded and output.shape[:2] != (length, size)
 
 
 def _is_turned(found: Any, ids: Tensor) -> bool:
@@ -115,7 +131,7 @@ def _in_place_of(output: Tensor, values: Tensor) -> Tensor:
     """
     size, length, width = values.shape
     if output.shape == values.shape:
-        return values.to(output.dtype)
+        return values.to(output.dtype, copy=True)
     if output.ndim == 3 and output.shape[::2] == (size, width) and output.shape[1] > length:
         return torch.cat([values.to(output.dtype), output[:, length:]], 1)
     if output.shape == (length, size, width):

@@ -365,11 +365,11 @@ class ImageTarget(TargetModel):
             raise found from error
 
     def _plain(self, pixels: Tensor, **options: Any) -> Any:
+        # a copy, because the model may change its input in place, which is the user's or a leaf
         if not self._is_hf:
-            # a copy, because the model may change its input in place, which is the user's or a leaf
             return self.model(pixels.clone())
         # a config may request tuples without names, so the arguments request names
-        return self.model(pixel_values=pixels, **options, **self._named)
+        return self.model(pixel_values=pixels.clone(), **options, **self._named)
 
     def _fitting(self, like: Tensor) -> Tensor | None:
         """Return pixels that the model surely takes, with type and device of ``like``, or ``None`` if unknown."""

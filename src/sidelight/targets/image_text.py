@@ -189,7 +189,7 @@ class ImageTextTarget(TargetModel):
     def seeing(self, inputs: Inputs, features: Features) -> Iterator[Inputs]:
         with self.one_pass():
             self.architecture.prepare()  # it may look up words of its own
-            with replaced_output(self.text.embedding, features["text"]):
+            with replaced_output(self.text.embedding, features["text"], inputs["input_ids"]):
                 yield {**inputs, PIXELS: features["image"]}
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
@@ -199,9 +199,8 @@ class ImageTextTarget(TargetModel):
         with self.one_pass():
             self.architecture.prepare()
             # if the text encoder does not run, no lookup of words happens
-            words = (
-                nullcontext() if "text" in encoded else replaced_output(self.text.embedding, features["text"])
-            )
+            lookup = self.text.embedding, features["text"], inputs["input_ids"]
+            words = nullcontext() if "text" in encoded else replaced_output(*lookup)
             with words:
                 return self._logits(self._run(inputs, features["image"], encoded=encoded))
 

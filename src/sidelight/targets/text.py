@@ -187,10 +187,11 @@ class TextTarget(TargetModel):
         return {} if tokenizing is None else {"text": tokenizing.word_numbers(inputs["input_ids"])}
 
     def arguments(self, inputs: Inputs) -> dict[str, Any]:
-        """Return the arguments of the model's ``forward`` for ``inputs``."""
-        arguments: dict[str, Any] = {k: v for k, v in inputs.items() if self._passes(k)}
+        """Return the arguments of the model's ``forward`` for ``inputs``: copies, because it may change them in place."""
+        given = {k: v for k, v in inputs.items() if self._passes(k)}
         if self._accepts is None or MASK in self._accepts:
-            arguments[MASK] = self.attention(inputs)
+            given[MASK] = self.attention(inputs)
+        arguments: dict[str, Any] = {k: v.clone() for k, v in given.items()}
         if self._takes("use_cache"):
             arguments["use_cache"] = False
         return {**arguments, **self._named}

@@ -41,9 +41,14 @@ def _trained() -> str:
     return tokenizer.to_str()
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer(**options: Any) -> PreTrainedTokenizerFast:
     """A word-level tokenizer: padding 0, first token 2, last token 3."""
-    return toy_models.bert_like(_trained(), model_max_length=LONGEST)
+    return toy_models.bert_like(_trained(), model_max_length=LONGEST, **options)
+
+
+def tokenizer_of(name: str) -> PreTrainedTokenizerFast:
+    """A tokenizer for the model ``name``. That of SigLIP gives no attention mask, as its own does not."""
+    return make_tokenizer(**({"model_input_names": ["input_ids"]} if name == "siglip" else {}))
 
 
 def bert() -> nn.Module:
@@ -142,7 +147,7 @@ def make(name: str, seed: int = 0) -> Any:
 
 def make_target(name: str, **options: Any) -> ImageTextTarget:
     """The model ``name`` behind the target protocol, with what prepares pairs for it."""
-    return ImageTextTarget(make(name), ImageTextProcessor(TRANSFORM, make_tokenizer()), **options)
+    return ImageTextTarget(make(name), ImageTextProcessor(TRANSFORM, tokenizer_of(name)), **options)
 
 
 def images(count: int = 3, seed: int = 0, size: tuple[int, int] = (40, 36)) -> list[Image.Image]:

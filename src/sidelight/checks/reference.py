@@ -15,6 +15,7 @@ from sidelight.inputs.samples import encodable, read_texts
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
+from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.text import NOT_FOR_THE_MODEL, TextTarget
 from sidelight.targets.wrappers import arguments_of, float_type
 
@@ -27,7 +28,7 @@ def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor
         samples: raw samples, which the model's own processor prepares, or the model's inputs.
 
     Returns:
-        ``None`` if nothing can be compared, as for models of pairs whose output is a similarity.
+        ``None`` if nothing can be compared, as for models of pairs whose texts compete with candidates.
     """
     inputs = dict(samples) if isinstance(samples, Mapping) else own_inputs(target, samples)
     with target.one_pass(), torch.no_grad():
@@ -60,6 +61,9 @@ def own_inputs(target: TargetModel, samples: Sequence[Any]) -> dict[str, Tensor]
         return _own_pixels(target, samples)
     if isinstance(target, TextTarget):
         return _own_tokens(target, samples)
+    if isinstance(target, ImageTextTarget):
+        images, texts = zip(*target.reader.samples(samples), strict=True)
+        return {**_own_pixels(target.image, images), **_own_tokens(target.text, texts)}
     return dict(target.reader.prepare(samples).inputs)
 
 
@@ -80,11 +84,11 @@ def _own_tokens(target: TextTarget, samples: Sequence[Any]) -> dict[str, Tensor]
         return dict(target.reader.prepare(samples).inputs)
     texts = read_texts(list(samples), target.reader.columns)
     columns = [[encodable(part) for part in column] for column in zip(*texts, strict=True)]
-    longest = target.reader.tokenizing.max_length
+    longest, fully = target.reader.tokenizing.max_length, target.reader.tokenizing.pads_fully
     with lent_tokenizer(target.reader.tokenizer):
         found = target.reader.tokenizer(
             *columns,
-            padding=len(texts) > 1,
+            padding="max_length" if fully else len(texts) > 1,
             truncation=longest is not None,
             max_length=longest,
             return_tensors="pt",
@@ -108,9 +112,12 @@ def _call(target: TargetModel, inputs: Mapping[str, Tensor]) -> Tensor | None:
     known = {k: v for k, v in inputs.items() if (taken is None or k in taken) and k not in NOT_FOR_THE_MODEL}
     if isinstance(target, TextTarget):
         return target.verdict.read(target.model(**known), len(inputs["input_ids"]))
-    logits = getattr(
-        target.model(**known), "logits", None
-    )  # models of pairs give similarities under other names
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+    out = target.model(**known)
+    if isinstance(target, ImageTextTarget) and target.candidates:
+        return None  # the model does not know them
+    logits, similarities = getattr(out, "logits", None), getattr(out, "logits_per_image", None)
+    if isinstance(similarities, Tensor):  # of every image with every text
+        logits = similarities.diagonal().unsqueeze(1)
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
         return None
     return target.verdict.read(logits, len(logits))

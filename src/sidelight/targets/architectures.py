@@ -15,8 +15,9 @@ from sidelight.core.registry import Registry
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
 
+MASK = "attention_mask"
 #: the text inputs that every reader passes on if the model takes them
-WORDS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+WORDS = ("input_ids", MASK, "token_type_ids", "position_ids")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Architecture(ABC):
     def frozen_image(self, pixels: Tensor) -> Tensor | None:
         """Return the image part of :attr:`PairPass.encoded`, or ``None`` if training changes the image encoder."""
         return None
+
+    def read_with(self, tokenizer: Any) -> None:  # noqa: B027
+        """Learn from the tokenizer, or ``None``, what the model is given."""
 
     def compare_with(self, candidates: Inputs) -> None:
         """Set the texts that every pair's own text competes with.
@@ -199,16 +203,25 @@ for _kind in ("clip", "chinese_clip", "altclip", "metaclip_2", "vision-text-dual
 
 @ARCHITECTURES.register("siglip")
 class Siglip(TwoTowers):
-    """Reader of SigLIP, which pools the last position of fully padded texts and attends to padding."""
+    """Reader of SigLIP, which pools the last position of fully padded texts.
+
+    Its own tokenizer gives no attention mask, so the model attends to padding. With a tokenizer that gives one, and with
+    ready inputs, the model heeds the mask.
+    """
 
     pads_fully = True
-    can_drop = False
+
+    def read_with(self, tokenizer: Any) -> None:
+        self.can_drop = tokenizer is None or MASK in getattr(tokenizer, "model_input_names", ())
 
     def run(self, pixels: Tensor, words: Inputs, states: Any) -> PairPass:
-        return super().run(pixels, {k: v for k, v in words.items() if k != "attention_mask"}, states)
+        return super().run(pixels, self._heeded(words), states)
 
     def compare_with(self, candidates: Inputs) -> None:
-        super().compare_with({k: v for k, v in candidates.items() if k != "attention_mask"})
+        super().compare_with(self._heeded(candidates))
+
+    def _heeded(self, words: Inputs) -> Inputs:
+        return words if self.can_drop else {k: v for k, v in words.items() if k != MASK}
 
 
 @ARCHITECTURES.register("vilt")

@@ -92,6 +92,7 @@ class ImageTextTarget(TargetModel):
         super().__init__(model)
         both = ImageTextProcessor.wrap(processor)
         self.architecture = open_architecture(model)
+        self.architecture.read_with(both.tokenizer)
         self.verdict = Verdict(model, output, threshold, scale, similarity=self.architecture.gives_similarity)
         self._named = named_outputs(model)
         self.image = ImageTarget(

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import toy_models
 from pair_models import LONGEST, TEXTS, TRANSFORM, images, make, make_tokenizer, pairs, tokenizer_of
 from sidelight.checks.selfcheck import self_check
-from sidelight.errors import SelfCheckError
+from sidelight.errors import ConfigError, InputTypeError, SelfCheckError, UnsupportedTargetError
 from sidelight.targets import ImageTextProcessor, as_target
 
 
@@ -59,3 +60,50 @@ def test_kind_similarities_are_compared_before_a_training_too(
     monkeypatch.setattr(architecture, "run", other)
     with pytest.raises(SelfCheckError, match="sees something else through sidelight"):
         self_check(target, pairs())
+
+
+class Own(nn.Module):
+    """A module of one's own that reads both. No reader knows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.words, self.head = nn.Conv2d(3, 8, 3, 2), nn.Embedding(60, 8), nn.Linear(16, 3)
+
+    def forward(self, pixel_values: Tensor, input_ids: Tensor) -> Tensor:
+        seen, read = self.conv(pixel_values).relu().mean((2, 3)), self.words(input_ids).mean(1)
+        found: Tensor = self.head(torch.cat([seen, read], 1))
+        return found
+
+
+class Otherwise(Own):
+    """The same with other names, so that its inputs tell nothing."""
+
+    def forward(self, picture: Tensor, words: Tensor) -> Tensor:
+        return super().forward(picture, words)
+
+
+@pytest.mark.parametrize("kind", [Own, Otherwise])
+@pytest.mark.parametrize("options", [{}, {"layers": ["conv"]}, {"layers": [-1]}])
+def test_kind_a_pair_module_of_ones_own_is_said_to_be_unknown(kind: Any, options: dict[str, Any]) -> None:
+    for processor in (ImageTextProcessor(TRANSFORM, make_tokenizer()), (TRANSFORM, make_tokenizer())):
+        with pytest.raises(UnsupportedTargetError, match=f"{kind.__name__} .*is not an image-text model"):
+            as_target(kind(), processor, **options)
+
+
+def test_kind_layers_of_another_kind_are_told() -> None:
+    both = ImageTextProcessor(TRANSFORM, make_tokenizer())
+    for layers in (["conv"], "conv"):
+        with pytest.raises(ConfigError, match=r"CLIPModel reads texts, so layers are numbers.*'conv'"):
+            as_target(make("clip"), both, layers=layers)
+    with pytest.raises(ConfigError, match=r"reads texts, so layers are numbers of its hidden states"):
+        as_target(toy_models.bert(num_labels=3, vocab_size=60), make_tokenizer(), layers=["encoder"])
+    with pytest.raises(ConfigError, match=r"reads images, so layers are names of submodules.*states="):
+        as_target(toy_models.vit(image_size=32, num_labels=3), TRANSFORM, layers=[-1])
+
+
+def test_kind_a_pair_given_to_a_model_of_one_modality_is_told() -> None:
+    pair = pairs()[0]
+    with pytest.raises(InputTypeError, match="classifier of images alone"):
+        as_target(toy_models.vit(image_size=32, num_labels=3), TRANSFORM).reader.prepare([pair])
+    with pytest.raises(InputTypeError, match="classifier of texts alone"):
+        as_target(toy_models.bert(num_labels=3, vocab_size=60), make_tokenizer()).reader.read([pair])

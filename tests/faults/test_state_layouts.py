@@ -15,8 +15,9 @@ from image_families import build, classes
 from torch import Tensor, nn
 
 from sidelight import Explainer
+from sidelight.checks.selfcheck import self_check
 from sidelight.errors import ConfigError, SidelightError, UnsupportedTargetError
-from sidelight.targets import ImageTarget
+from sidelight.targets import ImageTarget, as_target
 from sidelight.targets.layouts import MAPS
 
 #: families that cannot be right: latents, patches cut outside, colour clusters, words too, an output without logits
@@ -183,3 +184,31 @@ def test_fault_05_states_of_an_older_scorer_are_read_as_they_were() -> None:
     assert told.encode({"pixel_values": torch.randn(1, 3, 32, 40)}).states["image"][0].shape == (1, 8, 10, 8)
     with pytest.raises(ConfigError, match="BHWX"):
         ImageTarget(net, layers=["layer"], layouts="BHWX")
+
+
+class Parts(nn.Module):
+    """A classifier one of whose layers has two names, and another of which is TorchScript."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 8, 3, 2), nn.Linear(8, 3)
+        self.again = self.stem
+        self.act = torch.jit.script(nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(self.act(self.again(x)).mean((2, 3)))
+        return found
+
+
+def test_kind_a_layer_of_two_names_is_found_by_both() -> None:
+    model, x = Parts().eval(), torch.randn(2, 3, 32, 32)
+    first, second = (
+        as_target(model, SQUARE, layers=[name]).encode({"pixel_values": x}) for name in ("stem", "again")
+    )
+    assert torch.equal(first.states["image"][0], second.states["image"][0])
+
+
+def test_kind_a_scripted_part_is_no_fault_of_the_model_and_cannot_be_read() -> None:
+    self_check(as_target(Parts().eval(), SQUARE, layers=["stem"]), P[:2], gradients=True)
+    with pytest.raises(UnsupportedTargetError, match="layer 'act' is a TorchScript module"):
+        as_target(Parts().eval(), SQUARE, layers=["act"])

@@ -308,3 +308,19 @@ def test_kind_words_of_the_models_own_are_not_masked() -> None:
     torch.testing.assert_close(target.classify(inputs, {}), target.encode(inputs).logits)
     with pytest.raises(InputError, match="repeat the inputs as often as the features"):
         target.forward(inputs, {"text": torch.zeros(6, inputs["input_ids"].shape[1], 16)})
+
+
+class Named(Looking):
+    """It returns a plain dictionary."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, output_hidden_states: bool = False) -> Any:
+        return dict(super().forward(input_ids, attention_mask, output_hidden_states))
+
+
+def test_kind_hidden_states_are_found_in_a_dictionary() -> None:
+    target = as_target(seeded(Named).eval(), tok())
+    inputs = target.reader.read(T[:3]).inputs
+    own = target.model(inputs["input_ids"], inputs["attention_mask"])["logits"]
+    encoding = target.encode(inputs)
+    torch.testing.assert_close(encoding.logits, own)
+    assert encoding.states["text"][0].shape == (*inputs["input_ids"].shape, 16)

@@ -47,7 +47,8 @@ def coarsest(model: nn.Module) -> Iterator[list[torch.dtype]]:
         if isinstance(output, Tensor) and output.is_floating_point():
             found.append(output.dtype)
 
-    handles = [m.register_forward_hook(look) for m in model.modules()]
+    parts = (m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule))  # these take no hooks
+    handles = [m.register_forward_hook(look) for m in parts]
     try:
         yield found
     finally:

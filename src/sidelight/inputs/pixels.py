@@ -48,6 +48,11 @@ def _prepared(sample: Any, transform: PictureTransform | None) -> Tensor:
             "raw images need the model's image processor: pass processor=AutoImageProcessor.from_pretrained(...) "
             "or a sidelight ImageTransform, or give normalised [B, C, H, W] tensors."
         )
+    if isinstance(sample, tuple):
+        raise InputTypeError(
+            f"one picture is expected, but the sample is a tuple of {len(sample)}. This model is read as a classifier of "
+            "images alone; a pair (image, text) needs a model of both."
+        )
     return transform(sample)
 
 

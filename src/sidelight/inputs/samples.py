@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from sidelight.core.columns import KNOWN_COLUMNS
@@ -79,6 +80,8 @@ def _describe(value: Any) -> str:
         return "NaN, as pandas writes a missing value. Drop these rows: frame.dropna(subset=['text'])"
     if isinstance(value, bytes):
         return "bytes. Decode them first: value.decode('utf-8')"
+    if isinstance(value, Image.Image):
+        return "an image. This model is read as a classifier of texts alone; a pair (image, text) needs a model of both"
     label = ". If it is the label of a text, leave it out" if is_number(value) else ""
     return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings{label}"
 

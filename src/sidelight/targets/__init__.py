@@ -12,6 +12,7 @@ from sidelight.core.guard import public
 from sidelight.errors import ConfigError
 from sidelight.inputs.loading import is_tokenizer
 from sidelight.inputs.pairs import ImageTextProcessor
+from sidelight.targets.architectures import open_architecture
 from sidelight.targets.base import TargetModel
 from sidelight.targets.families import TARGETS, family_of
 from sidelight.targets.image import ImageTarget
@@ -66,6 +67,9 @@ def as_target(
     found = family_of(model)
     if found == "image" and not _is_of_images(model) and is_tokenizer(processor):
         found = "text"  # a plain module does not declare its inputs, but its tokenizer does
+    both = isinstance(processor, ImageTextProcessor) or _is_two(processor)
+    if "image+text" in (found, family) or (both and family is None):
+        open_architecture(model)  # what cannot be read is told before options are
     family = found if family is None else family
     if family == "image" and is_timm(model):
         processor = timm_transform(model) if processor is None else processor
@@ -77,6 +81,11 @@ def as_target(
     target.class_names = target.verdict.class_names = checked_names(class_names)
     target.verdict.require_classes()
     return target
+
+
+def _is_two(processor: Any) -> bool:
+    """Whether ``processor`` is a tuple or list of an image processor and a tokenizer."""
+    return isinstance(processor, (tuple, list)) and len(processor) == 2 and is_tokenizer(processor[1])
 
 
 def _is_of_images(model: Any) -> bool:

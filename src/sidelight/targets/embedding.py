@@ -77,7 +77,8 @@ def replaced_output(embedding: nn.Module, values: Tensor, ids: Tensor | None = N
         InputError: ``values`` do not fit the ids that the model looks up.
         UnsupportedTargetError: the model finished without calling ``embedding``.
     """
-    mine, known = threading.get_ident(), []
+    mine = threading.get_ident()
+    known: list[Any] = []  # what the replaced calls looked up
 
     def hook(_module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
         if threading.get_ident() != mine:  # another thread looks up words of its own

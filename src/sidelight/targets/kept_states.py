@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sidelight.targets.outputs import hidden_states
 from sidelight.targets.recording import takes_numbers
 
 
@@ -33,7 +34,7 @@ class KeptStates:
         """
         asked = self.asked()
         out = call(asked)
-        return out if self.given(asked, getattr(out, "hidden_states", None)) else call(True)
+        return out if self.given(asked, hidden_states(out)) else call(True)
 
     def asked(self) -> Any:
         """The value of ``output_hidden_states`` for the next pass: ``True``, or the numbers to keep."""

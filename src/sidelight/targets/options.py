@@ -103,7 +103,23 @@ def checked_options(
                 f"For a {type(model).__name__} there are {', '.join(known)}, and the fields of the settings."
             )
     named = {name: _named(value, model, name) for name, value in options.items()}
+    _require_layers(named.get("layers"), known.get("layers"), type(model).__name__)
     return check_values(named, {name: _kind(known[name]) for name in named}, "target.options")
+
+
+def _require_layers(value: Any, hint: Any, name: str) -> None:
+    """Raise :class:`ConfigError` if a list of layers holds names where numbers belong, or numbers where names belong."""
+    given = value if isinstance(value, (list, tuple)) else [value]
+    if typing.get_args(hint) == (int,) and any(isinstance(v, str) for v in given):
+        raise ConfigError(
+            f"{name} reads texts, so layers are numbers of its hidden states, e.g. [6, -1] (0: embeddings, -1: the "
+            f"last); got {value!r}. Names of submodules are for models that read images alone."
+        )
+    if typing.get_args(hint) == (str,) and any(isinstance(v, int) for v in given):
+        raise ConfigError(
+            f"{name} reads images, so layers are names of submodules, e.g. ['layer2', 'layer4']; got {value!r}. To "
+            "choose among hidden states by number, give states=[...]."
+        )
 
 
 def _kind(hint: Any) -> Any:

@@ -47,6 +47,12 @@ def named_outputs(model: nn.Module) -> dict[str, Any]:
     return {"return_dict": True} if takes else {}
 
 
+def hidden_states(out: Any) -> Any:
+    """Return the hidden states among a model's named outputs, or ``None``."""
+    name = "hidden_states"
+    return out.get(name) if isinstance(out, Mapping) else getattr(out, name, None)
+
+
 def find_logits(out: Any, model: nn.Module, rows: int, classes: int = 0, loader: str = "") -> Tensor:
     """Find the tensor of a model's decision among its outputs.
 

@@ -133,7 +133,8 @@ class HookedStates:
     """Outputs of named submodules. Forward hooks read them and are removed, unless :meth:`stay` was called."""
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
-        modules = {**named_parts(model), **dict(model.named_modules())}
+        # a module that the model holds under two names counts under both
+        modules = {**named_parts(model), **dict(model.named_modules(remove_duplicate=False))}
         missing = [name for name in layers if name not in modules]
         if missing:
             known = ", ".join([name for name in modules if name][:8])
@@ -144,6 +145,12 @@ class HookedStates:
                 f"no submodule named {missing[0]!r}.{nearest(missing[0], modules)} {has}"
             )
         self._modules = [modules[name] for name in layers]
+        scripted = next((n for n in layers if isinstance(modules[n], torch.jit.ScriptModule)), None)
+        if scripted is not None:
+            raise UnsupportedTargetError(
+                f"layer {scripted!r} is a TorchScript module, whose output cannot be read. Name others, or give the "
+                "model with the plain module in its place."
+            )
         self._stays = False
         #: outputs of the passes that go on now, by their thread
         self._outputs: dict[int, list[Any]] = {}

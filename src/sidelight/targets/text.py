@@ -25,7 +25,7 @@ from sidelight.targets.embedding import (
     replaced_output,
 )
 from sidelight.targets.kept_states import KeptStates
-from sidelight.targets.outputs import named_outputs
+from sidelight.targets.outputs import hidden_states, named_outputs
 from sidelight.targets.signatures import (
     IDS,
     MASK,
@@ -251,14 +251,14 @@ class TextTarget(TargetModel):
         require_states(self.model, self._accepts or set())
         out = self._pass(inputs)
         logits = self.verdict.read(out, inputs["input_ids"].shape[0])
-        states = self.read_states(getattr(out, "hidden_states", None), inputs)
+        states = self.read_states(hidden_states(out), inputs)
         return Encoding(logits, {"text": states}, self.feature_mask(inputs))
 
     def _pass(self, inputs: Inputs) -> Any:
         """Return the output of a pass that keeps the states in ``layers``. The first pass keeps all of them."""
         arguments = self.arguments(inputs)
         out = self.kept.run(lambda asked: self.model(**arguments, **{STATES: asked}))
-        self.kept.keep(self.places(getattr(out, "hidden_states", None)))
+        self.kept.keep(self.places(hidden_states(out)))
         return out
 
     def places(self, hidden: Sequence[Any] | None) -> list[int] | None:
@@ -275,7 +275,8 @@ class TextTarget(TargetModel):
         """
         if not hidden:
             raise UnsupportedTargetError(
-                f"{type(self.model).__name__} gives no hidden states for a scorer to read."
+                f"{type(self.model).__name__} gives no hidden states for a scorer to read. If it is your own, let it return "
+                "them under the name 'hidden_states' beside its 'logits'."
             )
         if not all(-len(hidden) <= i < len(hidden) for i in self.layers):
             raise ConfigError(

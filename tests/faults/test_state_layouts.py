@@ -212,3 +212,34 @@ def test_kind_a_scripted_part_is_no_fault_of_the_model_and_cannot_be_read() -> N
     self_check(as_target(Parts().eval(), SQUARE, layers=["stem"]), P[:2], gradients=True)
     with pytest.raises(UnsupportedTargetError, match="layer 'act' is a TorchScript module"):
         as_target(Parts().eval(), SQUARE, layers=["act"])
+
+
+class Branching(nn.Module):
+    """One layer never runs, and another runs for bright pictures only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.idle, self.bright, self.head = (
+            nn.Conv2d(3, 8, 3, 2),
+            nn.Conv2d(8, 8, 1),
+            nn.Conv2d(8, 8, 1),
+            nn.Linear(8, 3),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.stem(x)
+        seen = self.bright(seen) if x.mean() > 0 else seen
+        found: Tensor = self.head(seen.mean((2, 3)))
+        return found
+
+
+def test_kind_a_named_layer_that_does_not_run_is_told() -> None:
+    model, light = Branching().eval(), torch.rand(2, 3, 32, 32)
+    with pytest.raises(UnsupportedTargetError, match="layer 'idle' of Branching did not run"):
+        as_target(model, SQUARE, layers=["stem", "idle"]).encode({"pixel_values": light})
+    target = as_target(model, SQUARE, layers=["stem", "bright"], states=[0, 1], layouts="BCHW")
+    target.encode({"pixel_values": light})
+    with pytest.raises(UnsupportedTargetError, match="layer 'bright' of Branching did not run"):
+        target.encode({"pixel_values": -light})
+    saved = as_target(model, SQUARE, layers=["stem", "idle"], states=[0], layouts="BCHW")
+    assert saved.encode({"pixel_values": light}).states["image"][0].shape == (2, 8, 15, 15)

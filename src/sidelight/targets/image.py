@@ -82,7 +82,7 @@ class ImageTarget(TargetModel):
         self.reader: ImageReader = self.reader_type(processor, self._config("num_channels"))
         self.layers = tuple(layers)
         self.max_states = max_states
-        self._states = ChosenStates(states, max_states, type(model).__name__)
+        self._states = ChosenStates(states, max_states, type(model).__name__, self.layers)
         self.kept = KeptStates(model)
         self._layouts = StateLayouts(layouts, assumed=bool(states) and layouts is None)
         self._hooked = HookedStates(model, self.layers) if self.layers else None

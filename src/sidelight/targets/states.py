@@ -75,11 +75,14 @@ class ChosenStates:
             convolution is the first map if it is finer than every state. By default :func:`select_states` chooses.
         limit: of :func:`select_states`.
         name: of the model, for errors.
+        layers: names of the model's own states, if the user named them.
     """
 
-    def __init__(self, states: Sequence[int] | None, limit: int, name: str) -> None:
+    def __init__(
+        self, states: Sequence[int] | None, limit: int, name: str, layers: Sequence[str] = ()
+    ) -> None:
         self.chosen: tuple[int, ...] | None = tuple(states) if states else None
-        self._limit, self._name = limit, name
+        self._limit, self._name, self._layers = limit, name, tuple(layers)
         #: the number of each chosen state among the model's own states, ``None`` for the first convolution
         self.places: tuple[int | None, ...] | None = None
 
@@ -94,16 +97,30 @@ class ChosenStates:
             lay_out: gives a state of that number as ``[B, C, h, w]``, or ``None`` if it is no map.
 
         Raises:
-            UnsupportedTargetError: no state is a map, or there are fewer than ``states`` asks for.
+            UnsupportedTargetError: no state is a map, there are fewer than ``states`` asks for, or a named layer did not run.
         """
         if self.places is None:
+            self._require_outputs(raw)
             self.places = self._find(raw, stem, lay_out)
         found = []
         for place in self.places:
             state = stem[0] if place is None else lay_out(raw[place], place)
-            assert state is not None
+            if state is None:
+                self._require_outputs(raw)
+                raise UnsupportedTargetError(
+                    f"state {place} of {self._name} was a map in the first pass, and is none now."
+                )
             found.append(state)
         return tuple(found)
+
+    def _require_outputs(self, raw: Sequence[Any]) -> None:
+        """Raise :class:`UnsupportedTargetError` if a named layer gave no output, unless a saved scorer chose the states."""
+        idle = [name for name, state in zip(self._layers, raw, strict=False) if state is None]
+        if idle and (self.chosen is None or self.places is not None):
+            raise UnsupportedTargetError(
+                f"layer {idle[0]!r} of {self._name} did not run in a pass, so it has no output to read. Name layers that "
+                "run for every input."
+            )
 
     def _find(
         self, raw: Sequence[Any], stem: Sequence[Any], lay_out: Callable[[Any, int], Tensor | None]

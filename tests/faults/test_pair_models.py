@@ -107,3 +107,19 @@ def test_kind_a_pair_given_to_a_model_of_one_modality_is_told() -> None:
         as_target(toy_models.vit(image_size=32, num_labels=3), TRANSFORM).reader.prepare([pair])
     with pytest.raises(InputTypeError, match="classifier of texts alone"):
         as_target(toy_models.bert(num_labels=3, vocab_size=60), make_tokenizer()).reader.read([pair])
+
+
+def test_kind_a_pair_model_that_changes_its_pixels_in_place() -> None:
+    model = make("fusion-resnet")
+
+    def scale(_module: Any, _args: Any, given: dict[str, Any]) -> None:
+        given["pixel_values"].mul_(2)
+
+    model.image_encoder.register_forward_pre_hook(scale, with_kwargs=True)
+    target = as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
+    inputs = target.reader.read(pairs()).inputs
+    before, whole = inputs["pixel_values"].clone(), target.unmasked(inputs)
+    first, second = (target.classify(inputs, {}, unmasked=whole) for _ in range(2))
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(first, target.encode(inputs).logits)
+    assert torch.equal(inputs["pixel_values"], before)

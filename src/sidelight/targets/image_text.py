@@ -223,7 +223,7 @@ class ImageTextTarget(TargetModel):
     ) -> PairPass:
         words = {k: v for k, v in self.text.arguments(text_inputs(inputs)).items() if k in WORDS}
         words |= self._named
-        pixels = pixels.to(float_type(self.image.model))
+        pixels = pixels.to(float_type(self.image.model), copy=True)  # the model may change them in place
         if encoded:
             return self.architecture.resume(pixels, words, encoded)
         return self.architecture.run(pixels, words, states)

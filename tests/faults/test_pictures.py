@@ -18,7 +18,7 @@ import image_processors as own
 import numpy as np
 import pytest
 import torch
-from fault_models import SQUARE, P, S, eye
+from fault_models import SQUARE, P, S, eye, untrained
 from PIL import EpsImagePlugin, Image
 from torch import Tensor, nn
 from transformers import (
@@ -604,6 +604,21 @@ def test_kind_errors_that_are_not_the_pictures_are_passed_on(error: Exception) -
     with pytest.raises(type(error)) as caught:
         target.encode({"pixel_values": torch.zeros(1, 3, 32, 32)})
     assert caught.value is error
+
+
+def test_kind_pixels_of_a_shape_that_the_model_takes_are_not_blamed() -> None:
+    explainer = untrained(model := eye(), SQUARE, P[0])
+    error, passes = RuntimeError("the device is lost"), []
+
+    def lost_once(*_: Any) -> None:
+        passes.append(1)
+        if len(passes) == 1:
+            raise error
+
+    model.register_forward_pre_hook(lost_once)
+    with pytest.raises(RuntimeError, match="the device is lost") as caught:
+        explainer.explain(P[:3])
+    assert caught.value.__cause__ is error
 
 
 def clear_in_its_palette() -> Image.Image:

@@ -622,3 +622,23 @@ def test_kind_complex_maps_are_refused(tmp_path: Path) -> None:
     maps = {"image": torch.ones(8, 1, 32, 32, dtype=torch.complex64)}
     with pytest.raises(InputError, match="complex"):
         evaluate_batch(target, Batch(ids=list(range(8)), inputs=BATCH), maps, method="m", signed=False)
+
+
+@pytest.mark.parametrize("kind", ["texts", "pictures"])
+@pytest.mark.parametrize("nth", [2, 13])
+def test_kind_a_pass_that_fails_while_a_training_is_prepared_is_told(
+    kind: str, nth: int, tmp_path: Path
+) -> None:
+    data = (T[:20], {"processor": tok()}) if kind == "texts" else (P[:20], {"processor": SQUARE})
+    model, error, passes = bert() if kind == "texts" else eye(), RuntimeError("the device is lost"), []
+
+    def lost(*_: Any) -> None:
+        passes.append(1)
+        if len(passes) == nth:
+            raise error
+
+    model.register_forward_pre_hook(lost)
+    with pytest.raises(RuntimeError, match="the device is lost") as caught:
+        fitted(model, data[0], tmp_path, **data[1])
+    assert caught.value.__cause__ is error
+    assert len(passes) <= nth + 1

@@ -125,12 +125,8 @@ def _first_pass(target: TargetModel, inputs: Inputs) -> Tensor:
 
 def _refuse_sigmoids(target: TargetModel, inputs: Inputs) -> None:
     """Refuse a sigmoid that would be taken twice, and independent labels that nobody told of. The last operation shows both."""
-    two = {k: v[:2] for k, v in inputs.items()}
-    try:
-        with target.one_pass(), torch.enable_grad():
-            features = {k: v.detach().requires_grad_() for k, v in target.features(two).items()}
-            logits = target.forward(two, features)
-    except (RuntimeError, AssertionError):
+    logits = _with_gradient(target, {k: v[:2] for k, v in inputs.items()})
+    if logits is None:
         return  # no gradient passes, which the self-check tells
     made_here, names = OURS if target.independent else (), list(_operations(logits))
     one = target.verdict.reading == "sigmoid"
@@ -149,6 +145,24 @@ def _refuse_sigmoids(target: TargetModel, inputs: Inputs) -> None:
     if target.independent:
         raise ConfigError(f"output='labels' is for logits, but {what}: say output='label_probabilities'.")
     raise independent_labels(f"{what}, so several may be true at once", "label_probabilities")
+
+
+def _with_gradient(target: TargetModel, inputs: Inputs) -> Tensor | None:
+    """The logits of a pass with gradient, or ``None`` if the model cannot make one."""
+
+    def made() -> Tensor:
+        with target.one_pass(), torch.enable_grad():
+            features = {k: v.detach().requires_grad_() for k, v in target.features(inputs).items()}
+            return target.forward(inputs, features)
+
+    try:
+        return made()
+    except (RuntimeError, AssertionError):
+        try:
+            made()
+        except (RuntimeError, AssertionError):
+            return None
+        raise  # the gradient is not why, if the same pass works now
 
 
 def _operations(value: Tensor) -> Iterator[str]:

@@ -91,7 +91,8 @@ def blamed(
 ) -> InputError | None:
     """The error to raise where ``pixels`` are why ``run`` failed. ``None`` where they may not be.
 
-    They are if the same pass works with pixels that fit. Where none are known that fit, the words of the error decide.
+    They are if the same pass works with pixels of another shape, which fit. Where none are known that fit, the words of
+    the error decide.
 
     Args:
         error: what ``run(pixels)`` raised.
@@ -100,6 +101,8 @@ def blamed(
     """
     if isinstance(error, (SidelightError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)):
         return None
+    if good is not None and good.shape[1:] == pixels.shape[1:]:
+        return None  # the model takes such pixels
     if _DEVICE.search(str(error)) or not _fits(error, run, good):
         return None
     shape = "×".join(map(str, pixels.shape[1:]))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from face_toys import TRANSFORM, image_model, pair_explainer, pictures
 from pair_models import match_rows
 from sidelight import Explainer
+from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.base import Batch
-from sidelight.lab import compare
+from sidelight.lab import compare, metrics
 from sidelight.lab.audit import run_audit
 from sidelight.lab.evaluation.engine import evaluate_batch, make_probe
 from sidelight.lab.evaluation.methods import ScorerMethod
@@ -140,3 +145,71 @@ def test_kind_a_page_ranks_the_runs_own_scorer_and_not_the_best_of_those_beside_
     )
     # the scorer beside ours leads everywhere, and is no rival
     assert reading([], tables) == "sidelight has the best value in 0 of 2 faithfulness comparisons."
+
+
+#: scores and flags, all 0 or 1, which every type holds exactly; their sums are above the largest half-precision number
+ON = torch.rand(2, 100_000, generator=torch.Generator().manual_seed(0)) > 0.1
+CURVES = torch.tensor([[1, 1, 0, 1], [1, 0, 0, 0]]).bool()
+LOW, HIGH = torch.tensor([0, 1]), torch.tensor([1, 0])
+MEASURES: dict[str, Callable[[Callable[[Tensor], Any]], Tensor]] = {
+    **{n: lambda t, n=n: getattr(metrics, n)(t(ON)) for n in ("complexity", "mean_score", "area", "entropy")},
+    "sparsity": lambda t: metrics.sparsity(t(ON)),
+    "min_max": lambda t: metrics.min_max(t(ON)),
+    **{
+        n: lambda t, n=n: getattr(metrics, n)(t(ON), t(ON.flip(1)))
+        for n in ("iou", "f1", "auprc", "pointing_game")
+    },
+    **{
+        n: lambda t, n=n: getattr(metrics, n)(t(LOW), t(HIGH))
+        for n in ("average_drop", "average_drop_relative", "increase_in_confidence", "srg")
+    },
+    **{
+        n: lambda t, n=n: getattr(metrics, n)(t(CURVES), torch.linspace(0, 1, 4))
+        for n in ("deletion_auc", "insertion_auc", "flip_share")
+    },
+    **{
+        n: lambda t, n=n: getattr(metrics, n)(t(LOW), t(CURVES))
+        for n in ("sufficiency", "comprehensiveness", "fidelity_plus", "fidelity_minus")
+    },
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_kind_a_measure_is_the_same_for_every_type_of_numbers(name: str) -> None:
+    expected = MEASURES[name](lambda x: x.double())
+    kinds: list[Callable[[Tensor], Any]] = [
+        *[
+            lambda x, kind=k: x.to(kind)
+            for k in (torch.half, torch.bfloat16, torch.uint8, torch.long, torch.bool)
+        ],
+        lambda x: x.numpy(),
+        lambda x: x.tolist(),
+        lambda x: x.float().requires_grad_(),
+    ]
+    for kind in kinds:
+        torch.testing.assert_close(MEASURES[name](kind).double(), expected.double(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    "name", ["area", "sparsity", "entropy", "iou", "f1", "auprc", "pointing_game", "min_max"]
+)
+def test_kind_a_map_that_is_not_finite_has_no_measure(name: str, bad: float) -> None:
+    scores, truth = torch.rand(3, 5), torch.tensor([[True, False, True, False, False]]).expand(3, -1)
+    real = torch.ones(3, 5, dtype=torch.bool)
+    scores[1, 2], scores[2, 4], real[2, 4] = bad, bad, False  # what is not real does not count
+    flags = {"truth": truth} if name in ("iou", "f1", "auprc", "pointing_game") else {}
+    found = getattr(metrics, name)(scores, real=real, **flags).reshape(3, -1)
+    assert found.isnan().any(1).tolist() == [False, True, False]
+
+
+def test_kind_shapes_and_flags_that_a_measure_cannot_take_are_told() -> None:
+    scores = torch.rand(2, 5)
+    with pytest.raises(InputError, match=r"p_masked must have the shape \[B\] with B = 2; got \[2, 1\]"):
+        metrics.average_drop(torch.rand(2), torch.rand(2, 1))
+    with pytest.raises(InputError, match=r"mask must have the shape \[B, N\]; got \[2, 5, 1\]"):
+        metrics.mean_score(scores[..., None])
+    with pytest.raises(InputError, match="truth must mark features by true and false"):
+        metrics.iou(scores, torch.full((2, 5), 2))
+    with pytest.raises(InputTypeError, match="mask must be a tensor, an array or a list of numbers; got str"):
+        metrics.area("a map")

@@ -122,7 +122,7 @@ def test_area_on_uneven_shares_by_hand() -> None:
 
 
 def test_area_refuses_shapes_that_do_not_fit() -> None:
-    with pytest.raises(InputError, match="one share per confidence"):
+    with pytest.raises(InputError, match="shares must have the shape"):
         m.area_under_curve(torch.zeros(2, 3), torch.zeros(4))
 
 

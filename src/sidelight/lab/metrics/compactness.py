@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sidelight.lab.metrics.arguments import on_tensors
 from sidelight.lab.metrics.base import define
 
 
@@ -13,6 +14,7 @@ def _real(mask: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
     return mask.masked_fill(~real, 0.0), real.sum(1).clamp(min=1)
 
 
+@on_tensors("BN", "BN")
 def complexity(mask: Tensor, real: Tensor | None = None) -> Tensor:
     """L2 norm of the min-max map over the real features (thesis §4.1).
 
@@ -27,6 +29,7 @@ def complexity(mask: Tensor, real: Tensor | None = None) -> Tensor:
     return _real(mask, real)[0].norm(dim=1)
 
 
+@on_tensors("BN", "BN")
 def mean_score(mask: Tensor, real: Tensor | None = None) -> Tensor:
     """Mean of the min-max map over the real features: ``[B]`` in [0, 1], lower is better.
 
@@ -36,6 +39,7 @@ def mean_score(mask: Tensor, real: Tensor | None = None) -> Tensor:
     return values.sum(1) / n
 
 
+@on_tensors("BN", "BN")
 def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
     """Max divided by mean of the min-max map (thesis §4.1).
 
@@ -47,6 +51,7 @@ def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
     return torch.where(mean > 0, peak / mean.where(mean > 0, torch.ones_like(mean)), torch.ones_like(mean))
 
 
+@on_tensors("BN", "BN")
 def area(mask: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
     """Share of the real features that score above ``threshold``: ``[B]`` in [0, 1], lower is better.
 
@@ -59,6 +64,7 @@ def area(mask: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Te
     return (values > threshold).sum(1) / n
 
 
+@on_tensors("BN", "BN")
 def entropy(mask: Tensor, real: Tensor | None = None) -> Tensor:
     """Shannon entropy of the scores as a distribution, divided by its largest value ``log N``.
 

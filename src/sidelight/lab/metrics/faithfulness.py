@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import InputError
+from sidelight.lab.metrics.arguments import on_tensors
 from sidelight.lab.metrics.base import define
 
 #: Batches of different sizes differ by rounding, so a smaller rise does not count.
 CONFIDENCE_TOLERANCE = 1e-6
 
 
+@on_tensors("B", "B")
 def average_drop(p: Tensor, p_masked: Tensor) -> Tensor:
     """``max(0, p − p_masked)``: confidence lost when the map itself masks the input.
 
@@ -31,11 +33,13 @@ def average_drop(p: Tensor, p_masked: Tensor) -> Tensor:
     return (p - p_masked).clamp(min=0)
 
 
+@on_tensors("B", "B")
 def average_drop_relative(p: Tensor, p_masked: Tensor) -> Tensor:
     """``max(0, p − p_masked) / p`` (Chattopadhay et al. 2018). ``[B]`` in [0, 1], lower is better."""
     return average_drop(p, p_masked) / p.clamp(min=torch.finfo(p.dtype).tiny)
 
 
+@on_tensors("B", "B")
 def increase_in_confidence(p: Tensor, p_masked: Tensor) -> Tensor:
     """1 if ``p_masked > p``, else 0 (Chattopadhay et al. 2018).
 
@@ -45,6 +49,7 @@ def increase_in_confidence(p: Tensor, p_masked: Tensor) -> Tensor:
     return (p_masked > p + CONFIDENCE_TOLERANCE).to(p.dtype)
 
 
+@on_tensors("BK", "*BK")
 def area_under_curve(p: Tensor, shares: Tensor) -> Tensor:
     """Trapezoid area under ``p`` against the share of features, step 0 included.
 
@@ -59,11 +64,8 @@ def area_under_curve(p: Tensor, shares: Tensor) -> Tensor:
     Raises:
         InputError: the shapes do not fit.
     """
-    if p.shape[-1] != shares.shape[-1] or p.shape[-1] < 2:
-        raise InputError(
-            f"a curve needs one share per confidence and at least two: got {tuple(p.shape)} confidences "
-            f"and {tuple(shares.shape)} shares."
-        )
+    if p.shape[-1] < 2:
+        raise InputError(f"a curve needs at least two confidences; got {p.shape[-1]} for each sample.")
     return torch.trapezoid(p.double(), shares.double().expand_as(p), dim=-1).to(p.dtype)
 
 
@@ -77,6 +79,7 @@ def insertion_auc(p: Tensor, shares: Tensor) -> Tensor:
     return area_under_curve(p, shares)
 
 
+@on_tensors("B", "BA")
 def sufficiency(p: Tensor, p_kept: Tensor) -> Tensor:
     """``p − p(top k % alone)``, mean over the areas (DeYoung et al. 2020, ERASER).
 
@@ -90,6 +93,7 @@ def sufficiency(p: Tensor, p_kept: Tensor) -> Tensor:
     return p - p_kept.mean(1)
 
 
+@on_tensors("B", "BA")
 def comprehensiveness(p: Tensor, p_removed: Tensor) -> Tensor:
     """``p − p(top k % removed)``, mean over the areas (DeYoung et al. 2020, ERASER).
 
@@ -103,6 +107,7 @@ def comprehensiveness(p: Tensor, p_removed: Tensor) -> Tensor:
     return p - p_removed.mean(1)
 
 
+@on_tensors("B", "B")
 def srg(deletion: Tensor, insertion: Tensor) -> Tensor:
     """Symmetric relevance gain (Blücher et al. 2024): area least-relevant-first − most-relevant-first.
 
@@ -120,6 +125,7 @@ def srg(deletion: Tensor, insertion: Tensor) -> Tensor:
     return insertion - deletion
 
 
+@on_tensors("BK", "*BK")
 def flip_share(verdict: Tensor, shares: Tensor) -> Tensor:
     """Share of features that must be removed, most relevant first, until the model says something else.
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sidelight.lab.metrics.arguments import on_tensors
 from sidelight.lab.metrics.base import define
 from sidelight.lab.metrics.similarity import spearman
 
 
+@on_tensors("B", "BS")
 def fidelity_plus(p: Tensor, without_top: Tensor) -> Tensor:
     """``p − E p(random features of the top part removed)``, mean over the sizes of the part.
 
@@ -31,6 +33,7 @@ def fidelity_plus(p: Tensor, without_top: Tensor) -> Tensor:
     return p - without_top.mean(1)
 
 
+@on_tensors("B", "BS")
 def fidelity_minus(p: Tensor, without_rest: Tensor) -> Tensor:
     """``p − E p(random features outside the top part removed)``, mean over the sizes of the part.
 
@@ -46,6 +49,7 @@ def fidelity_minus(p: Tensor, without_rest: Tensor) -> Tensor:
     return p - without_rest.mean(1)
 
 
+@on_tensors("BU", "BU", "BU")
 def single_deletion(worth: Tensor, drops: Tensor, measured: Tensor) -> Tensor:
     """Rank correlation of units' attributions and the fall of the judge's logit if one unit alone is removed.
 

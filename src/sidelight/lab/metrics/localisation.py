@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sidelight.lab.metrics.arguments import on_tensors
 from sidelight.lab.metrics.base import Evidence, define
 
 
@@ -30,6 +31,7 @@ def _region_counts(
     return (region & truth).sum(1), region.sum(1), truth.sum(1)
 
 
+@on_tensors("BN", "BN", "BN")
 def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
     """Intersection over union of ``mask >= threshold`` and the truth.
 
@@ -46,6 +48,7 @@ def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: floa
     return _known(both.float() / (region + true - both).clamp(min=1), true)
 
 
+@on_tensors("BN", "BN", "BN")
 def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
     """F1 of ``mask >= threshold`` against the truth, feature by feature: ``2 TP / (region + truth)``.
 
@@ -64,6 +67,7 @@ def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float
     return _known(2 * both.float() / (region + true).clamp(min=1), true)
 
 
+@on_tensors("BN", "BN", "BN")
 def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
     """Average precision: ``Σ (R_i − R_{i−1}) P_i`` over the distinct scores.
 
@@ -90,6 +94,7 @@ def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
     return _known((precision * hits).sum(1) / true.clamp(min=1), true).float()
 
 
+@on_tensors("BN", "BN", "BN")
 def pointing_game(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
     """Chance that the highest-scoring feature is a true one (Zhang et al. 2018, no margin).
 

@@ -15,8 +15,10 @@ from sidelight.core.registry import Registry
 from sidelight.core.seeds import sample_seed
 from sidelight.core.tensors import masked_range, places, step_counts
 from sidelight.errors import InputError
+from sidelight.lab.metrics.arguments import on_tensors
 
 
+@on_tensors("BN", "BN")
 def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
     """Rescale each sample to span [0, 1] over its real features.
 

@@ -221,3 +221,18 @@ def test_kind_the_tokenizer_is_given_back_and_shared_by_threads() -> None:
         explain.explain(T)
     assert max(abs(a - b).max() for a, b in zip(alone, both, strict=True)) <= 1e-6
     torch.save(explain.target.model, io.BytesIO())
+
+
+@pytest.mark.parametrize("kind", ["bert", "vit"])
+def test_kind_refined_maps_are_the_same_in_threads(kind: str) -> None:
+    found, samples = explainer(kind)
+    rows = list(samples[:4])
+    alone = [found.explain(row, refine=2).map for row in rows]
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda row: found.explain(row, refine=2).map, rows * 4))
+    assert torch.equal(torch.rand(1), expected)  # the caller's own random numbers
+    for number, own in enumerate(together):
+        np.testing.assert_allclose(own, alone[number % 4], atol=1e-4)

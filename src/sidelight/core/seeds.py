@@ -6,8 +6,36 @@ Two recipes are in use, and results depend on both. :func:`drawing` is cheap and
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
+
+_seeding = threading.RLock()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's own random state with this seed inside, and as it was afterwards.
+
+    All threads share that state, so one thread at a time is inside.
+    """
+    with _seeding, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _in_child() -> None:
+    # a thread that the child does not have would never give it back
+    global _seeding
+    _seeding = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def drawing(seed: int, salt: int) -> torch.Generator:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sidelight.checks.selfcheck import require_gradient
+from sidelight.core.seeds import seeded
 from sidelight.core.types import Encoding, Inputs, Reading, Scores
 from sidelight.scorers.base import RawScores, Scorer
 from sidelight.targets import TargetModel
@@ -55,8 +56,7 @@ def refine(
     # one group for each tensor, because raw scores of texts and images differ in size
     groups = [{"params": [leaf], "lr": STEP * _spread(leaf)} for leaf in leaves]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(), target.borrowed():
-        torch.manual_seed(SEED)
+    with torch.inference_mode(False), torch.enable_grad(), seeded(SEED), target.borrowed():
         # pictures that were read in the caller's inference mode are tensors of that mode, too
         encoding, inputs = _plain(encoding), {name: value.clone() for name, value in inputs.items()}
         require_gradient(target, inputs, "So no map can be refined beside it: leave refine out.")

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from sidelight.core.names import OURS
 from sidelight.core.registry import Registry
-from sidelight.core.seeds import sample_seed
+from sidelight.core.seeds import sample_seed, seeded
 from sidelight.explainer import Explainer
 from sidelight.inputs.base import Batch
 from sidelight.lab.baselines import make_rival
@@ -145,8 +144,7 @@ def each_map(
     chosen = groups or [(m,) for m in target.modalities]
     layouts = {g: make_layout(mask, {m: finest(m) for m in g}, batch.inputs) for g in chosen}
     for name, method in methods.items():
-        with torch.random.fork_rng():
-            torch.manual_seed(sample_seed(seed, batch.ids[0]))
+        with seeded(sample_seed(seed, batch.ids[0])):
             scores = raw_maps(method, target, batch, classes)
         for group, layout in layouts.items():
             for reading, maps in read_scores(scores, layout, method.signed).items():

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sidelight.core.seeds import sample_seed
+from sidelight.core.seeds import sample_seed, seeded
 from sidelight.core.types import Inputs
 from sidelight.targets import TargetModel
 
@@ -100,8 +100,7 @@ def randomise(block: Block, seed: int) -> None:
     Parameters of modules without one (class tokens, bare tables) come from a normal distribution of their own mean
     and deviation.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         for module in block.modules:
             reset = getattr(module, "reset_parameters", None)
             if reset is not None:

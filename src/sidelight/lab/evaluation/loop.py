@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
-import torch
 
 from sidelight.core.processes import Share
-from sidelight.core.seeds import sample_seed
+from sidelight.core.seeds import sample_seed, seeded
 from sidelight.core.terminal import counting_bar
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch
@@ -149,8 +148,7 @@ def _evaluate_methods(measurement: Measurement, batch: Batch) -> tuple[pd.DataFr
     rows, curves = [], []
     for number, (name, method) in enumerate(measurement.methods.items()):
         # Chance inside a method must not depend on which batches an earlier run had finished.
-        with torch.random.fork_rng():
-            torch.manual_seed(sample_seed(settings.seed, batch.ids[0], number))
+        with seeded(sample_seed(settings.seed, batch.ids[0], number)):
             view = views.of(method)
             probe = view.probe
             scores = call_method(method, view.target, probe.inputs, probe.classes, batch.ids, probe.encoding)

@@ -727,3 +727,19 @@ def test_kind_pictures_that_cannot_be_opened_are_told(
         (tmp_path / name).write_bytes(b"unread")
     assert len(rows_of(str(tmp_path))) == 1
     assert "3 pictures of a format that is not opened (.heic, .svg)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("https://example.org/a.png", "is a URL, .* Download it"),
+        ("/nowhere/a.png", "does not exist; give the path of an image"),
+        ("", "is empty"),
+        (os.path.dirname(__file__), "is a folder"),
+    ],
+)
+def test_kind_an_image_of_a_pair_that_is_no_file_is_told_as_an_image_alone(image: str, told: str) -> None:
+    target = make_target("fusion-resnet")
+    for sample in ((image, "a red square"), {"image": image, "text": "a red square"}):
+        with pytest.raises(InputError, match=f"the image of sample 1: .*{told}.*(image, text)"):
+            target.reader.read([(P[0], "a red square"), sample])

@@ -17,7 +17,7 @@ from sidelight.core.files import write_json
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.images import PictureTransform, as_transform
 from sidelight.inputs.loading import TRANSFORM_FILE, load_transform, saved_tokenizer
-from sidelight.inputs.picture_files import CONTENT, is_open_file
+from sidelight.inputs.picture_files import CONTENT, is_open_file, read_image
 from sidelight.inputs.pixels import picture_batch
 from sidelight.inputs.samples import read_texts
 from sidelight.inputs.tokenizer_state import lent_tokenizer
@@ -184,11 +184,16 @@ def _check_parts(image: Any, text: Any, number: int) -> None:
         )
     if isinstance(image, str) and not os.path.isfile(image):
         swapped = (
-            "; its text is, so the two are swapped" if isinstance(text, str) and os.path.isfile(text) else ""
+            " Its text does, so the two are swapped."
+            if isinstance(text, str) and os.path.isfile(text)
+            else ""
         )
-        raise InputError(
-            f"the image of sample {number}, {image[:60]!r}, is not an image file{swapped}: {FORMS}."
-        )
+        try:
+            read_image(image)
+        except InputError as error:
+            raise InputError(
+                f"the image of sample {number}: {error}{swapped} {FORMS.capitalize()}."
+            ) from error
 
 
 def is_picture(value: Any) -> bool:

@@ -153,7 +153,7 @@ def test_bad_pairs_name_their_number(folder: Path) -> None:
     with pytest.raises(InputError, match="sample 3 is empty"):
         explainer.explain(rows, batch_size=2)
     rows[3]["text"], rows[3]["image"] = "a red square", "nowhere.png"
-    with pytest.raises(InputError, match=r"sample 3, 'nowhere\.png', is not an image file"):
+    with pytest.raises(InputError, match=r"sample 3: 'nowhere\.png' does not exist"):
         explainer.explain(rows, batch_size=2)
 
 

@@ -721,3 +721,17 @@ def test_kind_names_for_files() -> None:
 
 def test_kind_a_name_with_a_dot_keeps_it(tmp_path: Path) -> None:
     assert free_stem(tmp_path, "photo.v2", [["x"], None]) == tmp_path / "photo.v2"
+
+
+def test_kind_the_number_of_a_row_without_an_id_is_no_id_beside_others(
+    texts: Explainer, tmp_path: Path
+) -> None:
+    ids = [2, "b", None, "", 4, 5]
+    rows = [{"id": own, "text": text} for own, text in zip(ids, T, strict=False)]
+    rows[5]["text"] = ""  # cannot be explained, and has the id that is its number
+    found = texts.explain_dataset(rows, tmp_path / "out")
+    assert found["2"].inputs == found[0].inputs  # row 2 has no id
+    assert found["4"].inputs == found[4].inputs
+    assert isinstance(found["5"], ExplainFailure)
+    with pytest.raises(InputError, match=r"no row .* has the id '3'"):
+        found["3"]

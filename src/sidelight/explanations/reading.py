@@ -40,6 +40,8 @@ class StoredAnswers(Iterator[Answer]):
         self.about: dict[str, Any] = dict(manifest["about"])
         self._own: Iterator[Answer] | None = None
         self._rows: dict[str, list[int]] | None = None
+        #: whether a row has an id of its own, other than its number
+        self._named = False
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -97,11 +99,13 @@ class StoredAnswers(Iterator[Answer]):
     def _row_of(self, own: str) -> int:
         """The number of the row with this id. All ids are read once."""
         if self._rows is None:
-            self._rows = {}
+            rows: dict[str, list[int]] = {}
             table = self.to_arrow(["id", "row"])
             for name, row in zip(*(table.column(c).to_pylist() for c in ("id", "row")), strict=True):
-                self._rows.setdefault(name, []).append(row)
-        found = self._rows.get(own, [])
+                rows.setdefault(name, []).append(row)
+                self._named |= name != str(row)
+            self._rows = rows  # at once, because other threads may read it
+        found = [row for row in self._rows.get(own, []) if own != str(row) or self._owns_id(row)]
         if len(found) == 1:
             return int(found[0])
         if found:
@@ -111,6 +115,14 @@ class StoredAnswers(Iterator[Answer]):
         raise InputError(
             f"no row of {self.folder} has the id {own!r:.60}. If the rows had no column 'id', give a row's number."
         )
+
+    def _owns_id(self, row: int) -> bool:
+        """Whether the number of ``row``, stored as its id, is its own id. If no row has another id, numbers are the ids."""
+        if not self._named:
+            return True
+        answer = self[row]
+        columns = answer.columns if isinstance(answer, ExplainFailure) else answer.meta.get("columns")
+        return str((columns or {}).get("id")) == str(row)
 
     def _part(self, number: int) -> Iterator[Answer]:
         return read_parts(self.folder, number + 1, number)

@@ -184,7 +184,7 @@ def _check_parts(image: Any, text: Any, number: int) -> None:
         )
     if isinstance(image, str) and not os.path.isfile(image):
         swapped = (
-            " Its text does, so the two are swapped."
+            " Its text is a file, so the two are swapped."
             if isinstance(text, str) and os.path.isfile(text)
             else ""
         )

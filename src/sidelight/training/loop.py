@@ -76,6 +76,7 @@ def train_scorer(
         InputError: a data set is empty.
         NotFiniteError: the model's output or the loss holds NaN or infinity.
     """
+    from sidelight.training.arguments import extra_named
     from sidelight.training.progress import shown_progress
     from sidelight.training.trainer import build_trainer
 
@@ -96,7 +97,8 @@ def train_scorer(
     trainer = build_trainer(module, collate, train, evaluation, folder, config)
     sets = {"train": train, "eval": evaluation}
     naming = _bad_rows_named(target, sets, collate, config.batch_size)
-    with shown_progress(trainer, "scorer"), naming, target.borrowed(), _words_of_workers():
+    named = extra_named(config.extra)
+    with named, shown_progress(trainer, "scorer"), naming, target.borrowed(), _words_of_workers():
         _look_at_rows(module, train, evaluation, collate)
         metrics = _run(trainer, resume)
     scorer.quality = learn_quality(target, scorer, evaluation, collate, int(config.epochs * len(train)))

@@ -5,21 +5,19 @@ Apart from :mod:`sidelight.training.loop` because importing transformers' Traine
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, set_seed
 
 from sidelight.core.processes import process_count
-from sidelight.core.registry import nearest
-from sidelight.errors import CheckpointError, ConfigError, SidelightError, first_line
+from sidelight.errors import CheckpointError, SidelightError, first_line
+from sidelight.training.arguments import extra_named, scorer_arguments
 from sidelight.training.diagnostics import check_collapse
 from sidelight.training.folder import append_csv, drop_checkpoints, mark_checkpoint, read_csv
 from sidelight.training.lengths import LengthSampler, row_lengths
@@ -207,12 +205,12 @@ class SpreadValidations(TrainerCallback):
 def build_trainer(
     module: nn.Module, collator: Any, train: Any, evaluation: Any, output_dir: Path, config: TrainingConfig
 ) -> ScorerTrainer:
-    """A Trainer for one scorer. ``config.extra`` overrides any ``TrainingArguments``."""
+    """A Trainer for one scorer. ``config.extra`` adds to our ``TrainingArguments``, or takes their place."""
     world_size = process_count()
     per_epoch = steps_per_epoch(len(train), config, world_size)
     set_seed(config.seed)
     require_loggers(config.report_to)
-    args = _arguments(output_dir, config, per_epoch)
+    args = scorer_arguments(output_dir, config, per_epoch)
     csv_log = CsvLog(output_dir / "log.csv")
     callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse), SpreadValidations()]
     if config.patience:
@@ -220,106 +218,20 @@ def build_trainer(
     module.target.model.to(args.device)  # type: ignore[union-attr]
     if args.n_gpu > 1:  # DataParallel would leave the target on one GPU. To use several, launch with torchrun
         args._n_gpu = 1
-    trainer = ScorerTrainer(
-        model=module,
-        args=args,
-        data_collator=collator,
-        train_dataset=train,
-        eval_dataset=evaluation,
-        callbacks=callbacks,
-    )
+    with extra_named(config.extra):
+        trainer = ScorerTrainer(
+            model=module,
+            args=args,
+            data_collator=collator,
+            train_dataset=train,
+            eval_dataset=evaluation,
+            callbacks=callbacks,
+        )
     trainer.csv_log = csv_log
-    if config.report_to:
+    if args.report_to:
         rows = [evaluation[number] for number in range(min(SAMPLES, len(evaluation)))]
         trainer.add_callback(SampleMaps(trainer, module.target, module.scorer, collator.read(rows)))  # type: ignore[arg-type]
     trainer.lengths = row_lengths(module.target, train, collator)  # type: ignore[arg-type]
     if world_size > 1:  # each process draws fills of its own, although the Trainer gave all of them one seed
         torch.manual_seed(config.seed + args.process_index)
     return trainer
-
-
-def shared_arguments() -> dict[str, Any]:
-    """``TrainingArguments`` that trainings of scorers and of classifiers have in common."""
-    return {
-        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        "report_to": [],
-        "remove_unused_columns": False,
-        "label_names": ["labels"],
-        "dataloader_pin_memory": torch.cuda.is_available(),
-    }
-
-
-def _arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> TrainingArguments:
-    """The Trainer's settings for ``per_epoch`` optimiser steps an epoch."""
-    every = max(1, per_epoch // config.evals_per_epoch)
-    arguments: dict[str, Any] = {
-        "num_train_epochs": config.epochs,
-        "per_device_train_batch_size": config.batch_size,
-        "per_device_eval_batch_size": config.batch_size,
-        "learning_rate": config.learning_rate,
-        "weight_decay": config.weight_decay,
-        "warmup_steps": int(config.warmup_ratio * per_epoch * config.epochs),
-        "max_grad_norm": config.max_grad_norm,
-        "gradient_accumulation_steps": config.gradient_accumulation,
-        "eval_strategy": "steps",
-        "eval_steps": every,
-        "save_strategy": "steps",
-        "save_steps": every,
-        "logging_steps": max(1, every // 4),
-        "save_total_limit": config.checkpoints,
-        "load_best_model_at_end": True,
-        "metric_for_best_model": "eval_loss",
-        "greater_is_better": False,
-        "seed": config.seed,
-        "data_seed": config.seed,  # one order of the data in all processes
-        "report_to": list(config.report_to),
-        "optim": "adamw_torch",
-        # a training that continues counts its validations without improvement from before the kill
-        "restore_callback_states_from_checkpoint": True,
-    }
-    return trainer_arguments(output_dir, arguments, config.extra)
-
-
-def trainer_arguments(
-    folder: Path, options: Mapping[str, Any], extra: Mapping[str, Any], place: str = "training.extra"
-) -> TrainingArguments:
-    """The Trainer's settings for a training in ``folder``: ``options``, and the user's ``extra`` in their place.
-
-    Raises:
-        ConfigError: :func:`checked_arguments` refuses ``extra``, or it does not go with ``options``.
-    """
-    # transformers would take "~" in a relative path for the home folder
-    own = {"output_dir": os.path.abspath(folder), **shared_arguments(), **options}
-    return _made({**own, **checked_arguments(extra, place)}, place)
-
-
-def _made(arguments: Mapping[str, Any], place: str) -> TrainingArguments:
-    try:
-        return TrainingArguments(**arguments)
-    except (TypeError, ValueError, ImportError) as error:
-        raise ConfigError(f"{place} is refused by transformers' TrainingArguments: {error}") from error
-
-
-def checked_arguments(extra: Mapping[str, Any], place: str = "training.extra") -> dict[str, Any]:
-    """Further arguments of transformers' ``TrainingArguments``, as they were given.
-
-    Args:
-        extra: names and values.
-        place: of them in a configuration, for messages.
-
-    Raises:
-        ConfigError: ``TrainingArguments`` does not know a name, or refuses a value, or a folder is named.
-    """
-    if "output_dir" in extra:  # nobody would look there for files of others, or for a training to continue
-        raise ConfigError(
-            f"{place} must not hold output_dir, because checkpoints go to the folder of the training. Leave it out, and "
-            "give output_dir to fit itself, or --out to the command."
-        )
-    known = [f.name for f in dataclasses.fields(TrainingArguments)]
-    for name in extra:
-        if name not in known:
-            raise ConfigError(
-                f"{place}: transformers' TrainingArguments has no {name!r}.{nearest(name, known)}"
-            )
-    _made({"output_dir": "unused", "report_to": [], **extra}, place)
-    return dict(extra)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from sidelight.core.field_checks import require_once
 from sidelight.core.files import find_pretrained, find_weights
@@ -18,6 +19,7 @@ from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.methods import groups_of, rivals_of
 from sidelight.lab.evaluation.run import check_evaluation
 from sidelight.lab.metrics import METRICS, default_metrics
+from sidelight.lab.runs.classifier import classifier_arguments
 
 #: most bytes of the checkpoints and the log of one scorer, which has fewer than two million parameters
 SCORER_BYTES = 64 * 2**20
@@ -58,11 +60,13 @@ def check_run(config: RunConfig, folder: str | Path) -> None:
 
 
 def _check_extra(config: RunConfig) -> None:
-    from sidelight.training.trainer import checked_arguments  # transformers' Trainer takes seconds to import
+    from sidelight.training.arguments import scorer_arguments  # transformers' Trainer takes seconds to import
 
-    checked_arguments(config.training.extra)
+    scorer_arguments(Path(), config.training, 1)
+    for name, section in config.beside.items():
+        _named(f"beside.{name}", lambda training: scorer_arguments(Path(), training, 1), section.training)
     if config.target.training is not None:
-        checked_arguments(config.target.training.extra, "target.training.extra")
+        classifier_arguments(config.target.training, 1, Path())
 
 
 def _check_fills(config: RunConfig, modalities: Iterable[str]) -> None:
@@ -90,7 +94,7 @@ def _check_groups(config: RunConfig, modalities: Iterable[str]) -> None:
         )
 
 
-def _named(place: str, look_up: Callable[[str], object], name: str) -> None:
+def _named(place: str, look_up: Callable[[Any], object], name: Any) -> None:
     """Look a name up. An error names its place in the configuration."""
     try:
         look_up(name)

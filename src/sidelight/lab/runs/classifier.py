@@ -171,6 +171,7 @@ def train_classifier(
     Returns:
         ``{"accuracy": share in [0, 1], "train_runtime": seconds}``, the accuracy on ``evaluation``.
     """
+    from sidelight.training.arguments import extra_named
     from sidelight.training.progress import shown_progress
     from sidelight.training.trainer import BaseTrainer, CsvLog
 
@@ -179,7 +180,7 @@ def train_classifier(
     ready, clock = ready_rows(target, train), CsvLog(folder / "log.csv")
     trainer = BaseTrainer(
         model=Classifier(target, augmented(target, config)),
-        args=_arguments(config, len(train), folder),
+        args=classifier_arguments(config, len(train), folder),
         data_collator=Collator(target) if ready is None else ReadyCollator(target),
         train_dataset=train if ready is None else ready,
         eval_dataset=evaluation,
@@ -188,7 +189,7 @@ def train_classifier(
     trainer.lengths = row_lengths(target, train)
     target.model.requires_grad_(True).train()
     try:
-        with shown_progress(trainer, "classifier"):
+        with shown_progress(trainer, "classifier"), extra_named(config.extra, "target.training.extra"):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
         target.model.eval()
@@ -211,8 +212,11 @@ def _continued(
     return claim_folder(folder, about, same, "Move it away and call again, or give the run another folder.")
 
 
-def _arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
-    from sidelight.training.trainer import trainer_arguments  # importing transformers' Trainer takes seconds
+def classifier_arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
+    """The Trainer's settings for a training on so many ``rows``."""
+    from sidelight.training.arguments import (
+        trainer_arguments,
+    )  # importing transformers' Trainer takes seconds
 
     steps = -(-rows // config.batch_size) * config.epochs
     options: dict[str, Any] = {

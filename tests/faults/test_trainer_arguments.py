@@ -1,0 +1,102 @@
+"""``training.extra``: what the Trainer would misread, do in silence or fail on is told with its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_models import SQUARE, P, S, eye
+
+from sidelight import Explainer
+from sidelight.errors import ConfigError, MissingPackageError, UnexpectedError
+from sidelight.lab.config.files import parse_config
+from sidelight.lab.evaluation.preflight import check_run
+from sidelight.training.arguments import trainer_arguments
+from tiny_runs import IMAGE
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("dataloader_drop_last", True, "must be False or left out, because the validation"),
+    ("push_to_hub", True, "explainer.push_to_hub"),
+    ("resume_from_checkpoint", "checkpoint-5", "goes on by itself"),
+    ("load_best_model_at_end", False, "best weights are always kept"),
+    ("label_smoothing_factor", 0.1, "no labels"),
+    ("neftune_noise_alpha", 5, "no word embeddings"),
+    ("gradient_checkpointing", True, "twice"),
+    ("num_train_epochs", 9, "Set training.epochs"),
+    ("per_device_train_batch_size", 4, "Set training.batch_size"),
+    ("learning_rate", 1e-3, "Set training.learning_rate"),
+    ("seed", 1, "Set training.seed"),
+    ("per_device_eval_batch_size", 0, "at least 1"),
+    ("max_steps", "3", "must be a whole number"),
+    ("max_steps", 2.5, "must be a whole number"),
+    ("dataloader_num_workers", -1, "at least 0"),
+    ("data_seed", -4, "at least 0"),
+    ("disable_tqdm", "yes", "must be True or False"),
+    ("adam_epsilon", "small", "must be a number"),
+]
+
+
+def fit(folder: Path, **extra: Any) -> Explainer:
+    settings = {**S, "batch_size": 8}
+    return Explainer.fit(eye(), P[:20], processor=SQUARE, output_dir=folder, extra=extra, **settings)
+
+
+@pytest.mark.parametrize(("name", "value", "told"), REFUSED)
+def test_kind_arguments_of_the_trainer_are_refused_by_name(
+    name: str, value: Any, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=rf"(?s)(?=.*training\.extra)(?=.*{name}).*{told}"):
+        fit(tmp_path / "run", **{name: value})
+
+
+@pytest.mark.parametrize("place", ["training", "beside.other"])
+def test_kind_arguments_of_the_trainer_are_refused_before_anything_is_trained(
+    place: str, tmp_path: Path
+) -> None:
+    extra = {"dataloader_drop_last": True}
+    beside = {"other": {"objective": "robust", "training": {"extra": extra}}}
+    values = {**IMAGE, "beside": beside} if place != "training" else {**IMAGE, "training": {"extra": extra}}
+    with pytest.raises(ConfigError, match=rf"{place}.*dataloader_drop_last must be False"):
+        check_run(parse_config(values), tmp_path / "run")
+
+
+def test_kind_an_argument_that_goes_with_ours_is_not_refused_for_being_looked_at_alone(
+    tmp_path: Path,
+) -> None:
+    extra = {
+        "load_best_model_at_end": True,
+        "lr_scheduler_type": "reduce_lr_on_plateau",
+        "push_to_hub": False,
+    }
+    check_run(parse_config({**IMAGE, "training": {"extra": extra}}), tmp_path / "run")
+    fit(tmp_path / "fitted", **extra)
+
+
+def test_kind_yaml_takes_a_small_number_for_a_text_and_the_trainer_gets_the_number() -> None:
+    assert trainer_arguments(Path("run"), {}, {"adam_epsilon": "1e-8"}).adam_epsilon == 1e-8
+
+
+def test_kind_a_logger_in_extra_whose_package_is_missing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers.integrations as integrations
+
+    def missing() -> None:
+        raise RuntimeError("WandbCallback requires wandb to be installed.")
+
+    monkeypatch.setitem(integrations.INTEGRATION_TO_CALLBACK, "wandb", missing)
+    with pytest.raises(MissingPackageError, match="wandb"):
+        fit(tmp_path / "run", report_to=["wandb"])
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{"metric_for_best_model": "accuracy"}, {"lr_scheduler_kwargs": {"x": 1}}, {"save_strategy": "no"}],
+)
+def test_kind_what_the_trainer_fails_on_names_the_arguments_that_were_added(
+    extra: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises((UnexpectedError, ConfigError), match=r"training\.extra") as told:
+        fit(tmp_path / "run", **extra)
+    assert "fault of sidelight" not in str(told.value)

@@ -203,3 +203,24 @@ def test_kind_a_name_given_twice_in_a_configuration_is_told(tmp_path: Path) -> N
         read_yaml(file)
     file.write_text("a: &a {count: 8}\nb: {<<: *a, count: 4}\nc: {count: 1}\n")
     assert read_yaml(file)["b"] == {"count": 4}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, r"config data is required\.$"),
+        ({**IMAGE, "evaluation": 5}, r"config evaluation must be a mapping of names to values; got 5\.$"),
+        ({**IMAGE, "training": 5}, r"config training must be a mapping of names to values; got 5\.$"),
+        ({**IMAGE, "data": None}, r"config data must be a mapping of names to values; got None\.$"),
+    ],
+)
+def test_kind_a_section_that_is_missing_or_no_mapping_is_told_in_plain_words(
+    values: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse_config(values)
+
+
+def test_kind_a_seed_that_is_given_twice_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="seeds names 0 twice"):
+        check_run(parse_config({**IMAGE, "seeds": [0, 1, 0]}), tmp_path / "run")

@@ -5,6 +5,7 @@ A message names the field as the caller wrote it.
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -111,6 +112,7 @@ _PLAINER = (
     ("a valid integer", "a whole number"),
     ("a valid boolean", "True or False"),
     ("a valid dictionary", "a mapping of names to values"),
+    ("a dictionary", "a mapping of names to values"),
     ("a valid list", "a list"),
     ("a valid string", "a text"),
     ("Field required", "is required"),
@@ -176,6 +178,7 @@ def _message(adapter: TypeAdapter[Any], name: str, section: str, error: Validati
 
 def plain_words(message: str) -> str:
     """pydantic's ``message`` in plainer words, to stand behind the name of a field."""
+    message = re.sub(r" or (an )?instance of \w+", "", message)
     for theirs, ours in _PLAINER:
         message = message.replace(theirs, ours)
     return message

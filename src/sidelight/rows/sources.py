@@ -142,7 +142,7 @@ def _open_by_shape(data: Any, name: str) -> Rows | Stream:
         return indexed_rows(data, name)
     if hasattr(data, "__iter__") or hasattr(data, "__getitem__"):
         return Stream(data, name)
-    raise InputTypeError(f"{name} is a {type(data).__name__}, which holds no rows. Give {FORMS}.")
+    raise InputTypeError(f"{name} is of type {type(data).__name__}, which holds no rows. Give {FORMS}.")
 
 
 def _open_path(path: str, name: str) -> Rows | Stream:

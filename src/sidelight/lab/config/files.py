@@ -17,6 +17,7 @@ from yaml.error import MarkedYAMLError
 from sidelight.core.counted import repeated
 from sidelight.core.field_checks import plain_words
 from sidelight.core.registry import nearest
+from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError
 from sidelight.lab.config.sections import RunConfig, Section
 from sidelight.training.presets import objective_fields
@@ -126,8 +127,9 @@ def parse_section(values: Mapping[str, Any], kind: type[S]) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        given = first.get("input")
-        raise ConfigError(f"config {where or 'file'} {plain_words(first['msg'])}; got {given!r}.") from error
+        # of a missing value pydantic gives what stands around it
+        given = "" if first["type"] == "missing" else f"; got {short(repr(first.get('input')))}"
+        raise ConfigError(f"config {where or 'file'} {plain_words(first['msg'])}{given}.") from error
 
 
 def dump_config(config: RunConfig) -> str:

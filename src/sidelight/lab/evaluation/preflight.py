@@ -43,6 +43,7 @@ def check_run(config: RunConfig, folder: str | Path) -> None:
         CheckpointError: weights are missing, or the disk has too little space left.
     """
     modalities = DATASETS[config.data.name].modalities
+    require_once(config.seeds, "seeds")
     _check_fills(config, modalities)
     check_evaluation(config.evaluation)
     require_once(config.ablation.metrics or (), "ablation.metrics")

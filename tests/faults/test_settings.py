@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from sidelight import ObjectiveConfig, ScorerConfig, SidelightError, TrainingConfig
-from sidelight.errors import ConfigError
+from sidelight.errors import CheckpointError, ConfigError
 from sidelight.lab.config.files import parse_config, read_yaml
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.evaluation.preflight import bytes_needed, check_run
+from sidelight.lab.runs.run import Run
 from sidelight.training.fit_options import as_setting
 from sidelight.training.identity import differences
 from tiny_runs import IMAGE
@@ -224,3 +225,9 @@ def test_kind_a_section_that_is_missing_or_no_mapping_is_told_in_plain_words(
 def test_kind_a_seed_that_is_given_twice_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="seeds names 0 twice"):
         check_run(parse_config({**IMAGE, "seeds": [0, 1, 0]}), tmp_path / "run")
+
+
+def test_kind_a_run_without_results_says_which_command_makes_them(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", parse_config(IMAGE))
+    with pytest.raises(CheckpointError, match=r"has no results\.json: run `sidelight evaluate .*run` first"):
+        run.results()

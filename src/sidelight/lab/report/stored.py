@@ -15,6 +15,7 @@ from sidelight.core.files import read_json
 from sidelight.errors import CheckpointError, InputError
 from sidelight.lab.metrics.protocols import DEFAULT
 from sidelight.lab.metrics.statistics import KEYS
+from sidelight.lab.runs.folder import require_results
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,7 @@ def read_run(folder: str | Path) -> StoredRun:
         CheckpointError: a file is missing or corrupt.
     """
     folder = Path(folder)
-    for name in ("scores.parquet", "results.json"):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} has no {name}: run `sidelight evaluate {folder}` first.")
+    require_results(folder, ("scores.parquet", "results.json"))
     facts = read_json(folder / "results.json", finite=True)
     rows = _table(folder / "scores.parquet", (*KEYS, "sample", "value"))
     path = folder / "curves.parquet"

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from sidelight.core.ownership import (
     own_folder,
     require_free,
 )
-from sidelight.errors import ConfigError, ForeignFileError
+from sidelight.errors import CheckpointError, ConfigError, ForeignFileError
 from sidelight.lab.config.files import dump_config, load_config
 from sidelight.lab.config.sections import RunConfig
 
@@ -195,3 +195,17 @@ def remove_file(path: Path) -> None:
     """Remove ``path`` if it is a file of ours."""
     if is_ours(path):
         path.unlink(missing_ok=True)
+
+
+def require_results(folder: Path, names: Iterable[str], run: Path | None = None) -> None:
+    """Refuse a folder in which results of an evaluation are missing.
+
+    Args:
+        run: folder of the run, if its results lie in a folder below.
+
+    Raises:
+        CheckpointError: see above.
+    """
+    for name in names:
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} has no {name}: run `sidelight evaluate {run or folder}` first.")

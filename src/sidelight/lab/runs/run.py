@@ -41,7 +41,7 @@ from sidelight.lab.runs.classifier import (
     save_target,
     train_classifier,
 )
-from sidelight.lab.runs.folder import claim_run, digest, load_run_config
+from sidelight.lab.runs.folder import claim_run, digest, load_run_config, require_results
 from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
@@ -338,6 +338,7 @@ class Run:
 
     def results(self) -> dict[str, Any]:
         """The results of ``evaluate``. Raises :class:`CheckpointError` before it."""
+        require_results(self.results_folder, ["results.json"], self.folder)
         return dict(read_json(self.results_folder / "results.json", finite=True))
 
 

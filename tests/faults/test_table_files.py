@@ -14,8 +14,10 @@ import pytest
 import torch
 from fault_models import T, bert, tok, untrained
 
+from pair_models import TEXTS, TRANSFORM, images, make, make_tokenizer, pairs
 from sidelight import Explainer
-from sidelight.errors import InputError
+from sidelight.errors import ConfigError, InputError
+from sidelight.targets import ImageTextProcessor
 
 
 def explained(texts: Explainer, table: Path) -> list[str]:
@@ -61,6 +63,77 @@ def test_kind_two_columns_of_one_name_are_told_apart_in_every_table(texts: Expla
             {"text": T[2], "text.1": T[3]},
         ]
         assert "".join(found[0].inputs["text"]) == T[0]  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def both() -> Explainer:
+    processor = ImageTextProcessor(TRANSFORM, make_tokenizer())
+    return untrained(make("fusion-resnet").eval(), processor, pairs()[0])
+
+
+def pair_table(folder: Path, ending: str, first: str | None, picture: str = "image") -> Path:
+    """A table of three pairs whose pictures lie beside it, the first one perhaps not."""
+    for number, image in enumerate(images()):
+        image.save(folder / f"{number}.png")
+    frame = pd.DataFrame({picture: [first, "1.png", "2.png"], "text": TEXTS})
+    table = folder / f"a.{ending}"
+    ways: dict[str, Any] = {
+        "csv": lambda: frame.to_csv(table, index=False),
+        "jsonl": lambda: frame.to_json(table, orient="records", lines=True),
+        "json": lambda: frame.to_json(table, orient="records"),
+        "parquet": lambda: frame.to_parquet(table),
+    }
+    ways[ending]()
+    return table
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "parquet"])
+@pytest.mark.parametrize("first", [None, "gone.png"])
+def test_kind_a_pair_without_its_picture_in_the_first_row_costs_that_row_only(
+    both: Explainer, tmp_path: Path, ending: str, first: str | None
+) -> None:
+    """The table was refused: it "has no column that is known to hold the image and text; it has image, text"."""
+    found = list(both.explain_dataset(pair_table(tmp_path, ending, first), tmp_path / "out"))
+    assert [bool(one) for one in found] == [False, True, True]
+    assert ("gone.png" if first else "None") in found[0].reason  # type: ignore[union-attr]
+
+
+def test_kind_a_missing_text_in_the_first_row_of_a_frame_costs_that_row_only(
+    texts: Explainer, tmp_path: Path
+) -> None:
+    found = list(texts.explain_dataset(pd.DataFrame({"text": [float("nan"), T[0]]}), tmp_path / "out"))
+    assert [bool(one) for one in found] == [False, True]
+
+
+def test_kind_changed_pictures_are_seen_if_the_first_row_names_none(both: Explainer, tmp_path: Path) -> None:
+    table = pair_table(tmp_path, "parquet", None)
+    both.explain_dataset(table, tmp_path / "out")
+    images(1, seed=9)[0].resize((50, 50)).save(tmp_path / "1.png")
+    with pytest.raises(ConfigError, match="content of the source"):
+        both.explain_dataset(table, tmp_path / "out")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "parquet"])
+def test_kind_pictures_lie_beside_every_table_also_in_a_named_column(
+    both: Explainer, tmp_path: Path, ending: str
+) -> None:
+    """Of a table in JSON the paths of a named column counted from the working directory alone."""
+    table = pair_table(tmp_path, ending, "0.png", "path")
+    asked: dict[str, Any] = {"columns": ["path", "text"]}
+    found = list(both.explain_dataset(table, tmp_path / "out", **asked))
+    assert all(found)
+    assert {one.meta["columns"]["path"] for one in found} == {"0.png", "1.png", "2.png"}  # type: ignore[union-attr]
+    images(1, seed=9)[0].resize((50, 50)).save(tmp_path / "1.png")
+    with pytest.raises(ConfigError, match="content of the source"):
+        both.explain_dataset(table, tmp_path / "out", **asked)
+
+
+def test_kind_names_in_the_table_of_a_folder_count_from_that_folder(both: Explainer, tmp_path: Path) -> None:
+    """If their column was named, they counted from the folder above it."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    pair_table(folder, "csv", "0.png", "file_name").rename(folder / "metadata.csv")
+    assert all(both.explain_dataset(folder, tmp_path / "out", columns=["file_name", "text"]))
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])

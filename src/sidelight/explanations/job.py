@@ -28,10 +28,11 @@ from sidelight.rows.hub import is_hub_folder
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import open_data
 from sidelight.rows.stream import SourceError, Stream, TakenStream
-from sidelight.rows.table_files import first_row, suffix, tables_and_pictures
+from sidelight.rows.table_files import PicturesBeside, first_row, suffix, tables_and_pictures
 from sidelight.rows.table_source import (
     Row,
     content_of,
+    folder_of,
     open_source,
     require_columns,
     require_sample,
@@ -172,7 +173,8 @@ def run_job(
     if not job.columns and isinstance(rows, Rows):
         _require_samples(path or "source", rows, target)
     with hold(job.out, "explain"):
-        rows, content = _identified(opened, job)
+        folder = _folder_of(job) if "image" in target.modalities else None
+        rows, content = _identified(opened, job, folder)
         about = {**_about(job, opened, content, target, scorer), **job.options}
         about |= {} if job.scores is None else {"scores": job.scores}
         stored = StoredExplanations.open(job.out, about)
@@ -180,9 +182,8 @@ def run_job(
         if stored.finished:
             of = f" of {total}" if total is not None else ""
             job.tell(f"{job.out}: {stored.finished}{of} rows are explained already")
-        beside = path.parent if path is not None and "image" in target.modalities else None
         if job.columns:
-            rows = _chosen(rows, job.columns, beside)
+            rows = _chosen(rows, job.columns, folder)
         with freed_memory_kept():
             _explain_rest(job, rows, stored, engine, "text" in target.modalities)
         tables = write_tables(stored)
@@ -220,13 +221,24 @@ def _rows_of_columns(rows: Stream, columns: Sequence[str]) -> Iterator[Any]:
         yield error or Row(row, values if len(values) > 1 else values[0])
 
 
-def _identified(opened: Opened, job: Job) -> tuple[Rows | Stream, Any]:
+def _folder_of(job: Job) -> Path | None:
+    """The folder from which names of pictures may count, if the source is a path."""
+    path, _ = _path_of(job)
+    return folder_of(path) if path is not None and path.exists() else None
+
+
+def _identified(opened: Opened, job: Job, folder: Path | None) -> tuple[Rows | Stream, Any]:
     """The rows, and a record that changes if they do. Of a stream it holds the first row only."""
     rows = opened.rows
     if isinstance(rows, Rows):
-        named = job.columns[0] if job.columns else "image"
-        whole = content_of_rows(rows).to_dict() if opened.path is None else None
-        return rows, whole if opened.path is None else content_of(opened.path, rows, named)
+        if opened.path is not None:
+            return rows, content_of(opened.path, rows, job.columns[0] if job.columns else "image")
+        named: Rows = rows
+        if job.columns and folder is not None and os.path.isfile(job.source):  # a table that is read at once
+            named = Rows(
+                PicturesBeside(rows, folder, job.columns[0]), rows.name, rows.label_names, cheap=True
+            )
+        return rows, content_of_rows(named).to_dict()
     flow = rows.attempts()
     head = list(islice(flow, 1))
     for first in head:

@@ -114,26 +114,32 @@ def beside(rows: Rows, folder: Path) -> Rows:
     named = column_of(head, "image")
     if named is None and FILE_COLUMN not in head:
         return rows
-    if named is not None and not isinstance(head[named], str):
-        return rows
+    if named is not None and not (head[named] is None or isinstance(head[named], str)):
+        return rows  # pictures themselves
     return Rows(PicturesBeside(rows, folder), rows.name, rows.label_names, rows.labels(), cheap=True)
 
 
 class PicturesBeside:
-    """Rows of a table that names files which lie beside it."""
+    """Rows of a table that names files which lie beside it.
 
-    def __init__(self, rows: Rows, folder: Path) -> None:
-        self.rows, self.folder = rows, folder
+    Args:
+        column: names them. Default: one of the usual names, and the path is put under ``image``.
+    """
+
+    def __init__(self, rows: Rows, folder: Path, column: str | None = None) -> None:
+        self.rows, self.folder, self.column = rows, folder, column
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Any:
         row = self.rows[index]
-        named = row.get(column_of(row, "image") or FILE_COLUMN)
-        if not isinstance(named, str) or not named:
-            return {**row, "image": None}
-        return {**row, "image": found_beside(named, self.folder)}
+        if not isinstance(row, Mapping):
+            return row
+        named = row.get(self.column or column_of(row, "image") or FILE_COLUMN)
+        if isinstance(named, str):
+            named = found_beside(named, self.folder) if named else None
+        return {**row, self.column or "image": named}
 
 
 def found_beside(name: str, folder: Path) -> str:

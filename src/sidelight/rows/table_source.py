@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sidelight.core.columns import column_of
 from sidelight.core.registry import nearest
 from sidelight.errors import InputError
 from sidelight.rows.row import Rows
@@ -87,6 +88,11 @@ class _Chosen:
         return Row(row, values if len(values) > 1 else values[0])
 
 
+def folder_of(source: Path) -> Path:
+    """The folder from which paths in a table, or in the table of a folder, may count."""
+    return source if source.is_dir() else source.parent
+
+
 def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None) -> Rows:
     """``rows`` as :class:`Row` with a sample made of ``columns``, or without columns as they are.
 
@@ -126,7 +132,8 @@ def require_sample(
     """
     if head is None:
         return
-    filled = {k: "x" if v is None or (isinstance(v, str) and not v.strip()) else v for k, v in head.items()}
+    picture = column_of(head, "image")
+    filled = {name: b"x" if name == picture else "x" for name in head}  # a bad value is an error of its row
     try:
         read([filled])
     except InputError as error:
@@ -159,17 +166,24 @@ def content_of(source: Path, rows: Rows, column: str) -> dict[str, Any]:
     digest = hashlib.blake2b(digest_size=16)
     if source.is_file():
         feed_file(digest.update, source)
-    pictures = _pictures(rows, column, source.parent)
+    pictures = _pictures(rows, column, folder_of(source))
     return {"rows": len(rows), "table": digest.hexdigest(), "pictures": pictures}
 
 
 def _pictures(rows: Rows, column: str, folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    head = first_row(rows)
-    named = head is not None and isinstance(head.get(column, head.get(FILE_COLUMN)), str)
-    for number in range(len(rows)) if named else ():
-        digest.update(_about(rows, number, column, folder))
+    head = first_row(rows) or {}
+    first = head.get(column, head.get(FILE_COLUMN))
+    named = isinstance(first, str)
+    blank = first is None and not {column, FILE_COLUMN}.isdisjoint(head)
+    for number in range(len(rows)) if named or blank else ():
+        digest.update(_about(rows, number, column, folder) or _absent(number, named))
     return digest.hexdigest()
+
+
+def _absent(number: int, named: bool) -> bytes:
+    """What stands for a picture that is not there. Earlier versions looked at none if the first row names none."""
+    return f"{number} is not there\n".encode() if named else b""
 
 
 def _about(rows: Rows, number: int, column: str, folder: Path) -> bytes:
@@ -179,4 +193,4 @@ def _about(rows: Rows, number: int, column: str, folder: Path) -> bytes:
         found = os.stat(_found(name, folder))
         return f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode()
     except (InputError, OSError, ValueError, TypeError, AttributeError):
-        return f"{number} is not there\n".encode()
+        return b""

@@ -263,7 +263,7 @@ def test_pairs_have_a_map_and_words() -> None:
     for sample in (samples[1], {"image": image, "text": text}, {"image": image, "question": text}):
         answers = pipe(sample, top_k=2, maps=2)
         assert [a["explanation"].explained_label for a in answers] == [a["label"] for a in answers]
-    with pytest.raises(InputError, match="needs 'image' and 'text'"):
+    with pytest.raises(InputError, match="the text of sample 0 is missing"):
         pipe({"image": image})
     with pytest.raises(ConfigError, match="no option 'function_to_apply'"):
         pipe(samples[0], function_to_apply="none")

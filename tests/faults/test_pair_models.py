@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from fault_models import untrained
 from torch import Tensor, nn
 
+import sidelight
 import toy_models
 from pair_models import LONGEST, TEXTS, TRANSFORM, images, make, make_tokenizer, pairs, tokenizer_of
 from sidelight.checks.selfcheck import self_check
@@ -123,3 +126,24 @@ def test_kind_a_pair_model_that_changes_its_pixels_in_place() -> None:
     torch.testing.assert_close(first, second)
     torch.testing.assert_close(first, target.encode(inputs).logits)
     assert torch.equal(inputs["pixel_values"], before)
+
+
+@pytest.mark.parametrize("names", [("text", "text_pair"), ("premise", "hypothesis"), ("sentence", "label")])
+def test_kind_a_row_is_the_same_pair_for_a_pipeline_and_for_explain(names: tuple[str, str]) -> None:
+    """The pipeline left out the second of two texts, and refused what explain takes."""
+    explainer = untrained(
+        make("fusion-resnet").eval(), ImageTextProcessor(TRANSFORM, make_tokenizer()), pairs()[0]
+    )
+    row = {"img": images()[0], names[0]: TEXTS[0], names[1]: TEXTS[1]}
+    alone, found = explainer.explain(row), sidelight.pipeline(explainer=explainer)(row)["explanation"]
+    assert found.inputs["text"] == alone.inputs["text"]
+    np.testing.assert_allclose(found.scores["text"], alone.scores["text"], atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [-1, "2", 1.5, True])
+def test_kind_a_number_of_answers_that_is_none_is_told(count: Any) -> None:
+    explainer = untrained(
+        make("fusion-resnet").eval(), ImageTextProcessor(TRANSFORM, make_tokenizer()), pairs()[0]
+    )
+    with pytest.raises(ConfigError, match="top_k must be a number of answers"):
+        sidelight.pipeline(explainer=explainer)(pairs()[0], top_k=count)

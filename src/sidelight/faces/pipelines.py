@@ -78,7 +78,7 @@ class Explained(Pipeline):
         if maps != "":
             forward["maps"] = self._require_count(maps)
         if "top_k" in after:
-            forward["top_k"] = after["top_k"]
+            forward["top_k"] = after["top_k"] = _count(after["top_k"], "top_k")
         return before, forward, after
 
     def _plain_parameters(self, given: dict[str, Any]) -> tuple[dict, dict, dict]:
@@ -87,9 +87,7 @@ class Explained(Pipeline):
         return found
 
     def _require_count(self, maps: Any) -> int | None:
-        maps = plain(maps)
-        if maps is not None and (isinstance(maps, bool) or not isinstance(maps, int) or maps < 0):
-            raise ConfigError(f"maps must be a number of answers, or None for all; got {maps!r:.60}.")
+        maps = _count(maps, "maps")
         if maps not in (0, 1) and not self.explainer.scorer.config.by_class:
             raise ConfigError(
                 f"maps={maps} needs a scorer that knows every class; this one was trained with the thesis's objective. "
@@ -179,6 +177,14 @@ class Explained(Pipeline):
         return self._with_explanations(plain, model_outputs["about"])
 
 
+def _count(value: Any, name: str) -> int | None:
+    """A number of answers. Raises :class:`ConfigError` if ``value`` is none."""
+    value = plain(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ConfigError(f"{name} must be a number of answers, or None for all; got {value!r:.60}.")
+    return value
+
+
 class ExplainedTexts(Explained, TextClassificationPipeline):
     """``text-classification`` with explanations. Takes what the plain one takes: texts, and pairs of texts as
     ``{"text", "text_pair"}``.
@@ -250,12 +256,12 @@ class ExplainedPairs(Explained):
         return {}, {}, dict(given)
 
     def preprocess(self, inputs: Any) -> dict[str, Any]:
-        """One pair, untouched."""
+        """One pair, untouched. Of a row all that the model reads is taken, as by ``explain``."""
         if isinstance(inputs, Mapping):
-            missing = {"image"} - set(inputs) or {"text", "question"}.isdisjoint(inputs)
-            if missing:
-                raise InputError(f"a pair needs 'image' and 'text'; got {sorted(inputs)}.")
-            inputs = (inputs["image"], inputs.get("text", inputs.get("question")))
+            reader, row = self.explainer.target.reader, dict(inputs)
+            if "question" in row and row.keys().isdisjoint({"text", "context", *reader.columns}):
+                row["text"] = row.pop("question")
+            (inputs,) = reader.samples([row])
         return {"sample": inputs}
 
     def postprocess(self, model_outputs: Mapping[str, Any], **options: Any) -> Any:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from fault_models import SQUARE, P, S, T, bert, eye, tok
+from fault_models import SQUARE, P, S, T, bert, eye, tok, untrained
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
@@ -346,6 +346,23 @@ def test_fault_18_pictures_in_every_form(tmp_path: Path) -> None:
         batch = Collator(target, found.readers)(list(NumberedRows(found.evaluation)))
         held = [found.evaluation.number(i) for i in range(len(found.evaluation))]
         torch.testing.assert_close(batch["pixel_values"], pixels[held], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_kind_a_loader_of_inputs_and_labels_gives_rows(size: int) -> None:
+    """Its batches are (mapping of the model's inputs, labels), and the mapping was counted by its keys."""
+
+    def batch(texts: list[str]) -> tuple[Any, torch.Tensor]:
+        return tok()(texts, padding="max_length", max_length=16, return_tensors="pt"), torch.arange(
+            len(texts)
+        )
+
+    explainer = untrained(bert(), tok(), T[0])
+    found = explainer.explain(DataLoader(T[:4], batch_size=size, collate_fn=batch))  # type: ignore[arg-type]
+    for one, alone in zip(found, explainer.explain(T[:4]), strict=True):
+        np.testing.assert_allclose(one.probabilities, alone.probabilities, atol=1e-5)
+    rows = list(rows_of(DataLoader([({"text": t}, 1) for t in T[:4]], batch_size=size, drop_last=size == 3)))
+    assert [row[0]["text"] for row in rows] == T[: len(rows)]
 
 
 def test_fault_18_a_sampler_that_shows_a_part_is_heeded() -> None:

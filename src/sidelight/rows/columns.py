@@ -47,7 +47,12 @@ class Column(Sequence[Any]):
 
 
 def positional(column: Any) -> Any:
-    """``column`` so that whole numbers count places. A column of pandas looks them up among its labels."""
+    """``column`` so that whole numbers count places. A column of pandas looks them up among its labels.
+
+    A mapping of columns is a column of rows.
+    """
+    if isinstance(column, Mapping):
+        return Columns(column)
     return column.array if hasattr(column, "iloc") else column
 
 
@@ -86,8 +91,9 @@ def mapping_rows(data: Mapping[Any, Any], name: str) -> Rows:
 
 def zipped_rows(columns: Sequence[Any], name: str) -> Rows:
     """The rows of columns without names, such as ``(samples, labels)``, which must be of one length."""
-    _require_one_length(dict(enumerate(columns)), name)
-    return Rows(Columns(list(columns)), name, cheap=True)
+    held = Columns(list(columns))
+    _require_one_length(held.columns, name)
+    return Rows(held, name, cheap=True)
 
 
 def are_columns(data: Mapping[Any, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 import torch
 from fault_models import T, bert, tok, untrained
 
+import sidelight
 from pair_models import TEXTS, TRANSFORM, images, make, make_tokenizer, pairs
 from sidelight import Explainer
-from sidelight.errors import ConfigError, InputError
+from sidelight.errors import CheckpointError, ConfigError, InputError
 from sidelight.targets import ImageTextProcessor
 
 
@@ -126,6 +128,21 @@ def test_kind_pictures_lie_beside_every_table_also_in_a_named_column(
     images(1, seed=9)[0].resize((50, 50)).save(tmp_path / "1.png")
     with pytest.raises(ConfigError, match="content of the source"):
         both.explain_dataset(table, tmp_path / "out", **asked)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"version": v} for v in (0, "2", None, True)] + [{"ends": e} for e in ([-1], [2, 1], ["1"], [1.0])],
+)
+def test_kind_a_damaged_manifest_of_answers_is_told(
+    texts: Explainer, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    """It was said to be of a newer version, failed in ``len``, or was read."""
+    texts.explain_dataset(T[:2], tmp_path / "out")
+    manifest = tmp_path / "out" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **damage}))
+    with pytest.raises(CheckpointError, match="or is damaged"):
+        list(sidelight.read_explanations(tmp_path / "out"))
 
 
 def test_kind_names_in_the_table_of_a_folder_count_from_that_folder(both: Explainer, tmp_path: Path) -> None:

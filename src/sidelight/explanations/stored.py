@@ -134,17 +134,26 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     whole = (
         isinstance(found, dict)
         and isinstance(found.get("about"), dict)
-        and isinstance(found.get("ends"), list)
+        and _are_ends(found.get("ends"))
+        and type(found.get("version")) is int
+        and found["version"] > 0
     )
     if not whole or found.get("format") != FORMAT:
         raise CheckpointError(
-            f"{folder / MANIFEST} does not tell of explanations; it was not written by sidelight."
+            f"{folder / MANIFEST} does not tell of explanations; it was not written by sidelight, or is damaged."
         )
     if found.get("version") not in KNOWN:
         raise CheckpointError(
             f"{folder} was written by a newer version of sidelight (format {found.get('version')}): update sidelight."
         )
     return found
+
+
+def _are_ends(values: Any) -> bool:
+    """Whether ``values`` lists numbers of rows, each higher than the one before."""
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        return False
+    return all(before < value for before, value in zip([0, *values], values, strict=False))
 
 
 def part_of(folder: Path, number: int) -> Path:

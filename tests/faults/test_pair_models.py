@@ -13,8 +13,11 @@ from torch import Tensor, nn
 import sidelight
 import toy_models
 from pair_models import LONGEST, TEXTS, TRANSFORM, images, make, make_tokenizer, pairs, tokenizer_of
+from serving_toys import one
+from sidelight import Explainer
 from sidelight.checks.selfcheck import self_check
 from sidelight.errors import ConfigError, InputTypeError, SelfCheckError, UnsupportedTargetError
+from sidelight.serving import ServeOptions, app
 from sidelight.targets import ImageTextProcessor, as_target
 
 
@@ -128,22 +131,34 @@ def test_kind_a_pair_model_that_changes_its_pixels_in_place() -> None:
     assert torch.equal(inputs["pixel_values"], before)
 
 
+@pytest.fixture(scope="module")
+def both() -> Explainer:
+    processor = ImageTextProcessor(TRANSFORM, make_tokenizer())
+    return untrained(make("fusion-resnet").eval(), processor, pairs()[0])
+
+
 @pytest.mark.parametrize("names", [("text", "text_pair"), ("premise", "hypothesis"), ("sentence", "label")])
-def test_kind_a_row_is_the_same_pair_for_a_pipeline_and_for_explain(names: tuple[str, str]) -> None:
+def test_kind_a_row_is_the_same_pair_for_a_pipeline_and_for_explain(
+    both: Explainer, names: tuple[str, str]
+) -> None:
     """The pipeline left out the second of two texts, and refused what explain takes."""
-    explainer = untrained(
-        make("fusion-resnet").eval(), ImageTextProcessor(TRANSFORM, make_tokenizer()), pairs()[0]
-    )
     row = {"img": images()[0], names[0]: TEXTS[0], names[1]: TEXTS[1]}
-    alone, found = explainer.explain(row), sidelight.pipeline(explainer=explainer)(row)["explanation"]
+    alone, found = both.explain(row), sidelight.pipeline(explainer=both)(row)["explanation"]
     assert found.inputs["text"] == alone.inputs["text"]
     np.testing.assert_allclose(found.scores["text"], alone.scores["text"], atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [-1, "2", 1.5, True])
-def test_kind_a_number_of_answers_that_is_none_is_told(count: Any) -> None:
-    explainer = untrained(
-        make("fusion-resnet").eval(), ImageTextProcessor(TRANSFORM, make_tokenizer()), pairs()[0]
-    )
+def test_kind_a_number_of_answers_that_is_none_is_told(both: Explainer, count: Any) -> None:
     with pytest.raises(ConfigError, match="top_k must be a number of answers"):
-        sidelight.pipeline(explainer=explainer)(pairs()[0], top_k=count)
+        sidelight.pipeline(explainer=both)(pairs()[0], top_k=count)
+
+
+def test_kind_a_pair_in_the_wrong_fields_of_a_form_is_told_which(both: Explainer) -> None:
+    """The message was "image must be a file, and 'image' a value"."""
+    service = app({"pairs": both}, ServeOptions())
+    picture = {"text": ("a.png", b"content", "image/png")}
+    found = one(service, data={"image": TEXTS[0]}, files=picture)
+    assert found.json()["error"]["message"] == "in a form, 'image' must be a file."
+    found = one(service, files=picture)
+    assert found.json()["error"]["message"] == "in a form, 'text' must be a value and no file."

@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], int, str, str]] = {
         "body",
         "Too many",
     ),
-    "a file as text": (lambda: {"files": {"text": ("a.txt", b"words")}}, 422, "field", "must be a file"),
+    "a file as text": (lambda: {"files": {"text": ("a.txt", b"words")}}, 422, "field", "must be a value"),
     "another type": (lambda: raw("text=a", "text/plain"), 415, "media_type", "'text/plain'"),
     "an unknown address": (
         lambda: {"url": "/../../etc/passwd", "method": "GET"},

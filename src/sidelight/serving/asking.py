@@ -189,7 +189,8 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
             if name in found:
                 raise Problem("field", f"the form has {name!r:.60} twice.")
             if isinstance(value, UploadFile) != (name == "image"):
-                raise Problem("field", f"in a form, image must be a file, and {name!r:.60} a value.")
+                wanted = "a file" if name == "image" else "a value and no file"
+                raise Problem("field", f"in a form, {name!r:.60} must be {wanted}.")
             found[name] = await value.read() if isinstance(value, UploadFile) else value
     finally:
         await form.close()

@@ -805,7 +805,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"layers": "stem"},
         r"layers must be a list of names; got 'stem'. Write layers=\['stem'\]",
     ),
-    "layers as a number": ({"layers": 3}, "layers must be a list of names"),
+    "layers as a number": ({"layers": 3}, "layers are names of submodules"),
     "another model's module": ({"layers": [nn.Linear(1, 1)]}, "no submodule of the Small"),
     "unknown": ({"layer": ["stem"]}, r"no option 'layer'. Did you mean 'layers'"),
     "misspelt setting": ({"layers": ["stem"], "epoch": 1}, "Did you mean 'epochs'"),
@@ -836,7 +836,7 @@ def test_kind_options_are_held_to_their_types(kind: str, tmp_path: Path) -> None
 def test_kind_text_and_pair_options(tmp_path: Path) -> None:
     for options, message in (
         ({"columns": "text"}, r"Write columns=\['text'\]"),
-        ({"layers": ["a"]}, r"layers\[0\] must be a whole number; got 'a'"),
+        ({"layers": ["a"]}, r"layers are numbers of its hidden states"),
         ({"layers": -1}, r"Write layers=\[-1\]"),
         ({"max_length": 0}, "max_length"),
     ):

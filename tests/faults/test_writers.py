@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 from torch.utils.data import Subset
 
 from cli_tools import sidelight
 from sidelight.core.files import write_json
 from sidelight.core.ownership import MANIFEST, own_folder
-from sidelight.errors import ConfigError, ForeignFileError
+from sidelight.errors import ConfigError, ForeignFileError, SidelightError
 from sidelight.lab.config.files import dump_config, load_config, parse_config
+from sidelight.lab.evaluation.export import export_maps
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.runs.folder import FILES, remove_ours
 from sidelight.lab.runs.run import Run
@@ -192,6 +194,41 @@ def test_kind_json_rows_are_written_again(tmp_path: Path, evaluated: Path) -> No
         result = sidelight("evaluate", evaluated, "--json", tmp_path / "rows.json")
         assert result.code == 0, result.err
     assert json.loads((tmp_path / "rows.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "fit.json", "target/config.json", "scorer-0/scorer/config.json"]
+)
+def test_kind_json_rows_keep_our_files_of_another_kind(tmp_path: Path, evaluated: Path, name: str) -> None:
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    before = tree(run)
+    result = sidelight("evaluate", run, "--json", run / name)
+    assert result.code == 2
+    assert "holds something else" in result.err.replace("\n", " ")
+    assert tree(run) == before
+
+
+def test_kind_json_rows_never_replace_what_the_same_call_wrote(tmp_path: Path, evaluated: Path) -> None:
+    picture, page = tmp_path / "p.png", tmp_path / "page.md"
+    Image.new("L", (20, 20), 90).save(picture)
+    result = sidelight("compare", evaluated, picture, "--method", "random", "--out", page, "--json", page)
+    assert result.code == 2
+    assert "| method |" in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["maps.csv", "notes.txt/maps.npz"])
+def test_kind_a_place_for_maps_is_checked_before_they_are_made(
+    tmp_path: Path, evaluated: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    put(tmp_path / "notes.txt")
+    monkeypatch.setattr(Run, "open_target", lambda run: pytest.fail("the work began"))
+    with pytest.raises(SidelightError):
+        export_maps(Run.open(evaluated), tmp_path / name)
+
+
+def test_kind_the_help_shows_how_extras_are_installed() -> None:
+    for command in ("app", "serve"):
+        assert f"sidelight[{command}]" in sidelight(command, "--help").out
 
 
 def test_kind_exported_maps_keep_files_of_others(tmp_path: Path, evaluated: Path) -> None:

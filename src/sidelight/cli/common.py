@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,14 +28,20 @@ def free_for_rows(path: Path | None) -> Path | None:
     """``path``, if it is free or holds rows that an earlier ``--json`` wrote.
 
     Raises:
-        ForeignFileError: it is another file, a folder or a link.
+        ForeignFileError: it is another file, also one of ours, a folder or a link.
     """
     from sidelight.core.files import file_path
-    from sidelight.core.ownership import foreign, may_replace
+    from sidelight.core.ownership import foreign, is_ours
+    from sidelight.errors import ForeignFileError
 
-    if path is None or may_replace(file_path(path)) or is_rows_file(path):
+    if path is None or not os.path.lexists(file_path(path)) or is_rows_file(path):
         return path
-    raise foreign(path, "Choose another name for --json.")
+    advice = "Choose another name for --json."
+    if is_ours(path):  # e.g. the configuration of a scorer, or the page that this command wrote just now
+        raise ForeignFileError(
+            f"could not write {path}: it is a file of sidelight that holds something else, and stays as it is. {advice}"
+        )
+    raise foreign(path, advice)
 
 
 def is_rows_file(path: Path) -> bool:

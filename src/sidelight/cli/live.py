@@ -69,7 +69,7 @@ def run(
     """Serve a page on which a person types a text or drops an image, and plays with the map.
 
     It shows the verdict, the map of any class, and what the classifier says if only the best part is kept. On demand it
-    measures the map and shows other methods beside it. Needs the extra app: pip install 'sidelight[app]'.
+    measures the map and shows other methods beside it. Needs the extra app: pip install 'sidelight\\[app]'.
     """
     quiet_libraries()
     from sidelight.core.optional import require

@@ -67,7 +67,7 @@ def run(
 ) -> None:
     """Answer POST /explain and /classify over HTTP, in batches. GET /docs shows examples, GET /metrics what was counted.
 
-    Ctrl+C or SIGTERM stops it after what is queued was answered. Needs the extra serve: pip install 'sidelight[serve]'.
+    Ctrl+C or SIGTERM stops it after what is queued was answered. Needs the extra serve: pip install 'sidelight\\[serve]'.
     """
     quiet_libraries()
     from sidelight.core.optional import require

@@ -14,7 +14,7 @@ from sidelight.core.terminal import track
 from sidelight.core.types import Encoding, Scores
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.batches import split_batches
-from sidelight.lab.evaluation.map_files import MapFile, write_maps
+from sidelight.lab.evaluation.map_files import MapFile, require_place, write_maps
 from sidelight.lab.evaluation.methods import ScorerMethod, rival_of, set_reference
 from sidelight.lab.evaluation.settings import Method, call_method
 from sidelight.lab.metrics.layout import plain_scores
@@ -41,7 +41,9 @@ def export_maps(
     Raises:
         UnknownNameError: there is no such rival.
         CheckpointError: the run is not fitted, or the disk refused.
+        InputError: maps cannot be written to ``path``. That is told before any is made.
     """
+    require_place(path)
     section = run.config.evaluation
     target = run.open_target()
     set_reference(run, target)

@@ -27,7 +27,9 @@ from typing import Any
 import numpy as np
 
 from sidelight.core.counted import repeated
-from sidelight.core.files import replace_file
+from sidelight.core.files import file_path, replace_file
+from sidelight.core.folders import require_folder_place
+from sidelight.core.ownership import require_free
 from sidelight.core.registry import nearest
 from sidelight.core.types import MODALITIES
 from sidelight.errors import InputError
@@ -83,6 +85,21 @@ def read_maps(path: str | os.PathLike[str], signed: bool | None = None) -> MapFi
     return MapFile(raw, negative if chosen is None else chosen)
 
 
+def require_place(path: str | os.PathLike[str]) -> Path:
+    """Refuse a place where :func:`write_maps` could not write. To be asked before maps are made, which takes long.
+
+    Raises:
+        InputError: the suffix is neither ``.npz`` nor ``.parquet``.
+        ForeignFileError: a file that sidelight did not write is there, or in the place of its folder.
+    """
+    file = file_path(path)
+    if file.suffix not in SUFFIXES:
+        raise InputError(f"maps are written as {' or '.join(SUFFIXES)}; got {str(file)!r}.")
+    require_folder_place(file.absolute().parent.resolve())
+    require_free([file])
+    return file
+
+
 def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:
     """Write maps so that :func:`read_maps` reads equal ones. The suffix decides the format.
 
@@ -90,9 +107,7 @@ def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:
         InputError: the suffix is neither ``.npz`` nor ``.parquet``.
         CheckpointError: the file cannot be written. An earlier file stays as it was.
     """
-    file = Path(path)
-    if file.suffix not in SUFFIXES:
-        raise InputError(f"maps are written as {' or '.join(SUFFIXES)}; got {str(file)!r}.")
+    file = require_place(path)
     with replace_file(file) as tmp:
         if file.suffix == ".npz":
             with tmp.open("wb") as handle:

@@ -11,6 +11,7 @@ import pytest
 
 from cli_tools import sidelight
 from sidelight.cli import live
+from sidelight.core.addresses import listening_socket
 from sidelight.errors import ConfigError, MissingPackageError
 from sidelight.inputs.limits import MAX_BYTES, MAX_CHARACTERS, MAX_PIXELS, Limits
 from sidelight.lab.runs.run import Run
@@ -45,13 +46,26 @@ def test_it_is_served_on_this_machine_without_reports(
 
 
 def test_address_and_port_can_be_chosen(runs: tuple[Path, Path], launched: dict[str, Any]) -> None:
-    result = sidelight("app", runs[0], "--host", "0.0.0.0", "--port", "8080", "--open", "--examples", "0")
+    with listening_socket("0.0.0.0", 0) as once:
+        port = once.getsockname()[1]  # free from here on
+    result = sidelight("app", runs[0], "--host", "0.0.0.0", "--port", port, "--open", "--examples", "0")
     assert result.code == 0, result.err
     assert (launched["server_name"], launched["server_port"], launched["inbrowser"]) == (
         "0.0.0.0",
-        8080,
+        port,
         True,
     )
+
+
+def test_an_address_that_cannot_be_served_is_told(runs: tuple[Path, Path], launched: dict[str, Any]) -> None:
+    with listening_socket("127.0.0.1", 0) as other:
+        taken = sidelight("app", runs[0], "--port", other.getsockname()[1], "--examples", "0")
+    unknown = sidelight("app", runs[0], "--host", "nowhere.invalid", "--examples", "0")
+    impossible = sidelight("app", runs[0], "--host", f"{'a' * 70}.org", "--examples", "0")
+    for result in (taken, unknown, impossible):
+        assert result.code == 2
+        assert "Choose another host or port" in result.err.replace("\n", " ")
+    assert not launched
 
 
 def test_examples_are_test_rows_of_the_run(runs: tuple[Path, Path]) -> None:

@@ -6,12 +6,14 @@ Gradio would open an upload itself. Here the field gives the file's content, and
 from __future__ import annotations
 
 from abc import ABCMeta
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 
+from sidelight.core.addresses import listening_socket
 from sidelight.live.desk import METHODS, Desk, Shown
 from sidelight.live.gallery import ORDERS
 from sidelight.viz.safe_text import visible
@@ -89,8 +91,18 @@ def make_page(desk: Desk, title: str = "sidelight") -> gr.Blocks:
         "run_history": False,
         "footer_links": [],
     }
-    page.launch = partial(page.launch, **settings)
+    page.launch = partial(_launched, page.launch, **settings)
     return page
+
+
+def _launched(launch: Callable[..., Any], /, *args: Any, **given: Any) -> Any:
+    """Call ``launch``. A wrong address is told first, because gradio would try a hundred ports of it.
+
+    Raises:
+        ConfigError: the address is taken, or is not of this machine.
+    """
+    listening_socket((given["server_name"] or HOST).strip("[]"), given.get("server_port") or 0).close()
+    return launch(*args, **given)
 
 
 # -- fields ---------------------------------------------------------------------------------

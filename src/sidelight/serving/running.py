@@ -9,7 +9,7 @@ from typing import Any
 
 import uvicorn
 
-from sidelight.errors import ConfigError
+from sidelight.core.addresses import listening_socket
 
 #: connections that may wait for a place; more are told 503 before anything is read
 MOST_CONNECTIONS = 1_000
@@ -37,19 +37,9 @@ def server_of(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.so
         # requests have a limit for their arrival and one for their answer, and a client may never read what it got
         timeout_graceful_shutdown=math.ceil(2 * app.state.service.options.timeout) + DELIVERY,
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(BACKLOG)  # from now on a connection waits, and is not refused
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"cannot serve {host}:{port} ({error.strerror or error}). Choose another host or port."
-        ) from error
+    listening = listening_socket(host, port, BACKLOG)
     found = listening.getsockname()
-    shown = f"[{found[0]}]" if family == socket.AF_INET6 else found[0]
+    shown = f"[{found[0]}]" if listening.family == socket.AF_INET6 else found[0]
     return uvicorn.Server(config), listening, f"http://{shown}:{found[1]}/docs"
 
 

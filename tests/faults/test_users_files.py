@@ -19,6 +19,7 @@ from fault_models import S, T, bert, tok
 from sidelight import Explainer, Explanation
 from sidelight.core.files import file_path, replace_file, write_json, write_text
 from sidelight.core.folders import recover_folder, replace_folder
+from sidelight.core.locks import hold
 from sidelight.core.ownership import (
     MANIFEST,
     file_digest,
@@ -527,6 +528,10 @@ def test_kind_a_path_that_only_a_shell_understands_is_refused(
         fitted.save_pretrained("~/run")
     with pytest.raises(CheckpointError, match=said):
         fitted.explain(T[0]).save("~/run")
+    with pytest.raises(CheckpointError, match=said):
+        fitted.explain_dataset(T[:2], "~/run")
+    with pytest.raises(CheckpointError, match=said), hold(Path("~/run"), "explain"):
+        pytest.fail("the folder was made")
     with pytest.raises(CheckpointError, match=said):
         Explainer.from_pretrained("~/run", bert())
     assert not tree(tmp_path)

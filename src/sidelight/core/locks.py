@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sidelight.core.files import reachable
 from sidelight.core.ownership import MANIFEST, reason
 from sidelight.core.processes import in_main
 from sidelight.errors import BusyFolderError, CheckpointError
@@ -52,10 +53,11 @@ def hold(folder: Path, purpose: str, share: str = "") -> Iterator[None]:
 
     Raises:
         BusyFolderError: another process or thread works there.
-        CheckpointError: the folder cannot be written.
+        CheckpointError: the folder cannot be written, or begins with ``~``.
     """
-    key = os.path.realpath(folder) + f"|{share}"
-    in_main(lambda: _enter(key, Path(folder), purpose, share))
+    place = reachable(Path(folder))
+    key = os.path.realpath(place) + f"|{share}"
+    in_main(lambda: _enter(key, place, purpose, share))
     try:
         yield
     finally:

@@ -218,6 +218,9 @@ def test_every_text_is_escaped(found: Comparison) -> None:
     for html in (changed._repr_html_(), changed._page()):
         assert "<script" not in html
         assert "&lt;script&gt;" in html
+    in_markdown = str(dataclasses.replace(changed, label=f"{evil}\n# two lines"))
+    assert "<script" not in in_markdown
+    assert "\n#" not in in_markdown
     changed.figure()
     dollars = dataclasses.replace(found, label="$\\frac$")
     dollars.figure().canvas.draw()

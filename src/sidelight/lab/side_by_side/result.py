@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidelight.core.files import as_utf8
+from sidelight.core.files import as_utf8, file_path
 from sidelight.core.folders import require_folder_place
 from sidelight.core.guard import public
 from sidelight.core.names import OURS, kind_of, method_label, ordered
@@ -21,7 +21,7 @@ from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.figures.side_by_side import plot_side_by_side
 from sidelight.lab.side_by_side.worth import Worth
 from sidelight.lab.tables.html import html_table
-from sidelight.lab.tables.markdown import markdown
+from sidelight.lab.tables.markdown import escape, markdown
 from sidelight.lab.tables.table import Cell, Column, Line, Table, ranked
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import to_pdf, to_png, to_svg, write_atomic
@@ -44,7 +44,7 @@ def require_place(path: Path) -> None:
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"a comparison is written as {', '.join(ENDINGS)}; got {str(path)!r:.200}.")
     require_folder_place(path.absolute().parent.resolve())
-    require_free([path])
+    require_free([file_path(path)])
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """The table in Markdown, and its caption."""
-        return f"{markdown(self.table)}\n\n{self.caption}"
+        return f"{markdown(self.table)}\n\n{escape(self.caption)}"
 
     def __repr__(self) -> str:
         names = ", ".join(c.method for c in self.contenders)

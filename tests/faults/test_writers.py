@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 from cli_tools import sidelight
 from sidelight.core.files import write_json
 from sidelight.core.ownership import MANIFEST, own_folder
-from sidelight.errors import ConfigError, ForeignFileError, SidelightError
+from sidelight.errors import CheckpointError, ConfigError, ForeignFileError, SidelightError
 from sidelight.lab.config.files import dump_config, load_config, parse_config
 from sidelight.lab.evaluation.export import export_maps
 from sidelight.lab.evaluation.run import evaluate_run
@@ -277,3 +277,11 @@ def test_kind_the_name_of_a_run_leads_nowhere_else(
         assert result.code == 2
         assert "is to be a folder's" in result.err
     assert tree(tmp_path) == before
+
+
+def test_kind_a_classifier_of_a_run_that_was_cut_short_is_told(tmp_path: Path, evaluated: Path) -> None:
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    weights = run / "target" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:300])
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
+        Run.open(run).explainer()

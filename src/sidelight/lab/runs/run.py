@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from sidelight.core.files import find_pretrained, find_weights, read_json, write_json
 from sidelight.core.folders import is_target_folder, recover_folder
@@ -153,7 +154,14 @@ class Run:
                 "remove the folder, so that the classifier is made again."
             )
         family = TARGETS[self._family()]
-        return self._wrap(family.load_model(str(folder)), family.reader_type.load(str(folder), {}), section)
+        try:
+            model = family.load_model(str(folder))
+        except (OSError, ValueError, SafetensorError) as error:
+            raise CheckpointError(
+                f"the classifier in {folder} cannot be loaded ({error}). Copy the folder there again, or remove it, so that "
+                "`sidelight fit` makes the classifier again."
+            ) from error
+        return self._wrap(model, family.reader_type.load(str(folder), {}), section)
 
     def new_target(self, section: TargetSection | None = None) -> TargetModel:
         """The classifier of ``section`` (default: the run's own) before any training.

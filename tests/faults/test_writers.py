@@ -285,3 +285,12 @@ def test_kind_a_classifier_of_a_run_that_was_cut_short_is_told(tmp_path: Path, e
     weights.write_bytes(weights.read_bytes()[:300])
     with pytest.raises(CheckpointError, match="cannot be loaded"):
         Run.open(run).explainer()
+
+
+def test_kind_only_a_fit_trains_a_classifier_that_is_gone(tmp_path: Path, evaluated: Path) -> None:
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    shutil.rmtree(run / "target")
+    for work in (Run.open(run).explainer, Run.open(run).open_target):
+        with pytest.raises(CheckpointError, match="target is gone"):
+            work()
+    assert not (run / "target").exists()

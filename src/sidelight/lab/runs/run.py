@@ -122,13 +122,26 @@ class Run:
         """The folder of the scorer of ``seed`` and ``kind``."""
         return self.folder / f"scorer-{scorer_name(seed, kind)}"
 
-    def open_target(self) -> TargetModel:
-        """The classifier: the one trained here before, the pretrained one, or a new one (trained now)."""
+    def open_target(self, again: bool = False) -> TargetModel:
+        """The classifier: the one trained here before, the pretrained one, or a new one (trained now).
+
+        Args:
+            again: whether a classifier that is gone is trained again, though scorers were trained beside it.
+
+        Raises:
+            CheckpointError: the classifier of the scorers is gone, or cannot be loaded.
+        """
         folder, section = self.folder / "target", self.config.target
         kept = self.saved_target(folder)
         wait()  # all have looked before one of them writes
         if kept is not None:
             return kept
+        made_here = section.training is not None or section.convert is not None
+        if made_here and not again and any(self.folder.glob("scorer-*/scorer")):
+            raise CheckpointError(
+                f"{folder} is gone, the classifier that the scorers were trained beside. Copy it there again, or run "
+                "`sidelight fit`, which makes it anew."
+            )
         target = self.new_target()
         if section.training is not None:
             train_classifier(target, self.rows("train"), self.rows("validation"), folder, section.training)
@@ -209,7 +222,7 @@ class Run:
             return self._fit()
 
     def _fit(self) -> dict[str, Any]:
-        target = self.open_target()
+        target = self.open_target(again=True)
         facts = self._facts()
         self._check_data(facts)
         if "accuracy" not in facts["target"]:

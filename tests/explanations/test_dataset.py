@@ -200,6 +200,8 @@ def test_bad_rows_go_to_a_table_of_their_own(texts: Explainer, tmp_path: Path) -
     assert [row["row"] for row in table if row["error"]] == [3, 7]
     with pytest.raises(InputError, match="sample 3 is empty"):
         texts.explain_dataset(rows, tmp_path / "strict", block_rows=8, batch_size=8, strict=True)
+    with pytest.raises(InputError, match="an earlier call left out: 2"):
+        texts.explain_dataset(rows, tmp_path / "out", block_rows=4, batch_size=2, strict=True)
     with pytest.raises(InputError, match="none of the 2 rows"):
         texts.explain_dataset([rows[3], rows[7]], tmp_path / "none")
 

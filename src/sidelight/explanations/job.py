@@ -194,6 +194,10 @@ def run_job(
         raise InputError(
             f"{none} be explained: {job.out}/errors.csv says why. The first: {tables.first_error}"
         )
+    if job.strict and tables.bad:  # of an earlier call that was not strict
+        raise InputError(
+            f"rows that an earlier call left out: {tables.bad}. {job.out}/errors.csv says why. The first: {tables.first_error}"
+        )
     return stored, tables
 
 

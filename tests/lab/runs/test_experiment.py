@@ -77,8 +77,8 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
 
 def test_nothing_is_there_before_it_is_made(tmp_path: Path) -> None:
     run = Run.create(tmp_path, config())
-    for read in (lambda: run.facts, run.results):
-        with pytest.raises(CheckpointError, match="no file"):
+    for read, command in ((lambda: run.facts, "fit"), (run.results, "evaluate")):
+        with pytest.raises(CheckpointError, match=f"run `sidelight {command}"):
             read()
     with pytest.raises(CheckpointError, match="sidelight fit"):
         run.explainer()

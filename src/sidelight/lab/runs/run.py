@@ -355,6 +355,10 @@ class Run:
     @property
     def facts(self) -> dict[str, Any]:
         """Facts of target and scorers. Raises :class:`CheckpointError` before ``fit``."""
+        if not (self.folder / "fit.json").is_file():
+            raise CheckpointError(
+                f"{self.folder} has no fit.json: run `sidelight fit` first (or again; it resumes)."
+            )
         return dict(read_json(self.folder / "fit.json", finite=True))
 
     def results(self) -> dict[str, Any]:

@@ -5,6 +5,9 @@ Random weights, a two-layer BERT and a two-layer ViT for 64 px, so that the rows
 called again each time. All files of both runs are compared. While the first runs, its memory is sampled: the peak of each
 twentieth of the job is compared with that of the first one after its first block.
 
+With `--engine ray` the second run has a cluster on this machine, with two nodes beside the head. One node is killed too,
+after a random number of rows, and does not come back.
+
     python benchmarks/kills.py [--texts 100000] [--images 20000] [--kills 3] [--engine ray] [--json FILE]
 """
 
@@ -21,7 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +121,23 @@ def start(scorer: Path, source: Path, out: Path, engine: str) -> subprocess.Pope
         return subprocess.Popen(command, stdout=log, stderr=log)
 
 
+@contextmanager
+def cluster(engine: str) -> Iterator[Callable[[], None] | None]:
+    """Two nodes of Ray for what starts within, and what kills one of them. Nothing if the engine is another."""
+    if engine != "ray":
+        yield None
+        return
+    from ray.cluster_utils import Cluster  # only here: the extra may be missing
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    os.environ["RAY_ADDRESS"] = made.address
+    try:
+        yield lambda: made.remove_node(nodes[0], allow_graceful=False)
+    finally:
+        made.shutdown()
+
+
 def finished(out: Path) -> int:
     """Rows that the manifest of a job names."""
     try:
@@ -148,21 +169,32 @@ def peaks(found: list[tuple[int, float]], count: int) -> list[float]:
     return [max(part) for part in parts if part]
 
 
-def killed_run(asked: tuple[Path, Path, Path, str], kills: int, count: int) -> list[int]:
-    """Kill and call again. The rows that were finished at each kill, which come at random numbers of rows."""
-    ends, out = [], asked[2]
+def wait_for(process: subprocess.Popen[bytes], out: Path, wanted: float) -> None:
+    """Until so many rows are finished, and up to a block longer."""
+    while finished(out) < wanted and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, BLOCK_SECONDS))
+
+
+def killed_run(
+    asked: tuple[Path, Path, Path, str], kills: int, count: int, lose: Callable[[], None] | None
+) -> tuple[list[int], int | None]:
+    """Kill and call again. The rows that were finished at each kill, and when a node was lost: at random numbers of rows."""
+    ends, lost, out = [], None, asked[2]
     for number in range(kills):
         process, before = start(*asked), finished(out)
         wanted = before + random.random() * (count - before) / (kills + 1 - number)
-        while finished(out) < wanted and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(random.uniform(0, BLOCK_SECONDS))
+        if lose and lost is None:
+            wait_for(process, out, before + random.random() * (wanted - before))
+            lost = finished(out)
+            lose()
+        wait_for(process, out, wanted)
         process.send_signal(signal.SIGKILL)
         if process.wait() != -signal.SIGKILL:
             raise SystemExit("the job ended before it was killed: give it more rows")
         ends.append(finished(out))
     whole_run(start(*asked), out)
-    return ends
+    return ends, lost
 
 
 def digests(out: Path) -> dict[str, str]:
@@ -177,8 +209,9 @@ def measure(kind: str, count: int, kills: int, engine: str, folder: Path) -> dic
     scorer = (text_model if kind == "texts" else image_model)(folder)
     source = write(folder / f"{kind}.parquet", (texts if kind == "texts" else images)(count))
     whole, killed = folder / f"{kind}-whole", folder / f"{kind}-killed"
-    seconds, memory = whole_run(start(scorer, source, whole, engine), whole)
-    ends = killed_run((scorer, source, killed, engine), kills, count)
+    seconds, memory = whole_run(start(scorer, source, whole, "local"), whole)
+    with cluster(engine) as lose:
+        ends, lost = killed_run((scorer, source, killed, engine), kills, count, lose)
     one, other = digests(whole), digests(killed)
     flat = peaks(memory, count)
     return {
@@ -190,6 +223,7 @@ def measure(kind: str, count: int, kills: int, engine: str, folder: Path) -> dic
         "most MB ÷ that": max(flat) / flat[0],
         "least MB ÷ that": min(flat) / flat[0],
         "killed after rows": ", ".join(map(str, ends)),
+        "node lost after rows": lost,
         "files": len(one),
         "files that differ": ", ".join(sorted(k for k in {*one, *other} if one.get(k) != other.get(k))) or 0,
         "rows read back": len(read_explanations(killed)),

@@ -6,7 +6,7 @@ called again each time. All files of both runs are compared. While the first run
 twentieth of the job is compared with that of the first one after its first block.
 
 With `--engine ray` the second run has a cluster on this machine, with two nodes beside the head. One node is killed too,
-after a random number of rows, and does not come back.
+after a random number of rows, and does not come back. Time and memory are those of the first run, which is local.
 
     python benchmarks/kills.py [--texts 100000] [--images 20000] [--kills 3] [--engine ray] [--json FILE]
 """

@@ -49,7 +49,7 @@ CONFIGURATIONS = {
     "two_digits": "configs/two_digits.yaml",
     "digits": "configs/digits.yaml",
     "tweets": "configs/tweets.yaml",
-    "imdb": "configs/thesis/imdb.yaml",
+    "imdb": "configs/imdb.yaml",
     "liar": "configs/liar.yaml",
     "planted_text": "configs/planted_text.yaml",
     "flickr8k": "configs/flickr8k.yaml",

@@ -20,6 +20,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("push_to_hub", True, "explainer.push_to_hub"),
     ("resume_from_checkpoint", "checkpoint-5", "goes on by itself"),
     ("load_best_model_at_end", False, "best weights are always kept"),
+    ("greater_is_better", True, "lower is better"),
     ("label_smoothing_factor", 0.1, "no labels"),
     ("neftune_noise_alpha", 5, "no word embeddings"),
     ("gradient_checkpointing", True, "twice"),

@@ -44,6 +44,7 @@ FIXED_FOR_SCORERS: dict[str, tuple[Any, str]] = {
     **FIXED,
     "dataloader_drop_last": (False, "the validation would leave rows out too, or all of them"),
     "load_best_model_at_end": (True, "the best weights are always kept"),
+    "greater_is_better": (False, "lower is better of all that a validation measures"),
     "label_smoothing_factor": (0, "a scorer has no labels to smooth"),
     "neftune_noise_alpha": (None, "a scorer has no word embeddings"),
     "gradient_checkpointing": (False, "a scorer has no layers that could be computed twice"),

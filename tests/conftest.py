@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,18 @@ from slow_tests import is_slow, slow_tests
 
 # Tests never reach for the network, whatever the machine allows.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def _runs() -> set[Path]:
+    return set(Path.cwd().glob("sidelight-runs/*"))
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left_behind() -> Iterator[None]:
+    """``fit`` without ``output_dir`` writes where it is called, which must not be the repository."""
+    folder, before = Path.cwd(), _runs()
+    yield
+    assert Path.cwd() != folder or _runs() == before, "give the test an output_dir, or another working folder"
 
 
 @pytest.fixture(scope="session")

@@ -383,9 +383,9 @@ def test_a_tenth_is_held_out_without_eval(kind: str, tmp_path: Path) -> None:
     assert np.isfinite(explainer.training_metrics["eval_loss"])
 
 
-def test_a_training_on_one_picture_goes_without_the_fill_that_needs_another() -> None:
+def test_a_training_on_one_picture_goes_without_the_fill_that_needs_another(tmp_path: Path) -> None:
     images = list(corner_images(2)[0])
-    options: Any = {"epochs": 1, "on_collapse": "warn", "label": "prediction"}
+    options: Any = {"epochs": 1, "on_collapse": "warn", "label": "prediction", "output_dir": tmp_path}
     explainer = Explainer.fit(classifier(), images[:1], eval=images[1:], processor=TRANSFORM, **options)
     assert explainer.explain(images[0]).map.shape
 

@@ -11,7 +11,9 @@ from fault_models import SQUARE, P, S, eye
 from sidelight import Explainer
 from sidelight.errors import ConfigError, MissingPackageError, UnexpectedError
 from sidelight.lab.config.files import parse_config
+from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.evaluation.preflight import check_run
+from sidelight.lab.runs.classifier import classifier_arguments
 from sidelight.training.arguments import trainer_arguments
 from tiny_runs import IMAGE
 
@@ -72,6 +74,15 @@ def test_kind_an_argument_that_goes_with_ours_is_not_refused_for_being_looked_at
     }
     check_run(parse_config({**IMAGE, "training": {"extra": extra}}), tmp_path / "run")
     fit(tmp_path / "fitted", **extra)
+
+
+def test_kind_an_argument_without_a_setting_of_ours_is_taken() -> None:
+    section = ClassifierTraining(extra={"gradient_accumulation_steps": 2})
+    assert classifier_arguments(section, 64, Path("run")).gradient_accumulation_steps == 2
+    with pytest.raises(
+        ConfigError, match=r"target\.training\.extra must not hold seed\. Set target\.training\.seed"
+    ):
+        classifier_arguments(ClassifierTraining(extra={"seed": 2}), 64, Path("run"))
 
 
 def test_kind_yaml_takes_a_small_number_for_a_text_and_the_trainer_gets_the_number() -> None:

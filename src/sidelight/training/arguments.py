@@ -116,7 +116,8 @@ def trainer_arguments(
         ConfigError: a name or a value in ``extra`` is unknown or of another type, or does not go with ``options``.
         MissingPackageError: the package of a logger is not installed.
     """
-    checked = _checked(extra, place, {name: f for name, f in fixed.items() if name in extra})
+    ours = {name: setting for name, setting in OURS.items() if name in options}
+    checked = _checked(extra, place, ours, {name: f for name, f in fixed.items() if name in extra})
     # transformers would take "~" in a relative path for the home folder
     own = {"output_dir": os.path.abspath(folder), **shared_arguments(), **options}
     try:
@@ -127,7 +128,9 @@ def trainer_arguments(
     return made
 
 
-def _checked(extra: Mapping[str, Any], place: str, fixed: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
+def _checked(
+    extra: Mapping[str, Any], place: str, ours: Mapping[str, str], fixed: Mapping[str, tuple[Any, str]]
+) -> dict[str, Any]:
     if "output_dir" in extra:  # nobody would look there for files of others, or for a training to continue
         raise ConfigError(
             f"{place} must not hold output_dir, because checkpoints go to the folder of the training. Leave it out, and "
@@ -140,8 +143,8 @@ def _checked(extra: Mapping[str, Any], place: str, fixed: Mapping[str, tuple[Any
             raise ConfigError(
                 f"{place}: transformers' TrainingArguments has no {name!r}.{nearest(name, known)}"
             )
-        if name in OURS:
-            raise ConfigError(f"{place} must not hold {name}. Set {section}.{OURS[name]} instead.")
+        if name in ours:
+            raise ConfigError(f"{place} must not hold {name}. Set {section}.{ours[name]} instead.")
     kinds = {**_plain_kinds(), **_KINDS}
     read = {name: _number(v) if float in _parts(kinds.get(name)) else v for name, v in extra.items()}
     checked = check_values(read, kinds, place)

@@ -214,9 +214,8 @@ def _continued(
 
 def classifier_arguments(config: ClassifierTraining, rows: int, folder: Path) -> Any:
     """The Trainer's settings for a training on so many ``rows``."""
-    from sidelight.training.arguments import (
-        trainer_arguments,
-    )  # importing transformers' Trainer takes seconds
+    # late, because importing transformers' Trainer takes seconds
+    from sidelight.training.arguments import trainer_arguments
 
     steps = -(-rows // config.batch_size) * config.epochs
     options: dict[str, Any] = {

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 OURS, IG, GS, OCCLUSION = "sidelight", "integrated_gradients", "gradient_shap", "occlusion"
 GUIDED = "guided_backprop"
 MNIST, NLVR, TWEETS, LIAR = "mnist/robust", "nlvr/robust", "tweets/robust", "liar/robust"
+IMDB = "imdb/robust"
 SHORT = "tweets/short"
 #: page, its words, and for every number in them: run, method, metric, granularity or modality, fills (none: all)
 QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
@@ -72,9 +73,12 @@ QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
     ("planted_text", "(0.18, Gradient-SHAP 0.34)", [
         ("planted_text/robust", who, "average_drop", "token", "") for who in (OURS, GS)
     ]),
-    ("imdb", "under every fill, and occlusion inserts better under random words (0.884, ours 0.826)", [
-        ("imdb", who, "insertion_auc", "token", "random") for who in (OCCLUSION, OURS)
+    ("imdb", "(drop 0.020, Gradient-SHAP\n0.120)", [(IMDB, who, "average_drop", "token", "") for who in (OURS, GS)]),
+    ("imdb", "SRG (0.485, ours 0.466)", [(IMDB, who, "srg", "token", "") for who in (GS, OURS)]),
+    ("imdb", "(0.530, ours 0.508,\nIntegrated Gradients 0.499)", [
+        (IMDB, who, "srg", "token", "drop mask") for who in (GS, OURS, IG)
     ]),
+    ("imdb", "(0.865, ours 0.858)", [(IMDB, who, "insertion_auc", "token", "") for who in (OCCLUSION, OURS)]),
     ("cifar10", "(0.144, occlusion 0.468)", [
         ("cifar10/robust", who, "average_drop", "pixel", "") for who in (OURS, OCCLUSION)
     ]),

@@ -225,9 +225,9 @@ def test_numbers_places_and_spread() -> None:
     assert lines[2] == (
         "| variant | seeds | average drop ↓ zero | average drop ↓ mean | sparsity ↑ | constant map |  |"
     )
-    assert "| a | 2 | **0.300** ±.141 | **0.300** ±.141 | <u>0.300</u> ±.141 | 0.300 ±.141 |  |" in lines
-    assert "| b | 2 | <u>0.400</u> ±.000 |  | **0.400** ±.000 | 0.400 ±.000 |  |" in lines
-    assert "| c | 2 | 0.000 ±.000 | 0.000 ±.000 | 0.000 ±.000 | 0.000 ±.000 | 1 of 2 collapsed |" in lines
+    assert "| a | 2 | **0.300** ±0.141 | **0.300** ±0.141 | <u>0.300</u> ±0.141 | 0.300 ±0.141 |  |" in lines
+    assert "| b | 2 | <u>0.400</u> ±0.000 |  | **0.400** ±0.000 | 0.400 ±0.000 |  |" in lines
+    assert "| c | 2 | 0.000 ±0.000 | 0.000 ±0.000 | 0.000 ±0.000 | 0.000 ±0.000 | 1 of 2 collapsed |" in lines
     assert lines[-1] == "A note."
 
 

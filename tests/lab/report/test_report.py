@@ -281,7 +281,7 @@ def test_markdown_marks_and_escapes():
     text = markdown_table([*by_hand(), row("Odd a|b<script>", "average_drop", 0.9)])
     first = text.split("### digits")[1]
     lines = {line.split("|")[1].strip(): line for line in first.splitlines() if line.startswith("|")}
-    assert "**0.100** ±.020" in lines["**sidelight**"]
+    assert "**0.100** ±0.020" in lines["**sidelight**"]
     assert "**0.700**" in text
     assert "<u>0.150</u>" in lines["Integrated Gradients"]
     assert "<u>0.600</u>" in lines["Saliency"]

@@ -227,13 +227,13 @@ def test_every_text_is_escaped(found: Comparison) -> None:
 
 
 def test_html_of_a_table_by_hand() -> None:
-    cells = (Cell("1 < 2", rank=1), None, Cell("3", "±.1", 2, reduction="abs"))
+    cells = (Cell("1 < 2", rank=1), None, Cell("3", "±0.1", 2, reduction="abs"))
     lines = (Line("ours", "A & B", cells, "ours"), Line("x", "x", (), "block"))
     html = html_table(Table("T>", (Column("a", left=True), Column("b"), Column("c")), lines))
     assert "<caption>T&gt;</caption>" in html
     assert "<strong>A &amp; B</strong>" in html
     assert "<strong>1 &lt; 2</strong></td>" in html
-    assert "<u>3</u> ±.1 |·|</td>" in html
+    assert "<u>3</u> ±0.1 |·|</td>" in html
     assert html.count("<td") == 6
 
 

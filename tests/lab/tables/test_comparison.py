@@ -87,7 +87,7 @@ def test_markdown_marks_spread_seeds_and_n() -> None:
     assert "| <u>0.200</u> ± 0.100 |" in lines["**sidelight**"]
     assert "| 0.300 ± 0.100 + |" in lines["Integrated Gradients"]
     assert "0.000 ± 0.100 †" in lines["Constant"]
-    assert lines["*sd between 3 seeds*"].split("|")[2:4] == [" *.012* ", " *.500* "]
+    assert lines["*sd between 3 seeds*"].split("|")[2:4] == [" *0.012* ", " *0.500* "]
     assert lines["Integrated Gradients"].endswith("| 20 |")
     assert lines["RISE"].endswith("| 50 |")
     assert len({line.count("|") for line in lines.values()}) == 1

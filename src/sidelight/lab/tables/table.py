@@ -55,7 +55,7 @@ class Cell:
 
     Attributes:
         text: as printed, without marks.
-        spread: printed after it, e.g. ``"±.012"``.
+        spread: printed after it, e.g. ``"±0.012"``.
         rank: place among the ranked lines from 1, ``None`` if not ranked. Equal values share it.
         beats: whether this is a trivial map at least as good as the best method.
         mean, sd, ci, n: over samples. ``ci`` is the 95 % interval of the mean.
@@ -221,12 +221,12 @@ def counts(cells: Iterable[Cell | None]) -> str:
 
 
 def short(value: float) -> str:
-    """Half an interval, without a leading zero.
+    """Half an interval, as short as it stays readable.
 
     Example:
         >>> short(0.012), short(1.25), short(240.0)
-        ('.012', '1.2', '240')
+        ('0.012', '1.2', '240')
     """
     if value < 1:
-        return f"{value:.3f}".removeprefix("0")
+        return f"{value:.3f}"
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"

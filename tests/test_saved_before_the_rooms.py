@@ -95,7 +95,7 @@ def test_results_are_merged_again_byte_for_byte(
 
     folder = saved / "runs" / name
     texts, tables = ("results.json", "table.md"), ("scores.parquet", "curves.parquet")
-    before = {n: _without_shares((folder / n).read_text()) for n in texts}
+    before = {n: _as_now(_without_shares((folder / n).read_text())) for n in texts}
     frames = {n: pd.read_parquet(folder / n) for n in tables}
     for file in before | frames:
         (folder / file).unlink()
@@ -109,7 +109,7 @@ def test_results_are_merged_again_byte_for_byte(
 @pytest.mark.parametrize("name", RUNS)
 def test_an_evaluation_goes_on_and_measures_the_same(name: str, saved: Path) -> None:
     folder = saved / "runs" / name
-    before = {n: (folder / n).read_bytes() for n in ("results.json", "table.md")}
+    before = {n: _as_now((folder / n).read_text()) for n in ("results.json", "table.md")}
     parts = sorted(folder.glob("evaluation/*/part-*.parquet"))
     lost = [p for p in parts if "part-00001" in p.name or "single" in p.parts]
     frames = {p: pd.read_parquet(p) for p in lost}
@@ -119,12 +119,15 @@ def test_an_evaluation_goes_on_and_measures_the_same(name: str, saved: Path) -> 
     for part, frame in frames.items():
         # another processor rounds in another order
         pd.testing.assert_frame_equal(pd.read_parquet(part), frame, rtol=0, atol=1e-5)
-    assert (folder / "table.md").read_bytes() == before["table.md"]
-    after, expected = (
-        _without_shares(text.decode())
-        for text in ((folder / "results.json").read_bytes(), before["results.json"])
-    )
+    assert (folder / "table.md").read_text() == before["table.md"]
+    texts = (folder / "results.json").read_text(), before["results.json"]
+    after, expected = (_without_shares(text) for text in texts)
     _assert_close(json.loads(after), json.loads(expected))
+
+
+def _as_now(text: str) -> str:
+    """Tables wrote intervals without their leading zero before."""
+    return text.replace("±.", "±0.")
 
 
 def _without_shares(text: str) -> str:

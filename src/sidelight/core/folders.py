@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sidelight.core.files import path_text, reachable
+from sidelight.core.files import file_path, path_text, reachable
 from sidelight.core.ownership import (
     MANIFEST,
     adopt,
@@ -21,6 +21,7 @@ from sidelight.core.ownership import (
     is_manifest,
     may_replace,
     not_written,
+    require_free,
 )
 from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
 
@@ -87,6 +88,18 @@ def require_folder_place(folder: Path, advice: str = "") -> None:
             return
         if os.path.lexists(above):
             raise ForeignFileError(f"could not write {folder}: {above} is a file. Choose another folder.")
+
+
+def require_file_place(path: str | os.PathLike[str]) -> Path:
+    """The path of a file that is to be written. To be asked before the work whose result it will hold.
+
+    Raises:
+        ForeignFileError: a file that sidelight did not write is there, or in the place of its folder.
+    """
+    file = file_path(path)
+    require_folder_place(file.absolute().parent.resolve())
+    require_free([file])
+    return file
 
 
 def _temporary(final: Path) -> Path:

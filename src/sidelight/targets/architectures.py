@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from sidelight.core.registry import Registry
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
+from sidelight.targets.signatures import MASK
 
-MASK = "attention_mask"
 #: the text inputs that every reader passes on if the model takes them
 WORDS = ("input_ids", MASK, "token_type_ids", "position_ids")
 

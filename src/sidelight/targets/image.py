@@ -365,11 +365,11 @@ class ImageTarget(TargetModel):
             raise found from error
 
     def _plain(self, pixels: Tensor, **options: Any) -> Any:
-        # a copy, because the model may change its input in place, which is the user's or a leaf
+        own = pixels.clone()  # the model may change its input in place, which is the user's or a leaf
         if not self._is_hf:
-            return self.model(pixels.clone())
+            return self.model(own)
         # a config may request tuples without names, so the arguments request names
-        return self.model(pixel_values=pixels.clone(), **options, **self._named)
+        return self.model(pixel_values=own, **options, **self._named)
 
     def _fitting(self, like: Tensor) -> Tensor | None:
         """Return pixels that the model surely takes, with type and device of ``like``, or ``None`` if unknown."""

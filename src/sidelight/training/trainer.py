@@ -21,7 +21,7 @@ from sidelight.training.arguments import extra_named, scorer_arguments
 from sidelight.training.diagnostics import check_collapse
 from sidelight.training.folder import append_csv, drop_checkpoints, mark_checkpoint, read_csv
 from sidelight.training.lengths import LengthSampler, row_lengths
-from sidelight.training.sample_maps import SAMPLES, SampleMaps, require_loggers
+from sidelight.training.sample_maps import SAMPLES, SampleMaps
 from sidelight.training.settings import TrainingConfig, steps_per_epoch
 
 
@@ -209,7 +209,6 @@ def build_trainer(
     world_size = process_count()
     per_epoch = steps_per_epoch(len(train), config, world_size)
     set_seed(config.seed)
-    require_loggers(config.report_to)
     args = scorer_arguments(output_dir, config, per_epoch)
     csv_log = CsvLog(output_dir / "log.csv")
     callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse), SpreadValidations()]

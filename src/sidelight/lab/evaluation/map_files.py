@@ -28,8 +28,7 @@ import numpy as np
 
 from sidelight.core.counted import repeated
 from sidelight.core.files import file_path, replace_file
-from sidelight.core.folders import require_folder_place
-from sidelight.core.ownership import require_free
+from sidelight.core.folders import require_file_place
 from sidelight.core.registry import nearest
 from sidelight.core.types import MODALITIES
 from sidelight.errors import InputError
@@ -95,9 +94,7 @@ def require_place(path: str | os.PathLike[str]) -> Path:
     file = file_path(path)
     if file.suffix not in SUFFIXES:
         raise InputError(f"maps are written as {' or '.join(SUFFIXES)}; got {str(file)!r}.")
-    require_folder_place(file.absolute().parent.resolve())
-    require_free([file])
-    return file
+    return require_file_place(file)
 
 
 def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidelight.core.files import as_utf8, file_path
-from sidelight.core.folders import require_folder_place
+from sidelight.core.files import as_utf8
+from sidelight.core.folders import require_file_place
 from sidelight.core.guard import public
 from sidelight.core.names import OURS, kind_of, method_label, ordered
-from sidelight.core.ownership import HTML_MARK, require_free
+from sidelight.core.ownership import HTML_MARK
 from sidelight.errors import InputError
 from sidelight.explanations.explanation import Explanation
 from sidelight.lab.figures.grid import GridSample
@@ -43,8 +43,7 @@ def require_place(path: Path) -> None:
     """
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"a comparison is written as {', '.join(ENDINGS)}; got {str(path)!r:.200}.")
-    require_folder_place(path.absolute().parent.resolve())
-    require_free([file_path(path)])
+    require_file_place(path)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from sidelight.inputs.picture_files import FORMATS
 from sidelight.rows.content import value_digest
 from sidelight.rows.sources import rows_of
 from sidelight.rows.table_files import PICTURES
+from sidelight.rows.table_source import open_source
 from sidelight.targets.image import ImageTarget
 
 
@@ -714,6 +715,16 @@ def test_kind_a_folder_gives_the_pictures_of_every_format_that_is_opened(tmp_pat
     rows = rows_of(tmp_path)
     assert [Path(row["image"]).suffix for row in rows] == list(data)
     assert all(SQUARE(row["image"]).shape == (3, 32, 32) for row in rows)
+
+
+@pytest.mark.parametrize("kept", [".ipynb_checkpoints", "__MACOSX", "cat/.thumbnails"])
+def test_kind_pictures_that_other_programs_keep_for_themselves_are_no_rows(tmp_path: Path, kept: str) -> None:
+    """They are copies, so a picture was explained, or learnt from, twice."""
+    for place in ("cat", "dog", kept):
+        (tmp_path / place).mkdir(exist_ok=True)
+        P[0].save(tmp_path / place / "a.png")
+    for rows in (rows_of(tmp_path), open_source(tmp_path, "folder", tmp_path / "out")):
+        assert [Path(row["image"]).parent.name for row in rows] == ["cat", "dog"]
 
 
 def test_kind_pictures_that_cannot_be_opened_are_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -65,6 +66,49 @@ def test_kind_two_columns_of_one_name_are_told_apart_in_every_table(texts: Expla
             {"text": T[2], "text.1": T[3]},
         ]
         assert "".join(found[0].inputs["text"]) == T[0]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("uneven", ["", f"{T[2]},1,2\n"])
+def test_kind_a_quote_that_is_never_closed_swallows_no_rows(
+    texts: Explainer, tmp_path: Path, uneven: str
+) -> None:
+    """All rows after it were one cell, and were explained as one text without a word."""
+    table = tmp_path / "a.csv"
+    table.write_text(f'text,label\n{T[0]},1\n{uneven}"{T[1]},0\n{T[2]},1\n{T[3]},0\n')
+    for read in (lambda path: explained(texts, path), texts.explain):
+        with pytest.raises(InputError, match=r"a quote \(\"\) that is never closed"):
+            read(table)
+
+
+def test_kind_a_cell_of_any_length_is_read_also_if_a_row_has_too_many(
+    texts: Explainer, tmp_path: Path
+) -> None:
+    """The csv module refuses cells of more than 131,072 characters, and so the whole table was refused."""
+    table, long = tmp_path / "a.csv", f"{T[0]} " * 10_000
+    table.write_text(f"text,label\n{T[0]},1\n{T[1]},0,5\n{T[2]},{long}\n")
+    before = csv.field_size_limit()
+    first, uneven, last = explained(texts, table)
+    assert (first, last) == (T[0], T[2])
+    assert "has 3 cells, and the header has 2" in uneven
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("rows", [[{"text": T[0]}, {"text": T[1]}], {"text": T[0], "label": 1}])
+def test_kind_one_json_value_in_a_file_of_json_lines_is_told(
+    texts: Explainer, tmp_path: Path, rows: Any, indent: int | None
+) -> None:
+    """A list was taken for a sample with its label, and each line of a value over several lines for a bad row."""
+    table = tmp_path / "a.jsonl"
+    table.write_text(json.dumps(rows, indent=indent))
+    if isinstance(rows, dict) and indent is None:  # that is one line of JSON
+        assert explained(texts, table) == T[:1]
+        return
+    for read in (lambda path: explained(texts, path), texts.explain):
+        with pytest.raises(
+            InputError, match=r"holds one JSON value, and no JSON lines\. Write each row on a line"
+        ):
+            read(table)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,13 +16,18 @@ from sidelight.rows.table_files import (
     beside,
     open_text,
     read_frame,
+    require_closed_quotes,
     require_header,
+    require_lines,
     separator_of,
     suffix,
 )
 
 #: rows of a table in memory
 BLOCK = 256
+#: the longest cell of a table in which some lines have too many cells. The csv module has a limit of its own for the process
+LONGEST_CELL = 2**31 - 1
+_LIMIT = threading.Lock()
 
 
 class BlockRows(Sequence[Any]):
@@ -100,10 +106,13 @@ def jsonl_rows(source: Path) -> Rows:
     """The rows of a file of JSON lines, which may be compressed. A line that is no JSON is an error of its row only.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or is one JSON value over several lines.
     """
     try:
+        require_lines(next(_lines(source), ""), source)
         length = sum(1 for _ in _lines(source))
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"cannot read {source} as JSON lines ({first_line(error)}).") from error
     rows = BlockRows(lambda: _in_blocks(_parsed(_lines(source))), length)
@@ -136,7 +145,7 @@ def csv_rows(source: Path) -> Rows:
     """The rows of a CSV or TSV file. A line with too many cells is an error of its row only.
 
     Raises:
-        InputError: the file cannot be read, or is no text in UTF-8.
+        InputError: the file cannot be read, is no text in UTF-8, or has a quote that is never closed.
         MissingPackageError: pandas is not installed.
     """
     separator = "\t" if suffix(str(source)) == ".tsv" else ","
@@ -151,6 +160,7 @@ def csv_rows(source: Path) -> Rows:
             f"{source} is no text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
         ) from error
     except Exception as error:
+        require_closed_quotes(source, separator, BLOCK)
         found = _uneven(source, separator)
         if found is None:
             raise InputError(f"cannot read {source} as a table ({first_line(error)}).") from error
@@ -190,7 +200,19 @@ def _uneven(source: Path, separator: str) -> Rows | None:
 
 def _cells(source: Path, separator: str) -> Iterator[list[str]]:
     with open_text(source, newline="") as file:
-        yield from csv.reader(file, delimiter=separator)
+        lines = csv.reader(file, delimiter=separator)
+        while (line := _next_line(lines)) is not None:
+            yield line
+
+
+def _next_line(lines: Iterator[list[str]]) -> list[str] | None:
+    """The next line, whose cells may be of any length, or ``None``. The limit of the process stays what it was."""
+    with _LIMIT:
+        before = csv.field_size_limit(LONGEST_CELL)
+        try:
+            return next(lines, None)
+        finally:
+            csv.field_size_limit(before)
 
 
 def _named(names: Sequence[str], number: int, line: list[str]) -> Any:

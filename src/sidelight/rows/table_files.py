@@ -9,6 +9,7 @@ import logging
 import lzma
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ UNREAD = (
     *(".heic", ".heif", ".jxl", ".svg", ".psd", ".eps", ".exr", ".hdr", ".xcf"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),  # what cameras call raw
 )
+
+#: Names of files and folders that other programs keep for themselves begin so (``.ipynb_checkpoints``, ``__MACOSX``).
+HIDDEN = (".", "__")
 
 #: The column of a table beside pictures that names the file of each row.
 FILE_COLUMN = "file_name"
@@ -150,8 +154,12 @@ def found_beside(name: str, folder: Path) -> str:
 
 def _read_csv(path: Path, separator: str = ",") -> Any:
     found = separator_of(path, separator)
-    require_header(path, found)
-    return read_frame(path, found)
+    try:
+        require_header(path, found)
+        return read_frame(path, found)
+    except Exception:
+        require_closed_quotes(path, found, 1_000)
+        raise
 
 
 def read_frame(path: Path, separator: str, **options: Any) -> Any:
@@ -175,6 +183,24 @@ def require_header(path: Path, separator: str) -> None:
     read_frame(path, separator, nrows=2, header=None)
 
 
+def require_closed_quotes(path: Path, separator: str, block: int) -> None:
+    """Raise :class:`InputError` if a quote is never closed, because all rows after it would be one cell.
+
+    Args:
+        block: rows in memory. Rows with too many cells are skipped.
+    """
+    try:
+        with read_frame(path, separator, chunksize=block, on_bad_lines="skip") as frames:
+            for _ in frames:
+                pass
+    except Exception as error:
+        if "EOF inside string" in str(error):
+            raise InputError(
+                f'cannot read {path} as a table: a cell begins with a quote (") that is never closed ({first_line(error)}). '
+                "Close it. A quote that belongs to a text is written twice, and the whole text stands in quotes."
+            ) from error
+
+
 def _read_parquet(path: Path) -> Any:
     import pyarrow.parquet
 
@@ -195,6 +221,21 @@ def _read_json(path: Path) -> Any:
     )
 
 
+def require_lines(first: str, path: Path) -> None:
+    """Raise :class:`InputError` if ``first``, the first line of a file of JSON lines, begins one value of several rows."""
+    begin = first.strip()
+    whole = begin in ("[", "{")
+    if not whole and begin.startswith("["):
+        with suppress(ValueError, RecursionError):  # a line that is no JSON is an error of its row
+            rows = json.loads(begin)
+            whole = bool(rows) and all(isinstance(row, dict) for row in rows)
+    if whole:
+        raise InputError(
+            f"{path} holds one JSON value, and no JSON lines. Write each row on a line of its own, without brackets and "
+            "commas around them, e.g. by frame.to_json(path, orient='records', lines=True)."
+        )
+
+
 def _json_lines(text: str, path: Path) -> list[Any]:
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -203,6 +244,12 @@ def _json_lines(text: str, path: Path) -> list[Any]:
         except (ValueError, RecursionError) as error:
             raise InputError(f"line {number} of {str(path)!r} is no JSON ({first_line(error)}).") from error
     return rows
+
+
+def _read_lines(path: Path) -> list[Any]:
+    text = read_text(path)
+    require_lines(text.lstrip().partition("\n")[0], path)
+    return _json_lines(text, path)
 
 
 def read_text(path: Path) -> str:
@@ -221,8 +268,8 @@ TABLES: dict[str, Callable[[Path], Any]] = {
     ".csv": _read_csv,
     ".tsv": lambda path: _read_csv(path, "\t"),
     ".json": _read_json,
-    ".jsonl": lambda path: _json_lines(read_text(path), path),
-    ".ndjson": lambda path: _json_lines(read_text(path), path),
+    ".jsonl": lambda path: _read_lines(path),
+    ".ndjson": lambda path: _read_lines(path),
     ".parquet": _read_parquet,
 }
 
@@ -233,14 +280,17 @@ TABLES: dict[str, Callable[[Path], Any]] = {
 def visible(folder: Path) -> list[Path]:
     """Entries of ``folder`` whose names do not begin with ``.`` or ``__``, in order."""
     try:
-        return sorted(p for p in folder.iterdir() if not p.name.startswith((".", "__")))
+        return sorted(p for p in folder.iterdir() if not p.name.startswith(HIDDEN))
     except OSError as error:
         raise InputError(f"cannot look into the folder {str(folder)!r} ({first_line(error)}).") from error
 
 
 def _pictures(folder: Path, endings: Sequence[str] = PICTURES) -> list[Path]:
-    """Pictures in ``folder`` and below, in the order of their paths."""
-    found = [Path(top) / f for top, _, files in os.walk(folder) for f in files]
+    """Pictures in ``folder`` and below, in the order of their paths, without those of folders that are hidden."""
+    found: list[Path] = []
+    for top, below, files in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(HIDDEN)]
+        found += [Path(top) / name for name in files]
     return sorted(p for p in found if suffix(p.name) in endings and not p.name.startswith("."))
 
 

@@ -17,14 +17,14 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from fault_models import SQUARE, P, S, T, bert, eye, tok
+from fault_models import SQUARE, P, S, T, bert, eye, tok, untrained
 from process_state import assert_process_unchanged
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from sidelight import Explainer
 from sidelight.core.quiet import ignored_warnings
-from sidelight.errors import SelfCheckError, SidelightError
+from sidelight.errors import SelfCheckError, SidelightError, UnsupportedTargetError
 from sidelight.lab.baselines import RIVALS
 from sidelight.models.encoders import text_channels
 from sidelight.targets import as_target
@@ -330,3 +330,16 @@ def test_kind_a_model_that_writes_to_its_own_buffers_is_told_before_training(tmp
         warned,
     ):
         np.testing.assert_array_equal(again.explain(P[0]).map, first)
+
+
+@pytest.mark.parametrize("check", ["error", "warn", "off"])
+def test_kind_weights_that_are_gone_are_told_whatever_the_check(check: Any) -> None:
+    """With "warn" and "off" the pass failed, and that was called a fault of sidelight."""
+    explainer = untrained(bert(), tok(), T[0])
+    explainer.check = check
+    assert explainer.explain(T[0])
+    explainer.target.model.classifier.to("meta")
+    with pytest.raises(
+        UnsupportedTargetError, match=r"has no weights: 'classifier\.weight' is on the meta device"
+    ):
+        explainer.explain(T[0])

@@ -310,6 +310,27 @@ def test_kind_words_of_the_models_own_are_not_masked() -> None:
         target.forward(inputs, {"text": torch.zeros(6, inputs["input_ids"].shape[1], 16)})
 
 
+class LongPrompted(Looking):
+    """It looks up four words of its own before those of the text."""
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        own = super().look_up(torch.tensor([[6, 7, 8, 9]])).mean(1, keepdim=True)
+        return super().look_up(ids) + own
+
+
+@pytest.mark.parametrize("text", ["great", "great film"])
+def test_kind_words_of_the_models_own_that_look_like_the_text_are_told(text: str) -> None:
+    """They were masked in place of the text, and logits were others than those of the model."""
+    target = as_target(seeded(LongPrompted).eval(), tok())
+    inputs = target.reader.read([text]).inputs
+    with pytest.raises(
+        UnsupportedTargetError, match=r"words of its own before those of the text.*longer text"
+    ):
+        target.classify(inputs, {})
+    longer = target.reader.read([T[0]]).inputs
+    torch.testing.assert_close(target.classify(longer, {}), logits_alone(target, longer))
+
+
 class Named(Looking):
     """It returns a plain dictionary."""
 

@@ -11,6 +11,7 @@ from sidelight.checks.selfcheck import Check, raise_or_warn
 from sidelight.errors import TargetMismatchError
 from sidelight.targets.base import TargetModel
 from sidelight.targets.weights import WeightWatch
+from sidelight.targets.wrappers import require_weights
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +52,12 @@ class WatchedWeights:
 
         Raises:
             TargetMismatchError: the weights have changed, and ``check`` is ``"error"``.
+            UnsupportedTargetError: they are gone (meta tensors).
         """
-        if check == "off" or not self.watch.changed():
+        if not self.watch.changed():
+            return
+        require_weights(self.target.model)  # whatever the caller wants, there is nothing to pass through
+        if check == "off":
             return
         watch = WeightWatch(
             self.target.model

@@ -75,7 +75,8 @@ def replaced_output(embedding: nn.Module, values: Tensor, ids: Tensor | None = N
 
     Raises:
         InputError: ``values`` do not fit the ids that the model looks up.
-        UnsupportedTargetError: the model finished without calling ``embedding``.
+        UnsupportedTargetError: the model finished without calling ``embedding``, or looks up words of its own that cannot be
+            told from the text.
     """
     mine = threading.get_ident()
     known: list[Any] = []  # what the replaced calls looked up
@@ -84,7 +85,10 @@ def replaced_output(embedding: nn.Module, values: Tensor, ids: Tensor | None = N
         if threading.get_ident() != mine:  # another thread looks up words of its own
             return None
         looked_up = args[0] if args else None
-        if not _same(looked_up, known[0]) if known else _is_own_lookup(output, values, ids):
+        if known and not _same(looked_up, known[0]):
+            _require_other_words(looked_up, ids)
+            return None
+        if not known and _is_own_lookup(output, values, ids):
             return None
         known.append(looked_up)
         if ids is not None and _is_turned(looked_up, ids):
@@ -107,6 +111,19 @@ def _same(looked_up: Any, first: Any) -> bool:
     """Whether a later call looks up the ids of the first one again."""
     known = isinstance(looked_up, Tensor) and isinstance(first, Tensor)
     return known and looked_up.shape == first.shape and torch.equal(looked_up, first)
+
+
+def _require_other_words(looked_up: Any, ids: Tensor | None) -> None:
+    """Refuse a model that looks up the text itself after words that were taken for the text, as their shape is like its own.
+
+    Raises:
+        UnsupportedTargetError: ``looked_up`` is the text.
+    """
+    if ids is not None and _same(looked_up, ids):
+        raise UnsupportedTargetError(
+            f"the model looks up words of its own before those of the text, and the text, with ids of shape {tuple(ids.shape)}, "
+            "is not longer than they, so a mask would hide the wrong ones. Give a longer text, or several texts at once."
+        )
 
 
 def _is_own_lookup(output: Tensor, values: Tensor, ids: Tensor | None) -> bool:

@@ -89,6 +89,12 @@ def _require_usable(model: nn.Module) -> None:
             f"{sparse!r} is a sparse tensor, which neither gradients nor masks pass reliably. Give the model with "
             "dense weights (tensor.to_dense())."
         )
+    require_weights(model)
+
+
+def require_weights(model: nn.Module) -> None:
+    """Raise :class:`UnsupportedTargetError` if a weight of ``model`` is on the meta device."""
+    values = (*model.named_parameters(), *model.named_buffers())
     hollow = next((name for name, value in values if value.is_meta), None)
     if hollow is not None and any(hasattr(m, "_hf_hook") for m in model.modules()):
         raise UnsupportedTargetError(

@@ -38,6 +38,7 @@ from sidelight.core.terminal import (
 from sidelight.errors import CheckpointError, ConfigError, InputError, SidelightError, UnknownNameError
 from sidelight.lab.audit import CHECKS
 from sidelight.lab.config.files import load_config
+from sidelight.lab.tables.table import text_table
 from sidelight.lab.tables.terminal import terminal
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +148,13 @@ def test_kind_tables_are_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) ->
         assert text.count(cell) == 1, cell
     assert text.count("the title") == text.count("the caption") == 1
     assert len(fitting(table, SafeConsole(width=400))) == 1
+
+
+def test_kind_a_title_is_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich breaks it into lines of the width of the columns, and the only column of an audit has five letters."""
+    table = text_table("Draws that keep the prediction", ["share"], [["0.93"]])
+    lines = printed(monkeypatch, lambda: print_table(terminal(table, "a caption of many words"))).splitlines()
+    assert (lines[0].strip(), lines[-1].strip()) == (table.title, "a caption of many words")
 
 
 @pytest.mark.parametrize("name", ["classes", "encoding", "parameters", "retraining", "stability"])

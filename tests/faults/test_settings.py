@@ -212,7 +212,15 @@ def test_kind_a_name_given_twice_in_a_configuration_is_told(tmp_path: Path) -> N
         ({}, r"config data is required\.$"),
         ({**IMAGE, "evaluation": 5}, r"config evaluation must be a mapping of names to values; got 5\.$"),
         ({**IMAGE, "training": 5}, r"config training must be a mapping of names to values; got 5\.$"),
-        ({**IMAGE, "data": None}, r"config data must be a mapping of names to values; got None\.$"),
+        (
+            {**IMAGE, "data": None},
+            r"config data must be a mapping of names to values; it is empty \(null in YAML\)\. Write a value, or leave its",
+        ),
+        (
+            {**IMAGE, "evaluation": {"judge": None}},
+            r"config evaluation\.judge .* it is empty \(null in YAML\)",
+        ),
+        ({**IMAGE, "seeds": None}, r"config seeds must be a list; it is empty \(null in YAML\)"),
     ],
 )
 def test_kind_a_section_that_is_missing_or_no_mapping_is_told_in_plain_words(

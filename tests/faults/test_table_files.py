@@ -189,6 +189,18 @@ def test_kind_a_damaged_manifest_of_answers_is_told(
         list(sidelight.read_explanations(tmp_path / "out"))
 
 
+def test_kind_a_folder_without_answers_is_told_what_should_be_in_it(texts: Explainer, tmp_path: Path) -> None:
+    """It was only said that a file is missing, whose name nobody knows."""
+    texts.explain_dataset(T[:2], tmp_path / "out")
+    for place in ("nowhere", "out/parts", "out/explanations.csv"):
+        with pytest.raises(
+            CheckpointError, match=r"holds no explanations.*the folder that explain_dataset or"
+        ):
+            sidelight.read_explanations(tmp_path / place)
+    with pytest.raises(CheckpointError, match="names no folder: give its path"):
+        sidelight.read_explanations("")
+
+
 def test_kind_names_in_the_table_of_a_folder_count_from_that_folder(both: Explainer, tmp_path: Path) -> None:
     """If their column was named, they counted from the folder above it."""
     folder = tmp_path / "pictures"

@@ -68,7 +68,7 @@ def run(
 
     if threads:
         torch.set_num_threads(threads)
-    sizes = batch or [1, 8]
+    sizes = _sizes(batch, rival)
     if zoo:
         _time_zoo(_zoo_models(folder, model, rival), sizes, tokens, repeats, json)
         return
@@ -82,6 +82,15 @@ def run(
     )
     rows = measure_speed(explainer, inputs, rivals, sizes, repeats, on_row=_say_row)
     _tell(rows, training_seconds(subject), json)
+
+
+def _sizes(batch: list[int] | None, rival: list[str] | None) -> list[int]:
+    """The batch sizes. Before a model is loaded, it is an error if one of them, or a method, is given twice."""
+    from sidelight.lab.speed.measure import require_once
+
+    require_once(rival or [], "method")
+    require_once(batch or [], "batch size")
+    return batch or [1, 8]
 
 
 def _zoo_models(folder: str | None, model: str | None, rival: list[str] | None) -> list[str]:

@@ -73,7 +73,7 @@ def folder_path(path: str | os.PathLike[str]) -> Path:
     """``path`` as a :class:`Path`. Raises :class:`CheckpointError` or :class:`InputTypeError` if it names no folder."""
     text = path_text(path, "the path of a folder")
     if not text.strip() or "\0" in text:
-        raise CheckpointError(f"{text!r} names no folder: give one to write to, e.g. 'results/scorer'.")
+        raise CheckpointError(f"{text!r} names no folder: give its path, e.g. 'results/scorer'.")
     found = Path(text)
     # "." and "/" have no name to build others from
     return reachable(found if found.name not in ("", "..") else Path(os.path.abspath(found)))

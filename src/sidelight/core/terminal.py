@@ -110,10 +110,22 @@ def track(items: Iterable[T], what: str, total: float | None = None, disable: bo
 
 
 def print_table(table: Table) -> None:
-    """Print ``table``. A table that is wider than the terminal comes in several, each with the first column."""
+    """Print ``table``. A table that is wider than the terminal comes in several, each with the first column.
+
+    Title and caption have the width of the terminal. Rich would break them into lines of the width of the columns.
+    """
     console = SafeConsole()
-    for part in fitting(table, console):
+    bare = copy.copy(table)
+    bare.title, bare.caption = None, None
+    _print_words(console, table.title, "table.title")
+    for part in fitting(bare, console):
         console.print(part)
+    _print_words(console, table.caption, "table.caption")
+
+
+def _print_words(console: Console, words: Any, style: str) -> None:
+    if words:
+        console.print(words, style=style)
 
 
 def fitting(table: Table, console: Console) -> list[Table]:
@@ -127,12 +139,7 @@ def fitting(table: Table, console: Console) -> list[Table]:
         if parts[-1] and _width(wider, console) > console.width:
             parts.append([])
         parts[-1].append(column)
-    found = [_of_columns(table, [first, *part]) for part in parts]
-    for later in found[1:]:
-        later.title = None
-    for earlier in found[:-1]:
-        earlier.caption = None
-    return found
+    return [_of_columns(table, [first, *part]) for part in parts]
 
 
 def _of_columns(table: Table, columns: list[Column]) -> Table:
@@ -144,7 +151,7 @@ def _of_columns(table: Table, columns: list[Column]) -> Table:
 
 
 def _width(table: Table, console: Console) -> int:
-    # without the title, which may be longer than the columns and is broken into lines
+    # without the title, which may be longer than the columns
     bare = copy.copy(table)
     bare.title, bare.caption, bare.min_width = None, None, None
     return console.measure(bare, options=console.options.update(width=10_000)).maximum

@@ -84,7 +84,9 @@ class StoredAnswers(Iterator[Answer]):
         for number, answer in enumerate(self._part(part), start=before):
             if number == row:
                 return answer
-        raise InputError(f"row {row} is missing in {part_of(self.folder, part)}: explain the rows again.")
+        raise InputError(
+            f"row {row} is missing in {part_of(self.folder, part)}: explain the rows again, into another folder."
+        )
 
     def _answers_of(self, numbers: range) -> list[Answer]:
         """The answers for rows, each part read once."""

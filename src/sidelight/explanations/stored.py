@@ -130,6 +130,11 @@ def _differs(name: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> boo
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of ``folder``. Raises :class:`CheckpointError` if it is missing, damaged or of a newer version."""
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(
+            f"{folder} holds no explanations: there is no file {MANIFEST!r} in it. Give the folder that explain_dataset or "
+            "`sidelight explain` wrote the answers of many rows into."
+        )
     found = read_json(folder / MANIFEST)
     whole = (
         isinstance(found, dict)
@@ -208,4 +213,6 @@ def _checked(row: Mapping[str, Any], path: Path, first: bool) -> Answer:
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} is missing or damaged ({error}); explain the rows again.")
+    return CheckpointError(
+        f"{path} is missing or damaged ({error}). Explain the rows again, into another folder."
+    )

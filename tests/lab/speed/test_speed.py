@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from pair_models import make_target
+from sidelight.cli.app import app
 from sidelight.core.files import write_json
-from sidelight.errors import InputError
+from sidelight.errors import ConfigError, InputError
 from sidelight.explainer import Explainer
-from sidelight.lab.speed.measure import SpeedRow, break_even, measure_speed, peak_memory
+from sidelight.lab.speed.measure import SpeedRow, break_even, measure_speed, peak_memory, time_zoo
 from sidelight.lab.speed.subjects import RANDOM_INPUTS, speed_subject, training_seconds
 from sidelight.scorers import Scorer
 
@@ -137,3 +139,20 @@ def test_models_of_the_zoo_have_their_published_size(name: str) -> None:
     published = {"clip-vit-b32": 88.2, "dinov2-s": 22.4, "gpt2": 124.4, "deberta-v3-base": 184.4}
     found = sum(p.numel() for p in SHAPES[name]().model.parameters()) / 1e6
     assert found == pytest.approx(published[name], rel=0.01)
+
+
+def test_a_size_or_a_method_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows could not be told apart, and the time was spent twice."""
+    monkeypatch.setattr(
+        "sidelight.lab.speed.subjects.speed_subject", lambda *_: pytest.fail("a model was loaded")
+    )
+    for how, told in (
+        (["--batch", "2", "--batch", "2"], "batch size 2 is given twice"),
+        (["--rival", "random", "--rival", "random"], "method 'random' is given twice"),
+        (["--zoo", "--batch", "2", "--batch", "2"], "batch size 2 is given twice"),
+    ):
+        found = CliRunner().invoke(app, ["speed", *how])
+        assert isinstance(found.exception, ConfigError), found.output
+        assert told in str(found.exception)
+    with pytest.raises(ConfigError, match="batch size 4 is given twice"):
+        time_zoo([4, 4])

@@ -127,9 +127,16 @@ def parse_section(values: Mapping[str, Any], kind: type[S]) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        # of a missing value pydantic gives what stands around it
-        given = "" if first["type"] == "missing" else f"; got {short(repr(first.get('input')))}"
-        raise ConfigError(f"config {where or 'file'} {plain_words(first['msg'])}{given}.") from error
+        raise ConfigError(f"config {where or 'file'} {plain_words(first['msg'])}{_given(first)}.") from error
+
+
+def _given(error: Mapping[str, Any]) -> str:
+    """The end of a sentence about a value of the configuration: what it is, and of an empty one what to do."""
+    if error["type"] == "missing":  # pydantic gives what stands around it
+        return ""
+    if error.get("input") is None:  # a name in YAML with nothing after it, or whose values are all comments
+        return "; it is empty (null in YAML). Write a value, or leave its name out"
+    return f"; got {short(repr(error['input']))}"
 
 
 def dump_config(config: RunConfig) -> str:

@@ -6,19 +6,20 @@ import gc
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
+from sidelight.core.counted import repeated
 from sidelight.core.freed_memory import return_freed_memory
 from sidelight.core.names import OURS
 from sidelight.core.processes import device, timed
 from sidelight.core.tensors import predictable
 from sidelight.core.types import Inputs
-from sidelight.errors import InputError
+from sidelight.errors import ConfigError, InputError
 from sidelight.explainer import Explainer
 from sidelight.lab.baselines.base import Rival
 
@@ -104,6 +105,13 @@ def break_even(rows: Sequence[SpeedRow], training_seconds: float) -> list[BreakE
     return found
 
 
+def require_once(values: Iterable[Hashable], what: str) -> None:
+    """Raise :class:`ConfigError` if one of ``values`` is given twice. Its rows could not be told apart."""
+    twice = repeated(values)
+    if twice:
+        raise ConfigError(f"{what} {twice[0]!r} is given twice; each is timed once.")
+
+
 def measure_speed(
     explainer: Explainer,
     inputs: Inputs,
@@ -121,7 +129,12 @@ def measure_speed(
     Args:
         inputs: at least ``max(batches)`` samples.
         patience: seconds after which a method is not repeated again.
+
+    Raises:
+        ConfigError: a batch size or a method is given twice.
     """
+    require_once(batches, "batch size")
+    require_once([r.name for r in rivals], "method")
     target, rows = explainer.target, []
     with target.borrowed(), old_objects_aside():
         for batch in batches:
@@ -167,10 +180,14 @@ def time_zoo(
     Returns:
         The fields of :class:`SpeedRow`, with ``model``, ``parameters`` of the classifier, ``scorer_parameters`` and
         ``memory_ratio``: memory of the weights of both and of the pass, divided by that of the classifier alone.
+
+    Raises:
+        ConfigError: a batch size is given twice.
     """
     from sidelight.lab.speed.subjects import speed_subject
     from sidelight.lab.speed.zoo import SHAPES
 
+    require_once(batches, "batch size")
     found = []
     for name in models or list(SHAPES):
         explainer, inputs = speed_subject(name, max(batches), tokens)

@@ -189,6 +189,35 @@ def test_kind_a_damaged_manifest_of_answers_is_told(
         list(sidelight.read_explanations(tmp_path / "out"))
 
 
+def test_kind_a_column_named_twice_makes_no_pair(texts: Explainer, tmp_path: Path) -> None:
+    """A text was explained as a pair with itself."""
+    frame, columns = pd.DataFrame({"text": T[:2]}), ["text", "text"]
+    for call in (
+        lambda: texts.explain_dataset(frame, tmp_path / "out", columns=columns),
+        lambda: texts.row_function(columns=columns),
+    ):
+        with pytest.raises(ConfigError, match="columns names 'text' twice: name each column once"):
+            call()
+
+
+def test_kind_a_name_in_place_of_a_list_of_columns_is_told(texts: Explainer, tmp_path: Path) -> None:
+    """Its letters were looked for: "there is no column 'i'"."""
+    found = texts.explain_dataset(T[:2], tmp_path / "out")
+    for read in (found.to_arrow, found.to_pandas):
+        with pytest.raises(
+            ConfigError, match=r"columns must be a list of names, e\.g\. columns=\['label'\]; got 'id'"
+        ):
+            read("id")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT])
+def test_kind_a_missing_text_of_any_kind_is_told_how_to_drop_it(texts: Explainer, missing: Any) -> None:
+    frame = pd.DataFrame({"text": pd.Series([T[0], missing], dtype=object)})
+    _, failed = texts.explain(frame, errors="skip")
+    assert "Drop the" in failed.reason
+    assert "rows" in failed.reason
+
+
 def test_kind_a_folder_without_answers_is_told_what_should_be_in_it(texts: Explainer, tmp_path: Path) -> None:
     """It was only said that a file is missing, whose name nobody knows."""
     texts.explain_dataset(T[:2], tmp_path / "out")

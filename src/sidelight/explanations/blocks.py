@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.core.counted import repeated
 from sidelight.core.guard import is_out_of_memory
 from sidelight.core.types import Inputs
 from sidelight.errors import (
@@ -293,6 +294,19 @@ def require_names(names: Any, argument: str, example: str = "text") -> tuple[str
         raise ConfigError(
             f"{argument} must be a list of names, e.g. {argument}=[{example!r}]; got {names!r:.60}."
         )
+    return chosen
+
+
+def require_columns_once(names: Any) -> tuple[str, ...]:
+    """``names`` of the columns with the samples, as a tuple. A text is no pair with itself.
+
+    Raises:
+        ConfigError: they are no list of strings, or one is given twice.
+    """
+    chosen = require_names(names, "columns")
+    twice = repeated(chosen)
+    if twice:
+        raise ConfigError(f"columns names {twice[0]!r} twice: name each column once.")
     return chosen
 
 

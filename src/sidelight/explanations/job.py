@@ -16,7 +16,7 @@ from sidelight.core.overlap import overlapped
 from sidelight.core.terminal import row_bar
 from sidelight.errors import CheckpointError, ConfigError, InputError, SidelightError
 from sidelight.explanations.block_tables import BlockOptions
-from sidelight.explanations.blocks import require_names, require_size, total_of
+from sidelight.explanations.blocks import require_columns_once, require_size, total_of
 from sidelight.explanations.engines import Engine, require_engine
 from sidelight.explanations.score_types import require_score_type
 from sidelight.explanations.sorted_blocks import blocks_of
@@ -90,7 +90,7 @@ class Job:
             )
         if self.workers is not None:
             require_size(self.workers, "workers")
-        require_names(self.columns, "columns")
+        require_columns_once(self.columns)
         for name, value in self.options.items():
             if isinstance(value, bool) or not isinstance(value, (str, int)):
                 raise ConfigError(f"{name} must be the name or number of one class; got {value!r:.60}.")

@@ -13,7 +13,7 @@ from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.core.optional import optional
 from sidelight.errors import InputError, InputTypeError
-from sidelight.explanations.blocks import Answer, ExplainFailure
+from sidelight.explanations.blocks import Answer, ExplainFailure, require_names
 from sidelight.explanations.packing import packed_table, schema_of
 from sidelight.explanations.stored import batches_of, part_of, read_manifest, read_parts
 from sidelight.rows.row import plain
@@ -143,11 +143,12 @@ class StoredAnswers(Iterator[Answer]):
                 ``image_scores``, ``image_shape``, ``image_picture`` and so on. Default: all, which needs memory for all maps.
 
         Raises:
+            ConfigError: ``columns`` is no list of names.
             InputError: there is no such column.
         """
         import pyarrow as pa
 
-        wanted = None if columns is None else list(columns)
+        wanted = None if columns is None else list(require_names(columns, "columns", "label"))
         parts = [self._table(number, wanted) for number in range(len(self._ends))]
         table = (
             pa.concat_tables(parts, promote_options="permissive") if parts else schema_of({}).empty_table()

@@ -10,7 +10,7 @@ from typing import Any, cast
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.explanations.block_tables import BlockOptions, Pack
-from sidelight.explanations.blocks import require_names, require_size
+from sidelight.explanations.blocks import require_columns_once, require_names, require_size
 from sidelight.explanations.classes import Asked, require_flag
 from sidelight.explanations.engines import Engine, Local
 from sidelight.explanations.job import Job, open_job, run_job
@@ -87,7 +87,7 @@ class Streaming:
             >>> found.to_pandas(["id", "label", "probability", "text_top"])  # doctest: +SKIP
         """
         options = {k: scalar(v) for k, v in {"target": target, "versus": versus}.items() if v is not None}
-        chosen = require_names(columns, "columns")
+        chosen = require_columns_once(columns)
         job = Job(
             source,
             folder_path(out),
@@ -136,7 +136,7 @@ class Streaming:
         require_score_type(scores)
         words = {name: not own.keeps_channel_dim for name, own in self.target.modalities.items()}
         empty = schema_of(words, scores).empty_table()
-        named = require_names(columns, "columns"), require_names(keep, "keep")
+        named = require_columns_once(columns), require_names(keep, "keep")
         return RowFunction(self.packing(target, versus), how, empty, *named)
 
     def engine_of(self, job: Job) -> Engine:

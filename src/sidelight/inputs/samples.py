@@ -76,8 +76,9 @@ def _columns(sample: Mapping[str, Any], index: int, columns: Sequence[str]) -> S
 def _describe(value: Any) -> str:
     if value is None:
         return "None. Drop the rows without a text, e.g. dataset.filter(lambda row: row['text'] is not None)"
-    if isinstance(value, float) and value != value:
-        return "NaN, as pandas writes a missing value. Drop these rows: frame.dropna(subset=['text'])"
+    nan = isinstance(value, float) and value != value
+    if nan or type(value).__name__ in ("NAType", "NaTType"):  # by name, because pandas may not be installed
+        return f"{'NaN' if nan else value}, as pandas writes a missing value. Drop these rows: frame.dropna(subset=['text'])"
     if isinstance(value, bytes):
         return "bytes. Decode them first: value.decode('utf-8')"
     if isinstance(value, Image.Image):

@@ -415,3 +415,21 @@ def test_transformers_registry_stays_as_it_was(texts: Explainer) -> None:
     sidelight.pipeline(explainer=texts, device="cpu")
     assert PIPELINE_REGISTRY.supported_tasks == before
     assert image_model().config.id2label[0] == "cat"
+
+
+@pytest.mark.parametrize("kind", ["texts", "images"])
+@pytest.mark.parametrize("none", [[], (), KeyDataset([], "text")])  # type: ignore[arg-type]
+def test_no_sample_at_all_is_told(kind: str, none: Any, request: pytest.FixtureRequest) -> None:
+    """The plain pipelines raise an IndexError without a word."""
+    with pytest.raises(InputError, match="the batch is empty: give at least one sample"):
+        sidelight.pipeline(explainer=request.getfixturevalue(kind))(none)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_pair_given_as_a_list_is_one_sample(texts: Explainer, batch_size: int) -> None:
+    """One by one its first text was explained alone, as a batch of two."""
+    pipe = sidelight.pipeline(explainer=texts)
+    (answer,) = pipe([[TEXTS[0], TEXTS[1]]], batch_size=batch_size)
+    (wanted,) = pipe([(TEXTS[0], TEXTS[1])])
+    assert answer["score"] == pytest.approx(wanted["score"], abs=1e-6)
+    assert {word["segment"] for word in answer["words"]} == {0, 1}

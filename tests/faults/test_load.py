@@ -18,7 +18,13 @@ import torch
 from fault_models import SQUARE, P, S, T, bert, eye, tok
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModelForSequenceClassification, BertJapaneseTokenizer, ByT5Tokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertJapaneseTokenizer,
+    BertModel,
+    BertPreTrainedModel,
+    ByT5Tokenizer,
+)
 
 from face_toys import pair_explainer
 from sidelight import Explainer, ImageTransform, ScorerConfig, SidelightError
@@ -31,7 +37,7 @@ from sidelight.errors import (
     UnsupportedTargetError,
 )
 from sidelight.inputs.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
-from sidelight.targets import as_target
+from sidelight.targets import TARGETS, as_target
 from sidelight.targets.weights import WeightWatch, fingerprint
 from sidelight.targets.wrappers import plain_model
 from sidelight.training.network import new_scorer
@@ -699,3 +705,25 @@ def test_plain_model_takes_off_every_wrapper() -> None:
     model = bert()
     assert plain_model(compiled(nn.DataParallel(model))) is model
     assert plain_model(model) is model
+
+
+class OwnForSequenceClassification(BertPreTrainedModel):
+    """A class of the user's, with the model type of BERT and other names of weights."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.encoder, self.out = BertModel(config), nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+
+def test_kind_a_folder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    """transformers drew them at random, and the scorer was trained beside another classifier than the one saved."""
+    place = tmp_path / "own"
+    OwnForSequenceClassification(bert().config).save_pretrained(place)
+    tok().save_pretrained(place)
+    words = (
+        r"was saved by the class OwnForSequenceClassification.* of BertForSequenceClassification .* at random"
+    )
+    with pytest.raises(UnsupportedTargetError, match=words):
+        Explainer.fit(place, T, output_dir=tmp_path / "run", **S)
+    assert type(TARGETS["text"].load_model(str(place), classes=["a", "b"])).__name__.startswith("Bert")

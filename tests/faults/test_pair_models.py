@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from fault_models import untrained
 from torch import Tensor, nn
 
@@ -42,6 +43,23 @@ def test_kind_siglip_heeds_the_mask_if_its_tokenizer_gives_one(names: list[str])
     assert target.architecture.can_drop is (len(names) > 1)
     ready = as_target(model, None).encode({**inputs}).logits
     torch.testing.assert_close(ready, siglip_alone(model, make_tokenizer()), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_kind_siglip_heeds_a_mask_of_the_users_whatever_its_tokenizer_gives() -> None:
+    """It was dropped without a word, so the probabilities were those of other inputs."""
+    model, tokenizer = make("siglip"), make_tokenizer(model_input_names=["input_ids"])
+    explainer = untrained(model.eval(), ImageTextProcessor(TRANSFORM, tokenizer), pairs()[0])
+    words = make_tokenizer()(TEXTS, padding="max_length", max_length=LONGEST, return_tensors="pt")
+    words.pop("token_type_ids", None)
+    inputs = {"pixel_values": torch.stack([TRANSFORM(image) for image in images()]), **words}
+    own = model(**inputs).logits_per_image.diagonal()
+    found = explainer.explain(inputs)
+    torch.testing.assert_close(torch.tensor([e.probabilities[1] for e in found]), own.sigmoid())
+    without = {name: value for name, value in inputs.items() if name != "attention_mask"}
+    plain = explainer.target.encode(without).logits
+    torch.testing.assert_close(plain, siglip_alone(model, tokenizer), rtol=0, atol=1e-5)
+    assert not torch.allclose(own, plain[:, 1], atol=1e-3)
 
 
 def test_kind_candidates_of_siglip_heed_the_mask_as_the_text_does() -> None:
@@ -94,6 +112,33 @@ def test_kind_a_pair_module_of_ones_own_is_said_to_be_unknown(kind: Any, options
     for processor in (ImageTextProcessor(TRANSFORM, make_tokenizer()), (TRANSFORM, make_tokenizer())):
         with pytest.raises(UnsupportedTargetError, match=f"{kind.__name__} .*is not an image-text model"):
             as_target(kind(), processor, **options)
+
+
+def test_kind_an_unknown_pair_model_is_told_what_is_read_and_what_to_do() -> None:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    flava = transformers.FlavaModel(
+        transformers.FlavaConfig(
+            text_config=small, image_config={**small, "image_size": 32}, multimodal_config=small
+        )
+    )
+    with pytest.raises(UnsupportedTargetError) as found:
+        as_target(flava, ImageTextProcessor(TRANSFORM, make_tokenizer()))
+    told = str(found.value)
+    assert "clip, chinese_clip, altclip, metaclip_2, vision-text-dual-encoder, siglip, which compare" in told
+    assert "classifiers of the types sidelight-fusion, vilt, visual_bert" in told
+    assert "FusionClassifier" in told
+
+
+@pytest.mark.parametrize(
+    ("make_one", "words"),
+    [
+        (lambda: toy_models.vit(image_size=32, num_labels=3), "reads images alone. Give its image processor"),
+        (lambda: toy_models.bert(num_labels=3, vocab_size=60), "reads texts alone. Give its tokenizer"),
+    ],
+)
+def test_kind_a_processor_of_pairs_beside_a_model_of_one_modality_is_told(make_one: Any, words: str) -> None:
+    with pytest.raises(UnsupportedTargetError, match=words):
+        as_target(make_one(), ImageTextProcessor(TRANSFORM, make_tokenizer()))
 
 
 def test_kind_layers_of_another_kind_are_told() -> None:

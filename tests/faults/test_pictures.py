@@ -205,6 +205,25 @@ def test_fault_07_a_processor_of_the_user() -> None:
         as_transform(Random())
 
 
+class Configured(Odd):
+    """As the processor of timm's models in transformers: it keeps what it made of its first argument, not the argument."""
+
+    def __init__(self, pretrained_cfg: dict[str, Any], **options: Any) -> None:
+        self.data_config = {"input_size": [3, 20, 24], **pretrained_cfg}
+        height, width = self.data_config["input_size"][1:]
+        super().__init__(size={"height": height, "width": width})
+
+
+def test_fault_07_a_processor_that_keeps_its_argument_under_another_name_is_made_again() -> None:
+    """A scorer beside a model of timm in transformers could be saved and not be loaded."""
+    processor = Configured({"input_size": [3, 12, 16]})
+    transform = as_transform(processor)
+    assert isinstance(transform, ProcessorTransform)
+    again = transform_from_dict(transform.to_dict())
+    require_same(processor, again, own.photo(40, 30))
+    assert again(own.photo(40, 30)).shape == (3, 12, 16)
+
+
 def test_fault_07_later_changes_of_the_processor_change_nothing() -> None:
     processor = own.made("MobileViTImageProcessorPil")
     transform = as_transform(processor)

@@ -131,3 +131,34 @@ def test_a_pipeline_is_told_what_it_holds() -> None:
         UnsupportedTargetError, match=r"It holds one: give it\.model, and processor=it\.tokenizer"
     ):
         Explainer.fit(held, TEXTS)
+
+
+class Scorer(nn.Module):
+    """As the cross-encoders of sentence-transformers are: model and tokenizer are inside, and the forward is its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model, self.tokenizer = make_pair("bert")
+
+    def forward(self, features: dict[str, Tensor]) -> Any:
+        return self.model(**features)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_module_around_a_text_classifier_is_told_what_it_holds(beside: bool, tmp_path: Path) -> None:
+    """Its texts were taken for paths of pictures."""
+    model = Scorer()
+    with pytest.raises(UnsupportedTargetError, match=r"give it\.model, and processor=it\.tokenizer"):
+        Explainer.fit(
+            model, TEXTS, processor=model.tokenizer if beside else None, output_dir=tmp_path / "run"
+        )
+
+
+def test_lazy_layers_without_weights_are_refused() -> None:
+    net = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(2))
+    with pytest.raises(
+        UnsupportedTargetError, match=r"'0\.weight' belongs to a lazy layer.* Call the model once"
+    ):
+        as_target(net, TRANSFORM, layers=["0"])
+    net(torch.zeros(1, 3, 16, 16))
+    assert as_target(net, TRANSFORM, layers=["0"]).model is net

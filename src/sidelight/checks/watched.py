@@ -74,7 +74,8 @@ class WatchedWeights:
     def _tell(self, check: Check) -> None:
         message = (
             f"the weights of {self.target.name} have changed since its scorer was trained or loaded: trained further, "
-            "loaded anew, or moved to another precision. Its maps may mean nothing now: load the weights again, or fit "
-            "a new scorer. To use it in spite of that, load the scorer with check='warn', or set explainer.check = 'warn'."
+            "loaded anew, moved to another precision, or with another adapter switched on. Its maps may mean nothing now: "
+            "load the weights again, or fit a new scorer. To use it in spite of that, load the scorer with check='warn', or "
+            "set explainer.check = 'warn'."
         )
         raise_or_warn(TargetMismatchError(message), check)

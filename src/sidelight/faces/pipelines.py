@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import ImageClassificationPipeline, Pipeline, TextClassificationPipeline
+from transformers.pipelines.pt_utils import KeyDataset
 
 from sidelight.core.quiet import told_once
 from sidelight.core.registry import nearest
@@ -64,6 +65,16 @@ class Explained(Pipeline):
         image_processor = None if tokenizer is not None else getattr(reader, "processor", None)
         own = {"tokenizer": tokenizer, "image_processor": image_processor}
         super().__init__(model=explainer.target.model, **own, **options)
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Answers as the plain pipeline gives them, one for each sample.
+
+        Raises:
+            InputError: there is no sample.
+        """
+        if inputs and isinstance(inputs[0], (list, tuple, KeyDataset)) and len(inputs[0]) == 0:
+            raise InputError("the batch is empty: give at least one sample.")
+        return super().__call__(*inputs, **options)
 
     def _sanitize_parameters(self, maps: Any = "", **given: Any) -> tuple[dict, dict, dict]:
         for name in given:
@@ -177,6 +188,11 @@ class Explained(Pipeline):
         return self._with_explanations(plain, model_outputs["about"])
 
 
+def _one(sample: Any) -> Any:
+    """``sample``, never as a list: a list of samples is a batch."""
+    return tuple(sample) if isinstance(sample, list) else sample
+
+
 def _count(value: Any, name: str) -> int | None:
     """A number of answers. Raises :class:`ConfigError` if ``value`` is none."""
     value = plain(value)
@@ -209,8 +225,8 @@ class ExplainedTexts(Explained, TextClassificationPipeline):
         if isinstance(inputs, Mapping):
             inputs = (inputs["text"], inputs["text_pair"]) if "text_pair" in inputs else inputs["text"]
         elif isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], list):
-            inputs = tuple(inputs[0])  # an old form that transformers still takes
-        return {"sample": inputs}
+            inputs = inputs[0]  # an old form that transformers still takes
+        return {"sample": _one(inputs)}
 
 
 class ExplainedImages(Explained, ImageClassificationPipeline):
@@ -262,7 +278,7 @@ class ExplainedPairs(Explained):
             if "question" in row and row.keys().isdisjoint({"text", "context", *reader.columns}):
                 row["text"] = row.pop("question")
             (inputs,) = reader.samples([row])
-        return {"sample": inputs}
+        return {"sample": _one(inputs)}
 
     def postprocess(self, model_outputs: Mapping[str, Any], **options: Any) -> Any:
         """One answer, or a list of ``top_k``, the most probable first."""

@@ -8,6 +8,7 @@ happens before any training.
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -297,6 +298,9 @@ def _sampled(pixels: Tensor) -> Tensor:
 def _rebuilt(values: Mapping[str, Any]) -> Any:
     cls = _class_of(str(values.get("module")), str(values.get("class")))
     settings = dict(values["settings"])
+    if "data_config" in settings and "pretrained_cfg" in inspect.signature(cls).parameters:
+        # that of timm's models in transformers keeps what it made of this argument, which makes the same again
+        settings = {**settings, "pretrained_cfg": settings["data_config"]}
     processor = cls(**settings)
     for key, value in settings.items():
         if value is None:  # a constructor takes None for "the default"

@@ -144,7 +144,7 @@ class SavedScorer:
             return family.reader_type.load(self.place or "", state, self.target.get("revision"))
         except (SidelightError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
-                f"the remembered preprocessing of {self.target_name!r} is damaged ({error}); "
+                f"the remembered preprocessing of {self.target_name!r} cannot be made again ({error}); "
                 "pass processor=..."
             ) from error
 

@@ -65,7 +65,8 @@ def as_target(
         processor = beside if processor is None else processor
     model = plain_model(model) if isinstance(model, nn.Module) else model
     found = family_of(model)
-    if found == "image" and not _is_of_images(model) and is_tokenizer(processor):
+    reading = _own_tokenizer(model) if processor is None else processor
+    if found == "image" and not _is_of_images(model) and is_tokenizer(reading):
         found = "text"  # a plain module does not declare its inputs, but its tokenizer does
     both = isinstance(processor, ImageTextProcessor) or _is_two(processor)
     if "image+text" in (found, family) or (both and family is None):
@@ -86,6 +87,12 @@ def as_target(
 def _is_two(processor: Any) -> bool:
     """Whether ``processor`` is a tuple or list of an image processor and a tokenizer."""
     return isinstance(processor, (tuple, list)) and len(processor) == 2 and is_tokenizer(processor[1])
+
+
+def _own_tokenizer(model: Any) -> Any:
+    """Return the tokenizer that a module keeps beside a text model inside, as cross-encoders do, or ``None``."""
+    inside = getattr(getattr(model, "model", None), "main_input_name", None)
+    return getattr(model, "tokenizer", None) if inside == "input_ids" else None
 
 
 def _is_of_images(model: Any) -> bool:

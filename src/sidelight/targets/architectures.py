@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from sidelight.core.registry import Registry
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError, UnsupportedTargetError
-from sidelight.targets.signatures import MASK
+from sidelight.inputs.image import PIXELS
+from sidelight.targets.signatures import IDS, MASK
 
 #: the text inputs that every reader passes on if the model takes them
 WORDS = ("input_ids", MASK, "token_type_ids", "position_ids")
@@ -82,6 +84,14 @@ class Architecture(ABC):
 
     def read_with(self, tokenizer: Any) -> None:  # noqa: B027
         """Learn from the tokenizer, or ``None``, what the model is given."""
+
+    def heeded(self, words: Inputs, by_reader: bool) -> Inputs:
+        """Return ``words`` without an attention mask that the model would not get from its tokenizer.
+
+        Args:
+            by_reader: whether our reader made them. It marks padding for itself, whatever the model gets.
+        """
+        return words
 
     def compare_with(self, candidates: Inputs) -> None:
         """Set the texts that every pair's own text competes with.
@@ -206,7 +216,7 @@ class Siglip(TwoTowers):
     """Reader of SigLIP, which pools the last position of fully padded texts.
 
     Its own tokenizer gives no attention mask, so the model attends to padding. With a tokenizer that gives one, and with
-    ready inputs, the model heeds the mask.
+    ready inputs that hold one, the model heeds the mask.
     """
 
     pads_fully = True
@@ -214,14 +224,13 @@ class Siglip(TwoTowers):
     def read_with(self, tokenizer: Any) -> None:
         self.can_drop = tokenizer is None or MASK in getattr(tokenizer, "model_input_names", ())
 
-    def run(self, pixels: Tensor, words: Inputs, states: Any) -> PairPass:
-        return super().run(pixels, self._heeded(words), states)
-
     def compare_with(self, candidates: Inputs) -> None:
-        super().compare_with(self._heeded(candidates))
+        super().compare_with(self.heeded(candidates, by_reader=True))
 
-    def _heeded(self, words: Inputs) -> Inputs:
-        return words if self.can_drop else {k: v for k, v in words.items() if k != MASK}
+    def heeded(self, words: Inputs, by_reader: bool) -> Inputs:
+        if self.can_drop or not by_reader:
+            return words
+        return {k: v for k, v in words.items() if k != MASK}
 
 
 @ARCHITECTURES.register("vilt")
@@ -319,8 +328,6 @@ def _labels(model: Any) -> int:
 
 def reads_pairs(model: Any) -> bool:
     """Whether ``model`` takes pixels and words together. A text model with optional pixels does not count."""
-    import inspect
-
     parameters = inspect.signature(model.forward).parameters
     if "input_ids" not in parameters or not {"pixel_values", "visual_embeds"} & set(parameters):
         return False
@@ -338,9 +345,25 @@ def open_architecture(model: nn.Module) -> Architecture:
     """
     kind = getattr(getattr(model, "config", None), "model_type", None)
     if kind not in ARCHITECTURES or not reads_pairs(model):
-        raise UnsupportedTargetError(
-            f"{type(model).__name__} (model type {kind!r}) is not an image-text model that sidelight can read: it "
-            f"knows {', '.join(ARCHITECTURES)}. Join any two encoders with sidelight.models.fusion.FusionClassifier, or "
-            "register it in sidelight.targets.architectures.ARCHITECTURES."
-        )
+        raise UnsupportedTargetError(_unread(model, kind))
     return ARCHITECTURES[str(kind)](model)
+
+
+def _unread(model: nn.Module, kind: str | None) -> str:
+    """Return the message about a model that no reader fits."""
+    unread = f"{type(model).__name__} (model type {kind!r}) is not an image-text model"
+    own = {PIXELS: ("images", "image processor"), IDS: ("texts", "tokenizer")}
+    alone = own.get(getattr(model, "main_input_name", ""))
+    if alone is not None and not {PIXELS, IDS} <= set(inspect.signature(model.forward).parameters):
+        return (
+            f"{unread}: it reads {alone[0]} alone. Give its {alone[1]} and nothing else as the processor, and samples "
+            f"that are {alone[0]}."
+        )
+    compare = [name for name in ARCHITECTURES if ARCHITECTURES[name].gives_similarity]
+    decide = [name for name in ARCHITECTURES if name not in compare]
+    return (
+        f"{unread} that sidelight can read. It reads models of the types {', '.join(compare)}, which compare an image "
+        f"with a text, and classifiers of the types {', '.join(decide)}. Give one of these. Or join any image encoder "
+        "and any text encoder with FusionClassifier of sidelight.models.fusion, and train it on your labels. Or write a "
+        "reader, and register it in sidelight.targets.architectures.ARCHITECTURES."
+    )

@@ -381,15 +381,3 @@ def _state_spec(state: Tensor) -> StateSpec:
     if state.ndim == 4:
         return StateSpec(state.shape[1], (state.shape[2], state.shape[3]))
     return StateSpec(state.shape[-1])
-
-
-def head_options(classes: Sequence[str]) -> dict[str, Any]:
-    """Return ``from_pretrained`` options that give a model a head for ``classes``, or none for no classes."""
-    if not classes:
-        return {}
-    return {
-        "num_labels": len(classes),
-        "id2label": dict(enumerate(classes)),
-        "label2id": {name: i for i, name in enumerate(classes)},
-        "ignore_mismatched_sizes": True,
-    }

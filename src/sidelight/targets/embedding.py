@@ -13,6 +13,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from sidelight.errors import InputError, UnsupportedTargetError
 from sidelight.targets.lending import lent
+from sidelight.targets.wrappers import held
 
 #: usual names of modules that hold absolute positions
 POSITION_NAMES = {
@@ -50,6 +51,7 @@ def input_embedding(model: nn.Module) -> nn.Module:
         raise UnsupportedTargetError(
             f"{type(model).__name__} has no word embeddings to mask (get_input_embeddings() gives none). "
             "Give a Hugging Face sequence classifier (AutoModelForSequenceClassification)."
+            + (held(model) if hasattr(getattr(model, "model", None), "get_input_embeddings") else "")
         )
     return embedding
 

@@ -13,26 +13,13 @@ from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.text import TextTarget
+from sidelight.targets.wrappers import held
 
 #: Target families by modality name. A new family needs one file and one line here.
 TARGETS: Registry[type[TargetModel]] = Registry("target family")
 TARGETS.add("image", ImageTarget)
 TARGETS.add("text", TextTarget)
 TARGETS.add("image+text", ImageTextTarget)
-
-
-def _held(holder: Any) -> str:
-    """Return a clause that says where the model of a pipeline or trainer is, or an empty string."""
-    if not isinstance(getattr(holder, "model", None), nn.Module):
-        return ""
-    kept = (
-        n
-        for n in ("processor", "image_processor", "tokenizer", "processing_class")
-        if getattr(holder, n, None)
-    )
-    processor = next(kept, None)
-    beside = f", and processor=it.{processor}" if processor else ""
-    return f" It holds one: give it.model{beside}."
 
 
 def family_of(model: Any) -> str:
@@ -45,7 +32,7 @@ def family_of(model: Any) -> str:
         return model.family
     if not isinstance(model, nn.Module):
         raise UnsupportedTargetError(
-            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}.{_held(model)}"
+            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}.{held(model)}"
         )
     # Hugging Face models declare their inputs. We assume that a plain module reads images.
     if reads_pairs(model):

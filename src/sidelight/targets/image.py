@@ -17,11 +17,12 @@ from sidelight.fills.base import FillContext
 from sidelight.inputs.image import ImageReader
 from sidelight.inputs.pixels import blamed, require_range
 from sidelight.targets.attention import AttentionPass, attention_pass
-from sidelight.targets.base import TargetModel, head_options
+from sidelight.targets.base import TargetModel
 from sidelight.targets.image_models import check_takes_pixels
 from sidelight.targets.input_checks import missing_tensor, require_finite, require_plain
 from sidelight.targets.kept_states import KeptStates
 from sidelight.targets.layouts import lay_out, tensor_of
+from sidelight.targets.loading import loaded
 from sidelight.targets.outputs import named_outputs
 from sidelight.targets.probing import States
 from sidelight.targets.state_layouts import StateLayouts
@@ -137,8 +138,7 @@ class ImageTarget(TargetModel):
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         from transformers import AutoModelForImageClassification
 
-        options = head_options(classes)
-        return AutoModelForImageClassification.from_pretrained(name, revision=revision, **options).eval()
+        return loaded(AutoModelForImageClassification, name, revision, classes)
 
     def options(self) -> dict[str, Any]:
         chosen = list(self._states.chosen) if self._states.chosen else None

@@ -18,10 +18,12 @@ from sidelight.fills.text import Dropped
 from sidelight.inputs.image import PIXELS
 from sidelight.inputs.pair import ImageTextReader, image_inputs, text_inputs
 from sidelight.inputs.pairs import ImageTextProcessor
+from sidelight.inputs.tokenizing import SPECIAL
 from sidelight.targets.architectures import WORDS, PairPass, open_architecture
-from sidelight.targets.base import TargetModel, head_options
+from sidelight.targets.base import TargetModel
 from sidelight.targets.embedding import replaced_output
 from sidelight.targets.image import ImageTarget
+from sidelight.targets.loading import loaded
 from sidelight.targets.outputs import named_outputs
 from sidelight.targets.text import TextTarget
 from sidelight.targets.verdict import Verdict
@@ -159,8 +161,7 @@ class ImageTextTarget(TargetModel):
                 f"the config of {name!r} names no model class that transformers has (architectures: {own!r}); "
                 "load it yourself and pass it."
             )
-        options = head_options(classes) if hasattr(config, "id2label") else {}
-        return kind.from_pretrained(name, revision=revision, **options).eval()
+        return loaded(kind, name, revision, classes if hasattr(config, "id2label") else ())
 
     def options(self) -> dict[str, Any]:
         image, text = self.image.options(), self.text.options()
@@ -222,7 +223,7 @@ class ImageTextTarget(TargetModel):
         encoded: Mapping[str, Tensor] | None = None,
     ) -> PairPass:
         words = {k: v for k, v in self.text.arguments(text_inputs(inputs)).items() if k in WORDS}
-        words |= self._named
+        words = {**self.architecture.heeded(words, by_reader=SPECIAL in inputs), **self._named}
         pixels = pixels.to(float_type(self.image.model), copy=True)  # the model may change them in place
         if encoded:
             return self.architecture.resume(pixels, words, encoded)

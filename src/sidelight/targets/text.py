@@ -16,7 +16,7 @@ from sidelight.fills.base import FillContext, TokenContext, fill_values
 from sidelight.fills.text import split_drop
 from sidelight.inputs.text import TextReader
 from sidelight.targets.attention import AttentionPass, attention_pass
-from sidelight.targets.base import TargetModel, head_options
+from sidelight.targets.base import TargetModel
 from sidelight.targets.embedding import (
     input_embedding,
     padding_side,
@@ -25,6 +25,7 @@ from sidelight.targets.embedding import (
     replaced_output,
 )
 from sidelight.targets.kept_states import KeptStates
+from sidelight.targets.loading import loaded
 from sidelight.targets.outputs import hidden_states, named_outputs
 from sidelight.targets.signatures import (
     IDS,
@@ -151,8 +152,7 @@ class TextTarget(TargetModel):
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
         from transformers import AutoModelForSequenceClassification
 
-        options = head_options(classes)
-        return AutoModelForSequenceClassification.from_pretrained(name, revision=revision, **options).eval()
+        return loaded(AutoModelForSequenceClassification, name, revision, classes)
 
     def options(self) -> dict[str, Any]:
         return {**self._options, **self.verdict.options()}

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from sidelight.errors import UnsupportedTargetError
 
@@ -83,6 +84,12 @@ def _require_usable(model: nn.Module) -> None:
             f"the weights of a {sharded} are spread over several processes. Give the whole model on one device."
         )
     values = [*model.named_parameters(), *model.named_buffers()]
+    unmade = next((name for name, value in values if is_lazy(value)), None)
+    if unmade is not None:
+        raise UnsupportedTargetError(
+            f"the model has no weights yet: {unmade!r} belongs to a lazy layer, which makes them in its first pass. Call "
+            "the model once with a batch, and load or train its weights."
+        )
     sparse = next((name for name, value in values if value.layout != torch.strided), None)
     if sparse is not None:
         raise UnsupportedTargetError(
@@ -106,6 +113,20 @@ def require_weights(model: nn.Module) -> None:
             f"the model has no weights: {hollow!r} is on the meta device. Load them first, e.g. with "
             "from_pretrained(...) and without device_map='meta'."
         )
+
+
+def held(holder: Any) -> str:
+    """Return a clause that says where the model of a pipeline, trainer or cross-encoder is, or an empty string."""
+    if not isinstance(getattr(holder, "model", None), nn.Module):
+        return ""
+    kept = (
+        n
+        for n in ("processor", "image_processor", "tokenizer", "processing_class")
+        if getattr(holder, n, None)
+    )
+    processor = next(kept, None)
+    beside = f", and processor=it.{processor}" if processor else ""
+    return f" It holds one: give it.model{beside}."
 
 
 def float_type(model: nn.Module) -> torch.dtype:

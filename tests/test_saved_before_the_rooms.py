@@ -131,11 +131,15 @@ def _as_now(text: str) -> str:
 
 
 def _without_shares(text: str) -> str:
-    """A result without the worth of modalities: each sample draws its others by its id now, and by its batch before."""
-    if '"modality_share"' not in text:
+    """A result without the worth of modalities: each sample draws its others by its id now, and by its batch before.
+
+    What it was measured by is left out, too, which is noted now.
+    """
+    if '"modality_share"' not in text and '"evaluation"' not in text:
         return text
     found = json.loads(text)
-    del found["modality_share"]
+    for key in ("modality_share", "evaluation"):
+        found.pop(key, None)
     found["notes"] = [note for note in found["notes"] if not note.startswith("Modality share")]
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 

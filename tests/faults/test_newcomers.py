@@ -26,11 +26,10 @@ from face_toys import pair_explainer
 from sidelight import Explainer, Explanation
 from sidelight.cli.app import app
 from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError
-from sidelight.inputs.row_parts import RowReader
 from sidelight.rows.sources import open_data, rows_of
 from sidelight.scorers import ScorerConfig
 from sidelight.targets.text import TextTarget
-from sidelight.training.fit_data import raw_labels, second_is_label
+from sidelight.training.fit_data import raw_labels, second_of_two
 from sidelight.training.network import new_scorer
 
 
@@ -445,7 +444,7 @@ LABELLED: dict[str, Callable[[pd.DataFrame], list[Any]]] = {
 def test_kind_a_label_is_that_of_its_column(kind: str, texts: Explainer) -> None:
     names = ["LABEL_1", "LABEL_0", "LABEL_1"]
     rows = rows_of(LABELLED[kind](pd.DataFrame({"label": names, "stars": "LABEL_0", "text": T[:3]})))
-    reader = RowReader(second_is_label=second_is_label(texts.target, rows, {"label_0", "label_1"}, "data"))
+    reader = second_of_two(texts.target, rows, {"label_0", "label_1"}, "data")
     assert raw_labels(texts.target, rows, reader) == names
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fault_models import S, T, bert, bt, tok
@@ -480,3 +481,39 @@ def test_addresses_are_those_that_one_expression_finds(text: str) -> None:
     from sidelight.inputs.words import _whole_spans
 
     assert list(_whole_spans(text)) == [m.span() for m in _REFERENCE.finditer(text)]
+
+
+#: what stands for a text that is not there, as rows of tables have it
+MISSING = {"None": None, "NaN": float("nan"), "NA": pd.NA}
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_kind_a_pair_without_its_second_text_is_told(kind: str, texts: Explainer) -> None:
+    """Before, the first text was explained alone, as if it were the whole input."""
+    row = (T[0], MISSING[kind])
+    for several in ([row], [list(row)], [(T[1], T[2]), row]):
+        with pytest.raises(
+            SidelightError, match=r"sample \d is not text.*If the first text is the whole input"
+        ):
+            texts.explain(several)
+    with pytest.raises(SidelightError, match="sample 1 is not text"):  # two samples
+        texts.explain(row)
+    found = texts.explain([(T[1], T[2]), row], errors="skip")
+    assert [bool(answer) for answer in found] == [True, False]
+    assert isinstance(texts.explain([(T[0], 1), (T[1], 0)]), list)  # a text and its label
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_kind_one_pair_without_its_second_text_does_not_make_labels_of_all_others(kind: str) -> None:
+    """Before, the second texts of all pairs were taken for labels, and the training saw the first ones alone."""
+    rows: list[Any] = list(zip(T[:20], T[20:40], strict=True))
+    rows[7] = (rows[7][0], MISSING[kind])
+    with pytest.raises(SidelightError, match=r"row 7 of train: this row is not text"):
+        Explainer.fit(bert(), rows, processor=tok(), **S)
+
+
+def test_kind_a_label_that_is_missing_does_not_stop_a_training_without_labels(tmp_path: Path) -> None:
+    rows = [(text, number % 3) for number, text in enumerate(T[:20])]
+    rows[7] = (rows[7][0], None)  # type: ignore[assignment]
+    explainer = Explainer.fit(bert(), rows, processor=tok(), output_dir=tmp_path, **S)
+    assert explainer.explain(T[0]).inputs["text"]

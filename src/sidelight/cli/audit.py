@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli.common import JsonOption, RunArgument, SetOption, say, write_rows
+from sidelight.cli.common import (
+    JsonOption,
+    RunArgument,
+    SetOption,
+    changed_run,
+    say,
+    settings_kept_on_error,
+    write_rows,
+)
 from sidelight.core.quiet import quiet_libraries
 
 NAME = "audit"
@@ -52,14 +60,13 @@ def run(
     quiet_libraries()
     from sidelight.core.terminal import print_table
     from sidelight.lab.audit import CHECKS, run_audit
-    from sidelight.lab.config.files import changed
     from sidelight.lab.runs.run import Run
     from sidelight.lab.tables.terminal import terminal
 
-    current = Run.open(folder)
-    if set_:
-        current = Run.create(folder, changed(current.config, set_))
-    found = run_audit(current, check or [], Run.open(other) if other is not None else None)
+    before = Run.open(folder)
+    current = changed_run(before, set_ or [])
+    with settings_kept_on_error(before):
+        found = run_audit(current, check or [], Run.open(other) if other is not None else None)
     for name, findings in found.items():
         say(f"\n{CHECKS[name].title}: {CHECKS[name].question}")
         for table in CHECKS[name].tables(findings):

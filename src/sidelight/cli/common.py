@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from sidelight.lab.report.publication import Publication
+    from sidelight.lab.runs.run import Run
 
 #: columns of the rows in ``--json`` files, by command: such a file is known by them
 ROW_COLUMNS = (
@@ -102,6 +104,31 @@ ROW_KEYS = (
     "ci95",
     "n",
 )
+
+
+def changed_run(run: Run, overrides: Sequence[str]) -> Run:
+    """``run`` with the changes of ``--set``, which are written into its folder if they are possible."""
+    from sidelight.lab.config.files import changed
+    from sidelight.lab.evaluation.preflight import check_run
+
+    if not overrides:
+        return run
+    config = changed(run.config, overrides)
+    check_run(config, run.folder)
+    return run.create(run.folder, config)
+
+
+@contextmanager
+def settings_kept_on_error(before: Run) -> Iterator[None]:
+    """If the work fails, the folder of ``before`` has its earlier settings again: those that its results were made with."""
+    from sidelight.errors import SidelightError
+
+    try:
+        yield
+    except SidelightError:
+        if before.open(before.folder).config != before.config:
+            before.create(before.folder, before.config)
+        raise
 
 
 def say(text: str) -> None:

@@ -12,9 +12,11 @@ from sidelight.cli.common import (
     RunArgument,
     SetOption,
     ShardOption,
+    changed_run,
     evaluation_rows,
     print_summary,
     say,
+    settings_kept_on_error,
     tell_notes,
     write_rows,
 )
@@ -48,18 +50,14 @@ def run(
     """
     quiet_libraries()
     from sidelight.core.processes import Share, wait
-    from sidelight.errors import SidelightError
     from sidelight.lab.evaluation.run import evaluate_share
     from sidelight.lab.runs.run import Run
 
     share, before = Share.parse(shard), Run.open(folder)
     wait()  # all have read the configuration before one of them changes it
     current = _changed(before, set_ or [], maps or [])
-    try:
+    with settings_kept_on_error(before):
         results = evaluate_share(current, share)
-    except SidelightError:  # the folder keeps the configuration of its results
-        Run.create(folder, before.config)
-        raise
     if results is None:
         say(f"shard {shard} is done; the results are written by the shard that finishes last")
         return
@@ -73,12 +71,7 @@ def run(
 
 def _changed(run: Run, overrides: list[str], maps: list[Path]) -> Run:
     """``run`` with changes, which are written into its folder if they are possible."""
-    from sidelight.lab.config.files import changed
     from sidelight.lab.evaluation.foreign_maps import with_maps
-    from sidelight.lab.evaluation.preflight import check_run
 
-    if overrides:
-        config = changed(run.config, overrides)
-        check_run(config, run.folder)
-        run = run.create(run.folder, config)
-    return run.create(run.folder, with_maps(run.config, maps)) if maps else run
+    current = changed_run(run, overrides)
+    return run.create(run.folder, with_maps(current.config, maps)) if maps else current

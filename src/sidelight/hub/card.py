@@ -68,6 +68,7 @@ class Subject:
         options: what the person said.
         results: measured ones.
         samples: with their maps.
+        model_class: the class of the classifier, if transformers has it.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Subject:
     options: CardOptions = field(default_factory=CardOptions)
     results: Results | None = None
     samples: Sequence[Sample] = ()
+    model_class: str = ""
 
 
 def card_files(subject: Subject) -> dict[str, bytes]:
@@ -106,7 +108,8 @@ def card_text(subject: Subject) -> str:
         "Limits": _list([*map(escape, LIMITS), *(escape(limit, 1000) for limit in s.options.limits)]),
         "Licence": _licence(s.options),
         "Make it again": code_block(
-            s.options.command or fit_call(s.modalities, s.identity, s.facts, s.options), _language(s.options)
+            s.options.command or fit_call(s.modalities, s.identity, s.facts, s.options, s.model_class),
+            _language(s.options),
         ),
     }
     body = "\n\n".join(f"## {name}\n\n{text}" for name, text in parts.items())
@@ -195,12 +198,20 @@ def _result_tables(results: Results) -> str:
         for m, kind, unit in ordered
     ]
     heading = ["metric", "maps", *(f"fill {escape(c)}" if c else "no fill" for c in columns)]
-    count = max(row.n for row in results.rows)
-    told = f"On {count:,} test samples of {escape(results.dataset)}, under {len(fills)} fills. A fill stands in for a removed part."
+    told = (
+        f"On {_counted(results)} test samples of {escape(results.dataset)}, under {len(fills)} "
+        f"fill{'' if len(fills) == 1 else 's'}. A fill stands in for a removed part."
+    )
     meaning = _list(
         [f"{escape(m)}: {escape(METRICS[m])}" for m in dict.fromkeys(line[0] for line in ordered)]
     )
     return f"{told}\n\n{table(heading, body, range(2, len(heading)))}\n\n{meaning}{_beside(results)}"
+
+
+def _counted(results: Results) -> str:
+    """How many samples were measured. Whole curves may have been measured on fewer."""
+    least, most = min(row.n for row in results.rows), max(row.n for row in results.rows)
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _beside(results: Results) -> str:

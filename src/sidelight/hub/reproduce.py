@@ -10,6 +10,7 @@ from sidelight.hub.options import CardOptions
 
 _MODELS = {"image": "AutoModelForImageClassification", "text": "AutoModelForSequenceClassification"}
 _PROCESSORS = {"image": "AutoImageProcessor", "text": "AutoTokenizer"}
+_PREPARES = {"image": "image processor", "text": "tokenizer"}
 
 
 def load_call(repository: str, base: str | None) -> str:
@@ -23,12 +24,23 @@ def load_call(repository: str, base: str | None) -> str:
 
 
 def fit_call(
-    modalities: Sequence[str], identity: Mapping[str, Any], facts: Mapping[str, Any], options: CardOptions
+    modalities: Sequence[str],
+    identity: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    options: CardOptions,
+    model_class: str = "",
 ) -> str:
-    """The call of ``fit`` with the classifier, the data and every option that is no default."""
+    """The call of ``fit`` with the classifier, the data and every option that is no default.
+
+    Args:
+        model_class: the class of the classifier, if transformers has it.
+    """
     base, sets = base_model(identity, options), data_ids(facts, options)
     lines = ["from sidelight import Explainer", ""]
-    lines += _classifier(modalities, base, identity.get("revision")) if base else _own(identity)
+    if base:
+        lines += _classifier(modalities, base, identity.get("revision"), model_class)
+    else:
+        lines += _own(modalities, identity)
     data = repr(_at_revision(sets[0], facts)) if sets else _named(facts)
     lines.append(f"train = {data}")
     given = facts.get("options")
@@ -41,9 +53,11 @@ def fit_call(
     return "\n".join(lines)
 
 
-def _classifier(modalities: Sequence[str], base: str, revision: Any) -> list[str]:
+def _classifier(modalities: Sequence[str], base: str, revision: Any, model_class: str) -> list[str]:
     one = modalities[0] if len(modalities) == 1 else ""
-    model, processor = _MODELS.get(one, "AutoModel"), _PROCESSORS.get(one, "AutoProcessor")
+    # no automatic class has the heads of all classifiers of pairs
+    model = _MODELS.get(one) or model_class or "AutoModel"
+    processor = _PROCESSORS.get(one, "AutoProcessor")
     at = f", revision={str(revision)!r}" if revision else ""
     return [
         f"from transformers import {model}, {processor}",
@@ -53,10 +67,11 @@ def _classifier(modalities: Sequence[str], base: str, revision: Any) -> list[str
     ]
 
 
-def _own(identity: Mapping[str, Any]) -> list[str]:
+def _own(modalities: Sequence[str], identity: Mapping[str, Any]) -> list[str]:
+    parts = [_PREPARES.get(name, "processor") for name in modalities]
     return [
         f"model = ...  # the classifier; the hash of its weights is {_one_line(identity.get('fingerprint'))}",
-        "processor = ...  # its image processor or tokenizer",
+        f"processor = ...  # its {' and '.join(parts)}",
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from sidelight.checks.watched import WatchedWeights
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
+from sidelight.explanations.asking import is_one
 from sidelight.explanations.explanation import Explanation
 from sidelight.hub.card import Sample, Subject, card_files
 from sidelight.hub.options import MOST_SAMPLES, CardOptions, card_options
@@ -138,13 +139,17 @@ class Sharing:
                 options=options,
                 results=results,
                 samples=self._samples(options.samples),
+                model_class=_class_of(self.target.model),
             )
         )
 
     def _samples(self, given: Any) -> list[Sample]:
         if given is None:
             return []
-        several = list(given if isinstance(given, (list, tuple)) else rows_of(given, "samples"))
+        if is_one(self.target, given):
+            several = [given]
+        else:
+            several = list(given if isinstance(given, (list, tuple)) else rows_of(given, "samples"))
         explain = cast(Any, self).explain  # of the explainer, which is this class too
         found = explain(several[:MOST_SAMPLES], errors="skip") if several else []
         return [_sample(answer) for answer in found]
@@ -163,6 +168,12 @@ def _without_path(identity: dict[str, Any]) -> dict[str, Any]:
     """The classifier's record for readers: of a folder only its name."""
     name = str(identity.get("name", ""))
     return {**identity, "name": Path(name).name} if identity.get("local") else identity
+
+
+def _class_of(model: Any) -> str:
+    """Name of the class of ``model``, if transformers has it."""
+    kind = type(model)
+    return kind.__name__ if kind.__module__.partition(".")[0] == "transformers" else ""
 
 
 def _count(module: Any) -> int:

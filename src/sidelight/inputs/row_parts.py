@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
-from sidelight.rows.labels import LabelReader, is_flags
+from sidelight.rows.labels import LabelReader, is_flags, is_missing
 from sidelight.rows.row import LABEL_COLUMNS, Labelled, as_row
 
 #: inputs of models that rows may hold ready, as tensors or as lists of numbers
@@ -41,10 +41,12 @@ class RowReader:
     Args:
         labels: makes class numbers of labels. ``None``: labels are not read at all.
         second_is_label: whether the second of two strings is a class name, and not the second text of a pair.
+        second_is_text: whether it is known to be the second text of a pair, so that it may not be missing.
     """
 
     labels: LabelReader | None = None
     second_is_label: bool = False
+    second_is_text: bool = False
 
     def split(self, reader: KnowsSamples, row: Any) -> tuple[Any, Any]:
         """``(sample, label or None)`` of a row. A pair that is a sample itself has no label.
@@ -52,6 +54,8 @@ class RowReader:
         Three of which the first two are a sample are that sample and its label.
         """
         row = as_row(row, reader.columns)
+        if self.second_is_text and _is_half(reader, row):
+            return tuple(row), None  # who reads it tells what is missing, and where
         if isinstance(row, list) and len(row) in (2, 3) and _ends_in_label(row, self.second_is_label):
             row = tuple(row)
         if not isinstance(row, tuple):
@@ -76,6 +80,8 @@ def sample_and_label(reader: KnowsSamples, row: Any) -> tuple[Any, Any]:
     Raises:
         InputTypeError: what stands in the place of the label is none, such as a second picture. It must not be lost.
     """
+    if _is_half(reader, row):
+        return tuple(row), None  # who reads it tells what is missing
     if isinstance(row, (tuple, list)) and len(row) == 3 and all(isinstance(part, str) for part in row):
         return row, None  # three texts, or a pair and the name of a label: nobody can tell
     sample, label = RowReader().split(reader, row)
@@ -85,6 +91,17 @@ def sample_and_label(reader: KnowsSamples, row: Any) -> tuple[Any, Any]:
             "samples as one list, each by itself."
         )
     return sample, label
+
+
+def _is_half(reader: KnowsSamples, row: Any) -> bool:
+    """Whether a second text, or a label, is missing beside a text. The text alone may be another input."""
+    two = isinstance(row, (tuple, list)) and not isinstance(row, Labelled) and len(row) == 2
+    return two and isinstance(row[0], str) and lacks_second(row) and reader.is_sample((row[0], row[0]))
+
+
+def lacks_second(row: Sequence[Any]) -> bool:
+    """Whether the second of two values stands for none. A string without a character is a bad text, and told as one."""
+    return is_missing(row[1]) and not isinstance(row[1], str)
 
 
 def _may_be_label(value: Any) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sidelight.core.columns import KNOWN_COLUMNS
 from sidelight.errors import InputError, InputTypeError
+from sidelight.rows.labels import is_missing
 
 
 def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0) -> list[tuple[str, ...]]:
@@ -53,7 +54,9 @@ def _read(sample: Any, index: int, columns: Sequence[str]) -> tuple[str, ...]:
         )
     for part in parts:
         if not isinstance(part, str):
-            raise InputTypeError(f"sample {index} is not text: {_describe(part)}.")
+            half = len(parts) == 2 and part is parts[1] and is_missing(part)
+            alone = " If the first text is the whole input, give it by itself." if half else ""
+            raise InputTypeError(f"sample {index} is not text: {_describe(part)}.{alone}")
         if not part.strip():
             what = "is empty" if not part else "is only white space"
             raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from sidelight.core.tensors import predictable
 from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.collate import Collator, place
 from sidelight.inputs.images import read_image
-from sidelight.inputs.row_parts import RowReader
+from sidelight.inputs.row_parts import RowReader, lacks_second
 from sidelight.rows.holdout import hold_out, spread
 from sidelight.rows.hub import fetched
 from sidelight.rows.labels import Classes, check_labels, is_missing, label_reader, normal
@@ -91,7 +91,7 @@ def _readers(
     readers, labels = {}, {}
     names = {normal(n) for n in target.id2label.values()}
     for name, rows in sets.items():
-        reader = RowReader(second_is_label=second_is_label(target, rows, names, source))
+        reader = second_of_two(target, rows, names, source)
         readers[name], labels[name] = reader, raw_labels(target, rows, reader)
         check_rows(target, rows, reader)
     count = class_count(target, sets["train"], readers["train"])
@@ -108,7 +108,7 @@ def _readers(
             where = [place(rows.number(i), name) for i in range(len(rows))]
             columns = [str(k) for k in rows[0]] if isinstance(rows[0], Mapping) else []
             check_labels(read, found, where, name, columns)
-        readers[name] = RowReader(read, readers[name].second_is_label)
+        readers[name] = replace(readers[name], labels=read)
     return readers, labels
 
 
@@ -158,10 +158,10 @@ def raw_labels(target: TargetModel, rows: Rows, reader: RowReader) -> list[Any] 
 # -- a text with its label, or a pair of texts? ----------------------------------------------
 
 
-def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: str) -> bool:
-    """Whether rows of two strings are a text and its label, and not a pair of texts.
+def second_of_two(target: TargetModel, rows: Rows, names: set[str], source: str) -> RowReader:
+    """Who reads rows of two strings: as a text and its label, or as a pair of texts.
 
-    They are if all second strings are class names or numbers. They are also if ``label="data"`` needs labels and the
+    They are a text and its label if all second strings are class names or numbers. They are also if ``label="data"`` needs labels and the
     second strings are a few short ones that repeat. If this does not decide, the rows are refused.
 
     Args:
@@ -172,7 +172,7 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
         InputError: rows may be either.
     """
     if set(target.modalities) != {"text"} or hasattr(rows.base, "column_names"):
-        return False
+        return RowReader()
     picked = range(len(rows)) if rows.cheap else spread(len(rows), SOME)
     read = [rows[i] for i in picked]
     two = [
@@ -182,16 +182,17 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
         and not isinstance(row, Labelled)
         and len(row) == 2
         and isinstance(row[0], str)
+        and not lacks_second(row)
     ]
     seconds = [row[1] for row in two if isinstance(row[1], str)]
     if not seconds:
-        return False
+        return RowReader()
     distinct = {normal(s) for s in seconds}
     if distinct <= names or all(s.lstrip("+-").isdecimal() for s in distinct) or len(seconds) < len(two):
-        return True
+        return RowReader(second_is_label=True)
     few = 2 * len(distinct) <= len(seconds) and max(map(len, distinct)) <= LONGEST_NAME
     if source == "data" and (few or distinct & names):
-        return True
+        return RowReader(second_is_label=True)
     first = f"{place(picked[read.index(two[0])], rows.name)} is {short(repr(two[0]))}"
     if source == "data":
         raise InputError(
@@ -202,7 +203,7 @@ def second_is_label(target: TargetModel, rows: Rows, names: set[str], source: st
             f"{first}: a text with its label, or a pair of texts? The second strings of {rows.name} repeat "
             f"{len(distinct)} value(s) and are no class names of the model. {PAIRS_AND_LABELS}."
         )
-    return False
+    return RowReader(second_is_text=True)
 
 
 # -- checks that open no files ---------------------------------------------------

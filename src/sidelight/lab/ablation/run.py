@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ from sidelight.lab.evaluation.methods import ScorerMethod, scorer_fingerprint, s
 from sidelight.lab.evaluation.run import as_categories, measure
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
-from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.run import Run, contents_of
 from sidelight.lab.tables.table import Table
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
@@ -92,12 +92,12 @@ def run_ablation(run: Run, only: Sequence[str] = ()) -> list[Table]:
 def _ablate(run: Run, cells: Sequence[Cell]) -> list[Table]:
     for cell in cells:
         cell.claim()
-    targets = Targets(run)
-    _check_cells(cells, targets)
+    targets, content = Targets(run), contents_of(run)
+    _check_cells(cells, targets, content)
     for number, cell in enumerate(cells, start=1):
         if not cell.finished:
             log.info("variant %r, seed %d (%d of %d)", *cell.key, number, len(cells))
-            run_cell(cell, targets.of(cell))
+            run_cell(cell, targets.of(cell), content)
     tables = write_tables(run)
     save_picture(run, targets)
     return tables
@@ -130,13 +130,13 @@ class Targets:
         return target
 
 
-def run_cell(cell: Cell, target: TargetModel) -> None:
+def run_cell(cell: Cell, target: TargetModel, content: Mapping[str, Any]) -> None:
     """Train and measure one cell, as far as that is not done yet. A collapse is a result, not an error."""
     training: dict[str, Any] = {}
     scores, message = None, ""
     try:
         explainer, training = fit_cell(cell, target)
-        scores = measure_cell(cell, target, explainer)
+        scores = measure_cell(cell, target, explainer, content)
     except CollapseError as error:
         message = str(error)
     share = None if scores is None else float(scores.loc[scores.metric == CONSTANT, "value"].mean())
@@ -148,6 +148,7 @@ def run_cell(cell: Cell, target: TargetModel) -> None:
         "seed": cell.seed,
         "changes": dict(cell.variant.changes),
         "target": target.fingerprint(),
+        "content": content,
         "measured": scores is not None,
         "collapsed": share is None or share >= COLLAPSED,
         "constant": share,
@@ -172,12 +173,14 @@ def fit_cell(cell: Cell, target: TargetModel) -> tuple[Explainer, dict[str, Any]
     return explainer, facts
 
 
-def measure_cell(cell: Cell, target: TargetModel, explainer: Explainer) -> pd.DataFrame:
+def measure_cell(
+    cell: Cell, target: TargetModel, explainer: Explainer, content: Mapping[str, Any]
+) -> pd.DataFrame:
     """Rows of every metric, and of the maps before the metrics stretch them to [0, 1]."""
     section = cell.run.config.evaluation
     rows = cell.run.rows("test", section.count)
     method = VariantScorer(explainer, scorer_fingerprint(explainer))
-    scores, _ = measure(cell.run, target, rows, {f"{OURS}#{cell.seed}": method})
+    scores, _ = measure(cell.run, target, rows, {f"{OURS}#{cell.seed}": method}, content=content["test"])
     as_given = _map_facts(explainer, TestBatches(target, rows, section.batch_size))
     return pd.concat([scores[ROW], as_given[ROW]], ignore_index=True)
 
@@ -222,7 +225,7 @@ def save_picture(run: Run, targets: Targets) -> None:
     write_atomic({run.folder / FOLDER / "maps.png": to_png(figure)})
 
 
-def _check_cells(cells: Sequence[Cell], targets: Targets) -> None:
+def _check_cells(cells: Sequence[Cell], targets: Targets, content: Mapping[str, Any]) -> None:
     """Refuse cells that would stop the ablation hours later."""
     for cell in cells:
         fingerprint = targets.of(cell).fingerprint()
@@ -230,6 +233,11 @@ def _check_cells(cells: Sequence[Cell], targets: Targets) -> None:
             raise ConfigError(
                 f"variant {cell.variant.name!r}, seed {cell.seed} was trained beside another target than the "
                 f"one in {cell.folder.parents[2]}: remove {cell.folder.parents[1]}, or bring that target back."
+            )
+        if (cell.facts or {}).get("content", content) != content:
+            raise ConfigError(
+                f"variant {cell.variant.name!r}, seed {cell.seed} was trained or measured on other rows: the data have "
+                f"changed since. Remove {cell.folder.parents[1]}, or bring those data back."
             )
     for name, cell in {c.variant.name: c for c in cells if c.facts is None}.items():
         target = targets.of(cell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,7 +31,7 @@ from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import Layout, make_layout, read_scores
 from sidelight.lab.metrics.similarity import spearman, ssim, top_overlap
-from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.run import Run, contents_of
 from sidelight.lab.tables.table import Table
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
@@ -68,6 +69,11 @@ class AuditedRun:
         """The first ``count`` samples of the evaluation."""
         rows = self.run.rows("test", self.run.config.evaluation.count)
         return TestBatches(self.target, rows, self.run.config.evaluation.batch_size, 0, count)
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What is in the rows that the checks read."""
+        return contents_of(self.run)
 
     def methods(self, target: TargetModel | None = None, scorer: Scorer | None = None) -> dict[str, Method]:
         """Our scorer (or ``scorer``) beside ``target`` (default: the run's), and the baseline methods."""

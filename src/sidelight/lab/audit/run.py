@@ -26,7 +26,7 @@ from sidelight.lab.tables.markdown import markdown
 
 log = logging.getLogger(__name__)
 
-OLD = "*These numbers are of other settings, or of another scorer or target. Run `sidelight audit` again.*\n"
+OLD = "*These numbers are of other settings or rows, or of another scorer or target. Run `sidelight audit` again.*\n"
 
 
 def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> dict[str, Findings]:
@@ -67,10 +67,16 @@ def _is_old(name: str, audited: AuditedRun) -> bool:
     path = audited.folder / f"{name}.json"
     if not path.is_file():
         return False
-    both = (read_json(path).get("asked", {}), _asked(CHECKS[name], audited))
+    kept = read_json(path)
+    both = (kept.get("asked", {}), _asked(CHECKS[name], audited))
     # which other run was asked is no setting of this one
     known, asked = ({k: v for k, v in about.items() if k != "other"} for about in both)
-    return digest(known) != digest(asked)
+    return digest(known) != digest(asked) or _other_rows(kept, audited)
+
+
+def _other_rows(found: Mapping[str, Any], audited: AuditedRun) -> bool:
+    """Whether an answer is of other rows than those that are there now. Earlier versions did not note them."""
+    return "content" in found and found["content"] != audited.content
 
 
 def answer(check: Check, audited: AuditedRun) -> Findings:
@@ -79,10 +85,10 @@ def answer(check: Check, audited: AuditedRun) -> Findings:
     asked = _asked(check, audited)
     if path.is_file():
         known = dict(read_json(path))
-        if known.get("digest") == digest(asked):
+        if known.get("digest") == digest(asked) and not _other_rows(known, audited):
             log.info("%s: already answered", check.name)
             return known
-        log.info("%s: settings, scorer or target changed, measuring again", check.name)
+        log.info("%s: settings, scorer, target or rows changed, measuring again", check.name)
     else:
         log.info("%s: measuring", check.name)
     started = time.perf_counter()
@@ -90,6 +96,7 @@ def answer(check: Check, audited: AuditedRun) -> Findings:
         "check": check.name,
         "digest": digest(asked),
         "asked": asked,
+        "content": audited.content,
         **check.measure(audited),
         "seconds": round(time.perf_counter() - started, 1),
     }

@@ -90,15 +90,22 @@ class Measurement:
         return PartStore(self.folder, identity, content)
 
 
-def run_evaluation(measurement: Measurement, *, progress: bool = True) -> EvalResult:
+def run_evaluation(
+    measurement: Measurement, *, content: Mapping[str, Any] | None = None, progress: bool = True
+) -> EvalResult:
     """All results of a measurement in memory. Batches that an earlier run finished are read back.
+
+    Args:
+        measurement: what to measure.
+        content: of the rows that are measured, if it is known.
+        progress: whether to show a bar.
 
     Raises:
         ConfigError: the folder holds an evaluation of other settings, methods, target or samples.
         InputError: a method's scores cannot be used.
         CheckpointError: a stored batch is damaged.
     """
-    store = measurement.open_store()
+    store = measurement.open_store(content)
     finish_parts(measurement, store, progress=progress)
     rows, curves = store.read(len(measurement.batches))
     return EvalResult(rows, mean_curves(curves, seed=measurement.settings.seed))

@@ -38,6 +38,7 @@ from sidelight.lab.evaluation.modality import share_note, share_rows, share_summ
 from sidelight.lab.evaluation.notes import degeneracy_notes, removal_notes
 from sidelight.lab.evaluation.settings import EvalSettings, Method
 from sidelight.lab.evaluation.store import (
+    FIRST,
     filled,
     mean_curves_of,
     merge_seeds,
@@ -48,11 +49,15 @@ from sidelight.lab.evaluation.store import (
 from sidelight.lab.metrics import METRICS, default_metrics
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
+from sidelight.lab.runs.measured import measured_by
 from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.summary import markdown_table
 from sidelight.rows.content import content_of
 from sidelight.targets import TargetModel
 from sidelight.training.facts import NOT_REPEATABLE
+
+#: so many rows tell the order of all: two orders that both are in use begin with the same ones by chance only
+FIRST_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def _evaluate_share(
 ) -> dict[str, Any] | None:
     with agreed():
         evaluation = plan_evaluation(run)
-        content = content_of(run.tested_rows()).to_dict()  # of all rows, because more may be measured later
+        content = content_of_tests(run)
         stores = []
         for m in evaluation.measurements:
             note = None if on_batch is None else partial(on_batch, m.folder.name)
@@ -123,6 +128,13 @@ def _evaluate_share(
                 evaluation, [[s.paths(i) for i in range(n)] for s, n in zip(stores, counts, strict=True)]
             )
     return run.results()
+
+
+def content_of_tests(run: Run) -> dict[str, Any]:
+    """What tells the rows that are measured: the content of all, because more may be measured later, and their order."""
+    measured = run.tested_rows(run.config.evaluation.count)
+    first = [content_of([measured[i]]).digest for i in range(min(len(measured), FIRST_ROWS))]
+    return {**content_of(run.tested_rows()).to_dict(), FIRST: first}
 
 
 def plan_evaluation(run: Run) -> Evaluation:
@@ -184,6 +196,7 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
         "name": run.config.name,
         "dataset": run.tested_name,
         **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
+        "evaluation": measured_by(run.config.evaluation),
         **{k: repeatable_facts(v) for k, v in run.facts.items() if k in ("target", "scorers")},
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
@@ -216,18 +229,24 @@ def repeatable_facts(facts: Any) -> Any:
 
 
 def measure(
-    run: Run, target: TargetModel, rows: Any, methods: Mapping[str, Method], folder: Path | None = None
+    run: Run,
+    target: TargetModel,
+    rows: Any,
+    methods: Mapping[str, Method],
+    folder: Path | None = None,
+    content: Mapping[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every method on ``rows`` as ``run.config.evaluation`` says, resuming in ``folder``.
 
     Args:
         methods: by name. What follows a ``#`` is the seed of a scorer.
         folder: of finished batches. Default ``evaluation/`` of the run.
+        content: of the rows, if it is known.
 
     Returns:
         Per-sample rows with a ``seed`` column, and mean curves.
     """
-    found = [run_evaluation(m) for m in measurements(run, target, rows, methods, folder)]
+    found = [run_evaluation(m, content=content) for m in measurements(run, target, rows, methods, folder)]
     return split_seed(pd.concat([f.rows for f in found], ignore_index=True)), merge_seeds(found[0].curves)
 
 

@@ -26,6 +26,8 @@ from sidelight.lab.metrics.statistics import CURVE_KEYS, mean_curves, summarise
 T = TypeVar("T")
 #: rows held at a time, of values and of curves (whose rows are lists)
 ROWS, CURVES = 2_000_000, 200_000
+#: key of what tells the first rows that are measured, in their order
+FIRST = "first"
 #: least number of rows in a row group
 GROUP = 250_000
 
@@ -36,7 +38,7 @@ class PartStore:
     Args:
         directory: created if missing.
         identity: JSON-able description of settings, methods and target.
-        content: of the rows that are measured (:func:`sidelight.rows.content.content_of`), if it is known.
+        content: of the rows that are measured and :data:`FIRST`, if it is known.
 
     Raises:
         ConfigError: the directory holds parts of another identity, or of rows with another content.
@@ -70,12 +72,22 @@ class PartStore:
                 f"{str(self.directory)!r} holds results of another evaluation (different "
                 f"{', '.join(changed) or 'hash'}). Choose another directory, or delete this one first."
             )
-        elif (
-            content is not None and known.get("content", content) != content
-        ):  # earlier versions did not keep it
+        else:
+            self._require_content(content or {}, known.get("content", {}))
+
+    def _require_content(self, content: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        """Refuse rows that differ from those that are measured here, as far as they were noted."""
+        remedy = "Choose another directory, or delete this one first."
+        begin = zip(content.get(FIRST, ()), known.get(FIRST, ()), strict=False)
+        if any(content[k] != known[k] for k in content.keys() & known.keys() - {FIRST}):
             raise ConfigError(
-                f"{str(self.directory)!r} holds results of other rows: the test data have changed since. Choose another "
-                "directory, or delete this one first."
+                f"{str(self.directory)!r} holds results of other rows: the test data have changed since. {remedy}"
+            )
+        if any(one != other for one, other in begin):
+            raise ConfigError(
+                f"{str(self.directory)!r} holds results of other rows, or of the same rows in another order: evaluation.count "
+                "draws rows if it is smaller than the split, and takes all in their own order if it is not. Measure with "
+                f"the earlier count, or begin anew. {remedy}"
             )
 
     def paths(self, index: int) -> tuple[Path, Path]:
@@ -103,8 +115,8 @@ class PartStore:
         _opened(curves_path, pq.read_metadata)
         if found and found != set(ids):
             raise ConfigError(
-                f"{str(rows_path)!r} holds other samples than batch {index} of this run. Keep the order and "
-                "the size of the batches, or choose another directory."
+                f"{str(rows_path)!r} holds other samples than batch {index} of this evaluation. Measure with the "
+                f"earlier evaluation.count, curve_count and batch_size, or delete {str(self.directory)!r} first."
             )
         return True
 

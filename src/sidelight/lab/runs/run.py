@@ -32,7 +32,7 @@ from sidelight.core.surroundings import kept_random_state
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
 from sidelight.lab.config.files import load_config
-from sidelight.lab.config.sections import RunConfig, TargetSection
+from sidelight.lab.config.sections import DataSection, RunConfig, TargetSection
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.classifier import (
@@ -43,6 +43,7 @@ from sidelight.lab.runs.classifier import (
     train_classifier,
 )
 from sidelight.lab.runs.folder import claim_run, digest, load_run_config, require_results
+from sidelight.lab.runs.measured import require_measured_by
 from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
@@ -70,7 +71,9 @@ class Run:
         """
         found = load_run_config(folder / "config.yaml") or config
         parts = ("data", "target", "scorer", "objective", "training")
-        changed = [part for part in parts if getattr(found, part) != getattr(config, part)]
+        moved = config.model_copy(update={"data": _anywhere(config.data)})
+        known = found.model_copy(update={"data": _anywhere(found.data)})
+        changed = [part for part in parts if getattr(known, part) != getattr(moved, part)]
         if changed:
             raise ConfigError(
                 f"{folder} holds a run whose {', '.join(changed)} differ(s) from this configuration; "
@@ -95,9 +98,10 @@ class Run:
         return DATASETS[self.config.data.name]
 
     def rows(self, split: str, count: int | None = None) -> Any:
-        """Rows of a split, cut down to the configured count or ``count``."""
+        """Rows of a split: at most as many as the configuration allows, and at most ``count``."""
         data = self.config.data
-        wanted = count if count is not None else getattr(data, split)
+        limits = [limit for limit in (count, getattr(data, split)) if limit is not None]
+        wanted = min(limits, default=None)
         return load_rows(data.name, split, data_dir=data.data_dir, count=wanted, seed=data.seed)
 
     def tested_rows(self, count: int | None = None) -> Any:
@@ -362,9 +366,26 @@ class Run:
         return dict(read_json(self.folder / "fit.json", finite=True))
 
     def results(self) -> dict[str, Any]:
-        """The results of ``evaluate``. Raises :class:`CheckpointError` before it."""
+        """The results of ``evaluate``.
+
+        Raises:
+            CheckpointError: there are none yet.
+            ConfigError: they were measured by other settings than those of the configuration.
+        """
         require_results(self.results_folder, ["results.json"], self.folder)
-        return dict(read_json(self.results_folder / "results.json", finite=True))
+        found = dict(read_json(self.results_folder / "results.json", finite=True))
+        require_measured_by(found, self.config.evaluation, self.folder)
+        return found
+
+
+def contents_of(run: Run) -> dict[str, Any]:
+    """What is in the rows of each split of ``run``."""
+    return {split: content_of(run.rows(split)).to_dict() for split in ("train", "validation", "test")}
+
+
+def _anywhere(data: DataSection) -> DataSection:
+    """``data`` wherever its files lie: they may be moved, and what is in them is compared by itself."""
+    return data.model_copy(update={"data_dir": None})
 
 
 def scorer_name(seed: int, kind: str = "") -> str:

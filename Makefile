@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo-out
+OLDEST := .venv-oldest
 
-.PHONY: help demo test test-slow test-fast test-soak lint format publish results-pages docs-reference docs clean
+.PHONY: help demo test test-slow test-fast test-oldest test-soak lint format publish results-pages docs-reference docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -29,6 +30,13 @@ test-fast: $(STAMP)  ## the same tests without lint
 
 test-slow: $(STAMP)  ## the slow tests, and those with real data: twenty minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "(slow or realdata) and not soak"
+
+# three gigabytes, because torch of that age brings CUDA along
+test-oldest: $(STAMP)  ## the tests of test-fast with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv $(OLDEST)
+	$(BIN)/python tests/oldest_versions.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -c $(OLDEST)/constraints.txt -e '.[dev]'
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 -m "not slow and not realdata and not soak"
 
 test-soak: $(STAMP)  ## what takes minutes: stress, kills, thousands of calls
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
@@ -62,4 +70,4 @@ $(VENV)/.docs: $(STAMP)
 	touch $@
 
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) demo-out runs site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) demo-out runs site .pytest_cache .mypy_cache .ruff_cache

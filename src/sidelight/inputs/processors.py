@@ -64,6 +64,7 @@ class ProcessorTransform:
 
     def __init__(self, processor: Any, channels: int | None = None) -> None:
         self.processor = copy.deepcopy(processor)
+        self._saved: Mapping[str, Any] | None = None
         self.name = type(processor).__name__
         _require_sizes(self.processor)
         self.mode, first = self._first_mode(("L", "RGB") if channels == 1 else ("RGB", "L"))
@@ -121,7 +122,12 @@ class ProcessorTransform:
         return drawable(values.clamp(0, 1))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the processor's class, all its settings, and a few pixels that it gave."""
+        """Plain values for JSON: the processor's class, all its settings, and a few pixels that it gave.
+
+        A processor that was made again tells what was saved. Its pixels were compared with those already.
+        """
+        if self._saved is not None:
+            return dict(self._saved)
         settings = json.loads(self.processor.to_json_string())
         settings.pop("image_processor_type", None)
         cls = type(self.processor)
@@ -153,6 +159,7 @@ class ProcessorTransform:
             ) from error
         found._tried = []
         found._compare(values)
+        found._saved = dict(values)
         return found
 
     def _compare(self, values: Mapping[str, Any]) -> None:
@@ -313,15 +320,27 @@ def _class_of(module: str, name: str) -> Any:
     import transformers
     from transformers.image_processing_base import ImageProcessingMixin
 
-    known = getattr(transformers, name, None)
-    if not (isinstance(known, type) and issubclass(known, ImageProcessingMixin) and known.__name__ == name):
-        known = _defined(ImageProcessingMixin, module, name)
-    if known is None:
+    # without torchvision, transformers answers with its class for Pillow. Whether the pixels agree is measured later
+    for asked in (name, _without_backend(name)):
+        known = getattr(transformers, asked, None)
+        if (
+            isinstance(known, type)
+            and issubclass(known, ImageProcessingMixin)
+            and _without_backend(known.__name__) == _without_backend(name)
+        ):
+            return known
+    own = _defined(ImageProcessingMixin, module, name)
+    if own is None:
         raise InputError(
             f"the scorer was trained with the image processor {name} of {module}, which is not part of transformers "
             "and not defined in this program: pass processor=... as it was in training."
         )
-    return known
+    return own
+
+
+def _without_backend(name: str) -> str:
+    """The name of a processor without the ending that tells the backend, torchvision or Pillow."""
+    return name.removesuffix("Pil").removesuffix("Fast")
 
 
 def _defined(base: type[Any], module: str, name: str) -> type[Any] | None:

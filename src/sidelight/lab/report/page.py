@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sidelight.core.folders import require_file_place
 from sidelight.core.names import OURS
-from sidelight.core.ownership import require_free
 from sidelight.core.tensors import predictable
 from sidelight.errors import CheckpointError
 from sidelight.explainer import Explainer
@@ -52,7 +52,7 @@ def report_runs(
 
     for run in runs:
         continue_run(run.folder)
-    require_free([path])  # said before a model is opened
+    require_file_place(path)  # said before a model is opened
     data = ReportData(
         title=title,
         subtitle=subtitle,

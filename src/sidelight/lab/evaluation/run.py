@@ -212,10 +212,14 @@ def write_results(
         "rows": plain_rows(summarise_parts(files, run.tested_name)),
     }
     write_scores(files, folder / "scores.parquet")
-    with replace_file(folder / "curves.parquet") as tmp:
-        pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True).to_parquet(tmp, index=False)
+    _write_curves(curves, folder / "curves.parquet")
     write_text(folder / "table.md", markdown_table(results["rows"]))
     write_json(folder / "results.json", results)
+
+
+def _write_curves(curves: Sequence[pd.DataFrame], path: Path) -> None:
+    with replace_file(path) as tmp:
+        pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True).to_parquet(tmp, index=False)
 
 
 def makers(evaluation: Evaluation) -> dict[str, Any]:

@@ -163,3 +163,26 @@ def test_kind_data_that_moved_are_found_at_their_new_place(run: Run, tmp_path: P
     assert refused.code == 2
     assert "the test data have changed since" in refused.err
     assert Run.open(run.folder).config.data.data_dir == str(tmp_path / "moved")
+
+
+def test_kind_a_page_never_shows_pictures_of_other_rows_or_of_another_scorer_beside_numbers(run: Run) -> None:
+    place, scorer = run.folder.parent, run.folder / "scorer-0" / "scorer"
+    shutil.rmtree(place / "data")
+    put_digits(place / "data", seed=5)
+    refused = sidelight("report", run.folder)
+    assert refused.code == 2
+    assert "the test data changed" in refused.err
+    other = tiny_run(place / "other", data=run.config.data.model_dump(), evaluation=QUICK, seed=1)
+    shutil.rmtree(scorer)
+    shutil.copytree(other.folder / "scorer-0" / "scorer", scorer)
+    shutil.rmtree(run.folder / "target")
+    shutil.copytree(other.folder / "target", run.folder / "target")
+    refused = sidelight("report", run.folder)
+    assert "the test data and the classifier and the scorer changed" in refused.err
+    shutil.rmtree(run.folder / "evaluation")
+    evaluate_run(run)
+    assert sidelight("report", run.folder).code == 0
+    results = json.loads((run.folder / "results.json").read_text())
+    del results["measured"]  # an earlier version did not keep it
+    (run.folder / "results.json").write_text(json.dumps(results))
+    assert sidelight("report", run.folder).code == 0

@@ -30,13 +30,18 @@ def free_for_rows(path: Path | None) -> Path | None:
     """``path``, if it is free or holds rows that an earlier ``--json`` wrote.
 
     Raises:
+        CheckpointError: no file can be made there.
         ForeignFileError: it is another file, also one of ours, a folder or a link.
     """
     from sidelight.core.files import file_path
     from sidelight.core.ownership import foreign, is_ours
+    from sidelight.core.refusals import require_writable
     from sidelight.errors import ForeignFileError
 
-    if path is None or not os.path.lexists(file_path(path)) or is_rows_file(path):
+    if path is None:
+        return None
+    if not os.path.lexists(file_path(path)) or is_rows_file(path):
+        require_writable(path)
         return path
     advice = "Choose another name for --json."
     if is_ours(path):  # e.g. the configuration of a scorer, or the page that this command wrote just now

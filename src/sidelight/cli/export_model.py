@@ -32,9 +32,11 @@ def run(
     from sidelight.cli.explain import open_explainer
     from sidelight.core.files import file_path
     from sidelight.core.ownership import overwriting, require_free
+    from sidelight.core.refusals import require_writable
 
     with overwriting(overwrite):
         require_free([file_path(out)], "Choose another --out, or replace this file with --overwrite.")
+        require_writable(out)
         explainer, _ = open_explainer(folder, model)
         explainer.target.model.to("cpu")  # a file of torch.export runs on the device on which it was made
         written = explainer.export(out)

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.ownership import file_digest, foreign, may_replace, not_written, record
+from sidelight.core.ownership import file_digest, foreign, may_replace, record
+from sidelight.core.refusals import not_written
 from sidelight.errors import CheckpointError, InputTypeError, SidelightError
 
 #: bytes of a name to which a point, eight digits and an ending can be added on every usual file system
@@ -157,7 +158,7 @@ def no_number(word: str) -> Any:
 
 
 def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
-    """Read JSON. Raises :class:`CheckpointError` if it is missing or corrupt.
+    """Read JSON. Raises :class:`CheckpointError` if it is missing, closed to us or corrupt.
 
     Args:
         path: of the file.
@@ -169,6 +170,8 @@ def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
         return json.loads(text, parse_constant=no_number) if finite else json.loads(text)
     except FileNotFoundError as error:
         raise CheckpointError(f"no file {path}.") from error
+    except PermissionError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is corrupt or truncated ({error}); restore it or run again."

@@ -20,9 +20,9 @@ from sidelight.core.ownership import (
     foreign_entries,
     is_manifest,
     may_replace,
-    not_written,
     require_free,
 )
+from sidelight.core.refusals import not_written, require_writable
 from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
 
 #: keys that an earlier version wrote into ``metrics.json`` beside a classifier
@@ -94,11 +94,13 @@ def require_file_place(path: str | os.PathLike[str]) -> Path:
     """The path of a file that is to be written. To be asked before the work whose result it will hold.
 
     Raises:
+        CheckpointError: no file can be made there.
         ForeignFileError: a file that sidelight did not write is there, or in the place of its folder.
     """
     file = file_path(path)
     require_folder_place(file.absolute().parent.resolve())
     require_free([file])
+    require_writable(file)
     return file
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.core.files import reachable
-from sidelight.core.ownership import MANIFEST, reason
+from sidelight.core.ownership import MANIFEST
 from sidelight.core.processes import in_main
+from sidelight.core.refusals import reason
 from sidelight.errors import BusyFolderError, CheckpointError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ All other files belong to somebody else and stay.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from sidelight.core.refusals import reason
 from sidelight.errors import CheckpointError, ForeignFileError
 
 #: lists the files of ours in a folder and below it
@@ -184,19 +184,6 @@ def own_folder(folder: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise CheckpointError(f"could not write {place}: {reason(error)}") from error
     return place
-
-
-def reason(error: OSError) -> str:
-    """The message of the system, with advice."""
-    said = error.strerror or str(error)
-    return f"{said}. Choose another folder, or free this one."
-
-
-def not_written(final: Path, error: OSError) -> CheckpointError:
-    """The error for ``final``, which the system refused to write."""
-    too_long = error.errno == errno.ENAMETOOLONG
-    advice = "choose a shorter name" if too_long else "free some space or choose another folder"
-    return CheckpointError(f"could not write {final}: {error}. What was there before is untouched; {advice}.")
 
 
 def is_manifest(path: Path) -> bool:

@@ -41,7 +41,9 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
-        """Register ``entry`` under ``name``. Raises :class:`ConfigError` if the name is taken."""
+        """Register ``entry`` under ``name``. Raises :class:`ConfigError` if the name is taken, or no text."""
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"the name of a {self.kind} must be a text that is not empty; got {name!r}.")
         if name in self._entries:
             raise ConfigError(f"{self.kind} {name!r} is registered already; choose another name.")
         self._entries[name] = entry

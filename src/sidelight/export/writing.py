@@ -15,6 +15,7 @@ from sidelight.core.files import replace_file, write_json
 from sidelight.core.folders import replace_folder, require_folder_place
 from sidelight.core.optional import require
 from sidelight.core.ownership import require_free
+from sidelight.core.refusals import require_writable
 from sidelight.core.types import Inputs
 from sidelight.core.version import __version__
 from sidelight.errors import ConfigError, ExportError
@@ -101,6 +102,7 @@ class Writing:
             )
         require_free([self.path, self._beside(SIDECAR)], "Choose another name, or pass overwrite=True.")
         require_folder_place(self._beside(TOKENIZER))
+        require_writable(self.path)
         if not self.is_onnx:
             return
         require(PACKAGES, USE, "onnx")

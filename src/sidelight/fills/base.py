@@ -204,7 +204,34 @@ def complement(scores: Tensor, feature_mask: Tensor) -> Tensor:
 
 
 def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) -> Tensor:
-    """Values of the fill ``name`` for ``x``. Raises :class:`UnknownNameError` if there is none."""
+    """Values of the fill ``name`` for ``x``.
+
+    Raises:
+        UnknownNameError: there is none.
+        InputError: it gives no tensor that can be broadcast to ``x``, or changes ``x``.
+    """
     if len(context.seeds) != len(x):
         raise InputError(f"a fill needs one seed per sample: got {len(context.seeds)} for {len(x)} samples.")
-    return FILLS[modality.name][name](x, context)
+    fill, before = FILLS[modality.name][name], _changes(x)
+    values = fill(x, context)
+    if _changes(x) != before:
+        raise InputError(
+            f"fill {name!r} changed its input x in place, which other fills and masks read. Work on a copy."
+        )
+    if not isinstance(values, Tensor) or not _fits(values, x):
+        given = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise InputError(
+            f"fill {name!r} must give a tensor that can be broadcast to its input, shape {tuple(x.shape)}; got {given}."
+        )
+    return values
+
+
+def _changes(x: Tensor) -> int:
+    """Torch's counter of changes in place. Inference tensors have none."""
+    return 0 if x.is_inference() else x._version
+
+
+def _fits(values: Tensor, x: Tensor) -> bool:
+    """Whether ``values`` can be broadcast to the shape of ``x``, and ``x`` stays as it is."""
+    own = (1,) * (x.ndim - values.ndim) + tuple(values.shape)
+    return len(own) == x.ndim and all(a in (1, b) for a, b in zip(own, x.shape, strict=True))

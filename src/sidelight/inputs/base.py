@@ -20,11 +20,9 @@ from torch import Tensor
 from sidelight.core.columns import column_of
 from sidelight.core.types import Encoding, Inputs, Join, Scores
 from sidelight.errors import InputError
-from sidelight.inputs.row_parts import READY, label_number, sample_and_label
+from sidelight.inputs.row_parts import READY, evidence_of, label_number, sample_and_label
 from sidelight.inputs.tokenizing import ReadTexts
 
-#: column of a row that holds its known evidence, by modality
-EVIDENCE = "evidence"
 #: marks evidence among the tensors of a sample
 _TRUTH = "evidence of "
 
@@ -184,9 +182,8 @@ class Reader(ABC):
         batch = self.read_samples(samples)
         if labelled and all(label is not None for label in labels):
             batch = replace(batch, labels=label_tensor(labels))
-        if evidence and isinstance(rows[0], Mapping) and EVIDENCE in rows[0]:
-            batch = replace(batch, truth=self.truth([row[EVIDENCE] for row in rows], batch))
-        return batch
+        known = evidence_of(rows, self.modalities) if evidence else None
+        return batch if known is None else replace(batch, truth=self.truth(known, batch))
 
     def read_samples(self, samples: Sequence[Any]) -> Batch:
         """Read samples, or rows without labels."""

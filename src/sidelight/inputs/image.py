@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,12 @@ class ImageReader(Reader):
         """``{"image": [B, 1, H, W]}`` of masks ``[h, w]`` of any sizes.
 
         A mask goes the way of its picture: what resizes, crops or pads one does so to the other.
+
+        Raises:
+            InputError: a mask is not [h, w] numbers.
         """
         size = tuple(batch.inputs[PIXELS].shape[-2:])
-        masks = [self._placed(torch.as_tensor(e["image"]).float() > 0.5, size) for e in evidence]
+        masks = [self._placed(_mask(e["image"], number), size) for number, e in enumerate(evidence)]
         return {"image": torch.stack(masks).unsqueeze(1)}
 
     def _placed(self, mask: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -91,3 +95,16 @@ class ImageReader(Reader):
     @classmethod
     def load(cls, name: str, state: Mapping[str, Any], revision: str | None = None) -> Any:
         return load_transform(name, state, revision)
+
+
+def _mask(values: Any, number: int) -> Tensor:
+    """``[h, w]`` bool of the evidence in the picture of row ``number``: an array, a tensor or a picture of one channel."""
+    found: Tensor | None = None
+    with suppress(TypeError, ValueError, RuntimeError):
+        found = torch.as_tensor(np.array(values) if isinstance(values, Image.Image) else values)
+    if found is None or found.ndim != 2 or found.numel() == 0 or found.is_complex():
+        given = type(values).__name__ if found is None else f"shape {tuple(found.shape)}"
+        raise InputError(
+            f"the evidence of row {number} must be a mask of its picture, a boolean array [H, W]; got {given}."
+        )
+    return found.float() > 0.5

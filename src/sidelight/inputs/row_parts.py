@@ -25,6 +25,10 @@ READY = (
 )
 
 
+#: column of a row that holds its known evidence, by modality
+EVIDENCE = "evidence"
+
+
 class KnowsSamples(Protocol):
     """Whoever can tell one raw sample from several values."""
 
@@ -109,6 +113,26 @@ def _may_be_label(value: Any) -> bool:
     if isinstance(value, (Tensor, np.ndarray)):
         return value.ndim < 2
     return isinstance(value, (str, int, float, np.generic, list, tuple))
+
+
+def evidence_of(rows: Sequence[Any], modalities: Sequence[str]) -> list[Mapping[str, Any]] | None:
+    """The known evidence of each row, or ``None`` if no row brings any.
+
+    Raises:
+        InputError: only some rows bring evidence, or it is no mapping from modalities.
+    """
+    found = [row.get(EVIDENCE) if isinstance(row, Mapping) else None for row in rows]
+    if all(entry is None for entry in found):
+        return None
+    for number, entry in enumerate(found):
+        known = isinstance(entry, Mapping) and any(entry.get(name) is not None for name in modalities)
+        if not known and not (isinstance(entry, Mapping) and len(modalities) > 1):
+            given = f"the key(s) {sorted(entry)}" if isinstance(entry, Mapping) else type(entry).__name__
+            raise InputError(
+                f"the evidence of row {number} must be a mapping with the key {' or '.join(map(repr, modalities))}; got "
+                f"{given}. If some rows of a data set have evidence, all have, those without any an empty mask or list."
+            )
+    return found  # type: ignore[return-value]
 
 
 def class_index(label: Any) -> int:

@@ -166,7 +166,12 @@ class TextReader(Reader):
 def _touched(view: TextView, spans: Sequence[Sequence[int]]) -> list[bool]:
     """``T`` flags of tokens that touch ``(start, end)`` or ``(start, end, segment)``."""
     by_segment: dict[int, list[tuple[int, int]]] = {}
-    for start, end, *segment in spans:
-        by_segment.setdefault(int(segment[0]) if segment else 0, []).append((int(start), int(end)))
+    try:
+        for start, end, *segment in spans:
+            by_segment.setdefault(int(segment[0]) if segment else 0, []).append((int(start), int(end)))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the evidence of a text must be a list of places [(start, end), ...] in characters; got {spans!r:.80}."
+        ) from error
     flags = [view.tokens_in(own, segment) for segment, own in by_segment.items()]
     return [any(on) for on in zip(*flags, strict=True)] if flags else [False] * len(view.pieces)

@@ -55,8 +55,8 @@ class BaseTrainer(Trainer):
             raise
         except Exception as error:  # torch and safetensors have errors of their own for a full disk
             raise CheckpointError(
-                f"could not write {checkpoint}: {error}. Checkpoints written before are whole: free some space and "
-                "call again, and the training goes on from the last one."
+                f"could not write {checkpoint}: {error}. Checkpoints written before are whole. See to the space and the "
+                "permissions of the folder and call again, and the training goes on from the last one."
             ) from error
         if self.args.should_save:
             drop_checkpoints(

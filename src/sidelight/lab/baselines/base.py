@@ -15,12 +15,12 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
-from sidelight.core.names import method_label
+from sidelight.core.names import OURS, method_label
 from sidelight.core.registry import Registry, nearest
 from sidelight.core.surroundings import plain_passes
 from sidelight.core.types import Features, Inputs, is_batched
@@ -195,7 +195,23 @@ class Rival(ABC):
         ):
             target.check(inputs)
             parts = [self._maps(job) for job in self._jobs(target, inputs, classes, ids)]
+        for part in parts:
+            self._require_maps(part, tuple(target.modalities))
         return {name: torch.cat([_presentable(p[name]) for p in parts]) for name in target.modalities}
+
+    def _require_maps(self, found: Any, modalities: Sequence[str]) -> None:
+        """Raise :class:`InputError` unless ``_maps`` gave a tensor for each modality."""
+        whole = isinstance(found, Mapping) and all(isinstance(found.get(m), Tensor) for m in modalities)
+        if not whole:
+            held = (
+                {m: type(v).__name__ for m, v in found.items()}
+                if isinstance(found, Mapping)
+                else type(found).__name__
+            )
+            raise InputError(
+                f"baseline method {self.name!r} must return a mapping with a tensor for each modality, "
+                f"{', '.join(modalities)}; got {held}."
+            )
 
     def _jobs(
         self, target: TargetModel, inputs: Inputs, classes: Tensor, ids: Sequence[int] | None
@@ -223,8 +239,25 @@ RIVALS: Registry[type[Rival]] = Registry("baseline method")
 
 
 def register(cls: R) -> R:
-    """Class decorator: enter a baseline method in :data:`RIVALS` under its own name."""
-    RIVALS.add(cls.name, cls)
+    """Class decorator: enter a baseline method in :data:`RIVALS` under its own name.
+
+    Raises:
+        ConfigError: a class attribute is missing or has another kind of value, or the name is taken or is one of ours.
+    """
+    told = f"baseline method {cls.__name__}"
+    name, signed = getattr(cls, "name", None), getattr(cls, "signed", None)
+    reduction = getattr(cls, "reduction", "none")
+    if not isinstance(name, str) or not isinstance(signed, bool) or reduction not in get_args(Reduction):
+        raise ConfigError(
+            f"{told} needs the class attributes name (a text), signed (true or false) and reduction (one of "
+            f"{', '.join(get_args(Reduction))}); got {name!r}, {signed!r} and {reduction!r}."
+        )
+    if "#" in name or name == OURS or name.startswith(f"{OURS} ("):
+        raise ConfigError(
+            f"{told} cannot be called {name!r}: results are kept under the names of methods, '#' begins the number of a "
+            f"seed there, and {OURS!r} is the scorer. Choose another name."
+        )
+    RIVALS.add(name, cls)
     return cls
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,4 +99,22 @@ def sample_rows(rows: Any, count: int | None, seed: int) -> Any:
     if count is None or count >= len(rows):
         return rows
     picks = np.random.default_rng(seed).permutation(len(rows))[:count]
-    return rows.select(picks.tolist())
+    return rows.select(picks.tolist()) if hasattr(rows, "select") else [rows[int(i)] for i in picks]
+
+
+def require_rows(rows: Any, name: str) -> None:
+    """Refuse what the function of data set ``name`` returned if it is no sequence of rows.
+
+    Raises:
+        InputError: see above.
+    """
+    if isinstance(rows, Sequence) and not isinstance(rows, (str, bytes)):
+        return
+    table = hasattr(rows, "iloc") or isinstance(rows, Mapping)
+    if not table and hasattr(rows, "__len__") and hasattr(rows, "__getitem__"):
+        return
+    advice = " Of a data frame give frame.to_dict('records')." if hasattr(rows, "iloc") else ""
+    raise InputError(
+        f"the function of data set {name!r} must return a list of rows, [{{'image': ..., 'label': 0}}, ...]; got "
+        f"{type(rows).__name__}.{advice}"
+    )

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sidelight.core.registry import Registry
+from sidelight.errors import ConfigError
 from sidelight.lab.data.boxes import ANIMALS, object_box_rows
 from sidelight.lab.data.digits import digit_scenes
 from sidelight.lab.data.local_copies import ENTAILMENT, local_loader, read_memes, read_snli_ve
 from sidelight.lab.data.pair_sets import FLICKR8K_HUB, esnlive_rows, flickr8k_rows, nlvr_rows
 from sidelight.lab.data.planted_text import CLASSES as VERDICTS
-from sidelight.lab.data.reading import find_folder, from_file, from_hub, sample_rows, split_file
+from sidelight.lab.data.reading import find_folder, from_file, from_hub, require_rows, sample_rows, split_file
 from sidelight.lab.data.scenes import CLASSES as CLAIMS
 from sidelight.lab.data.scenes import KINDS_OF_OBJECT, object_rows, scene_rows
 from sidelight.lab.data.texts import planted_rows, tidy_reviews, tidy_statements, tidy_tweets
@@ -40,6 +41,15 @@ class DataSet:
     source: str
     truth: bool = False
 
+    def __post_init__(self) -> None:
+        for name, value in (("modalities", self.modalities), ("classes", self.classes)):
+            if isinstance(value, str) or not all(isinstance(v, str) for v in value):
+                raise ConfigError(
+                    f"{name} of a data set must be a tuple of texts, e.g. ('image',); got {value!r}."
+                )
+        if not callable(self.load):
+            raise ConfigError(f"load of a data set must be a function; got {type(self.load).__name__}.")
+
 
 def load_rows(
     name: str, split: str, *, data_dir: str | None = None, count: int | None = None, seed: int = 0
@@ -54,9 +64,11 @@ def load_rows(
 
     Raises:
         UnknownNameError: no such data set.
-        InputError: neither the folder nor the hub has it.
+        InputError: neither the folder nor the hub has it, or its function returned no rows.
     """
-    return DATASETS[name].load(split=split, data_dir=data_dir, count=count, seed=seed)
+    rows = DATASETS[name].load(split=split, data_dir=data_dir, count=count, seed=seed)
+    require_rows(rows, name)
+    return sample_rows(rows, count, seed)  # a function of a user may return all that it has
 
 
 def parquet_loader(

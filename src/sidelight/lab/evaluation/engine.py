@@ -128,7 +128,7 @@ def evaluate_batch(
     scores = plain_scores(scores, probe.clean.device)
     protocol, result = PROTOCOLS[settings.protocol], BatchResult([], [])
     for group in settings.groups or [tuple(target.modalities)]:
-        require_scores(scores, probe.feature_mask, tuple(group))
+        _require_scores(method, scores, probe, group)
         for label, plan in resolve(settings.granularities, group).items():
             layout = make_layout(probe.feature_mask, plan, probe.inputs)
             _require_features(layout, batch.ids)
@@ -147,6 +147,13 @@ def evaluate_batch(
                 result.rows.extend(judged.rows)
                 result.curves.extend(judged.curves)
     return result
+
+
+def _require_scores(method: str, scores: Scores, probe: Probe, group: Sequence[str]) -> None:
+    try:
+        require_scores(scores, probe.feature_mask, tuple(group))
+    except InputError as error:
+        raise InputError(f"method {method!r}: {error}") from error
 
 
 def _require_none_judged(settings: EvalSettings) -> None:
@@ -276,7 +283,7 @@ class _Judged:
         return [
             {"sample": i, **about, "metric": metric.name, "value": value}
             for metric in metrics
-            for i, value in zip(self.ids, metric.compute(evidence).tolist(), strict=True)
+            for i, value in zip(self.ids, metric.values(evidence), strict=True)
         ]
 
     def _curves(self, evidence: Evidence, about: dict[str, str]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from sidelight.checks.watched import WatchedWeights
 from sidelight.core.processes import Share
 from sidelight.core.seeds import sample_seed, seeded
 from sidelight.core.terminal import counting_bar
@@ -133,9 +134,10 @@ def finish_parts(
     Raises:
         ConfigError: a stored batch has other samples.
         CheckpointError: a stored batch is damaged.
+        InputError: a method's scores cannot be used, or it changed the classifier.
     """
     share = share or Share()
-    batches = measurement.batches
+    batches, weights = measurement.batches, WatchedWeights(measurement.target)
     own = [index for index in range(len(batches)) if index in share]
     about = f"evaluating {len(measurement.methods)} method(s)"
     with counting_bar(disable=not progress) as bar:
@@ -143,13 +145,15 @@ def finish_parts(
         for index in own:
             start, there = time.perf_counter(), store.holds(index, batches.ids(index))
             if not there:
-                store.write(index, *_evaluate_methods(measurement, batches[index]))
+                store.write(index, *_evaluate_methods(measurement, batches[index], weights))
             seconds = None if there else time.perf_counter() - start
             beside = on_batch(seconds) if on_batch else ""
             bar.update(task, advance=1, description=f"{about} {beside}".rstrip())
 
 
-def _evaluate_methods(measurement: Measurement, batch: Batch) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _evaluate_methods(
+    measurement: Measurement, batch: Batch, weights: WatchedWeights
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     settings = measurement.settings
     views = Views(measurement.target, batch, settings, measurement.judge)
     rows, curves = [], []
@@ -159,6 +163,11 @@ def _evaluate_methods(measurement: Measurement, batch: Batch) -> tuple[pd.DataFr
             view = views.of(method)
             probe = view.probe
             scores = call_method(method, view.target, probe.inputs, probe.classes, batch.ids, probe.encoding)
+        if weights.now() != weights.known:
+            raise InputError(
+                f"method {name!r} changed the weights of the classifier, so it and all others would be measured on another "
+                "one. A method must leave the classifier as it was, or work on a copy."
+            )
         result = evaluate_batch(
             view.target,
             view.batch,

@@ -89,6 +89,7 @@ def require_place(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         InputError: the suffix is neither ``.npz`` nor ``.parquet``.
+        CheckpointError: no file can be made there.
         ForeignFileError: a file that sidelight did not write is there, or in the place of its folder.
     """
     file = file_path(path)

@@ -125,7 +125,9 @@ def _evaluate_share(
     with agreed():
         if is_main():
             write_results(
-                evaluation, [[s.paths(i) for i in range(n)] for s, n in zip(stores, counts, strict=True)]
+                evaluation,
+                [[s.paths(i) for i in range(n)] for s, n in zip(stores, counts, strict=True)],
+                content,
             )
     return run.results()
 
@@ -164,8 +166,13 @@ def plan_evaluation(run: Run) -> Evaluation:
     return Evaluation(run, target, rows, rivals, measured)
 
 
-def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, Path]]]) -> None:
+def write_results(
+    evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, Path]]], content: Mapping[str, Any]
+) -> None:
     """Write a run's files from the finished parts (rows, curves) of each measurement.
+
+    Args:
+        content: of the rows that were measured.
 
     Raises:
         InputError: every metric asked for needs evidence that is not known.
@@ -197,6 +204,7 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
         "dataset": run.tested_name,
         **({} if protocol.name == DEFAULT else {"protocol": protocol.name}),
         "evaluation": measured_by(run.config.evaluation),
+        "measured": {"rows": content, **makers(evaluation)},
         **{k: repeatable_facts(v) for k, v in run.facts.items() if k in ("target", "scorers")},
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
@@ -204,10 +212,21 @@ def write_results(evaluation: Evaluation, parts: Sequence[Sequence[tuple[Path, P
         "rows": plain_rows(summarise_parts(files, run.tested_name)),
     }
     write_scores(files, folder / "scores.parquet")
-    with replace_file(folder / "curves.parquet") as tmp:
-        pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True).to_parquet(tmp, index=False)
+    _write_curves(curves, folder / "curves.parquet")
     write_text(folder / "table.md", markdown_table(results["rows"]))
     write_json(folder / "results.json", results)
+
+
+def _write_curves(curves: Sequence[pd.DataFrame], path: Path) -> None:
+    with replace_file(path) as tmp:
+        pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True).to_parquet(tmp, index=False)
+
+
+def makers(evaluation: Evaluation) -> dict[str, Any]:
+    """What made the maps: fingerprints of the target and of each scorer."""
+    methods = {name: m for found in evaluation.measurements for name, m in found.methods.items()}
+    scorers = {name: m.fingerprint for name, m in methods.items() if isinstance(m, ScorerMethod)}
+    return {"target": evaluation.target.fingerprint(), "scorers": scorers}
 
 
 def elsewhere_notes(run: Run) -> list[str]:

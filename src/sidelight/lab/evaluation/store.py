@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sidelight.core.files import replace_file, write_text
+from sidelight.core.refusals import not_written
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.lab.metrics.statistics import CURVE_KEYS, mean_curves, summarise
 
@@ -57,7 +58,9 @@ class PartStore:
             known = json.loads(manifest.read_text()) if manifest.exists() else None
             if known is not None and not isinstance(known, dict):
                 raise ValueError(f"{manifest} is no manifest of an evaluation")
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise not_written(self.directory, error) from error
+        except ValueError as error:
             raise CheckpointError(
                 f"cannot use {str(self.directory)!r} for results: {error}. Remove its evaluation.json and "
                 "parts, or choose another directory."

@@ -7,13 +7,14 @@ one call of :func:`define` in one file.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from sidelight.core.registry import Registry
+from sidelight.core.registry import Registry, nearest
+from sidelight.errors import ConfigError, InputError
 
 Direction = Literal["lower", "higher"]
 #: ``mask``: one pass under the soft map; ``steps``: both curves; ``areas``: the fixed shares of ERASER. Of the judge,
@@ -113,10 +114,54 @@ class Metric:
         """Whether at most one masked pass is needed, so that the value is cheap on many samples."""
         return self.needs <= {"mask"}
 
+    def values(self, evidence: Evidence) -> list[float]:
+        """The metric's value of each sample.
+
+        Raises:
+            InputError: the metric gives something else than a number for each sample, or an infinite one, or it changed
+                the evidence, which other metrics and methods read after it.
+        """
+        seen = [t._version for t in _tensors(evidence)]
+        found = self.compute(evidence)
+        if seen != [t._version for t in _tensors(evidence)]:
+            raise InputError(
+                f"metric {self.name!r} changed the evidence in place, which other metrics read after it. Work on a copy, "
+                "e.g. evidence.mask.clone()."
+            )
+        values = _numbers(found)
+        if values is None or values.shape != (len(evidence.clean),):
+            kind = getattr(found, "dtype", type(found).__name__)
+            given = kind if values is None else f"shape {tuple(values.shape)}"
+            empty = values is not None and values.numel() == 0
+            unmade = " Does it read a field for which `define` must be told what it needs?" if empty else ""
+            raise InputError(
+                f"metric {self.name!r} must give a tensor of one real number for each sample, [{len(evidence.clean)}]; "
+                f"got {given}.{unmade}"
+            )
+        if torch.isinf(values).any():
+            raise InputError(
+                f"metric {self.name!r} gives infinite values. Where it is not defined, give NaN."
+            )
+        return values.tolist()
+
     @property
     def judged(self) -> bool:
         """Whether a judge is asked, which must be trained first. Such a metric is measured only if it is named."""
         return bool(self.needs & JUDGED)
+
+
+def _tensors(evidence: Evidence) -> list[Tensor]:
+    found = [getattr(evidence, f.name) for f in fields(evidence)]
+    return [t for t in found if isinstance(t, Tensor) and not t.is_inference()]
+
+
+def _numbers(found: Any) -> Tensor | None:
+    """Real numbers as float64, or ``None`` if ``found`` holds none."""
+    try:
+        values = torch.as_tensor(found).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return None if values.is_complex() else values.double()
 
 
 #: Every metric by name, in the order tables show them.
@@ -143,6 +188,17 @@ def define(
         truth: whether ground truth is required.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: the name is taken, the direction is neither ``"lower"`` nor ``"higher"``, a need is unknown, or
+            ``compute`` cannot be called.
     """
+    if direction not in get_args(Direction):
+        raise ConfigError(f"metric {name!r}: direction must be 'lower' or 'higher'; got {direction!r}.")
+    if not callable(compute):
+        raise ConfigError(f"metric {name!r}: compute must be a function; got {type(compute).__name__}.")
+    known = get_args(Need)
+    for need in needs:
+        if need not in known:
+            raise ConfigError(
+                f"metric {name!r} cannot need {need!r}.{nearest(str(need), known)} Known: {', '.join(known)}."
+            )
     return METRICS.add(name, Metric(name, direction, doc, compute, frozenset(needs), truth))

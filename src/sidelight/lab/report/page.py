@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sidelight.core.folders import require_file_place
 from sidelight.core.names import OURS
-from sidelight.core.ownership import require_free
 from sidelight.core.tensors import predictable
 from sidelight.errors import CheckpointError
 from sidelight.explainer import Explainer
@@ -24,12 +24,14 @@ from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.data.scenes import readable
-from sidelight.lab.evaluation.methods import fills_of, rival_of, set_reference, supports
+from sidelight.lab.evaluation.methods import fills_of, rival_of, scorer_fingerprint, set_reference, supports
+from sidelight.lab.evaluation.run import content_of_tests
 from sidelight.lab.evaluation.settings import call_method
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
 from sidelight.lab.report.timing import timing
 from sidelight.lab.runs.folder import continue_run
+from sidelight.lab.runs.measured import require_measured_of
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
 
@@ -52,7 +54,7 @@ def report_runs(
 
     for run in runs:
         continue_run(run.folder)
-    require_free([path])  # said before a model is opened
+    require_file_place(path)  # said before a model is opened
     data = ReportData(
         title=title,
         subtitle=subtitle,
@@ -72,9 +74,12 @@ def section_of(run: Run) -> ReportSection:
     target = run.open_target()
     set_reference(run, target)
     explainer = run.explainer(target=target)
+    found = {"rows": content_of_tests(run), "target": target.fingerprint()}
+    first = {f"{OURS}#{run.config.seeds[0]}": scorer_fingerprint(explainer)}
+    require_measured_of(results, {**found, "scorers": first}, run.results_folder)
     samples, failures = galleries(run, explainer)
     scorers = {name: facts for name, facts in results["scorers"].items() if name.isdecimal()}  # none beside
-    first = next(iter(scorers.values()))
+    facts = next(iter(scorers.values()))
     seconds = [run.facts["scorers"][seed]["train_runtime"] for seed in scorers]
     return ReportSection(
         title=run.config.name,
@@ -87,7 +92,7 @@ def section_of(run: Run) -> ReportSection:
         timing=timing(run, explainer),
         target={**results["target"], "dataset": run.tested_name},
         scorer={
-            "parameters": first["parameters"],
+            "parameters": facts["parameters"],
             "seeds": len(scorers),
             "training_seconds": round(float(np.mean(seconds)), 1),
             "calibration": run.config.objective.calibration,

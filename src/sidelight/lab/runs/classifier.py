@@ -23,10 +23,10 @@ from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
 from sidelight.core.tensors import predictable
 from sidelight.errors import ConfigError, InputError
-from sidelight.inputs.collate import Collator
 from sidelight.inputs.image import PIXELS
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.runs.augmentation import augmented, moved
+from sidelight.lab.runs.labelled import LabelledCollator, require_labels
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
 from sidelight.targets import TargetModel
 from sidelight.training.folder import claim_folder, drop_checkpoints, recorded_identity
@@ -181,7 +181,7 @@ def train_classifier(
     trainer = BaseTrainer(
         model=Classifier(target, augmented(target, config)),
         args=classifier_arguments(config, len(train), folder),
-        data_collator=Collator(target) if ready is None else ReadyCollator(target),
+        data_collator=LabelledCollator(target) if ready is None else ReadyCollator(target),
         train_dataset=train if ready is None else ready,
         eval_dataset=evaluation,
         callbacks=[clock],
@@ -242,8 +242,7 @@ def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
             batch = target.reader.read([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
             inputs = target.to_device(batch.inputs)
             logits = target.forward(inputs, target.features(inputs))
-            assert batch.labels is not None  # every row of a data set has one
-            right += float(_right(logits.cpu(), batch.labels, target.independent).sum())
+            right += float(_right(logits.cpu(), require_labels(batch.labels), target.independent).sum())
     return right / max(len(rows), 1)
 
 

@@ -1,4 +1,4 @@
-"""What results were measured by, kept with them, so that no page shows them beside other settings."""
+"""What results were measured by and of, kept with them, so that no page shows them beside other settings or pictures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,35 @@ NOT_THE_RESULT = {"batch_size", "forward_batch", "data", "protocol"}
 def measured_by(section: EvaluationSection) -> dict[str, Any]:
     """Plain values of everything in ``section`` that numbers depend on."""
     return section.model_dump(mode="json", exclude=NOT_THE_RESULT)
+
+
+def require_measured_of(results: Mapping[str, Any], found: Mapping[str, Any], folder: Path) -> None:
+    """Refuse results of other rows, of another classifier or of another scorer than are there now.
+
+    Results of an earlier version do not tell them, and are taken.
+
+    Args:
+        found: what is there: ``rows``, their content; ``target``, its fingerprint; ``scorers``, fingerprints by method.
+        folder: of the results.
+
+    Raises:
+        ConfigError: see above.
+    """
+    known = results.get("measured")
+    if not isinstance(known, Mapping):
+        return
+    scorers = known.get("scorers", {})
+    same = {
+        "test data": known.get("rows") == found["rows"],
+        "classifier": known.get("target") == found["target"],
+        "scorer": all(scorers.get(name, version) == version for name, version in found["scorers"].items()),
+    }
+    changed = [name for name, kept in same.items() if not kept]
+    if changed:
+        raise ConfigError(
+            f"since the results in {folder} were measured, the {' and the '.join(changed)} changed: pictures made now would "
+            f"not belong to the numbers. Restore what changed, or remove {folder / 'evaluation'} and evaluate again."
+        )
 
 
 def require_measured_by(results: Mapping[str, Any], section: EvaluationSection, folder: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from sidelight.core.processes import device
-from sidelight.inputs.collate import Collator
 from sidelight.inputs.image import PIXELS
+from sidelight.lab.runs.labelled import LabelledCollator
 from sidelight.targets import TargetModel
 
 #: prepared pictures of more bytes are not kept
@@ -44,7 +44,7 @@ class ReadyRows(Sequence[Mapping[str, Any]]):
         return {name: values[index] for name, values in self.encodings.items()}
 
 
-class ReadyCollator(Collator):
+class ReadyCollator(LabelledCollator):
     """A collator that adds the encodings of :class:`ReadyRows` to the model's inputs."""
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ def require_place(path: Path) -> None:
 
     Raises:
         InputError: ``path`` has another ending.
+        CheckpointError: no file can be made there.
         ForeignFileError: a file that sidelight did not write is there, or in the place of its folder.
     """
     if path.suffix.lower() not in ENDINGS:

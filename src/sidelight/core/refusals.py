@@ -1,0 +1,67 @@
+"""What the operating system refuses to write, and what a person can do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from sidelight.errors import CheckpointError
+
+#: what to do, by the error of the system
+_ADVICE = {
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EACCES: "choose a folder in which you may write, or change the permissions of this one",
+    errno.EPERM: "choose a folder in which you may write, or change the permissions of this one",
+    errno.EROFS: "the disk is mounted for reading only, so choose a folder on another one",
+    errno.ENOTDIR: "a part of the path is a file, so choose another folder",
+    errno.EEXIST: "a part of the path is a file, so choose another folder",
+    errno.EISDIR: "a folder has this name, so choose another name",
+}
+
+
+def advice_for(error: BaseException) -> str:
+    """What to do about ``error``, as the second half of a sentence.
+
+    Errors that other libraries made of one of the system's are followed to that one.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _ADVICE:
+            return _ADVICE[cause.errno]
+        cause = cause.__cause__ or cause.__context__
+    return "choose another folder, or find out what this one lacks (space, permissions)"
+
+
+def reason(error: OSError) -> str:
+    """The message of the system, with advice."""
+    advice = advice_for(error)
+    return f"{error.strerror or error}. {advice[0].upper()}{advice[1:]}."
+
+
+def not_written(final: Path, error: OSError) -> CheckpointError:
+    """The error for ``final``, which the system refused to write."""
+    return CheckpointError(
+        f"could not write {final}: {error.strerror or error}. What was there before is untouched; {advice_for(error)}."
+    )
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a place where no file can be made. To be asked before the work whose result it will hold.
+
+    Nothing is left behind: a file without a name is made in the folder, or in the nearest one above that is there.
+
+    Raises:
+        CheckpointError: see above.
+    """
+    for folder in path.absolute().parents:
+        if not os.path.lexists(folder):
+            continue
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                return
+        except OSError as error:
+            raise not_written(path, error) from error

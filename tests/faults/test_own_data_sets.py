@@ -1,0 +1,117 @@
+"""Data sets of a user's own, as ``docs/extend/data-set.md`` registers them: labels, evidence and rows that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from face_toys import TRANSFORM, image_model
+from sidelight.errors import ConfigError, InputError
+from sidelight.lab.config.files import parse_config
+from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
+from sidelight.lab.runs.run import Run
+from sidelight.targets import as_target
+from tiny_runs import IMAGE
+
+
+@pytest.fixture(autouse=True)
+def _registry() -> Iterator[None]:
+    before = dict(DATASETS.items())
+    yield
+    DATASETS._entries.clear()
+    DATASETS._entries.update(before)
+
+
+def rows(count: int, **more: Callable[[int], Any]) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    pixels = [rng.integers(0, 255, (20, 20), dtype=np.uint8) for _ in range(count)]
+    return [{"image": Image.fromarray(p), **{k: f(i) for k, f in more.items()}} for i, p in enumerate(pixels)]
+
+
+def put(found: Any) -> None:
+    """Register a function that returns ``found``, whatever it is asked for."""
+    DATASETS.add("mine", DataSet(("image",), ("left", "right"), lambda **asked: found, "made here"))
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, "got NoneType"),
+        ((row for row in ()), "got generator"),
+        (pd.DataFrame({"text": ["a"]}), r"got DataFrame.*to_dict\('records'\)"),
+        ({"image": [1], "label": [0]}, "got dict"),
+    ],
+)
+def test_kind_what_is_no_list_of_rows_is_told(found: Any, words: str) -> None:
+    put(found)
+    with pytest.raises(InputError, match=f"data set 'mine' must return a list of rows.*{words}"):
+        load_rows("mine", "train", count=1)
+
+
+def test_kind_a_function_that_returns_more_rows_than_were_asked_for_is_cut_to_them() -> None:
+    put(rows(30, label=lambda i: i % 2))
+    drawn = load_rows("mine", "test", count=8, seed=1)
+    assert len(drawn) == 8
+    assert [id(row) for row in drawn] == [id(row) for row in load_rows("mine", "test", count=8, seed=1)]
+    assert len({id(row) for row in drawn}) == 8
+    assert len(load_rows("mine", "test")) == len(load_rows("mine", "test", count=50)) == 30
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (lambda i: 2 * (i == 3), r"label 2, and the classifier knows 2 classes: 0 \(left\), 1 \(right\)"),
+        (lambda i: i % 2 - 1, "label -1"),
+        (lambda i: None if i == 3 else 0, "has no label"),
+    ],
+)
+def test_kind_a_label_that_is_no_class_is_told(
+    tmp_path: Path, label: Callable[[int], Any], words: str
+) -> None:
+    put(rows(12, label=label))
+    sizes = {"name": "mine", "train": 12, "validation": 4, "test": 4}
+    run = Run.create(tmp_path / "run", parse_config({**IMAGE, "data": sizes}))
+    with pytest.raises(InputError, match=words):
+        run.fit()
+
+
+def test_kind_a_text_in_place_of_a_tuple_is_told() -> None:
+    for modalities, classes in (("image", ("a", "b")), (("image",), "ab"), (("image",), (0, 1))):
+        with pytest.raises(ConfigError, match="of a data set must be a tuple of texts"):
+            DataSet(modalities, classes, lambda **asked: [], "")  # type: ignore[arg-type]
+
+
+MASK = np.arange(400).reshape(20, 20) % 2 == 0
+
+
+def test_kind_evidence_that_only_some_rows_bring_is_told_and_never_dropped() -> None:
+    reader = as_target(image_model(), TRANSFORM).reader
+    known = {"evidence": {"image": MASK}}
+    for order in ([known, {}], [{}, known], [known, {"evidence": None}], [{"evidence": None}, known]):
+        found = [{**row, **more} for row, more in zip(rows(2), order, strict=True)]
+        with pytest.raises(InputError, match=r"evidence of row . must be a mapping with the key 'image'"):
+            reader.read(found, evidence=True)
+    assert reader.read(rows(2, evidence=lambda i: None), evidence=True).truth is None
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [MASK, {"pixels": MASK}, {"image": MASK[None]}, {"image": "left"}, {"image": np.zeros((0, 0))}],
+)
+def test_kind_evidence_that_is_no_mask_is_told(evidence: Any) -> None:
+    reader = as_target(image_model(), TRANSFORM).reader
+    with pytest.raises(InputError, match="the evidence of row 0 must be a m"):
+        reader.read(rows(1, evidence=lambda i: evidence), evidence=True)
+
+
+def test_kind_a_mask_may_be_a_picture_or_an_array_of_bytes() -> None:
+    reader = as_target(image_model(), TRANSFORM).reader
+    masks = [MASK, MASK.astype(np.uint8) * 255, Image.fromarray(MASK.astype(np.uint8) * 255), MASK.tolist()]
+    found = [reader.read(rows(1, evidence=lambda i, m=m: {"image": m}), evidence=True).truth for m in masks]
+    assert all(truth is not None and (truth["image"] == found[0]["image"]).all() for truth in found)  # type: ignore[index]

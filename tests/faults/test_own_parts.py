@@ -1,0 +1,209 @@
+"""Metrics, fills and baseline methods of a user's own: what is wrong with one is told, with its name, and spoils no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from face_toys import TRANSFORM, image_model, pictures
+from sidelight.core.registry import Registry
+from sidelight.errors import ConfigError, InputError
+from sidelight.fills.base import FILLS, FillContext
+from sidelight.inputs.base import Batch
+from sidelight.lab.baselines.base import RIVALS, Job, Rival, register
+from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.evaluation.settings import EvalSettings
+from sidelight.lab.metrics.base import METRICS, Evidence, Metric, define
+from sidelight.targets import TargetModel, as_target
+from tiny_runs import IMAGE, tiny_run
+
+
+@pytest.fixture(autouse=True)
+def _registries() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    registries: list[Registry[Any]] = [METRICS, FILLS["image"], RIVALS]
+    before = [dict(registry.items()) for registry in registries]
+    yield
+    for registry, entries in zip(registries, before, strict=True):
+        registry._entries.clear()
+        registry._entries.update(entries)
+
+
+@pytest.fixture
+def evidence() -> Evidence:
+    torch.manual_seed(0)
+    return Evidence(torch.rand(3, 5), torch.rand(3, 5), torch.ones(3, 5, dtype=torch.bool), torch.rand(3))
+
+
+WRONG: dict[str, Callable[[Evidence], Any]] = {
+    "a mean over samples": lambda e: e.clean.mean(),
+    "a value of each feature": lambda e: e.mask,
+    "a column": lambda e: e.clean[:, None],
+    "a sample too few": lambda e: e.clean[1:],
+    "a number": lambda e: 0.5,
+    "nothing": lambda e: None,
+    "complex numbers": lambda e: e.clean.to(torch.complex64),
+    "a field that nothing made": lambda e: e.masked,
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_kind_a_metric_that_gives_no_number_of_each_sample_is_named(evidence: Evidence, name: str) -> None:
+    with pytest.raises(InputError, match=r"metric 'mine' must give .*one real number for each sample, \[3\]"):
+        Metric("mine", "higher", "", WRONG[name]).values(evidence)  # type: ignore[arg-type]
+
+
+def test_kind_values_of_a_metric_of_other_kinds_are_numbers(evidence: Evidence) -> None:
+    kinds: list[Callable[[Evidence], Any]] = [
+        lambda e: e.clean > 2,
+        lambda e: (e.clean > 2).long(),
+        lambda e: np.zeros(3),
+        lambda e: [0.0, 0.0, 0.0],
+        lambda e: (0 * e.clean).requires_grad_(),
+    ]
+    for compute in kinds:
+        found = Metric("mine", "higher", "", compute).values(evidence)  # type: ignore[arg-type]
+        assert found == [0.0, 0.0, 0.0]
+        assert all(type(value) is float for value in found)
+    undefined = Metric("mine", "higher", "", lambda e: e.clean * float("nan")).values(evidence)
+    assert np.isnan(undefined).all()
+
+
+def test_kind_a_metric_that_is_infinite_or_changes_the_evidence_of_others_is_named(
+    evidence: Evidence,
+) -> None:
+    with pytest.raises(InputError, match="metric 'mine' gives infinite values"):
+        Metric("mine", "higher", "", lambda e: e.clean / 0).values(evidence)
+    with pytest.raises(InputError, match="metric 'mine' changed the evidence in place"):
+        Metric("mine", "higher", "", lambda e: e.mask.clamp_(max=0.5).sum(1)).values(evidence)
+
+
+def test_kind_a_metric_is_not_registered_with_what_no_table_knows() -> None:
+    def value(evidence: Evidence) -> Tensor:
+        return evidence.clean
+
+    with pytest.raises(ConfigError, match="direction must be 'lower' or 'higher'; got 'up'"):
+        define("mine", "up", "", value)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"cannot need .masks.\. Did you mean .mask."):
+        define("mine", "higher", "", value, "masks")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="compute must be a function"):
+        define("mine", "higher", "", 3)  # type: ignore[arg-type]
+    for name in ("", " ", 3, None):
+        with pytest.raises(ConfigError, match="the name of a metric must be a text"):
+            define(name, "higher", "", value)  # type: ignore[arg-type]
+    assert "mine" not in METRICS
+
+
+@pytest.fixture(scope="module")
+def target() -> TargetModel:
+    return as_target(image_model(), TRANSFORM)
+
+
+def batch_of(target: TargetModel) -> Batch:
+    return Batch(dict(target.reader.read(pictures(2), labelled=False).inputs), ids=[0, 1])
+
+
+FILLING: dict[str, Callable[[Tensor, FillContext], Any]] = {
+    "more channels": lambda x, context: x.new_zeros(len(x), 5, *x.shape[2:]),
+    "another size": lambda x, context: x.new_zeros(*x.shape[:2], 7, 7),
+    "one axis more": lambda x, context: x.new_zeros(1, *x.shape),
+    "a number of each sample": lambda x, context: x.new_zeros(len(x)),
+    "a number": lambda x, context: 0.0,
+    "an array": lambda x, context: np.zeros(x.shape, dtype=np.float32),
+    "nothing": lambda x, context: None,
+}
+
+
+@pytest.mark.parametrize("name", FILLING)
+def test_kind_a_fill_of_another_shape_is_named(target: TargetModel, name: str) -> None:
+    FILLS["image"].add("mine", FILLING[name])
+    with pytest.raises(InputError, match="fill 'mine' must give a tensor that can be broadcast to its input"):
+        target.fill_values(batch_of(target).inputs, "mine", [0, 1])
+
+
+def test_kind_a_fill_that_changes_its_input_spoils_no_other(target: TargetModel) -> None:
+    FILLS["image"].add("mine", lambda x, context: x.fill_(0))
+    with pytest.raises(InputError, match="fill 'mine' changed its input x in place"):
+        target.fill_values(batch_of(target).inputs, "mine", [0, 1])
+
+
+def test_kind_a_fill_may_be_smaller_than_its_input(target: TargetModel) -> None:
+    inputs = batch_of(target).inputs
+    FILLS["image"].add("mine", lambda x, context: torch.zeros((), dtype=x.dtype))
+    scores = {"image": torch.full((2, 1, *inputs["pixel_values"].shape[2:]), 0.3)}
+    assert torch.equal(target.classify(inputs, scores, "mine"), target.classify(inputs, scores, "zero"))
+
+
+def method(maps: Callable[[Job], Any], **attributes: Any) -> type[Rival]:
+    body = {"name": "mine", "signed": True, "reduction": "sum", "_maps": lambda self, job: maps(job)}
+    body = {k: v for k, v in {**body, **attributes}.items() if v is not None}
+    return dataclass(frozen=True)(type("Mine", (Rival,), body))
+
+
+def zeros(job: Job) -> Tensor:
+    return torch.zeros(job.score_shapes()["image"])
+
+
+@pytest.mark.parametrize(
+    "maps", [{}, None, torch.zeros(2, 1, 3, 3), {"image": np.zeros(3)}, {"text": torch.zeros(3)}]
+)
+def test_kind_a_method_that_returns_no_maps_is_named(target: TargetModel, maps: Any) -> None:
+    with pytest.raises(
+        InputError, match="baseline method 'mine' must return a mapping with a tensor for each"
+    ):
+        method(lambda job: maps)()(target, batch_of(target).inputs, torch.tensor([0, 1]))
+
+
+def test_kind_maps_of_a_wrong_shape_are_told_with_their_method(target: TargetModel) -> None:
+    settings = EvalSettings(metrics=("complexity",))
+    for maps in (torch.zeros(2, 1, 5, 5), torch.full((2, 1, 24, 24), float("nan"))):
+        with pytest.raises(InputError, match="method 'mine': scores of 'image'"):
+            evaluate_batch(
+                target, batch_of(target), {"image": maps}, method="mine", signed=True, settings=settings
+            )
+
+
+def test_kind_a_method_whose_name_or_sign_results_cannot_keep_is_refused() -> None:
+    for name in ("sidelight", "sidelight (thesis)", "mine#2"):
+        with pytest.raises(ConfigError, match="cannot be called"):
+            register(method(lambda job: {"image": zeros(job)}, name=name))
+    for attributes in ({"name": ""}, {"signed": "no"}, {"reduction": "mean"}, {"name": 3}):
+        with pytest.raises(ConfigError, match=r"needs the class attributes|must be a text"):
+            register(method(lambda job: {"image": zeros(job)}, **attributes))
+    cls = type("Mine", (Rival,), {"name": "mine", "_maps": lambda self, job: {"image": zeros(job)}})
+    with pytest.raises(ConfigError, match=r"needs the class attributes .*None"):
+        register(cls)
+    assert "mine" not in RIVALS
+
+
+def change_weights(job: Job) -> dict[str, Tensor]:
+    with torch.no_grad():
+        for parameter in job.target.model.parameters():
+            parameter.mul_(2)
+    return {"image": zeros(job)}
+
+
+def train(job: Job) -> dict[str, Tensor]:
+    job.target.model.train()
+    job.target.model(job.inputs["pixel_values"])  # running means
+    return {"image": zeros(job)}
+
+
+@pytest.mark.parametrize("maps", [change_weights, train])
+def test_kind_a_method_that_changes_the_classifier_is_refused_before_it_is_measured(
+    tmp_path: Path, maps: Callable[[Job], Any]
+) -> None:
+    register(method(maps))
+    settings = {**IMAGE["evaluation"], "batch_size": 8, "rivals": ["mine", "random"]}  # in one single batch
+    run = tiny_run(tmp_path / "run", evaluation=settings)
+    with pytest.raises(InputError, match="method 'mine' changed the weights of the classifier"):
+        evaluate_run(run)
+    assert not list((run.folder / "evaluation").rglob("part-*.parquet"))

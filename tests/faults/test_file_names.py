@@ -10,6 +10,7 @@ from fault_models import P, S, T, bert, tok
 
 import sidelight
 from sidelight import Explainer
+from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.file_names import FileNameWarning
 
 TOLD = r"'reviews\.csv', is the name of a file.*explainer\.explain\(Path\('reviews\.csv'\)\)"
@@ -36,6 +37,31 @@ def test_kind_a_text_that_names_a_file_is_told_and_stays_a_text(texts: Explainer
         texts.explain_dataset({"text": [*T[:2], "reviews.csv"]}, tmp_path / "out")
     with pytest.warns(FileNameWarning, match=r"note\.txt.*So are 1 more.*Path\('note\.txt'\)\.read_text\(\)"):
         texts.explain(["note.txt", "reviews.csv"])
+
+
+def test_kind_a_path_that_only_a_shell_understands_is_told_where_it_is_read(
+    texts: Explainer, images: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    P[0].save(home / "a.png")
+    (home / "films.csv").write_text("text\na good film\n")
+    with pytest.raises(InputError, match=rf"begins with '~'.*{home / 'a.png'}"):
+        images.explain("~/a.png")
+    for given in ("~/films.csv", "~/films"):
+        with pytest.raises((InputError, InputTypeError), match=rf"begins with '~'.*{home / 'films'}"):
+            texts.explain(Path(given))
+    with pytest.warns(
+        FileNameWarning, match=rf"'~/films\.csv', is .*explain\(Path\('{home / 'films.csv'}'\)\)"
+    ):
+        texts.explain("~/films.csv")
+
+
+def test_kind_a_path_in_the_place_of_a_text_is_told(texts: Explainer) -> None:
+    for given in (Path("note.txt"), [Path("note.txt")], Path("nothing")):
+        with pytest.raises(InputTypeError, match=r"the path '.*which is opened if.*path\.read_text\(\)"):
+            texts.explain(given)
 
 
 def test_kind_a_pipeline_tells_of_a_text_that_names_a_file(texts: Explainer) -> None:

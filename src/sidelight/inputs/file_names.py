@@ -31,12 +31,13 @@ def tell_file_names(batch: Batch) -> None:
     named = [(i, part) for i, parts in enumerate(batch.texts.texts) for part in parts if _names_file(part)]
     if not named:
         return
-    first, path = named[0]
+    first, text = named[0]
+    path = os.path.expanduser(text)
     others = f" So are {len(named) - 1} more texts that were read with it." if len(named) > 1 else ""
     rows = f"the rows of the file, call explainer.explain(Path({path!r}))"
     content = f"what the file holds, give that as the text, e.g. Path({path!r}).read_text()"
     warn(
-        f"{sample_name(first)}, {path!r}, is the name of a file, and was read as a text: a string is always a text here."
+        f"{sample_name(first)}, {text!r}, is the name of a file, and was read as a text: a string is always a text here."
         f"{others} To explain {rows if suffix(path) in TABLES else content}.",
         FileNameWarning,
         stacklevel=3,
@@ -46,4 +47,4 @@ def tell_file_names(batch: Batch) -> None:
 def _names_file(text: str) -> bool:
     """Whether ``text`` names a file that exists. A word without an ending is a word, whatever lies in the folder."""
     short = len(text) <= _LONGEST and "\n" not in text and not text.startswith(_OTHER_MACHINES)
-    return short and "." in text and bool(suffix(text)) and os.path.isfile(text)
+    return short and "." in text and bool(suffix(text)) and os.path.isfile(os.path.expanduser(text))

@@ -60,7 +60,7 @@ def test_kind_a_path_that_only_a_shell_understands_is_told_where_it_is_read(
 
 def test_kind_a_path_in_the_place_of_a_text_is_told(texts: Explainer) -> None:
     for given in (Path("note.txt"), [Path("note.txt")], Path("nothing")):
-        with pytest.raises(InputTypeError, match=r"the path '.*which is opened if.*path\.read_text\(\)"):
+        with pytest.raises(InputTypeError, match=r"the path '.*which is no text.*path\.read_text\(\)"):
             texts.explain(given)
 
 

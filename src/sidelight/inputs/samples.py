@@ -89,11 +89,12 @@ def _describe(value: Any) -> str:
     if isinstance(value, Image.Image):
         return "an image. This model is read as a classifier of texts alone; a pair (image, text) needs a model of both"
     if isinstance(value, os.PathLike):
+        path = os.fspath(value)
         told = (
-            told_of_home(os.fspath(value))
-            or "is opened if it is that of a table or of a folder that is there"
+            told_of_home(path)
+            or "is no text. explainer.explain(path) opens tables and folders that are there."
         )
-        return f"the path {os.fspath(value)!r}, which {told.rstrip('.')}. Give a text itself, e.g. path.read_text()"
+        return f"the path {path!r}, which {told} Give a text itself, e.g. path.read_text()"
     label = ". If it is the label of a text, leave it out" if is_number(value) else ""
     return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings{label}"
 

@@ -267,7 +267,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         """
         asked = Asked(lent_inputs(self.target, others), target, versus)
         asked.require_scorer(self.scorer.config)
-        source = open_data(samples, "samples")
+        source, first = open_data(samples, "samples"), require_size(first, "first", least=0)
         return self._answers(source, require_size(batch_size), require_errors(errors), asked, first)
 
     def _answers(

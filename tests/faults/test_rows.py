@@ -265,6 +265,8 @@ KINDS: dict[str, Callable[[], Any]] = {
     "dictionary of columns": lambda: {"text": T, "label": np.asarray(LABELS)},
     "data set's own columns": lambda: table()[:],
     "samples and labels": lambda: (T, LABELS),
+    "arrays of samples and labels": lambda: (np.asarray(T), np.asarray(LABELS)),
+    "objects and labels": lambda: (np.asarray(T, dtype=object), pd.Series(LABELS, index=range(60, 0, -1))),
     "arrow table": lambda: pa.table({"text": T, "label": LABELS}),
     "splits": lambda: datasets.DatasetDict(train=table(), test=table()),
 }
@@ -337,6 +339,7 @@ def test_fault_18_pictures_in_every_form(tmp_path: Path) -> None:
         TensorDataset(pixels),
         arrays,
         (arrays, labels.tolist()),
+        (pd.Series(P).to_numpy(), labels.numpy()),
         {"pixel_values": pixels, "labels": labels},
         DataLoader(TensorDataset(pixels, labels), 7),
         DataLoader(TensorDataset(pixels, labels), 7, sampler=range(len(P))),

@@ -76,6 +76,13 @@ def test_kind_an_argument_that_goes_with_ours_is_not_refused_for_being_looked_at
     fit(tmp_path / "fitted", **extra)
 
 
+def test_kind_a_training_without_a_bar_shows_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for silent in (False, True):
+        fit(tmp_path / f"{silent}", disable_tqdm=silent)
+        said = "".join(capfd.readouterr())
+        assert ("scorer" in said and "3/3" in said) is not silent
+
+
 def test_kind_an_argument_without_a_setting_of_ours_is_taken() -> None:
     section = ClassifierTraining(extra={"gradient_accumulation_steps": 2})
     assert classifier_arguments(section, 64, Path("run")).gradient_accumulation_steps == 2

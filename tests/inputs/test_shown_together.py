@@ -22,7 +22,7 @@ TEXT = FILLED.filter(lambda text: bool(text.strip()))
 
 def same(read: ReadTexts) -> None:
     """The strings, and scores of all joins, are those of the views."""
-    direct = shown_together(read._texts, read._batch.encodings)
+    direct = shown_together(read.texts, read._batch.encodings)
     views = ShownTexts.of_views(read.views)
     assert direct is not None
     assert direct.strings == views.strings == [view.shown() for view in read.views]

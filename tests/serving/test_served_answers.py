@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from face_toys import image_explainer, pair_explainer, text_explainer
 from live_toys import png
 from serving_toys import TEXTS, as_numbers, asked, assert_same, held_app, one, picture
 from sidelight import Explainer, Explanation
-from sidelight.errors import ConfigError, InputTypeError
+from sidelight.errors import CheckpointError, ConfigError, InputTypeError
+from sidelight.inputs.file_names import FileNameWarning
 from sidelight.serving import ServeOptions, app, opened
 
 
@@ -126,9 +128,25 @@ def test_parts_that_are_sent(service: Any) -> None:
     assert "effects" in found
     assert "ranking" not in found
     assert found["inputs"] == {}
+    with pytest.raises(CheckpointError, match=r"no input of image.*Ask again with 'inputs': true"):
+        Explanation.from_dict(found)
     asking["data"]["inputs"] = "true"
     whole = Explanation.from_dict(one(service, **asking).json())
     assert whole.inputs["image"].shape[:2] == whole.scores["image"].shape
+    asking["data"]["maps"] = "effects"
+    with pytest.raises(CheckpointError, match=r"no scores.*with 'scores' among them"):
+        Explanation.from_dict(one(service, **asking).json())
+
+
+def test_nobody_learns_which_files_lie_beside_a_service(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret.csv").write_text("text")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FileNameWarning)
+        for texts in (["secret.csv"], ["secret.csv", TEXTS[0]]):
+            assert one(service, json={"model": "texts", "texts": texts}).status_code == 200
 
 
 def test_a_verdict(service: Any, explainers: dict[str, Explainer]) -> None:

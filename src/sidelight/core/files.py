@@ -79,12 +79,8 @@ def reachable(path: Path) -> Path:
         CheckpointError: the system cannot tell, e.g. because the name is too long or a folder above is closed to us. Or
             it begins with ``~``, which only a shell takes for the home folder.
     """
-    home = Path(os.path.expanduser(path))
-    if home != path and not os.path.lexists(path.parts[0]):
-        raise CheckpointError(
-            f"{str(path)!r} begins with {path.parts[0]!r}, which stands for a home folder in a shell only. "
-            f"Write the whole path: {str(home)!r}."
-        )
+    if told := told_of_home(str(path)):
+        raise CheckpointError(f"{str(path)!r} {told}")
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -94,6 +90,19 @@ def reachable(path: Path) -> Path:
             f"cannot look at {str(path)!r}: {error.strerror or error}. Choose another name."
         ) from error
     return path
+
+
+def told_of_home(path: str) -> str:
+    """What to say of a path that begins with ``~``, which only a shell takes for the home folder. Empty for others.
+
+    Example:
+        >>> told_of_home("photos/~1.png")
+        ''
+    """
+    home, begins = os.path.expanduser(path), Path(path).parts[:1]
+    if home == path or os.path.lexists(begins[0]):
+        return ""
+    return f"begins with {begins[0]!r}, which stands for a home folder in a shell only. Write the whole path: {home!r}."
 
 
 def _require_replaceable(final: Path, tmp: Path) -> None:

@@ -49,11 +49,17 @@ def sample_name(index: int) -> str:
 def warn(message: str, category: type[Warning], stacklevel: int = 2) -> None:
     """As ``warnings.warn``, unless ``category`` was shown in this context already (:func:`told_once`)."""
     told = _told.get()
+    if is_told(category):
+        return
     if told is not None:
-        if category in told:
-            return
         told.add(category)
     warnings.warn(message, category, stacklevel=stacklevel + 1)
+
+
+def is_told(category: type[Warning]) -> bool:
+    """Whether :func:`warn` would leave out a warning of ``category`` here."""
+    told = _told.get()
+    return told is not None and category in told
 
 
 @contextmanager

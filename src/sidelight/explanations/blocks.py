@@ -279,10 +279,10 @@ def is_input_batch(samples: Any) -> bool:
     )
 
 
-def require_size(size: Any, name: str = "batch_size") -> int:
-    """``size`` if it is a whole number of at least 1. Raises :class:`InputError` otherwise."""
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise InputError(f"{name} must be a whole number of at least 1; got {size!r}.")
+def require_size(size: Any, name: str = "batch_size", least: int = 1) -> int:
+    """``size`` if it is a whole number of at least ``least``. Raises :class:`InputError` otherwise."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < least:
+        raise InputError(f"{name} must be a whole number of at least {least}; got {size!r}.")
     return int(size)
 
 

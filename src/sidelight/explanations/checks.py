@@ -188,3 +188,25 @@ def require_known(values: Mapping[str, Any], form: str, version: int) -> None:
             f"the explanation was saved by a newer sidelight (version {found} of the format; this one reads up to "
             f"{version}). Update sidelight to read it."
         )
+
+
+def require_parts(values: Mapping[str, Any]) -> None:
+    """Refuse an answer of a service that sent no scores or no pixels, because nobody asked for them.
+
+    Raises:
+        CheckpointError: see above. Other parts that are missing or of another kind are left to the explanation.
+    """
+    if "scores" not in values and "inputs" in values:
+        raise CheckpointError(
+            "this explanation holds no scores, as a service sends it if 'maps' names other maps only. Ask again without "
+            "'maps', or with 'scores' among them."
+        )
+    scores, inputs = values.get("scores"), values.get("inputs")
+    if not isinstance(scores, Mapping) or not isinstance(inputs, Mapping):
+        return
+    missing = [name for name in scores if name not in inputs]
+    if missing:
+        raise CheckpointError(
+            f"this explanation holds scores but no input of {', '.join(map(str, missing))}, as a service sends it unless it is "
+            "asked for pixels. Ask again with 'inputs': true, or read the numbers of the answer themselves."
+        )

@@ -18,6 +18,7 @@ from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Inputs
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.inputs.base import Batch, Reader
+from sidelight.inputs.file_names import tell_file_names
 from sidelight.rows.labels import is_whole, normal
 from sidelight.rows.row import plain
 from sidelight.scorers.base import ScorerConfig
@@ -80,7 +81,9 @@ class Asked:
     def read(self, reader: Reader, rows: Sequence[Any], numbers: Sequence[int]) -> Batch:
         """``rows`` of these numbers as one batch. A kind of warning is passed on once in the call."""
         with told_once(self.told, [f"sample {number}" for number in numbers]):
-            return reader.read(rows, labelled=False)
+            batch = reader.read(rows, labelled=False)
+            tell_file_names(batch)
+            return batch
 
     def require_scorer(self, config: ScorerConfig) -> None:
         """Refuse classes if the scorer knows the predicted class only.

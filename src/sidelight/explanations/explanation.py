@@ -25,6 +25,7 @@ from sidelight.explanations.checks import (
     real_numbers,
     remarks,
     require_known,
+    require_parts,
     require_words,
     unit_scores,
     words,
@@ -288,6 +289,7 @@ class Explanation:
             CheckpointError: keys are missing or of the wrong kind, values are impossible, or a newer sidelight wrote it.
         """
         require_known(values, FORMAT, VERSION)
+        require_parts(values)
         names = (
             "scores",
             "inputs",

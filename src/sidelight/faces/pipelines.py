@@ -23,6 +23,7 @@ from sidelight.explainer import Explainer
 from sidelight.explanations.building import Answered, explanations_of
 from sidelight.explanations.classes import NO_CLASSES, Classes
 from sidelight.inputs.base import Batch
+from sidelight.inputs.file_names import tell_file_names
 from sidelight.inputs.image import PIXELS
 from sidelight.rows.row import plain
 
@@ -110,9 +111,11 @@ class Explained(Pipeline):
         """What :meth:`preprocess` made of one sample, or a list of that of several, as one batch."""
         samples = model_inputs["sample"]
         with told_once(self._told):
-            return self.explainer.target.reader.read_samples(
+            batch = self.explainer.target.reader.read_samples(
                 samples if isinstance(samples, list) else [samples]
             )
+            tell_file_names(batch)
+        return batch
 
     @plain_passes()
     def _forward(

@@ -14,6 +14,7 @@ from sidelight.core.quiet import told_once
 from sidelight.core.types import Inputs
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.base import Batch, Reader
+from sidelight.inputs.file_names import tell_file_names
 from sidelight.inputs.row_parts import RowReader, sample_and_label
 from sidelight.rows.row import Numbered
 
@@ -59,8 +60,11 @@ class Collator:
         names = [place(row.number, row.name) for row in rows if isinstance(row, Numbered)]
         with told_once(self._told, names):  # thousands of batches may each have texts that were cut
             if rows and isinstance(rows[0], Numbered):
-                return self._numbered(rows)
-            return self.target.reader.read(rows, labelled=self.labelled)
+                batch = self._numbered(rows)
+            else:
+                batch = self.target.reader.read(rows, labelled=self.labelled)
+            tell_file_names(batch)
+        return batch
 
     def _numbered(self, rows: Sequence[Numbered]) -> Batch:
         readers = [self._reader_of(row) for row in rows]

@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from sidelight.core.files import told_of_home
 from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,8 @@ def _from_path(given: Any) -> Image.Image:
     try:
         found = os.stat(path)
     except FileNotFoundError as error:
-        raise InputError(f"{shown} does not exist; give the path of an image.") from error
+        told = told_of_home(path) or "does not exist; give the path of an image."
+        raise InputError(f"{shown} {told}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{shown} cannot be opened ({reason}); give the path of an image.") from error

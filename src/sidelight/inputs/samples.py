@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from sidelight.core.columns import KNOWN_COLUMNS
+from sidelight.core.files import told_of_home
 from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.labels import is_missing
 
@@ -86,6 +88,13 @@ def _describe(value: Any) -> str:
         return "bytes. Decode them first: value.decode('utf-8')"
     if isinstance(value, Image.Image):
         return "an image. This model is read as a classifier of texts alone; a pair (image, text) needs a model of both"
+    if isinstance(value, os.PathLike):
+        path = os.fspath(value)
+        told = (
+            told_of_home(path)
+            or "is no text. explainer.explain(path) opens tables and folders that are there."
+        )
+        return f"the path {path!r}, which {told} Give a text itself, e.g. path.read_text()"
     label = ". If it is the label of a text, leave it out" if is_number(value) else ""
     return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings{label}"
 

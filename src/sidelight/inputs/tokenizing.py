@@ -40,7 +40,7 @@ class ReadTexts:
     def __init__(
         self, tokenizing: Tokenizing, texts: list[tuple[str, ...]], batch: Any, cut: frozenset[int]
     ) -> None:
-        self._tokenizing, self._texts, self._batch = tokenizing, texts, batch
+        self._tokenizing, self.texts, self._batch = tokenizing, texts, batch
         self.cut = cut
 
     def tensors(self) -> dict[str, Tensor]:
@@ -52,14 +52,14 @@ class ReadTexts:
     def views(self) -> list[TextView]:
         """What the tokens of each sample stand for, padding included. Made at the first look: it takes time."""
         return [
-            self._tokenizing.view(texts, self._batch, i, i in self.cut) for i, texts in enumerate(self._texts)
+            self._tokenizing.view(texts, self._batch, i, i in self.cut) for i, texts in enumerate(self.texts)
         ]
 
     @cached_property
     def shown(self) -> ShownTexts:
         """The strings that people see of all samples, and which tokens each is made of."""
         encodings = None if self.cut else self._batch.encodings
-        together = shown_together(self._texts, encodings) if encodings else None
+        together = shown_together(self.texts, encodings) if encodings else None
         return ShownTexts.of_views(self.views) if together is None else together
 
 

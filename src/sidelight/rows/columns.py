@@ -112,6 +112,8 @@ def are_samples_and_labels(data: tuple[Any, ...] | list[Any]) -> bool:
         several = listed or (isinstance(samples, Tensor) and samples.ndim > 3)
         return several and isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()
     many = isinstance(samples, (Tensor, np.ndarray)) and samples.ndim >= 3
+    # texts, paths or pictures in an array, as a split of scikit-learn gives them
+    many = many or (isinstance(samples, np.ndarray) and samples.ndim == 1 and samples.dtype.kind in "OUT")
     flat = getattr(labels, "ndim", 1) == 1 and isinstance(labels, (Tensor, np.ndarray, list, tuple))
     listed = isinstance(samples, list) and len(samples) > 2
     return bool((many or listed or hasattr(samples, "iloc")) and (flat or hasattr(labels, "iloc")))

@@ -15,6 +15,7 @@ from typing import Any
 
 from sidelight.core.columns import column_of
 from sidelight.core.counted import counted
+from sidelight.core.files import told_of_home
 from sidelight.core.optional import optional
 from sidelight.errors import InputError, InputTypeError, MissingPackageError, first_line
 from sidelight.rows.row import Rows
@@ -60,6 +61,8 @@ def read_path(path: str, name: str) -> tuple[Any, Path | None]:
     if not path.strip():
         raise InputError(f"{name} is an empty path; give that of a table or of a folder of pictures.")
     if _exists(place) is False:
+        if told := told_of_home(path):
+            raise InputError(f"{name}: {path[:200]!r} {told}")
         raise InputError(
             f"{name}: {path[:200]!r} is neither a file nor a folder here. A data set of the Hugging Face hub is given as "
             f"'owner/name', 'owner/name@revision' or 'hf://datasets/name'."

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from sidelight.core.quiet import told_once
 from sidelight.core.surroundings import plain_passes
 from sidelight.core.tensors import predictable
 from sidelight.explanations.building import verdicts
+from sidelight.inputs.file_names import FileNameWarning
 from sidelight.inputs.limits import Limits
 from sidelight.serving.batching import Batcher, Job
 from sidelight.serving.settings import ServeOptions
@@ -114,10 +116,11 @@ class ServedModel:
             for name in ("target", "versus")
             if getattr(wishes[0], name) is not None
         }
-        if len(samples) == 1:
-            first = {name: each[0] for name, each in chosen.items()}
-            return [self.explainer.explain(samples[0], verify=wishes[0].verify, **first)]
-        return self.explainer.explain(samples, batch_size=len(samples), **chosen)
+        with told_once({FileNameWarning}):  # whoever sends a text must not learn which files lie here
+            if len(samples) == 1:
+                first = {name: each[0] for name, each in chosen.items()}
+                return [self.explainer.explain(samples[0], verify=wishes[0].verify, **first)]
+            return self.explainer.explain(samples, batch_size=len(samples), **chosen)
 
     @plain_passes()
     def _verdicts(self, samples: list[Any]) -> list[dict[str, Any]]:

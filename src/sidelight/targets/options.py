@@ -44,6 +44,25 @@ ELSEWHERE = {
     **dict.fromkeys(("per_device_train_batch_size", "train_batch_size", "bs"), "batch_size=..."),
     **dict.fromkeys(("id2label", "label_names", "labels", "classes"), "class_names=[...]"),
     **dict.fromkeys(("eval_dataset", "val_dataset", "val", "test"), "eval=..."),
+    **{
+        name: f"extra={{{name!r}: ...}}"  # arguments of transformers' Trainer
+        for name in (
+            *(
+                "max_steps",
+                "bf16",
+                "fp16",
+                "use_cpu",
+                "optim",
+                "lr_scheduler_type",
+                "warmup_steps",
+                "torch_compile",
+            ),
+            *("dataloader_num_workers", "eval_steps", "save_steps", "logging_steps", "disable_tqdm"),
+        )
+    },
+    "num_workers": "extra={'dataloader_num_workers': ...}",
+    **dict.fromkeys(("progress", "progress_bar", "verbose"), "extra={'disable_tqdm': True} hides the bar"),
+    "gradient_accumulation_steps": "gradient_accumulation=...",
     "lr": "learning_rate=...",
     "device": "move the model itself, model.to(...)",
     "train_dataset": "the second argument, train",

@@ -97,8 +97,8 @@ def train_scorer(
     trainer = build_trainer(module, collate, train, evaluation, folder, config)
     sets = {"train": train, "eval": evaluation}
     naming = _bad_rows_named(target, sets, collate, config.batch_size)
-    named = extra_named(config.extra)
-    with named, shown_progress(trainer, "scorer"), naming, target.borrowed(), _words_of_workers():
+    named, bar = extra_named(config.extra), shown_progress(trainer, "scorer", config.extra)
+    with named, bar, naming, target.borrowed(), _words_of_workers():
         _look_at_rows(module, train, evaluation, collate)
         metrics = _run(trainer, resume)
     scorer.quality = learn_quality(target, scorer, evaluation, collate, int(config.epochs * len(train)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,12 +54,18 @@ class ProgressBar(TrainerCallback):
 
 
 @contextmanager
-def shown_progress(trainer: Trainer, title: str) -> Iterator[None]:
-    """Within the context one :class:`ProgressBar` replaces the Trainer's printing."""
+def shown_progress(trainer: Trainer, title: str, extra: Mapping[str, Any]) -> Iterator[None]:
+    """Within the context one :class:`ProgressBar` replaces the Trainer's printing.
+
+    Args:
+        extra: the user's further arguments of the Trainer. With ``disable_tqdm`` no bar is shown. The Trainer's own value does
+            not count: it is also true wherever transformers is told to say little.
+    """
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     bar = ProgressBar(title)
-    trainer.add_callback(bar)
+    if not extra.get("disable_tqdm"):
+        trainer.add_callback(bar)
     try:
         yield
     finally:

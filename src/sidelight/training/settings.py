@@ -197,6 +197,7 @@ class TrainingConfig:
         report_to: names of loggers of transformers, e.g. ``("tensorboard",)``, which the extra ``tensorboard`` brings. It also
             gets maps of four validation rows as images at each validation.
         extra: further arguments of transformers' ``TrainingArguments``, by name. Not those that are settings here.
+            ``disable_tqdm`` hides the progress bar.
         budget: ``minute``, ``standard`` (ten minutes) or ``thorough`` (an hour). It sets ``epochs``, validations and
             ``rank_draws`` from the measured time of a step (:mod:`sidelight.training.budget`), and says what they are.
     """

@@ -189,7 +189,10 @@ def train_classifier(
     trainer.lengths = row_lengths(target, train)
     target.model.requires_grad_(True).train()
     try:
-        with shown_progress(trainer, "classifier"), extra_named(config.extra, "target.training.extra"):
+        with (
+            shown_progress(trainer, "classifier", config.extra),
+            extra_named(config.extra, "target.training.extra"),
+        ):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
         target.model.eval()

@@ -207,8 +207,9 @@ def test_pictures_get_the_plain_labels_and_scores(
 ) -> None:
     pipe = sidelight.pipeline("image-classification", explainer=images, device="cpu")
     shown = pictures(5)
-    same(bare(pipe(shown, **options)), plain_images(shown, **options), 1e-3)
-    same(bare(pipe(shown[0], **options)), plain_images(shown[0], **options), 1e-3)
+    # the processor rounds to whole grey levels, with torchvision to others than ours
+    same(bare(pipe(shown, **options)), plain_images(shown, **options), 3e-3)
+    same(bare(pipe(shown[0], **options)), plain_images(shown[0], **options), 3e-3)
 
 
 def test_a_picture_has_a_map(images: Explainer, tmp_path: Path) -> None:

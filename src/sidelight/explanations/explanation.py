@@ -313,6 +313,8 @@ class Explanation:
     def save(self, path: str | os.PathLike[str], reading: Drawable = "scores") -> tuple[Path, Path]:
         """Write ``<path>.png`` and ``<path>.json``, each complete or not at all.
 
+        An explanation that was saved under this name before is replaced, so give each its own name.
+
         Args:
             path: a name without ending, or a name that ends in ``.json``, ``.png``, ``.svg``, ``.pdf`` or ``.html``. The
                 ending says which picture is made (default: PNG). If it is a folder, or ends in a slash, the files are

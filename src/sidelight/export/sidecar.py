@@ -13,7 +13,7 @@ from sidelight.core.tensors import predictable
 from sidelight.export.examples import Axes, Examples
 from sidelight.export.module import CLASSES, text_part
 from sidelight.inputs.image_transform import ImageTransform
-from sidelight.inputs.images import PictureTransform
+from sidelight.inputs.images import PictureTransform, nearly_plain
 from sidelight.targets import ImageTarget, ImageTextTarget, TargetModel
 
 FORMAT = "sidelight.export"
@@ -115,12 +115,20 @@ def picture_steps(transform: PictureTransform | None) -> dict[str, Any]:
     """How a picture becomes pixels. Empty if pixels come prepared."""
     if transform is None:
         return {}
-    if not isinstance(transform, ImageTransform):
-        return {
-            "steps": "those of the image processor, which no plain settings describe",
-            "processor": transform.to_dict().get("class"),
-            "settings": transform.to_dict().get("settings"),
-        }
+    if isinstance(transform, ImageTransform):
+        return _plain_steps(transform)
+    own = {"processor": transform.to_dict().get("class"), "settings": transform.to_dict().get("settings")}
+    near = nearly_plain(transform)
+    if near is None:
+        return {"steps": "those of the image processor, which no plain settings describe", **own}
+    return {
+        **_plain_steps(near),
+        "exact": "up to one grey level of 255, by which the processor rounds otherwise",
+        **own,
+    }
+
+
+def _plain_steps(transform: ImageTransform) -> dict[str, Any]:
     return {
         "steps": "transparent places on white; resize; crop; pixel / 255; (pixel - mean) / std; channels first",
         "channels": transform.mode,

@@ -14,7 +14,7 @@ from sidelight.errors import InputTypeError
 from sidelight.inputs.image_transform import FILTERS, ImageTransform, eight_bits, flatten_alpha, read_picture
 from sidelight.inputs.picture_files import read_image
 from sidelight.inputs.processor_settings import from_settings
-from sidelight.inputs.processors import ProcessorTransform
+from sidelight.inputs.processors import TRIED, ProcessorTransform, picture_of
 
 __all__ = [
     "FILTERS",
@@ -24,6 +24,7 @@ __all__ = [
     "as_transform",
     "eight_bits",
     "flatten_alpha",
+    "nearly_plain",
     "read_image",
     "read_picture",
     "transform_from_dict",
@@ -69,6 +70,23 @@ def transform_from_dict(values: Mapping[str, Any]) -> PictureTransform:
         InputError: the values are of neither, or the processor cannot be made again.
     """
     return ProcessorTransform.from_dict(values) if "settings" in values else ImageTransform.from_dict(values)
+
+
+def nearly_plain(transform: ProcessorTransform) -> ImageTransform | None:
+    """The plain settings that give the pixels of ``transform`` up to one grey level of 255, or ``None``.
+
+    Processors that resize by torchvision round otherwise than Pillow does.
+    """
+    ours, (black, white) = from_settings(transform.processor), transform.bounds()
+    if ours is None or black is None or white is None:
+        return None
+    level = 1.5 * (white - black).abs().view(-1, 1, 1) / 255
+    pictures = [picture_of(*size) for size in TRIED]
+    pixels = [(transform(picture), ours(picture)) for picture in pictures]
+    near = all(
+        one.shape == other.shape and bool(((one - other).abs() <= level).all()) for one, other in pixels
+    )
+    return ours if near else None
 
 
 def _is_processor(value: Any) -> bool:

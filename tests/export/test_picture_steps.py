@@ -1,0 +1,52 @@
+"""The steps from a picture to pixels beside an exported file, where a processor rounds otherwise than Pillow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from sidelight.export.sidecar import picture_steps
+from sidelight.inputs.images import ImageTransform, ProcessorTransform, as_transform
+
+SIZE = {"height": 24, "width": 32}
+
+
+class Rounding(ViTImageProcessorPil):
+    """Gives every seventh column other grey levels, as the processors of torchvision do here and there."""
+
+    def __init__(self, levels: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.levels = levels
+
+    def _preprocess(self, images: list[np.ndarray], **options: Any) -> Any:
+        found = super()._preprocess(images, **options)
+        pixels = torch.as_tensor(np.stack([np.asarray(v) for v in found["pixel_values"]])).clone()
+        pixels[..., ::7] -= self.levels / 255 / 0.5
+        found["pixel_values"] = pixels
+        return found
+
+
+def test_a_processor_that_rounds_otherwise_has_plain_steps() -> None:
+    """Whoever had torchvision got no steps for any processor, so no program without PyTorch could make the pixels."""
+    transform = as_transform(Rounding(size=SIZE))
+    assert isinstance(transform, ProcessorTransform)  # the explainer itself keeps the processor's pixels
+    steps = picture_steps(transform)
+    assert (steps["size"], steps["mean"], steps["std"]) == ([24, 32], [0.5] * 3, [0.5] * 3)
+    assert steps["resample"] == "bilinear"
+    assert "one grey level" in steps["exact"]
+    own = ImageTransform((24, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 40, 3), dtype=np.uint8))
+    away = (transform(picture) - own(picture)).abs().max()
+    assert float(away) == pytest.approx(1 / 255 / 0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"levels": 3}, {"do_resize": False}])
+def test_other_pixels_have_no_plain_steps(options: dict[str, Any]) -> None:
+    steps = picture_steps(as_transform(Rounding(**{"size": SIZE, **options})))
+    assert "size" not in steps
+    assert steps["processor"] == "Rounding"

@@ -6,29 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from rounding_processor import Rounding
 from sidelight.export.sidecar import picture_steps
 from sidelight.inputs.images import ImageTransform, ProcessorTransform, as_transform
 
 SIZE = {"height": 24, "width": 32}
-
-
-class Rounding(ViTImageProcessorPil):
-    """Gives every seventh column other grey levels, as the processors of torchvision do here and there."""
-
-    def __init__(self, levels: int = 1, **options: Any) -> None:
-        super().__init__(**options)
-        self.levels = levels
-
-    def _preprocess(self, images: list[np.ndarray], **options: Any) -> Any:
-        found = super()._preprocess(images, **options)
-        pixels = torch.as_tensor(np.stack([np.asarray(v) for v in found["pixel_values"]])).clone()
-        pixels[..., ::7] -= self.levels / 255 / 0.5
-        found["pixel_values"] = pixels
-        return found
 
 
 def test_a_processor_that_rounds_otherwise_has_plain_steps() -> None:

@@ -25,8 +25,10 @@ from transformers import (
     BertPreTrainedModel,
     ByT5Tokenizer,
 )
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from face_toys import pair_explainer
+from rounding_processor import Rounding
 from sidelight import Explainer, ImageTransform, ScorerConfig, SidelightError
 from sidelight.checks.selfcheck import made_up_samples, self_check
 from sidelight.errors import (
@@ -79,6 +81,20 @@ def test_kind_loading_with_another_preprocessing_is_told(
             tmp_path / "pictures", as_target(eye(), processor) if wrapped else eye(), **given
         )
         assert ("inputs are prepared otherwise" in caplog.text) == told
+
+
+def test_kind_the_same_pixels_by_other_means_are_no_other_preprocessing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A processor that resizes by torchvision stands beside our settings, or beside the one for Pillow."""
+    size = dict(zip(("height", "width"), SQUARE.size, strict=True))
+    explainer_of(eye(), Rounding(size=size), P[0]).save_pretrained(tmp_path / "pictures")
+    other = ImageTransform(SQUARE.size, mean=(0.0, 0.0, 0.0), std=(0.1, 0.1, 0.1))
+    for processor, told in ((SQUARE, False), (ViTImageProcessorPil(size=size), False), (other, True)):
+        caplog.clear()
+        Explainer.from_pretrained(tmp_path / "pictures", eye(), processor=processor)
+        assert ("prepared otherwise" in caplog.text) == told
+        assert ("grey levels" in caplog.text) == told
 
 
 def test_kind_texts_that_are_cut_elsewhere_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

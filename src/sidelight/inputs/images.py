@@ -7,6 +7,7 @@ picture, so every comparison of pixels begins with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "as_transform",
     "eight_bits",
     "flatten_alpha",
+    "levels_between",
     "nearly_plain",
     "read_image",
     "read_picture",
@@ -32,6 +34,9 @@ __all__ = [
 
 #: what prepares pictures: our own settings, or a processor of Hugging Face
 PictureTransform = ImageTransform | ProcessorTransform
+
+#: grey levels of 255 by which pixels may differ without a word: resizing by torchvision rounds otherwise than by Pillow
+NEAR = 1.5
 
 
 def as_transform(processor: Any, channels: int | None = None) -> PictureTransform | None:
@@ -77,16 +82,22 @@ def nearly_plain(transform: ProcessorTransform) -> ImageTransform | None:
 
     Processors that resize by torchvision round otherwise than Pillow does.
     """
-    ours, (black, white) = from_settings(transform.processor), transform.bounds()
-    if ours is None or black is None or white is None:
-        return None
-    level = 1.5 * (white - black).abs().view(-1, 1, 1) / 255
-    pictures = [picture_of(*size) for size in TRIED]
-    pixels = [(transform(picture), ours(picture)) for picture in pictures]
-    near = all(
-        one.shape == other.shape and bool(((one - other).abs() <= level).all()) for one, other in pixels
-    )
-    return ours if near else None
+    ours = from_settings(transform.processor)
+    return ours if ours is not None and levels_between(ours, transform) <= NEAR else None
+
+
+def levels_between(one: PictureTransform, other: PictureTransform) -> float:
+    """The largest difference of the pixels of some made-up pictures, in grey levels of 255. Infinite if shapes differ."""
+    black, white = other.bounds()
+    if black is None or white is None:
+        return math.inf
+    level, largest = (white - black).abs().view(-1, 1, 1) / 255, 0.0
+    for size in TRIED:
+        first, second = one(picture_of(*size)), other(picture_of(*size))
+        if first.shape != second.shape:
+            return math.inf
+        largest = max(largest, float(((first - second).abs() / level).max()))
+    return largest
 
 
 def _is_processor(value: Any) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from sidelight.checks.answers import tell_other_answers
 from sidelight.checks.selfcheck import Check, raise_or_warn
-from sidelight.errors import TargetMismatchError
+from sidelight.errors import InputError, TargetMismatchError
+from sidelight.inputs.images import NEAR, levels_between, transform_from_dict
 from sidelight.scorers.checkpoint import SavedScorer
 from sidelight.targets import TargetModel
 from sidelight.targets.options import differences, options_of
@@ -38,7 +42,7 @@ def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: C
         )
         raise_or_warn(TargetMismatchError(message), check)
     prepared = [o for o in options if o.startswith(LENGTHS)]
-    prepared += sorted(differences(saved.target["processor"], target.reader.state()))
+    prepared += _other_preparation(saved.target["processor"], target.reader)
     if prepared:
         log.warning(
             "inputs are prepared otherwise than in the training of this scorer: %s. Verdicts and maps may be wrong. Give the "
@@ -47,6 +51,26 @@ def compare_target(target: TargetModel, saved: SavedScorer, found: str, check: C
         )
     if found == saved.fingerprint and not (others or prepared):
         tell_other_answers(target, saved.target.get("answers"), saved.target_name)
+
+
+def _other_preparation(saved: Mapping[str, Any], reader: Any) -> list[str]:
+    """What ``reader`` does otherwise than the one whose state was ``saved``.
+
+    Pictures may be prepared alike by other means, by the processor itself or by its settings, with torchvision or without.
+    So beside another means their pixels are compared.
+    """
+    images = getattr(reader, "image", reader)
+    now, transform = images.state(), getattr(images, "transform", None)
+    before = saved.get("image", saved) if images is not reader else saved
+    if transform is None or not before or before.get("class") == now.get("class"):
+        return sorted(differences(saved, reader.state()))
+    rest = sorted(differences(saved.get("text", {}), reader.state().get("text", {}), "text."))
+    try:
+        away = levels_between(transform_from_dict(before), transform)
+    except InputError:  # the means of the training are not here
+        away = math.inf
+    told = "" if math.isinf(away) else f" by up to {away:.0f} of 255 grey levels"
+    return rest + ([f"pictures, whose pixels differ{told}"] if away > NEAR else [])
 
 
 def compare_weights(target: TargetModel, saved: SavedScorer, found: str, check: Check) -> None:

@@ -95,13 +95,13 @@ def test_results_are_merged_again_byte_for_byte(
 
     folder = saved / "runs" / name
     texts, tables = ("results.json", "table.md"), ("scores.parquet", "curves.parquet")
-    before = {n: _as_now(_without_shares((folder / n).read_text())) for n in texts}
+    before = {n: _as_now(_as_before((folder / n).read_text())) for n in texts}
     frames = {n: pd.read_parquet(folder / n) for n in tables}
     for file in before | frames:
         (folder / file).unlink()
     monkeypatch.setattr(PartStore, "write", measured)
     assert sidelight("evaluate", folder).code == 0
-    assert {n: _without_shares((folder / n).read_text()) for n in texts} == before
+    assert {n: _as_before((folder / n).read_text()) for n in texts} == before
     for file, frame in frames.items():
         pd.testing.assert_frame_equal(pd.read_parquet(folder / file), frame, check_exact=True)
 
@@ -121,7 +121,7 @@ def test_an_evaluation_goes_on_and_measures_the_same(name: str, saved: Path) -> 
         pd.testing.assert_frame_equal(pd.read_parquet(part), frame, rtol=0, atol=1e-5)
     assert (folder / "table.md").read_text() == before["table.md"]
     texts = (folder / "results.json").read_text(), before["results.json"]
-    after, expected = (_without_shares(text) for text in texts)
+    after, expected = (_as_before(text) for text in texts)
     _assert_close(json.loads(after), json.loads(expected))
 
 
@@ -130,15 +130,17 @@ def _as_now(text: str) -> str:
     return text.replace("±.", "±0.")
 
 
-def _without_shares(text: str) -> str:
-    """A result without the worth of modalities: each sample draws its others by its id now, and by its batch before.
+#: parts of a result that differ since: each sample draws the others of its modality by its id now, and by its batch before
+#: (the first), and settings, rows and scorers are noted
+NOTED_SINCE = ("modality_share", "evaluation", "measured")
 
-    What it was measured by is left out, too, which is noted now.
-    """
-    if '"modality_share"' not in text and '"evaluation"' not in text:
+
+def _as_before(text: str) -> str:
+    """A result without the parts that differ since."""
+    if not any(f'"{key}"' in text for key in NOTED_SINCE):
         return text
     found = json.loads(text)
-    for key in ("modality_share", "evaluation"):
+    for key in NOTED_SINCE:
         found.pop(key, None)
     found["notes"] = [note for note in found["notes"] if not note.startswith("Modality share")]
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"

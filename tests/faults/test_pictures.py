@@ -229,7 +229,7 @@ def test_fault_07_a_processor_that_keeps_its_argument_under_another_name_is_made
 def test_kind_a_scorer_loads_where_the_other_backend_of_its_processor_is_installed(
     name: str, backend: str
 ) -> None:
-    """Transformers has each processor for torchvision and for Pillow. Their pixels differ by one of 255 grey levels.
+    """Transformers has each processor for torchvision and for Pillow. Their pixels differ by one or two of 255 grey levels.
 
     A scorer that was trained with torchvision could not be loaded without it.
     """
@@ -240,7 +240,7 @@ def test_kind_a_scorer_loads_where_the_other_backend_of_its_processor_is_install
     expected = transform(own.photo(40, 30))
     level = float(transform.to_dict()["settings"].get("rescale_factor") or 1 / 255)
     scale = min(transform.to_dict()["settings"].get("image_std") or [1.0])
-    torch.testing.assert_close(again(own.photo(40, 30)), expected, atol=1.5 * level / scale, rtol=0)
+    torch.testing.assert_close(again(own.photo(40, 30)), expected, atol=2.5 * level / scale, rtol=0)
 
 
 def test_fault_07_later_changes_of_the_processor_change_nothing() -> None:

@@ -59,7 +59,7 @@ def plain_images(images: Explainer) -> Any:
         size={"height": 32, "width": 32},
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
-        resample=TRANSFORM.resample,
+        resample=2,
     )
     return transformers.pipeline(
         "image-classification", model=images.target.model, image_processor=processor, device="cpu"

@@ -109,7 +109,7 @@ def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:
     with replace_file(file) as tmp:
         if file.suffix == ".npz":
             with tmp.open("wb") as handle:
-                np.savez(handle, allow_pickle=False, **_npz_entries(maps))
+                np.savez(handle, **_npz_entries(maps))  # numbers only, so nothing is pickled
         else:
             _write_parquet(tmp, maps)
     return file

@@ -160,7 +160,7 @@ def _default_device(name: str) -> Any:
     try:
         yield
     finally:
-        torch.set_default_device(None)
+        torch.set_default_device("cpu")  # after None, torch 2.8 and 2.9 cannot say which it is
 
 
 MODES: dict[str, Callable[[], AbstractContextManager[Any]]] = {

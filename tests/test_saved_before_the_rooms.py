@@ -173,7 +173,7 @@ def test_a_training_begun_anew_ends_at_the_same_scorer(name: str, saved: Path) -
     after = load_file(scorer / "scorer" / "scorer.safetensors")
     assert list(after) == list(before)
     for key, value in before.items():
-        np.testing.assert_allclose(after[key], value, atol=2e-3 if key.endswith(FLAT) else 1e-5, err_msg=key)
+        np.testing.assert_allclose(after[key], value, atol=5e-3 if key.endswith(FLAT) else 1e-5, err_msg=key)
     assert differences(records["training.json"], json.loads((scorer / "training.json").read_text())) == []
     for file, record in records.items():
         # a target's folder is remembered where it lies

@@ -24,6 +24,7 @@ import torch
 from transformers import ViTConfig, ViTForImageClassification
 import sidelight
 
+torch.manual_seed(0)
 size = {"image_size": 16, "patch_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
 model = ViTForImageClassification(ViTConfig(**size, intermediate_size=8, num_labels=3)).eval()
 pictures = list(np.random.default_rng(0).integers(0, 256, (32, 16, 16, 3), dtype=np.uint8))

@@ -375,10 +375,10 @@ def test_it_continues_where_it_was_killed(run: Run, fits: list[str], monkeypatch
     with monkeypatch.context() as patch:
         measure = ablation.measure
 
-        def kill(cell: Run, *args: Any) -> Any:
+        def kill(cell: Run, *args: Any, **options: Any) -> Any:
             if cell.folder.parent.name == "no-relu":
                 raise Killed
-            return measure(cell, *args)
+            return measure(cell, *args, **options)
 
         patch.setattr(ablation, "measure", kill)
         with pytest.raises(Killed):

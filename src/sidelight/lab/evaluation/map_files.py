@@ -109,7 +109,8 @@ def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:
     with replace_file(file) as tmp:
         if file.suffix == ".npz":
             with tmp.open("wb") as handle:
-                np.savez(handle, **_npz_entries(maps))  # numbers only, so nothing is pickled
+                # without allow_pickle, which NumPy before 2.1 stores as an array: entries are numbers
+                np.savez(handle, **_npz_entries(maps))  # type: ignore[arg-type]
         else:
             _write_parquet(tmp, maps)
     return file

@@ -75,7 +75,7 @@ USES: dict[tuple[str, str], list[tuple[Use, str]]] = {
     ("app", "gradio"): [(lambda e, f: e.demo(), "the page needs")],
     **{
         ("serve", name): [(service, "the service needs")]
-        for name in ("fastapi", "prometheus-client", "python-multipart", "uvicorn")
+        for name in ("fastapi", "prometheus-client", "python-multipart", "starlette", "uvicorn")
     },
     ("ray", "ray"): [
         (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sidelight.explainer import Explainer
 
 #: packages of the extra
-PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+PACKAGES = ("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client")
 
 
 @public

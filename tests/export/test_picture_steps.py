@@ -34,3 +34,16 @@ def test_other_pixels_have_no_plain_steps(options: dict[str, Any]) -> None:
     steps = picture_steps(as_transform(Rounding(**{"size": SIZE, **options})))
     assert "size" not in steps
     assert steps["processor"] == "Rounding"
+
+
+class Choosy(Rounding):
+    """Takes no picture that is wider than 200 pixels."""
+
+    def _preprocess(self, images: list[Any], **options: Any) -> Any:
+        if any(image.shape[-1] > 200 for image in images):
+            raise ValueError("too wide")
+        return super()._preprocess(images, **options)
+
+
+def test_a_processor_that_cannot_prepare_every_picture_has_no_plain_steps() -> None:
+    assert "size" not in picture_steps(as_transform(Choosy(size=SIZE)))

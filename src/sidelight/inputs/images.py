@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sidelight.errors import InputTypeError
+from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.image_transform import FILTERS, ImageTransform, eight_bits, flatten_alpha, read_picture
 from sidelight.inputs.picture_files import read_image
 from sidelight.inputs.processor_settings import from_settings
@@ -87,13 +87,19 @@ def nearly_plain(transform: ProcessorTransform) -> ImageTransform | None:
 
 
 def levels_between(one: PictureTransform, other: PictureTransform) -> float:
-    """The largest difference of the pixels of some made-up pictures, in grey levels of 255. Infinite if shapes differ."""
+    """The largest difference of the pixels of some made-up pictures, in grey levels of 255.
+
+    Infinite if shapes differ, or one of them cannot prepare a picture.
+    """
     black, white = other.bounds()
     if black is None or white is None:
         return math.inf
     level, largest = (white - black).abs().view(-1, 1, 1) / 255, 0.0
     for size in TRIED:
-        first, second = one(picture_of(*size)), other(picture_of(*size))
+        try:
+            first, second = one(picture_of(*size)), other(picture_of(*size))
+        except InputError:
+            return math.inf
         if first.shape != second.shape:
             return math.inf
         largest = max(largest, float(((first - second).abs() / level).max()))

@@ -117,7 +117,8 @@ def picture_steps(transform: PictureTransform | None) -> dict[str, Any]:
         return {}
     if isinstance(transform, ImageTransform):
         return _plain_steps(transform)
-    own = {"processor": transform.to_dict().get("class"), "settings": transform.to_dict().get("settings")}
+    values = transform.to_dict()
+    own = {"processor": values.get("class"), "settings": values.get("settings")}
     near = nearly_plain(transform)
     if near is None:
         return {"steps": "those of the image processor, which no plain settings describe", **own}

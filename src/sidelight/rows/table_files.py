@@ -271,8 +271,8 @@ TABLES: dict[str, Callable[[Path], Any]] = {
     ".csv": _read_csv,
     ".tsv": lambda path: _read_csv(path, "\t"),
     ".json": _read_json,
-    ".jsonl": lambda path: _read_lines(path),
-    ".ndjson": lambda path: _read_lines(path),
+    ".jsonl": _read_lines,
+    ".ndjson": _read_lines,
     ".parquet": _read_parquet,
 }
 

@@ -59,12 +59,12 @@ def _other_preparation(saved: Mapping[str, Any], reader: Any) -> list[str]:
     Pictures may be prepared alike by other means, by the processor itself or by its settings, with torchvision or without.
     So beside another means their pixels are compared.
     """
-    images = getattr(reader, "image", reader)
-    now, transform = images.state(), getattr(images, "transform", None)
-    before = saved.get("image", saved) if images is not reader else saved
+    state = reader.state()
+    before, now = saved.get("image", saved), state.get("image", state)  # of pairs, or of pictures alone
+    transform = getattr(getattr(reader, "image", reader), "transform", None)
     if transform is None or not before or before.get("class") == now.get("class"):
-        return sorted(differences(saved, reader.state()))
-    rest = sorted(differences(saved.get("text", {}), reader.state().get("text", {}), "text."))
+        return sorted(differences(saved, state))
+    rest = sorted(differences(saved.get("text", {}), state.get("text", {}), "text."))
     try:
         away = levels_between(transform_from_dict(before), transform)
     except InputError:  # the means of the training are not here

@@ -129,7 +129,8 @@ def test_kind_letters_without_a_glyph_do_not_warn(tmp_path: Path) -> None:
 def printed(monkeypatch: pytest.MonkeyPatch, what: Any, width: int = 80) -> str:
     monkeypatch.setenv("COLUMNS", str(width))
     out = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", out)
+    for stream in ("stdout", "stderr"):  # bars are drawn on the latter
+        monkeypatch.setattr(sys, stream, out)
     what()
     monkeypatch.undo()
     return out.getvalue()

@@ -13,6 +13,7 @@ from sidelight.core.freed_memory import keep_freed_memory
 def main() -> None:
     """Entry point of ``sidelight``. Errors that a user can act on are printed without a traceback."""
     from sidelight.cli.app import app
+    from sidelight.core.refusals import not_reached
     from sidelight.errors import SidelightError
 
     keep_freed_memory()
@@ -20,6 +21,9 @@ def main() -> None:
         app()
     except SidelightError as error:
         tell_error(str(error))
+        sys.exit(2)
+    except PermissionError as error:
+        tell_error(str(not_reached(os.fsdecode(error.filename or "a file"), error)))
         sys.exit(2)
     except OSError as error:  # of the place that the output goes to, e.g. a full disk
         _drop_output()

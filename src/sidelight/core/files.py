@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.core.ownership import file_digest, foreign, may_replace, record
-from sidelight.core.refusals import not_written
+from sidelight.core.refusals import not_reached, not_written
 from sidelight.errors import CheckpointError, InputTypeError, SidelightError
 
 #: bytes of a name to which a point, eight digits and an ending can be added on every usual file system
@@ -86,9 +86,7 @@ def reachable(path: Path) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        raise CheckpointError(
-            f"cannot look at {str(path)!r}: {error.strerror or error}. Choose another name."
-        ) from error
+        raise not_reached(path, error) from error
     return path
 
 
@@ -180,7 +178,7 @@ def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
     except FileNotFoundError as error:
         raise CheckpointError(f"no file {path}.") from error
     except PermissionError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
+        raise not_reached(path, error) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is corrupt or truncated ({error}); restore it or run again."

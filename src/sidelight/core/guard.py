@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import GeneratorType
 from typing import Any, ParamSpec, TypeVar
 
+from sidelight.core.refusals import not_reached
 from sidelight.core.registry import nearest
 from sidelight.errors import SidelightError, UnexpectedError, UnknownArgumentError
 
@@ -54,6 +56,8 @@ def _guarding(function: Callable[..., Any], keywords: Iterable[str] = ()) -> Ite
     except Exception as error:
         if is_out_of_memory(error):
             raise
+        if isinstance(error, PermissionError) and error.filename is not None:
+            raise not_reached(os.fsdecode(error.filename), error) from error
         if _is_wrong_call(error):
             _require_known(function, keywords)
             raise

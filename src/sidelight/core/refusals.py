@@ -42,6 +42,17 @@ def reason(error: OSError) -> str:
     return f"{error.strerror or error}. {advice[0].upper()}{advice[1:]}."
 
 
+def not_reached(path: object, error: OSError) -> CheckpointError:
+    """The error for ``path``, at which the system does not let us look."""
+    closed = error.errno in (errno.EACCES, errno.EPERM)
+    advice = (
+        "Change its permissions, or those of the folders above, or choose another place."
+        if closed
+        else "Choose another name."
+    )
+    return CheckpointError(f"cannot look at {str(path)!r}: {error.strerror or error}. {advice}")
+
+
 def not_written(final: Path, error: OSError) -> CheckpointError:
     """The error for ``final``, which the system refused to write."""
     return CheckpointError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from sidelight.errors import ConfigError, UnknownNameError
@@ -28,6 +28,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class Registry(Generic[T]):
     """A mapping from names to entries. A failed lookup names the nearest entry.
 
+    Args:
+        kind: of the entries, for messages.
+        reserved: names that no entry may have, each with what it means.
+
     Example:
         >>> shapes: Registry[int] = Registry("shape")
         >>> shapes.add("square", 4)
@@ -36,14 +40,18 @@ class Registry(Generic[T]):
         4
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, reserved: Mapping[str, str] | None = None) -> None:
+        self.kind, self.reserved = kind, dict(reserved or {})
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
-        """Register ``entry`` under ``name``. Raises :class:`ConfigError` if the name is taken, or no text."""
+        """Register ``entry`` under ``name``. Raises :class:`ConfigError` if the name is taken or reserved, or no text."""
         if not isinstance(name, str) or not name.strip():
             raise ConfigError(f"the name of a {self.kind} must be a text that is not empty; got {name!r}.")
+        if name in self.reserved:
+            raise ConfigError(
+                f"a {self.kind} cannot be called {name!r}, which stands for {self.reserved[name]}. Choose another name."
+            )
         if name in self._entries:
             raise ConfigError(f"{self.kind} {name!r} is registered already; choose another name.")
         self._entries[name] = entry

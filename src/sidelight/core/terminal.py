@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -80,10 +81,19 @@ class Bar(Progress):
         super().stop()
 
 
+def _bar_options() -> dict[str, Any]:
+    """Where a bar is drawn: on the error stream, because the output may be a file or the input of another program."""
+    console = SafeConsole()
+    if console.is_jupyter or "ipykernel" in sys.modules:  # a notebook paints errors red
+        return {"console": console}
+    # what is printed meanwhile is put above the bar only if both go to one terminal
+    return {"console": SafeConsole(stderr=True), "redirect_stdout": console.is_terminal}
+
+
 def counting_bar(**options: Any) -> Progress:
     """A bar that counts, for a ``with`` block. It takes the options of ``rich.progress.Progress``."""
     columns = (Words(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Bar(*columns, **{"console": SafeConsole(), **options})
+    return Bar(*columns, **{**_bar_options(), **options})
 
 
 class RowsPerSecond(TextColumn):
@@ -99,13 +109,13 @@ class RowsPerSecond(TextColumn):
 def row_bar(disable: bool = False) -> Progress:
     """A bar that counts rows, with rows per second and the time that is left, for a ``with`` block."""
     columns = (Words(), BarColumn(), MofNCompleteColumn(), RowsPerSecond(), TimeRemainingColumn())
-    return Bar(*columns, console=SafeConsole(), disable=disable, speed_estimate_period=300)
+    return Bar(*columns, **_bar_options(), disable=disable, speed_estimate_period=300)
 
 
 def track(items: Iterable[T], what: str, total: float | None = None, disable: bool = False) -> Iterator[T]:
     """``items`` with a bar beside the word ``what``, e.g. "explaining"."""
     columns = (Words(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=SafeConsole(), disable=disable) as bar:
+    with Bar(*columns, **_bar_options(), disable=disable) as bar:
         yield from bar.track(items, total=total, description=what)
 
 
@@ -130,9 +140,12 @@ def _print_words(console: Console, words: Any, style: str) -> None:
 
 def fitting(table: Table, console: Console) -> list[Table]:
     """``table``, or tables of some of its columns each that are no wider than ``console``, the first column in all."""
-    if len(table.columns) < 3 or _width(table, console) <= console.width:
+    if _width(table, console) <= console.width:
         return [table]
-    first, *others = table.columns
+    # a long word goes on in the next line. Rich would cut it off, and two names that begin alike would be one
+    first, *others = (replace(column, overflow="fold") for column in table.columns)
+    if len(others) > 1:
+        first.max_width = console.width // 2
     parts: list[list[Column]] = [[]]
     for column in others:
         wider = _of_columns(table, [first, *parts[-1], column])

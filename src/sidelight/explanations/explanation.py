@@ -206,13 +206,18 @@ class Explanation:
             The matplotlib figure drawn on.
 
         Raises:
-            InputError: ``ax`` was given for several modalities, the style or reading is unknown, or there are no effects.
+            InputError: ``ax`` was given for several modalities or beside ``figure``, ``style`` without ``ax``, the style or
+                reading is unknown, or there are no effects.
 
         Example:
             >>> explainer.explain("a dull film").plot(reading="effects").savefig("for-and-against.png")  # doctest: +SKIP
         """
         from sidelight.viz.explanation import plot_explanation, plot_panel
 
+        if ax is None and style is not None:
+            raise InputError(f"style={style!r:.40} is for one panel. Give ax too, or leave style out.")
+        if ax is not None and figure is not None:
+            raise InputError("ax and figure are two places to draw in. Give one of them.")
         if ax is not None:
             return plot_panel(self, ax, style, reading)
         return plot_explanation(self, figure, reading)

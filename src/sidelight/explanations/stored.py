@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.files import read_json, remove_leftovers, replace_file, write_json
+from sidelight.core.files import reachable, read_json, remove_leftovers, replace_file, write_json
 from sidelight.core.ownership import own_folder
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
 from sidelight.explanations.blocks import Answer
@@ -130,7 +130,7 @@ def _differs(name: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> boo
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of ``folder``. Raises :class:`CheckpointError` if it is missing, damaged or of a newer version."""
-    if not (folder / MANIFEST).is_file():
+    if not reachable(folder / MANIFEST).is_file():
         raise CheckpointError(
             f"{folder} holds no explanations: there is no file {MANIFEST!r} in it. Give the folder that explain_dataset or "
             "`sidelight explain` wrote the answers of many rows into."

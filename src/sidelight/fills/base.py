@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sidelight.core.finite import surely_finite
 from sidelight.core.registry import Registry
 from sidelight.core.types import Modality
 from sidelight.errors import ConfigError, InputError
@@ -40,8 +41,16 @@ class FillContext:
 #: ``(x, context) -> values``, broadcastable to ``x``.
 Fill = Callable[[Tensor, FillContext], Tensor]
 
+#: The name that stands for the modality's :data:`TRAINING_FILLS`.
+VARIED = "varied"
+#: Names that no fill may have, with what they mean.
+RESERVED = {VARIED: "several fills of a training", "none": "no fill in the tables of results"}
+
 #: Fills of each modality by name.
-FILLS: dict[str, Registry[Fill]] = {"image": Registry("image fill"), "text": Registry("text fill")}
+FILLS: dict[str, Registry[Fill]] = {
+    "image": Registry("image fill", RESERVED),
+    "text": Registry("text fill", RESERVED),
+}
 
 #: Default fills of an evaluation, by modality.
 DEFAULT_FILLS: dict[str, tuple[str, ...]] = {
@@ -57,8 +66,6 @@ TRAINING_FILLS: dict[str, tuple[str, ...]] = {
     "text": ("zero", "random", "mean"),
     "image+text": ("zero", "image+random", "mean"),
 }
-#: The name that stands for them.
-VARIED = "varied"
 
 #: A modality that lacks a fill takes this one, if another modality beside it has the fill.
 COUNTERPARTS: dict[str, dict[str, str]] = {
@@ -208,7 +215,7 @@ def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) 
 
     Raises:
         UnknownNameError: there is none.
-        InputError: it gives no tensor that can be broadcast to ``x``, or changes ``x``.
+        InputError: it gives no tensor that can be broadcast to ``x``, gives NaN or infinity, or changes ``x``.
     """
     if len(context.seeds) != len(x):
         raise InputError(f"a fill needs one seed per sample: got {len(context.seeds)} for {len(x)} samples.")
@@ -217,6 +224,11 @@ def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) 
     if _changes(x) != before:
         raise InputError(
             f"fill {name!r} changed its input x in place, which other fills and masks read. Work on a copy."
+        )
+    if isinstance(values, Tensor) and not surely_finite(values) and not bool(torch.isfinite(values).all()):
+        raise InputError(
+            f"fill {name!r} gives NaN or infinity, which no classifier can read. Mend the fill, e.g. where it divides by 0, or "
+            "leave it out of fills."
         )
     if not isinstance(values, Tensor) or not _fits(values, x):
         given = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__

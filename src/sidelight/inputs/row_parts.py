@@ -119,7 +119,7 @@ def evidence_of(rows: Sequence[Any], modalities: Sequence[str]) -> list[Mapping[
     """The known evidence of each row, or ``None`` if no row brings any.
 
     Raises:
-        InputError: only some rows bring evidence, or it is no mapping from modalities.
+        InputError: only some rows bring evidence of a modality, or it is no mapping from modalities.
     """
     found = [row.get(EVIDENCE) if isinstance(row, Mapping) else None for row in rows]
     if all(entry is None for entry in found):
@@ -132,7 +132,19 @@ def evidence_of(rows: Sequence[Any], modalities: Sequence[str]) -> list[Mapping[
                 f"the evidence of row {number} must be a mapping with the key {' or '.join(map(repr, modalities))}; got "
                 f"{given}. If some rows of a data set have evidence, all have, those without any an empty mask or list."
             )
+    _require_in_all(found, modalities)  # type: ignore[arg-type]
     return found  # type: ignore[return-value]
+
+
+def _require_in_all(evidence: Sequence[Mapping[str, Any]], modalities: Sequence[str]) -> None:
+    """Refuse evidence of a modality that only some rows bring, because that of the others would be dropped."""
+    for name in modalities:
+        lacking = [number for number, entry in enumerate(evidence) if entry.get(name) is None]
+        if lacking and len(lacking) < len(evidence):
+            raise InputError(
+                f"row {lacking[0]} has no evidence of its {name}, and others have. If some rows of a data set have evidence, "
+                "all have, those without any an empty mask or list."
+            )
 
 
 def class_index(label: Any) -> int:

@@ -14,6 +14,7 @@ from sidelight.errors import InputError, MissingPackageError, first_line
 from sidelight.rows.row import Rows
 from sidelight.rows.table_files import (
     beside,
+    declared_separator,
     open_text,
     read_frame,
     require_closed_quotes,
@@ -200,6 +201,8 @@ def _uneven(source: Path, separator: str) -> Rows | None:
 
 def _cells(source: Path, separator: str) -> Iterator[list[str]]:
     with open_text(source, newline="") as file:
+        if declared_separator(source) is not None:
+            file.readline()
         lines = csv.reader(file, delimiter=separator)
         while (line := _next_line(lines)) is not None:
             yield line

@@ -8,6 +8,7 @@ import json
 import logging
 import lzma
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -168,14 +169,29 @@ def _read_csv(path: Path, separator: str = ",") -> Any:
 def read_frame(path: Path, separator: str, **options: Any) -> Any:
     """A table as a data frame of pandas, every cell as it is written, because "NA" and "007" may be texts."""
     pd = optional("pandas", "reading a CSV file")
-    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, **options)
+    before = 0 if declared_separator(path) is None else 1
+    return pd.read_csv(path, sep=separator, skiprows=before, dtype=str, keep_default_na=False, **options)
 
 
 def separator_of(path: Path, separator: str = ",") -> str:
-    """What stands between the cells of a table: ``separator``, or what its only header holds instead."""
+    """What stands between the cells of a table: ``separator``, or what its first line or its only header says instead."""
+    declared = declared_separator(path)
+    if declared is not None:
+        return declared
     columns = list(read_frame(path, separator, nrows=0).columns) if separator == "," else []
     header = str(columns[0]) if len(columns) == 1 else ""
     return next((s for s in (";", "\t") if s in header), separator)
+
+
+def declared_separator(path: Path) -> str | None:
+    """The separator that a line ``sep=;`` before the header names. Excel writes and reads it. ``None`` without one."""
+    with (
+        suppress(OSError, EOFError, ValueError),
+        open_text(path) as file,
+    ):  # what is no text is told by its reader
+        found = re.fullmatch(r'"?sep=(.)"?\s*', str(file.readline(20)), re.IGNORECASE)
+        return found[1] if found else None
+    return None
 
 
 def require_header(path: Path, separator: str) -> None:

@@ -34,7 +34,13 @@ OURS = {
     "weight_decay": "weight_decay",
     "seed": "seed",
 }
-#: arguments that may have one value only, with the reason
+
+
+class OneOf(tuple[Any, ...]):
+    """Values that an argument may have, where one value alone would be too strict."""
+
+
+#: arguments that may have one value only, or one of some, with the reason
 FIXED: dict[str, tuple[Any, str]] = {
     "push_to_hub": (False, "checkpoints are not uploaded. To share a scorer call explainer.push_to_hub()"),
     "resume_from_checkpoint": (None, "a training goes on by itself from the checkpoints in its own folder"),
@@ -44,6 +50,8 @@ FIXED_FOR_SCORERS: dict[str, tuple[Any, str]] = {
     **FIXED,
     "dataloader_drop_last": (False, "the validation would leave rows out too, or all of them"),
     "load_best_model_at_end": (True, "the best weights are always kept"),
+    "eval_strategy": (OneOf(("steps", "epoch")), "the best weights are those of the best validation"),
+    "save_strategy": (OneOf(("steps", "epoch", "best")), "the best weights are those of a checkpoint"),
     "greater_is_better": (False, "lower is better of all that a validation measures"),
     "label_smoothing_factor": (0, "a scorer has no labels to smooth"),
     "neftune_noise_alpha": (None, "a scorer has no word embeddings"),
@@ -110,7 +118,7 @@ def trainer_arguments(
 
     Args:
         place: of ``extra`` in a configuration, for messages.
-        fixed: arguments that may have one value only, with the reason.
+        fixed: arguments that may have one value only, or one of some, with the reason.
 
     Raises:
         ConfigError: a name or a value in ``extra`` is unknown or of another type, or does not go with ``options``.
@@ -149,9 +157,11 @@ def _checked(
     read = {name: _number(v) if float in _parts(kinds.get(name)) else v for name, v in extra.items()}
     checked = check_values(read, kinds, place)
     for name, (only, reason) in fixed.items():
-        if checked[name] != only:
+        allowed = only if isinstance(only, OneOf) else (only,)
+        if checked[name] not in allowed:
             raise ConfigError(
-                f"{place}: {name} must be {only!r} or left out, because {reason}; got {checked[name]!r}."
+                f"{place}: {name} must be {' or '.join(map(repr, allowed))} or left out, because {reason}; got "
+                f"{checked[name]!r}."
             )
     return checked
 

@@ -34,8 +34,8 @@ def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple
         given: its arguments ``scorer``, ``objective`` and ``training``: settings, mappings of fields, or ``None``.
 
     Raises:
-        ConfigError: a setting is something else, or a field is unknown or out of range, or a preset is given beside
-            an objective.
+        ConfigError: a setting is something else, or a field is unknown or out of range, or has two values, or a preset
+            is given beside an objective.
     """
     rest, filled = dict(options), []
     # the name of a preset stands for all of its fields
@@ -43,9 +43,22 @@ def split_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple
     for name, kind in KINDS.items():
         setting = as_setting(name, kind, given.get(name))
         own = {f.name: rest.pop(f.name) for f in dataclasses.fields(kind) if f.name in rest}
+        _require_one_value(name, given.get(name), own)
         filled.append(dataclasses.replace(setting, **own))
     scorer, objective, training = filled
     return (for_objective(scorer, objective), objective, training), rest
+
+
+def _require_one_value(name: str, setting: Any, own: Mapping[str, Any]) -> None:
+    """Refuse a field that the mapping ``setting`` and a keyword of its own give two values. Nobody knows which is meant."""
+    for field in own if isinstance(setting, Mapping) else ():
+        there, beside = (
+            list(v) if isinstance(v, tuple) else v for v in (setting.get(field, own[field]), own[field])
+        )
+        if there != beside:
+            raise ConfigError(
+                f"fit was given two values of {field}: {there!r} in {name}={{...}}, and {field}={beside!r}. Leave one out."
+            )
 
 
 def for_objective(scorer: ScorerConfig, objective: ObjectiveConfig) -> ScorerConfig:

@@ -19,6 +19,27 @@ from sidelight.training.settings import NEW, RETIRED, ObjectiveConfig, TrainingC
 FORMAT, VERSION = "sidelight.training", 2
 #: Settings that change the course of a training but not its result.
 NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints", "report_to")
+#: The same among the further arguments of the Trainer (``training.extra``): what it shows and logs, and how rows are brought.
+EXTRA_NOT_THE_RESULT = (
+    *(
+        "disable_tqdm",
+        "report_to",
+        "run_name",
+        "project",
+        "trackio_space_id",
+        "trackio_bucket_id",
+        "trackio_static_space_id",
+    ),
+    *("log_level", "log_level_replica", "log_on_each_node", "logging_dir", "logging_first_step"),
+    *(
+        "logging_nan_inf_filter",
+        "logging_steps",
+        "logging_strategy",
+        "save_total_limit",
+        "skip_memory_metrics",
+    ),
+    *("dataloader_num_workers", "dataloader_pin_memory", "dataloader_prefetch_factor"),
+)
 #: Entries of a model's configuration about its origin, which do not change its output.
 NOT_THE_MODEL = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
 
@@ -103,6 +124,7 @@ def is_known(found: Mapping[str, Any]) -> bool:
 
 def _changed_settings(found: Mapping[str, Any], asked: Mapping[str, Any], early: bool) -> list[str]:
     said = []
+    found, asked = _of_the_result(found), _of_the_result(asked)
     for name in dict.fromkeys([*found, *asked]):
         there, now = found.get(name), asked.get(name)
         if name in RETIRED and there == RETIRED[name]:
@@ -113,6 +135,14 @@ def _changed_settings(found: Mapping[str, Any], asked: Mapping[str, Any], early:
         if there != now and not new:
             said.append(f"{name} ({_short(there)} there, {_short(now)} now)")
     return said
+
+
+def _of_the_result(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` without further arguments of the Trainer on which no weight depends. Records hold them all."""
+    extra = settings.get("extra")
+    if not isinstance(extra, Mapping):
+        return dict(settings)
+    return {**settings, "extra": {k: v for k, v in extra.items() if k not in EXTRA_NOT_THE_RESULT}}
 
 
 def _changed_rows(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

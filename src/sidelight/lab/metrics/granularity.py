@@ -68,7 +68,9 @@ def patch_cells(shape: Sequence[int], size: int) -> Tensor:
 
 
 #: Granularities by name. The first one of a modality is its finest.
-GRANULARITIES: Registry[Granularity] = Registry("granularity")
+GRANULARITIES: Registry[Granularity] = Registry(
+    "granularity", {"none": "no granularity in the tables of results"}
+)
 GRANULARITIES.add("pixel", Granularity("pixel", "image", unit_cells))
 GRANULARITIES.add("token", Granularity("token", "text", unit_cells))
 GRANULARITIES.add("coordinate", Granularity("coordinate", "text", coordinate_cells))

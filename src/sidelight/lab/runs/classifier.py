@@ -30,7 +30,7 @@ from sidelight.lab.runs.labelled import LabelledCollator, require_labels
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
 from sidelight.targets import TargetModel
 from sidelight.training.folder import claim_folder, drop_checkpoints, recorded_identity
-from sidelight.training.identity import identity_of, is_known
+from sidelight.training.identity import differences, identity_of, is_known
 from sidelight.training.lengths import row_lengths
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,8 @@ def _continued(
 ) -> Path | None:
     """The checkpoint from which this training continues. What another training of ours left in ``folder`` is removed."""
     about = identity_of(target, train, evaluation, {"training": asdict(config)})
-    same = is_known(about) and recorded_identity(folder) == about
+    found = recorded_identity(folder)
+    same = is_known(about) and is_known(found) and not differences(found, about)
     return claim_folder(folder, about, same, "Move it away and call again, or give the run another folder.")
 
 

@@ -20,8 +20,8 @@ FORMAT, VERSION = "sidelight.training", 2
 #: Settings that change the course of a training but not its result.
 NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints", "report_to")
 #: The same among the further arguments of the Trainer (``training.extra``): what it shows and logs, and how rows are brought.
-EXTRA_NOT_THE_RESULT = (
-    *(
+EXTRA_NOT_THE_RESULT = frozenset(
+    [
         "disable_tqdm",
         "report_to",
         "run_name",
@@ -29,16 +29,20 @@ EXTRA_NOT_THE_RESULT = (
         "trackio_space_id",
         "trackio_bucket_id",
         "trackio_static_space_id",
-    ),
-    *("log_level", "log_level_replica", "log_on_each_node", "logging_dir", "logging_first_step"),
-    *(
+        "log_level",
+        "log_level_replica",
+        "log_on_each_node",
+        "logging_dir",
+        "logging_first_step",
         "logging_nan_inf_filter",
         "logging_steps",
         "logging_strategy",
         "save_total_limit",
         "skip_memory_metrics",
-    ),
-    *("dataloader_num_workers", "dataloader_pin_memory", "dataloader_prefetch_factor"),
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "dataloader_prefetch_factor",
+    ]
 )
 #: Entries of a model's configuration about its origin, which do not change its output.
 NOT_THE_MODEL = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+import toy_models
 from face_toys import TRANSFORM, image_model
 from sidelight.errors import ConfigError, InputError
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
+from sidelight.lab.runs.classifier import accuracy
+from sidelight.lab.runs.labelled import Renumbered
 from sidelight.lab.runs.run import Run
 from sidelight.targets import as_target
 from tiny_runs import IMAGE
@@ -115,3 +119,67 @@ def test_kind_a_mask_may_be_a_picture_or_an_array_of_bytes() -> None:
     masks = [MASK, MASK.astype(np.uint8) * 255, Image.fromarray(MASK.astype(np.uint8) * 255), MASK.tolist()]
     found = [reader.read(rows(1, evidence=lambda i, m=m: {"image": m}), evidence=True).truth for m in masks]
     assert all(truth is not None and (truth["image"] == found[0]["image"]).all() for truth in found)  # type: ignore[index]
+
+
+def pretrained_run(tmp_path: Path, names: tuple[str, ...], **options: Any) -> Run:
+    """A run of the rows 0, 1, 0, ... with a saved classifier of these class names, which says 0 for each picture."""
+    put(rows(12, label=lambda i: i % 2))
+    numbers = {name: number for number, name in enumerate(names)}
+    model = toy_models.resnet(
+        num_labels=len(names), num_channels=1, id2label=dict(enumerate(names)), label2id=numbers
+    )
+    model.classifier[-1].weight.data.zero_()
+    model.classifier[-1].bias.data = torch.arange(len(names), 0, -1).float()
+    model.save_pretrained(tmp_path / "model")
+    target = {
+        "pretrained": str(tmp_path / "model"),
+        "transform": IMAGE["target"]["transform"],
+        "options": options,
+    }
+    return Run.create(tmp_path / "run", parse_config({**IMAGE, "data": {"name": "mine"}, "target": target}))
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "wanted"),
+    [
+        (("left", "right"), {}, [0, 1]),
+        (("Right", "Left"), {}, [1, 0]),
+        (("LABEL_0", "LABEL_1"), {}, [0, 1]),
+        (("LABEL_0", "LABEL_1"), {"class_names": ["right", "left"]}, [1, 0]),
+        (("left", "neither", "right"), {}, [0, 2]),
+        (("up", "down"), {}, [0, 1]),
+    ],
+)
+def test_kind_labels_go_by_name_where_a_trained_classifier_counts_its_classes_in_another_order(
+    tmp_path: Path, names: tuple[str, ...], options: dict[str, Any], wanted: list[int]
+) -> None:
+    run = pretrained_run(tmp_path, names, **options)
+    target, found = run.open_target(), run.rows("test")
+    assert [found[0]["label"], found[1]["label"]] == wanted
+    assert target.reader.read([found[i] for i in range(4)]).labels.tolist() == wanted * 2  # type: ignore[union-attr]
+    zeros = sum(int(found[i]["label"] == 0) for i in range(12))
+    assert accuracy(target, found) == zeros / 12
+
+
+def test_kind_flags_of_independent_labels_go_by_name_too() -> None:
+    found = Renumbered(
+        [{"text": "a", "label": [1, 0, 0]}, ("b", [0, 1, 1]), {"text": "c"}], {0: 2, 1: 0, 2: 1}
+    )
+    assert [found[0], found[1], found[2]] == [
+        {"text": "a", "label": [0, 0, 1]},
+        ("b", [1, 1, 0]),
+        {"text": "c"},
+    ]
+
+
+def test_kind_classes_that_the_rows_number_otherwise_are_told() -> None:
+    import datasets
+
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["right", "left"])}
+    )
+    put(datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features))
+    with pytest.raises(
+        InputError, match=r"classes left, right, but its rows number them in another order: right, left"
+    ):
+        load_rows("mine", "train")

@@ -207,3 +207,56 @@ def test_kind_a_method_that_changes_the_classifier_is_refused_before_it_is_measu
     with pytest.raises(InputError, match="method 'mine' changed the weights of the classifier"):
         evaluate_run(run)
     assert not list((run.folder / "evaluation").rglob("part-*.parquet"))
+
+
+CODE = {
+    "rival": """
+@register
+@dataclass(frozen=True)
+class Mine(Rival):
+    name, signed, reduction = "mine", False, "none"
+
+    def _maps(self, job):
+        return {n: x[:, :1] * FACTOR for n, x in job.features.items()}
+""",
+    "metric": """
+def mine(evidence):
+    return evidence.clean * FACTOR
+
+define("mine", "higher", "mine", mine)
+""",
+    "fill": """
+@FILLS["image"].register("mine")
+def mine(x, context):
+    return x * FACTOR
+""",
+}
+HEAD = """from dataclasses import dataclass
+from sidelight.fills.base import FILLS
+from sidelight.lab.baselines.base import Rival, register
+from sidelight.lab.metrics.base import define
+"""
+
+
+@pytest.mark.parametrize("kind", CODE)
+def test_kind_numbers_of_a_part_of_ones_own_are_not_taken_for_those_of_its_new_code(
+    tmp_path: Path, kind: str
+) -> None:
+    asked: dict[str, Any] = {"rivals": ["random"], "metrics": ["average_drop"], "fills": ["zero"]}
+    asked[f"{kind}s"] = [*asked[f"{kind}s"], "mine"]
+    run = tiny_run(tmp_path / "run", evaluation={**IMAGE["evaluation"], "curve_count": None, **asked})
+
+    def write(number: int, factor: float) -> None:
+        file = tmp_path / f"version{number}.py"
+        file.write_text(HEAD + CODE[kind].replace("FACTOR", str(factor)))
+        for registry in (METRICS, FILLS["image"], RIVALS):
+            registry._entries.pop("mine", None)  # type: ignore[attr-defined]
+        exec(compile(file.read_text(), str(file), "exec"), {"__name__": f"version{number}"})
+
+    write(1, 0.5)
+    first = evaluate_run(run)
+    write(2, 0.5)
+    assert evaluate_run(run) == first  # the same code elsewhere is the same part
+    write(3, 0.25)
+    with pytest.raises(ConfigError, match="another evaluation \\(different own code\\)"):
+        evaluate_run(run)

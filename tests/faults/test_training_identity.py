@@ -29,10 +29,12 @@ from torch import nn
 from sidelight import Explainer, ImageTransform
 from sidelight.core.locks import hold
 from sidelight.errors import BusyFolderError, ConfigError
+from sidelight.fills.base import FILLS
 from sidelight.rows import content
 from sidelight.rows.content import content_of
 from sidelight.targets import TargetModel
 from sidelight.training.folder import IDENTITY, newest_checkpoint
+from sidelight.training.identity import differences
 
 QUICK = {**S, "extra": {"disable_tqdm": True, "use_cpu": True}}
 ROWS = [{"text": t, "label": i % 3} for i, t in enumerate(T)]
@@ -417,3 +419,29 @@ def test_kind_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)
+
+
+def test_kind_a_training_with_another_code_of_a_fill_of_ones_own_is_another_training(tmp_path: Path) -> None:
+    fills = FILLS["text"]
+
+    def register(number: int, factor: float) -> None:
+        file = tmp_path / f"fill{number}.py"
+        file.write_text(f"def mine(x, context):\n    return x * {factor}\n")
+        values: dict[str, Any] = {"__name__": f"fill{number}"}
+        exec(compile(file.read_text(), str(file), "exec"), values)
+        fills._entries["mine"] = values["mine"]
+
+    try:
+        register(1, 0.5)
+        first = texts(tmp_path / "out", fills=["mine"])
+        register(2, 0.5)
+        assert same(texts(tmp_path / "out", fills=["mine"]), first)
+        register(3, 0.25)
+        with pytest.raises(ConfigError, match="different: the code of your own fills"):
+            texts(tmp_path / "out", fills=["mine"])
+        about = json.loads((tmp_path / "out" / IDENTITY).read_text())
+        earlier = {k: v for k, v in about.items() if k != "code"}  # which did not look at it
+        assert about["code"]
+        assert not differences(earlier, about)
+    finally:
+        fills._entries.pop("mine", None)

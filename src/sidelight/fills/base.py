@@ -9,7 +9,9 @@ A fill belongs to one modality. If a target has several, :func:`pair_fills` says
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from torch import Tensor
 from sidelight.core.finite import surely_finite
 from sidelight.core.registry import Registry
 from sidelight.core.types import Modality
-from sidelight.errors import ConfigError, InputError
+from sidelight.errors import ConfigError, InputError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,16 @@ def training_fills(names: Sequence[str], modalities: Collection[str], black: boo
     known = [name if black or name != "black" else "mean" for name in several]
     found = [part for name in names for part in (known if name == VARIED else [name])]
     return tuple(dict.fromkeys(found))
+
+
+def functions_of(names: Iterable[str], modalities: Iterable[str]) -> dict[str, Any]:
+    """The functions that fills stand for, by modality and name. A target may have others, which no registry knows."""
+    targets, found = list(modalities), {}
+    for name in names:
+        with suppress(KeyError, UnknownNameError):
+            for modality, own in pair_fills(name, targets).items():
+                found[f"fill {modality} {own}"] = FILLS[modality][own]
+    return found
 
 
 def pair_fills(name: str, modalities: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from sidelight.core.own_code import own_code
 from sidelight.core.safe_output import short
+from sidelight.fills.base import functions_of
 from sidelight.rows.content import content_of, value_digest
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
@@ -54,6 +56,7 @@ _WORDS = {
     "train": "the rows of train",
     "eval": "the rows of eval",
     "rows": "the number of rows",
+    "code": "the code of your own fills",
     "version": "the version of sidelight's training",
 }
 _SETTINGS = ("options", "scorer", "objective", "training")
@@ -77,6 +80,9 @@ def training_identity(
         "objective": asdict(objective),
         "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},
     }
+    code = own_code(functions_of(target.training_fills(objective.fills), target.modalities))
+    if code:
+        settings["code"] = code
     return identity_of(target, train, evaluation, settings, fingerprint)
 
 
@@ -107,6 +113,8 @@ def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
     said = []
     for name in asked:
         if name in ("format", "train", "eval", "version") or (name not in found and is_early(found)):
+            continue
+        if name == "code" and name not in found:  # an earlier version did not look at it
             continue
         if name in _SETTINGS:
             said += _changed_settings(found.get(name) or {}, asked[name], is_early(found))

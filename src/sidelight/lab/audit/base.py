@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from torch import Tensor
 
 from sidelight.core.names import OURS
+from sidelight.core.own_code import own_code
 from sidelight.core.registry import Registry
 from sidelight.core.seeds import sample_seed, seeded
 from sidelight.explainer import Explainer
@@ -86,7 +87,9 @@ class AuditedRun:
 
     def identity(self) -> dict[str, Any]:
         """Everything besides its own settings that a check's result depends on."""
+        own = own_code({r.name: r for r in self.rivals})
         return {
+            **({"own code": own} if own else {}),
             "target": self.target.fingerprint(),
             "scorer": scorer_fingerprint(self.explainer),
             "rivals": [repr(r) for r in self.rivals],

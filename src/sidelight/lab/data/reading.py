@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from sidelight.errors import ConfigError, InputError
+from sidelight.rows.data_sets import class_names
+from sidelight.rows.labels import normal
 
 #: Environment variable naming the folder that holds ``<data set>/<split>.parquet``.
 DATA_VARIABLE = "SIDELIGHT_DATA"
@@ -118,3 +120,20 @@ def require_rows(rows: Any, name: str) -> None:
         f"the function of data set {name!r} must return a list of rows, [{{'image': ..., 'label': 0}}, ...]; got "
         f"{type(rows).__name__}.{advice}"
     )
+
+
+def require_order(rows: Any, classes: Sequence[str], name: str) -> None:
+    """Refuse rows that bring names for their label numbers (``datasets.ClassLabel``) and number ``classes`` otherwise.
+
+    Raises:
+        InputError: a name that both know has two numbers.
+    """
+    own = class_names(rows)
+    known = {normal(n): number for number, n in enumerate(classes)}
+    moved = [n for number, n in enumerate(own) if known.get(normal(n), number) != number]
+    if moved:
+        raise InputError(
+            f"data set {name!r} is registered with the classes {', '.join(classes)}, but its rows number them in another "
+            f"order: {', '.join(own)} ({moved[0]!r} is {own.index(moved[0])} in the rows, {known[normal(moved[0])]} in the "
+            f"registration). Register the classes in the order of the rows."
+        )

@@ -13,7 +13,15 @@ from sidelight.lab.data.digits import digit_scenes
 from sidelight.lab.data.local_copies import ENTAILMENT, local_loader, read_memes, read_snli_ve
 from sidelight.lab.data.pair_sets import FLICKR8K_HUB, esnlive_rows, flickr8k_rows, nlvr_rows
 from sidelight.lab.data.planted_text import CLASSES as VERDICTS
-from sidelight.lab.data.reading import find_folder, from_file, from_hub, require_rows, sample_rows, split_file
+from sidelight.lab.data.reading import (
+    find_folder,
+    from_file,
+    from_hub,
+    require_order,
+    require_rows,
+    sample_rows,
+    split_file,
+)
 from sidelight.lab.data.scenes import CLASSES as CLAIMS
 from sidelight.lab.data.scenes import KINDS_OF_OBJECT, object_rows, scene_rows
 from sidelight.lab.data.texts import planted_rows, tidy_reviews, tidy_statements, tidy_tweets
@@ -64,10 +72,12 @@ def load_rows(
 
     Raises:
         UnknownNameError: no such data set.
-        InputError: neither the folder nor the hub has it, or its function returned no rows.
+        InputError: neither the folder nor the hub has it, its function returned no rows, or rows that number
+            its classes otherwise.
     """
     rows = DATASETS[name].load(split=split, data_dir=data_dir, count=count, seed=seed)
     require_rows(rows, name)
+    require_order(rows, DATASETS[name].classes, name)
     return sample_rows(rows, count, seed)  # a function of a user may return all that it has
 
 

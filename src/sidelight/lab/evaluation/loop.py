@@ -11,14 +11,17 @@ from typing import Any, Protocol
 import pandas as pd
 
 from sidelight.checks.watched import WatchedWeights
+from sidelight.core.own_code import own_code
 from sidelight.core.processes import Share
 from sidelight.core.seeds import sample_seed, seeded
 from sidelight.core.terminal import counting_bar
 from sidelight.errors import InputError
+from sidelight.fills.base import functions_of
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import Views, evaluate_batch
 from sidelight.lab.evaluation.settings import EvalResult, EvalSettings, Method, call_method
 from sidelight.lab.evaluation.store import PartStore
+from sidelight.lab.metrics.base import METRICS
 from sidelight.lab.metrics.protocols import DEFAULT
 from sidelight.lab.metrics.statistics import mean_curves
 from sidelight.targets.base import TargetModel
@@ -45,7 +48,7 @@ class Measurement:
         target: the frozen model.
         batches: in the same order at every run and in every process.
         methods: display name to method. A method may tell its version by an attribute or
-            call ``fingerprint``. A dataclass does so by its options.
+            call ``fingerprint``. A dataclass does so by its options, and whatever a user wrote by its source.
         settings: what to measure.
         folder: keeps the finished batches. A later run skips them.
         judge: a fine-tuned copy of the target, if a metric asks one.
@@ -69,6 +72,12 @@ class Measurement:
         if not len(self.batches):
             raise InputError("nothing to evaluate: there are no batches.")
 
+    def _parts(self) -> dict[str, Any]:
+        """What is registered, or given by a user, and may change under its name."""
+        fills = functions_of(self.settings.fills, self.target.modalities)
+        metrics = {f"metric {name}": METRICS[name].compute for name in self.settings.metrics}
+        return {**{f"method {name}": method for name, method in self.methods.items()}, **metrics, **fills}
+
     def open_store(self, content: Mapping[str, Any] | None = None) -> PartStore:
         """The store of the finished batches.
 
@@ -88,6 +97,9 @@ class Measurement:
         identity = {"settings": about, "target": self.target.fingerprint(), "methods": methods}
         if self.judge is not None:
             identity["judge"] = self.judge.fingerprint()
+        own = own_code(self._parts())
+        if own:
+            identity["own code"] = own
         return PartStore(self.folder, identity, content)
 
 

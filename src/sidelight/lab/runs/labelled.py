@@ -1,4 +1,4 @@
-"""Labels of the rows on which a classifier is trained, checked before its loss meets them."""
+"""Labels of a data set's rows: in the classifier's own numbers, and checked before a loss meets them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,71 @@ from typing import Any
 
 from torch import Tensor
 
+from sidelight.core.files import find_pretrained
 from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator
+from sidelight.inputs.row_parts import split_row
+from sidelight.lab.config.sections import TargetSection
+from sidelight.rows.labels import Classes, is_flags, label_number, numbering
 from sidelight.targets import TargetModel
+
+
+class Renumbered(Sequence[Any]):
+    """Rows of a data set whose labels are numbers of the classifier's classes.
+
+    Args:
+        rows: mappings or pairs ``(sample, label)``.
+        numbers: the classifier's number of each class, by the data set's own number.
+    """
+
+    def __init__(self, rows: Sequence[Any], numbers: Mapping[int, int]) -> None:
+        self.rows, self.numbers = rows, numbers
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        row = self.rows[index]
+        sample, label = split_row(row)
+        if label is None:
+            return row
+        return {**sample, "label": self._of(label)} if isinstance(row, Mapping) else (sample, self._of(label))
+
+    def _of(self, label: Any) -> Any:
+        if is_flags(label) and len(label) == len(self.numbers):
+            order = sorted(self.numbers, key=self.numbers.__getitem__)
+            return [int(label[place]) for place in order]
+        number = label_number(label)
+        return label if number is None else self.numbers.get(number, label)
+
+
+def class_numbers(section: TargetSection, classes: Sequence[str]) -> dict[int, int] | None:
+    """The classifier's number of each class of a data set, or ``None`` if both count alike or share no names.
+
+    A classifier that is trained here counts as its data set does. One that came trained keeps its own classes, which may
+    have another order. A log line tells it.
+
+    Args:
+        classes: names of the data set's classes in order.
+    """
+    if section.pretrained is None or section.training is not None:
+        return None
+    names = section.options.get("class_names") or _names_of(section.pretrained, section.revision)
+    known = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
+    found = numbering(Classes.of(known, {}, len(known)), classes, "the data set")
+    return found if found and any(own != theirs for own, theirs in found.items()) else None
+
+
+def _names_of(name: str, revision: str | None) -> Mapping[int, str]:
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(find_pretrained(name), revision=revision)
+    except (OSError, ValueError):  # whoever opens the model says what is wrong with it
+        return {}
+    return dict(getattr(config, "id2label", None) or {})
 
 
 class LabelledCollator(Collator):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from sidelight.lab.runs.classifier import (
     train_classifier,
 )
 from sidelight.lab.runs.folder import claim_run, digest, load_run_config, require_results
+from sidelight.lab.runs.labelled import Renumbered, class_numbers
 from sidelight.lab.runs.measured import require_measured_by
 from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.rows.content import content_of
@@ -98,11 +100,16 @@ class Run:
         return DATASETS[self.config.data.name]
 
     def rows(self, split: str, count: int | None = None) -> Any:
-        """Rows of a split: at most as many as the configuration allows, and at most ``count``."""
+        """Rows of a split, labels as the classifier counts: at most as many as the configuration allows, and ``count``."""
         data = self.config.data
-        limits = [limit for limit in (count, getattr(data, split)) if limit is not None]
-        wanted = min(limits, default=None)
-        return load_rows(data.name, split, data_dir=data.data_dir, count=wanted, seed=data.seed)
+        most = min((n for n in (count, getattr(data, split)) if n is not None), default=None)
+        rows = load_rows(data.name, split, data_dir=data.data_dir, count=most, seed=data.seed)
+        return rows if self.class_numbers is None else Renumbered(rows, self.class_numbers)
+
+    @cached_property
+    def class_numbers(self) -> dict[int, int] | None:
+        """The classifier's number of each class of the data set, where it differs from the data set's own."""
+        return class_numbers(self.config.target, self.dataset.classes)
 
     def tested_rows(self, count: int | None = None) -> Any:
         """At most ``count`` rows of what ``evaluation`` measures: the test split, or those of another data set."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from cli_tools import sidelight
+from sidelight.core.locks import hold
 from sidelight.errors import ConfigError
 from sidelight.lab.ablation.run import run_ablation
 from sidelight.lab.audit import run_audit
@@ -117,6 +119,34 @@ def test_kind_an_audit_that_fails_leaves_the_settings_as_they_were(run: Run) -> 
         assert "nosuch" in refused.err
         assert Run.open(run.folder).config == run.config
     assert (run.folder / "config.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "audit", "fit"])
+def test_kind_a_busy_folder_keeps_the_settings_of_the_work_in_it(
+    run: Run, tmp_path: Path, command: str
+) -> None:
+    config, ask = run.folder / "config.yaml", ("--set", "evaluation.steps=3", "--set", "seeds=[0,1,2]")
+    given = shutil.copy(config, tmp_path / "given.yaml")
+    before = (config.read_bytes(), config.stat().st_mtime_ns)
+    call = (given, "--out", run.folder) if command == "fit" else (run.folder,)
+    busy, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with hold(run.folder, "evaluate"):
+            busy.set()
+            ended.wait(60)
+
+    other = threading.Thread(target=work)
+    other.start()
+    assert busy.wait(60)
+    try:
+        refused = sidelight(command, *call, *ask)
+    finally:
+        ended.set()
+        other.join()
+    assert refused.code == 2
+    assert "is in use" in refused.err
+    assert (config.read_bytes(), config.stat().st_mtime_ns) == before
 
 
 def test_kind_an_audit_is_made_again_if_its_rows_changed(run: Run) -> None:

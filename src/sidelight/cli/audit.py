@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +13,13 @@ from sidelight.cli.common import (
     SetOption,
     changed_run,
     say,
-    settings_kept_on_error,
+    with_settings,
     write_rows,
 )
 from sidelight.core.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from sidelight.lab.config.sections import RunConfig
 
 NAME = "audit"
 
@@ -63,9 +66,10 @@ def run(
     from sidelight.lab.runs.run import Run
     from sidelight.lab.tables.terminal import terminal
 
-    before = Run.open(folder)
-    current = changed_run(before, set_ or [])
-    with settings_kept_on_error(before):
+    def settings(config: RunConfig) -> RunConfig:
+        return with_settings(config, set_ or [], folder)
+
+    with changed_run(folder, settings, NAME) as current:
         found = run_audit(current, check or [], Run.open(other) if other is not None else None)
     for name, findings in found.items():
         say(f"\n{CHECKS[name].title}: {CHECKS[name].question}")

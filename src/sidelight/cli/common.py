@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from sidelight.lab.config.sections import RunConfig
     from sidelight.lab.report.publication import Publication
     from sidelight.lab.runs.run import Run
 
@@ -111,21 +112,47 @@ ROW_KEYS = (
 )
 
 
-def changed_run(run: Run, overrides: Sequence[str]) -> Run:
-    """``run`` with the changes of ``--set``, which are written into its folder if they are possible."""
+@contextmanager
+def changed_run(
+    folder: Path, change: Callable[[RunConfig], RunConfig], purpose: str, share: str = ""
+) -> Iterator[Run]:
+    """The run of ``folder`` with other settings, which are written there. No other command works there meanwhile.
+
+    If the work fails, the folder has its earlier settings again: those that its results were made with.
+
+    Args:
+        change: gives the settings, and refuses those that are not possible.
+        purpose: of the work, for the message that others get.
+        share: of a job that several machines divide.
+    """
+    from sidelight.core.locks import hold
+    from sidelight.core.processes import wait
+    from sidelight.lab.runs.run import Run
+
+    place = Run.open(folder).folder  # what is no run is refused before anything is written
+    with hold(place, purpose, share):
+        before = Run.open(place)
+        wait()  # all have read the settings before one of them changes them
+        config = change(before.config)
+        current = before if config == before.config else Run.create(place, config)
+        with _settings_kept_on_error(before):
+            yield current
+
+
+def with_settings(config: RunConfig, overrides: Sequence[str], folder: Path) -> RunConfig:
+    """``config`` with the changes of ``--set``. Raises :class:`ConfigError` if the run of ``folder`` cannot have them."""
     from sidelight.lab.config.files import changed
     from sidelight.lab.evaluation.preflight import check_run
 
     if not overrides:
-        return run
-    config = changed(run.config, overrides)
-    check_run(config, run.folder)
-    return run.create(run.folder, config)
+        return config
+    found = changed(config, overrides)
+    check_run(found, folder)
+    return found
 
 
 @contextmanager
-def settings_kept_on_error(before: Run) -> Iterator[None]:
-    """If the work fails, the folder of ``before`` has its earlier settings again: those that its results were made with."""
+def _settings_kept_on_error(before: Run) -> Iterator[None]:
     from sidelight.errors import SidelightError
 
     try:

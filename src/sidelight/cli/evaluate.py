@@ -16,14 +16,14 @@ from sidelight.cli.common import (
     evaluation_rows,
     print_summary,
     say,
-    settings_kept_on_error,
     tell_notes,
+    with_settings,
     write_rows,
 )
 from sidelight.core.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from sidelight.lab.runs.run import Run
+    from sidelight.lab.config.sections import RunConfig
 
 NAME = "evaluate"
 
@@ -49,14 +49,16 @@ def run(
     share the work with: accelerate launch -m sidelight.cli evaluate RUN
     """
     quiet_libraries()
-    from sidelight.core.processes import Share, wait
+    from sidelight.core.processes import Share
+    from sidelight.lab.evaluation.foreign_maps import with_maps
     from sidelight.lab.evaluation.run import evaluate_share
-    from sidelight.lab.runs.run import Run
 
-    share, before = Share.parse(shard), Run.open(folder)
-    wait()  # all have read the configuration before one of them changes it
-    current = _changed(before, set_ or [], maps or [])
-    with settings_kept_on_error(before):
+    def settings(config: RunConfig) -> RunConfig:
+        found = with_settings(config, set_ or [], folder)
+        return with_maps(found, maps) if maps else found
+
+    share = Share.parse(shard)
+    with changed_run(folder, settings, NAME, "" if share is None else share.name) as current:
         results = evaluate_share(current, share)
     if results is None:
         say(f"shard {shard} is done; the results are written by the shard that finishes last")
@@ -67,11 +69,3 @@ def run(
     say(
         f"results: {current.results_folder}/results.json, table.md, scores.parquet   next: sidelight report {folder}"
     )
-
-
-def _changed(run: Run, overrides: list[str], maps: list[Path]) -> Run:
-    """``run`` with changes, which are written into its folder if they are possible."""
-    from sidelight.lab.evaluation.foreign_maps import with_maps
-
-    current = changed_run(run, overrides)
-    return run.create(run.folder, with_maps(current.config, maps)) if maps else current

@@ -24,6 +24,7 @@ def run(
     and it continues.
     """
     quiet_libraries()
+    from sidelight.core.locks import hold
     from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run
     from sidelight.lab.runs.folder import folder_name
@@ -32,8 +33,9 @@ def run(
     settings = load_config(config, set_ or [])
     folder = out or Path("runs") / folder_name(settings.name, config)
     check_run(settings, folder)  # a bad evaluation is refused before the training
-    current = Run.create(folder, settings)
-    facts = current.fit()
+    with hold(folder, NAME):  # the settings of a run are not changed while it works
+        current = Run.create(folder, settings)
+        facts = current.fit()
     target = facts["target"]
     say(f"target: {target['name']}, accuracy {target['accuracy']:.4f} on {target['accuracy_n']} test samples")
     for name, scorer in facts["scorers"].items():

@@ -43,6 +43,11 @@ class Share:
     index: int = 0
     count: int = 1
 
+    @property
+    def name(self) -> str:
+        """For files of this share."""
+        return f"shard-{self.index + 1}-of-{self.count}"
+
     def __contains__(self, item: int) -> bool:
         return item % self.count == self.index
 

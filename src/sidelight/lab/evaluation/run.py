@@ -102,8 +102,7 @@ def evaluate_share(
         BusyFolderError: another process works in the run's folder, or on this share of it.
     """
     own = share or Share.launched()
-    name = "" if share is None else f"shard-{share.index + 1}-of-{share.count}"
-    with hold(run.folder, "evaluate", name):
+    with hold(run.folder, "evaluate", "" if share is None else share.name):
         in_main(lambda: continue_run(run.folder))
         return _evaluate_share(run, share, own, on_batch)
 

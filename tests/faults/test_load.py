@@ -383,6 +383,17 @@ def test_fault_29_a_quantised_model_is_refused_by_fit_and_explained_beside_a_sco
     assert fingerprint(quantised()) == fingerprint(quantised()) != fingerprint(bert())
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_fault_29_quantised_word_embeddings_are_masked_as_others_are(tmp_path: Path) -> None:
+    """The quantised layers of torch have a method ``weight`` in place of a tensor."""
+    explainer_of(bert(), tok(), T[0]).save_pretrained(tmp_path / "scorer")
+    rule = torch.ao.quantization.float_qparams_weight_only_qconfig
+    quantised = torch.ao.quantization.quantize_dynamic(bert(), {"bert.embeddings.word_embeddings": rule})
+    loaded = Explainer.from_pretrained(tmp_path / "scorer", quantised, processor=tok(), check="warn")
+    own = quantised(**tok()(T[0], return_tensors="pt")).logits.softmax(-1)[0]
+    np.testing.assert_allclose(loaded.explain(T[0]).probabilities, own.detach().numpy(), atol=1e-5)
+
+
 # -- tokenizers ---------------------------------------------------------------------
 
 

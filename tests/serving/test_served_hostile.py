@@ -271,6 +271,21 @@ def test_the_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert not any("long-secret" in words for words in (*told, repr(options), *capsys.readouterr()))
 
 
+@pytest.mark.parametrize(
+    ("token", "coding"), [("géheim", "utf-8"), ("géheim", "latin-1"), ("à", "utf-8"), ("密", "utf-8")]
+)
+def test_a_token_of_other_letters_is_borne_too(
+    token: str, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """curl sends the bytes of the terminal, which were taken for other letters."""
+    monkeypatch.setenv("SERVE_TEST_TOKEN", token)
+    service = app({"texts": hostile_texts()}, ServeOptions(token_from="SERVE_TEST_TOKEN"))
+    for sent, status in ((token, 200), (f" {token} ", 200), (token[:-1], 401), (f"{token}x", 401)):
+        header = {"Authorization": f"Bearer {sent}".encode(coding)}
+        found = one(service, json={"text": "a dull film"}, headers=header)
+        assert found.status_code == status
+
+
 def test_measured_maps_can_be_refused() -> None:
     service = app({"texts": hostile_texts()}, ServeOptions(verify=False))
     found = one(service, json={"text": "a dull film", "verify": True})

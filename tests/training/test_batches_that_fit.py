@@ -74,6 +74,18 @@ def test_what_a_pass_keeps_is_counted_once_and_without_weights(rows: int) -> Non
     assert kept_bytes(Exponential(), {"x": x}) == 2 * rows * 50 * 4  # type: ignore[arg-type]
 
 
+def test_weights_that_are_made_of_tensors_are_no_part_of_what_a_pass_keeps() -> None:
+    """Weights of torchao and quanto are made of values and scales, and have no address of their own."""
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    module, x = Exponential(), torch.randn(3, 50)
+    module.target.model.weight = nn.Parameter(TwoTensor(torch.eye(3), torch.eye(3)), requires_grad=False)
+    assert kept_bytes(module, {"x": x}) == 2 * 3 * 50 * 4  # type: ignore[arg-type]
+    module.a = nn.Parameter(TwoTensor(torch.ones(1), torch.ones(1)))
+    pair = TwoTensor(x, x.clone())
+    assert kept_bytes(module, {"x": pair}) == 2 * 2 * 3 * 50 * 4  # type: ignore[arg-type]
+
+
 def test_the_estimate_grows_with_the_rows_of_a_real_training() -> None:
     from sidelight.scorers import Scorer, ScorerConfig
     from sidelight.targets import as_target

@@ -62,7 +62,8 @@ def weight_of(module: nn.Module) -> Any:
     A parametrised weight is computed at each look, in training mode by a step of its own. So it is looked at in evaluation mode.
     """
     with lent(module) if is_parametrized(module) else nullcontext():
-        return getattr(module, "weight", None)
+        weight = getattr(module, "weight", None)
+    return weight() if callable(weight) else weight  # the quantised layers of torch give it by a method
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def hash_of(state: Mapping[str, Any]) -> str:
 
 def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
-        for part, inner in _inner(value):
+        for part, inner in inner_tensors(value):
             yield f"{name}{part}", inner
     elif isinstance(value, (tuple, list)):
         for i, part in enumerate(value):
@@ -80,17 +80,17 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
         yield f"{name}={value}", torch.zeros(0, device="cpu")
 
 
-def _inner(value: Tensor) -> Iterator[tuple[str, Tensor]]:
+def inner_tensors(value: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors that a tensor of another library is made of, such as values and scales of int8, each with a name.
 
-    An ordinary tensor yields itself with an empty name.
+    An ordinary tensor yields itself with an empty name. The outer tensor has no memory of its own, so it has no address.
     """
     flatten = getattr(value, "__tensor_flatten__", None)
     if flatten is None:
         yield "", value
         return
     for name in flatten()[0]:
-        for part, inner in _inner(getattr(value, name)):
+        for part, inner in inner_tensors(getattr(value, name)):
             yield f".{name}{part}", inner
 
 
@@ -127,7 +127,7 @@ class WeightWatch:
         self._adapted = [m for m in modules if _is_adapted(m)]
         self._switched = [_switches(m) for m in self._adapted]
         self._tensors = self._parts(self._tables)
-        self._watched = [t for own in self._tensors if own is not None for _, t in _inner(own)]
+        self._watched = [t for own in self._tensors if own is not None for _, t in inner_tensors(own)]
         self._seen = [_sign(t) for t in self._watched]
         self._windows = [_window(t) for t in self._watched]
         self._values = self._samples()

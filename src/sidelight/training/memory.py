@@ -23,6 +23,7 @@ from sidelight.rows.holdout import spread
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
+from sidelight.targets.weights import inner_tensors
 from sidelight.training.folder import known_settings
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
@@ -131,15 +132,20 @@ def spread_batch(target: TargetModel, rows: Any, size: int, collate: Collator) -
 def kept_bytes(module: ScorerObjective, inputs: dict[str, Tensor]) -> int:
     """Bytes of all tensors that one pass of ``module`` keeps for its gradient, without weights."""
     models = (module, module.target.model)
-    weights = {v.untyped_storage().data_ptr() for m in models for v in (*m.parameters(), *m.buffers())}
+    weights = {place for m in models for v in (*m.parameters(), *m.buffers()) for place in _storages(v)}
     sizes: dict[int, int] = {}
 
     def noted(kept: Tensor) -> Tensor:
-        storage = kept.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
+        sizes.update(_storages(kept))
         return kept
 
     with torch.autograd.graph.saved_tensors_hooks(noted, lambda kept: kept):
         loss = module(**inputs)["loss"]  # holds the tensors, so that no two have the same place
     del loss
     return sum(size for place, size in sizes.items() if place not in weights)
+
+
+def _storages(value: Tensor) -> dict[int, int]:
+    """Sizes in bytes of the memory that ``value`` lies in, by address. That of another library may lie in several places."""
+    found = [part.untyped_storage() for _, part in inner_tensors(value)]
+    return {storage.data_ptr(): storage.nbytes() for storage in found}

@@ -104,10 +104,9 @@ class Service:
         if self._token is None:
             return True
         kind, _, given = request.headers.get("authorization", "").partition(" ")
+        # a header is bytes, and arrives as the characters of these numbers
+        sent = given.encode("latin-1").strip()
         # takes as long for a token that is nearly right
-        sent = given.encode(
-            "latin-1"
-        ).strip()  # a header is bytes, and arrives as the characters of these numbers
         same = [hmac.compare_digest(sent, form) for form in _as_bytes(self._token)]
         return any(same) and kind.lower() == "bearer"
 

@@ -72,8 +72,19 @@ def test_kind_what_a_tokenizer_gives_is_taken_or_told(texts: Explainer) -> None:
     (found,) = texts.explain(given)
     np.testing.assert_allclose(found.map, expected, atol=1e-6)
     for one in (tok()(T[0]), {k: v[0] for k, v in given.items()}):
-        with pytest.raises(InputError, match="Ids of one text need a batch axis"):
+        with pytest.raises(InputError, match=r"Ids of one text need a batch axis.*\[T\] is read as T texts"):
             texts.explain(one)
+
+
+def test_kind_pixels_of_one_picture_without_a_batch_axis_are_told_how_they_were_read(
+    images: Explainer,
+) -> None:
+    pixels = torch.rand(3, 32, 32)
+    with pytest.raises(InputError, match=r"one \[C, H, W\] is read as C\. Give it as x\.unsqueeze\(0\)"):
+        images.explain({"pixel_values": pixels})
+    (one,) = images.explain({"pixel_values": pixels.unsqueeze(0)})
+    (row,) = images.explain([{"pixel_values": pixels}])
+    np.testing.assert_array_equal(one.map, row.map)
 
 
 def test_kind_a_forward_of_several_inputs_is_told(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("learning_rate", 1e-3, "Set training.learning_rate"),
     ("seed", 1, "Set training.seed"),
     ("per_device_eval_batch_size", 0, "at least 1"),
+    ("max_steps", 0, "must be at least 1, or -1 for no limit; got 0"),
+    ("eval_accumulation_steps", 0, "at least 1"),
     ("max_steps", "3", "must be a whole number"),
     ("max_steps", 2.5, "must be a whole number"),
     ("dataloader_num_workers", -1, "at least 0"),

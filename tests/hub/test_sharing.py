@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import huggingface_hub
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from sidelight.targets import as_target
 
 IMAGES = list(corner_images(2, seed=5)[0])
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+ASKED = httpx.Request("GET", "http://hub")
 
 
 def make(model: Any = None) -> Explainer:
@@ -214,6 +217,35 @@ def test_another_classifier_is_refused_with_the_next_step(cache: Path) -> None:
 def test_what_was_never_fetched(cache: Path, name: str, revision: str | None) -> None:
     with pytest.raises(CheckpointError, match=r"neither a folder nor found on the hub.*online"):
         sidelight.load(name, classifier(), revision=revision)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (httpx.RemoteProtocolError("peer closed connection"), "The connection broke. Call again"),
+        (
+            httpx.HTTPStatusError("401", request=ASKED, response=httpx.Response(401)),
+            "does not take the token",
+        ),
+    ],
+)
+def test_a_refused_token_and_a_broken_download_are_told(
+    error: Exception, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refused)
+    with pytest.raises(CheckpointError, match=advice):
+        sidelight.load("me/scorer", classifier())
+
+
+def test_a_repository_of_something_else_is_named_and_not_its_place_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"the repository 'me/other' of the hub holds no scorer"):
+        sidelight.load("me/other", classifier())
 
 
 def test_entries_of_a_newer_version_are_kept(tmp_path: Path) -> None:

@@ -183,6 +183,50 @@ def test_requests_that_are_refused(service: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("/explain", "POST"),
+        ("/classify", "POST"),
+        ("/health", "GET, HEAD"),
+        ("/metrics", "GET"),
+        ("/docs", "GET"),
+    ],
+)
+def test_a_refused_method_is_told_which_ones_are_served(service: Any, url: str, allowed: str) -> None:
+    """As RFC 9110 requires of every 405."""
+    found = one(service, url=url, method="DELETE")
+    assert (found.status_code, found.headers["Allow"]) == (405, allowed)
+    assert found.headers["Cache-Control"] == "no-store"
+
+
+def test_errors_of_routes_that_a_user_adds_are_theirs() -> None:
+    """They were answered as addresses that are not served, without their headers."""
+    from fastapi import HTTPException
+
+    own = app({"texts": hostile_texts()}, ServeOptions())
+    raised = {
+        401: HTTPException(401, "who?", {"WWW-Authenticate": "Basic"}),
+        404: HTTPException(404, "no such job"),
+        429: HTTPException(429, "later", {"Retry-After": "7"}),
+    }
+
+    @own.get("/jobs/{status}")
+    def job(status: int) -> None:
+        raise raised[status]
+
+    for status, error in raised.items():
+        found = one(own, url=f"/jobs/{status}", method="GET")
+        assert (found.status_code, found.json()) == (status, {"detail": error.detail})
+        assert all(found.headers[name] == value for name, value in (error.headers or {}).items())
+
+
+def test_a_broken_form_says_nothing_in_the_log(service: Any, caplog: pytest.LogCaptureFixture) -> None:
+    found = one(service, **raw(b"nothing of a form", "multipart/form-data; boundary=x"))
+    assert found.status_code == 400
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
     "given",
     [
         "<script>window.hacked=1</script> a film",

@@ -154,6 +154,48 @@ def test_a_module_around_a_text_classifier_is_told_what_it_holds(beside: bool, t
         )
 
 
+class Around(nn.Module):
+    """Holds a whole model under any name, and perhaps other weights."""
+
+    def __init__(self, name: str, inside: nn.Module, *more: nn.Module) -> None:
+        super().__init__()
+        self.name = name
+        self.add_module(name, inside)
+        self.more = nn.ModuleList(more)
+
+    def forward(self, *values: Any, **named: Any) -> Any:
+        return self.get_submodule(self.name)(*values, **named)
+
+
+@pytest.mark.parametrize("name", ["model", "net", "module", "_forward_module", "backbone"])
+def test_the_model_of_a_wrapper_is_found_under_any_name(name: str, tmp_path: Path) -> None:
+    model, tokenizer = make_pair("bert")
+    for processor in (tokenizer, None):
+        with pytest.raises(UnsupportedTargetError, match=rf"It holds one: give it\.{name}\."):
+            Explainer.fit(Around(name, model), TEXTS, processor=processor, output_dir=tmp_path / "run")
+    with pytest.raises(UnsupportedTargetError, match=rf"It holds one: give it\.{name}\."):
+        as_target(Around(name, classifier()))
+    with pytest.raises(UnsupportedTargetError, match=rf"It holds one: give it\[0\]\.{name}\."):
+        as_target(nn.Sequential(Around(name, model)), tokenizer)
+
+
+def test_a_model_that_is_only_a_part_is_not_called_the_whole() -> None:
+    model, tokenizer = make_pair("bert")
+    for part in (Around("net", model, nn.Linear(2, 2)), Around("net", model.base_model)):
+        with pytest.raises(UnsupportedTargetError) as told:
+            as_target(part, tokenizer)
+        assert "It holds" not in str(told.value)
+
+
+def test_texts_of_a_body_of_sentence_transformers_are_not_taken_for_paths(tmp_path: Path) -> None:
+    """Its tokenizer says what it reads, also if other layers follow the body."""
+    model, tokenizer = make_pair("bert")
+    body = nn.Sequential(Around("auto_model", model.base_model), nn.Linear(2, 2))
+    body.tokenizer, body.config = tokenizer, model.config
+    with pytest.raises(UnsupportedTargetError, match="has no word embeddings"):
+        Explainer.fit(body, TEXTS, output_dir=tmp_path / "run")
+
+
 def test_lazy_layers_without_weights_are_refused() -> None:
     net = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(2))
     with pytest.raises(

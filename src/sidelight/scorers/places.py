@@ -19,6 +19,8 @@ _NEXT_STEPS = {
     "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set. Unset it, or fetch the files once while online.",
     "LocalEntryNotFoundError": "It was not fetched before, and the hub cannot be reached. Try again online.",
 }
+#: errors of connections, by the names of httpx and requests
+_TRANSPORT = {"TransportError", "ConnectionError", "Timeout", "ChunkedEncodingError"}
 
 
 def scorer_folder(
@@ -53,8 +55,13 @@ def scorer_folder(
         place = snapshot_download(text, revision=revision, token=token, allow_patterns=list(files))
     except Exception as error:  # the hub's client and its transport have many kinds of errors
         raise CheckpointError(
-            f"{text!r} is neither a folder nor found on the hub ({first_line(error)}). {next_step(error)}".strip()
+            f"{text!r} is neither a folder nor found on the hub ({first_line(error)}). {_next_step_of_fetching(error)}".strip()
         ) from error
+    if not any(Path(place, name).exists() for name in files):
+        raise CheckpointError(
+            f"the repository {text!r} of the hub holds no scorer: it has none of {', '.join(files)}. Check its name and "
+            "its revision."
+        )
     return Path(place)
 
 
@@ -73,3 +80,12 @@ def next_step(error: Exception) -> str:
     """What to do after an error of the hub's client, or nothing if that is not known."""
     names = [kind.__name__ for kind in type(error).__mro__]
     return next((_NEXT_STEPS[name] for name in names if name in _NEXT_STEPS), "")
+
+
+def _next_step_of_fetching(error: Exception) -> str:
+    """As :func:`next_step`, also for what the transport tells, which has no error of the hub's client."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    known = next_step(error)
+    if not known and getattr(getattr(error, "response", None), "status_code", None) == 401:
+        return "The hub does not take the token. Log in anew (`hf auth login`), or pass another as token=...."
+    return known or ("The connection broke. Call again." if names & _TRANSPORT else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -67,6 +68,11 @@ _STYLE = "body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:
 def make_app(explainers: dict[str, Explainer], options: ServeOptions, version: str) -> FastAPI:
     """The application. Its ``state.service`` is the :class:`Service`."""
     service = Service(explainers, options)
+    forms = logging.getLogger("python_multipart")
+    if (
+        forms.level == logging.NOTSET
+    ):  # a broken form is answered, and no client may fill the log with remarks on it
+        forms.setLevel(logging.ERROR)
     # FastAPI's own pages load scripts from another machine, so /docs is a page of ours
     app = FastAPI(
         title="sidelight",

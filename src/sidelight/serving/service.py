@@ -9,11 +9,14 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from fastapi.exception_handlers import http_exception_handler
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from sidelight.serving.answers import explanation_json
 from sidelight.serving.asking import Ask, read
@@ -66,14 +69,19 @@ class Service:
         return await self._answered("/metrics", request, self._metrics)
 
     async def refuse(self, request: Request, error: Exception) -> Response:
-        """The answer for an address or method that is not served."""
+        """The answer for an address or method that is not served. Errors that routes of others raise stay theirs."""
         status = getattr(error, "status_code", 404)
+        if status not in (404, 405) or getattr(error, "detail", None) != HTTPStatus(status).phrase:
+            return await http_exception_handler(request, error)  # type: ignore[arg-type]
         kind = "method" if status == 405 else "not_found"
 
         async def refused(request: Request) -> Response:
             raise Problem(kind, f"{request.method} {request.url.path[:60]!r} is not served.")
 
-        return await self._answered("other", request, refused)
+        response = await self._answered("other", request, refused)
+        if status == 405:
+            response.headers["Allow"] = ", ".join(_methods(request))
+        return response
 
     @asynccontextmanager
     async def life(self, app: Any) -> AsyncIterator[None]:
@@ -167,6 +175,12 @@ class Service:
             raise Problem("timeout", f"there was no answer within {self.options.timeout:g} seconds.")
         found = {n: future.exception() or future.result() for n, future in waiting.items()}
         return [found.get(n, wish) for n, wish in enumerate(ask.wishes)]
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that the address of ``request`` takes. An error names those of one route, and an address may have two."""
+    routes = [r for r in request.app.routes if r.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

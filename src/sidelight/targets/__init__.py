@@ -12,13 +12,14 @@ from sidelight.core.guard import public
 from sidelight.errors import ConfigError
 from sidelight.inputs.loading import is_tokenizer
 from sidelight.inputs.pairs import ImageTextProcessor
-from sidelight.targets.architectures import open_architecture
+from sidelight.targets.architectures import open_architecture, reads_pairs
 from sidelight.targets.base import TargetModel
 from sidelight.targets.families import TARGETS, family_of
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.opening import open_model
 from sidelight.targets.options import checked_names, checked_options
+from sidelight.targets.outputs import is_hugging_face
 from sidelight.targets.text import TextTarget
 from sidelight.targets.timm_models import is_timm, timm_options, timm_transform
 from sidelight.targets.weights import fingerprint
@@ -91,8 +92,13 @@ def _is_two(processor: Any) -> bool:
 
 def _own_tokenizer(model: Any) -> Any:
     """Return the tokenizer that a module keeps beside a text model inside, as cross-encoders do, or ``None``."""
-    inside = getattr(getattr(model, "model", None), "main_input_name", None)
-    return getattr(model, "tokenizer", None) if inside == "input_ids" else None
+    tokenizer = getattr(model, "tokenizer", None)
+    if tokenizer is None or not isinstance(model, nn.Module):
+        return None
+    inside = next((m for m in model.modules() if m is not model and is_hugging_face(m)), None)
+    if getattr(inside, "main_input_name", None) != "input_ids" or reads_pairs(inside):
+        return None
+    return tokenizer
 
 
 def _is_of_images(model: Any) -> bool:

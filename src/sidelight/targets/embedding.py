@@ -50,8 +50,7 @@ def input_embedding(model: nn.Module) -> nn.Module:
     if not isinstance(embedding, nn.Module) or weight_of(embedding) is None:
         raise UnsupportedTargetError(
             f"{type(model).__name__} has no word embeddings to mask (get_input_embeddings() gives none). "
-            "Give a Hugging Face sequence classifier (AutoModelForSequenceClassification)."
-            + (held(model) if hasattr(getattr(model, "model", None), "get_input_embeddings") else "")
+            f"Give a Hugging Face sequence classifier (AutoModelForSequenceClassification).{held(model)}"
         )
     return embedding
 

@@ -28,7 +28,7 @@ from sidelight.targets.probing import States
 from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import ChosenStates, HookedStates, first_convolution
 from sidelight.targets.verdict import Verdict
-from sidelight.targets.wrappers import float_type, plain_model
+from sidelight.targets.wrappers import float_type, held, plain_model
 
 
 class ImageTarget(TargetModel):
@@ -93,7 +93,7 @@ class ImageTarget(TargetModel):
             raise UnsupportedTargetError(
                 f"{type(model).__name__} is not a Hugging Face model, so its hidden states cannot be asked for. "
                 "Name the submodules to read, e.g. layers=['layer2', 'layer4'] "
-                f"(top level here: {', '.join(n for n, _ in model.named_children()) or 'none'})."
+                f"(top level here: {', '.join(n for n, _ in model.named_children()) or 'none'}).{held(model)}"
             )
 
     # -- inputs ---------------------------------------------------------------------
@@ -111,7 +111,8 @@ class ImageTarget(TargetModel):
         require_plain("pixel_values", pixels)
         if pixels.ndim != 4:
             several = "This row is a batch: give its rows one by one, or the DataLoader itself."
-            advice = several if pixels.ndim > 4 else "A single image needs a batch axis: x.unsqueeze(0)."
+            single = "The first axis counts images, so one [C, H, W] is read as C. Give it as x.unsqueeze(0)."
+            advice = several if pixels.ndim > 4 else single
             raise InputError(f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. {advice}")
         if not pixels.is_floating_point():
             raise InputTypeError(

@@ -32,7 +32,7 @@ def check_shapes(inputs: Inputs) -> Tensor:
         raise InputTypeError(f"expected an 'input_ids' tensor [B, T]{missing_tensor(inputs, 'input_ids')}")
     if ids.ndim != 2 or ids.is_floating_point():
         advice = {
-            1: " Ids of one text need a batch axis: tokenizer(text, return_tensors='pt').",
+            1: " Ids of one text need a batch axis: tokenizer(text, return_tensors='pt'). Without it, [T] is read as T texts.",
             3: " This row is a batch: give its rows one by one, or the DataLoader itself.",
         }
         raise InputError(

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from sidelight.errors import UnsupportedTargetError
+from sidelight.targets.outputs import is_hugging_face
 
 #: wrappers that spread the weights over processes, so that no process holds the whole model
 _SHARDED = ("FullyShardedDataParallel", "FSDPModule", "DeepSpeedEngine", "PipelineModule")
@@ -116,8 +117,9 @@ def require_weights(model: nn.Module) -> None:
 
 
 def held(holder: Any) -> str:
-    """Return a clause that says where the model of a pipeline, trainer or cross-encoder is, or an empty string."""
-    if not isinstance(getattr(holder, "model", None), nn.Module):
+    """Return a clause that says where the model of a pipeline, trainer or module around one is, or an empty string."""
+    place = _place_of_model(holder)
+    if not place:
         return ""
     kept = (
         n
@@ -126,7 +128,28 @@ def held(holder: Any) -> str:
     )
     processor = next(kept, None)
     beside = f", and processor=it.{processor}" if processor else ""
-    return f" It holds one: give it.model{beside}."
+    return f" It holds one: give it{place}{beside}."
+
+
+def _place_of_model(holder: Any) -> str:
+    """Where the one whole model inside ``holder`` is, e.g. ``".model"`` or ``"[0].net"``, or an empty string."""
+    if isinstance(holder, nn.Module):
+        weights = _weights(holder)
+        whole = (n for n, m in holder.named_modules() if n and _has_head(m) and _weights(m) == weights)
+        return "".join(f".{n}" if n.isidentifier() else f"[{n}]" for n in next(whole, "").split(".") if n)
+    if isinstance(getattr(holder, "model", None), nn.Module):
+        return ".model"
+    found = {id(m): n for n, m in getattr(holder, "__dict__", {}).items() if _has_head(m)}
+    return f".{next(iter(found.values()))}" if len(found) == 1 else ""
+
+
+def _weights(model: nn.Module) -> set[int]:
+    return {id(p) for p in model.parameters()}
+
+
+def _has_head(model: Any) -> bool:
+    """Whether ``model`` is one of Hugging Face that is more than a base without a head."""
+    return is_hugging_face(model) and getattr(model, "base_model", None) is not model
 
 
 def float_type(model: nn.Module) -> torch.dtype:

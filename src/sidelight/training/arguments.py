@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 from transformers import TrainingArguments
 
-from sidelight.core.field_checks import Count, CountOrNone, Seed, check_values
+from sidelight.core.field_checks import Count, CountOrNone, Seed, Whole, check_values
 from sidelight.core.guard import is_out_of_memory, unexpected_kind
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError, SidelightError, first_line
@@ -57,9 +59,19 @@ FIXED_FOR_SCORERS: dict[str, tuple[Any, str]] = {
     "neftune_noise_alpha": (None, "a scorer has no word embeddings"),
     "gradient_checkpointing": (False, "a scorer has no layers that could be computed twice"),
 }
+
+
+def _some_steps(value: int) -> int:
+    if value == 0:  # of the Trainer this is one step
+        raise PydanticCustomError("no_steps", "must be at least 1, or -1 for no limit")
+    return value
+
+
 #: types that say more than the annotations of ``TrainingArguments``
 _KINDS: dict[str, Any] = {
+    "max_steps": Annotated[Whole, AfterValidator(_some_steps)],
     "per_device_eval_batch_size": Count,
+    "eval_accumulation_steps": Count | None,
     "dataloader_num_workers": CountOrNone,
     "data_seed": Seed | None,
 }

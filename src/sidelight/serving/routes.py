@@ -68,10 +68,9 @@ _STYLE = "body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:
 def make_app(explainers: dict[str, Explainer], options: ServeOptions, version: str) -> FastAPI:
     """The application. Its ``state.service`` is the :class:`Service`."""
     service = Service(explainers, options)
+    # a broken form is answered, and no client may fill the log with remarks on it
     forms = logging.getLogger("python_multipart")
-    if (
-        forms.level == logging.NOTSET
-    ):  # a broken form is answered, and no client may fill the log with remarks on it
+    if forms.level == logging.NOTSET:
         forms.setLevel(logging.ERROR)
     # FastAPI's own pages load scripts from another machine, so /docs is a page of ours
     app = FastAPI(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cli_tools import sidelight
 from sidelight.core.locks import hold
-from sidelight.errors import ConfigError
+from sidelight.errors import CheckpointError, ConfigError
 from sidelight.lab.ablation.run import run_ablation
 from sidelight.lab.audit import run_audit
 from sidelight.lab.config.files import changed
@@ -216,3 +216,16 @@ def test_kind_a_page_never_shows_pictures_of_other_rows_or_of_another_scorer_bes
     del results["measured"]  # an earlier version did not keep it
     (run.folder / "results.json").write_text(json.dumps(results))
     assert sidelight("report", run.folder).code == 0
+
+
+def test_kind_a_classifier_with_the_weights_of_another_is_told(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path / "run")
+    architecture = {**IMAGE["target"]["architecture"], "hidden_sizes": [4, 12]}
+    other = tiny_run(tmp_path / "other", target={**IMAGE["target"], "architecture": architecture})
+    shutil.copy(other.folder / "target" / "model.safetensors", run.folder / "target")
+    with pytest.raises(CheckpointError, match=r"run.target cannot be loaded .*other sizes.* Copy the folder"):
+        run.open_target()
+    shutil.copy(
+        other.folder / "target" / "config.json", run.folder / "target"
+    )  # all of another: that is no damage
+    assert run.open_target().fingerprint() == other.open_target().fingerprint()

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from sidelight.core.files import find_pretrained, find_weights, read_json, write_json
 from sidelight.core.folders import is_target_folder, recover_folder
@@ -39,6 +38,7 @@ from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.classifier import (
     AUTO_CLASSES,
     accuracy,
+    load_saved,
     new_classifier,
     save_target,
     train_classifier,
@@ -172,19 +172,8 @@ class Run:
         recover_folder(folder)
         if not is_target_folder(folder):
             return None
-        if not any(folder.glob("*.safetensors")):
-            raise CheckpointError(
-                f"{folder} holds a classifier's settings without its weights (*.safetensors). Copy the weights there, or "
-                "remove the folder, so that the classifier is made again."
-            )
         family = TARGETS[self._family()]
-        try:
-            model = family.load_model(str(folder))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise CheckpointError(
-                f"the classifier in {folder} cannot be loaded ({error}). Copy the folder there again, or remove it, so that "
-                "`sidelight fit` makes the classifier again."
-            ) from error
+        model = load_saved(family, folder)
         return self._wrap(model, family.reader_type.load(str(folder), {}), section)
 
     def new_target(self, section: TargetSection | None = None) -> TargetModel:

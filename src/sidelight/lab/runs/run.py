@@ -46,6 +46,7 @@ from sidelight.lab.runs.classifier import (
 from sidelight.lab.runs.folder import claim_run, digest, load_run_config, require_results
 from sidelight.lab.runs.labelled import Renumbered, class_numbers
 from sidelight.lab.runs.measured import require_measured_by
+from sidelight.lab.runs.own_parts import require_same_code
 from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
@@ -225,6 +226,7 @@ class Run:
         target = self.open_target(again=True)
         facts = self._facts()
         self._check_data(facts)
+        self.check_code(target)
         if "accuracy" not in facts["target"]:
             facts["target"] = self._target_facts(target)
             self._keep(facts)
@@ -263,6 +265,11 @@ class Run:
             )
         if "data" in facts or not facts["scorers"]:  # an earlier version kept no record
             facts["data"] = found
+
+    def check_code(self, target: TargetModel) -> None:
+        """Refuse scorers trained with another code of a user's own part. Raises :class:`ConfigError`."""
+        for seed, kind in ((s, k) for k in self.kinds for s in self.config.seeds):
+            require_same_code(self.scorer_folder(seed, kind), target, self.objective(kind).fills)
 
     def unfitted(self) -> list[tuple[int, str]]:
         """Seed and kind of each scorer that is not trained yet."""

@@ -40,6 +40,7 @@ from sidelight.errors import (
 )
 from sidelight.inputs.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
 from sidelight.targets import TARGETS, as_target
+from sidelight.targets.opening import open_model
 from sidelight.targets.weights import WeightWatch, fingerprint
 from sidelight.targets.wrappers import plain_model
 from sidelight.training.network import new_scorer
@@ -758,3 +759,23 @@ def test_kind_a_folder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedTargetError, match=words):
         Explainer.fit(place, T, output_dir=tmp_path / "run", **S)
     assert type(TARGETS["text"].load_model(str(place), classes=["a", "b"])).__name__.startswith("Bert")
+
+
+def test_kind_weights_of_another_model_are_told_with_their_sizes(tmp_path: Path) -> None:
+    bert().save_pretrained(tmp_path / "model")
+    saved = json.loads((tmp_path / "model" / "config.json").read_text())
+    wider = {**saved, "intermediate_size": saved["intermediate_size"] + 8}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(wider))
+    # also where the model gets a new head: then the rest must fit all the same
+    for classes in ((), ("yes", "no")):
+        with pytest.raises(UnsupportedTargetError, match=r"\d+ weights of .* have other sizes .* two models"):
+            TARGETS["text"].load_model(str(tmp_path / "model"), None, classes)
+    with pytest.raises(UnsupportedTargetError, match=r"have other sizes than its config\.json says"):
+        open_model(tmp_path / "model")
+
+
+def test_kind_a_new_head_may_have_other_classes_than_the_saved_one(tmp_path: Path) -> None:
+    bert().save_pretrained(tmp_path / "model")
+    model: Any = TARGETS["text"].load_model(str(tmp_path / "model"), None, tuple("abcde"))
+    assert model.config.num_labels == 5
+    torch.testing.assert_close(model.bert.state_dict(), bert().bert.state_dict())

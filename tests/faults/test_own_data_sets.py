@@ -183,3 +183,26 @@ def test_kind_classes_that_the_rows_number_otherwise_are_told() -> None:
         InputError, match=r"classes left, right, but its rows number them in another order: right, left"
     ):
         load_rows("mine", "train")
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (lambda i: i % 3 - 1, "label -1, and the classifier knows 2 classes"),
+        (lambda i: [i % 2, 1], "do not fit a classifier of exclusive classes"),
+    ],
+)
+def test_kind_a_label_that_is_no_class_is_not_counted_as_a_wrong_answer(
+    tmp_path: Path, label: Callable[[int], Any], words: str
+) -> None:
+    target = pretrained_run(tmp_path, ("left", "right")).open_target()
+    with pytest.raises(InputError, match=words):
+        accuracy(target, rows(6, label=label))
+
+
+def test_kind_one_class_number_is_no_answer_about_independent_labels() -> None:
+    target = as_target(image_model(), TRANSFORM, output="labels")
+    count = len(target.id2label) // 2
+    for label in (0, [1] * (count + 1)):
+        with pytest.raises(InputError, match=f"which needs lists of {count} flags"):
+            accuracy(target, rows(count, label=lambda i, found=label: found))

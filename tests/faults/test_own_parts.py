@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -17,22 +19,29 @@ from sidelight.core.registry import Registry
 from sidelight.errors import ConfigError, InputError
 from sidelight.fills.base import FILLS, FillContext
 from sidelight.inputs.base import Batch
+from sidelight.lab.ablation.run import run_ablation
+from sidelight.lab.audit import CHECKS, run_audit
+from sidelight.lab.audit.base import AuditedRun, check
 from sidelight.lab.baselines.base import RIVALS, Job, Rival, register
 from sidelight.lab.evaluation.engine import evaluate_batch
+from sidelight.lab.evaluation.judge import identity
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric, define
+from sidelight.lab.metrics.granularity import GRANULARITIES
+from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.targets import TargetModel, as_target
 from tiny_runs import IMAGE, tiny_run
+
+OWN: list[Registry[Any]] = [METRICS, FILLS["image"], RIVALS, GRANULARITIES, PROTOCOLS, CHECKS]
 
 
 @pytest.fixture(autouse=True)
 def _registries() -> Iterator[None]:
     """What a test registers is gone after it."""
-    registries: list[Registry[Any]] = [METRICS, FILLS["image"], RIVALS]
-    before = [dict(registry.items()) for registry in registries]
+    before = [dict(registry.items()) for registry in OWN]
     yield
-    for registry, entries in zip(registries, before, strict=True):
+    for registry, entries in zip(OWN, before, strict=True):
         registry._entries.clear()
         registry._entries.update(entries)
 
@@ -230,12 +239,33 @@ define("mine", "higher", "mine", mine)
 def mine(x, context):
     return x * FACTOR
 """,
+    "granularitie": """
+def cells(shape, inputs):
+    return (torch.arange(shape[-1] * shape[-2]) // (4 / FACTOR)).long()
+
+GRANULARITIES.add("mine", Granularity("mine", "image", cells))
+""",
+    "protocol": """
+PROTOCOLS.add("mine", Protocol("mine", "one of mine", reading="signed" if FACTOR == 0.5 else "absolute"))
+""",
 }
-HEAD = """from dataclasses import dataclass
+HEAD = """import torch
+from dataclasses import dataclass
+from sidelight.lab.metrics.granularity import GRANULARITIES, Granularity
+from sidelight.lab.metrics.protocols import PROTOCOLS, Protocol
 from sidelight.fills.base import FILLS
 from sidelight.lab.baselines.base import Rival, register
 from sidelight.lab.metrics.base import define
 """
+
+
+def write(kind: str, place: Path, number: int, factor: float) -> None:
+    """Register another version of an own part, as a session does that begins after its file was edited."""
+    file = place / f"version{number}.py"
+    file.write_text(HEAD + CODE[kind].replace("FACTOR", str(factor)))
+    for registry in OWN:
+        registry._entries.pop("mine", None)
+    exec(compile(file.read_text(), str(file), "exec"), {"__name__": f"version{number}"})
 
 
 @pytest.mark.parametrize("kind", CODE)
@@ -243,20 +273,79 @@ def test_kind_numbers_of_a_part_of_ones_own_are_not_taken_for_those_of_its_new_c
     tmp_path: Path, kind: str
 ) -> None:
     asked: dict[str, Any] = {"rivals": ["random"], "metrics": ["average_drop"], "fills": ["zero"]}
-    asked[f"{kind}s"] = [*asked[f"{kind}s"], "mine"]
+    asked |= (
+        {"protocol": "mine"} if kind == "protocol" else {f"{kind}s": [*asked.get(f"{kind}s", []), "mine"]}
+    )
+    write(kind, tmp_path, 1, 0.5)
     run = tiny_run(tmp_path / "run", evaluation={**IMAGE["evaluation"], "curve_count": None, **asked})
-
-    def write(number: int, factor: float) -> None:
-        file = tmp_path / f"version{number}.py"
-        file.write_text(HEAD + CODE[kind].replace("FACTOR", str(factor)))
-        for registry in (METRICS, FILLS["image"], RIVALS):
-            registry._entries.pop("mine", None)  # type: ignore[attr-defined]
-        exec(compile(file.read_text(), str(file), "exec"), {"__name__": f"version{number}"})
-
-    write(1, 0.5)
     first = evaluate_run(run)
-    write(2, 0.5)
+    write(kind, tmp_path, 2, 0.5)
     assert evaluate_run(run) == first  # the same code elsewhere is the same part
-    write(3, 0.25)
+    write(kind, tmp_path, 3, 0.25)
     with pytest.raises(ConfigError, match="another evaluation \\(different own code\\)"):
         evaluate_run(run)
+
+
+def test_kind_a_scorer_of_a_fill_of_ones_own_is_not_taken_for_one_of_its_new_code(tmp_path: Path) -> None:
+    write("fill", tmp_path, 1, 0.5)
+    sections = {"objective": {"preset": "thesis", "label": "prediction", "fills": ["mine"]}}
+    run = tiny_run(tmp_path / "run", **sections)
+    shutil.rmtree(run.scorer_folder(0))
+    run.fit()
+    write("fill", tmp_path, 2, 0.5)
+    run.fit()
+    write("fill", tmp_path, 3, 0.25)
+    with pytest.raises(ConfigError, match=r"scorer-0 holds a scorer .* another code of fill image mine"):
+        run.fit()
+    shutil.rmtree(run.scorer_folder(0))
+    run.fit()
+
+
+def test_kind_a_variant_is_measured_again_with_the_new_code_of_a_part_of_ones_own(tmp_path: Path) -> None:
+    write("metric", tmp_path, 1, 0.5)
+    ablation = {"variants": {"as is": {}}, "fills": ["zero"], "metrics": ["mine"], "samples": 1}
+    run = tiny_run(tmp_path / "run", ablation=ablation)
+
+    def mean() -> float:
+        run_ablation(run)
+        frame = pd.read_parquet(run.folder / "ablation" / "scores.parquet")
+        return float(frame[frame["metric"] == "mine"]["value"].mean())
+
+    first = mean()
+    write("metric", tmp_path, 2, 0.5)
+    assert mean() == first
+    write("metric", tmp_path, 3, 0.25)
+    assert mean() == pytest.approx(first / 2)
+
+
+def test_kind_a_check_of_ones_own_is_asked_again_if_its_code_changed(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path / "run", audit={"rivals": []})
+
+    def ask(number: int) -> Any:
+        file = tmp_path / f"check{number}.py"
+        file.write_text(
+            f'def mine(audited):\n    """Mine?"""\n    return {{\'rows\': [{number}], \'facts\': {{}}}}\n'
+        )
+        scope: dict[str, Any] = {"__name__": f"check{number}"}
+        exec(compile(file.read_text(), str(file), "exec"), scope)
+        CHECKS._entries.pop("mine", None)
+        check("Mine", (), tables=lambda found: [], figures=lambda found: {})(scope["mine"])
+        return run_audit(run, ["mine"])["mine"]["rows"]
+
+    assert [ask(1), ask(2)] == [[1], [2]]
+
+
+def test_kind_what_an_audit_or_a_judge_trains_knows_the_code_of_a_fill_of_ones_own(tmp_path: Path) -> None:
+    write("fill", tmp_path, 1, 0.5)
+    evaluation = {**IMAGE["evaluation"], "fills": ["mine"]}
+    run = tiny_run(tmp_path / "run", evaluation=evaluation, audit={"rivals": [], "fills": ["mine"]})
+    target, audited = run.open_target(), AuditedRun(run)
+
+    def known() -> list[Any]:
+        return [identity(run, target), audited.identity(), audited.code]
+
+    first = known()
+    write("fill", tmp_path, 2, 0.5)
+    assert known() == first
+    write("fill", tmp_path, 3, 0.25)
+    assert all(now != before for now, before in zip(known(), first, strict=True))

@@ -14,13 +14,13 @@ import pytest
 
 from sidelight import ObjectiveConfig, ScorerConfig, SidelightError, TrainingConfig
 from sidelight.errors import CheckpointError, ConfigError
-from sidelight.lab.config.files import parse_config, read_yaml
+from sidelight.lab.config.files import changed, parse_config, read_yaml
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.evaluation.preflight import bytes_needed, check_run
 from sidelight.lab.runs.run import Run
 from sidelight.training.fit_options import as_setting
 from sidelight.training.identity import differences
-from tiny_runs import IMAGE
+from tiny_runs import IMAGE, tiny_run
 
 NAN, INF = math.nan, math.inf
 BAD_TRAINING: list[tuple[str, Any]] = [
@@ -195,6 +195,22 @@ def test_a_full_disk_is_said_before_the_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2 * needed, needed, needed - 1))
     with pytest.raises(SidelightError, match=r"MB are free.*--out"):
         check_run(config, tmp_path / "run")
+
+
+def test_kind_what_is_trained_already_needs_no_space_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(tmp_path / "run")
+    (run.folder / "judge" / "1234" / "target").mkdir(parents=True)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2**30, 2**30 - 2**24, 2**24))
+    judged = changed(run.config, ["evaluation.metrics=[fidelity_plus]"])
+    check_run(judged, run.folder)
+    more = changed(run.config, ["seeds=[0,1]"])
+    with pytest.raises(
+        CheckpointError, match=r"about 64 MB more.* or move the run's folder to another disk\.$"
+    ):
+        check_run(more, run.folder)
 
 
 def test_kind_a_name_given_twice_in_a_configuration_is_told(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def run(
     If the command is killed, call it again, and it continues.
     """
     quiet_libraries()
+    from sidelight.core.locks import hold
     from sidelight.core.terminal import print_table
     from sidelight.lab.ablation.cells import FOLDER, cells_of
     from sidelight.lab.ablation.run import run_ablation
@@ -47,7 +48,8 @@ def run(
         tables = write_tables(Run(folder, settings))
     else:
         check_run(settings, folder)
-        tables = run_ablation(Run.create(folder, settings), only or [])
+        with hold(folder, NAME):  # the settings of a run are not changed while it works
+            tables = run_ablation(Run.create(folder, settings), only or [])
     for table in tables:
         print_table(for_terminal(table))
     say(f"tables: {folder / FOLDER}/table.md, .csv, .json   rows: scores.parquet   picture: maps.png")

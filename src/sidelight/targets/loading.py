@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import nn
@@ -19,16 +19,42 @@ def loaded(kind: Any, name: str, revision: str | None, classes: Sequence[str]) -
         classes: if given, the model gets a head for them, whose weights may be new.
 
     Raises:
-        UnsupportedTargetError: weights are missing, so transformers would draw them at random.
+        UnsupportedTargetError: weights are missing or of other sizes, so transformers would draw them at random.
     """
-    options = head_options(classes)
+    # sizes are compared below: transformers accepts all of them, or refuses the new head as well
+    options = {**head_options(classes), "ignore_mismatched_sizes": True}
     model, info = kind.from_pretrained(name, revision=revision, output_loading_info=True, **options)
+    require_sizes(info["mismatched_keys"], name, len(classes))
     missing = sorted(info["missing_keys"])
     # an adapter brings its own weights, after those that are counted here
     if missing and not classes and not getattr(model, "_hf_peft_config_loaded", False):
         raise UnsupportedTargetError(_lacking(model, name, missing))
     found: nn.Module = model.eval()
     return found
+
+
+def require_sizes(mismatched: Iterable[tuple[str, Any, Any]], name: str, classes: int = 0) -> None:
+    """Refuse weights of other sizes than the model has, other than a head for another number of classes.
+
+    Args:
+        mismatched: name, saved shape and the model's shape of each weight, as transformers tells them.
+        name: folder or hub id.
+        classes: of a new head, or 0 if there is none.
+
+    Raises:
+        UnsupportedTargetError: see above.
+    """
+    wrong = [
+        (key, tuple(saved), tuple(own))
+        for key, saved, own in sorted(mismatched)
+        if not (classes and own[:1] == (classes,) and tuple(saved[1:]) == tuple(own[1:]))
+    ]
+    if wrong:
+        key, saved, own = wrong[0]
+        raise UnsupportedTargetError(
+            f"{len(wrong)} weights of {name!r} have other sizes than its config.json says: {key} is {list(saved)}, and "
+            f"{list(own)} is expected. Weights and configuration are of two models: copy both from the same one."
+        )
 
 
 def _lacking(model: Any, name: str, missing: Sequence[str]) -> str:
@@ -49,5 +75,4 @@ def head_options(classes: Sequence[str]) -> dict[str, Any]:
         "num_labels": len(classes),
         "id2label": dict(enumerate(classes)),
         "label2id": {name: i for i, name in enumerate(classes)},
-        "ignore_mismatched_sizes": True,
     }

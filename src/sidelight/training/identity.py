@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from sidelight.core.safe_output import short
 from sidelight.fills.base import functions_of
 from sidelight.rows.content import content_of, value_digest
 from sidelight.scorers import Scorer
+from sidelight.scorers.base import DECODERS
 from sidelight.targets import TargetModel
 from sidelight.targets.wrappers import precision_of
 from sidelight.training.settings import NEW, RETIRED, ObjectiveConfig, TrainingConfig
@@ -56,7 +57,7 @@ _WORDS = {
     "train": "the rows of train",
     "eval": "the rows of eval",
     "rows": "the number of rows",
-    "code": "the code of your own fills",
+    "code": "the code of your own fills or decoders",
     "version": "the version of sidelight's training",
 }
 _SETTINGS = ("options", "scorer", "objective", "training")
@@ -80,10 +81,16 @@ def training_identity(
         "objective": asdict(objective),
         "training": {k: v for k, v in asdict(config).items() if k not in NOT_THE_RESULT},
     }
-    code = own_code(functions_of(target.training_fills(objective.fills), target.modalities))
+    code = own_parts(target, target.training_fills(objective.fills))
     if code:
         settings["code"] = code
     return identity_of(target, train, evaluation, settings, fingerprint)
+
+
+def own_parts(target: TargetModel, fills: Iterable[str]) -> dict[str, str]:
+    """A digest of the code of each fill, and each decoder beside ``target``, that is a user's own."""
+    decoders = {f"decoder {m}": DECODERS[m] for m in target.modalities if m in DECODERS}
+    return own_code({**functions_of(fills, target.modalities), **decoders})
 
 
 def identity_of(

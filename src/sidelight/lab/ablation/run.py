@@ -32,7 +32,8 @@ from sidelight.explainer import Explainer
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
 from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, write_tables
 from sidelight.lab.evaluation.batches import TestBatches
-from sidelight.lab.evaluation.methods import ScorerMethod, scorer_fingerprint, set_reference
+from sidelight.lab.evaluation.methods import ScorerMethod, fills_of, scorer_fingerprint, set_reference
+from sidelight.lab.evaluation.own_parts import code_of
 from sidelight.lab.evaluation.run import as_categories, measure
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
@@ -95,6 +96,7 @@ def _ablate(run: Run, cells: Sequence[Cell]) -> list[Table]:
     targets, content = Targets(run), contents_of(run)
     _check_cells(cells, targets, content)
     for number, cell in enumerate(cells, start=1):
+        _drop_other_code(cell, targets.of(cell))
         if not cell.finished:
             log.info("variant %r, seed %d (%d of %d)", *cell.key, number, len(cells))
             run_cell(cell, targets.of(cell), content)
@@ -155,8 +157,25 @@ def run_cell(cell: Cell, target: TargetModel, content: Mapping[str, Any]) -> Non
         "message": message,
         "training": training,
     }
+    code = _own_code(cell, target)
+    if code:
+        facts["own code"] = code
     write_json(cell.folder / "cell.json", facts)
     cell.drop_parts()
+
+
+def _drop_other_code(cell: Cell, target: TargetModel) -> None:
+    """Drop a measurement that was made with another code of a user's own metric, fill or granularity."""
+    facts = cell.facts
+    if facts is not None and facts.get("own code", {}) != _own_code(cell, target):
+        log.info("variant %r, seed %d: the code of a part of yours changed, measuring again", *cell.key)
+        cell.drop_measurement()
+
+
+def _own_code(cell: Cell, target: TargetModel) -> dict[str, str]:
+    section = cell.run.config.evaluation
+    fills = fills_of(section, target)
+    return code_of(target, fills, section.metrics or (), section.granularities, section.protocol)
 
 
 def fit_cell(cell: Cell, target: TargetModel) -> tuple[Explainer, dict[str, Any]]:
@@ -239,6 +258,7 @@ def _check_cells(cells: Sequence[Cell], targets: Targets, content: Mapping[str, 
                 f"variant {cell.variant.name!r}, seed {cell.seed} was trained or measured on other rows: the data have "
                 f"changed since. Remove {cell.folder.parents[1]}, or bring those data back."
             )
+        cell.run.check_code(targets.of(cell))
     for name, cell in {c.variant.name: c for c in cells if c.facts is None}.items():
         target = targets.of(cell)
         try:

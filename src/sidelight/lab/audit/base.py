@@ -36,6 +36,7 @@ from sidelight.lab.runs.run import Run, contents_of
 from sidelight.lab.tables.table import Table
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
+from sidelight.training.identity import own_parts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,9 +86,21 @@ class AuditedRun:
         ours: dict[str, Method] = {OURS: ScorerMethod(explainer, "")}
         return {**ours, **{r.name: r for r in self.rivals}}
 
+    @property
+    def fills(self) -> list[str]:
+        """Fills of the checks that mask inputs."""
+        return list(self.section.fills or self.target.training_fills(self.run.config.objective.fills))
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The code of a user's own fills and decoders, on which what a check trains depends."""
+        objective = self.target.training_fills(self.run.config.objective.fills)
+        return own_parts(self.target, [*self.fills, *objective])
+
     def identity(self) -> dict[str, Any]:
         """Everything besides its own settings that a check's result depends on."""
-        own = own_code({r.name: r for r in self.rivals})
+        finests = {f"granularity {m}": finest(m).cells for m in self.target.modalities}
+        own = {**own_code({**{r.name: r for r in self.rivals}, **finests}), **self.code}
         return {
             **({"own code": own} if own else {}),
             "target": self.target.fingerprint(),

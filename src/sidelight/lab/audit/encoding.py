@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sidelight.core.safe_output import short
 from sidelight.core.seeds import sample_seed
 from sidelight.core.tensors import decisions, predictable, probabilities
 from sidelight.core.terminal import track
@@ -31,6 +32,7 @@ from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.ranking import area_counts, ranks
 from sidelight.lab.runs.classifier import accuracy, train_classifier
 from sidelight.lab.runs.folder import digest
+from sidelight.lab.runs.labelled import numbered_for, same_classes
 from sidelight.lab.runs.masked_training import masked_training, shuffled
 from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
@@ -49,9 +51,13 @@ SOFT, SHUFFLED = "map", "map, shuffled"
 
 @dataclass(frozen=True)
 class Judged:
-    """One classifier's view of one batch: inputs, probabilities ``[B, K]`` of the whole inputs, fill values."""
+    """One classifier's view of one batch: inputs, probabilities ``[B, K]`` of the whole inputs, fill values.
+
+    ``order`` holds the classifier's number of each class of the target, so that classes go by name.
+    """
 
     classifier: TargetModel
+    order: list[int] | slice
     inputs: Inputs
     clean: Tensor
     values: Mapping[str, Mapping[str, Tensor]]
@@ -63,10 +69,12 @@ class Judged:
 
     @torch.no_grad()
     def probabilities(self, scores: Scores) -> dict[str, Tensor]:
-        """``[B, K]`` of the inputs under ``scores``, by fill."""
+        """``[B, K]`` of the inputs under ``scores``, by fill, in the target's order of classes."""
         laid = {m: s.to(self.classifier.device) for m, s in scores.items()}
         return {
-            fill: probabilities(self.classifier.classify(self.inputs, laid, values), self.independent).cpu()
+            fill: probabilities(self.classifier.classify(self.inputs, laid, values), self.independent).cpu()[
+                :, self.order
+            ]
             for fill, values in self.values.items()
         }
 
@@ -148,23 +156,28 @@ def _judged(
                     "fits no input of the other. Give both the same preprocessing."
                 )
     seeds = [sample_seed(audited.section.seed, i, 23) for i in batch.ids]
-    values = {fill: classifier.fill_values(inputs, fill, seeds) for fill in _fills(audited)}
-    return Judged(classifier, inputs, classifier.encode(inputs).probabilities.cpu(), values)
+    values = {fill: classifier.fill_values(inputs, fill, seeds) for fill in audited.fills}
+    numbers = same_classes(target, classifier)
+    order = list(numbers.values()) if numbers else slice(None)  # both may have no names at all
+    clean = classifier.encode(inputs).probabilities.cpu()[:, order]
+    return Judged(classifier, order, inputs, clean, values)
 
 
 def check_classifiers(classifiers: Mapping[str, TargetModel]) -> None:
     """Raise :class:`InputError` if a classifier has other modalities or classes than the target."""
     target = classifiers[TARGET]
     for name, other in classifiers.items():
-        if set(other.modalities) != set(target.modalities) or other.id2label != target.id2label:
+        if set(other.modalities) != set(target.modalities) or same_classes(target, other) is None:
             raise InputError(
-                f"{CLASSIFIERS[name]} reads {', '.join(other.modalities)} and has {len(other.id2label)} classes, "
-                f"the target {', '.join(target.modalities)} and {len(target.id2label)}: they must be the same ones."
+                f"{CLASSIFIERS[name]} reads {_read_by(other)}, the target {_read_by(target)}. Both must read the same and "
+                "have the same classes by name, in whatever order."
             )
 
 
-def _fills(audited: AuditedRun) -> list[str]:
-    return list(audited.section.fills or audited.target.training_fills(audited.run.config.objective.fills))
+def _read_by(target: TargetModel) -> str:
+    names = [short(name, 40) for name in target.id2label.values()]
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return f"{' and '.join(target.modalities)} and has {len(names)} classes ({shown})"
 
 
 def classifier_section(audited: AuditedRun) -> TargetSection:
@@ -183,15 +196,16 @@ def independent(audited: AuditedRun) -> TargetModel:
     seed = section.training.seed + 101 + audited.section.seed  # not the target's own start
     training = type(section.training)(**{**asdict(section.training), "seed": seed})
     section = section.model_copy(update={"training": training})
-    about = [section.model_dump(), asdict(training), _fills(audited), run.config.data.model_dump()]
+    about = [section.model_dump(), asdict(training), audited.fills, run.config.data.model_dump()]
+    about += [audited.code] if audited.code else []
     folder = audited.folder / f"classifier-{digest(about)}"
     kept = run.saved_target(folder, section)
     if kept is not None:
         return kept
     target = run.new_target(section)
     set_reference(run, target)
-    rows = run.rows("train"), run.rows("validation")
-    train_classifier(masked_training(target, _fills(audited)), *rows, folder, training)
+    rows = [numbered_for(run.rows(split), audited.target, target) for split in ("train", "validation")]
+    train_classifier(masked_training(target, audited.fills), rows[0], rows[1], folder, training)
     return target
 
 
@@ -258,7 +272,7 @@ def encoding(audited: AuditedRun) -> Findings:
     leads with the target alone encodes the class.
     """
     classifiers: dict[str, TargetModel] = {TARGET: audited.target, INDEPENDENT: independent(audited)}
-    facts: dict[str, Any] = {"fills": _fills(audited)}
+    facts: dict[str, Any] = {"fills": audited.fills}
     if audited.other is not None:
         classifiers[OTHER] = audited.other.open_target()
         facts["other"] = audited.other.config.name
@@ -269,7 +283,10 @@ def encoding(audited: AuditedRun) -> Findings:
     methods = audited.methods()
     methods.setdefault("random", make_rival("random"))
     batches = audited.batches(audited.section.count_wide)
-    facts["accuracy"] = {name: round(accuracy(c, batches.rows), 6) for name, c in classifiers.items()}
+    facts["accuracy"] = {
+        name: round(accuracy(c, numbered_for(batches.rows, audited.target, c)), 6)
+        for name, c in classifiers.items()
+    }
     tally = Tally()
     for batch in track(batches, "judging masks", total=len(batches)):
         _judge_batch(audited, batches, batch, classifiers, methods, tally)

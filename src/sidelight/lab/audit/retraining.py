@@ -106,6 +106,7 @@ def retrained(
     config = run.scorer_config(target)
     about = [config.to_dict(), asdict(run.config.objective), asdict(training), len(rows), section.train]
     about += [target.fingerprint(), run.config.data.model_dump(), name]
+    about += [audited.code] if audited.code else []
     folder = audited.folder / f"scorer-{name}-{digest(about)}"
     recover_folder(folder / "scorer")
     if (folder / "metrics.json").is_file():

@@ -18,6 +18,7 @@ from typing import Any
 
 from sidelight.core.files import read_json, write_json, write_text
 from sidelight.core.locks import hold
+from sidelight.core.own_code import own_code
 from sidelight.errors import ConfigError
 from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings
 from sidelight.lab.runs.folder import continue_run, digest
@@ -107,6 +108,9 @@ def answer(check: Check, audited: AuditedRun) -> Findings:
 def _asked(check: Check, audited: AuditedRun) -> dict[str, Any]:
     settings = audited.section.model_dump(mode="json")
     asked = {**audited.identity(), "settings": {k: settings[k] for k in check.settings}}
+    own = own_code({"check": check.measure})
+    if own:
+        asked["own code"] = {**asked.get("own code", {}), **own}
     config = audited.run.config
     asked["objective"], asked["training"] = str(config.objective), str(config.training)
     if check.uses_other and audited.other is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from sidelight.core.locks import hold
 from sidelight.core.processes import Share, agreed, is_main, wait
 from sidelight.errors import CheckpointError, SidelightError
 from sidelight.lab.benchmark.plan import Benchmark
@@ -117,10 +118,12 @@ def _finish(run: Run, title: str, share: Share | None, say: Say) -> Outcome:
     start = time.perf_counter()
     try:
         check_run(run.config, run.folder)
-        before = _claim(run)
-        _fit(run, title, share, say)
-        say(f"{title}: evaluating")
-        complete = _evaluate(run, before, share)
+        # the settings of a run are not changed while another command works there
+        with hold(run.folder, "benchmark", "" if share is None else share.name):
+            before = _claim(run)
+            _fit(run, title, share, say)
+            say(f"{title}: evaluating")
+            complete = _evaluate(run, before, share)
     except Exception as error:  # one bad run must not lose the others
         if not isinstance(error, SidelightError):
             log.warning("%s: a bug, or a machine in trouble", title, exc_info=error)

@@ -17,8 +17,10 @@ import torch
 
 from sidelight.core.files import read_json, write_json
 from sidelight.core.locks import hold
+from sidelight.core.own_code import own_code
 from sidelight.core.processes import is_main, wait
 from sidelight.errors import CheckpointError
+from sidelight.fills.base import functions_of
 from sidelight.lab.config.sections import ClassifierTraining, EvaluationSection
 from sidelight.lab.evaluation.methods import fills_of, set_reference
 from sidelight.lab.metrics.judging import JudgeSettings
@@ -85,7 +87,9 @@ def identity(run: Run, target: TargetModel) -> dict[str, Any]:
     """Everything that the judge's weights depend on, as plain values."""
     section = run.config.evaluation
     names = ("rows", "epochs", "batch_size", "learning_rate", "beta", "seed")
+    code = own_code(functions_of(fills_of(section, target), target.modalities))
     return {
+        **({"own code": code} if code else {}),
         "target": target.fingerprint(),
         "training": {name: getattr(section.judge, name) for name in names},
         "fills": fills_of(section, target),

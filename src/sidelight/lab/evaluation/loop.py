@@ -16,12 +16,11 @@ from sidelight.core.processes import Share
 from sidelight.core.seeds import sample_seed, seeded
 from sidelight.core.terminal import counting_bar
 from sidelight.errors import InputError
-from sidelight.fills.base import functions_of
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import Views, evaluate_batch
+from sidelight.lab.evaluation.own_parts import code_of
 from sidelight.lab.evaluation.settings import EvalResult, EvalSettings, Method, call_method
 from sidelight.lab.evaluation.store import PartStore
-from sidelight.lab.metrics.base import METRICS
 from sidelight.lab.metrics.protocols import DEFAULT
 from sidelight.lab.metrics.statistics import mean_curves
 from sidelight.targets.base import TargetModel
@@ -72,12 +71,6 @@ class Measurement:
         if not len(self.batches):
             raise InputError("nothing to evaluate: there are no batches.")
 
-    def _parts(self) -> dict[str, Any]:
-        """What is registered, or given by a user, and may change under its name."""
-        fills = functions_of(self.settings.fills, self.target.modalities)
-        metrics = {f"metric {name}": METRICS[name].compute for name in self.settings.metrics}
-        return {**{f"method {name}": method for name, method in self.methods.items()}, **metrics, **fills}
-
     def open_store(self, content: Mapping[str, Any] | None = None) -> PartStore:
         """The store of the finished batches.
 
@@ -97,7 +90,9 @@ class Measurement:
         identity = {"settings": about, "target": self.target.fingerprint(), "methods": methods}
         if self.judge is not None:
             identity["judge"] = self.judge.fingerprint()
-        own = own_code(self._parts())
+        own = own_code({f"method {name}": method for name, method in self.methods.items()})
+        named = self.settings
+        own |= code_of(self.target, named.fills, named.metrics, named.granularities, named.protocol)
         if own:
             identity["own code"] = own
         return PartStore(self.folder, identity, content)

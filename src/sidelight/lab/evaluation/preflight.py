@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sidelight.lab.evaluation.methods import groups_of, rivals_of
 from sidelight.lab.evaluation.run import check_evaluation
 from sidelight.lab.metrics import METRICS, default_metrics
 from sidelight.lab.runs.classifier import classifier_arguments
+from sidelight.lab.runs.run import scorer_name
 
 #: most bytes of the checkpoints and the log of one scorer, which has fewer than two million parameters
 SCORER_BYTES = 64 * 2**20
@@ -140,23 +142,37 @@ def _check_rows(config: RunConfig) -> None:
 def _check_space(config: RunConfig, folder: Path) -> None:
     place = next(p for p in [folder.absolute(), *folder.absolute().parents] if p.exists())
     free = shutil.disk_usage(place).free
-    needed = bytes_needed(config)
+    needed = bytes_needed(config, folder)
     if free < needed:
+        elsewhere = (
+            "move the run's folder to another disk" if place == folder.absolute() else "give another --out"
+        )
         raise CheckpointError(
-            f"only {free / 2**20:,.0f} MB are free at {place}; this run needs about {needed / 2**20:,.0f} MB for "
-            "checkpoints and results. Free some space, or choose another folder with --out."
+            f"only {free / 2**20:,.0f} MB are free at {place}; this run needs about {needed / 2**20:,.0f} MB more for "
+            f"checkpoints and results. Free some space, or {elsewhere}."
         )
 
 
-def bytes_needed(config: RunConfig) -> int:
-    """Bytes that checkpoints and results of a run may take, estimated on the high side."""
+def bytes_needed(config: RunConfig, folder: Path | None = None) -> int:
+    """Bytes that checkpoints and results of a run may take, estimated on the high side.
+
+    Args:
+        folder: of the run. What is trained there already takes no more.
+    """
     section = config.evaluation
     modalities = DATASETS[config.data.name].modalities
-    methods = len(rivals_of(section)) + len(section.imported) + len(config.seeds) * (1 + len(config.beside))
+    scorers = [scorer_name(seed, kind) for kind in ("", *config.beside) for seed in config.seeds]
+    methods = len(rivals_of(section)) + len(section.imported) + len(scorers)
     fills = default_fills(modalities) if section.fills is None else section.fills
     metrics = section.metrics or default_metrics()
     settings = len(fills) * max(1, len(section.granularities)) * max(1, len(section.groups or modalities))
     values = section.count * methods * settings * len(metrics) * VALUE_BYTES
     judged = any(METRICS[name].judged for name in metrics)
-    trained = TARGET_BYTES * ((config.target.training is not None) + judged)
-    return values + trained + SCORER_BYTES * len(config.seeds) * (1 + len(config.beside))
+    targets = {"target": config.target.training is not None, "judge/*/target": judged}
+    trained = sum(wanted and not _is_there(folder, name) for name, wanted in targets.items())
+    fitted = sum(not _is_there(folder, f"scorer-{escape(name)}/scorer") for name in scorers)
+    return values + TARGET_BYTES * trained + SCORER_BYTES * fitted
+
+
+def _is_there(folder: Path | None, pattern: str) -> bool:
+    return folder is not None and any(place.is_dir() for place in folder.glob(pattern))

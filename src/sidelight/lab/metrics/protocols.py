@@ -107,7 +107,8 @@ class Protocol:
         """Settings that the protocol fixes. The default fixes none."""
         if self.name == DEFAULT:
             return {}
-        return {"fills": list(self.fills), "metrics": list(self.metrics), "granularities": []}
+        named = {"fills": list(self.fills), "metrics": list(self.metrics)}
+        return {**{what: names for what, names in named.items() if names}, "granularities": []}
 
 
 #: granularities that leave every feature alone
@@ -162,3 +163,6 @@ define(
         ),
     )
 )
+
+#: the protocols that come with sidelight, whose choices change with its version alone
+SHIPPED = frozenset(PROTOCOLS)

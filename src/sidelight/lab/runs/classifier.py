@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from sidelight.core.folders import replace_folder
@@ -22,11 +23,11 @@ from sidelight.core.processes import in_main, is_main
 from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
 from sidelight.core.tensors import predictable
-from sidelight.errors import ConfigError, InputError
+from sidelight.errors import CheckpointError, ConfigError, InputError, UnsupportedTargetError
 from sidelight.inputs.image import PIXELS
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.runs.augmentation import augmented, moved
-from sidelight.lab.runs.labelled import LabelledCollator, require_labels
+from sidelight.lab.runs.labelled import LabelledCollator, require_classes, require_labels
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
 from sidelight.targets import TargetModel
 from sidelight.training.folder import claim_folder, drop_checkpoints, recorded_identity
@@ -70,19 +71,25 @@ class Classifier(nn.Module):
 
 
 def _loss(logits: Tensor, labels: Tensor, independent: bool) -> Tensor:
-    if independent != (labels.ndim == 2):
-        raise InputError(
-            f"labels of shape {tuple(labels.shape)} do not fit a classifier "
-            + (
-                "of independent labels, which needs lists of flags."
-                if independent
-                else "of exclusive classes."
-            )
-        )
+    _require_kind(labels, logits, independent)
     if not independent:
         return nn.functional.cross_entropy(logits, labels)
     whole = 2 * predictable(logits, independent)  # half log-odds
     return nn.functional.binary_cross_entropy_with_logits(whole, labels.to(whole.dtype))
+
+
+def _require_kind(labels: Tensor, logits: Tensor, independent: bool) -> None:
+    """Raise :class:`InputError` if labels are flags and the classifier's classes exclude each other, or the other way round."""
+    count = predictable(logits, independent).shape[-1]
+    if independent != (labels.ndim == 2) or (independent and labels.shape[-1] != count):
+        raise InputError(
+            f"labels of shape {tuple(labels.shape)} do not fit a classifier "
+            + (
+                f"of independent labels, which needs lists of {count} flags."
+                if independent
+                else "of exclusive classes."
+            )
+        )
 
 
 def new_classifier(architecture: Mapping[str, Any], classes: Sequence[str], auto_class: str) -> nn.Module:
@@ -239,19 +246,26 @@ def classifier_arguments(config: ClassifierTraining, rows: int, folder: Path) ->
 
 @torch.inference_mode()
 def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
-    """Share of ``rows`` whose label the target predicts. Of independent labels: share of right decisions."""
+    """Share of ``rows`` whose label the target predicts. Of independent labels: share of right decisions.
+
+    Raises:
+        InputError: a row has no label, or none of the target's classes.
+    """
     right = 0.0
     with target.borrowed():
         for start in range(0, len(rows), batch_size):
             batch = target.reader.read([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
+            labels = require_labels(batch.labels)
+            require_classes(labels, target.id2label)
             inputs = target.to_device(batch.inputs)
             logits = target.forward(inputs, target.features(inputs))
-            right += float(_right(logits.cpu(), require_labels(batch.labels), target.independent).sum())
+            right += float(_right(logits.cpu(), labels, target.independent).sum())
     return right / max(len(rows), 1)
 
 
 def _right(logits: Tensor, labels: Tensor, independent: bool) -> Tensor:
     """``[B]`` 1 if the prediction is right, or the share of labels about which the model is right."""
+    _require_kind(labels, logits, independent)
     if independent:
         return ((predictable(logits, independent) >= 0) == labels.bool()).double().mean(-1)
     return (logits.argmax(-1) == labels).double()
@@ -267,3 +281,23 @@ def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float])
     config = getattr(target.model, "config", None)
     if config is not None:
         config._name_or_path = os.fspath(folder)
+
+
+def load_saved(family: type[TargetModel], folder: Path) -> nn.Module:
+    """The model that :func:`save_target` wrote to ``folder``.
+
+    Raises:
+        CheckpointError: its weights are gone, damaged, or those of another model.
+    """
+    if not any(folder.glob("*.safetensors")):
+        raise CheckpointError(
+            f"{folder} holds a classifier's settings without its weights (*.safetensors). Copy the weights there, or "
+            "remove the folder, so that the classifier is made again."
+        )
+    try:
+        return family.load_model(str(folder))
+    except (OSError, ValueError, SafetensorError, UnsupportedTargetError) as error:
+        raise CheckpointError(
+            f"the classifier in {folder} cannot be loaded ({error}). Copy the folder there again, or remove it, so that "
+            "`sidelight fit` makes the classifier again."
+        ) from error

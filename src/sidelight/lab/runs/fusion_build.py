@@ -26,13 +26,20 @@ from sidelight.lab.config.sections import (
     WarmupSection,
 )
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
-from sidelight.lab.runs.classifier import AUTO_CLASSES, architecture_config, new_classifier, train_classifier
+from sidelight.lab.runs.classifier import (
+    AUTO_CLASSES,
+    architecture_config,
+    load_saved,
+    new_classifier,
+    train_classifier,
+)
 from sidelight.lab.runs.processors import config_values
 from sidelight.models.encoders import encoder_options, new_encoder
 from sidelight.models.fusion import FusionClassifier
 from sidelight.targets import as_target
 from sidelight.targets.embedding import POSITION_NAMES
 from sidelight.targets.families import TARGETS
+from sidelight.targets.loading import require_sizes
 
 
 @kept_random_state()
@@ -136,7 +143,7 @@ def warmed_up(
     place = folder / f"{family}-{hashlib.blake2b(asked.encode(), digest_size=4).hexdigest()}"
     recover_folder(place)
     if (place / "metrics.json").is_file():
-        return TARGETS[family].load_model(str(place)).base_model
+        return load_saved(TARGETS[family], place).base_model
     torch.manual_seed(warmup.training.seed)
     model = _with_head(section, family, dataset.classes, fitting or {})
     train, validation = (
@@ -175,7 +182,11 @@ def words_first(encoder: Any) -> Any:
 def _pretrained(place: str | None, revision: str | None) -> PreTrainedModel:
     found = find_pretrained(str(place))
     options = encoder_options(AutoConfig.from_pretrained(found, revision=revision))
-    return AutoModel.from_pretrained(found, revision=revision, **options)
+    model, info = AutoModel.from_pretrained(
+        found, revision=revision, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    require_sizes(info["mismatched_keys"], found)
+    return model
 
 
 def _new(values: dict[str, Any], where: str, fitting: Mapping[str, Any] | None = None) -> PreTrainedModel:

@@ -64,6 +64,24 @@ def class_numbers(section: TargetSection, classes: Sequence[str]) -> dict[int, i
     return found if found and any(own != theirs for own, theirs in found.items()) else None
 
 
+def same_classes(target: TargetModel, other: TargetModel) -> dict[int, int] | None:
+    """The number in ``other`` of each class of ``target``, by name, or ``None`` if the two have not the same classes."""
+    own, theirs = target.id2label, other.id2label
+    if own == theirs:
+        return {i: i for i in own}
+    numbers = [Classes.of(theirs, {}, len(theirs)).number(name) for name in own.values()]
+    found = {i: n for i, n in zip(own, numbers, strict=True) if n is not None}
+    return found if len(set(found.values())) == len(own) == len(theirs) else None
+
+
+def numbered_for(rows: Any, target: TargetModel, other: TargetModel) -> Any:
+    """``rows``, whose labels are numbers of ``target``'s classes, with ``other``'s numbers of the same classes."""
+    numbers = same_classes(target, other) or {}
+    if other.independent:  # flags are of the labels alone, and not of their opposites
+        numbers = {i: n for i, n in numbers.items() if i < len(numbers) // 2}
+    return rows if all(i == n for i, n in numbers.items()) else Renumbered(rows, numbers)
+
+
 def _names_of(name: str, revision: str | None) -> Mapping[int, str]:
     import transformers
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from sidelight.core.files import find_pretrained, find_weights, read_json, write_json
 from sidelight.core.folders import is_target_folder, recover_folder
@@ -39,6 +38,7 @@ from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.classifier import (
     AUTO_CLASSES,
     accuracy,
+    load_saved,
     new_classifier,
     save_target,
     train_classifier,
@@ -46,6 +46,7 @@ from sidelight.lab.runs.classifier import (
 from sidelight.lab.runs.folder import claim_run, digest, load_run_config, require_results
 from sidelight.lab.runs.labelled import Renumbered, class_numbers
 from sidelight.lab.runs.measured import require_measured_by
+from sidelight.lab.runs.own_parts import require_same_code
 from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
@@ -172,19 +173,8 @@ class Run:
         recover_folder(folder)
         if not is_target_folder(folder):
             return None
-        if not any(folder.glob("*.safetensors")):
-            raise CheckpointError(
-                f"{folder} holds a classifier's settings without its weights (*.safetensors). Copy the weights there, or "
-                "remove the folder, so that the classifier is made again."
-            )
         family = TARGETS[self._family()]
-        try:
-            model = family.load_model(str(folder))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise CheckpointError(
-                f"the classifier in {folder} cannot be loaded ({error}). Copy the folder there again, or remove it, so that "
-                "`sidelight fit` makes the classifier again."
-            ) from error
+        model = load_saved(family, folder)
         return self._wrap(model, family.reader_type.load(str(folder), {}), section)
 
     def new_target(self, section: TargetSection | None = None) -> TargetModel:
@@ -236,6 +226,7 @@ class Run:
         target = self.open_target(again=True)
         facts = self._facts()
         self._check_data(facts)
+        self.check_code(target)
         if "accuracy" not in facts["target"]:
             facts["target"] = self._target_facts(target)
             self._keep(facts)
@@ -274,6 +265,11 @@ class Run:
             )
         if "data" in facts or not facts["scorers"]:  # an earlier version kept no record
             facts["data"] = found
+
+    def check_code(self, target: TargetModel) -> None:
+        """Refuse scorers trained with another code of a user's own part. Raises :class:`ConfigError`."""
+        for seed, kind in ((s, k) for k in self.kinds for s in self.config.seeds):
+            require_same_code(self.scorer_folder(seed, kind), target, self.objective(kind).fills)
 
     def unfitted(self) -> list[tuple[int, str]]:
         """Seed and kind of each scorer that is not trained yet."""

@@ -53,7 +53,7 @@ CONFIGURATIONS = {
     "liar": "configs/liar.yaml",
     "planted_text": "configs/planted_text.yaml",
     "flickr8k": "configs/flickr8k.yaml",
-    "esnlive": "configs/thesis/esnlive.yaml",
+    "esnlive": "configs/esnlive.yaml",
     "nlvr": "configs/nlvr.yaml",
     "scenes": "configs/scenes.yaml",
 }

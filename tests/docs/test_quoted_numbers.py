@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 OURS, IG, GS, OCCLUSION = "sidelight", "integrated_gradients", "gradient_shap", "occlusion"
 GUIDED = "guided_backprop"
 MNIST, NLVR, TWEETS, LIAR = "mnist/robust", "nlvr/robust", "tweets/robust", "liar/robust"
-IMDB = "imdb/robust"
+IMDB, ESNLIVE = "imdb/robust", "esnlive/robust"
 SHORT = "tweets/short"
 #: page, its words, and for every number in them: run, method, metric, granularity or modality, fills (none: all)
 QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
@@ -72,6 +72,13 @@ QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
         (NLVR, who, "average_drop", "image", "") for who in (OURS, OCCLUSION)
     ]),
     ("nlvr", "(0.091 against 0.220)", [(NLVR, who, "srg", "image+text", "") for who in (OURS, IG)]),
+    ("esnlive", "(SRG 0.176 and 0.176,", [(ESNLIVE, who, "srg", "token", "") for who in (OURS, IG)]),
+    ("esnlive", "(0.192 against 0.173)", [(ESNLIVE, who, "srg", "token", "noise+mask blur+drop") for who in (OURS, IG)]),
+    ("esnlive", "(0.298 against 0.185,", [(ESNLIVE, who, "srg", "image+text", "") for who in (OURS, "sidelight (thesis)")]),
+    ("esnlive", "(0.357 together, 0.197 on words)", [(ESNLIVE, OCCLUSION, "srg", p, "") for p in ("image+text", "token")]),
+    ("esnlive", "ahead together (0.313)", [(ESNLIVE, IG, "srg", "image+text", "")]),
+    ("esnlive", "(drop 0.235 and 0.142)", [(ESNLIVE, who, "average_drop", "image+text", "") for who in (OURS, "random")]),
+    ("esnlive", "costs 0.02", [(ESNLIVE, OURS, "average_drop", "image", "")]),
     ("planted_text", "(0.530, Gradient-SHAP 0.511, occlusion 0.362)", [
         ("planted_text/robust", who, "srg", "token", "") for who in (OURS, GS, OCCLUSION)
     ]),

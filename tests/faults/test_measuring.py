@@ -15,6 +15,7 @@ from torch import Tensor
 from face_toys import TRANSFORM, image_model, pair_explainer, pictures
 from pair_models import match_rows
 from sidelight import Explainer
+from sidelight.core.types import Inputs
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.base import Batch
 from sidelight.lab import compare, metrics
@@ -23,9 +24,11 @@ from sidelight.lab.evaluation.engine import evaluate_batch, make_probe
 from sidelight.lab.evaluation.methods import ScorerMethod
 from sidelight.lab.evaluation.modality import share_rows
 from sidelight.lab.evaluation.settings import EvalSettings
+from sidelight.lab.report import timing
 from sidelight.lab.report.reading import overview, reading
 from sidelight.lab.report.timing import time_run
 from sidelight.lab.runs.run import Run
+from sidelight.lab.speed.measure import SpeedRow, measure_speed
 from sidelight.lab.tables.summary import build_tables
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.targets import as_target
@@ -102,6 +105,25 @@ def test_kind_times_of_a_page_are_those_of_its_methods(tmp_path: Path) -> None:
     more = _with(run, evaluation={"rivals": ["saliency", {"integrated_gradients": {"n_steps": 4}}]})
     names = [row["method"] for row in time_run(more) if row["batch"] == 1]
     assert names == ["sidelight", "saliency", "integrated_gradients"]
+
+
+def test_kind_a_time_of_a_batch_is_that_of_as_many_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(tmp_path / "run", data={"name": "digits", "train": 24, "validation": 8, "test": 3})
+    given: list[int] = []
+
+    def measured(explainer: Explainer, inputs: Inputs, *more: Any, **options: Any) -> list[SpeedRow]:
+        given.extend(len(x) for x in inputs.values())
+        return measure_speed(explainer, inputs, *more, **options)
+
+    monkeypatch.setattr(timing, "measure_speed", measured)
+    assert {row["batch"] for row in time_run(run)} == {1, 8}
+    assert set(given) == {8}
+    explainer = run.explainer()
+    inputs = explainer.target.reader.read([run.rows("test")[0]]).inputs
+    with pytest.raises(InputError, match=r"a batch of 8 samples cannot be timed with 1 .*Give at least 8"):
+        measure_speed(explainer, inputs, batches=(1, 8))
 
 
 def test_kind_times_of_an_earlier_version_are_read(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from face_toys import TRANSFORM, image_model
 from sidelight.errors import ConfigError, InputError
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
+from sidelight.lab.evaluation.preflight import check_run
 from sidelight.lab.runs.classifier import accuracy
 from sidelight.lab.runs.labelled import Renumbered
 from sidelight.lab.runs.run import Run
@@ -81,6 +82,42 @@ def test_kind_a_label_that_is_no_class_is_told(
     put(rows(12, label=label))
     sizes = {"name": "mine", "train": 12, "validation": 4, "test": 4}
     run = Run.create(tmp_path / "run", parse_config({**IMAGE, "data": sizes}))
+    with pytest.raises(InputError, match=words):
+        run.fit()
+
+
+@pytest.mark.parametrize("lacking", ["train", "validation", "test"])
+def test_kind_a_split_without_rows_is_told_before_anything_is_trained(tmp_path: Path, lacking: str) -> None:
+    found = rows(8, label=lambda i: i % 2)
+
+    def load(split: str, **asked: Any) -> list[dict[str, Any]]:
+        return [] if split == lacking else found
+
+    DATASETS.add("mine", DataSet(("image",), ("left", "right"), load, "made here"))
+    config = parse_config({**IMAGE, "data": {"name": "mine"}})
+    run = Run.create(tmp_path / "run", config)
+    for whoever in (run.fit, lambda: check_run(config, tmp_path / "other")):
+        with pytest.raises(InputError, match=f"data set 'mine' has no rows in its split '{lacking}'"):
+            whoever()
+    assert not (run.folder / "target").exists()
+    assert not (run.folder / "fit.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("0", r"got the text '0'. Give a number, e.g. int\(label\)"),
+        (
+            "left",
+            r"got the text 'left'. Give its place among the classes, from 0 on, e.g. classes.index\(label\)",
+        ),
+        (b"1", r"got the text b'1'. Give a number, e.g. int\(label\)"),
+        (0.5, "integer index of a class; got 0.5"),
+    ],
+)
+def test_kind_a_label_that_is_a_text_is_told_what_to_give(tmp_path: Path, label: Any, words: str) -> None:
+    put(rows(12, label=lambda i: label))
+    run = Run.create(tmp_path / "run", parse_config({**IMAGE, "data": {"name": "mine"}}))
     with pytest.raises(InputError, match=words):
         run.fit()
 

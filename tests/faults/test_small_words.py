@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rich.table import Table
 
 import sidelight
 from cli_tools import sidelight as command
+from sidelight.core.registry import Registry
 from sidelight.core.terminal import SafeConsole, counting_bar, fitting, print_table, track
 from sidelight.errors import CheckpointError, ConfigError, InputError
 from sidelight.fills import FILLS
@@ -93,6 +95,26 @@ def test_kind_a_name_with_a_meaning_of_its_own_is_no_fill(name: str) -> None:
     if name == "none":
         with pytest.raises(ConfigError, match="cannot be called 'none'"):
             GRANULARITIES.add(name, next(iter(GRANULARITIES.items()))[1])
+
+
+@pytest.mark.parametrize(
+    ("registry", "name", "words"),
+    [
+        (FILLS["image"], "grey+noise", "one for each modality"),
+        (FILLS["text"], "+", "one for each modality"),
+        (GRANULARITIES, "cell+word", "one for each modality"),
+        (GRANULARITIES, "patch4", "squares of that many pixels"),
+    ],
+)
+def test_kind_a_name_that_is_read_as_something_else_is_refused_where_it_is_registered(
+    registry: Registry[Any], name: str, words: str
+) -> None:
+    before = list(registry)
+    with pytest.raises(
+        ConfigError, match=rf"cannot be called '{re.escape(name)}', which stands for .*{words}"
+    ):
+        registry.add(name, lambda *given: given)
+    assert list(registry) == before
 
 
 @pytest.fixture

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from sidelight.errors import ConfigError, UnknownNameError
 
 T = TypeVar("T")
+
+#: Form of a name that is read as several names, where ``+`` joins one for each modality.
+JOINED = r".*\+.*"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -30,7 +34,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: of the entries, for messages.
-        reserved: names that no entry may have, each with what it means.
+        reserved: names that no entry may have, as regular expressions of the whole name, each with what it means.
 
     Example:
         >>> shapes: Registry[int] = Registry("shape")
@@ -48,9 +52,10 @@ class Registry(Generic[T]):
         """Register ``entry`` under ``name``. Raises :class:`ConfigError` if the name is taken or reserved, or no text."""
         if not isinstance(name, str) or not name.strip():
             raise ConfigError(f"the name of a {self.kind} must be a text that is not empty; got {name!r}.")
-        if name in self.reserved:
+        meanings = [meaning for form, meaning in self.reserved.items() if re.fullmatch(form, name, re.DOTALL)]
+        if meanings:
             raise ConfigError(
-                f"a {self.kind} cannot be called {name!r}, which stands for {self.reserved[name]}. Choose another name."
+                f"a {self.kind} cannot be called {name!r}, which stands for {meanings[0]}. Choose another name."
             )
         if name in self._entries:
             raise ConfigError(f"{self.kind} {name!r} is registered already; choose another name.")

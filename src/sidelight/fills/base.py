@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.finite import surely_finite
-from sidelight.core.registry import Registry
+from sidelight.core.registry import JOINED, Registry
 from sidelight.core.types import Modality
 from sidelight.errors import ConfigError, InputError, UnknownNameError
 
@@ -45,8 +45,12 @@ Fill = Callable[[Tensor, FillContext], Tensor]
 
 #: The name that stands for the modality's :data:`TRAINING_FILLS`.
 VARIED = "varied"
-#: Names that no fill may have, with what they mean.
-RESERVED = {VARIED: "several fills of a training", "none": "no fill in the tables of results"}
+#: Names that no fill may have, as regular expressions, with what they mean.
+RESERVED = {
+    VARIED: "several fills of a training",
+    "none": "no fill in the tables of results",
+    JOINED: "names joined by '+', one for each modality",
+}
 
 #: Fills of each modality by name.
 FILLS: dict[str, Registry[Fill]] = {

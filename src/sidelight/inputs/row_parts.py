@@ -153,8 +153,17 @@ def class_index(label: Any) -> int:
     with suppress(TypeError, ValueError, OverflowError):
         index = int(label)
     if index is None or index != label:
-        raise InputError(f"a label must be the integer index of a class; got {label!r}.")
+        raise InputError(f"a label must be the integer index of a class; got {_told(label)}.")
     return index
+
+
+def _told(label: Any) -> str:
+    """What a label is that is no number, and what to give in its place."""
+    if not isinstance(label, (str, bytes)):
+        return repr(label)
+    if label.strip().isdigit():
+        return f"the text {label!r}. Give a number, e.g. int(label)"
+    return f"the text {label!r}. Give its place among the classes, from 0 on, e.g. classes.index(label)"
 
 
 def label_number(label: Any) -> int | list[int]:

@@ -151,7 +151,7 @@ def test_accuracy_and_loss_by_hand() -> None:
     flags = batch.labels.bool()
     by_hand = -torch.where(flags, p, 1 - p).log().mean().detach()
     assert float(found.detach()) == pytest.approx(float(by_hand), rel=1e-4)
-    with pytest.raises(InputError, match="needs lists of flags"):
+    with pytest.raises(InputError, match="needs lists of 10 flags"):
         Classifier(target)(labels=torch.zeros(5, dtype=torch.long), **batch.inputs)
     with pytest.raises(InputError, match="both kinds"):
         target.reader.read([rows[0], {**rows[1], "label": 3}])

@@ -104,16 +104,19 @@ def sample_rows(rows: Any, count: int | None, seed: int) -> Any:
     return rows.select(picks.tolist()) if hasattr(rows, "select") else [rows[int(i)] for i in picks]
 
 
-def require_rows(rows: Any, name: str) -> None:
-    """Refuse what the function of data set ``name`` returned if it is no sequence of rows.
+def require_rows(rows: Any, name: str, split: str) -> None:
+    """Refuse what the function of data set ``name`` returned for ``split`` if it is no sequence of rows, or an empty one.
 
     Raises:
         InputError: see above.
     """
-    if isinstance(rows, Sequence) and not isinstance(rows, (str, bytes)):
-        return
-    table = hasattr(rows, "iloc") or isinstance(rows, Mapping)
+    table = hasattr(rows, "iloc") or isinstance(rows, (Mapping, str, bytes))
     if not table and hasattr(rows, "__len__") and hasattr(rows, "__getitem__"):
+        if len(rows) == 0:
+            raise InputError(
+                f"data set {name!r} has no rows in its split {split!r}. A run needs rows to train on (train), to check the "
+                "training (validation) and to measure on (test), at least one of each."
+            )
         return
     advice = " Of a data frame give frame.to_dict('records')." if hasattr(rows, "iloc") else ""
     raise InputError(

@@ -76,7 +76,7 @@ def load_rows(
             its classes otherwise.
     """
     rows = DATASETS[name].load(split=split, data_dir=data_dir, count=count, seed=seed)
-    require_rows(rows, name)
+    require_rows(rows, name, split)
     require_order(rows, DATASETS[name].classes, name)
     return sample_rows(rows, count, seed)  # a function of a user may return all that it has
 

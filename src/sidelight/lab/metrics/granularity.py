@@ -14,9 +14,12 @@ import torch
 from torch import Tensor
 
 from sidelight.core.layout import grid_cells
-from sidelight.core.registry import Registry
+from sidelight.core.registry import JOINED, Registry
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError, UnknownNameError
+
+#: form of the names of squares, whose side may be any
+_PATCH = r"patch([1-9]\d*)"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,12 @@ def patch_cells(shape: Sequence[int], size: int) -> Tensor:
 
 #: Granularities by name. The first one of a modality is its finest.
 GRANULARITIES: Registry[Granularity] = Registry(
-    "granularity", {"none": "no granularity in the tables of results"}
+    "granularity",
+    {
+        "none": "no granularity in the tables of results",
+        JOINED: "names joined by '+', one for each modality",
+        _PATCH: "squares of that many pixels",
+    },
 )
 GRANULARITIES.add("pixel", Granularity("pixel", "image", unit_cells))
 GRANULARITIES.add("token", Granularity("token", "text", unit_cells))
@@ -82,7 +90,7 @@ def granularity(name: str) -> Granularity:
     Raises:
         UnknownNameError: there is none of that name.
     """
-    patch = re.fullmatch(r"patch([1-9]\d*)", name)
+    patch = re.fullmatch(_PATCH, name)
     if patch:
         size = int(patch[1])
         return Granularity(name, "image", lambda shape, inputs: patch_cells(shape, size))

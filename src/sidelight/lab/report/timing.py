@@ -14,6 +14,7 @@ from sidelight.lab.speed.measure import measure_speed
 FILE = "timing.json"
 #: A page needs the order of magnitude. After so many seconds a method is not repeated again.
 PATIENCE = 0.5
+BATCHES = (1, 8)
 
 
 def time_run(run: Run) -> list[dict[str, Any]]:
@@ -38,9 +39,10 @@ def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
     kept = [row for row in known if row.get("options", options[row["method"]]) == options[row["method"]]]
     if options.keys() == {row["method"] for row in kept} or not run.config.report.speed:
         return kept
-    rows = run.rows("test", 8)
-    inputs = target.reader.read([rows[i] for i in range(len(rows))]).inputs
-    measured = measure_speed(explainer, inputs, rivals, batches=(1, 8), repeats=3, patience=PATIENCE)
+    rows = run.rows("test", max(BATCHES))
+    # where the split is smaller, its rows come again: a batch is timed with as many samples as it is called after
+    inputs = target.reader.read([rows[i % len(rows)] for i in range(max(BATCHES))]).inputs
+    measured = measure_speed(explainer, inputs, rivals, batches=BATCHES, repeats=3, patience=PATIENCE)
     found = [{**r.to_dict(), "options": options[r.method]} for r in measured]
     write_json(path, found)
     return found

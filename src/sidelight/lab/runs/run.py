@@ -223,8 +223,10 @@ class Run:
             return self._fit()
 
     def _fit(self) -> dict[str, Any]:
-        target = self.open_target(again=True)
         facts = self._facts()
+        if "accuracy" not in facts["target"]:
+            self.rows("test", 1)  # if there are none, it is said before the classifier is trained
+        target = self.open_target(again=True)
         self._check_data(facts)
         self.check_code(target)
         if "accuracy" not in facts["target"]:

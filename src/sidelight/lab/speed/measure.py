@@ -132,9 +132,11 @@ def measure_speed(
 
     Raises:
         ConfigError: a batch size or a method is given twice.
+        InputError: there are fewer samples than a batch has.
     """
     require_once(batches, "batch size")
     require_once([r.name for r in rivals], "method")
+    _require_samples(inputs, max(batches))
     target, rows = explainer.target, []
     with target.borrowed(), old_objects_aside():
         for batch in batches:
@@ -161,6 +163,14 @@ def measure_speed(
                 if on_row:
                     on_row(row)
     return rows
+
+
+def _require_samples(inputs: Inputs, most: int) -> None:
+    count = max((len(x) for x in inputs.values()), default=0)
+    if count < most:
+        raise InputError(
+            f"a batch of {most} samples cannot be timed with {count} sample(s). Give at least {most}, or smaller batches."
+        )
 
 
 def time_zoo(

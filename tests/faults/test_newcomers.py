@@ -25,9 +25,10 @@ import sidelight
 from face_toys import pair_explainer
 from sidelight import Explainer, Explanation
 from sidelight.cli.app import app
-from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError
+from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, UnsupportedTargetError
 from sidelight.rows.sources import open_data, rows_of
 from sidelight.scorers import ScorerConfig
+from sidelight.targets import as_target
 from sidelight.targets.text import TextTarget
 from sidelight.training.fit_data import raw_labels, second_of_two
 from sidelight.training.network import new_scorer
@@ -528,3 +529,23 @@ def test_kind_pairs_in_a_loader_stay_together(size: int, texts: Explainer) -> No
     found = texts.explain(DataLoader(_Flow([(pair, 0) for pair in pairs]), size))
     for one, own in zip(found, pairs, strict=True):
         same(one, texts.explain(own))
+
+
+class _Predicts:
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
+        return np.zeros((len(texts), 2))
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (lambda: type(bert()), "the class BertForSequenceClassification itself"),
+        (lambda: bert().state_dict(), "load_state_dict"),
+        (lambda: (bert(), tok()), "as processor="),
+        (_Predicts, "hidden states of a network.*SHAP and LIME"),
+        (lambda: _Predicts().predict_proba, "hidden states of a network"),
+    ],
+)
+def test_kind_what_is_no_network_is_told_what_to_give(given: Callable[[], Any], advice: str) -> None:
+    with pytest.raises(UnsupportedTargetError, match=f"must be a torch module.*{advice}"):
+        as_target(given(), tok())

@@ -309,3 +309,14 @@ def test_other_things_are_refused_by_type() -> None:
             read_image(source)
     with pytest.raises(InputError, match="empty image"):
         read_image(Image.new("RGB", (0, 4)))
+
+
+def test_a_transform_of_another_library_is_told_how_to_be_given() -> None:
+    class Compose:
+        def __call__(self, picture: Any) -> Any:
+            return picture
+
+    with pytest.raises(
+        InputTypeError, match=r"got Compose\. .*ImageTransform\(size, mean=.*'pixel_values': tensor"
+    ):
+        as_transform(Compose())

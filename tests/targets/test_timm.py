@@ -119,6 +119,32 @@ def test_cuts_that_we_do_not_know_leave_the_processor_to_the_caller(timm_data: d
     assert as_target(Net()).reader.transform.resize_to == (35, 35)
 
 
+def test_a_model_without_classes_is_refused(timm_data: dict[str, Any]) -> None:
+    net = Net()
+    net.num_classes = 0
+    with pytest.raises(UnsupportedTargetError, match=r"num_classes=0.*create_model\(\.\.\., num_classes=K\)"):
+        as_target(net)
+
+
+def test_pictures_have_the_only_size_that_the_model_takes(timm_data: dict[str, Any]) -> None:
+    net = Net()
+    net.patch_embed = nn.Identity()
+    net.patch_embed.img_size, net.patch_embed.strict_img_size = (48, 48), True
+    transform = as_target(net).reader.transform
+    assert (transform.size, transform.resize_to) == ((48, 48), 53)
+    net.patch_embed.strict_img_size = False
+    assert as_target(net).reader.transform.size == (32, 32)
+
+
+@pytest.mark.parametrize("first", ["stem.0", ("stem.0", "stages.0")])
+def test_other_channels_leave_the_processor_to_the_caller(timm_data: dict[str, Any], first: Any) -> None:
+    net = Net()
+    net.pretrained_cfg = {"first_conv": first}
+    assert as_target(net).reader.transform is not None
+    net.stem[0] = nn.Conv2d(1, 8, 3, 2, 1)
+    assert as_target(net).reader.transform is None
+
+
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "convnext_atto"])
 def test_the_real_library(name: str) -> None:
     timm = pytest.importorskip("timm")

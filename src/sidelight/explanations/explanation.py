@@ -229,7 +229,11 @@ class Explanation:
 
         return explanation_html(self, reading)
 
-    _repr_html_ = to_html
+    def _repr_html_(self) -> str | None:
+        """For notebooks. ``None``, where a modality cannot be drawn, makes them show the line of text."""
+        from sidelight.viz.explanation import can_draw
+
+        return self.to_html() if can_draw(self) else None
 
     @public
     def save_html(self, path: str | os.PathLike[str], reading: Drawable = "scores") -> Path:

@@ -61,7 +61,9 @@ def as_transform(processor: Any, channels: int | None = None) -> PictureTransfor
         return processor
     if not _is_processor(processor):
         raise InputTypeError(
-            f"processor must be a Hugging Face image processor or an ImageTransform; got {type(processor).__name__}."
+            f"processor must be a Hugging Face image processor or an ImageTransform; got {type(processor).__name__}. "
+            "Say the steps of another transform, e.g. of torchvision, by ImageTransform(size, mean=..., std=...), or apply it "
+            "and give rows of its tensors: {'pixel_values': tensor}."
         )
     theirs = ProcessorTransform(processor, channels)
     ours = from_settings(processor)

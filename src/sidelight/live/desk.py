@@ -24,6 +24,7 @@ from sidelight.inputs.limits import Limits
 from sidelight.inputs.picture_files import read_image
 from sidelight.live.gallery import Gallery
 from sidelight.live.session import Explains, Session
+from sidelight.live.units import require_parts
 from sidelight.live.views import (
     certificate_html,
     class_names,
@@ -79,6 +80,7 @@ class Desk:
 
     Raises:
         ConfigError: there are no explainers.
+        UnsupportedTargetError: one reads something else than images and texts.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class Desk:
     ) -> None:
         if not explainers:
             raise ConfigError("the page needs at least one explainer; got none.")
+        for explainer in explainers.values():
+            require_parts(explainer.target.modalities)
         self.explainers = dict(explainers)
         self.galleries = {name: (galleries or {}).get(name) or Gallery(e) for name, e in explainers.items()}
         self.compare, self.limits = compare, limits or Limits()

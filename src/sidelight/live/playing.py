@@ -44,6 +44,7 @@ class Playing:
             InputError, InputTypeError: the sample cannot be read, or there are several.
             ConfigError: the scorer has no map of the class.
             UnknownNameError: there is no such fill.
+            UnsupportedTargetError: the classifier reads something else than images and texts.
 
         Example:
             >>> explainer.live("photo.jpg").keep(0.2).probability  # doctest: +SKIP
@@ -75,7 +76,7 @@ class Playing:
 
         Raises:
             MissingPackageError: anywidget is not installed.
-            InputError, InputTypeError, ConfigError, UnknownNameError: as :meth:`live`.
+            InputError, InputTypeError, ConfigError, UnknownNameError, UnsupportedTargetError: as :meth:`live`.
 
         Example:
             >>> explainer.widget("what a wonderful day")  # doctest: +SKIP
@@ -111,6 +112,7 @@ class Playing:
 
         Raises:
             MissingPackageError: Gradio is not installed.
+            UnsupportedTargetError: the classifier reads something else than images and texts.
 
         Example:
             >>> explainer.demo().launch()  # doctest: +SKIP

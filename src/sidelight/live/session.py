@@ -30,7 +30,7 @@ from sidelight.fills.base import apply_mask, pair_fills
 from sidelight.inputs.base import Batch
 from sidelight.inputs.image import PIXELS
 from sidelight.inputs.row_parts import sample_and_label
-from sidelight.live.units import TEXT, Units, as_words
+from sidelight.live.units import TEXT, Units, as_words, require_parts
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 
@@ -108,6 +108,7 @@ class Session:
         InputError, InputTypeError: the sample cannot be read, or there are several.
         ConfigError: the scorer has no map of the class.
         UnknownNameError: there is no such fill.
+        UnsupportedTargetError: the classifier reads something else than images and texts.
 
     Example:
         >>> session = explainer.live("what a wonderful day")  # doctest: +SKIP
@@ -124,6 +125,7 @@ class Session:
         versus: Any = None,
         fill: str | None = None,
     ) -> None:
+        require_parts(explainer.target.modalities)
         self.explainer = explainer
         self.share: float = 1.0
         self.removed: tuple[int, ...] = ()

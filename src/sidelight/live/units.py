@@ -5,7 +5,7 @@ A word may be several tokens. It is kept or removed as a whole, so that what is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.errors import UnsupportedTargetError
 from sidelight.explanations.explanation import Explanation
 from sidelight.inputs.base import Batch
 
@@ -21,6 +22,18 @@ from sidelight.inputs.base import Batch
 GONE = "▢"
 #: name of the modality whose parts are words
 TEXT = "text"
+#: name of the modality whose parts are pixels
+IMAGE = "image"
+
+
+def require_parts(modalities: Iterable[str]) -> None:
+    """Raise :class:`UnsupportedTargetError` if a modality has no parts that a person could keep or remove here."""
+    odd = [name for name in modalities if name not in (IMAGE, TEXT)]
+    if odd:
+        raise UnsupportedTargetError(
+            f"live inputs, the widget and the page know images and texts only; this classifier reads {', '.join(odd)}. Use "
+            "explainer.explain(...), whose scores are arrays."
+        )
 
 
 @dataclass(frozen=True, eq=False)

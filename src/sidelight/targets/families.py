@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sidelight.core.registry import Registry
 from sidelight.errors import UnsupportedTargetError
@@ -32,9 +34,28 @@ def family_of(model: Any) -> str:
         return model.family
     if not isinstance(model, nn.Module):
         raise UnsupportedTargetError(
-            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}.{held(model)}"
+            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
+            f"{held(model) or _advice(model)}"
         )
     # Hugging Face models declare their inputs. We assume that a plain module reads images.
     if reads_pairs(model):
         return "image+text"
     return "text" if getattr(model, "main_input_name", "pixel_values") == "input_ids" else "image"
+
+
+def _advice(given: Any) -> str:
+    """What to do about ``given``, which is no module, or nothing if that is not known."""
+    if isinstance(given, type):
+        return f" That is the class {given.__name__} itself: make a model of it."
+    if isinstance(given, Mapping) and any(isinstance(value, Tensor) for value in given.values()):
+        return (
+            " These are weights: load them into their model, model.load_state_dict(...), and give the model."
+        )
+    if isinstance(given, (tuple, list)):
+        return " Give the model alone, and what prepares its inputs as processor=...."
+    if inspect.isroutine(given) or hasattr(given, "predict") or hasattr(given, "predict_proba"):
+        return (
+            " A scorer reads the hidden states of a network, which functions and models of scikit-learn do not show. Methods "
+            "that ask for predictions alone can explain these, e.g. those of SHAP and LIME."
+        )
+    return ""

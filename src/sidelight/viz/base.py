@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
-from sidelight.core.registry import Registry
-from sidelight.errors import InputError
+from sidelight.core.registry import Registry, nearest
+from sidelight.errors import InputError, UnknownNameError
 
 _NO_EFFECTS = "effects of this modality have no picture, because its renderer has no draw_effects. Choose reading='scores'."
 
@@ -95,8 +95,19 @@ class Renderer(ABC):
         """Self-contained, escaped HTML of one panel, or of the input alone if ``scores`` is ``None``."""
 
 
+class _Renderers(Registry[Renderer]):
+    def __getitem__(self, name: str) -> Renderer:
+        if name not in self:  # most often the name of a modality of a user's own
+            raise UnknownNameError(
+                f"there is no renderer of {name!r}, so it cannot be drawn.{nearest(name, self)} Add one, "
+                f"RENDERERS.add({name!r}, ...), as docs/extend/modality.md says, or take the numbers: the scores of an "
+                "explanation are arrays."
+            )
+        return super().__getitem__(name)
+
+
 #: Modality name -> renderer.
-RENDERERS: Registry[Renderer] = Registry("renderer")
+RENDERERS: Registry[Renderer] = _Renderers("renderer")
 
 
 def unit_range(scores: np.ndarray) -> np.ndarray:

@@ -163,6 +163,11 @@ def _are_effects(explanation: Shown, reading: Any) -> bool:
     return effects
 
 
+def can_draw(explanation: Shown) -> bool:
+    """Whether each modality has a renderer."""
+    return all(name in RENDERERS for name in explanation.scores)
+
+
 def _parts(explanation: Shown, effects: bool) -> list[tuple[str, Renderer, np.ndarray, Any]]:
     """Name, renderer, values and shown input of each modality."""
     shown = explanation.effects if effects and explanation.effects is not None else explanation.scores

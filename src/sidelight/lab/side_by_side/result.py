@@ -172,7 +172,9 @@ class Comparison:
             f'<p style="max-width:60em;opacity:.75">{html.escape(self.caption)}</p></div>'
         )
 
-    _repr_html_ = to_html
+    def _repr_html_(self) -> str | None:
+        """For notebooks. ``None``, where a modality cannot be drawn, makes them show the line of text."""
+        return self.to_html() if all(sample.modality in RENDERERS for sample in self.samples) else None
 
     @public
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -31,9 +31,8 @@ def timm_options(model: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]
     """
     if not is_timm(model):
         return dict(options)
-    if (
-        getattr(model, "num_classes", None) == 0
-    ):  # its output is a vector of features, which looks like logits
+    # its output is a vector of features, which looks like logits
+    if getattr(model, "num_classes", None) == 0:
         raise UnsupportedTargetError(
             f"{type(model).__name__} of timm was made with num_classes=0, so it gives features and no classes. Give the model "
             "with its classifier: timm.create_model(..., num_classes=K)."
@@ -76,10 +75,8 @@ def timm_transform(model: nn.Module) -> ImageTransform | None:
     mode = {3: "RGB", 1: "L"}.get(channels)
     if kept is None or mode is None or (kept and height != width):
         return None
-    if _channels(model) not in (
-        None,
-        channels,
-    ):  # create_model(..., in_chans=1): whose mean and deviation nobody tells
+    # create_model(..., in_chans=1): whose mean and deviation nobody tells
+    if _channels(model) not in (None, channels):
         return None
     share = float(config.get("crop_pct") or 1)
     sizes = (math.floor(height / share), math.floor(width / share))

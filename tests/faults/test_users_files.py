@@ -552,4 +552,4 @@ def test_kind_checkpoints_go_to_the_folder_of_the_training_and_nowhere_else(
 
 def test_kind_arguments_of_the_trainer_that_do_not_go_with_ours_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"training.extra is refused .*strategy to match"):
-        fit(bert(), tmp_path / "run", extra={"save_strategy": "no"})
+        fit(bert(), tmp_path / "run", extra={"save_strategy": "epoch"})

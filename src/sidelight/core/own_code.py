@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
+import sysconfig
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+#: where packages are installed
+_PLACES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
 
 
 def own_code(parts: Mapping[str, Any]) -> dict[str, str]:
@@ -25,12 +31,22 @@ def _source(part: Any) -> str:
     part = getattr(part, "func", part)  # of functools.partial
     if inspect.isroutine(part):
         return "" if _is_ours(part) else _text(inspect.unwrap(part))
-    kinds = (part if isinstance(part, type) else type(part)).__mro__
-    return "\n".join(_of_class(kind) for kind in kinds if not _is_ours(kind) and kind is not object)
+    kind, *bases = (part if isinstance(part, type) else type(part)).__mro__
+    if _is_ours(kind):
+        return ""
+    return "\n".join(_of_class(k) for k in (kind, *(base for base in bases if not _is_installed(base))))
 
 
 def _is_ours(part: Any) -> bool:
     return str(getattr(part, "__module__", None) or "").split(".")[0] == "sidelight"
+
+
+def _is_installed(kind: type) -> bool:
+    """Whether a class is of Python, of sidelight or of an installed package, and so no code that is being written."""
+    if _is_ours(kind) or kind.__module__.split(".")[0] in sys.stdlib_module_names:
+        return True
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return file is not None and any(Path(file).is_relative_to(place) for place in _PLACES)
 
 
 def _of_class(kind: type) -> str:

@@ -35,7 +35,12 @@ SHIPPED: dict[str, dict[str, Any]] = {
 }
 
 
-class Own(abc.ABC):
+class Base(abc.ABC):
+    @abc.abstractmethod
+    def scores(self) -> int: ...
+
+
+class Own(Base):
     def scores(self) -> int:
         return 1
 
@@ -60,7 +65,7 @@ def test_the_source_of_another_library_is_not_read(monkeypatch: pytest.MonkeyPat
     source = inspect.getsource
     monkeypatch.setattr(inspect, "getsource", lambda part: read.append(part) or source(part))
     assert own_code({"a": Own(), "b": OwnDecoder}).keys() == {"a", "b"}
-    assert read == [Own, OwnDecoder]
+    assert read == [Own, Base, OwnDecoder]
 
 
 def test_a_function_and_its_partial_are_the_same_code() -> None:

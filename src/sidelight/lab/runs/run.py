@@ -46,8 +46,8 @@ from sidelight.lab.runs.classifier import (
 from sidelight.lab.runs.folder import claim_run, digest, load_run_config, require_results
 from sidelight.lab.runs.labelled import Renumbered, class_numbers
 from sidelight.lab.runs.measured import require_measured_by
-from sidelight.lab.runs.own_parts import require_same_code
 from sidelight.lab.runs.processors import config_values, new_processor
+from sidelight.lab.runs.trained_with import require_same_code
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target

@@ -68,6 +68,18 @@ def test_the_source_of_another_library_is_not_read(monkeypatch: pytest.MonkeyPat
     assert read == [Own, Base, OwnDecoder]
 
 
+class Holder:
+    """A method that holds a function, as a partial does."""
+
+    def __init__(self) -> None:
+        self.func = plain
+
+
+def test_an_object_that_holds_a_function_is_no_partial() -> None:
+    found = own_code({"holder": Holder(), "function": plain})
+    assert found["holder"] != found["function"]
+
+
 def test_a_function_and_its_partial_are_the_same_code() -> None:
     found = own_code({"a": plain, "b": functools.partial(plain, 1), "c": plain.__call__})
     assert found["a"] == found["b"]

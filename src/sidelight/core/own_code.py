@@ -5,6 +5,7 @@ Parts of sidelight itself change with its version. A user's own part keeps its n
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import sys
@@ -28,7 +29,8 @@ def own_code(parts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _source(part: Any) -> str:
-    part = getattr(part, "func", part)  # of functools.partial
+    if isinstance(part, functools.partial):
+        return _source(part.func)
     if inspect.isroutine(part):
         return "" if _is_ours(part) else _text(inspect.unwrap(part))
     kind, *bases = (part if isinstance(part, type) else type(part)).__mro__

@@ -20,7 +20,7 @@ def require_finite_logits(logits: Tensor, where: str = "") -> None:
     Raises:
         NotFiniteError: with the numbers of the samples within the batch.
     """
-    if not surely_finite(logits) and not bool(torch.isfinite(logits.detach()).all()):
+    if not all_finite(logits):
         raise NotFiniteError(
             f"the model's output{where and ' ' + where}",
             _rows(~torch.isfinite(logits.detach())),
@@ -42,7 +42,7 @@ def require_finite_scores(raw: Mapping[str, Tensor], feature_mask: Mapping[str, 
     if torch.compiler.is_compiling():
         return  # a graph cannot look at values, so an exported model refuses nothing
     for name, values in raw.items():
-        if surely_finite(values):
+        if _surely_finite(values):
             continue
         bad = ~torch.isfinite(values.detach()) & feature_mask[name].reshape(values.shape)
         if bool(bad.any()):
@@ -74,7 +74,12 @@ def require_finite_loss(terms: Mapping[str, Tensor]) -> None:
     )
 
 
-def surely_finite(values: Tensor) -> bool:
+def all_finite(values: Tensor) -> bool:
+    """Whether ``values`` hold neither NaN nor infinity."""
+    return _surely_finite(values) or bool(torch.isfinite(values.detach()).all())
+
+
+def _surely_finite(values: Tensor) -> bool:
     """Whether the sum of ``values`` is finite, and so each of them. A sum costs a thirtieth of a look at each.
 
     Finite values with an infinite sum are possible, so a caller must look at each before it complains.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sidelight.core.finite import surely_finite
+from sidelight.core.finite import all_finite
 from sidelight.core.registry import JOINED, Registry
 from sidelight.core.types import Modality
 from sidelight.errors import ConfigError, InputError, UnknownNameError
@@ -241,7 +241,7 @@ def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) 
         raise InputError(
             f"fill {name!r} changed its input x in place, which other fills and masks read. Work on a copy."
         )
-    if isinstance(values, Tensor) and not surely_finite(values) and not bool(torch.isfinite(values).all()):
+    if isinstance(values, Tensor) and not all_finite(values):
         raise InputError(
             f"fill {name!r} gives NaN or infinity, which no classifier can read. Mend the fill, e.g. where it divides by 0, or "
             "leave it out of fills."

@@ -210,6 +210,15 @@ def label_reader(
     return LabelReader(classes, numbering(classes, data_names, name), _has_digits(classes, labels))
 
 
+def numbers_of(classes: Classes, names: Sequence[str]) -> dict[int, int] | None:
+    """Class number of the model by the place of a name. ``None`` if a name is none of its classes, or two are the same one."""
+    found = [classes.number(n) for n in names]
+    if len(set(found)) < len(found):
+        return None
+    known = {i: n for i, n in enumerate(found) if n is not None}
+    return known if len(known) == len(found) else None
+
+
 def numbering(classes: Classes, data_names: Sequence[str], name: str) -> dict[int, int] | None:
     """Class number of the model by the data's own number, matched by name. ``None`` if there is nothing to match.
 
@@ -217,9 +226,9 @@ def numbering(classes: Classes, data_names: Sequence[str], name: str) -> dict[in
     """
     if not data_names or not classes.named:
         return None
-    found = [classes.number(n) for n in data_names]
+    matched = numbers_of(classes, data_names)
     shown = f"{_names(data_names)} in {name}, {_names(classes.names)} in the model"
-    if None in found or len(set(found)) < len(found):
+    if matched is None:
         log.warning(
             "the class names of %s are not the model's: %s. Label numbers are taken as they are. If they mean other "
             "classes, renumber them, or use label='prediction'.",
@@ -227,7 +236,6 @@ def numbering(classes: Classes, data_names: Sequence[str], name: str) -> dict[in
             shown,
         )
         return None
-    matched = {i: int(n) for i, n in enumerate(found) if n is not None}
     if any(i != n for i, n in matched.items()):
         log.warning("labels go by class name, because the order differs: %s.", shown)
     return matched

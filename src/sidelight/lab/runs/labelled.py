@@ -12,7 +12,7 @@ from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator
 from sidelight.inputs.row_parts import split_row
 from sidelight.lab.config.sections import TargetSection
-from sidelight.rows.labels import Classes, is_flags, label_number, numbering
+from sidelight.rows.labels import Classes, is_flags, label_number, numbering, numbers_of
 from sidelight.targets import TargetModel
 
 
@@ -69,9 +69,8 @@ def same_classes(target: TargetModel, other: TargetModel) -> dict[int, int] | No
     own, theirs = target.id2label, other.id2label
     if own == theirs:
         return {i: i for i in own}
-    numbers = [Classes.of(theirs, {}, len(theirs)).number(name) for name in own.values()]
-    found = {i: n for i, n in zip(own, numbers, strict=True) if n is not None}
-    return found if len(set(found.values())) == len(own) == len(theirs) else None
+    found = numbers_of(Classes.of(theirs, {}, len(theirs)), list(own.values()))
+    return dict(zip(own, found.values(), strict=True)) if found and len(found) == len(theirs) else None
 
 
 def numbered_for(rows: Any, target: TargetModel, other: TargetModel) -> Any:

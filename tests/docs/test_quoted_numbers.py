@@ -46,7 +46,6 @@ QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
     ("tweets", "(0.485 against 0.455)", [(TWEETS, who, "srg", "token", "drop mask") for who in (OURS, IG)]),
     ("tweets", "(AUPRC 0.753, Gradient-SHAP 0.724)", [(TWEETS, who, "auprc", "text", "") for who in (OURS, GS)]),
     ("tweets", "(0.460, ours 0.446)", [(TWEETS, who, "srg", "token", "") for who in ("lime", OURS)]),
-    ("tweets", "with as many, has 0.441", [(TWEETS, "kernel_shap", "srg", "token", "")]),
     ("../../notes/rank-term", "have 0.031 and 0.753, Integrated Gradients\n0.072 and 0.722", [
         (TWEETS, who, m, part, "") for who in (OURS, IG) for m, part in (("average_drop", "token"), ("auprc", "text"))
     ]),

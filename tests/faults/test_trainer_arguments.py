@@ -66,6 +66,16 @@ def test_kind_arguments_of_the_trainer_are_refused_before_anything_is_trained(
         check_run(parse_config(values), tmp_path / "run")
 
 
+def test_a_kind_of_scorer_without_a_training_of_its_own_is_checked_with_that_of_the_run(
+    tmp_path: Path,
+) -> None:
+    values = {**IMAGE, "beside": {"finer": {"objective": "robust", "scorer": {"stride": 2}}}}
+    check_run(parse_config(values), tmp_path / "run")
+    extra = {"dataloader_drop_last": True}
+    with pytest.raises(ConfigError, match=r"dataloader_drop_last must be False"):
+        check_run(parse_config({**values, "training": {"extra": extra}}), tmp_path / "run")
+
+
 def test_kind_an_argument_that_goes_with_ours_is_not_refused_for_being_looked_at_alone(
     tmp_path: Path,
 ) -> None:

@@ -18,6 +18,7 @@ from sidelight.lab.data.local_copies import ENTAILMENT
 from sidelight.lab.data.reading import DATA_VARIABLE
 from sidelight.lab.data.sets import DATASETS
 from sidelight.lab.demo.parts import PARTS, part_config
+from sidelight.lab.evaluation.preflight import check_trainings
 from sidelight.lab.evaluation.run import check_evaluation, evaluate_run
 from sidelight.lab.runs.run import Run
 
@@ -45,6 +46,7 @@ def test_every_configuration_is_valid(path: Path) -> None:
     assert config.data.name in DATASETS
     assert len(config.seeds) >= 3
     check_evaluation(config.evaluation)
+    check_trainings(config)
     fills = config.evaluation.fills or []
     assert len(fills) >= 3
     assert set(fills) - set(config.objective.fills), "no fill that training never saw"

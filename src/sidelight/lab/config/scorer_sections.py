@@ -99,6 +99,10 @@ class BesideSection(Section):
         """The run's ``section`` with this kind's own values."""
         return ScorerSection(**{**section.model_dump(), **(self.scorer or {})})
 
+    def training_of(self, own: TrainingConfig) -> TrainingConfig:
+        """This kind's own training, or the run's ``own``."""
+        return own if self.training is None else self.training
+
     @field_validator("objective", mode="before")
     @classmethod
     def _by_preset(cls, given: Any) -> Any:

@@ -55,19 +55,21 @@ def check_run(config: RunConfig, folder: str | Path) -> None:
         maps.require([], modalities)
     for name in config.report.methods:
         _named("report.methods", make_rival, name)
-    _check_extra(config)
+    check_trainings(config)
     for section in _models(config):
         _check_places(section)
     _check_rows(config)
     _check_space(config, Path(folder))
 
 
-def _check_extra(config: RunConfig) -> None:
+def check_trainings(config: RunConfig) -> None:
+    """The Trainer takes what every training of ``config`` gives it."""
     from sidelight.training.arguments import scorer_arguments  # transformers' Trainer takes seconds to import
 
     scorer_arguments(Path(), config.training, 1)
     for name, section in config.beside.items():
-        _named(f"beside.{name}", lambda training: scorer_arguments(Path(), training, 1), section.training)
+        own = section.training_of(config.training)
+        _named(f"beside.{name}", lambda training: scorer_arguments(Path(), training, 1), own)
     if config.target.training is not None:
         classifier_arguments(config.target.training, 1, Path())
 

@@ -305,7 +305,7 @@ class Run:
         from dataclasses import replace
 
         beside = self.config.beside.get(kind)
-        training = self.config.training if beside is None or beside.training is None else beside.training
+        training = self.config.training if beside is None else beside.training_of(self.config.training)
         return Explainer.fit(
             target,
             self.rows("train"),

@@ -30,6 +30,7 @@ from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric, define
 from sidelight.lab.metrics.granularity import GRANULARITIES
 from sidelight.lab.metrics.protocols import PROTOCOLS
+from sidelight.lab.tables.summary import build_tables
 from sidelight.targets import TargetModel, as_target
 from tiny_runs import IMAGE, tiny_run
 
@@ -349,3 +350,12 @@ def test_kind_what_an_audit_or_a_judge_trains_knows_the_code_of_a_fill_of_ones_o
     assert known() == first
     write("fill", tmp_path, 3, 0.25)
     assert all(now != before for now, before in zip(known(), first, strict=True))
+
+
+def test_an_own_metric_is_called_by_its_whole_name_in_tables() -> None:
+    rows = [
+        {"method": "sidelight", "metric": name, "mean": 0.5}
+        for name in ("mine_auc", "auc_gap", "deletion_auc")
+    ]
+    (table,) = build_tables(rows)
+    assert [column.heading for column in table.columns] == ["deletion ↓", "mine auc", "auc gap"]

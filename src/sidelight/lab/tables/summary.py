@@ -27,7 +27,15 @@ Rows = Sequence[Mapping[str, Any]]
 
 #: values of ``fill`` and ``granularity`` in rows that depend on neither: such rows belong to every setting
 ANY = ("none", "", "-", None)
-ACRONYMS = {"srg": "SRG", "iou": "IoU", "f1": "F1", "auprc": "AUPRC"}
+#: names of metrics that are not their words with spaces
+SPELLED = {
+    "deletion_auc": "deletion",
+    "insertion_auc": "insertion",
+    "srg": "SRG",
+    "iou": "IoU",
+    "f1": "F1",
+    "auprc": "AUPRC",
+}
 GROUPS = ("Faithfulness", "Compactness", "Localisation")
 LEGEND = (
     "↓ lower is better, ↑ higher is better. Best method in bold, second underlined; ± is the 95 % interval. "
@@ -135,7 +143,7 @@ def _kind(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _column(name: str, digits: int) -> Column:
-    label = ACRONYMS.get(name) or name.replace("_auc", "").replace("_", " ")
+    label = SPELLED.get(name) or name.replace("_", " ")
     if name not in METRICS:
         return Column(label, name, "", digits, group="Other")
     metric = METRICS[name]

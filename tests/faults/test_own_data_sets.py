@@ -17,11 +17,12 @@ from face_toys import TRANSFORM, image_model
 from sidelight.errors import ConfigError, InputError
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
+from sidelight.lab.evaluation.judge import accuracy_without, agreement
 from sidelight.lab.evaluation.preflight import check_run
 from sidelight.lab.runs.classifier import accuracy
 from sidelight.lab.runs.labelled import Renumbered
 from sidelight.lab.runs.run import Run
-from sidelight.targets import as_target
+from sidelight.targets import TargetModel, as_target
 from tiny_runs import IMAGE
 
 
@@ -243,3 +244,22 @@ def test_kind_one_class_number_is_no_answer_about_independent_labels() -> None:
     for label in (0, [1] * (count + 1)):
         with pytest.raises(InputError, match=f"which needs lists of {count} flags"):
             accuracy(target, rows(count, label=lambda i, found=label: found))
+
+
+@pytest.mark.parametrize("count", [4, 6])  # as many rows as labels, and others
+def test_kind_a_judge_is_measured_over_every_independent_label(count: int) -> None:
+    def saying(*logits: float) -> TargetModel:
+        """A classifier that says the same of every picture."""
+        model = image_model()
+        head = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
+        head.weight.data.zero_()
+        head.bias.data = torch.tensor(logits)
+        return as_target(model, TRANSFORM, output="labels")
+
+    target, judge = saying(3.0, 2.0, -1.0, -2.0), saying(3.0, -2.0, 1.0, -2.0)
+    found = rows(count, label=lambda i: [1, 1, 0, int(i == 0)])
+    right = (4 * count - 1) / (4 * count)  # the last label of the first row
+    assert accuracy(target, found) == pytest.approx(right)
+    assert accuracy_without(target, found, 0.1, ["zero"]) == pytest.approx(right)
+    assert agreement(target, judge, found) == pytest.approx(0.5)
+    assert agreement(target, target, found) == 1

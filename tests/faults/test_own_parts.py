@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -285,6 +286,35 @@ def test_kind_numbers_of_a_part_of_ones_own_are_not_taken_for_those_of_its_new_c
     write(kind, tmp_path, 3, 0.25)
     with pytest.raises(ConfigError, match="another evaluation \\(different own code\\)"):
         evaluate_run(run)
+
+
+def share_above(evidence: Evidence, level: float) -> Tensor:
+    return (evidence.mask > level).double().mean(1)
+
+
+SETTINGS: dict[str, Callable[[float], Any]] = {
+    "an argument": lambda level: functools.partial(share_above, level=level),
+    "a default": lambda level: lambda evidence, level=level: share_above(evidence, level),
+    "a variable": lambda level: lambda evidence: share_above(evidence, level),
+}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_kind_numbers_of_a_part_with_a_setting_are_not_taken_for_those_of_another_setting(
+    tmp_path: Path, kind: str
+) -> None:
+    asked = {"rivals": ["random"], "metrics": ["mine"], "fills": ["zero"], "curve_count": None}
+    run = tiny_run(tmp_path / "run", evaluation={**IMAGE["evaluation"], **asked})
+
+    def measure(level: float) -> dict[str, Any]:
+        METRICS._entries.pop("mine", None)
+        define("mine", "lower", "share above a level", SETTINGS[kind](level))
+        return evaluate_run(run)
+
+    first = measure(0.5)
+    assert measure(0.5) == first
+    with pytest.raises(ConfigError, match="another evaluation \\(different own code\\)"):
+        measure(0.25)
 
 
 def test_kind_a_scorer_of_a_fill_of_ones_own_is_not_taken_for_one_of_its_new_code(tmp_path: Path) -> None:

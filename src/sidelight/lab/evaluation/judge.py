@@ -24,8 +24,9 @@ from sidelight.fills.base import functions_of
 from sidelight.lab.config.sections import ClassifierTraining, EvaluationSection
 from sidelight.lab.evaluation.methods import fills_of, set_reference
 from sidelight.lab.metrics.judging import JudgeSettings
-from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.runs.classifier import accuracy, answers, share_right, train_classifier
 from sidelight.lab.runs.folder import digest
+from sidelight.lab.runs.labelled import require_labels
 from sidelight.lab.runs.masked_training import masked_training, random_removals
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
@@ -150,25 +151,24 @@ def _record(run: Run, target: TargetModel, judge: TargetModel, path: Path, about
 def accuracy_without(
     target: TargetModel, rows: Sequence[Any], beta: float, fills: Sequence[str], batch_size: int = 64
 ) -> float:
-    """Share of ``rows`` whose label ``target`` predicts with random parts removed, the fills taking turns."""
-    right, generator = 0, torch.Generator().manual_seed(0)
+    """:func:`~sidelight.lab.runs.classifier.accuracy` with random parts removed, the fills taking turns."""
+    right, generator = 0.0, torch.Generator().manual_seed(0)
     with target.borrowed():
         for number, start in enumerate(range(0, len(rows), batch_size)):
             places = range(start, min(start + batch_size, len(rows)))
             batch = target.reader.read([rows[i] for i in places])
             inputs, fill = target.to_device(batch.inputs), fills[number % len(fills)]
             masks = random_removals(target, inputs, beta, generator)
-            said = target.classify(inputs, masks, fill, list(places)).argmax(-1).cpu()
-            assert batch.labels is not None  # every row of a data set has one
-            right += int((said == batch.labels).sum())
+            logits = target.classify(inputs, masks, fill, list(places)).cpu()
+            right += float(share_right(logits, require_labels(batch.labels), target.independent).sum())
     return right / max(len(rows), 1)
 
 
 def agreement(a: TargetModel, b: TargetModel, rows: Sequence[Any], batch_size: int = 64) -> float:
-    """Share of ``rows`` for which two classifiers say the same."""
-    alike = 0
+    """Share of ``rows`` for which two classifiers say the same. Of independent labels: share of equal decisions."""
+    alike = 0.0
     for start in range(0, len(rows), batch_size):
         inputs = a.reader.read([rows[i] for i in range(start, min(start + batch_size, len(rows)))]).inputs
-        said = [m.encode(m.to_device(inputs)).prediction.cpu() for m in (a, b)]
-        alike += int((said[0] == said[1]).sum())
+        said = [m.encode(m.to_device(inputs)).logits.cpu() for m in (a, b)]
+        alike += float(share_right(said[0], answers(said[1], b.independent), a.independent).sum())
     return alike / max(len(rows), 1)

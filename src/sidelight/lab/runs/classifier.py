@@ -259,16 +259,27 @@ def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
             require_classes(labels, target.id2label)
             inputs = target.to_device(batch.inputs)
             logits = target.forward(inputs, target.features(inputs))
-            right += float(_right(logits.cpu(), labels, target.independent).sum())
+            right += float(share_right(logits.cpu(), labels, target.independent).sum())
     return right / max(len(rows), 1)
 
 
-def _right(logits: Tensor, labels: Tensor, independent: bool) -> Tensor:
-    """``[B]`` 1 if the prediction is right, or the share of labels about which the model is right."""
+def share_right(logits: Tensor, labels: Tensor, independent: bool) -> Tensor:
+    """``[B]`` 1 if the prediction is right, or the share of labels about which the model is right.
+
+    Args:
+        logits: ``[B, K]``.
+        labels: ``[B]`` class numbers, or ``[B, L]`` flags of independent labels.
+
+    Raises:
+        InputError: the labels are of the other kind.
+    """
     _require_kind(labels, logits, independent)
-    if independent:
-        return ((predictable(logits, independent) >= 0) == labels.bool()).double().mean(-1)
-    return (logits.argmax(-1) == labels).double()
+    return (answers(logits, independent) == labels).double().view(len(logits), -1).mean(-1)
+
+
+def answers(logits: Tensor, independent: bool) -> Tensor:
+    """What a model says: ``[B]`` the most probable class, or ``[B, L]`` whether each of the independent labels is there."""
+    return (predictable(logits, independent) >= 0).long() if independent else logits.argmax(-1)
 
 
 def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float]) -> None:

@@ -22,11 +22,29 @@ from sidelight.errors import CheckpointError, ConfigError, ForeignFileError, Tar
 from sidelight.hub.card import MAPS
 from sidelight.scorers import Scorer
 from sidelight.targets import as_target
+from text_models import TEXTS, make_pair
 
 IMAGES = list(corner_images(2, seed=5)[0])
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 ASKED = httpx.Request("GET", "http://hub")
+
+
+def refusal(status: int) -> Exception:
+    """The client's error for an answer of the hub. The client may have a transport of its own."""
+    error = errors.HfHubHTTPError(
+        f"Error {status}\n\nMake sure of it.",
+        response=httpx.Response(status, request=ASKED),  # type: ignore[arg-type]
+        server_message="quota of me",
+    )
+    return error
+
+
+def without_network(cause: Exception) -> Exception:
+    """The client's error if a file is not in its cache and the hub gave no answer that it can use."""
+    error = errors.LocalEntryNotFoundError("not in the cache")
+    error.__cause__ = cause
+    return error
 
 
 def make(model: Any = None) -> Explainer:
@@ -166,12 +184,78 @@ def test_ids_that_are_none(hub: Hub, name: Any) -> None:
         (errors.OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set"),
         (errors.LocalTokenNotFoundError("no token"), "hf auth login"),
         (ConnectionError("no route"), "hf auth login"),
+        (refusal(429), "Wait some minutes"),
+        (refusal(412), "Call again"),
+        (refusal(503), "fault of its own"),
+        (refusal(403), "quota of me"),  # what the server says stands below the client's own words
+        (refusal(403), "may write to this repository"),
+        (httpx.ReadTimeout("too slow"), "The connection broke"),
+        (OSError(30, "Read-only file system"), "HF_HOME"),
     ],
 )
 def test_a_hub_that_refuses(hub: Hub, error: Exception, words: str) -> None:
     hub.error = error
     with pytest.raises(CheckpointError, match=words):
         make().push_to_hub("me/scorer")
+
+
+def test_kind_private_facts_the_folder_of_a_tokenizer_stays_here(hub: Hub, tmp_path: Path) -> None:
+    folder = tmp_path / "private-folder" / "bert"
+    model, tokenizer = make_pair("bert")
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    target = as_target(str(folder))
+    scorer = Scorer(target.spec(target.reader.read([TEXTS[0]]).inputs))
+    Explainer(target, scorer).push_to_hub("me/words")
+    place = hub.root / "me" / "words"
+    for file in files(place):
+        assert b"private-folder" not in (place / file).read_bytes(), file
+    again = sidelight.load(place, model)
+    assert again.explain(TEXTS[0]).label == Explainer(target, scorer).explain(TEXTS[0]).label
+
+
+def test_kind_private_facts_a_folder_that_is_gone_is_still_a_path(hub: Hub, tmp_path: Path) -> None:
+    classifier().save_pretrained(tmp_path / "private-folder" / "vit")
+    model = type(classifier()).from_pretrained(tmp_path / "private-folder" / "vit")
+    shutil.rmtree(tmp_path / "private-folder")
+    make(model).push_to_hub("me/scorer")
+    place = hub.root / "me" / "scorer"
+    for file in ("config.json", "README.md"):
+        assert "private-folder" not in (place / file).read_text("utf-8"), file
+    with pytest.raises(CheckpointError, match=r"'vit' is no folder on this machine and no hub id.*pass the"):
+        sidelight.load(place)  # and the hub is not asked for some repository that is named vit
+
+
+def test_kind_left_over_files_a_tokenizer_of_an_earlier_scorer_is_not_taken(hub: Hub) -> None:
+    model, tokenizer = make_pair("bert")
+    target = as_target(model, tokenizer)
+    words = Explainer(target, Scorer(target.spec(target.reader.read([TEXTS[0]]).inputs)))
+    words.push_to_hub("me/scorer")
+    make().push_to_hub("me/scorer")
+    found = sidelight.load(hub.root / "me" / "scorer", classifier())
+    np.testing.assert_array_equal(found.explain(IMAGES[0]).map, make().explain(IMAGES[0]).map)
+
+
+@pytest.mark.parametrize("name", ["scorer.safetensors", "processor.json"])
+def test_kind_users_files_weights_of_others_on_the_hub_stay(hub: Hub, name: str) -> None:
+    place = hub.root / "me" / "mixed"
+    place.mkdir(parents=True)
+    (place / name).write_bytes(b'{"mine": 1}')
+    model, tokenizer = make_pair("bert")
+    target = as_target(model, tokenizer)
+    words = Explainer(target, Scorer(target.spec(target.reader.read([TEXTS[0]]).inputs)))
+    with pytest.raises(ForeignFileError, match=rf"{name}.*overwrite=True"):
+        words.push_to_hub("me/mixed")
+    assert files(place) == [name]
+    words.push_to_hub("me/mixed", overwrite=True)
+    words.push_to_hub("me/mixed")
+    assert (place / name).read_bytes() != b'{"mine": 1}'
+
+
+def test_kind_an_existing_pull_request_is_no_branch_to_make(hub: Hub) -> None:
+    make().push_to_hub("me/scorer", revision="refs/pr/1")
+    assert "create_branch" not in dict(hub.calls)
+    assert dict(hub.calls)["upload_folder"]["revision"] == "refs/pr/1"
 
 
 # -- loading ---------------------------------------------------------------------------------
@@ -227,6 +311,11 @@ def test_what_was_never_fetched(cache: Path, name: str, revision: str | None) ->
             httpx.HTTPStatusError("401", request=ASKED, response=httpx.Response(401)),
             "does not take the token",
         ),
+        (refusal(403), "no right to read it"),
+        (refusal(500), "fault of its own"),
+        (without_network(refusal(429)), "Wait some minutes"),
+        (without_network(httpx.ConnectError("no network")), "Try again online"),
+        (OSError(28, "No space left on device"), "HF_HOME"),
     ],
 )
 def test_a_refused_token_and_a_broken_download_are_told(
@@ -257,3 +346,25 @@ def test_entries_of_a_newer_version_are_kept(tmp_path: Path) -> None:
     again = sidelight.load(folder, classifier()).save_pretrained(tmp_path / "again")
     found = json.loads((again / "config.json").read_text())
     assert found == config
+
+
+def test_a_clone_without_its_large_files_is_told(tmp_path: Path) -> None:
+    folder = make().save_pretrained(tmp_path / "s")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 240124\n"
+    (folder / "scorer.safetensors").write_text(pointer)
+    with pytest.raises(CheckpointError, match="git lfs pull"):
+        sidelight.load(folder, classifier())
+
+
+def test_a_kept_tokenizer_that_cannot_be_opened_stops_nobody_who_gives_one(tmp_path: Path) -> None:
+    model, tokenizer = make_pair("bert")
+    target = as_target(model, tokenizer)
+    scorer = Scorer(target.spec(target.reader.read([TEXTS[0]]).inputs))
+    folder = Explainer(target, scorer).save_pretrained(tmp_path / "s")
+    kept = (folder / "processor.json").read_text("utf-8")
+    for damaged in (kept[:-20], kept.replace("film", "flim")):
+        (folder / "processor.json").write_text(damaged, "utf-8")
+        with pytest.raises(CheckpointError, match=r"processor|restore it"):
+            sidelight.load(folder, model)
+        again = sidelight.load(folder, model, processor=tokenizer)
+        assert again.explain(TEXTS[0]).label == Explainer(target, scorer).explain(TEXTS[0]).label

@@ -185,6 +185,16 @@ def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
         ) from error
 
 
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether the file at ``path`` is what a clone without Git LFS has in place of a large file."""
+    head = b"version https://git-lfs.github.com/"
+    try:
+        with path.open("rb") as handle:
+            return handle.read(len(head)) == head
+    except OSError:
+        return False
+
+
 def find_weights(place: str) -> Path:
     """A weights file: a path, or ``package:path/in/package`` of an installed Python package.
 

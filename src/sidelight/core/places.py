@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -19,12 +20,35 @@ def known_place(name: str, local: bool | None = None) -> str | None:
         return None
     if _is_folder(name):
         return name
-    path_like = (
-        name.startswith((".", "/", "~", "\\")) or name.count("/") > 1 or "\\" in name or os.path.isabs(name)
-    )
-    if local or path_like or _is_class_name(name):
+    if local or _is_path_like(name) or _is_class_name(name):
         return None
     return name
+
+
+def name_elsewhere(name: str, local: bool | None = None) -> str:
+    """``name`` for readers on other machines: of a path only the last part, because the rest is nobody's business.
+
+    Args:
+        name, local: as in :func:`known_place`.
+
+    Example:
+        >>> name_elsewhere("/home/me/models/vit"), name_elsewhere("me/vit")
+        ('vit', 'me/vit')
+    """
+    if local or is_path(name):
+        return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    return name
+
+
+def is_path(name: str) -> bool:
+    """Whether ``name`` is a folder of this machine, or looks like one of some machine."""
+    return _is_path_like(name) or _is_folder(name)
+
+
+def _is_path_like(name: str) -> bool:
+    return (
+        name.startswith((".", "/", "~", "\\")) or name.count("/") > 1 or "\\" in name or os.path.isabs(name)
+    )
 
 
 def _is_folder(name: str) -> bool:

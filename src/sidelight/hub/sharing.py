@@ -10,6 +10,7 @@ from typing import Any, cast
 from sidelight.checks.watched import WatchedWeights
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
+from sidelight.core.places import name_elsewhere
 from sidelight.explanations.asking import is_one
 from sidelight.explanations.explanation import Explanation
 from sidelight.hub.card import Sample, Subject, card_files
@@ -166,8 +167,7 @@ def _sample(answer: Any) -> Sample:
 
 def _without_path(identity: dict[str, Any]) -> dict[str, Any]:
     """The classifier's record for readers: of a folder only its name."""
-    name = str(identity.get("name", ""))
-    return {**identity, "name": Path(name).name} if identity.get("local") else identity
+    return {**identity, "name": name_elsewhere(str(identity.get("name", "")), identity.get("local"))}
 
 
 def _class_of(model: Any) -> str:

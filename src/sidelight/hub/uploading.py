@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sidelight.core.ownership import MANIFEST, has_mark
 from sidelight.core.version import __version__
-from sidelight.errors import CheckpointError, ConfigError, ForeignFileError, SidelightError, first_line
+from sidelight.errors import CheckpointError, ConfigError, ForeignFileError, SidelightError
 from sidelight.hub.card import MAPS
 from sidelight.hub.options import is_hub_id
-from sidelight.scorers.checkpoint import CONFIG, README
-from sidelight.scorers.places import next_step
+from sidelight.scorers.checkpoint import CONFIG, README, WEIGHTS
+from sidelight.scorers.places import is_of_connection, next_step, told_by_hub
 
 
 def upload(
@@ -33,7 +33,7 @@ def upload(
         The address of the commit or of the pull request.
 
     Raises:
-        ForeignFileError: the repository holds a ``config.json`` that sidelight did not write.
+        ForeignFileError: the repository holds a ``config.json``, or another file of our names, that sidelight did not write.
         CheckpointError: the hub refused, or cannot be reached.
     """
     from huggingface_hub import HfApi
@@ -44,9 +44,10 @@ def upload(
         api = HfApi(token=token, library_name="sidelight", library_version=__version__)
         try:
             place = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-            if revision is not None and not create_pr:
+            if revision is not None and not create_pr and not revision.startswith("refs/"):
                 api.create_branch(place, branch=revision, exist_ok=True)
-            left_out = _left_out(api, place, revision, overwrite)
+            names = [path.name for path in folder.glob("*.*") if path.name != README]
+            left_out = _left_out(api, place, sorted(names), revision, overwrite)
             done = api.upload_folder(
                 repo_id=place,
                 folder_path=folder,
@@ -69,18 +70,29 @@ def require_repository(repo_id: Any) -> str:
     return repo_id
 
 
-def _left_out(api: Any, repo_id: str, revision: str | None, overwrite: bool) -> list[str]:
+def _left_out(
+    api: Any, repo_id: str, names: Sequence[str], revision: str | None, overwrite: bool
+) -> list[str]:
     """Patterns of files that are not uploaded, because a person wrote the card there.
 
     Raises:
-        ForeignFileError: the repository holds the configuration of something else, and ``overwrite`` is not set.
+        ForeignFileError: the repository holds files of something else with our names, and ``overwrite`` is not set.
     """
-    if not overwrite and _is_of_others(api, repo_id, CONFIG, revision):
+    name = None if overwrite else _foreign_name(api, repo_id, names, revision)
+    if name is not None:
         raise ForeignFileError(
-            f"{repo_id} holds a {CONFIG} that sidelight did not write, perhaps the classifier's own. It would be replaced. "
+            f"{repo_id} holds a {name} that sidelight did not write, perhaps the classifier's own. It would be replaced. "
             f"Push to a repository of the scorer's own, e.g. '{repo_id}-scorer', or allow it with overwrite=True."
         )
     return [README, f"{MAPS}/*"] if _is_of_others(api, repo_id, README, revision) else []
+
+
+def _foreign_name(api: Any, repo_id: str, names: Sequence[str], revision: str | None) -> str | None:
+    """The first of our ``names`` that a file of others has in the repository."""
+    foreign = [name for name in names if _is_of_others(api, repo_id, name, revision)]
+    # earlier versions marked the configuration and not the weights beside it
+    ours = CONFIG not in foreign and api.file_exists(repo_id, CONFIG, revision=revision)
+    return next((name for name in foreign if not (ours and name == WEIGHTS)), None)
 
 
 def _is_of_others(api: Any, repo_id: str, name: str, revision: str | None) -> bool:
@@ -90,8 +102,12 @@ def _is_of_others(api: Any, repo_id: str, name: str, revision: str | None) -> bo
 
 
 def _refused(repo_id: str, error: Exception) -> CheckpointError:
-    advice = next_step(error) or (
-        "Log in with `hf auth login`, or pass token=..., one that may write to this repository. "
-        "Or save to a folder with save_pretrained and upload it later: `hf upload`."
-    )
-    return CheckpointError(f"could not push to {repo_id!r} ({first_line(error)}). {advice}")
+    later = "Or save to a folder with save_pretrained and upload it later: `hf auth login`, then `hf upload`."
+    advice = next_step(error)
+    if not advice and is_of_connection(error):
+        advice = f"The connection broke. Call again. {later}"
+    elif not advice:
+        advice = (
+            f"Log in with `hf auth login`, or pass token=..., one that may write to this repository. {later}"
+        )
+    return CheckpointError(f"could not push to {repo_id!r} ({told_by_hub(error)}). {advice}")

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from sidelight.checks.quality import Quality
-from sidelight.core.files import path_text, read_json, write_json
+from sidelight.core.files import is_lfs_pointer, path_text, read_json, write_json
 from sidelight.core.folders import replace_folder
 from sidelight.core.ownership import MARK, may_replace, overwriting
 from sidelight.core.places import known_place
@@ -26,9 +26,9 @@ from sidelight.errors import (
     UnsupportedTargetError,
     first_line,
 )
-from sidelight.inputs.kept_tokenizer import KEPT, pack_tokenizer, unpack_tokenizer
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
+from sidelight.scorers.kept_processor import kept_tokenizer, with_tokenizer, without_paths
 from sidelight.scorers.later import later_entries, with_later
 from sidelight.scorers.places import require_scorer, scorer_folder
 from sidelight.targets import TargetModel, as_target
@@ -52,10 +52,17 @@ LONGEST_LIST = 4_096
 
 @dataclass(frozen=True)
 class SavedScorer:
-    """A scorer that was read from disk and has no target yet."""
+    """A scorer that was read from disk and has no target yet.
+
+    Attributes:
+        scorer: the network.
+        target: what is remembered of the classifier.
+        kept: the file with the tokenizer that was kept beside the scorer. It is read only if no other is given.
+    """
 
     scorer: Scorer
     target: Mapping[str, Any]
+    kept: Path
 
     @property
     def fingerprint(self) -> str:
@@ -139,7 +146,7 @@ class SavedScorer:
             ) from error
 
     def _load_processor(self, family: type[TargetModel]) -> Any:
-        state = self.target["processor"]
+        state = with_tokenizer(self.target["processor"], self.kept)
         try:
             return family.reader_type.load(self.place or "", state, self.target.get("revision"))
         except (SidelightError, TypeError, ValueError, AttributeError) as error:
@@ -178,7 +185,7 @@ def save_scorer(
 
     state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
     tokenizer = getattr(target.reader, "tokenizer", None)
-    kept = None if tokenizer is None else pack_tokenizer(tokenizer)
+    kept = None if tokenizer is None else kept_tokenizer(tokenizer, public)
     config = _config_of(scorer, target.identity(weights), hash_of(state), public)
     advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."
     # the configuration comes last: if it is there, so are the weights
@@ -193,7 +200,7 @@ def save_scorer(
         except Exception as error:  # safetensors has an error of its own for a full disk
             raise OSError(str(error)) from error
         if kept is not None:
-            write_json(tmp / PROCESSOR, {"format": "sidelight.processor", "tokenizer": kept})
+            write_json(tmp / PROCESSOR, kept)
         _write_beside(tmp, beside if _is_free(folder / README) else {})
         write_json(tmp / CONFIG, config)
     return folder
@@ -204,9 +211,7 @@ def _config_of(
 ) -> dict[str, Any]:
     from sidelight.core.version import __version__
 
-    target = dict(identity)
-    if public and target.get("local"):
-        target |= {"name": Path(str(target["name"])).name, "place": None, "local": False}
+    target = without_paths(identity) if public else dict(identity)
     config = {
         "format": FORMAT,
         "sidelight_version": __version__,
@@ -250,6 +255,8 @@ def load_scorer(
     try:
         target = {k: config["target"][k] for k in ("family", "name", "fingerprint", "processor", "options")}
         TARGETS[target["family"]]
+        if not isinstance(target["processor"], Mapping):
+            raise TypeError("its processor is no mapping")
         scorer = build_scorer(config["scorer"], config["spec"], weights)
     except CheckpointError:
         raise
@@ -269,10 +276,7 @@ def load_scorer(
     scorer.later = later_entries(config)
     known = config.get("quality")
     scorer.quality = Quality.from_dict(known) if isinstance(known, Mapping) else None
-    kept = folder / PROCESSOR
-    if kept.is_file():
-        target["processor"] = _with_tokenizer(target["processor"], read_json(kept))
-    return SavedScorer(scorer, {**config["target"], **target})
+    return SavedScorer(scorer, {**config["target"], **target}, folder / PROCESSOR)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -326,6 +330,11 @@ def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _corrupt(weights: Path, error: Exception) -> CheckpointError:
+    if is_lfs_pointer(weights):
+        return CheckpointError(
+            f"{weights} is a pointer of Git LFS in place of the weights, because the repository was cloned without them. Run "
+            "`git lfs pull` in it."
+        )
     return CheckpointError(f"{weights} is corrupt or truncated ({error}); copy it again or fit anew.")
 
 
@@ -381,16 +390,3 @@ def _load_weights(scorer: Scorer, weights: Path, expected: str | None) -> None:
             f"{weights} is not what was saved: its hash is {hash_of(state)}, and {CONFIG} says {expected}. It is damaged, "
             "or belongs to another scorer; copy both again."
         )
-
-
-def _with_tokenizer(state: Any, kept: Any) -> dict[str, Any]:
-    """Remembered preprocessing with the tokenizer that lies beside the scorer put in."""
-    try:
-        tokenizer = {KEPT: unpack_tokenizer(kept["tokenizer"])}
-        return (
-            {**state, "text": {**state["text"], **tokenizer}} if "text" in state else {**state, **tokenizer}
-        )
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{PROCESSOR} beside the scorer is damaged ({error!r}); pass processor=..."
-        ) from error

@@ -106,6 +106,7 @@ def test_base64_as_programs_write_it(service: Any) -> None:
     forms = [
         base64.encodebytes(content).decode(),
         base64.urlsafe_b64encode(content).decode(),
+        base64.urlsafe_b64encode(content).decode().rstrip("="),  # as JavaScript and Go write it
         f"data:image/png;base64,{plain}",
         f"DATA:;base64,\n{plain}",
     ]
@@ -294,6 +295,19 @@ def test_what_the_service_tells(service: Any) -> None:
     assert set(schema["paths"]) == {"/explain", "/classify", "/health", "/metrics"}
     content = schema["paths"]["/explain"]["post"]["requestBody"]["content"]
     assert set(content) == {"application/json", "multipart/form-data"}
+    assert "width=device-width" in page.text  # else a phone shows it as small as a wide screen
+
+
+def test_the_description_of_a_form_is_what_a_form_may_hold(service: Any) -> None:
+    schema = one(service, method="GET", url="/openapi.json").json()
+    content = schema["paths"]["/explain"]["post"]["requestBody"]["content"]
+    fields = content["multipart/form-data"]["schema"]["properties"]
+    for name in ("text", "image", "maps"):  # a list would be sent as a field that is there twice
+        assert fields[name]["type"] == "string", name
+    form = {"model": "pairs", "text": TEXTS[0], "maps": "scores,effects"}
+    found = one(service, data=form, files={"image": png()})
+    assert {"scores", "effects"} <= set(found.json())
+    assert "nullable" not in str(schema)  # a word of OpenAPI 3.0, and this is 3.1
 
 
 def test_the_examples_of_the_description_are_answered(explainers: dict[str, Explainer]) -> None:

@@ -200,3 +200,8 @@ def test_the_parts_of_a_long_text_are_not_measured_one_by_one(monkeypatch: pytes
         to_svg(shown.plot())
         counts.append(len(measured))
     assert counts[1] < counts[0] + 100
+
+
+def test_the_grounds_of_words_are_printed() -> None:
+    """Browsers leave backgrounds out on paper unless a page asks for them, and a map of words is nothing else."""
+    assert "print-color-adjust:exact" in explanation().to_html()

@@ -29,6 +29,7 @@ from sidelight.live.views import (
     certificate_html,
     class_names,
     effects_html,
+    example_notes_html,
     map_html,
     masked_html,
     message_html,
@@ -168,15 +169,31 @@ class Desk:
         missing = "text" not in reads or ("image" in reads and not picture)
         return Shown() if known or missing or not text.strip() else self.open(run, picture, text, *more)
 
-    def example(self, run: str, number: int, share: float = 1.0, token: str = "") -> Shown:
-        """Open the example of this number."""
+    def example(
+        self,
+        run: str,
+        number: int,
+        target: str | None = None,
+        versus: str | None = None,
+        fill: str | None = None,
+        share: float = 1.0,
+        token: str = "",
+    ) -> Shown:
+        """Open the example of this number. The other arguments are those of :meth:`open`."""
 
         def move() -> Shown:
             self._explainer(run)
-            sample = self.galleries[run][number].sample
-            found = self._opened(run, sample, None, None, None, share, token)
-            text, picture = self._parts(run, sample)
-            return replace(found, text=text, picture=None if picture is None else read_image(picture))
+            example = self.galleries[run][number]
+            found = self._opened(run, example.sample, _class(target), _class(versus), fill, share, token)
+            session = self._held[found.token].session
+            text, picture = self._parts(run, session.sample)
+            return replace(
+                found,
+                verdict=f"{found.verdict}{example_notes_html(example.explanation, session.explanation, text)}",
+                # the field holds one text, and what it holds is explained
+                text="" if text is not None and not isinstance(text, str) else text,
+                picture=None if picture is None else read_image(picture),
+            )
 
         return self._told(move)
 

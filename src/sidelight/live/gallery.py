@@ -17,6 +17,7 @@ from PIL import Image
 
 from sidelight.errors import InputError
 from sidelight.explanations.explanation import Explanation
+from sidelight.explanations.origins import origin_of
 from sidelight.live.session import Explains, Session
 from sidelight.live.units import TEXT
 from sidelight.viz.safe_text import visible
@@ -94,7 +95,7 @@ class Gallery:
 
     def _example(self, number: int, sample: Any) -> Example:
         if isinstance(sample, Explanation):
-            return Example(number, shown_sample(sample), sample, kept_minus_removed(sample))
+            return Example(number, sample_of(sample), sample, kept_minus_removed(sample))
         session = Session(self.explainer, sample)
         found = session.certify()
         return Example(number, session.sample, found, kept_minus_removed(found))
@@ -115,8 +116,16 @@ def kept_minus_removed(explanation: Explanation) -> float | None:
     return float(np.mean([c["kept"] - c["lost"] for c in measured])) if measured else None
 
 
+def sample_of(explanation: Explanation) -> Any:
+    """The input of an explanation: the original if it is in memory, else :func:`shown_sample`."""
+    try:
+        return origin_of(explanation).sample()
+    except InputError:
+        return shown_sample(explanation)
+
+
 def shown_sample(explanation: Explanation) -> Any:
-    """The input of a stored explanation, from what is shown of it. Pictures have the model's size."""
+    """The input of a stored explanation, from what is shown of it. Pictures have the model's size, and two texts are one."""
     parts: list[Any] = []
     for name, shown in explanation.inputs.items():
         if name == TEXT:

@@ -183,14 +183,18 @@ def _more(desk: Desk, at: _Places) -> None:
         shown, choices = desk.examples(run, order)
         return shown, gr.update(choices=choices, value=None, visible=bool(choices))
 
-    def opened(run: str, number: str | None, share: float, token: str) -> list[Any]:
-        return _values(Shown() if not number else desk.example(run, int(number), share / 100, token))
+    def opened(run: str, number: str | None, *given: Any) -> list[Any]:
+        target, versus, fill, share, token = given
+        if not number:
+            return _values(Shown())
+        return _values(desk.example(run, int(number), target, versus, fill, share / 100, token))
 
     certify.click(lambda token: _values(desk.certify(token)), at.token, at.shown)
     beside.click(lambda token, names: _values(desk.rivals(token, names)), [at.token, methods], at.shown)
     look.click(listed, [at.run, order], [gallery, chosen])
     order.input(listed, [at.run, order], [gallery, chosen])
-    chosen.input(opened, [at.run, chosen, at.share, at.token], at.shown)
+    asked = [at.target, at.versus, at.fill, at.share, at.token]
+    chosen.input(opened, [at.run, chosen, *asked], at.shown)
     make.click(desk.files, at.token, files)
 
 

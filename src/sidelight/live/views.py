@@ -26,6 +26,8 @@ from sidelight.viz.signed import strengths
 
 #: classes whose probabilities are shown
 BARS = 5
+#: difference of two probabilities of one input, above which something else was read
+SAME = 0.002
 #: side in pixels of a picture that is sent to a browser
 SIDE = 320
 
@@ -196,6 +198,27 @@ def certificate_html(found: Explanation) -> str:
         f'<div class="sl-table"><table><caption>Probability of {escaped(str(found.explained_label))}, measured on this '
         f"input</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def example_notes_html(stored: Explanation, now: Explanation, text: Any) -> str:
+    """What a reader must know of an example that was opened, or nothing.
+
+    Args:
+        stored: the explanation in the gallery.
+        now: what the page shows of it.
+        text: of the sample, or several.
+    """
+    notes = []
+    if text is not None and not isinstance(text, str):
+        notes.append(
+            "This example has two texts. The field holds one, and explains what is typed as one text."
+        )
+    if stored.label != now.label or abs(stored.probability - now.probability) > SAME:
+        notes.append(
+            f"The stored explanation says {stored.label} {stored.probability:.1%}. The page opens what that explanation "
+            "shows, and the classifier reads it otherwise than the original."
+        )
+    return "".join(map(message_html, notes))
 
 
 def message_html(text: str, kind: str = "note") -> str:

@@ -148,7 +148,10 @@ def _content(image: str) -> bytes:
     head, _, _ = image[:100].partition(",")
     if head.lower().startswith("data:") and head.lower().endswith(";base64"):
         image = image[len(head) + 1 :]
-    return base64.b64decode("".join(image.split()).translate(_FOR_ADDRESSES), validate=True)
+    plain = "".join(image.split())
+    # the form for addresses comes without padding, and has no slash. A path is no content, and gets none
+    padding = "" if "/" in plain else "=" * (-len(plain) % 4)
+    return base64.b64decode(plain.translate(_FOR_ADDRESSES) + padding, validate=True)
 
 
 def _no_number(name: str) -> float:

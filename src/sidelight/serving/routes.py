@@ -20,7 +20,7 @@ from sidelight.serving.settings import MOST_TEXTS, ServeOptions
 if TYPE_CHECKING:
     from sidelight.explainer import Explainer
 
-_CLASS = {"anyOf": [{"type": "string"}, {"type": "integer"}], "nullable": True}
+_CLASS = {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}
 _TEXT = {
     "anyOf": [
         {"type": "string"},
@@ -34,6 +34,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "texts": {
         "type": "array",
         "items": _TEXT,
+        "minItems": 1,
         "maxItems": MOST_TEXTS,
         "description": "Several texts. The answer is then {'answers': [...]} in their order.",
     },
@@ -51,6 +52,15 @@ FIELDS: dict[str, dict[str, Any]] = {
         "description": "Maps that are sent (default: all).",
     },
     "inputs": {"type": "boolean", "description": "Send the picture's pixels back, too."},
+}
+#: fields that are another thing in a form, of which each part is one value
+IN_FORM: dict[str, dict[str, Any]] = {
+    "text": {"type": "string", "description": "A text. Two go in JSON alone."},
+    "image": {"type": "string", "format": "binary", "description": "A picture's file."},
+    "maps": {
+        "type": "string",
+        "description": f"Maps that are sent, separated by commas, of {', '.join(MAPS)} (default: all).",
+    },
 }
 #: name -> an example of a body
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -106,8 +116,7 @@ def _body(kind: str) -> dict[str, Any]:
     options = () if kind == EXPLAIN else ("target", "versus", "verify", "maps", "inputs")
     fields = {name: schema for name, schema in FIELDS.items() if name not in options}
     examples = {n: {"value": v} for n, v in EXAMPLES.items() if set(v) <= set(fields)}
-    picture = {"type": "string", "format": "binary", "description": "A picture's file."}
-    form = {**{n: s for n, s in fields.items() if n != "texts"}, "image": picture}
+    form = {name: IN_FORM.get(name, schema) for name, schema in fields.items() if name != "texts"}
     return {
         "requestBody": {
             "required": True,
@@ -148,7 +157,8 @@ def _page(app: FastAPI) -> HTMLResponse:
         for method in methods
     )
     return HTMLResponse(
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>sidelight</title><style>{_STYLE}</style>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>sidelight</title><style>{_STYLE}</style>"
         f"<h1>sidelight {html.escape(app.version)}</h1><ul>{places}</ul><h2>Examples</h2>"
         f"<pre>{html.escape(_CURL)}</pre><h2>Bodies</h2><pre>{html.escape(bodies)}</pre>"
         f'<h2>Fields</h2><ul>{rows}</ul><p>For programs: <a href="openapi.json">openapi.json</a></p></html>',

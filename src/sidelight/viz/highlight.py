@@ -40,7 +40,11 @@ def to_html(
         marked = bool(piece.text.strip()) and any(a < end and position < b for a, b in known)
         body += _html_piece(piece, titles, marked, strongest)
         position = end
-    style = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.7"
+    # without the last two, browsers print words and leave out what is behind them
+    style = (
+        "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.7;"
+        "-webkit-print-color-adjust:exact;print-color-adjust:exact"
+    )
     return f'<div class="sidelight-text" dir="auto" style="{style}">{body}</div>'
 
 

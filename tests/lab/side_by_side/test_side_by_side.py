@@ -186,6 +186,14 @@ def test_another_class_may_be_explained(explainer: Any) -> None:
     np.testing.assert_allclose(found.samples[0].maps["saliency"], raw.numpy(), atol=1e-5)
 
 
+def test_a_screen_reader_hears_the_class_of_the_map(explainer: Any) -> None:
+    found = compare(explainer, pictures(1)[0], ["saliency"], target="second")
+    said = re.findall('alt="([^"]+)"', found.to_html())
+    assert said == ["input", f"sidelight for {found.label}", f"Saliency for {found.label}"]
+    assert found.label != found.explanation.label
+    assert "\u202e" not in dataclasses.replace(found, label="\u202egod").to_html()
+
+
 def test_forms_of_a_sample(explainer: Any, found: Comparison, tmp_path: Path) -> None:
     pictures(1)[0].save(tmp_path / "photo.png")
     inputs = dict(explainer.target.reader.read([pictures(1)[0]]).inputs)

@@ -34,6 +34,7 @@ from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.measured import require_measured_of
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel
+from sidelight.viz.safe_text import visible
 
 log = logging.getLogger(__name__)
 
@@ -172,14 +173,25 @@ def _decision(target: TargetModel, row: Any, probabilities: Tensor) -> dict[str,
     """Predicted class, its probability, and the true class or labels if they are known."""
     labels, truth = target.id2label, split_row(row)[1]
     predicted = int(probabilities.argmax())
+    known = None if truth is None else _there(truth)
+    # of labels that are independent, one that is there is right, whatever else is there
+    right = known is not None and predicted in known
+    shown = [predicted] if right else known
     return {
-        "label": str(labels.get(predicted, predicted)),
+        "label": _name(predicted, labels),
         "probability": float(probabilities[predicted]),
-        "truth_label": None if truth is None else _names(truth, labels),
+        "truth_label": None if shown is None else _names(shown, labels),
     }
 
 
-def _names(truth: Any, labels: Mapping[int, str]) -> str:
-    """The name of a class, or of all that a list of flags says are there."""
-    there = [i for i, flag in enumerate(truth) if flag] if np.ndim(truth) else [int(truth)]
-    return ", ".join(str(labels.get(i, i)) for i in there) or "none"
+def _there(truth: Any) -> list[int]:
+    """The class, or all that a list of flags says are there."""
+    return [i for i, flag in enumerate(truth) if flag] if np.ndim(truth) else [int(truth)]
+
+
+def _names(classes: Sequence[int], labels: Mapping[int, str]) -> str:
+    return ", ".join(_name(i, labels) for i in classes) or "none"
+
+
+def _name(number: int, labels: Mapping[int, str]) -> str:
+    return visible(str(labels.get(number, number)))

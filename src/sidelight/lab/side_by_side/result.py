@@ -165,7 +165,7 @@ class Comparison:
     @public
     def to_html(self) -> str:
         """Maps, table and caption as an HTML fragment: every text escaped, pictures inline."""
-        parts = "".join(_gallery(sample) for sample in self.samples)
+        parts = "".join(_gallery(sample, visible(self.label)) for sample in self.samples)
         return (
             f'<div style="font:14px/1.45 system-ui,sans-serif">{parts}'
             f'<div style="overflow-x:auto;margin-top:10px">{html_table(self.table)}</div>'
@@ -217,13 +217,13 @@ class Comparison:
         return f"Comparison({self.label!r} {self.clean:.1%}: {names})"
 
 
-def _gallery(sample: GridSample) -> str:
-    """The input and its maps beside each other, as HTML."""
+def _gallery(sample: GridSample, explained: str) -> str:
+    """The input and its maps of the class ``explained`` beside each other, as HTML."""
     renderer = RENDERERS[sample.modality]
     style = "heat" if "heat" in renderer.styles else None
     panels = [("Input", renderer.html(None, sample.display, alt="input"))] if renderer.input_apart else []
     for method in ordered(sample.maps):
-        alt = f"{method_label(method)} for {sample.label}"
+        alt = f"{method_label(method)} for {explained}"
         panels.append(
             (method_label(method), renderer.html(sample.scores(method), sample.display, style, alt=alt))
         )

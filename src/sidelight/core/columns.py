@@ -31,3 +31,8 @@ def column_of(row: Mapping[str, Any], modality: str) -> str | None:
     """
     known = PICTURE_COLUMNS if modality == "image" else (modality,)
     return next((name for name in known if name in row), None)
+
+
+def is_stored_picture(value: Any) -> bool:
+    """Whether ``value`` is a picture as ``datasets`` keeps it in a table, ``{"bytes": ..., "path": ...}``, and no row."""
+    return isinstance(value, Mapping) and set(value) == {"bytes", "path"}

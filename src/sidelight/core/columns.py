@@ -31,3 +31,19 @@ def column_of(row: Mapping[str, Any], modality: str) -> str | None:
     """
     known = PICTURE_COLUMNS if modality == "image" else (modality,)
     return next((name for name in known if name in row), None)
+
+
+def is_stored_picture(value: Any) -> bool:
+    """Whether ``value`` is a picture as ``datasets`` keeps it in a table, ``{"bytes": ..., "path": ...}``, and no row."""
+    return isinstance(value, Mapping) and set(value) == {"bytes", "path"}
+
+
+def told_of_table(value: Any) -> str:
+    """A sentence for messages if ``value``, which stands for one row, is a table of rows. Else nothing."""
+    tables = ("DataFrame", "LazyFrame", "Table", "RecordBatch")  # by name, so that no library is imported
+    if type(value).__name__ not in tables or not (hasattr(value, "columns") or hasattr(value, "schema")):
+        return ""
+    return (
+        " This is a table of several rows. Give the rows, e.g. (row for frame in frames for row in "
+        "frame.to_dict('records')) of pandas, .to_dicts() of polars, .to_pylist() of Arrow."
+    )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sidelight.core.columns import column_of
+from sidelight.core.columns import column_of, is_stored_picture
 from sidelight.core.types import Encoding, Inputs, Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.row_parts import READY, evidence_of, label_number, sample_and_label
@@ -144,7 +144,7 @@ class Reader(ABC):
         Raises:
             InputError: a row lacks the column.
         """
-        if not (isinstance(rows[0], Mapping) and len(self.modalities) == 1):
+        if not (isinstance(rows[0], Mapping) and len(self.modalities) == 1) or is_stored_picture(rows[0]):
             return rows
         (name,) = self.modalities
         found = [column_of(row, name) for row in rows]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sidelight.core.columns import KNOWN_COLUMNS, column_of
+from sidelight.core.columns import KNOWN_COLUMNS, column_of, told_of_table
 from sidelight.core.counted import an
 from sidelight.core.files import write_json
 from sidelight.errors import InputError, InputTypeError
@@ -144,7 +144,7 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
         kind = f"{type(sample).__name__} of {len(sample)}" if isinstance(sample, (tuple, list)) else None
         raise InputTypeError(
             f"sample {number} is not an image with a text but {an(kind or type(sample).__name__)}; {FORMS}. "
-            "Of two lists make pairs: list(zip(images, texts))."
+            f"Of two lists make pairs: list(zip(images, texts)).{told_of_table(sample)}"
         )
     _check_columns(sample, number)
     picture = column_of(sample, "image") or "image"

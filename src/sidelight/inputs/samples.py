@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sidelight.core.columns import KNOWN_COLUMNS
+from sidelight.core.columns import KNOWN_COLUMNS, told_of_table
 from sidelight.core.files import told_of_home
 from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.labels import is_missing
@@ -95,6 +95,8 @@ def _describe(value: Any) -> str:
             or "is no text. explainer.explain(path) opens tables and folders that are there."
         )
         return f"the path {path!r}, which {told} Give a text itself, e.g. path.read_text()"
+    if table := told_of_table(value):
+        return f"{type(value).__name__}.{table.rstrip('.')}"
     label = ". If it is the label of a text, leave it out" if is_number(value) else ""
     return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings{label}"
 

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sidelight.core.columns import is_stored_picture
 from sidelight.core.ownership import feed_file
 from sidelight.rows.row import Rows
 
@@ -179,9 +180,7 @@ class _Hasher:
         self._part("file", digest.digest())
 
     def _mapping(self, value: Mapping[Any, Any]) -> None:
-        if (
-            set(value) == {"bytes", "path"} and value["bytes"] is not None
-        ):  # a picture of a data set, not decoded
+        if is_stored_picture(value) and value["bytes"] is not None:
             self._part("bytes", value["bytes"])
             return
         self._head("mapping", len(value))

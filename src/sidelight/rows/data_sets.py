@@ -34,9 +34,11 @@ def hub_rows(data: Any, name: str) -> Rows:
 
 
 def hub_stream(data: Any, name: str) -> Stream:
-    """The rows of a ``datasets.IterableDataset``."""
+    """The rows of a ``datasets.IterableDataset``. One row at a time is no table, so formats of tables are left out."""
     import datasets
 
+    if getattr(getattr(data, "_formatting", None), "format_type", None) in TABLE_FORMATS:
+        data = data.with_format(None)
     for column, feature in (data.features or {}).items():
         if isinstance(feature, datasets.Image) and feature.decode:  # files are smaller than pixels
             data = data.cast_column(column, datasets.Image(decode=False))
@@ -44,13 +46,44 @@ def hub_stream(data: Any, name: str) -> Stream:
 
 
 def arrow_table(data: Any, name: str) -> Any:
-    """A table or record batch of pyarrow as a ``datasets.Dataset``."""
+    """A table or record batch of pyarrow as a ``datasets.Dataset``, or as rows if some columns cannot be held there."""
     import pyarrow
 
     datasets = optional("datasets", "reading a Parquet file or a table of pyarrow")
-    return datasets.Dataset(
-        pyarrow.Table.from_batches([data]) if isinstance(data, pyarrow.RecordBatch) else data
-    )
+    table = pyarrow.Table.from_batches([data]) if isinstance(data, pyarrow.RecordBatch) else data
+    try:
+        return datasets.Dataset(table)
+    except (ValueError, NotImplementedError):
+        unknown = [field.name for field in table.schema if not _can_hold(datasets, field)]
+        if not unknown:
+            raise
+    held = hub_rows(datasets.Dataset(table.drop_columns(unknown)), name)
+    rows = _BesideColumns(held, table.select(unknown))
+    return Rows(rows, name, held.label_names, held.labels(), held.cheap)
+
+
+def _can_hold(datasets: Any, field: Any) -> bool:
+    """Whether ``datasets`` knows the type of a column. It knows no UUIDs and no maps."""
+    import pyarrow
+
+    try:
+        datasets.Features.from_arrow_schema(pyarrow.schema([field]))
+    except (ValueError, NotImplementedError):
+        return False
+    return True
+
+
+class _BesideColumns:
+    """Rows with the columns of an Arrow table beside them."""
+
+    def __init__(self, rows: Rows, table: Any) -> None:
+        self.rows, self.table = rows, table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return {**self.rows[number], **{n: self.table[n][number].as_py() for n in self.table.column_names}}
 
 
 def arrow_stream(data: Any, name: str) -> Stream:
@@ -145,7 +178,13 @@ def class_names(data: Any) -> tuple[str, ...]:
     if isinstance(classes, (list, tuple)) and all(isinstance(c, str) for c in classes):
         return tuple(classes)
     inner = getattr(data, "dataset", None)  # a Subset
-    return class_names(inner) if inner is not None else ()
+    if inner is not None:
+        return class_names(inner)
+    joined = getattr(
+        data, "datasets", None
+    )  # a ConcatDataset: a number must mean the same class in all of them
+    found_names = {class_names(one) for one in joined} if isinstance(joined, (list, tuple)) else set()
+    return found_names.pop() if len(found_names) == 1 else ()
 
 
 def _given_labels(data: Any) -> Any:

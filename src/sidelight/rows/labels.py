@@ -161,6 +161,9 @@ class LabelReader:
             )
         if isinstance(label, (str, bytes)):
             return self._named(label, where)
+        flag = scalar(label)
+        if isinstance(flag, bool) and self.classes.numbers(str(flag)):
+            return self._named(str(flag), where)  # as the same column has it in a CSV file
         number = label_number(label)
         if number is None:
             raise InputError(f"{where} has the label {_shown(label)}: {_instead(label)}")

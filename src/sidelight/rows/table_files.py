@@ -355,8 +355,17 @@ def _folder(folder: Path, name: str) -> tuple[Any, Path | None]:
         return Rows(rows, name, labels=[r["label"] for r in rows], cheap=True), None
     raise InputError(
         f"{name}: the folder {str(folder)!r} holds no pictures ({', '.join(PICTURES)}), no folders of pictures, and "
-        f"{'several tables: give one of them' if tables else 'no table'}."
+        f"{_tables_told(folder, tables)}."
     )
+
+
+def _tables_told(folder: Path, tables: Sequence[Path]) -> str:
+    """What tables there are in a folder that is no single table, and how they are given."""
+    whole = "all Parquet files at once are pyarrow.dataset.dataset(FOLDER, partitioning='hive')"
+    if tables:
+        return f"several tables: give one of them; {whole}"
+    deeper = any(suffix(p.name) in TABLES for p in folder.rglob("*"))
+    return f"tables in folders only: give one of them; {whole}" if deeper else "no table"
 
 
 def _from_disk(folder: Path, name: str) -> Any:

@@ -180,9 +180,8 @@ def class_names(data: Any) -> tuple[str, ...]:
     inner = getattr(data, "dataset", None)  # a Subset
     if inner is not None:
         return class_names(inner)
-    joined = getattr(
-        data, "datasets", None
-    )  # a ConcatDataset: a number must mean the same class in all of them
+    # a ConcatDataset: a number must mean the same class in all of them
+    joined = getattr(data, "datasets", None)
     found_names = {class_names(one) for one in joined} if isinstance(joined, (list, tuple)) else set()
     return found_names.pop() if len(found_names) == 1 else ()
 

@@ -196,6 +196,60 @@ def test_texts_of_a_body_of_sentence_transformers_are_not_taken_for_paths(tmp_pa
         Explainer.fit(body, TEXTS, output_dir=tmp_path / "run")
 
 
+class Module(nn.Module):
+    """As the first module of sentence-transformers is: it shows the configuration of the model inside as its own."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def config(self) -> Any:
+        return self.model.config
+
+    def forward(self, features: dict[str, Tensor]) -> Any:
+        return self.model(**features)
+
+
+class Modules(nn.Sequential):
+    """As the models of sentence-transformers are: modules in a row, with tokenizer and configuration of the first."""
+
+    def __init__(self, tokenizer: Any, *modules: nn.Module) -> None:
+        super().__init__(*modules)
+        self.tokenizer = tokenizer
+
+    @property
+    def config(self) -> Any:
+        return self[0].config
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_cross_encoder_of_modules_in_a_row_is_told_which_part_to_give(beside: bool, tmp_path: Path) -> None:
+    """Its texts were taken for paths of pictures, and the part that was named is no classifier either."""
+    model, tokenizer = make_pair("bert")
+    encoder = Modules(tokenizer, Module(model))
+    with pytest.raises(UnsupportedTargetError, match=r"give it\[0\]\.model, and processor=it\.tokenizer"):
+        Explainer.fit(encoder, TEXTS, processor=tokenizer if beside else None, output_dir=tmp_path / "run")
+    assert as_target(encoder[0].model, encoder.tokenizer).model is model
+
+
+def test_an_embedder_beside_a_head_of_another_kind_is_not_called_the_classifier(tmp_path: Path) -> None:
+    """As SetFit keeps them. Its body alone decides nothing."""
+    model, tokenizer = make_pair("bert")
+    body = Modules(tokenizer, Module(model.base_model), nn.Identity())
+    with pytest.raises(UnsupportedTargetError, match="has no word embeddings") as told:
+        Explainer.fit(body, TEXTS, output_dir=tmp_path / "run")
+    assert "It holds" not in str(told.value)
+
+    class Pair:
+        def __init__(self) -> None:
+            self.model_body, self.model_head = body, object()
+
+    with pytest.raises(UnsupportedTargetError, match="must be a torch module") as told:
+        as_target(Pair())  # type: ignore[arg-type]
+    assert "It holds" not in str(told.value)
+
+
 def test_lazy_layers_without_weights_are_refused() -> None:
     net = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(2))
     with pytest.raises(

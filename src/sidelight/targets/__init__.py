@@ -95,8 +95,10 @@ def _own_tokenizer(model: Any) -> Any:
     tokenizer = getattr(model, "tokenizer", None)
     if tokenizer is None or not isinstance(model, nn.Module):
         return None
-    inside = next((m for m in model.modules() if m is not model and is_hugging_face(m)), None)
-    if getattr(inside, "main_input_name", None) != "input_ids" or reads_pairs(inside):
+    # modules around a model may show its configuration as theirs, but the model alone says what it reads
+    inside = (m for m in model.modules() if m is not model and is_hugging_face(m))
+    found = next((m for m in inside if hasattr(m, "main_input_name")), None)
+    if getattr(found, "main_input_name", None) != "input_ids" or reads_pairs(found):
         return None
     return tokenizer
 

@@ -148,8 +148,12 @@ def _weights(model: nn.Module) -> set[int]:
 
 
 def _has_head(model: Any) -> bool:
-    """Whether ``model`` is one of Hugging Face that is more than a base without a head."""
-    return is_hugging_face(model) and getattr(model, "base_model", None) is not model
+    """Whether ``model`` is one of Hugging Face that is more than a base without a head.
+
+    A module around a model may show its configuration as its own, as those of sentence-transformers do, but has no base.
+    """
+    base = getattr(model, "base_model", None)
+    return is_hugging_face(model) and base is not None and base is not model
 
 
 def float_type(model: nn.Module) -> torch.dtype:

@@ -779,3 +779,17 @@ def test_kind_a_new_head_may_have_other_classes_than_the_saved_one(tmp_path: Pat
     model: Any = TARGETS["text"].load_model(str(tmp_path / "model"), None, tuple("abcde"))
     assert model.config.num_labels == 5
     torch.testing.assert_close(model.bert.state_dict(), bert().bert.state_dict())
+
+
+def test_kind_a_folder_of_checkpoints_names_one_of_them(tmp_path: Path) -> None:
+    for name in ("checkpoint-9", "checkpoint-10", "runs"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    for name in ("checkpoint-9", "checkpoint-10"):
+        (tmp_path / "out" / name / "config.json").write_text("{}")
+    with pytest.raises(
+        CheckpointError, match=r"further down \(2 models\): give one, e.g. .*checkpoint-10'\."
+    ):
+        open_model(tmp_path / "out")
+    with pytest.raises(CheckpointError) as told:
+        open_model(tmp_path / "out" / "checkpoint-9")  # its own fault is told, and no other place
+    assert "further down" not in str(told.value)

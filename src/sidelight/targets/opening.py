@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from sidelight.core.counted import counted
 from sidelight.core.files import path_text
 from sidelight.core.places import known_place
 from sidelight.errors import CheckpointError, UnsupportedTargetError, first_line
 
+CONFIG_NAME = "config.json"
 #: endings of class names in a model's config, and the family that reads such models
 _ENDINGS = {"ForImageClassification": "image", "ForSequenceClassification": "text"}
 
@@ -46,7 +50,20 @@ def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tu
         raise
     except Exception as error:  # each library raises its own errors
         reason = first_line(error, None)
-        raise CheckpointError(f"the model {name!r} cannot be loaded: {reason}") from error
+        raise CheckpointError(
+            f"the model {name!r} cannot be loaded: {reason}{_inside(Path(name))}"
+        ) from error
+
+
+def _inside(folder: Path) -> str:
+    """Words on the models one folder further down, such as the checkpoints of a training, if there is none in ``folder``."""
+    if (folder / CONFIG_NAME).exists():
+        return ""
+    found = sorted(path.parent for path in folder.glob(f"*/{CONFIG_NAME}"))
+    if not found:
+        return ""
+    latest = max(found, key=lambda path: int(re.search(r"(\d*)$", path.name)[1] or -1))
+    return f" Models lie one folder further down ({counted(len(found), 'model')}): give one, e.g. {str(latest)!r}."
 
 
 def _family(config: Any, name: str) -> str:

@@ -22,6 +22,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from sidelight.core.files import told_of_home
 from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError
+from sidelight.inputs.samples import what_else
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +84,9 @@ def read_image(source: Any) -> Image.Image:
         return _from_array(source)
     if is_open_file(source):
         return _from_file(source)
-    label = " If it is the label of an image, leave it out." if isinstance(source, (int, np.integer)) else ""
     raise InputTypeError(
         "an image may be a path, a PIL image, bytes, an open binary file or a uint8 array; "
-        f"got {type(source).__name__}.{label}"
+        f"got {type(source).__name__}.{what_else(source, 'an image')}"
     )
 
 

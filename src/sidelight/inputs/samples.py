@@ -95,8 +95,26 @@ def _describe(value: Any) -> str:
             or "is no text. explainer.explain(path) opens tables and folders that are there."
         )
         return f"the path {path!r}, which {told} Give a text itself, e.g. path.read_text()"
-    label = ". If it is the label of a text, leave it out" if is_number(value) else ""
-    return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings{label}"
+    told = f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings."
+    return (told + what_else(value, "a text")).removesuffix(".")
+
+
+def what_else(value: Any, sample: str) -> str:
+    """What ``value``, which is no ``sample``, may be instead, as a sentence. Empty if nobody can guess.
+
+    Example:
+        >>> what_else(3, "a text")
+        ' If it is the label of a text, leave it out.'
+    """
+    if is_number(value):
+        return f" If it is the label of {sample}, leave it out."
+    one = (
+        isinstance(value, (str, bytes, Sequence, Mapping))
+        or hasattr(value, "shape")
+        or hasattr(value, "read")
+    )
+    holds = any(hasattr(type(value), name) for name in ("__iter__", "__getitem__"))
+    return " If it holds several samples, give them as a list: list(samples)." if holds and not one else ""
 
 
 def is_number(value: Any) -> bool:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fault_models import P, T, bert
+from fault_models import P, T, bert, tok, untrained
 
-from sidelight import Explainer
+from sidelight import Explainer, ScorerConfig
 from sidelight.core.guard import public
 from sidelight.errors import ConfigError, InputError, InputTypeError, UnexpectedError
+from sidelight.targets import as_target
+from sidelight.training.network import new_scorer
+
+
+@pytest.fixture(scope="module")
+def thesis() -> Explainer:
+    """A scorer of the predicted class only."""
+    target = as_target(bert(), tok())
+    return Explainer(target, new_scorer(target, [T[0]], ScorerConfig()))
+
 
 # -- keywords -----------------------------------------------------------------------
 
@@ -67,6 +78,52 @@ def test_kind_the_first_row_of_a_stream_is_a_number_from_0(texts: Explainer, fir
     assert len(list(texts.explain_stream(T[:3], first=np.int64(1)))) == 2  # type: ignore[arg-type]
 
 
+# -- several samples ----------------------------------------------------------------
+
+
+def test_kind_the_values_of_a_dictionary_are_several_samples(texts: Explainer, images: Explainer) -> None:
+    for explainer, rows in ((texts, T[:3]), (images, P[:3])):
+        found = explainer.explain(dict(enumerate(rows)).values())
+        for own, expected in zip(found, explainer.explain(rows), strict=True):
+            np.testing.assert_array_equal(own.map, expected.map)
+    assert len(texts.explain(dict.fromkeys(T[:3]).keys())) == 3
+
+
+async def rows_that_wait() -> AsyncIterator[str]:
+    yield T[0]
+
+
+@pytest.mark.parametrize(
+    ("several", "words"),
+    [
+        (set(T[:3]), "samples is a set, which has no order: give a list"),
+        (frozenset(T[:3]), "samples is a set, which has no order: give a list"),
+        (rows_that_wait(), "samples is an asynchronous iterator: collect its rows in a list"),
+    ],
+)
+def test_kind_several_samples_that_cannot_be_taken_are_told_as_several(
+    texts: Explainer, images: Explainer, several: Any, words: str
+) -> None:
+    for explainer in (texts, images):
+        with pytest.raises(InputTypeError, match=words):
+            explainer.explain(several)
+
+
+def test_kind_an_object_that_holds_samples_is_told_what_to_do(texts: Explainer, images: Explainer) -> None:
+    class Holder:
+        def __iter__(self) -> Iterator[Any]:
+            return iter(T[:3])
+
+    for explainer in (texts, images):
+        with pytest.raises(InputTypeError, match=r"Holder.* If it holds several samples.*list\(samples\)\.$"):
+            explainer.explain(Holder())
+        with pytest.raises(InputTypeError, match=r"int.* If it is the label of an? .*, leave it out\.$"):
+            explainer.explain(3)
+        with pytest.raises(InputTypeError) as caught:
+            explainer.explain(object())
+        assert "several" not in str(caught.value)
+
+
 # -- classes ------------------------------------------------------------------------
 
 
@@ -88,3 +145,17 @@ def test_kind_classes_in_one_column_are_one_for_each_sample(images: Explainer, m
             images.explain(P[:3], target=wrong)
     with pytest.raises(InputError, match="target lists 3 classes for 1 sample"):
         images.explain(P[0], target=column)
+
+
+def test_kind_only_a_class_that_can_be_chosen_is_offered() -> None:
+    """A model of one label has no second one, and the error still offered it."""
+    single = untrained(bert(labels=1, problem_type="multi_label_classification"), tok(), T[0])
+    with pytest.raises(ConfigError, match=r"Classes: LABEL_0, not LABEL_0\.$"):
+        single.explain(T[0], target="dog")
+
+
+def test_kind_the_argument_that_was_given_is_the_one_that_is_named(thesis: Explainer) -> None:
+    with pytest.raises(ConfigError, match=r"predicted class only \(versus=0\)"):
+        thesis.explain(T[0], versus=0)
+    with pytest.raises(ConfigError, match=r"predicted class only \(target=1, versus='second'\)"):
+        thesis.explain(T[0], target=1, versus="second")

@@ -91,10 +91,11 @@ class Asked:
         Raises:
             ConfigError: see above.
         """
-        chosen = self.target is not None or self.versus is not None
+        given = {"target": self.target, "versus": self.versus}
+        chosen = [f"{name}={wanted!r:.60}" for name, wanted in given.items() if wanted is not None]
         if chosen and not config.by_class:
             raise ConfigError(
-                f"this scorer makes maps of the predicted class only (target={self.target!r:.60}), because it was "
+                f"this scorer makes maps of the predicted class only ({', '.join(chosen)}), because it was "
                 "trained with the thesis's objective. Leave the class out, train one with objective='robust', or use a "
                 "baseline method that takes classes, e.g. Captum's."
             )
@@ -298,8 +299,9 @@ def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str,
         return int(digits)  # from a command line
     known = [str(name) for name in own.values()]
     shown = ", ".join(f"{name:.60}" for name in known[:12]) + (", ..." if len(known) > 12 else "")
+    second = f"; or {SECOND!r}" if len(predictable(logits, independent)) > 1 else ""
     as_name = " Numbers are names of classes here, so a string is no class number." if numbered else ""
     raise ConfigError(
         f"{argument}={wanted!r:.60} is no class of the model.{as_name or nearest(wanted, known)} "
-        f"Classes: {shown or f'0 to {len(logits) - 1}'}; or {SECOND!r}."
+        f"Classes: {shown or f'0 to {len(logits) - 1}'}{second}."
     )

@@ -20,9 +20,9 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from sidelight.core.columns import told_of_table
 from sidelight.core.files import told_of_home
 from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError
+from sidelight.inputs.samples import what_else
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +84,9 @@ def read_image(source: Any) -> Image.Image:
         return _from_array(source)
     if is_open_file(source):
         return _from_file(source)
-    number = isinstance(source, (int, np.integer))
-    hint = " If it is the label of an image, leave it out." if number else told_of_table(source)
     raise InputTypeError(
-        f"an image may be a path, a PIL image, bytes, an open binary file or a uint8 array; got {type(source).__name__}.{hint}"
+        "an image may be a path, a PIL image, bytes, an open binary file or a uint8 array; "
+        f"got {type(source).__name__}.{what_else(source, 'an image')}"
     )
 
 

@@ -95,10 +95,28 @@ def _describe(value: Any) -> str:
             or "is no text. explainer.explain(path) opens tables and folders that are there."
         )
         return f"the path {path!r}, which {told} Give a text itself, e.g. path.read_text()"
+    hint = what_else(value, "a text")
+    if told_of_table(value):
+        return f"{type(value).__name__}.{hint}".removesuffix(".")
+    told = f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings."
+    return f"{told}{hint}".removesuffix(".")
+
+
+def what_else(value: Any, sample: str) -> str:
+    """What ``value``, which is no ``sample``, may be instead, as a sentence. Empty if nobody can guess.
+
+    Example:
+        >>> what_else(3, "a text")
+        ' If it is the label of a text, leave it out.'
+    """
+    if is_number(value):
+        return f" If it is the label of {sample}, leave it out."
     if table := told_of_table(value):
-        return f"{type(value).__name__}.{table.rstrip('.')}"
-    label = ". If it is the label of a text, leave it out" if is_number(value) else ""
-    return f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings{label}"
+        return table
+    sized = any(hasattr(value, name) for name in ("shape", "read"))
+    one = sized or isinstance(value, (str, bytes, Sequence, Mapping))
+    holds = any(hasattr(type(value), name) for name in ("__iter__", "__getitem__"))
+    return " If it holds several samples, give them as a list: list(samples)." if holds and not one else ""
 
 
 def is_number(value: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MappingView
 from typing import Any
 
 import numpy as np
@@ -72,13 +72,15 @@ def rows_of(data: Any, name: str = "train", most: int = MOST_ROWS, most_bytes: i
 def is_source(value: Any) -> bool:
     """Whether ``value`` is a data set of several rows for every model, and never one sample.
 
-    A string may be a text or a path, and only the model knows whether a list is a sample: both are no source.
+    A string may be a text or a path, and only the model knows whether a list is a sample: both are no source. Sets and
+    asynchronous iterators are several rows too, so that :func:`open_data` says why it does not take them.
     """
     if isinstance(value, os.PathLike):
         return os.path.isdir(value) or suffix(os.fspath(value)) in TABLES
     if isinstance(value, Mapping):
         return bool(splits_of(value)) or are_columns(value)
     flows = hasattr(value, "__next__") and not isinstance(value, io.IOBase)  # an open file gives lines
+    flows = flows or isinstance(value, (MappingView, set, frozenset)) or hasattr(value, "__aiter__")
     return flows or any(k in OPENERS for k in kinds(value))
 
 

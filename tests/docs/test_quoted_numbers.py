@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 OURS, IG, GS, OCCLUSION = "sidelight", "integrated_gradients", "gradient_shap", "occlusion"
 GUIDED = "guided_backprop"
 MNIST, NLVR, TWEETS, LIAR = "mnist/robust", "nlvr/robust", "tweets/robust", "liar/robust"
-IMDB, ESNLIVE = "imdb/robust", "esnlive/robust"
+IMDB, ESNLIVE, FLICKR = "imdb/robust", "esnlive/robust", "flickr8k/robust"
 SHORT = "tweets/short"
 #: page, its words, and for every number in them: run, method, metric, granularity or modality, fills (none: all)
 QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
@@ -71,6 +71,19 @@ QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
         (NLVR, who, "average_drop", "image", "") for who in (OURS, OCCLUSION)
     ]),
     ("nlvr", "(0.091 against 0.220)", [(NLVR, who, "srg", "image+text", "") for who in (OURS, IG)]),
+    ("flickr8k", "(drop 0.159,\nocclusion 0.250)", [(FLICKR, who, "average_drop", "pixel", "") for who in (OURS, OCCLUSION)]),
+    ("flickr8k", "(0.224, random 0.306, Gradient-SHAP 0.347)", [
+        (FLICKR, who, "average_drop", "image+text", "") for who in (OURS, "random", GS)
+    ]),
+    ("flickr8k", "(0.195, Integrated Gradients 0.166)", [(FLICKR, who, "srg", "image+text", "") for who in (OURS, IG)]),
+    ("flickr8k", "(0.272, occlusion\n0.251)", [
+        (FLICKR, who, "srg", "token", "noise+mask blur+drop") for who in (OURS, OCCLUSION)
+    ]),
+    ("flickr8k", "SRG is 0.257 for both together, 0.108 for the picture (ours 0.034) and 0.317 for the\nwords (0.269)", [
+        (FLICKR, OCCLUSION, "srg", "image+text", ""),
+        *((FLICKR, who, "srg", part, "") for part in ("pixel", "token") for who in (OCCLUSION, OURS)),
+    ]),
+    ("flickr8k", "(0.080, ours 0.139)", [(FLICKR, who, "average_drop", "token", "") for who in ("random", OURS)]),
     ("esnlive", "(SRG 0.176 and 0.176,", [(ESNLIVE, who, "srg", "token", "") for who in (OURS, IG)]),
     ("esnlive", "(0.192 against 0.173)", [(ESNLIVE, who, "srg", "token", "noise+mask blur+drop") for who in (OURS, IG)]),
     ("esnlive", "(0.298 against 0.185,", [(ESNLIVE, who, "srg", "image+text", "") for who in (OURS, "sidelight (thesis)")]),

@@ -30,6 +30,7 @@ from sidelight.inputs.kept_tokenizer import KEPT, pack_tokenizer, unpack_tokeniz
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
 from sidelight.scorers.later import later_entries, with_later
+from sidelight.scorers.own_parts import require_own_parts
 from sidelight.scorers.places import require_scorer, scorer_folder
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
@@ -249,7 +250,7 @@ def load_scorer(
     weights = folder / WEIGHTS
     try:
         target = {k: config["target"][k] for k in ("family", "name", "fingerprint", "processor", "options")}
-        TARGETS[target["family"]]
+        require_own_parts(target["family"], config["spec"]["states"])
         scorer = build_scorer(config["scorer"], config["spec"], weights)
     except CheckpointError:
         raise

@@ -22,6 +22,7 @@ from sidelight.errors import (
     first_line,
 )
 from sidelight.inputs.collate import Collator
+from sidelight.inputs.samples import sample_length
 from sidelight.rows.holdout import spread
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
@@ -38,7 +39,7 @@ CHECKS: tuple[Check, ...] = ("error", "warn", "off")
 
 #: samples that are compared
 SAMPLES = 2
-#: rows of texts from which they are chosen, so that a short and a long one are among them
+#: rows of varying length from which they are chosen, so that a short and a long one are among them
 LOOKED_AT = 16
 #: how far logits may lie apart, as a share of their spread, by the number of bytes of a weight
 TOLERANCE = {8: 1e-3, 4: 1e-3, 2: 5e-2, 1: 5e-2}
@@ -81,20 +82,16 @@ def raise_or_warn(error: SidelightError, check: Check) -> None:
 
 
 def few_samples(target: TargetModel, rows: Any, collate: Collator | None = None) -> Sequence[Any] | Inputs:
-    """A few raw samples of ``rows``, or the model's inputs if rows hold those. Of texts, the shortest and the longest."""
+    """A few raw samples of ``rows``, or the model's inputs if rows hold those. If lengths differ, the shortest and the longest."""
     collate = Collator(target, labelled=False) if collate is None else collate
-    count = LOOKED_AT if isinstance(target, TextTarget) else SAMPLES
+    count = LOOKED_AT if target.varying_length else SAMPLES
     looked = [rows[i] for i in spread(len(rows), count)]
     raw = collate.raw(looked)
-    if isinstance(target, TextTarget) and raw is not None:
-        looked = sorted(looked, key=lambda row: _length(collate.split(row)[0]))
+    if target.varying_length and raw is not None:
+        looked = sorted(looked, key=lambda row: sample_length(collate.split(row)[0]))
     chosen = [looked[i] for i in sorted({0, len(looked) // 2, len(looked) - 1})]
     inputs = collate.read(chosen).inputs  # an error of the data names its row here
     return inputs if raw is None else collate.raw(chosen) or inputs
-
-
-def _length(sample: Any) -> int:
-    return len(str(sample))
 
 
 def made_up_samples(target: TargetModel) -> Sequence[Any] | Inputs:
@@ -292,6 +289,11 @@ def _advice(target: TargetModel, how: str) -> str:
         return (
             "The model may not tell padding from words: compare model.config.pad_token_id with "
             "tokenizer.pad_token_id. Or its outputs depend on the rest of a batch."
+        )
+    if target.varying_length and "batch" in how:
+        return (
+            "The model may read the padding of shorter samples: let the reader put a mask of what is real beside them, and "
+            "the model use it. Or its outputs depend on the rest of a batch."
         )
     return (
         "It may prepare its inputs in a way of its own, draw at random in evaluation mode, or depend on the other samples of "

@@ -37,6 +37,8 @@ class ExplainOptions(TypedDict, total=False):
 
 def is_one(target: TargetModel, samples: Any) -> bool:
     """Whether ``samples`` is a single sample. A string is a path if the model reads no texts."""
+    if target.reader.is_row(samples):
+        return True
     if is_input_batch(samples) or is_source(samples) or are_records(samples):
         return False
     if isinstance(samples, Labelled):

@@ -11,7 +11,7 @@ from sidelight.core.counted import counted
 from sidelight.core.guard import public
 from sidelight.core.optional import require
 from sidelight.core.types import Inputs, Modality
-from sidelight.errors import ConfigError, InputError, InputTypeError
+from sidelight.errors import ConfigError, InputError, InputTypeError, UnsupportedTargetError
 from sidelight.explainer import Explainer
 from sidelight.faces.reading import Kind, read_batch, require_kind
 
@@ -154,11 +154,25 @@ class SidelightAttribution(Attribution):
             else:
                 inputs[_INPUT_OF.get(name, name)] = tensor
         inputs |= self._others(others, [name for name in self.arguments if name not in inputs])
+        self._require_known(inputs)
         if features:
             rest = self.modalities.keys() - features.keys()
             features |= {name: inputs[_INPUT_OF.get(name, name)] for name in rest}
             self._require_ids(inputs, features["text"])
         return inputs, features
+
+    def _require_known(self, inputs: Inputs) -> None:
+        """Raise if a family of the user's own calls its input otherwise than its modality."""
+        own = [name for name in self.modalities if name not in _INPUT_OF]
+        try:
+            if own:
+                self.explainer.target.features(inputs)
+        except KeyError as error:
+            raise UnsupportedTargetError(
+                f"Captum gives its inputs by their place, and the input of {' and '.join(own)} is looked for as "
+                f"{own[0]!r}; {type(self.explainer.target).__name__} reads {error} instead. Call the model's argument like the "
+                "modality, or compare with Captum's methods by sidelight.lab.compare(explainer, sample, [...])."
+            ) from error
 
     def _others(self, others: Any, names: Sequence[str]) -> dict[str, Tensor]:
         several = isinstance(others, (tuple, list))

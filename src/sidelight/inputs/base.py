@@ -135,6 +135,16 @@ class Reader(ABC):
             return not hasattr(value, "column_names") and not hasattr(value, "to_list")
         return isinstance(value, (str, bytes, bytearray, memoryview))
 
+    def is_row(self, value: Any) -> bool:
+        """Whether ``value`` is one row, although its only column may be a list: an array or tensor that is one sample."""
+        if not isinstance(value, Mapping) or len(self.modalities) > 1:
+            return False
+        column = column_of(value, self.modalities[0])
+        sample = None if column is None else value[column]
+        if not isinstance(sample, (np.ndarray, Tensor, list)) or len(sample) == 0:
+            return False
+        return self.is_sample(sample) and not self.is_sample(sample[0])
+
     def samples(self, rows: Sequence[Any], first: int = 0) -> Sequence[Any]:
         """Raw samples of rows without labels: of mappings, the column of the modality.
 

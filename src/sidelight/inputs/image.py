@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sidelight.core.columns import column_of
 from sidelight.core.files import write_json
 from sidelight.core.types import Join, Scores
 from sidelight.errors import InputError
@@ -42,6 +43,13 @@ class ImageReader(Reader):
         #: as it was given; the model by itself is called with it
         self.processor = processor
         self.transform: PictureTransform | None = as_transform(processor, channels)
+
+    def is_row(self, value: Any) -> bool:
+        picture = value.get(column_of(value, "image")) if isinstance(value, Mapping) else None
+        if isinstance(picture, Tensor):
+            return picture.ndim == 3
+        # an array [B, H, W] is a column of grey pictures
+        return isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[-1] in (1, 3, 4)
 
     def prepare(self, samples: Any) -> Batch:
         if isinstance(samples, Tensor):

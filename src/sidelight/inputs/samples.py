@@ -126,6 +126,19 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, np.integer))
 
 
+def sample_length(sample: Any) -> int:
+    """The length of a raw sample of any modality: characters of texts, values of arrays."""
+    if isinstance(sample, (str, bytes)):
+        return len(sample)
+    if isinstance(sample, Tensor):
+        return sample.numel()
+    if isinstance(sample, np.ndarray):
+        return sample.size
+    if isinstance(sample, Mapping):
+        return sum(map(sample_length, sample.values()))
+    return sum(map(sample_length, sample)) if isinstance(sample, (list, tuple)) else 1
+
+
 def encodable(text: str) -> str:
     """``text`` with each lone surrogate replaced by U+FFFD, which tokenizers can take.
 

@@ -157,7 +157,7 @@ def _tensor(data: Tensor, name: str) -> Rows:
         one = " That is one picture: add an axis, x.unsqueeze(0)." if data.ndim == 3 else ""
         raise InputError(
             f"{name} is a tensor of shape {tuple(data.shape)}; pictures are [B, C, H, W].{one} "
-            "Give ids of words as {'input_ids': ..., 'attention_mask': ...}."
+            "Give ids of words as {'input_ids': ..., 'attention_mask': ...}, and samples of other kinds in a list."
         )
     return Rows(data, name, cheap=True)
 

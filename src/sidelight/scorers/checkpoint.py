@@ -30,6 +30,7 @@ from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
 from sidelight.scorers.kept_processor import kept_tokenizer, with_tokenizer, without_paths
 from sidelight.scorers.later import later_entries, with_later
+from sidelight.scorers.own_parts import require_own_parts
 from sidelight.scorers.places import require_scorer, scorer_folder
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
@@ -254,7 +255,7 @@ def load_scorer(
     weights = folder / WEIGHTS
     try:
         target = {k: config["target"][k] for k in ("family", "name", "fingerprint", "processor", "options")}
-        TARGETS[target["family"]]
+        require_own_parts(target["family"], config["spec"]["states"])
         if not isinstance(target["processor"], Mapping):
             raise TypeError("its processor is no mapping")
         scorer = build_scorer(config["scorer"], config["spec"], weights)

@@ -14,7 +14,7 @@ from sidelight.inputs.loading import is_tokenizer
 from sidelight.inputs.pairs import ImageTextProcessor
 from sidelight.targets.architectures import open_architecture, reads_pairs
 from sidelight.targets.base import TargetModel
-from sidelight.targets.families import TARGETS, family_of
+from sidelight.targets.families import TARGETS, family_of, require_known_inputs
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.opening import open_model
@@ -72,7 +72,9 @@ def as_target(
     both = isinstance(processor, ImageTextProcessor) or _is_two(processor)
     if "image+text" in (found, family) or (both and family is None):
         open_architecture(model)  # what cannot be read is told before options are
-    family = found if family is None else family
+    if family is None:
+        require_known_inputs(model)
+        family = found
     if family == "image" and is_timm(model):
         processor = timm_transform(model) if processor is None else processor
         options = timm_options(model, options)

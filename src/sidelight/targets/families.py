@@ -14,6 +14,8 @@ from sidelight.targets.architectures import reads_pairs
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
+from sidelight.targets.input_checks import OTHER_INPUTS
+from sidelight.targets.outputs import is_hugging_face
 from sidelight.targets.text import TextTarget
 from sidelight.targets.wrappers import held
 
@@ -41,6 +43,21 @@ def family_of(model: Any) -> str:
     if reads_pairs(model):
         return "image+text"
     return "text" if getattr(model, "main_input_name", "pixel_values") == "input_ids" else "image"
+
+
+def require_known_inputs(model: nn.Module) -> None:
+    """Raise :class:`UnsupportedTargetError` if a Hugging Face ``model`` reads something else than images and texts."""
+    if not is_hugging_face(model) or reads_pairs(model):
+        return
+    main = str(getattr(model, "main_input_name", ""))
+    taken = inspect.signature(model.forward).parameters
+    other = main in taken and not taken.keys() & {"pixel_values", "input_ids"}
+    frames = getattr(model.config, "num_frames", None) is not None and main == "pixel_values"
+    if other or frames:
+        what = f"{main!r}" if other else f"several frames of a video as {main!r}"
+        raise UnsupportedTargetError(
+            f"{type(model).__name__} reads {what}, and sidelight knows images, texts and pairs of both. {OTHER_INPUTS}"
+        )
 
 
 def _advice(given: Any) -> str:

@@ -19,7 +19,7 @@ from sidelight.inputs.pixels import blamed, require_range
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image_models import check_takes_pixels
-from sidelight.targets.input_checks import missing_tensor, require_finite, require_plain
+from sidelight.targets.input_checks import OTHER_INPUTS, missing_tensor, require_finite, require_plain
 from sidelight.targets.kept_states import KeptStates
 from sidelight.targets.layouts import lay_out, tensor_of
 from sidelight.targets.loading import loaded
@@ -113,7 +113,9 @@ class ImageTarget(TargetModel):
             several = "This row is a batch: give its rows one by one, or the DataLoader itself."
             single = "The first axis counts images, so one [C, H, W] is read as C. Give it as x.unsqueeze(0)."
             advice = several if pixels.ndim > 4 else single
-            raise InputError(f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. {advice}")
+            raise InputError(
+                f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. {advice} {OTHER_INPUTS}"
+            )
         if not pixels.is_floating_point():
             raise InputTypeError(
                 f"pixel_values must be floating point, normalised as the model takes it; got {pixels.dtype}."

@@ -10,6 +10,12 @@ from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
 
+#: what to do with a classifier that reads neither images nor texts
+OTHER_INPUTS = (
+    "A classifier of other inputs, such as sounds, series, tables, videos or volumes, needs a family of its own: see "
+    "docs/extend/target-family.md and docs/extend/modality.md."
+)
+
 
 def missing_tensor(inputs: Mapping[str, Any], wanted: str) -> str:
     """The rest of a sentence about inputs that lack the tensor ``wanted``: what was given, and what to do."""

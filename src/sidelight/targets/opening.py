@@ -62,7 +62,7 @@ def _inside(folder: Path) -> str:
     found = sorted(path.parent for path in folder.glob(f"*/{CONFIG_NAME}"))
     if not found:
         return ""
-    latest = max(found, key=lambda path: int(re.search(r"(\d*)$", path.name)[1] or -1))
+    latest = max(found, key=lambda path: int("".join(re.findall(r"\d+$", path.name)) or -1))
     return f" Models lie one folder further down ({counted(len(found), 'model')}): give one, e.g. {str(latest)!r}."
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import Sampler
 
 from sidelight.core.seeds import drawing
 from sidelight.inputs.collate import Collator
+from sidelight.inputs.samples import sample_length
 from sidelight.targets.base import TargetModel
 
 #: So many batches' worth of rows are drawn at random before they are sorted.
@@ -19,7 +20,8 @@ CHUNK = 1000
 
 
 def row_lengths(target: TargetModel, rows: Any, collate: Collator | None = None) -> list[int] | None:
-    """The approximate length of each row's input in characters. ``None`` if all inputs of ``target`` are alike.
+    """The approximate length of each row's input: characters of texts, values of arrays and tensors. ``None`` if all
+    inputs of ``target`` are alike.
 
     Rows that hold a model's own inputs are alike already.
     """
@@ -37,7 +39,7 @@ def row_lengths(target: TargetModel, rows: Any, collate: Collator | None = None)
     samples = collate.raw(found)
     if samples is None:
         return None
-    return [len(s) if isinstance(s, str) else sum(map(len, s)) for s in samples]
+    return [sample_length(sample) for sample in samples]
 
 
 class LengthSampler(Sampler[int]):

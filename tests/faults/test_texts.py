@@ -408,7 +408,8 @@ def test_kind_5000_brackets_words_take_linear_time(name: str) -> None:
         return time.process_time() - start
 
     short = max(min(seconds(5_000) for _ in range(3)), 2e-4)
-    assert seconds(50_000) < 40 * short  # quadratic time would take a hundred times as long
+    # quadratic time would take a hundred times as long; a single try may fall into a pause of a busy machine
+    assert any(seconds(50_000) < 40 * short for _ in range(3))
 
 
 @pytest.mark.parametrize("size", [100_000, pytest.param(1_000_000, marks=pytest.mark.soak)])

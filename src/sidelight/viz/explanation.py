@@ -104,7 +104,7 @@ def explanation_page(explanation: Shown, reading: Drawable = "scores") -> str:
     """:func:`explanation_html` as a page of its own."""
     title = html.escape(f"{visible(explanation.label)} {explanation.probability:.1%}")
     return (
-        f'<!doctype html><html><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
         f'<body style="margin:24px">{explanation_html(explanation, reading)}</body></html>\n'
     )

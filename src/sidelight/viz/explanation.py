@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+from sidelight.core.digits import with_sign
 from sidelight.core.names import method_label
 from sidelight.core.ownership import HTML_MARK
 from sidelight.core.shown import Drawable, Shown, require_drawable
@@ -97,7 +98,7 @@ def share_note(explanation: Shown) -> str:
     if not measured:
         return ""
     drops = [(f"without the {n}", d) for n, d in measured["drops"].items() if n != "all"]
-    return "   ".join(f"{name} {-drop:+.2f}".replace("-", "\N{MINUS SIGN}") for name, drop in drops)
+    return "   ".join(f"{name} {with_sign(-drop)}".replace("-", "\N{MINUS SIGN}") for name, drop in drops)
 
 
 def explanation_page(explanation: Shown, reading: Drawable = "scores") -> str:

@@ -75,6 +75,24 @@ class TestWidget:
             page.evaluate("window.clean()")
             assert page.errors == page.foreign == []
 
+    def test_words_from_right_to_left_stand_as_in_a_text(self, browser: Any) -> None:
+        """Browsers keep the order of what is no text, such as buttons: "100%" then reads "%100", and English from the right."""
+        widget = text_explainer().widget("הסרט היה 100% GOOD movie !")
+        with served_widget(widget) as address:
+            page = opened(browser, address)
+            words = page.locator(".sl-word")
+            places = [
+                (words.nth(i).bounding_box()["x"], words.nth(i).inner_text()) for i in range(words.count())
+            ]
+            seen = " ".join(word for _, word in sorted(places))
+            assert seen == "! GOOD movie 100 % היה הסרט"
+            words.first.focus()
+            page.keyboard.press("Space")
+            page.wait_for_function("document.querySelectorAll('.sl-removed').length === 1")
+            assert words.first.get_attribute("aria-pressed") == "true"
+            assert page.evaluate("window.scrollY") == 0
+            assert page.errors == page.foreign == []
+
     def test_many_moves_end_at_the_last_one(self, browser: Any) -> None:
         widget = text_explainer().widget(TEXT)
         with served_widget(widget) as address:

@@ -226,6 +226,25 @@ def test_missing_parts_are_named(desk: Desk) -> None:
     assert "there is no run" in desk.examples("other", "worst first")[0]
 
 
+def test_a_refused_input_says_that_the_answer_is_of_the_input_before(desk: Desk) -> None:
+    said = "What is shown is still of the input before."
+    token = opened(desk).token
+    for refused in (
+        desk.open("texts", None, "  ", token=token),
+        desk.example("texts", 9, token=token),
+        desk.open("images", b"<html>", None, token=token),
+    ):
+        assert said in refused.message
+        assert refused.verdict is refused.map is None, "the page keeps what it shows"
+    assert said not in desk.open("texts", None, "  ").message
+    assert said not in desk.ask(token, "1", "1").message
+
+
+def test_a_long_name_that_a_bar_cuts_is_read_whole(desk: Desk) -> None:
+    """Names of a thousand classes often begin alike, and a bar shows the first words alone."""
+    assert 'class="sl-name" title="LABEL_1">LABEL_1<' in (opened(desk).verdict or "")
+
+
 def test_choices(desk: Desk, explainers: dict[str, Explainer]) -> None:
     assert desk.runs == ["texts", "images", "pairs"]
     assert desk.classes("images") == [("cat", "0"), ("dog", "1"), ("cow", "2"), ("hen", "3")]

@@ -100,6 +100,7 @@ def test_what_is_refused_leaves_everything_and_is_told(texts: Explainer) -> None
         turn = widget.answer["turn"]
         widget.text = bad
         assert said in widget.error
+        assert widget.error.endswith("What is shown is still of the input before.")
         assert widget.explanation.inputs["text"] == texts.explain(TEXT).inputs["text"]
         assert widget.answer["turn"] > turn  # a browser that waits must hear something
     widget.share = 2.0

@@ -8,10 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidelight.viz.direction import in_reading_order, runs_left
+from sidelight.viz import text as text_module
+from sidelight.viz.direction import in_reading_order, levels_of, runs_left
 from sidelight.viz.text import glyph_width, layout
+from sidelight.viz.titles import fitted
 
 WIDTH = 40.0
+#: words as a tokenizer cuts them, and all of them from left to right. Worked out by hand with the same rules
+CUT = [
+    (["זה ", "היה ", "100", "%", " טוב"], "טוב 100% היה זה"),
+    (["מחיר ", "$", "5", ".", "50"], "$5.50 מחיר"),
+    (["فيلم ", "(", "5", "/", "5", ")"], "(5/5) فيلم"),
+    (["فيلم ", "رائع", " (", "جدا", ")", "!"], "!(جدا) رائع فيلم"),
+    (["see ", "שלום", " (", "1", ")", " now"], "see (1) שלום now"),
+    (["טוב", "-", "10", "%", " ?"], "? 10%-טוב"),
+    (["אורך: ", "-", "5", ",", "000"], "5,000- אורך:"),
+    (["סרט", "(good)", "..."], "...(good)סרט"),
+    (["2020", "-", "שלום"], "שלום-2020"),
+    (["a ", "«", "ש", "»", " b"], "a «ש» b"),
+]
 #: text, and its words as they stand from left to right. Worked out by hand with the rules of UAX 9
 READ = [
     ("a film for all", "a film for all"),
@@ -35,6 +50,49 @@ def test_words_stand_in_the_order_of_reading(text: str, expected: str) -> None:
     (line,) = layout(displayed(text), WIDTH)
     assert [index for index, _, _ in line] == list(range(len(line))), "scores are found by the index"
     assert " ".join(word for _, _, word in sorted(line, key=lambda placed: placed[1])) == expected
+
+
+@pytest.mark.parametrize(("words", "expected"), CUT, ids=[expected for _, expected in CUT])
+def test_signs_and_numbers_stand_as_a_browser_has_them(words: list[str], expected: str) -> None:
+    (line,) = layout(tuple(words), WIDTH)
+    seen, end = "", None
+    for _, x, text in sorted(line, key=lambda placed: placed[1]):
+        seen += (" " if end is not None and x - end > 0.1 else "") + text
+        end = x + glyph_width(text)
+    assert seen == expected
+    assert {words[index].strip()[:1] for index, _, _ in line} == {word.strip()[:1] for word in words}
+
+
+def test_the_lines_before_decide_with() -> None:
+    """A number after Arabic letters is Arabic, also at the start of the next line: its dash is then no part of it."""
+    narrow = glyph_width("فيلم") + 0.1
+    lines = layout(("فيلم ", "5-5 "), narrow)
+    assert len(lines) == 2
+    assert "".join(text for _, _, text in sorted(lines[1], key=lambda placed: placed[1])) == "5-5"
+    assert len(lines[1]) == 3, "the two numbers stand from right to left"
+
+
+def test_a_word_that_runs_both_ways_is_one_word_of_a_title() -> None:
+    assert fitted(["ציון 100%טוב ABC"], inches=9) == ["ציון 100%טוב ABC"]
+    assert set(fitted(["ציון 100%טוב " * 9], inches=1)) == {"ציון 100%טוב"}
+
+
+def test_letters_are_turned_if_the_font_library_does_not(monkeypatch) -> None:
+    monkeypatch.setattr(text_module, "TURNS_LETTERS", False)
+    asked = []
+    monkeypatch.setattr(
+        text_module.text_to_path, "get_text_path", lambda _, text, ismath: (asked.append(text), ([], []))[1]
+    )
+    _outlines = text_module._outlines.__wrapped__
+    for word in ("שלום(", "word(", "(5"):
+        _outlines(word)
+    assert asked == [")םולש", "word(", "(5"]
+
+
+@pytest.mark.parametrize("leftward", [False, True])
+def test_many_brackets_take_no_time_that_grows_with_their_square(leftward: bool) -> None:
+    levels = levels_of("(שלום) [word] " * 5_000 + "(" * 5_000, leftward)
+    assert len(levels) == 14 * 5_000 + 5_000
 
 
 def test_lines_of_a_paragraph_from_right_to_left_end_at_the_right_border() -> None:
@@ -68,12 +126,12 @@ def test_a_text_from_left_to_right_is_laid_out_as_before() -> None:
     st.booleans(),
 )
 def test_words_keep_their_widths_and_never_overlap(words: list[tuple[str, float]], leftward: bool) -> None:
-    line, x = [], 0.0
-    for index, (text, extent) in enumerate(words):
+    line, x, measure = [], 0.0, dict(words)
+    for index, (text, _) in enumerate(words):
         line.append((index, x, text))
-        x += extent + 0.3
-    extents = [extent for _, extent in words]
-    placed = in_reading_order(line, extents, 60.0, leftward)
+        x += measure[text] + 0.3
+    extents = [measure[text] for text, _ in words]
+    (placed,) = in_reading_order([line], measure.__getitem__, 60.0, leftward)
     assert [(index, text) for index, _, text in placed] == [(index, text) for index, _, text in line]
     spans = sorted((x, x + extent) for (_, x, _), extent in zip(placed, extents, strict=True))
     assert all(after[0] - before[1] == pytest.approx(0.3) for before, after in pairwise(spans))

@@ -205,3 +205,11 @@ def test_the_parts_of_a_long_text_are_not_measured_one_by_one(monkeypatch: pytes
 def test_the_grounds_of_words_are_printed() -> None:
     """Browsers leave backgrounds out on paper unless a page asks for them, and a map of words is nothing else."""
     assert "print-color-adjust:exact" in explanation().to_html()
+
+
+def test_pages_say_their_language_and_leave_that_of_the_text_open(tmp_path) -> None:
+    """A screen reader would read the words of the page as those of any language, and a text in Hebrew as English."""
+    explanation().save_html(tmp_path / "why.html")
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert '<html lang="en">' in page
+    assert '<div class="sidelight-text" dir="auto" lang="" ' in page

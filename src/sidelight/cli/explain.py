@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sidelight.cli.common import JsonOption, say, write_rows
+from sidelight.core.digits import with_sign
 from sidelight.core.quiet import quiet_libraries
 from sidelight.errors import for_terminal
 
@@ -327,7 +328,7 @@ def _remarks(explanation: Explanation) -> list[str]:
         found.append("the map is constant: all scores are equal, so it says nothing")
     if meta.get("modality_share"):
         drops = meta["modality_share"]["drops"]
-        lost = ", ".join(f"{name} {drop:+.2f}" for name, drop in drops.items() if name != "all")
+        lost = ", ".join(f"{name} {with_sign(drop)}" for name, drop in drops.items() if name != "all")
         found.append(f"probability lost if it is exchanged with another sample's: {lost}")
     return found
 

@@ -48,3 +48,14 @@ def fixed(value: float, digits: int = 3) -> str:
         ('0.000', '-0.001', '1.5')
     """
     return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def with_sign(value: float, digits: int = 2) -> str:
+    """As :func:`fixed`, and with a plus before what is above zero.
+
+    Example:
+        >>> with_sign(0.62), with_sign(-0.62), with_sign(-0.001)
+        ('+0.62', '-0.62', '0.00')
+    """
+    text = fixed(value, digits)
+    return f"+{text}" if float(text) > 0 else text

@@ -26,6 +26,7 @@ from sidelight.live.gallery import Gallery
 from sidelight.live.session import Explains, Session
 from sidelight.live.units import require_parts
 from sidelight.live.views import (
+    STILL_SHOWN,
     certificate_html,
     class_names,
     effects_html,
@@ -154,7 +155,8 @@ class Desk:
         return self._told(
             lambda: self._opened(
                 run, self._sample(run, picture, text), _class(target), _class(versus), fill, share, token
-            )
+            ),
+            token,
         )
 
     def typed(self, run: str, picture: bytes | None, text: str, *more: Any) -> Shown:
@@ -195,7 +197,7 @@ class Desk:
                 picture=None if picture is None else read_image(picture),
             )
 
-        return self._told(move)
+        return self._told(move, token)
 
     def keep(self, token: str, share: float) -> Shown:
         """Keep the best ``share`` of the input, and ask the classifier again."""
@@ -324,11 +326,13 @@ class Desk:
 
         return self._told(lambda: self._with(token, moved))
 
-    def _told(self, move: Callable[[], Shown]) -> Shown:
+    def _told(self, move: Callable[[], Shown], replaced: str = "") -> Shown:
+        """The answer, or why there is none. ``replaced`` is the session whose input the move would have replaced."""
         try:
             return move()
         except SidelightError as error:
-            return Shown(message=message_html(str(error), "error"))
+            still = f" {STILL_SHOWN}" if replaced in self._held else ""
+            return Shown(message=message_html(f"{error}{still}", "error"))
 
     def _write(self, explanation: Explanation) -> list[str]:
         folder = Path(self._files.name) / secrets.token_hex(8)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sidelight.core.digits import with_sign
 from sidelight.errors import InputError
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.origins import origin_of
@@ -48,7 +49,9 @@ class Example:
     def caption(self) -> str:
         """Number, difference, verdict and the beginning of the text, in one line."""
         found = self.explanation
-        measured = "not measured" if self.difference is None else f"kept − removed {self.difference:+.2f}"
+        measured = (
+            "not measured" if self.difference is None else f"kept − removed {with_sign(self.difference)}"
+        )
         parts = [f"#{self.number}", measured]
         parts.append(f"{visible(found.label)} {found.probability:.0%}")
         if TEXT in found.inputs:

@@ -28,6 +28,8 @@ from sidelight.viz.signed import strengths
 BARS = 5
 #: difference of two probabilities of one input, above which something else was read
 SAME = 0.002
+#: what a reader must know if a new input is refused
+STILL_SHOWN = "What is shown is still of the input before."
 #: side in pixels of a picture that is sent to a browser
 SIDE = 320
 
@@ -141,7 +143,7 @@ def verdict_html(found: Explanation, names: list[str], masked: Masked | None = N
     chosen = found.prediction if found.explained is None else found.explained
     about: Explanation | Masked = found if masked is None else masked
     rows = "".join(
-        f'<div class="sl-bar"><span class="sl-name">{escaped(name)}</span>'
+        f'<div class="sl-bar"><span class="sl-name" title="{escaped(name)}">{escaped(name)}</span>'
         f'<span class="sl-track" aria-hidden="true"><span style="width:{100 * p:.1f}%"></span></span>'
         f"<span>{p:.1%}</span></div>"
         for name, p in bars(about.probabilities, names, chosen)

@@ -81,15 +81,22 @@ function words(model, shown, send) {
       const [before, after] = [word.slice(0, word.indexOf(body)), word.slice(word.indexOf(body) + body.length)];
       const score = view.word_scores[i];
       const effect = view.word_effects.length ? `, effect ${view.word_effects[i].toFixed(3)}` : "";
-      const button = make("button", { type: "button", class: "sl-word", title: `score ${score.toFixed(2)}${effect}` }, body);
+      // a span, because browsers keep the order of buttons, though a text from right to left has numbers and other scripts in it
+      const button = make("span", { role: "button", tabindex: "0", class: "sl-word", title: `score ${score.toFixed(2)}${effect}` }, body);
       const strength = drawnEffects ? view.word_strengths[i] : score;
       button.style.backgroundColor = colour(strength);
       button.classList.toggle("sl-strong", Math.abs(strength) >= 0.55);
       button.dataset.word = i;
-      button.addEventListener("click", () => {
+      const toggle = () => {
         const now = new Set(model.get("removed"));
         if (!now.delete(i)) now.add(i);
         send({ removed: [...now].sort((a, b) => a - b) });
+      };
+      button.addEventListener("click", toggle);
+      button.addEventListener("keydown", (event) => {
+        if (event.repeat || (event.key !== "Enter" && event.key !== " ")) return;
+        event.preventDefault();
+        toggle();
       });
       box.append(before, button, after);
     });
@@ -98,7 +105,7 @@ function words(model, shown, send) {
     if (drawn !== model.get("view") || drawnEffects !== shown.effects) draw();
     const { stays } = model.get("answer");
     const removed = new Set(model.get("removed"));
-    for (const button of box.querySelectorAll("button")) {
+    for (const button of box.querySelectorAll(".sl-word")) {
       const i = Number(button.dataset.word);
       button.classList.toggle("sl-gone", !stays[i]);
       button.classList.toggle("sl-removed", removed.has(i));

@@ -15,7 +15,7 @@ from sidelight.explanations.explanation import Explanation
 from sidelight.fills.base import default_fills
 from sidelight.inputs.limits import Limits
 from sidelight.live.session import Session
-from sidelight.live.views import answer_of, view_of
+from sidelight.live.views import STILL_SHOWN, answer_of, view_of
 
 FOLDER = Path(__file__).parent
 
@@ -112,19 +112,19 @@ class LiveWidget(anywidget.AnyWidget):
         self._do(lambda: self.session.fill_with(change["new"]))
 
     def _on_text(self, change: Any) -> None:
-        self._do(lambda: self.session.retype(self._limits.text(change["new"])), anew=True)
+        self._do(lambda: self.session.retype(self._limits.text(change["new"])), anew=True, still=STILL_SHOWN)
 
     def _on_class(self, change: Any) -> None:
         chosen = [int(c) if c.isdecimal() else (c or None) for c in (self.target, self.versus)]
         self._do(lambda: self.session.ask(*chosen), anew=True)
 
-    def _do(self, move: Callable[[], Any], anew: bool = False) -> None:
-        """Answer one change. A change that is refused leaves the session as it was, and the view says why."""
+    def _do(self, move: Callable[[], Any], anew: bool = False, still: str = "") -> None:
+        """Answer one change. A change that is refused leaves the session as it was, and the view says why, and ``still``."""
         start = time.perf_counter()
         try:
             move()
         except SidelightError as error:
-            self.error = str(error)
+            self.error = f"{error} {still}".rstrip()
             self._tell(start)
             return
         with self.hold_sync():

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+from sidelight.core.digits import with_sign
 from sidelight.core.names import method_label
 from sidelight.core.ownership import HTML_MARK
 from sidelight.core.shown import Drawable, Shown, require_drawable
@@ -97,14 +98,14 @@ def share_note(explanation: Shown) -> str:
     if not measured:
         return ""
     drops = [(f"without the {n}", d) for n, d in measured["drops"].items() if n != "all"]
-    return "   ".join(f"{name} {-drop:+.2f}".replace("-", "\N{MINUS SIGN}") for name, drop in drops)
+    return "   ".join(f"{name} {with_sign(-drop)}".replace("-", "\N{MINUS SIGN}") for name, drop in drops)
 
 
 def explanation_page(explanation: Shown, reading: Drawable = "scores") -> str:
     """:func:`explanation_html` as a page of its own."""
     title = html.escape(f"{visible(explanation.label)} {explanation.probability:.1%}")
     return (
-        f'<!doctype html><html><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
         f'<body style="margin:24px">{explanation_html(explanation, reading)}</body></html>\n'
     )

@@ -45,7 +45,7 @@ def to_html(
         "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.7;"
         "-webkit-print-color-adjust:exact;print-color-adjust:exact"
     )
-    return f'<div class="sidelight-text" dir="auto" style="{style}">{body}</div>'
+    return f'<div class="sidelight-text" dir="auto" lang="" style="{style}">{body}</div>'
 
 
 def _html_piece(piece: Piece, titles: bool, marked: bool, strongest: float | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -24,7 +25,7 @@ from sidelight.core.quiet import ignored_warnings
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, Renderer
-from sidelight.viz.direction import Placed, in_reading_order, runs_left
+from sidelight.viz.direction import Placed, in_reading_order, runs_left, turned
 from sidelight.viz.export import MISSING_GLYPHS
 from sidelight.viz.highlight import EVIDENCE, HIGHLIGHT, to_html
 from sidelight.viz.safe_text import visible
@@ -38,6 +39,8 @@ FONT, CELL_FONT = 10.0, 7.0
 CELL_LINES = 9
 #: characters for each em of a line that are measured at once. Narrow ones take a quarter
 MEASURED = 4
+#: whether matplotlib itself draws words of Hebrew and Arabic from right to left
+TURNS_LETTERS = matplotlib.__version_info__ >= (3, 11)
 _LEADING = 1.65
 #: place of the legend below a text
 _BAR: dict[str, Any] = {
@@ -196,14 +199,15 @@ def layout(display: tuple[str, ...], width: float) -> list[list[Placed]]:
         width: of a line, in ems.
 
     Returns:
-        Lines of ``(index into display, x in ems, text)``. A word longer than a line is cut.
+        Lines of ``(index into display, x in ems, text)``. A word longer than a line is cut, and so is one that runs both
+        ways.
     """
     lines: list[list[Placed]] = []
     for paragraph in _paragraphs(display):
-        broken = _broken(paragraph, width)
+        broken = broken_lines(paragraph, width)
         if any(runs_left(word) for _, word in paragraph):
             leftward = bool(runs_left("".join(word for _, word in paragraph)))
-            broken = [_turned(line, width, leftward) for line in broken]
+            broken = in_reading_order(broken, glyph_width, width, leftward)
         lines += broken
     return lines
 
@@ -218,7 +222,8 @@ def _paragraphs(display: Sequence[str]) -> list[list[tuple[int, str]]]:
     return found
 
 
-def _broken(words: Sequence[tuple[int, str]], width: float) -> list[list[Placed]]:
+def broken_lines(words: Sequence[tuple[int, str]], width: float) -> list[list[Placed]]:
+    """Words with their indices on lines, from left to right in the order of the text."""
     lines: list[list[Placed]] = [[]]
     x = space = 0.0
     for index, word in words:
@@ -233,10 +238,6 @@ def _broken(words: Sequence[tuple[int, str]], width: float) -> list[list[Placed]
             x, space = x + extent, 0.0
         space = 0.3 if after else 0.0
     return lines
-
-
-def _turned(line: Sequence[Placed], width: float, leftward: bool) -> list[Placed]:
-    return in_reading_order(line, [glyph_width(text) for _, _, text in line], width, leftward)
 
 
 def _split_space(word: str) -> tuple[str, str, str]:
@@ -277,6 +278,8 @@ def glyphs(text: str, x: float, base: float) -> Path:
 @lru_cache(maxsize=1024)
 def _outlines(text: str) -> tuple[np.ndarray, Any]:
     """Points of the outlines in ems, and what joins them. Words come again and again in a text."""
+    if not TURNS_LETTERS and runs_left(text):
+        text = turned(text)
     with ignored_warnings(*MISSING_GLYPHS):
         vertices, codes = text_to_path.get_text_path(_font(), text, ismath=False)
     return np.asarray(vertices, dtype=float) / text_to_path.FONT_SCALE, codes

@@ -11,7 +11,7 @@ from matplotlib.figure import FigureBase
 from sidelight.core.safe_output import short
 from sidelight.viz import style as look
 from sidelight.viz.safe_text import visible
-from sidelight.viz.text import glyph_width, layout
+from sidelight.viz.text import broken_lines, glyph_width
 
 #: points, and inches that each line of a title takes beyond the first
 POINTS, LINE = 11, 0.19
@@ -52,7 +52,7 @@ def fitted(parts: Iterable[str], inches: float, points: float = POINTS) -> list[
 def _broken(text: str, most: float) -> list[str]:
     """``text`` on lines of at most ``most`` ems, cut within a word only if the word is longer than a line."""
     # spaces of a figure are a little wider than those of a layout
-    lines = layout(tuple(f"{word} " for word in text.split()), 0.97 * most)
+    lines = broken_lines([(i, f"{word} ") for i, word in enumerate(text.split())], 0.97 * most)
     return [" ".join(word for *_, word in line) for line in lines]
 
 

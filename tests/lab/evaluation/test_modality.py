@@ -38,6 +38,11 @@ def test_means_leave_out_samples_without_a_share() -> None:
     assert "agrees" not in share_note(found)
 
 
+def test_what_is_rounded_to_nothing_has_no_sign() -> None:
+    found = share_summary(frame(), NAMES) | {"drops": {"image": 0.2, "text": -0.004}}
+    assert "confidence lost: 0.20 without the image, 0.00 without the text." in share_note(found)
+
+
 def test_right_is_exactly_the_deciding_modalities() -> None:
     found = share_summary(frame(decided_by=["both", "text", "text", None]), NAMES)
     assert (found["right"], found["right_n"]) == (pytest.approx(2 / 3, abs=1e-6), 3)

@@ -210,6 +210,7 @@ def test_files(found: Comparison, tmp_path: Path) -> None:
         found.save(str(place))  # ours may be replaced
     page = (tmp_path / "why.html").read_text()
     assert page.count("<img") == 5
+    assert '<html lang="en">' in page
     assert "Integrated Gradients" in page
     (tmp_path / "mine.png").write_bytes(b"mine")
     with pytest.raises(ForeignFileError):

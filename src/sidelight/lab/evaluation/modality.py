@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sidelight.checks.modality_share import modality_shares
+from sidelight.core.digits import fixed
 from sidelight.core.types import Inputs
 from sidelight.lab.evaluation.batches import TestRows
 from sidelight.targets import TargetModel
@@ -75,7 +76,7 @@ def share_summary(frame: pd.DataFrame, modalities: Sequence[str]) -> dict[str, A
 def share_note(summary: Mapping[str, Any]) -> str:
     """The summary as a sentence for a page."""
     parts = ", ".join(f"{name} {share:.0%}" for name, share in summary["shares"].items())
-    lost = ", ".join(f"{drop:.2f} without the {name}" for name, drop in summary["drops"].items())
+    lost = ", ".join(f"{fixed(drop, 2)} without the {name}" for name, drop in summary["drops"].items())
     text = f"Modality share, measured by exchanging a modality with other samples' (n = {summary['n']}): {parts}; "
     text += f"confidence lost: {lost}."
     if "right" in summary:

@@ -203,7 +203,7 @@ class Comparison:
     def _page(self) -> str:
         title = html.escape(f"{visible(self.label)} {self.clean:.1%}")
         return (
-            f'<!doctype html><html><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
             '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
             f'<body style="margin:24px">{self.to_html()}</body></html>\n'
         )

@@ -13,6 +13,10 @@ NOTHING_MEASURED = (
     "nothing was measured: evaluation.metrics or ablation.metrics names only metrics that need known evidence, which "
     "this data does not bring; add others, e.g. average_drop."
 )
+ALL_EVIDENCE_EMPTY = (
+    "nothing was measured: evaluation.metrics names only metrics that compare a map with known evidence, and the evidence "
+    "of every sample is empty; add others, e.g. average_drop."
+)
 
 
 def require_measurable(metrics: Iterable[str], rows: Any) -> None:

@@ -20,7 +20,7 @@ from sidelight.fills.base import require_unlike
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation.batches import TestRows, split_batches
-from sidelight.lab.evaluation.evidence import NOTHING_MEASURED, require_measurable
+from sidelight.lab.evaluation.evidence import ALL_EVIDENCE_EMPTY, NOTHING_MEASURED, require_measurable
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.judge import judge_facts, judge_note, judge_of, judge_settings
 from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
@@ -183,13 +183,16 @@ def write_results(
         content: of the rows that were measured.
 
     Raises:
-        InputError: every metric asked for needs evidence that is not known.
+        InputError: every metric asked for needs evidence that is not known, or is empty in every sample.
         CheckpointError: a part cannot be read, or a file not written.
     """
     run, target, rows = evaluation.run, evaluation.target, evaluation.rows
     files = filled([rows_path for found in parts for rows_path, _ in found])
     if not files:
         raise InputError(NOTHING_MEASURED)
+    summary = summarise_parts(files, run.tested_name)
+    if summary.empty:
+        raise InputError(ALL_EVIDENCE_EMPTY)
     protocol, folder = PROTOCOLS[run.config.evaluation.protocol], run.results_folder
     notes = elsewhere_notes(run)
     notes += [note] if (note := protocol.note(target.modalities)) else []
@@ -214,7 +217,7 @@ def write_results(
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
         **({"judge": judge} if judge else {}),
-        "rows": plain_rows(summarise_parts(files, run.tested_name)),
+        "rows": plain_rows(summary),
     }
     write_scores(files, folder / "scores.parquet")
     _write_curves(curves, folder / "curves.parquet")

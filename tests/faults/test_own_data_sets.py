@@ -19,11 +19,12 @@ from sidelight.lab.config.files import parse_config
 from sidelight.lab.data.sets import DATASETS, DataSet, load_rows
 from sidelight.lab.evaluation.judge import accuracy_without, agreement
 from sidelight.lab.evaluation.preflight import check_run
+from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.runs.classifier import accuracy
 from sidelight.lab.runs.labelled import Renumbered
 from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel, as_target
-from tiny_runs import IMAGE
+from tiny_runs import IMAGE, tiny_run
 
 
 @pytest.fixture(autouse=True)
@@ -263,3 +264,13 @@ def test_kind_a_judge_is_measured_over_every_independent_label(count: int) -> No
     assert accuracy_without(target, found, 0.1, ["zero"]) == pytest.approx(right)
     assert agreement(target, judge, found) == pytest.approx(0.5)
     assert agreement(target, target, found) == 1
+
+
+def test_kind_metrics_of_which_no_sample_has_a_value_are_told(tmp_path: Path) -> None:
+    empty = {"image": np.zeros((20, 20), dtype=bool)}
+    put(rows(6, label=lambda i: i % 2, evidence=lambda i: empty))
+    evaluation = {**IMAGE["evaluation"], "metrics": ["auprc", "f1"], "rivals": ["random"]}
+    run = tiny_run(tmp_path / "run", data={"name": "mine"}, evaluation=evaluation)
+    with pytest.raises(InputError, match="the evidence of every sample is empty"):
+        evaluate_run(run)
+    assert not (run.folder / "results.json").exists()

@@ -115,6 +115,11 @@ def _may_be_label(value: Any) -> bool:
     return isinstance(value, (str, int, float, np.generic, list, tuple))
 
 
+def brings_evidence(row: Any) -> bool:
+    """Whether a row holds known evidence of any modality."""
+    return isinstance(row, Mapping) and row.get(EVIDENCE) is not None
+
+
 def evidence_of(rows: Sequence[Any], modalities: Sequence[str]) -> list[Mapping[str, Any]] | None:
     """The known evidence of each row, or ``None`` if no row brings any.
 

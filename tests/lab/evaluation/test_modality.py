@@ -48,3 +48,14 @@ def test_right_is_exactly_the_deciding_modalities() -> None:
     assert (found["right"], found["right_n"]) == (pytest.approx(2 / 3, abs=1e-6), 3)
     assert found["right_by"] == {"both": 1.0, "text": 0.5}
     assert "(n = 3), the measurement agrees in 66.7%" in share_note(found)
+
+
+def test_shares_that_no_sample_has_and_answers_that_nobody_knows_are_told_in_words() -> None:
+    """A constant classifier, and a column of answers without an answer."""
+    none = [float("nan")] * 4
+    found = share_summary(frame(share_image=none, share_text=none, decided_by=[None] * 4), NAMES)
+    assert "right" not in found
+    assert "nan" not in share_note(found)
+    assert "not defined, because no modality speaks for the class of any sample; confidence" in share_note(
+        found
+    )

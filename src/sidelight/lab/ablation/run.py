@@ -32,12 +32,14 @@ from sidelight.explainer import Explainer
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
 from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, write_tables
 from sidelight.lab.evaluation.batches import TestBatches
+from sidelight.lab.evaluation.evidence import require_measurable
 from sidelight.lab.evaluation.methods import ScorerMethod, fills_of, scorer_fingerprint, set_reference
 from sidelight.lab.evaluation.own_parts import code_of
 from sidelight.lab.evaluation.run import as_categories, measure
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
 from sidelight.lab.runs.run import Run, contents_of
+from sidelight.lab.runs.trained_with import require_same_rows
 from sidelight.lab.tables.table import Table
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
@@ -259,6 +261,10 @@ def _check_cells(cells: Sequence[Cell], targets: Targets, content: Mapping[str, 
                 f"changed since. Remove {cell.folder.parents[1]}, or bring those data back."
             )
         cell.run.check_code(targets.of(cell))
+        if cell.facts is None:
+            require_same_rows(cell.run.scorer_folder(cell.seed), *map(cell.run.rows, ("train", "validation")))
+        section = cell.run.config.evaluation
+        require_measurable(section.metrics or (), cell.run.rows("test", section.count))
     for name, cell in {c.variant.name: c for c in cells if c.facts is None}.items():
         target = targets.of(cell)
         try:

@@ -149,9 +149,11 @@ def _cell(row: Mapping[str, Any] | None, digits: int) -> Cell | None:
 def _title(rows: Sequence[Mapping[str, Any]], setting: Setting) -> str:
     if not rows:
         return "nothing measured"
-    counts = sorted({int(r["n"]) for r in rows if r["granularity"] not in ANY})
+    measured = [r for r in rows if r["granularity"] not in ANY]
+    counts = sorted({int(r["n"]) for r in measured or rows})
     n = f"n = {counts[-1]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    return " · ".join([str(rows[0]["dataset"]), setting.modality, f"by {setting.granularity}", n])
+    about = [setting.modality, f"by {setting.granularity}"] if measured else ["maps as given"]
+    return " · ".join([str(rows[0]["dataset"]), *about, n])
 
 
 def page(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:

@@ -30,10 +30,11 @@ from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.methods import set_reference
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.ranking import area_counts, ranks
-from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.runs.classifier import accuracy, record_of, train_classifier
 from sidelight.lab.runs.folder import digest
 from sidelight.lab.runs.labelled import numbered_for, same_classes
 from sidelight.lab.runs.masked_training import masked_training, shuffled
+from sidelight.lab.runs.trained_with import folder_of_rows
 from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
 
@@ -200,11 +201,14 @@ def independent(audited: AuditedRun) -> TargetModel:
     about += [audited.code] if audited.code else []
     folder = audited.folder / f"classifier-{digest(about)}"
     kept = run.saved_target(folder, section)
+    target = run.new_target(section) if kept is None else kept
+    rows = [numbered_for(run.rows(split), audited.target, target) for split in ("train", "validation")]
+    own = folder_of_rows(folder, record_of(folder), *rows)
+    if own != folder:
+        folder, kept, target = own, run.saved_target(own, section), run.new_target(section)
     if kept is not None:
         return kept
-    target = run.new_target(section)
     set_reference(run, target)
-    rows = [numbered_for(run.rows(split), audited.target, target) for split in ("train", "validation")]
     train_classifier(masked_training(target, audited.fills), rows[0], rows[1], folder, training)
     return target
 

@@ -25,8 +25,9 @@ from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, check, 
 from sidelight.lab.audit.blocks import randomised_copy
 from sidelight.lab.audit.tables import Tally, by_metric, modalities, per_method, pivot
 from sidelight.lab.evaluation.settings import Method
-from sidelight.lab.runs.classifier import accuracy, train_classifier
+from sidelight.lab.runs.classifier import accuracy, record_of, train_classifier
 from sidelight.lab.runs.folder import digest
+from sidelight.lab.runs.trained_with import folder_of_rows
 from sidelight.lab.tables.table import Table
 from sidelight.targets import TargetModel
 from sidelight.training.folder import drop_checkpoints
@@ -94,7 +95,7 @@ def retrained(
     """A scorer trained beside ``target`` with the audit's budget, and its training metrics.
 
     A scorer of an earlier audit is read back. The folder's name depends on all settings, so a change of settings
-    trains anew.
+    or of rows trains anew.
     """
     run, section = audited.run, audited.section
     training = replace(
@@ -108,13 +109,15 @@ def retrained(
     about += [target.fingerprint(), run.config.data.model_dump(), name]
     about += [audited.code] if audited.code else []
     folder = audited.folder / f"scorer-{name}-{digest(about)}"
+    validation = run.rows("validation")
+    folder = folder_of_rows(folder, folder, rows, validation)
     recover_folder(folder / "scorer")
     if (folder / "metrics.json").is_file():
         return Explainer.from_pretrained(folder / "scorer", target), dict(read_json(folder / "metrics.json"))
     explainer = Explainer.fit(
         target,
         rows,
-        eval=run.rows("validation"),
+        eval=validation,
         scorer=config,
         objective=run.config.objective,
         training=training,
@@ -132,11 +135,13 @@ def labels_target(audited: AuditedRun, rows: Relabelled) -> TargetModel:
     assert section.training is not None  # refusal() has made sure
     about = [section.model_dump(), asdict(section.training), rows.labels, run.config.data.model_dump()]
     folder = audited.folder / f"labels-{digest(about)}"
+    validation = run.rows("validation")
+    folder = folder_of_rows(folder, record_of(folder), rows, validation)
     kept = run.saved_target(folder)
     if kept is not None:
         return kept
     target = run.new_target()
-    train_classifier(target, rows, run.rows("validation"), folder, section.training)
+    train_classifier(target, rows, validation, folder, section.training)
     return target
 
 

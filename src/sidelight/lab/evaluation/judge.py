@@ -24,11 +24,12 @@ from sidelight.fills.base import functions_of
 from sidelight.lab.config.sections import ClassifierTraining, EvaluationSection
 from sidelight.lab.evaluation.methods import fills_of, set_reference
 from sidelight.lab.metrics.judging import JudgeSettings
-from sidelight.lab.runs.classifier import accuracy, answers, share_right, train_classifier
+from sidelight.lab.runs.classifier import accuracy, answers, record_of, share_right, train_classifier
 from sidelight.lab.runs.folder import digest
 from sidelight.lab.runs.labelled import require_labels
 from sidelight.lab.runs.masked_training import masked_training, random_removals
 from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.trained_with import folder_of_rows
 from sidelight.targets import TargetModel
 
 #: at most so many validation rows tell how well a judge does
@@ -48,8 +49,7 @@ def judge_of(run: Run, target: TargetModel) -> TargetModel:
         CheckpointError: its weights were changed since it was trained.
         BusyFolderError: another process trains it.
     """
-    about = identity(run, target)
-    folder = run.folder / "judge" / digest(about)
+    about, folder = identity(run, target), judge_folder(run, target)
     kept = run.saved_target(folder / "target")
     wait()  # all have looked before one of them writes
     if kept is None:
@@ -69,8 +69,14 @@ def judge_of(run: Run, target: TargetModel) -> TargetModel:
 
 def judge_facts(run: Run, target: TargetModel) -> dict[str, Any]:
     """What ``judge.json`` says of the judge that :func:`judge_of` gives, without its identity."""
-    path = run.folder / "judge" / digest(identity(run, target)) / "judge.json"
+    path = judge_folder(run, target) / "judge.json"
     return {k: v for k, v in read_json(path).items() if k not in ("format", "identity")}
+
+
+def judge_folder(run: Run, target: TargetModel) -> Path:
+    """The folder of the judge. Its name depends on everything that the judge was made from, and on the rows if they changed."""
+    folder = run.folder / "judge" / digest(identity(run, target))
+    return folder_of_rows(folder, record_of(folder / "target"), *_trained_on(run))
 
 
 def judge_note(facts: Mapping[str, Any]) -> str:
@@ -107,9 +113,14 @@ def _train(run: Run, target: TargetModel, folder: Path) -> None:
     training = ClassifierTraining(
         epochs=own.epochs, batch_size=own.batch_size, learning_rate=own.learning_rate, seed=own.seed
     )
-    rows = _rows(run, "train", own.rows), _rows(run, "validation", LOOKED_AT)
     draw = partial(random_removals, share=own.beta)
-    train_classifier(masked_training(judge, fills_of(section, target), draw), *rows, folder, training)
+    fills = fills_of(section, target)
+    train_classifier(masked_training(judge, fills, draw), *_trained_on(run), folder, training)
+
+
+def _trained_on(run: Run) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The rows on which the judge is trained and validated."""
+    return _rows(run, "train", run.config.evaluation.judge.rows), _rows(run, "validation", LOOKED_AT)
 
 
 def _rows(run: Run, split: str, most: int | None) -> Sequence[Any]:

@@ -142,10 +142,15 @@ def set_reference(run: Run, target: TargetModel) -> None:
 
 
 def reference_inputs(run: Run, target: TargetModel) -> Inputs:
-    """:data:`REFERENCE_SIZE` rows of the training split, prepared."""
+    """:func:`reference_rows`, prepared."""
+    return target.reader.read(reference_rows(run)).inputs
+
+
+def reference_rows(run: Run) -> list[Any]:
+    """:data:`REFERENCE_SIZE` rows of the training split."""
     rows = run.rows("train")
     picks = np.random.default_rng(run.config.evaluation.seed).permutation(len(rows))[:REFERENCE_SIZE]
-    return target.reader.read([rows[int(i)] for i in picks]).inputs
+    return [rows[int(i)] for i in picks]
 
 
 def supports(rival: Rival, target: TargetModel) -> bool:

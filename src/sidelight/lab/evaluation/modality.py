@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,16 +67,19 @@ def share_summary(frame: pd.DataFrame, modalities: Sequence[str]) -> dict[str, A
         known = frame.dropna(subset=[DECIDED_BY])
         answer = known[DECIDED_BY].replace(ALL, "+".join(modalities))
         right = known["needed"] == answer
-        found["right"], found["right_n"] = round(float(right.mean()), 6), len(known)
-        found["right_by"] = {
-            str(k): round(float(v), 6) for k, v in right.groupby(known[DECIDED_BY]).mean().items()
-        }
+        if len(known):
+            found["right"], found["right_n"] = round(float(right.mean()), 6), len(known)
+            found["right_by"] = {
+                str(k): round(float(v), 6) for k, v in right.groupby(known[DECIDED_BY]).mean().items()
+            }
     return found
 
 
 def share_note(summary: Mapping[str, Any]) -> str:
     """The summary as a sentence for a page."""
+    defined = all(math.isfinite(share) for share in summary["shares"].values())
     parts = ", ".join(f"{name} {share:.0%}" for name, share in summary["shares"].items())
+    parts = parts if defined else "not defined, because no modality speaks for the class of any sample"
     lost = ", ".join(f"{fixed(drop, 2)} without the {name}" for name, drop in summary["drops"].items())
     text = f"Modality share, measured by exchanging a modality with other samples' (n = {summary['n']}): {parts}; "
     text += f"confidence lost: {lost}."

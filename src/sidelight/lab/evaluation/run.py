@@ -20,6 +20,7 @@ from sidelight.fills.base import require_unlike
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation.batches import TestRows, split_batches
+from sidelight.lab.evaluation.evidence import ALL_EVIDENCE_EMPTY, NOTHING_MEASURED, require_measurable
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.judge import judge_facts, judge_note, judge_of, judge_settings
 from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
@@ -29,6 +30,7 @@ from sidelight.lab.evaluation.methods import (
     groups_of,
     make_rivals,
     reference_inputs,
+    reference_rows,
     rivals_of,
     scorer_fingerprint,
     set_reference,
@@ -39,6 +41,7 @@ from sidelight.lab.evaluation.notes import degeneracy_notes, removal_notes
 from sidelight.lab.evaluation.settings import EvalSettings, Method
 from sidelight.lab.evaluation.store import (
     FIRST,
+    REFERENCE,
     filled,
     mean_curves_of,
     merge_seeds,
@@ -113,10 +116,11 @@ def _evaluate_share(
     with agreed():
         evaluation = plan_evaluation(run)
         content = content_of_tests(run)
+        known = {**content, REFERENCE: content_of_reference(run)}
         stores = []
         for m in evaluation.measurements:
             note = None if on_batch is None else partial(on_batch, m.folder.name)
-            stores.append(m.open_store(content))
+            stores.append(m.open_store(known))
             finish_parts(m, stores[-1], share=own, on_batch=note)
     counts = [len(m.batches) for m in evaluation.measurements]
     if share is not None and any(s.missing(n) for s, n in zip(stores, counts, strict=True)):
@@ -136,6 +140,11 @@ def content_of_tests(run: Run) -> dict[str, Any]:
     measured = run.tested_rows(run.config.evaluation.count)
     first = [content_of([measured[i]]).digest for i in range(min(len(measured), FIRST_ROWS))]
     return {**content_of(run.tested_rows()).to_dict(), FIRST: first}
+
+
+def content_of_reference(run: Run) -> dict[str, Any]:
+    """What tells the training rows from which fills and baseline methods draw."""
+    return content_of(reference_rows(run)).to_dict()
 
 
 def plan_evaluation(run: Run) -> Evaluation:
@@ -174,16 +183,16 @@ def write_results(
         content: of the rows that were measured.
 
     Raises:
-        InputError: every metric asked for needs evidence that is not known.
+        InputError: every metric asked for needs evidence that is not known, or is empty in every sample.
         CheckpointError: a part cannot be read, or a file not written.
     """
     run, target, rows = evaluation.run, evaluation.target, evaluation.rows
     files = filled([rows_path for found in parts for rows_path, _ in found])
     if not files:
-        raise InputError(
-            "nothing was measured: evaluation.metrics names only metrics that need known evidence, which this "
-            "data does not bring; add others, e.g. average_drop."
-        )
+        raise InputError(NOTHING_MEASURED)
+    summary = summarise_parts(files, run.tested_name)
+    if summary.empty:
+        raise InputError(ALL_EVIDENCE_EMPTY)
     protocol, folder = PROTOCOLS[run.config.evaluation.protocol], run.results_folder
     notes = elsewhere_notes(run)
     notes += [note] if (note := protocol.note(target.modalities)) else []
@@ -208,7 +217,7 @@ def write_results(
         "notes": notes,
         **({"modality_share": shares} if shares else {}),
         **({"judge": judge} if judge else {}),
-        "rows": plain_rows(summarise_parts(files, run.tested_name)),
+        "rows": plain_rows(summary),
     }
     write_scores(files, folder / "scores.parquet")
     _write_curves(curves, folder / "curves.parquet")
@@ -278,6 +287,7 @@ def measurements(
     settings = _settings(section, fills, groups_of(section, target.modalities))
     folder = run.results_folder / "evaluation" if folder is None else folder
     split = split_batches(target, rows, section)
+    require_measurable(settings.metrics, split.whole.rows)
     judge = judge_of(run, target) if settings.judged else None
     found = [Measurement(target, split.whole, methods, settings, folder / "full", judge)]
     quick = [m for m in settings.metrics if METRICS[m].one_pass]

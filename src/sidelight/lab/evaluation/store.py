@@ -29,6 +29,8 @@ T = TypeVar("T")
 ROWS, CURVES = 2_000_000, 200_000
 #: key of what tells the first rows that are measured, in their order
 FIRST = "first"
+#: key of what tells the training rows from which fills and methods draw
+REFERENCE = "reference"
 #: least number of rows in a row group
 GROUP = 250_000
 
@@ -39,7 +41,7 @@ class PartStore:
     Args:
         directory: created if missing.
         identity: JSON-able description of settings, methods and target.
-        content: of the rows that are measured and :data:`FIRST`, if it is known.
+        content: of the rows that are measured, :data:`FIRST` and :data:`REFERENCE`, as far as they are known.
 
     Raises:
         ConfigError: the directory holds parts of another identity, or of rows with another content.
@@ -82,7 +84,8 @@ class PartStore:
         """Refuse rows that differ from those that are measured here, as far as they were noted."""
         remedy = "Choose another directory, or delete this one first."
         begin = zip(content.get(FIRST, ()), known.get(FIRST, ()), strict=False)
-        if any(content[k] != known[k] for k in content.keys() & known.keys() - {FIRST}):
+        both = content.keys() & known.keys()
+        if any(content[k] != known[k] for k in both - {FIRST, REFERENCE}):
             raise ConfigError(
                 f"{str(self.directory)!r} holds results of other rows: the test data have changed since. {remedy}"
             )
@@ -91,6 +94,11 @@ class PartStore:
                 f"{str(self.directory)!r} holds results of other rows, or of the same rows in another order: evaluation.count "
                 "draws rows if it is smaller than the split, and takes all in their own order if it is not. Measure with "
                 f"the earlier count, or begin anew. {remedy}"
+            )
+        if REFERENCE in both and content[REFERENCE] != known[REFERENCE]:
+            raise ConfigError(
+                f"{str(self.directory)!r} holds results with other training rows: fills and methods draw from the training "
+                f"data, which have changed since. {remedy}"
             )
 
     def paths(self, index: int) -> tuple[Path, Path]:

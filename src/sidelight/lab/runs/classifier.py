@@ -182,7 +182,7 @@ def train_classifier(
     from sidelight.training.progress import shown_progress
     from sidelight.training.trainer import BaseTrainer, CsvLog
 
-    folder = output_dir.with_name(output_dir.name + "-training")
+    folder = record_of(output_dir)
     last = _continued(folder, target, train, evaluation, config)
     ready, clock = ready_rows(target, train), CsvLog(folder / "log.csv")
     trainer = BaseTrainer(
@@ -211,6 +211,11 @@ def train_classifier(
     save_target(target, output_dir, metrics)
     in_main(lambda: drop_checkpoints(folder))
     return metrics
+
+
+def record_of(output_dir: Path) -> Path:
+    """The folder beside ``output_dir`` with the checkpoints of its training, and what the training is known by."""
+    return output_dir.with_name(output_dir.name + "-training")
 
 
 def _continued(

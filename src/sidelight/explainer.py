@@ -15,6 +15,7 @@ from sidelight.checks.selfcheck import Check, made_up_samples, require_check, re
 from sidelight.checks.watched import WatchedWeights
 from sidelight.core.guard import public
 from sidelight.core.processes import in_main
+from sidelight.core.quiet import told_once
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.core.terminal import track
 from sidelight.core.types import Encoding, Inputs, Reading
@@ -339,9 +340,10 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
 
     @plain_passes()
     def _answer_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> Answered:
-        self.target.check(batch.inputs)
-        batch = batch.to(self.target.device)
-        encoding = self._encode(batch.inputs)
+        with told_once(asked.told):
+            self.target.check(batch.inputs)
+            batch = batch.to(self.target.device)
+            encoding = self._encode(batch.inputs)
         classes = asked.classes(encoding, self.target.id2label, numbers)
         reading = self._reading(encoding, classes.explained, classes.versus)
         quality = None if asked.refine else self.scorer.quality  # learnt from maps of one pass

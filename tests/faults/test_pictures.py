@@ -9,7 +9,9 @@ import os
 import re
 import struct
 import time
+import warnings
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from sidelight import Explainer, ImageTransform, fit
 from sidelight.errors import InputError, InputTypeError, SidelightError
 from sidelight.inputs.images import ProcessorTransform, as_transform, read_image, transform_from_dict
 from sidelight.inputs.picture_files import FORMATS
+from sidelight.inputs.pixels import PixelRangeWarning
 from sidelight.rows.content import value_digest
 from sidelight.rows.sources import rows_of
 from sidelight.rows.table_files import PICTURES
@@ -591,6 +594,65 @@ def test_kind_raw_pixels_in_place_of_normalised_ones(tmp_path: Path) -> None:
     for odd in (torch.zeros(1, 3, 32, 32).to_sparse(), torch.zeros(1, 3, 32, 32, device="meta")):
         with pytest.raises(InputTypeError, match="dense"):
             target.check({"pixel_values": odd})
+
+
+IMAGENET = ImageTransform((32, 32), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+PLAIN = ImageTransform((32, 32), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+GREY = ImageTransform((32, 32), mode="L", mean=(0.1307,), std=(0.3081,))
+
+
+def told_of_range(target: Any, pixels: Tensor) -> list[str]:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        target.check({"pixel_values": pixels})
+    return [str(w.message) for w in told if w.category is PixelRangeWarning]
+
+
+@pytest.mark.parametrize("transform", [SQUARE, IMAGENET, GREY], ids=["half", "imagenet", "grey"])
+def test_kind_pixels_between_0_and_1_in_place_of_normalised_ones(transform: ImageTransform) -> None:
+    target = ImageTarget(eye(num_channels=transform.channels), transform)
+    scaled = ImageTransform(
+        (32, 32), transform.mode, (0.0,) * transform.channels, (1.0,) * transform.channels
+    )
+    given = torch.stack([scaled(p) for p in P[:4]])
+    for pixels in (given, given[:1], given.half(), nn.functional.avg_pool2d(given, 3, 1, 1)):
+        (told,) = told_of_range(target, pixels)
+        assert re.search(r"between 0 and 1.*processor\(images=", told)
+    right = torch.stack([transform(p) for p in P[:4]])
+    bright = transform(Image.fromarray(np.asarray(P[0]) // 4 + 170))
+    for fine in (right, bright[None], right + 0.1 * torch.randn_like(right), torch.zeros_like(right)):
+        assert not told_of_range(target, fine)
+
+
+def test_kind_normalised_pixels_where_the_model_takes_0_to_1() -> None:
+    target = ImageTarget(eye(), PLAIN)
+    assert "far beyond" in told_of_range(target, torch.stack([IMAGENET(p) for p in P[:4]]))[0]
+    assert not told_of_range(target, torch.stack([PLAIN(p) for p in P[:4]]))
+    assert not told_of_range(ImageTarget(eye()), torch.rand(2, 3, 32, 32))  # nothing is known of its range
+
+
+def test_kind_odd_pixels_are_told_once_in_a_call(tmp_path: Path) -> None:
+    explainer = fit(eye(), P, processor=SQUARE, output_dir=tmp_path, **S)
+    pixels = torch.stack([PLAIN(p) for p in P[:6]])
+    calls: list[Callable[[], Any]] = [
+        lambda: explainer.explain(pixels, batch_size=2),
+        lambda: explainer.explain(pixels[0]),
+        lambda: explainer.explain({"pixel_values": pixels}, batch_size=2),
+        lambda: fit(eye(), pixels.repeat(7, 1, 1, 1), processor=SQUARE, output_dir=tmp_path / "b", **S),
+    ]
+    for call in calls:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            call()
+        assert [w.category for w in told].count(PixelRangeWarning) == 1
+
+
+def test_kind_a_tensor_with_its_channels_last_is_told_how_to_turn_it() -> None:
+    target = ImageTarget(eye(), SQUARE)
+    with pytest.raises(InputError, match=r"channels come last.*permute\(0, 3, 1, 2\)"):
+        target.check({"pixel_values": torch.zeros(2, 32, 32, 3)})
+    with pytest.raises(InputError, match="Convert the image"):
+        target.check({"pixel_values": torch.zeros(2, 1, 32, 32)})
 
 
 def test_kind_a_list_of_tensors_and_pictures() -> None:

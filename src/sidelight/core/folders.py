@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -77,6 +78,21 @@ def folder_path(path: str | os.PathLike[str]) -> Path:
     found = Path(text)
     # "." and "/" have no name to build others from
     return reachable(found if found.name not in ("", "..") else Path(os.path.abspath(found)))
+
+
+def temporary_folder(error: OSError) -> Path:
+    """A fresh temporary folder, to work in where the working directory cannot be written because of ``error``.
+
+    Raises:
+        CheckpointError: that cannot be made either.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix="sidelight-"))
+    except OSError as second:
+        raise CheckpointError(
+            f"neither the working directory ({error.strerror or error}) nor a temporary folder "
+            f"({second.strerror or second}) can be written. Give output_dir."
+        ) from second
 
 
 def require_folder_place(folder: Path, advice: str = "") -> None:

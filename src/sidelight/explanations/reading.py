@@ -33,7 +33,8 @@ class StoredAnswers(Iterator[Answer]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        # parts are read later, and the working directory may be another one then
+        self.folder = Path(os.path.abspath(folder))
         manifest = read_manifest(folder)
         self._ends: list[int] = list(manifest["ends"])
         #: what identifies the job: source, scorer, classifier, options

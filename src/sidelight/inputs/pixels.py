@@ -9,13 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sidelight.core.quiet import is_told, warn
 from sidelight.errors import InputError, InputTypeError, SidelightError, first_line
 from sidelight.inputs.images import PictureTransform, ProcessorTransform
 
 #: values may lie beyond black and white by so many times the distance of the two
 BEYOND = 3.0
+#: and beyond this share of that distance without a word: resizing overshoots a little, and noise may be added
+OVERSHOOT = 0.25
+#: pixels within [0, 1] are doubted if black lies below 0 by more than this share of the same distance, or white above so much
+BELOW, ABOVE = 0.1, 20.0
+#: what to give in place of other pixels
+_PREPARED = (
+    "give the pictures themselves, or what processor(images=..., return_tensors='pt')['pixel_values'] gives"
+)
 #: errors that tell of a device or of memory, never of the pixels given
 _DEVICE = re.compile(r"CUDA|cuDNN|CUBLAS|cublas|HIP|NCCL|MPS|out of memory|allocate", re.IGNORECASE)
+
+
+class PixelRangeWarning(UserWarning):
+    """Pixels that came ready do not look like those that the model's processor gives."""
 
 
 def picture_batch(samples: Sequence[Any], transform: PictureTransform | None) -> Tensor:
@@ -72,18 +85,51 @@ def stacked(pixels: Sequence[Tensor], transform: PictureTransform | None = None)
 
 
 def require_range(pixels: Tensor, transform: PictureTransform | None) -> None:
-    """Raise :class:`InputError` where ``pixels`` lie far beyond what ``transform`` makes of black and white."""
+    """Raise :class:`InputError` where ``pixels`` lie far beyond what ``transform`` makes of black and white.
+
+    Warns: PixelRangeWarning: they lie a little less far beyond, or look like pixels in [0, 1] that were not normalised.
+    """
     black, white = transform.bounds() if transform is not None else (None, None)
-    if black is None or white is None:
+    if black is None or white is None or not pixels.numel():
         return
     low, high = float(torch.minimum(black, white).min()), float(torch.maximum(black, white).max())
     least, most, margin = float(pixels.min()), float(pixels.max()), BEYOND * (high - low)
     if least < low - margin or most > high + margin:
         raise InputError(
             f"pixel_values reach from {least:.4g} to {most:.4g}, but the processor gives values from {low:.4g} to "
-            f"{high:.4g}. They look like raw pixels that were not normalised: give the pictures themselves, or what "
-            "processor(images=..., return_tensors='pt')['pixel_values'] gives."
+            f"{high:.4g}. They look like raw pixels that were not normalised: {_PREPARED}."
         )
+    if least == most or is_told(PixelRangeWarning):  # one colour may be anything
+        return
+    doubt = _doubt(least, most, low, high)
+    if doubt is not None and not _on_levels(pixels, black, white):
+        # without numbers of the pixels, so that Python shows it once, not for each of many batches
+        warn(
+            f"pixel_values {doubt}, but the processor gives values from {low:.4g} to {high:.4g}. If they were prepared in "
+            f"another way than in the model's training, prediction and map are wrong: {_PREPARED}.",
+            PixelRangeWarning,
+            stacklevel=3,
+        )
+
+
+def _doubt(least: float, most: float, low: float, high: float) -> str | None:
+    """What is odd about pixels from ``least`` to ``most``, if a processor gives values from ``low`` to ``high``."""
+    span = high - low
+    if least < low - OVERSHOOT * span or most > high + OVERSHOOT * span:
+        return "lie far beyond black and white"
+    if least >= 0 and most <= 1 and (low < -BELOW * span or high > ABOVE):
+        return "all lie between 0 and 1, like pixels that were not normalised"
+    return None
+
+
+def _on_levels(pixels: Tensor, black: Tensor, white: Tensor) -> bool:
+    """Whether ``pixels`` are grey levels of 0 to 255 as the processor scales them, such as those of a very bright picture."""
+    if pixels.shape[1] != len(black):
+        return False
+    low, high = (bound.to(pixels.device).float().view(1, -1, 1, 1) for bound in (black, white))
+    levels = (pixels.detach().float() - low) / (high - low) * 255
+    rounded = levels.round()
+    return bool(((levels - rounded).abs() < 0.01).all() and (rounded >= 0).all() and (rounded <= 255).all())
 
 
 def blamed(

@@ -19,7 +19,13 @@ from sidelight.inputs.pixels import blamed, require_range
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image_models import check_takes_pixels
-from sidelight.targets.input_checks import OTHER_INPUTS, missing_tensor, require_finite, require_plain
+from sidelight.targets.input_checks import (
+    OTHER_INPUTS,
+    missing_tensor,
+    require_channels,
+    require_finite,
+    require_plain,
+)
 from sidelight.targets.kept_states import KeptStates
 from sidelight.targets.layouts import lay_out, tensor_of
 from sidelight.targets.loading import loaded
@@ -122,12 +128,7 @@ class ImageTarget(TargetModel):
             )
         if len(pixels) == 0:
             raise InputError("the batch is empty: give at least one image.")
-        channels = self._config("num_channels")
-        if channels is not None and pixels.shape[1] != channels:
-            raise InputError(
-                f"the model takes {channels} channel(s); got {pixels.shape[1]} in shape {tuple(pixels.shape)}. "
-                "Convert the image (PIL: image.convert('RGB') or 'L')."
-            )
+        require_channels(pixels, self._config("num_channels"))
         size = self._fixed_size()
         if size is not None and tuple(pixels.shape[-2:]) != size:
             raise InputError(

@@ -32,6 +32,18 @@ def require_plain(name: str, value: Tensor) -> None:
         raise InputTypeError(f"{name} must be an ordinary dense tensor; got a {kind} one.")
 
 
+def require_channels(pixels: Tensor, channels: int | None) -> None:
+    """Raise :class:`InputError` if pixels ``[B, C, H, W]`` have other ``channels`` than the model takes, if that is known."""
+    if channels is None or pixels.shape[1] == channels:
+        return
+    turn = "The channels come last: pixels.permute(0, 3, 1, 2), or image.permute(2, 0, 1) for one image."
+    convert = "Convert the image (PIL: image.convert('RGB') or 'L')."
+    raise InputError(
+        f"the model takes {channels} channel(s); got {pixels.shape[1]} in shape {tuple(pixels.shape)}. "
+        f"{turn if pixels.shape[-1] == channels else convert}"
+    )
+
+
 def require_finite(name: str, value: Tensor) -> None:
     """Raise :class:`InputError` if ``value`` holds NaN or infinity, or is no plain tensor."""
     require_plain(name, value)

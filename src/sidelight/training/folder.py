@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.core.files import read_json, remove_leftovers, replace_file, write_json
-from sidelight.core.folders import folder_path, require_folder_place
+from sidelight.core.folders import folder_path, require_folder_place, temporary_folder
 from sidelight.core.locks import hold
 from sidelight.core.ownership import foreign, is_ours, overwriting, require_free
 from sidelight.core.processes import from_main, in_main
@@ -115,11 +114,11 @@ def _given(output_dir: str | os.PathLike[str]) -> Path:
 
 def _fresh_folder() -> str:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    place = Path.cwd() / RUNS / name
     try:
+        place = Path.cwd() / RUNS / name  # there may be no working directory any more
         place.mkdir(parents=True)
     except OSError as error:
-        place = Path(tempfile.mkdtemp(prefix="sidelight-"))
+        place = temporary_folder(error)
         log.warning(
             "the working directory cannot be written (%s): this training is in the temporary folder %s. "
             "Save the explainer with save_pretrained, or give output_dir.",

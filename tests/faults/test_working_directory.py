@@ -1,0 +1,45 @@
+"""The working directory changes between two calls, or is gone, as it happens in notebooks."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from fault_models import S, T, bert, tok, untrained
+
+from sidelight import fit
+from sidelight.errors import CheckpointError
+
+
+def first_words(answer: object) -> str:
+    return "".join(answer.inputs["text"])  # type: ignore[attr-defined]
+
+
+def test_kind_stored_answers_stay_those_of_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer = untrained(bert(), tok(), T[0])
+    answers = {}
+    for name, texts in (("a", T[:3]), ("b", T[30:33])):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        answers[name] = explainer.explain_dataset(texts, "out")
+    assert first_words(answers["a"][0]) == T[0]  # read in b, where "out" is another folder
+    assert [first_words(a) for a in answers["a"]] == T[:3]
+
+
+def test_kind_a_training_without_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone.rmdir()
+    explainer = fit(bert(), T[:24], processor=tok(), **S)
+    assert explainer.output_dir is not None
+    assert explainer.output_dir.parent == tmp_path
+    monkeypatch.setattr(tempfile, "tempdir", str(gone))
+    with pytest.raises(
+        CheckpointError, match=r"neither the working directory .* nor a temporary .*output_dir"
+    ):
+        fit(bert(), T[:24], processor=tok(), **S)

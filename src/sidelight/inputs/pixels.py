@@ -93,7 +93,7 @@ def require_range(pixels: Tensor, transform: PictureTransform | None) -> None:
     if black is None or white is None or not pixels.numel():
         return
     low, high = float(torch.minimum(black, white).min()), float(torch.maximum(black, white).max())
-    least, most, margin = float(pixels.min()), float(pixels.max()), BEYOND * (high - low)
+    least, most, margin = float(pixels.detach().min()), float(pixels.detach().max()), BEYOND * (high - low)
     if least < low - margin or most > high + margin:
         raise InputError(
             f"pixel_values reach from {least:.4g} to {most:.4g}, but the processor gives values from {low:.4g} to "

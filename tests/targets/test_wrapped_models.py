@@ -245,7 +245,9 @@ def test_an_embedder_beside_a_head_of_another_kind_is_not_called_the_classifier(
         def __init__(self) -> None:
             self.model_body, self.model_head = body, object()
 
-    with pytest.raises(UnsupportedTargetError, match=r"holds torch modules \(model_body\), but .*one of them alone"):
+    with pytest.raises(
+        UnsupportedTargetError, match=r"holds torch modules \(model_body\), but .*one of them alone"
+    ):
         as_target(Pair())  # type: ignore[arg-type]
 
 

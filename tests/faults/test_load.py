@@ -259,6 +259,20 @@ def test_fault_16_an_adapter_that_is_switched_off_is_another_model() -> None:
     explainer.explain(T[0])
 
 
+@pytest.mark.parametrize("copied", [lambda e: e, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+def test_kind_an_adapter_that_counts_more_or_less_than_before_is_another_model(copied: Any) -> None:
+    peft = pytest.importorskip("peft")
+    model = peft.get_peft_model(bert(), peft.LoraConfig(target_modules=["query"], r=2)).eval()
+    explainer = explainer_of(model, tok(), T[0])
+    explainer.explain(T[0])
+    with peft.helpers.rescale_adapter_scale(model, 0.5):
+        scaled = copied(explainer)
+        for _ in range(2):
+            with pytest.raises(TargetMismatchError, match="an adapter scaled"):
+                scaled.explain(T[0])
+    explainer.explain(T[0])
+
+
 def test_fault_16_an_adapter_inside_the_layers_counts() -> None:
     peft = pytest.importorskip("peft")
     torch.manual_seed(0)

@@ -21,6 +21,7 @@ from fault_models import SQUARE, P, S, T, bert, eye, tok, untrained
 from process_state import assert_process_unchanged
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.checkpoint import checkpoint
 
 from sidelight import Explainer
 from sidelight.core.quiet import ignored_warnings
@@ -28,6 +29,7 @@ from sidelight.errors import SelfCheckError, SidelightError, UnsupportedTargetEr
 from sidelight.lab.baselines import RIVALS
 from sidelight.models.encoders import text_channels
 from sidelight.targets import as_target
+from toy_models import seeded
 
 matplotlib.use("agg")
 
@@ -343,3 +345,42 @@ def test_kind_weights_that_are_gone_are_told_whatever_the_check(check: Any) -> N
         UnsupportedTargetError, match=r"has no weights: 'classifier\.weight' is on the meta device"
     ):
         explainer.explain(T[0])
+
+
+class Checkpointed(nn.Module):
+    """A network that computes its layers again in the backward pass, whatever its mode, as those of timm do."""
+
+    def __init__(self, again: bool, reentrant: bool = False) -> None:
+        super().__init__()
+        self.again, self.reentrant = again, reentrant
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU())
+        self.deep = nn.Sequential(nn.Conv2d(8, 12, 3, 2), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        for part in (self.stem, self.deep):
+            pixels = checkpoint(part, pixels, use_reentrant=self.reentrant) if self.again else part(pixels)
+        return self.head(pixels.mean((2, 3)))
+
+
+def test_kind_a_model_in_training_mode_that_computes_layers_again_stays_as_it_is(tmp_path: Path) -> None:
+    """The check of gradients ran the backward pass in training mode, which failed and moved the running means."""
+    warm()
+    maps = []
+    for again in (False, True):
+        model = seeded(lambda again=again: Checkpointed(again).train())
+        with assert_process_unchanged(model):
+            options = {"layers": ["stem", "deep"], "class_names": ["a", "b", "c"], **S}
+            folder = tmp_path / str(again)
+            explainer = Explainer.fit(model, P, processor=SQUARE, output_dir=folder, **options)
+            maps.append([explainer.explain(P[0], refine=n).map for n in (0, 2)])
+    np.testing.assert_array_equal(*maps)
+
+
+def test_kind_checkpointing_that_lets_no_gradient_pass_is_named(tmp_path: Path) -> None:
+    model = seeded(lambda: Checkpointed(True, reentrant=True).eval())
+    options = {"layers": ["stem", "deep"], "class_names": ["a", "b", "c"], **S}
+    with pytest.raises(
+        SelfCheckError, match=r"\(gradient checkpointing\)\. Switch that off.*stay the same\.$"
+    ):
+        Explainer.fit(model, P, processor=SQUARE, output_dir=tmp_path, **options)

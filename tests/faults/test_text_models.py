@@ -106,6 +106,24 @@ def test_kind_forwards_that_cannot_be_asked_are_refused_by_what_they_lack(
     assert not (tmp_path / "run").exists()
 
 
+class Needing(Around):
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, kinds: Tensor, **more: Any) -> Any:  # type: ignore[override]
+        return self.inner(input_ids, attention_mask, token_type_ids=kinds, **more)
+
+
+def test_kind_an_argument_that_no_input_holds_is_told(tmp_path: Path) -> None:
+    """The pass failed with a TypeError, which was called a fault of sidelight."""
+    with pytest.raises(
+        UnsupportedTargetError, match=r"forward of Needing needs 'kinds', and the inputs hold"
+    ):
+        Explainer.fit(Needing(bert()), T, processor=tok(), output_dir=tmp_path / "run", **S)
+    target = as_target(Needing(bert()), tok())
+    ready = dict(tok()(T[:2], return_tensors="pt", padding=True))
+    ready["kinds"] = torch.zeros_like(ready["input_ids"])
+    target.check(ready)
+    torch.testing.assert_close(target.encode(ready).logits, own_logits(bert(), T[:2]), atol=1e-4, rtol=1e-4)
+
+
 def test_kind_a_tokenizer_beside_a_model_of_pictures_is_told() -> None:
     with pytest.raises(SidelightError, match="image processor"):
         as_target(eye(), tok())

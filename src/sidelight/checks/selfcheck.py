@@ -311,7 +311,8 @@ def require_gradient(target: TargetModel, inputs: Inputs, advice: str) -> None:
     Raises:
         SelfCheckError: see above.
     """
-    with torch.enable_grad():
+    # a model with gradient checkpointing runs again in the backward pass, when it must still be frozen
+    with torch.enable_grad(), target.borrowed():
         mask = target.feature_mask(inputs)
         scores = {m: torch.full_like(v, 0.5, dtype=torch.float).requires_grad_() for m, v in mask.items()}
         why = "none of the scores has one"
@@ -324,6 +325,14 @@ def require_gradient(target: TargetModel, inputs: Inputs, advice: str) -> None:
         except (RuntimeError, AssertionError) as error:  # Reformer asserts that it is in training mode
             why, cause = first_line(error, None), error
     raise SelfCheckError(
-        f"no gradient passes through {target.name} to its input ({why}). Weights that were quantised for inference, or a "
-        f"forward under torch.no_grad(), are the usual causes. {advice}"
+        f"no gradient passes through {target.name} to its input ({why}). {_remedy(cause, advice)}"
     ) from cause
+
+
+def _remedy(error: Exception | None, advice: str) -> str:
+    if "torch.utils.checkpoint" in str(error):
+        return (
+            "The model computes some layers again for the gradient (gradient checkpointing). Switch that off, e.g. by "
+            "model.gradient_checkpointing_disable() or in its forward. The weights and the answers stay the same."
+        )
+    return f"Weights that were quantised for inference, or a forward under torch.no_grad(), are the usual causes. {advice}"

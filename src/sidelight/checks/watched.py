@@ -63,7 +63,7 @@ class WatchedWeights:
             self.target.model
         )  # before the hash: what changes meanwhile is noticed the next time
         found = self.target.fingerprint()
-        if found != self.known:
+        if found != self.known or self.watch.rescaled():
             self._tell(check)
         self.watch, self.known = watch, found
 
@@ -74,8 +74,8 @@ class WatchedWeights:
     def _tell(self, check: Check) -> None:
         message = (
             f"the weights of {self.target.name} have changed since its scorer was trained or loaded: trained further, "
-            "loaded anew, moved to another precision, or with another adapter switched on. Its maps may mean nothing now: "
-            "load the weights again, or fit a new scorer. To use it in spite of that, load the scorer with check='warn', or "
-            "set explainer.check = 'warn'."
+            "loaded anew, moved to another precision, or with another adapter switched on or an adapter scaled. Its maps may "
+            "mean nothing now: load the weights again, or fit a new scorer. To use it in spite of that, load the scorer with "
+            "check='warn', or set explainer.check = 'warn'."
         )
         raise_or_warn(TargetMismatchError(message), check)

@@ -70,6 +70,14 @@ def _advice(given: Any) -> str:
         )
     if isinstance(given, (tuple, list)):
         return " Give the model alone, and what prepares its inputs as processor=...."
+    own = getattr(given, "__dict__", {})
+    parts = [n for n, m in own.items() if isinstance(m, nn.Module) and next(m.parameters(), None) is not None]
+    if parts:  # a head of scikit-learn may decide, as SetFit's does
+        return (
+            f" It holds torch modules ({', '.join(parts)}), but sidelight cannot tell whether one of them alone decides. Give "
+            "the module whose forward returns the logits. If a model of scikit-learn decides, methods that ask for predictions "
+            "alone can explain it, e.g. those of SHAP and LIME."
+        )
     if inspect.isroutine(given) or hasattr(given, "predict") or hasattr(given, "predict_proba"):
         return (
             " A scorer reads the hidden states of a network, which functions and models of scikit-learn do not show. Methods "

@@ -21,6 +21,8 @@ OTHER_TASKS = {
 }
 #: names of a text model's arguments
 IDS, MASK, STATES = "input_ids", "attention_mask", "output_hidden_states"
+#: arguments that say how a pass is made, and that every pass has
+ALWAYS = ("return_dict", "use_cache")
 
 
 def taken_arguments(model: nn.Module) -> set[str]:
@@ -45,6 +47,13 @@ def taken_arguments(model: nn.Module) -> set[str]:
         f"called as model(input_ids=..., attention_mask=...): name its arguments so, or give the Hugging Face model "
         "inside (AutoModelForSequenceClassification)."
     )
+
+
+def needed_arguments(model: nn.Module) -> list[str]:
+    """Return the names of the arguments without which ``model.forward`` cannot be called, except those that we always give."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return [p.name for p in named if p.default is p.empty and p.name not in (IDS, MASK, *ALWAYS)]
 
 
 def _forwards(model: nn.Module) -> Iterator[Any]:

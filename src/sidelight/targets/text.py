@@ -31,12 +31,14 @@ from sidelight.targets.signatures import (
     IDS,
     MASK,
     STATES,
+    needed_arguments,
     require_classifier,
     require_states,
     taken_arguments,
 )
 from sidelight.targets.text_checks import (
     REMARKS,
+    check_arguments,
     check_features,
     check_ids,
     check_padding,
@@ -123,7 +125,7 @@ class TextTarget(TargetModel):
         soft = self.limit or getattr(self.vocabulary.config, "max_position_embeddings", None)
         limits = [n for n in (max_length, soft) if n and n > 0]  # XLNet gives -1 for no limit
         cut = min(limits) if limits else None
-        self._accepts = _taken(model)
+        self._accepts, self._needed = _taken(model), needed_arguments(model)
         counts = self._takes("position_ids") and not positions_from_ids(model)
         self.reader: TextReader = self.reader_type(tokenizer, cut, columns, padding_side(model), counts)
 
@@ -139,6 +141,7 @@ class TextTarget(TargetModel):
 
     def check(self, inputs: Inputs) -> None:
         ids = check_shapes(inputs)
+        check_arguments(self.model, self._needed, inputs)
         check_ids(ids, self.vocabulary.size, self.limit)
         check_padding(ids, self.attention(inputs), self.model, self.vocabulary.config_pad_id)
         check_features(self.feature_mask(inputs)["text"])

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from sidelight.core.types import Inputs
-from sidelight.errors import InputError, InputTypeError
+from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.targets.embedding import pools_last_token, positions_from_ids
 from sidelight.targets.input_checks import missing_tensor, require_finite
 
 #: remarks of a tokenizer about its texts, which no model reads
 REMARKS = frozenset({"offset_mapping", "overflow_to_sample_mapping", "length", "num_truncated_tokens"})
+
+
+def check_arguments(model: nn.Module, needed: Sequence[str], inputs: Inputs) -> None:
+    """Raise :class:`UnsupportedTargetError` if ``inputs`` lack an argument that the forward of ``model`` needs."""
+    lacking = [name for name in needed if name not in inputs]
+    if lacking:
+        names = ", ".join(map(repr, lacking))
+        raise UnsupportedTargetError(
+            f"the forward of {type(model).__name__} needs {names}, and the inputs hold {', '.join(map(repr, inputs))}. Give "
+            f"{lacking[0]!r} a default in the forward, let the tokenizer make it (tokenizer.model_input_names), or give ready "
+            "inputs that hold it."
+        )
 
 
 def check_shapes(inputs: Inputs) -> Tensor:

@@ -55,6 +55,12 @@ def _switches(layer: Any) -> tuple[Any, ...]:
     return tuple([active] if isinstance(active, str) else active), bool(layer.disable_adapters)
 
 
+def _scales(layer: Any) -> dict[str, dict[str, Any]]:
+    """Return the factors of the adapters of a layer that PEFT has changed. They are no part of the model's state."""
+    tables = {n: v for n, v in vars(layer).items() if n.endswith("scaling") and isinstance(v, dict)}
+    return {n: {k: v for k, v in own.items() if isinstance(v, (int, float))} for n, own in tables.items()}
+
+
 def hash_of(state: Mapping[str, Any]) -> str:
     """Compute the BLAKE2 hash of named values in the order of names, as 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
@@ -115,9 +121,10 @@ class WeightWatch:
     Args:
         model: the model to watch from now on.
         changed: whether it has changed already. A copy of a watch knows that from the original.
+        scales: of its PEFT adapters as they should be. Default: as they are.
     """
 
-    def __init__(self, model: nn.Module, changed: bool = False) -> None:
+    def __init__(self, model: nn.Module, changed: bool = False, scales: Any = None) -> None:
         self.model, self._changed_before = model, changed
         modules = list(model.modules())
         # keep the modules' own tables, because a walk through a small model takes longer than its pass
@@ -126,6 +133,7 @@ class WeightWatch:
         self._below = self._parts(self._children)
         self._adapted = [m for m in modules if _is_adapted(m)]
         self._switched = [_switches(m) for m in self._adapted]
+        self._scaled = [_scales(m) for m in self._adapted] if scales is None else scales
         self._tensors = self._parts(self._tables)
         self._watched = [t for own in self._tensors if own is not None for _, t in inner_tensors(own)]
         self._seen = [_sign(t) for t in self._watched]
@@ -141,7 +149,12 @@ class WeightWatch:
             or [_sign(t) for t in self._watched] != self._seen
             or self._samples() != self._values
             or [_switches(m) for m in self._adapted] != self._switched
+            or self.rescaled()
         )
+
+    def rescaled(self) -> bool:
+        """Whether an adapter of PEFT counts more or less than it did. :func:`fingerprint` does not tell that."""
+        return [_scales(m) for m in self._adapted] != self._scaled
 
     @staticmethod
     def _parts(tables: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -153,10 +166,10 @@ class WeightWatch:
     def __deepcopy__(self, memo: dict[int, Any]) -> WeightWatch:
         import copy
 
-        return WeightWatch(copy.deepcopy(self.model, memo), self.changed())
+        return WeightWatch(copy.deepcopy(self.model, memo), self.changed(), self._scaled)
 
     def __reduce__(self) -> Any:
-        return WeightWatch, (self.model, self.changed())
+        return WeightWatch, (self.model, self.changed(), self._scaled)
 
 
 def _differ(now: Sequence[Any], before: Sequence[Any]) -> bool:

@@ -137,8 +137,9 @@ def _place_of_model(holder: Any) -> str:
         weights = _weights(holder)
         whole = (n for n, m in holder.named_modules() if n and _has_head(m) and _weights(m) == weights)
         return "".join(f".{n}" if n.isidentifier() else f"[{n}]" for n in next(whole, "").split(".") if n)
-    if isinstance(getattr(holder, "model", None), nn.Module):
-        return ".model"
+    for name in ("model", "module_"):  # the second is skorch's
+        if isinstance(getattr(holder, name, None), nn.Module):
+            return f".{name}"
     found = {id(m): n for n, m in getattr(holder, "__dict__", {}).items() if _has_head(m)}
     return f".{next(iter(found.values()))}" if len(found) == 1 else ""
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sidelight.cli.common import JsonOption, say, write_rows
-from sidelight.core.digits import with_sign
 from sidelight.core.quiet import quiet_libraries
 from sidelight.errors import for_terminal
 
@@ -327,6 +326,8 @@ def _remarks(explanation: Explanation) -> list[str]:
     if meta.get("constant_map"):
         found.append("the map is constant: all scores are equal, so it says nothing")
     if meta.get("modality_share"):
+        from sidelight.core.digits import with_sign  # numpy takes time that --help does not have
+
         drops = meta["modality_share"]["drops"]
         lost = ", ".join(f"{name} {with_sign(drop)}" for name, drop in drops.items() if name != "all")
         found.append(f"probability lost if it is exchanged with another sample's: {lost}")

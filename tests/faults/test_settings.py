@@ -14,7 +14,7 @@ import pytest
 
 from sidelight import ObjectiveConfig, ScorerConfig, SidelightError, TrainingConfig
 from sidelight.errors import CheckpointError, ConfigError
-from sidelight.lab.config.files import changed, parse_config, read_yaml
+from sidelight.lab.config.files import changed, parse_config, read_overrides, read_yaml
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.evaluation.preflight import bytes_needed, check_run
 from sidelight.lab.runs.run import Run
@@ -255,3 +255,8 @@ def test_kind_a_run_without_results_says_which_command_makes_them(tmp_path: Path
     run = Run(tmp_path / "run", parse_config(IMAGE))
     with pytest.raises(CheckpointError, match=r"has no results\.json: run `sidelight evaluate .*run` first"):
         run.results()
+
+
+def test_kind_a_name_that_a_value_of_set_gives_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'a' is given twice"):
+        read_overrides(["evaluation.rivals={a: 1, a: 2}"])

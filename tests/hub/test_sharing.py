@@ -356,6 +356,14 @@ def test_a_clone_without_its_large_files_is_told(tmp_path: Path) -> None:
         sidelight.load(folder, classifier())
 
 
+def test_a_scorer_of_a_later_format_is_told_to_be_newer(tmp_path: Path) -> None:
+    folder = make().save_pretrained(tmp_path / "s")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "format": "sidelight.scorer.2"}))
+    with pytest.raises(CheckpointError, match=r"saved by a newer sidelight.*update sidelight"):
+        sidelight.load(folder, classifier())
+
+
 def test_a_kept_tokenizer_that_cannot_be_opened_stops_nobody_who_gives_one(tmp_path: Path) -> None:
     model, tokenizer = make_pair("bert")
     target = as_target(model, tokenizer)

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sidelight.core.pointers import told_of_pointer
 from sidelight.core.safe_output import for_file_name
 from sidelight.errors import BusyFolderError, CheckpointError, InputError
 
@@ -123,7 +124,7 @@ def read_text_file(path: Path) -> str:
     """The text in a file.
 
     Raises:
-        InputError: the file is a table, too large, or no UTF-8.
+        InputError: the file is a table, too large, no UTF-8, or a pointer of Git LFS.
     """
     if path.suffix.lower() in _TABLES:
         raise InputError(
@@ -133,6 +134,8 @@ def read_text_file(path: Path) -> str:
         raise InputError(
             f"{path} has {path.stat().st_size / 2**20:.0f} MB; a text may have {LARGEST_TEXT // 2**20}."
         )
+    if told := told_of_pointer(path, "text"):
+        raise InputError(told)
     try:
         return path.read_text(encoding="utf-8-sig").strip("\r\n")
     except UnicodeDecodeError as error:

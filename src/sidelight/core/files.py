@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.core.ownership import file_digest, foreign, may_replace, record
-from sidelight.core.refusals import not_reached, not_written
+from sidelight.core.pointers import told_of_pointer
+from sidelight.core.refusals import not_reached, not_written, system_number
 from sidelight.errors import CheckpointError, InputTypeError, SidelightError
 
 #: bytes of a name to which a point, eight digits and an ending can be added on every usual file system
@@ -41,7 +42,9 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(tmp, final)
     except SidelightError:
         raise
-    except OSError as error:
+    except Exception as error:  # other libraries than Python's have errors of their own for a full disk
+        if not isinstance(error, OSError) and system_number(error) is None:
+            raise
         raise not_written(final, error) from error
     finally:
         with suppress(OSError):  # e.g. the folder is a file, for which an error is raised already
@@ -180,30 +183,24 @@ def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
     except PermissionError as error:
         raise not_reached(path, error) from error
     except (OSError, ValueError) as error:
+        if told := told_of_pointer(path):
+            raise CheckpointError(told) from error
         raise CheckpointError(
             f"{path} is corrupt or truncated ({error}); restore it or run again."
         ) from error
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether the file at ``path`` is what a clone without Git LFS has in place of a large file."""
-    head = b"version https://git-lfs.github.com/"
-    try:
-        with path.open("rb") as handle:
-            return handle.read(len(head)) == head
-    except OSError:
-        return False
 
 
 def find_weights(place: str) -> Path:
     """A weights file: a path, or ``package:path/in/package`` of an installed Python package.
 
     Raises:
-        CheckpointError: the file or package is not there.
+        CheckpointError: the file or package is not there, or the file is a pointer of Git LFS.
     """
     path = _in_package(place) or Path(place)
     if not path.is_file():
         raise CheckpointError(f"no weights file at {path}.")
+    if told := told_of_pointer(path, "weights"):
+        raise CheckpointError(told)
     return path
 
 

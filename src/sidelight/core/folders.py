@@ -23,7 +23,7 @@ from sidelight.core.ownership import (
     may_replace,
     require_free,
 )
-from sidelight.core.refusals import not_written, require_writable
+from sidelight.core.refusals import not_written, require_writable, system_number
 from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
 
 #: keys that an earlier version wrote into ``metrics.json`` beside a classifier
@@ -62,7 +62,9 @@ def replace_folder(
         _put_in_place(tmp, final, last, advice)
     except SidelightError:
         raise
-    except OSError as error:
+    except Exception as error:  # other libraries than Python's have errors of their own for a full disk
+        if not isinstance(error, OSError) and system_number(error) is None:
+            raise
         raise not_written(final, error) from error
     finally:
         with suppress(OSError, SidelightError):

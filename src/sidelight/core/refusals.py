@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -30,10 +31,26 @@ def advice_for(error: BaseException) -> str:
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _ADVICE:
-            return _ADVICE[cause.errno]
+        number = system_number(cause)
+        if number in _ADVICE:
+            return _ADVICE[number]
         cause = cause.__cause__ or cause.__context__
     return "choose another folder, or find out what this one lacks (space, permissions)"
+
+
+def system_number(error: BaseException) -> int | None:
+    """The number of the system's error that ``error`` is, or that its message ends with. ``None`` if there is none.
+
+    Libraries written in Rust (safetensors, tokenizers) have errors of their own that carry the number in words alone.
+
+    Example:
+        >>> system_number(ValueError("I/O error: No space left on device (os error 28)"))
+        28
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)$", str(error).strip())
+    return int(found[1]) if found else None
 
 
 def reason(error: OSError) -> str:
@@ -53,10 +70,10 @@ def not_reached(path: object, error: OSError) -> CheckpointError:
     return CheckpointError(f"cannot look at {str(path)!r}: {error.strerror or error}. {advice}")
 
 
-def not_written(final: Path, error: OSError) -> CheckpointError:
+def not_written(final: Path, error: Exception) -> CheckpointError:
     """The error for ``final``, which the system refused to write."""
     return CheckpointError(
-        f"could not write {final}: {error.strerror or error}. What was there before is untouched; {advice_for(error)}."
+        f"could not write {final}: {getattr(error, 'strerror', None) or error}. What was there before is untouched; {advice_for(error)}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,8 +157,30 @@ def _name_axes(graph: Any, axes: Axes) -> None:
 
 def write_pt2(program: Any, path: Path, about: Mapping[str, str]) -> None:
     """Write ``program`` for ``torch.export.load``, with ``about`` as an extra file."""
-    with path.open("wb") as file:
+    with _LateRefusal(path, "wb") as file:
         torch.export.save(program, file, extra_files={f"{MARK}.json": json.dumps(dict(about))})
+        if file.refused is not None:
+            raise file.refused
+
+
+class _LateRefusal(io.FileIO):
+    """A file whose ``write`` never fails: if a write raises, e.g. on a full disk, torch's writer ends the process.
+
+    Attributes:
+        refused: the first error of the system. Nothing is written after it.
+    """
+
+    refused: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left and self.refused is None:
+            try:
+                left = left[super().write(left) or 0 :]
+            except OSError as error:
+                self.refused = error
+        return size
 
 
 def onnx_runner(path: Path) -> Runner:

@@ -15,7 +15,7 @@ from sidelight.core.files import replace_file, write_json
 from sidelight.core.folders import replace_folder, require_folder_place
 from sidelight.core.optional import require
 from sidelight.core.ownership import require_free
-from sidelight.core.refusals import require_writable
+from sidelight.core.refusals import require_writable, system_number
 from sidelight.core.types import Inputs
 from sidelight.core.version import __version__
 from sidelight.errors import ConfigError, ExportError
@@ -142,7 +142,9 @@ class Writing:
         with replace_folder(folder, advice="Choose another name, or pass overwrite=True.") as tmp:
             try:
                 tokenizer.save_pretrained(tmp)
-            except Exception as error:  # noqa: BLE001 - tokenizers of users raise anything
+            except Exception as error:  # tokenizers of users raise anything
+                if system_number(error) is not None:
+                    raise
                 log.warning("%s cannot be saved (%s).", type(tokenizer).__name__, error)
             files = sorted(p.relative_to(tmp).as_posix() for p in tmp.rglob("*") if p.is_file())
         return {"folder": folder.name, "files": files}

@@ -51,7 +51,7 @@ _OTHERS = {
     b"\xd7\xcd\xc6\x9a": "a Windows metafile (WMF)",
     b"<!DOCTYPE": "a web page",
     b"<html": "a web page",
-    b"version https://git-lfs": "a Git LFS pointer, not the picture itself",
+    b"version https://git-lfs": "a Git LFS pointer, not the picture itself: run `git lfs pull` in its folder",
     b"<svg": "an SVG drawing, which has no pixels",
     b"<?xml": "XML, perhaps an SVG drawing, which has no pixels",
     b"8BPS": "a Photoshop document",

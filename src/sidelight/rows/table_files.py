@@ -18,6 +18,7 @@ from sidelight.core.columns import column_of
 from sidelight.core.counted import counted
 from sidelight.core.files import told_of_home
 from sidelight.core.optional import optional
+from sidelight.core.pointers import told_of_pointer
 from sidelight.errors import InputError, InputTypeError, MissingPackageError, first_line
 from sidelight.rows.row import Rows
 
@@ -91,8 +92,15 @@ def _exists(place: Path) -> bool:
 # -- tables ----------------------------------------------------------------------------------
 
 
+def require_content(path: Path) -> None:
+    """Raise :class:`InputError` if a pointer of Git LFS is in the place of the table at ``path``."""
+    if told := told_of_pointer(path, "table"):
+        raise InputError(told)
+
+
 def _table(path: Path, name: str) -> Any:
     ending = suffix(str(path))
+    require_content(path)
     try:
         return TABLES[ending](path)
     except (InputError, InputTypeError, MissingPackageError):

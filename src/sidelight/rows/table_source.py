@@ -13,7 +13,13 @@ from sidelight.core.registry import nearest
 from sidelight.errors import InputError
 from sidelight.rows.row import Rows
 from sidelight.rows.table_blocks import csv_rows, jsonl_rows, parquet_rows
-from sidelight.rows.table_files import FILE_COLUMN, first_row, found_beside, tables_and_pictures
+from sidelight.rows.table_files import (
+    FILE_COLUMN,
+    first_row,
+    found_beside,
+    require_content,
+    tables_and_pictures,
+)
 
 #: a folder with one of these files is a data set, not only pictures
 _DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -30,11 +36,13 @@ def open_source(source: Path, kind: str, out: Path) -> Rows:
         out: its files are left out if it lies in the folder.
 
     Raises:
-        InputError: ``source`` is missing, cannot be read, or has no rows.
+        InputError: ``source`` is missing, cannot be read, has no rows, or is a pointer of Git LFS.
     """
     wanted = source.is_dir() if kind == "folder" else source.is_file()
     if not wanted:
         raise InputError(f"--{kind}: there is no {'folder' if kind == 'folder' else 'file'} {str(source)!r}.")
+    if kind != "folder":
+        require_content(source)
     rows = _FORMATS[kind](source) if kind != "folder" else _folder(source, out)
     if len(rows) == 0:
         raise InputError(f"{source} has no {'pictures' if kind == 'folder' else 'rows'}.")

@@ -14,10 +14,11 @@ from typing import Any
 from torch import nn
 
 from sidelight.checks.quality import Quality
-from sidelight.core.files import is_lfs_pointer, path_text, read_json, write_json
+from sidelight.core.files import path_text, read_json, write_json
 from sidelight.core.folders import replace_folder
 from sidelight.core.ownership import MARK, may_replace, overwriting
 from sidelight.core.places import known_place
+from sidelight.core.pointers import told_of_pointer
 from sidelight.errors import (
     CheckpointError,
     ConfigError,
@@ -139,6 +140,8 @@ class SavedScorer:
             )
         try:
             return family.load_model(place, self.target.get("revision") if given is None else None)
+        except CheckpointError:
+            raise
         except Exception as error:
             reason = first_line(error, None)
             raise CheckpointError(
@@ -288,6 +291,10 @@ def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
+        if str(found).startswith(f"{FORMAT}."):
+            raise CheckpointError(
+                f"{path} was saved by a newer sidelight (format {found!r}; this one reads {FORMAT!r}): update sidelight."
+            )
         raise CheckpointError(
             f"{path} is not a sidelight scorer (format {found!r}). Give the folder that save_pretrained of an explainer wrote."
         )
@@ -331,11 +338,8 @@ def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _corrupt(weights: Path, error: Exception) -> CheckpointError:
-    if is_lfs_pointer(weights):
-        return CheckpointError(
-            f"{weights} is a pointer of Git LFS in place of the weights, because the repository was cloned without them. Run "
-            "`git lfs pull` in it."
-        )
+    if told := told_of_pointer(weights, "weights"):
+        return CheckpointError(told)
     return CheckpointError(f"{weights} is corrupt or truncated ({error}); copy it again or fit anew.")
 
 

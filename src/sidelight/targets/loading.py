@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from sidelight.errors import UnsupportedTargetError
+from sidelight.core.pointers import told_of_pointer
+from sidelight.errors import CheckpointError, UnsupportedTargetError
 
 
 def loaded(kind: Any, name: str, revision: str | None, classes: Sequence[str]) -> nn.Module:
@@ -19,11 +20,17 @@ def loaded(kind: Any, name: str, revision: str | None, classes: Sequence[str]) -
         classes: if given, the model gets a head for them, whose weights may be new.
 
     Raises:
+        CheckpointError: the folder holds pointers of Git LFS in place of the weights.
         UnsupportedTargetError: weights are missing or of other sizes, so transformers would draw them at random.
     """
     # sizes are compared below: transformers accepts all of them, or refuses the new head as well
     options = {**head_options(classes), "ignore_mismatched_sizes": True}
-    model, info = kind.from_pretrained(name, revision=revision, output_loading_info=True, **options)
+    try:
+        model, info = kind.from_pretrained(name, revision=revision, output_loading_info=True, **options)
+    except Exception as error:
+        if told := told_of_pointer(name, "weights"):
+            raise CheckpointError(told) from error
+        raise
     require_sizes(info["mismatched_keys"], name, len(classes))
     missing = sorted(info["missing_keys"])
     # an adapter brings its own weights, after those that are counted here

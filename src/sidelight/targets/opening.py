@@ -12,6 +12,7 @@ from torch import nn
 from sidelight.core.counted import counted
 from sidelight.core.files import path_text
 from sidelight.core.places import known_place
+from sidelight.core.pointers import told_of_pointer
 from sidelight.errors import CheckpointError, UnsupportedTargetError, first_line
 
 CONFIG_NAME = "config.json"
@@ -45,14 +46,17 @@ def open_model(place: str | os.PathLike[str], revision: str | None = None) -> tu
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         family = TARGETS[_family(config, name)]
-        return family.load_model(name, revision), family.reader_type.load(name, {}, revision)
-    except UnsupportedTargetError:
+        model, processor = family.load_model(name, revision), family.reader_type.load(name, {}, revision)
+    except (UnsupportedTargetError, CheckpointError):
         raise
     except Exception as error:  # each library raises its own errors
         reason = first_line(error, None)
         raise CheckpointError(
-            f"the model {name!r} cannot be loaded: {reason}{_inside(Path(name))}"
+            f"the model {name!r} cannot be loaded: {told_of_pointer(name) or reason}{_inside(Path(name))}"
         ) from error
+    if processor is None and (told := told_of_pointer(name)):
+        raise CheckpointError(told)
+    return model, processor
 
 
 def _inside(folder: Path) -> str:

@@ -220,7 +220,7 @@ def read_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> list[tuple[s
     """Pairs of dotted key and value, from ``dotted.key=yaml`` strings or a mapping of the same.
 
     Raises:
-        ConfigError: a string has no ``=``, a key has an empty part, or a value is not YAML.
+        ConfigError: a string has no ``=``, a key has an empty part, or a value is not YAML or gives a name twice.
     """
     if isinstance(overrides, Mapping):
         pairs = [(key, key.strip(), value) for key, value in overrides.items()]
@@ -229,7 +229,7 @@ def read_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> list[tuple[s
         for override in overrides:
             key, sign, text = override.partition("=")
             try:
-                pairs.append((override, key.strip() if sign else "", yaml.safe_load(text)))
+                pairs.append((override, key.strip() if sign else "", yaml.load(text, _OneOfEachName)))
             except yaml.YAMLError as error:
                 raise ConfigError(f"the value of {override!r} is not valid YAML: {error}") from error
     for given, key, _ in pairs:

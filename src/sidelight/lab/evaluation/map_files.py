@@ -29,6 +29,7 @@ import numpy as np
 from sidelight.core.counted import repeated
 from sidelight.core.files import file_path, replace_file
 from sidelight.core.folders import require_file_place
+from sidelight.core.pointers import told_of_pointer
 from sidelight.core.registry import nearest
 from sidelight.core.types import MODALITIES
 from sidelight.errors import InputError
@@ -72,6 +73,8 @@ def read_maps(path: str | os.PathLike[str], signed: bool | None = None) -> MapFi
         raise InputError(f"maps are read from {' or '.join(SUFFIXES)}; got {str(file)!r}.")
     if not file.is_file():
         raise InputError(f"no file of maps at {str(file)!r}.")
+    if pointer := told_of_pointer(file, "maps"):
+        raise InputError(pointer)
     raw, told = _read_npz(file) if file.suffix == ".npz" else _read_parquet(file)
     if not raw:
         raise InputError(f"{file} holds no maps: give at least one of {', '.join(MODALITIES)}.")

@@ -153,9 +153,7 @@ class Desk:
             token: of the session that this one takes the place of.
         """
         return self._told(
-            lambda: self._opened(
-                run, self._sample(run, picture, text), _class(target), _class(versus), fill, share, token
-            ),
+            lambda: self._opened(run, self._sample(run, picture, text), target, versus, fill, share, token),
             token,
         )
 
@@ -186,7 +184,7 @@ class Desk:
         def move() -> Shown:
             self._explainer(run)
             example = self.galleries[run][number]
-            found = self._opened(run, example.sample, _class(target), _class(versus), fill, share, token)
+            found = self._opened(run, example.sample, target, versus, fill, share, token)
             session = self._held[found.token].session
             text, picture = self._parts(run, session.sample)
             return replace(
@@ -293,13 +291,13 @@ class Desk:
         self,
         run: str,
         sample: Any,
-        target: int | None,
-        versus: int | None,
+        target: str | None,
+        versus: str | None,
         fill: str | None,
         share: float,
         token: str,
     ) -> Shown:
-        session = Session(self._explainer(run), sample, target, versus, fill or None)
+        session = Session(self._explainer(run), sample, _class(target), _class(versus), fill or None)
         session.keep(share)
         own = token if token in self._held else secrets.token_urlsafe(16)
         with self._lock:

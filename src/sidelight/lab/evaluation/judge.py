@@ -49,7 +49,8 @@ def judge_of(run: Run, target: TargetModel) -> TargetModel:
         CheckpointError: its weights were changed since it was trained.
         BusyFolderError: another process trains it.
     """
-    about, folder = identity(run, target), judge_folder(run, target)
+    about = identity(run, target)
+    folder = judge_folder(run, about)
     kept = run.saved_target(folder / "target")
     wait()  # all have looked before one of them writes
     if kept is None:
@@ -69,13 +70,13 @@ def judge_of(run: Run, target: TargetModel) -> TargetModel:
 
 def judge_facts(run: Run, target: TargetModel) -> dict[str, Any]:
     """What ``judge.json`` says of the judge that :func:`judge_of` gives, without its identity."""
-    path = judge_folder(run, target) / "judge.json"
+    path = judge_folder(run, identity(run, target)) / "judge.json"
     return {k: v for k, v in read_json(path).items() if k not in ("format", "identity")}
 
 
-def judge_folder(run: Run, target: TargetModel) -> Path:
-    """The folder of the judge. Its name depends on everything that the judge was made from, and on the rows if they changed."""
-    folder = run.folder / "judge" / digest(identity(run, target))
+def judge_folder(run: Run, about: Mapping[str, Any]) -> Path:
+    """The folder of the judge of identity ``about``. Its name depends on the identity, and on the rows if they changed."""
+    folder = run.folder / "judge" / digest(about)
     return folder_of_rows(folder, record_of(folder / "target"), *_trained_on(run))
 
 

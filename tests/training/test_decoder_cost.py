@@ -70,6 +70,16 @@ def test_a_decoder_of_a_small_target_is_cut_until_it_costs_a_twentieth() -> None
     assert share_of(fitted, target) <= LARGEST_SHARE or chosen == cheapest
 
 
+def test_a_saving_leaves_the_last_stage_wide_enough() -> None:
+    """With 8 channels there, two trainings of three learnt less (``results/imagenette/decoder/seeds.csv``)."""
+    target = mobilenet(224)
+    for _, options in decoder_cost.CHEAPER["image"]:
+        scorer: Any = new_scorer(
+            target, pictures(1, 224), ScorerConfig(decoder={"image": options}, by_class=True)
+        )
+        assert scorer.decoders["image"].decoder.readout.in_channels >= 12
+
+
 def test_the_limits_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     target = mobilenet()
     usual = share_of(new_scorer(target, pictures(1), ScorerConfig(by_class=True), fitted=False), target)

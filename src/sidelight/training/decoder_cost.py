@@ -39,8 +39,8 @@ FULL_WIDTH_UP_TO = 128
 CHEAPER: Mapping[str, tuple[tuple[float, Mapping[str, Any]], ...]] = {
     "image": (
         (CHEAPER_FROM, {"stride": 4, "pooled": True}),
-        (LARGEST_SHARE, {"stride": 4, "pooled": True, "channels": (64, 32, 16, 8)}),
-        (LARGEST_SHARE, {"stride": 8, "pooled": True, "channels": (64, 32, 16, 8)}),
+        (LARGEST_SHARE, {"stride": 4, "pooled": True, "channels": (32, 16, 16, 12)}),
+        (LARGEST_SHARE, {"stride": 8, "pooled": True, "channels": (32, 16, 16, 12)}),
     ),
     "text": ((CHEAPER_FROM, {"width": 64, "layers": 1}),),
 }

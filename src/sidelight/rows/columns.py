@@ -64,10 +64,15 @@ def column_rows(data: Any, name: str) -> Rows:
 def pandas_rows(data: Any, name: str) -> Rows:
     """The rows of a data frame of pandas. Raises :class:`InputError` if two columns have one name."""
     names = list(data.columns)
+    require_names_once(names, name)
+    return _named({n: data[n] for n in names}, name)
+
+
+def require_names_once(names: Sequence[Any], name: str) -> None:
+    """Raise :class:`InputError` if two columns of the table ``name`` have one name. A row would hold the last of them alone."""
     twice = sorted(map(str, repeated(names)))
     if twice:
         raise InputError(f"{name} has several columns {', '.join(twice)}: name each column once.")
-    return _named({n: data[n] for n in names}, name)
 
 
 def polars_rows(data: Any, name: str) -> Rows:

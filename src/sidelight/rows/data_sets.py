@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sidelight.core.optional import optional
 from sidelight.errors import InputTypeError
-from sidelight.rows.columns import mapping_rows, zipped_rows
+from sidelight.rows.columns import mapping_rows, require_names_once, zipped_rows
 from sidelight.rows.row import LABEL_COLUMNS, Rows
 from sidelight.rows.stream import Stream
 
@@ -50,6 +50,7 @@ def arrow_table(data: Any, name: str) -> Any:
     import pyarrow
 
     datasets = optional("datasets", "reading a Parquet file or a table of pyarrow")
+    require_names_once(data.schema.names, name)
     table = pyarrow.Table.from_batches([data]) if isinstance(data, pyarrow.RecordBatch) else data
     try:
         return datasets.Dataset(table)
@@ -88,6 +89,7 @@ class _BesideColumns:
 
 def arrow_stream(data: Any, name: str) -> Stream:
     """The rows of a reader or data set of pyarrow, of which one batch is in memory."""
+    require_names_once(data.schema.names, name)
     batches = data if hasattr(data, "read_next_batch") else data.to_batches()
     return Stream(chain.from_iterable(batch.to_pylist() for batch in batches), name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from sidelight.errors import InputError
 from sidelight.rows.table_files import TABLES, suffix, visible
+
+log = logging.getLogger(__name__)
 
 #: names of splits: for training, and for validation
 TRAINING, VALIDATION = ("train", "training"), ("validation", "valid", "val", "dev", "eval")
@@ -42,10 +45,19 @@ def chosen_split(data: Any, splits: Mapping[str, Any], name: str) -> Any:
     found = split_named(data, wanted)
     if found is None and len(splits) == 1:
         found = next(iter(splits.values()))
+    first = next((key for key, one in splits.items() if one is not found), "")
+    argument = f"{name}=" if name.isidentifier() else ""
+    advice = f"give it by itself: its own folder or table, or in Python {argument}data[{str(first)!r}]"
+    held = ", ".join(map(str, splits))
     if found is None:
-        first = next(iter(splits))
-        raise InputError(
-            f"{name} holds the splits {', '.join(map(str, splits))}: say which to take, e.g. {name}=data[{first!r}]."
+        raise InputError(f"{name} holds the splits {held}. Choose one, e.g. {first}, and {advice}.")
+    if name not in ("train", "eval", "validation") and len(splits) > 1:
+        log.warning(
+            "%s holds the splits %s: only the training split is read. To read %s, %s.",
+            name,
+            held,
+            first,
+            advice,
         )
     return found
 

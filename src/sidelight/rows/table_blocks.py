@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.errors import InputError, MissingPackageError, first_line
+from sidelight.rows.columns import pandas_rows, require_names_once
 from sidelight.rows.row import Rows
 from sidelight.rows.table_files import (
     beside,
@@ -69,9 +70,11 @@ class BlockRows(Sequence[Any]):
 
 
 def parquet_rows(source: Path) -> Rows:
-    """The rows of a Parquet file. Raises :class:`InputError` if it cannot be read."""
+    """The rows of a Parquet file. Raises :class:`InputError` if it cannot be read, or two columns have one name."""
     try:
         rows = Rows(ParquetRows(source), "the table", cheap=True)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"cannot read {source} as Parquet ({first_line(error)}).") from error
     return beside(rows, source.parent)
@@ -90,6 +93,7 @@ class ParquetRows(BlockRows):
 
         self.path, self.block = path, block
         with ParquetFile(path) as file:
+            require_names_once(file.schema_arrow.names, str(path))
             length = int(file.metadata.num_rows)
         super().__init__(self._read, length)
 
@@ -176,8 +180,6 @@ def _frames(source: Path, separator: str) -> Rows:
         ) as frames:  # closed with the generator, even half-way
             yield from frames
 
-    from sidelight.rows.columns import pandas_rows
-
     # a table that cannot be read is known before the first pass
     length = sum(len(frame) for frame in begin())
     blocks = BlockRows(lambda: (list(pandas_rows(frame, "the table")) for frame in begin()), length)
@@ -188,24 +190,35 @@ def _uneven(source: Path, separator: str) -> Rows | None:
     """The rows of a table in which some lines have too many cells, or ``None`` if it cannot be read at all."""
     try:
         names = list(read_frame(source, separator, nrows=0).columns)
-        length = sum(1 for line in _cells(source, separator) if line) - 1
+        length = sum(1 for _ in _cells(source, separator)) - 1
     except (OSError, ValueError, csv.Error, StopIteration, EOFError):
         return None
 
     def begin() -> Iterator[Sequence[Any]]:
         lines = islice(_cells(source, separator), 1, None)
-        return _in_blocks(_named(names, number, line) for number, line in enumerate(filter(None, lines)))
+        return _in_blocks(_named(names, number, line) for number, line in enumerate(lines))
 
     return Rows(BlockRows(begin, length), "the table", cheap=True) if length > 0 else None
 
 
 def _cells(source: Path, separator: str) -> Iterator[list[str]]:
+    """The header and the rows. Blank lines are none, also above the header, as pandas reads a table."""
+    blank = " \t\r\n".replace(separator, "")
+    taken: list[str] = []  # lines of the file that make one row: several if a cell holds line breaks
     with open_text(source, newline="") as file:
         if declared_separator(source) is not None:
             file.readline()
-        lines = csv.reader(file, delimiter=separator)
+        lines = csv.reader(_noted(file, taken), delimiter=separator)
         while (line := _next_line(lines)) is not None:
-            yield line
+            if "".join(taken).strip(blank):
+                yield line
+            taken.clear()
+
+
+def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
 
 
 def _next_line(lines: Iterator[list[str]]) -> list[str] | None:

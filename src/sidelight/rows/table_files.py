@@ -20,6 +20,7 @@ from sidelight.core.files import told_of_home
 from sidelight.core.optional import optional
 from sidelight.core.pointers import told_of_pointer
 from sidelight.errors import InputError, InputTypeError, MissingPackageError, first_line
+from sidelight.rows.columns import require_names_once
 from sidelight.rows.row import Rows
 
 log = logging.getLogger(__name__)
@@ -231,6 +232,8 @@ def require_closed_quotes(path: Path, separator: str, block: int) -> None:
 def _read_parquet(path: Path) -> Any:
     import pyarrow.parquet
 
+    with pyarrow.parquet.ParquetFile(path) as file:
+        require_names_once(file.schema_arrow.names, str(path))
     return pyarrow.parquet.read_table(path)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sidelight.errors import ConfigError, InputError
+from sidelight.rows.columns import require_names_once
 from sidelight.rows.data_sets import class_names
 from sidelight.rows.labels import normal
 
@@ -63,10 +64,15 @@ def local_rows(name: str, split: str, data_dir: str | None, columns: Sequence[st
         )
     path = split_file(folder, split)
     rows = from_file(path)
+    require_columns(rows, path, columns)
+    return rows
+
+
+def require_columns(rows: Any, path: Path, columns: Sequence[str]) -> None:
+    """Raise :class:`InputError` if ``rows``, which were read from ``path``, lack one of the ``columns``."""
     missing = [c for c in columns if c not in rows.column_names]
     if missing:
         raise InputError(f"{path} lacks the column(s) {missing}; it has {rows.column_names}.")
-    return rows
 
 
 def from_file(path: Path) -> Any:
@@ -75,7 +81,11 @@ def from_file(path: Path) -> Any:
     import pyarrow.parquet
 
     try:
-        pyarrow.parquet.read_metadata(path)
+        names = pyarrow.parquet.read_schema(path).names
+    except Exception as error:
+        raise InputError(f"cannot read {path} as parquet ({error}); it may be truncated.") from error
+    require_names_once(names, str(path))
+    try:
         return datasets.Dataset.from_parquet(str(path))
     except Exception as error:
         raise InputError(f"cannot read {path} as parquet ({error}); it may be truncated.") from error
@@ -138,5 +148,5 @@ def require_order(rows: Any, classes: Sequence[str], name: str) -> None:
         raise InputError(
             f"data set {name!r} is registered with the classes {', '.join(classes)}, but its rows number them in another "
             f"order: {', '.join(own)} ({moved[0]!r} is {own.index(moved[0])} in the rows, {known[normal(moved[0])]} in the "
-            f"registration). Register the classes in the order of the rows."
+            f"registration). Register the classes in the order of the rows, or number the rows as it was registered."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidelight.core.registry import Registry
@@ -17,6 +18,7 @@ from sidelight.lab.data.reading import (
     find_folder,
     from_file,
     from_hub,
+    require_columns,
     require_order,
     require_rows,
     sample_rows,
@@ -24,7 +26,7 @@ from sidelight.lab.data.reading import (
 )
 from sidelight.lab.data.scenes import CLASSES as CLAIMS
 from sidelight.lab.data.scenes import KINDS_OF_OBJECT, object_rows, scene_rows
-from sidelight.lab.data.texts import planted_rows, tidy_reviews, tidy_statements, tidy_tweets
+from sidelight.lab.data.texts import GRADES, planted_rows, tidy_reviews, tidy_statements, tidy_tweets
 from sidelight.lab.data.two_digits import two_digits_loader
 
 if TYPE_CHECKING:  # slow to import
@@ -86,6 +88,9 @@ def parquet_loader(
     hub_id: str,
     hub_columns: dict[str, str] | None = None,
     tidy: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    *,
+    others: Sequence[str] = (),
+    numbered: Sequence[str] = (),
 ) -> Callable[..., Any]:
     """A loader of ``<name>/<split>.parquet`` that falls back to the hub.
 
@@ -93,12 +98,14 @@ def parquet_loader(
         hub_columns: hub names of columns that rows have under other names.
         tidy: makes the rows from the table as read, which must fit in memory then. If the hub's data set has
             no validation split, a tenth of its training rows, drawn once, becomes one.
+        others: names that the local folder may have instead.
+        numbered: class names by the label numbers that ``tidy`` takes.
     """
 
     def load(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
         import datasets
 
-        place, names = find_folder(name, data_dir), hub_columns or {}
+        place, names = find_folder(name, data_dir, *others), hub_columns or {}
         if tidy is None:
             rows = (
                 from_hub(name, hub_id, split).rename_columns(names)
@@ -109,12 +116,19 @@ def parquet_loader(
             frame = (
                 _hub_frame(name, hub_id, split).rename(columns=names)
                 if place is None
-                else from_file(split_file(place, split)).to_pandas()
+                else _local_frame(name, split_file(place, split), numbered)
             )
             rows = datasets.Dataset.from_pandas(tidy(frame), preserve_index=False)
         return sample_rows(rows, count, seed)
 
     return load
+
+
+def _local_frame(name: str, path: Path, numbered: Sequence[str]) -> pd.DataFrame:
+    rows = from_file(path)
+    require_columns(rows, path, ("text", "label"))
+    require_order(rows, numbered, name)  # a data frame knows no names of its label numbers
+    return rows.to_pandas()
 
 
 def _hub_frame(name: str, hub_id: str, split: str) -> pd.DataFrame:
@@ -148,11 +162,13 @@ IMAGENETTE = (
 )
 
 TWEETS_HUB = "mteb/tweet_sentiment_extraction"
-_TWEETS = parquet_loader("tweet_sentiment_extraction", TWEETS_HUB, tidy=tidy_tweets)
+_TWEETS = parquet_loader(
+    "tweets", TWEETS_HUB, tidy=tidy_tweets, others=("tweet_sentiment_extraction",), numbered=GRADES
+)
 _MNIST = parquet_loader("mnist", "ylecun/mnist")
 _CIFAR10 = parquet_loader("cifar10", "uoft-cs/cifar10", {"img": "image"})
 _IMAGENETTE = parquet_loader("imagenette", "frgfm/imagenette")
-_IMDB = parquet_loader("imdb", "stanfordnlp/imdb", tidy=tidy_reviews)
+_IMDB = parquet_loader("imdb", "stanfordnlp/imdb", tidy=tidy_reviews, numbered=OPINION)
 _LIAR = parquet_loader("liar", "ucsbnlp/liar", {"statement": "text"}, tidy_statements)
 _MEMES = local_loader("hateful_memes", read_memes, "train.jsonl, dev_seen.jsonl, test_seen.jsonl and img/")
 _SNLI_VE = local_loader(

@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sidelight.errors import ConfigError
+from sidelight.errors import ConfigError, InputError
 from sidelight.lab.data.planted_text import planted_texts
+from sidelight.rows.labels import is_missing
+from sidelight.rows.row import plain
 
 if TYPE_CHECKING:  # slow to import
     import pandas as pd
 
+#: classes of the tweets by the numbers of their labels
+GRADES = ("negative", "neutral", "positive")
 #: rows of each split of the planted texts if no count is given
 PLANTED = {"train": 8000, "validation": 400, "test": 500}
 
@@ -27,13 +31,28 @@ def planted_rows(split: str, data_dir: str | None = None, count: int | None = No
 
 
 def tidy_tweets(frame: pd.DataFrame) -> pd.DataFrame:
-    """Negative and positive tweets as classes 0 and 1. The span that people selected is the evidence."""
+    """Negative and positive tweets as classes 0 and 1. The span that people selected is the evidence.
+
+    Raises:
+        InputError: the labels are not numbers of :data:`GRADES`, or none is positive where some seem to be neutral.
+    """
+    found = list(frame["label"].dropna().unique())
+    if not set(found) <= {0, 1, 2} or (1 in found and 2 not in found):
+        raise InputError(
+            "the labels of tweets are numbers, 0 negative, 1 neutral and 2 positive, and neutral tweets are left out; got "
+            f"{', '.join(repr(plain(label)) for label in found[:6])}. If there are two classes only, write 0 and 2."
+        )
     kept = frame[frame["label"].isin([0, 2]) & frame["text"].notna()]
     out = kept[["text"]].assign(label=kept["label"].map({0: 0, 2: 1}))
     if "selected_start" in kept:
         spans = zip(kept["selected_start"], kept["selected_end"], strict=True)
-        out["evidence"] = [{"text": [[int(first), int(last)]]} for first, last in spans]
+        out["evidence"] = [{"text": _selected(*span)} for span in spans]
     return out
+
+
+def _selected(first: Any, last: Any) -> list[list[int]]:
+    """The span of a tweet as a list, which is empty if nobody selected one."""
+    return [] if is_missing(first) or is_missing(last) else [[int(first), int(last)]]
 
 
 def tidy_reviews(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import itertools
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sidelight.errors import InputError
+from sidelight.explanations.explanation import Explanation
 from sidelight.lab.figures.curves import plot_curves, reductions_drawn
 from sidelight.lab.figures.radar import oriented, plot_radar
 from sidelight.lab.figures.scatter import pareto_front, plot_tradeoff
@@ -163,3 +166,18 @@ def test_a_renderer_is_found_by_name():
         RENDERERS["imag"]
     with pytest.raises(InputError, match=r"\[H, W, 1\] or \[H, W, 3\]"):
         RENDERERS["image"].check(np.zeros((4, 4)), np.zeros((4, 4, 2)))
+
+
+def test_a_tall_picture_has_room_for_its_words() -> None:
+    # receipts, letters, spectra: the panels were narrower than their titles, which lay upon each other
+    size = (300, 12)
+    scores = np.linspace(0, 1, 300 * 12).reshape(size)
+    found = Explanation({"image": scores}, {"image": np.zeros((*size, 1))}, 0, "cat", 0.9)
+    figure = found.plot()
+    to_png(figure)
+    axes = figure.subfigs[0].axes
+    titles = [ax._left_title.get_window_extent() for ax in axes[:3]]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(titles))
+    ticks = [label.get_window_extent() for label in axes[3].get_yticklabels()]
+    assert all(low.y1 < high.y0 for low, high in itertools.pairwise(ticks))
+    assert max(map(int, re.findall(r"(\d+)px\)", found.to_html()))) <= 480 * 12 / 300 + 1

@@ -18,6 +18,7 @@ from sidelight.live.session import Masked, Session
 from sidelight.live.units import TEXT
 from sidelight.targets import TargetModel
 from sidelight.viz.base import RENDERERS
+from sidelight.viz.direction import among_words
 from sidelight.viz.explanation import effects_note, html_panels, scale_note
 from sidelight.viz.export import pixels_to_uri
 from sidelight.viz.image import CRISP_UP_TO, heat, signed, to_rgb
@@ -151,7 +152,7 @@ def verdict_html(found: Explanation, names: list[str], masked: Masked | None = N
     what = "Prediction" if masked is None else f"Prediction for the best {masked.share:.0%}"
     notes = "".join(f"<p>{escaped(note)}</p>" for note in remarks(found)) if masked is None else ""
     return (
-        f'<section class="sl-verdict" aria-live="polite"><h3>{what}: <b>{escaped(about.label)}</b> '
+        f'<section class="sl-verdict" aria-live="polite"><h3>{what}: <b>{escaped(among_words(about.label))}</b> '
         f"{about.probability:.1%}</h3>{rows}{notes}</section>"
     )
 
@@ -217,7 +218,7 @@ def example_notes_html(stored: Explanation, now: Explanation, text: Any) -> str:
         )
     if stored.label != now.label or abs(stored.probability - now.probability) > SAME:
         notes.append(
-            f"The stored explanation says {stored.label} {stored.probability:.1%}. The page opens what that explanation "
+            f"The stored explanation says {among_words(stored.label)} {stored.probability:.1%}. The page opens what that explanation "
             "shows, and the classifier reads it otherwise than the original."
         )
     return "".join(map(message_html, notes))

@@ -4,6 +4,8 @@
 const QUIET = 150;
 /** Milliseconds after which an answer is given up, for example because the kernel was restarted. */
 const PATIENCE = 10000;
+/** Pixels that a tall picture may take on the screen. */
+const TALLEST = 480;
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -14,6 +16,9 @@ function make(tag, attributes = {}, ...children) {
   element.append(...children);
   return element;
 }
+
+/** A name among words. If it runs from right to left, invisible marks keep the number after it in its place. */
+const among = (name) => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(name) ? `\u200e${name}\u200e` : name);
 
 const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
 
@@ -85,7 +90,7 @@ function words(model, shown, send) {
       const button = make("span", { role: "button", tabindex: "0", class: "sl-word", title: `score ${score.toFixed(2)}${effect}` }, body);
       const strength = drawnEffects ? view.word_strengths[i] : score;
       button.style.backgroundColor = colour(strength);
-      button.classList.toggle("sl-strong", Math.abs(strength) >= 0.55);
+      button.classList.toggle("sl-strong", Math.abs(strength) >= (strength < 0 ? 0.64 : 0.57));
       button.dataset.word = i;
       const toggle = () => {
         const now = new Set(model.get("removed"));
@@ -146,7 +151,10 @@ function pictures(model, shown) {
       heat.image.alt = `${effects ? "effects on" : "scores for"} ${view.explained}`;
       name();
       values = Uint8Array.from(atob(view.pixel_scores), (c) => c.charCodeAt(0));
-      for (const f of [input, heat, masked]) f.image.classList.toggle("sl-crisp", view.crisp);
+      for (const f of [input, heat, masked]) {
+        f.image.classList.toggle("sl-crisp", view.crisp);
+        f.element.style.maxWidth = `${Math.min(232, Math.ceil((TALLEST * view.size[1]) / view.size[0]))}px`;
+      }
     }
     masked.image.src = model.get("answer").image;
   };
@@ -205,7 +213,7 @@ function verdict(model) {
     const view = model.get("view");
     label.textContent = view.label;
     probability.textContent = percent(view.probability);
-    about.textContent = `map of ${view.explained}${view.versus ? `, not ${view.versus}` : ""}`;
+    about.textContent = `map of ${among(view.explained)}${view.versus ? `, not ${among(view.versus)}` : ""}`;
     bars.replaceChildren(...view.bars.map(([name, p]) => {
       const filled = make("span");
       filled.style.width = `${100 * p}%`;
@@ -231,8 +239,8 @@ function slider(model, send) {
     shown.textContent = `${range.value} %`;
     range.setAttribute("aria-valuetext", `best ${range.value} percent kept, ${model.get("view").explained} ${percent(answer.explained_probability)}`);
     const { explained } = model.get("view");
-    const own = answer.label === explained ? "" : ` ${explained} has ${percent(answer.explained_probability)}.`;
-    told.textContent = `The model now says ${answer.label}, ${percent(answer.probability)}.${own} (${answer.milliseconds.toFixed(0)} ms)`;
+    const own = answer.label === explained ? "" : ` ${among(explained)} has ${percent(answer.explained_probability)}.`;
+    told.textContent = `The model now says ${among(answer.label)}, ${percent(answer.probability)}.${own} (${answer.milliseconds.toFixed(0)} ms)`;
   };
   const label = make("label", {}, "Keep the best ", shown, range);
   return { element: make("div", {}, label, told), update };

@@ -18,6 +18,8 @@ _RIGHT_TO_LEFT, _LEFT_TO_RIGHT = ("R", "AL"), ("L",)
 _SIGNS = {"L": "L", "R": "R", "AL": "A", "EN": "1", "AN": "2", "ES": "+", "CS": ",", "ET": "%"}
 _SIGNS |= {"NSM": "m", "BN": "m", "": "L"}
 _NEUTRAL = "n"
+#: an invisible letter that runs from left to right
+LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
 #: brackets within brackets
 _DEEPEST = 63
 _SWAPPED = {"LEFT": "RIGHT", "RIGHT": "LEFT", "LESS": "GREATER", "GREATER": "LESS"}
@@ -39,6 +41,19 @@ def runs_left(text: str) -> bool | None:
     return next(
         (kind in _RIGHT_TO_LEFT for kind in kinds if kind in (*_RIGHT_TO_LEFT, *_LEFT_TO_RIGHT)), None
     )
+
+
+def among_words(name: str) -> str:
+    """``name`` with marks about it if it has letters from right to left, so that what is written beside it keeps its place.
+
+    Without them, "שלום 97%" has its number on the left, where it looks as if it belonged to the word before.
+
+    Example:
+        >>> len(among_words("שלום")), among_words("peace")
+        (6, 'peace')
+    """
+    turning = any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in name)
+    return f"{LEFT_TO_RIGHT}{name}{LEFT_TO_RIGHT}" if turning else name
 
 
 def in_reading_order(

@@ -16,6 +16,7 @@ from sidelight.core.shown import Drawable, Shown, require_drawable
 from sidelight.errors import InputError, InputTypeError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, Renderer
+from sidelight.viz.direction import among_words
 from sidelight.viz.export import ShownFigure
 from sidelight.viz.safe_text import visible
 from sidelight.viz.signed import strongest
@@ -82,7 +83,7 @@ def explanation_html(explanation: Shown, reading: Drawable = "scores") -> str:
     return (
         '<figure style="margin:0;font:14px/1.45 system-ui,sans-serif">'
         f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(panels)}</div>'
-        f'<figcaption style="margin-top:6px;overflow-wrap:anywhere"><strong>{html.escape(visible(explanation.label))}</strong> '
+        f'<figcaption style="margin-top:6px;overflow-wrap:anywhere"><strong>{html.escape(among_words(visible(explanation.label)))}</strong> '
         f"{explanation.probability:.1%} {html.escape(notes)} "
         f'<span style="opacity:.65">{html.escape(visible(made_by))}{_cut_note(explanation)}</span></figcaption></figure>'
     )
@@ -103,7 +104,7 @@ def share_note(explanation: Shown) -> str:
 
 def explanation_page(explanation: Shown, reading: Drawable = "scores") -> str:
     """:func:`explanation_html` as a page of its own."""
-    title = html.escape(f"{visible(explanation.label)} {explanation.probability:.1%}")
+    title = html.escape(f"{among_words(visible(explanation.label))} {explanation.probability:.1%}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'

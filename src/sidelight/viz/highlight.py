@@ -11,6 +11,8 @@ from sidelight.viz.safe_text import Piece, ScoredSpan, partition, visible
 HIGHLIGHT = (255, 153, 0)
 #: of the strongest effect against a class. Readers who cannot tell red from green can tell these two
 AGAINST = (77, 166, 255)
+#: From this strength on, words are black. A dark page writes in white, which is hard to read on a strong background
+STRONG = {HIGHLIGHT: 0.57, AGAINST: 0.64}
 #: colour of the line under known evidence
 EVIDENCE = "#00b8d9"
 
@@ -54,7 +56,7 @@ def _html_piece(piece: Piece, titles: bool, marked: bool, strongest: float | Non
         content = f'<span style="border-bottom:2px solid {EVIDENCE}">{content}</span>'
     if piece.unread:
         title = ' title="not read by the model"' if titles else ""
-        return f'<span style="opacity:.5;text-decoration:underline dotted"{title}>{content}</span>'
+        return f'<span style="opacity:.6;text-decoration:underline dotted"{title}>{content}</span>'
     if piece.score is None:
         return content
     r, g, b = HIGHLIGHT if strongest is None or piece.score > 0 else AGAINST
@@ -62,8 +64,8 @@ def _html_piece(piece: Piece, titles: bool, marked: bool, strongest: float | Non
     told = f"{score:.2f}" if strongest is None else f"{piece.score:+.2g}".replace("-", "\N{MINUS SIGN}")
     title = f' title="{told}"' if titles else ""
     style = f"background-color:rgba({r},{g},{b},{score:.3f});border-radius:.2em"
-    if score >= 0.7:  # a dark page writes in white, which such a background does not bear
-        style += ";color:#1c2027"
+    if score >= STRONG[r, g, b]:
+        style += ";color:#000"
     return f'<span style="{style}"{title}>{content}</span>'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from sidelight.viz.signed import effects_bar, strengths
 
 #: Up to this side length every pixel is drawn as a crisp square.
 CRISP_UP_TO = 96
+#: pixels that a tall picture may take on a page
+TALLEST = 480
 
 
 def to_rgb(display: np.ndarray) -> np.ndarray:
@@ -88,7 +91,7 @@ class ImageRenderer(Renderer):
 
     def size(self, display: Any) -> tuple[float, float]:
         width, height = self.cell_size(display)
-        return 3 * 1.75 * width + 0.9, 1.75 * height + 0.75
+        return max(4.6, 3 * 1.75 * width + 0.9), 1.75 * height + 0.75
 
     def cell_size(self, display: Any) -> tuple[float, float]:
         height, width = np.asarray(display).shape[:2]
@@ -169,11 +172,12 @@ class ImageRenderer(Renderer):
         crisp = max(pixels.shape[:2]) <= CRISP_UP_TO
         if truth is not None:
             pixels = outline(pixels, truth, 4 if crisp else 1)
+        widest = math.ceil(TALLEST * pixels.shape[1] / pixels.shape[0])
         uri = pixels_to_uri(pixels, longest=4 * CRISP_UP_TO if crisp and truth is not None else 224)
         rendering = "image-rendering:pixelated;" if crisp else ""
         return (
             f'<img src="{uri}" alt="{html.escape(alt)}" '
-            f'style="{rendering}width:100%;max-width:100%;height:auto;display:block">'
+            f'style="{rendering}width:100%;max-width:min(100%,{widest}px);height:auto;display:block">'
         )
 
     def _show(self, ax: Axes, pixels: np.ndarray, truth: np.ndarray | None) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import FigureBase
 
 from sidelight.core.safe_output import short
 from sidelight.viz import style as look
+from sidelight.viz.direction import LEFT_TO_RIGHT, among_words, runs_left
 from sidelight.viz.safe_text import visible
 from sidelight.viz.text import broken_lines, glyph_width
 
@@ -28,7 +29,7 @@ def one_line(name: str) -> str:
         >>> one_line("cat\\n or  dog")
         'cat or dog'
     """
-    return short(" ".join(visible(name).split()), _LONGEST)
+    return among_words(short(" ".join(visible(name).split()), _LONGEST))
 
 
 def fitted(parts: Iterable[str], inches: float, points: float = POINTS) -> list[str]:
@@ -56,6 +57,11 @@ def _broken(text: str, most: float) -> list[str]:
     return [" ".join(word for *_, word in line) for line in lines]
 
 
+def drawn(lines: Iterable[str]) -> str:
+    """:func:`fitted` lines as a figure takes them: harmless, and from left to right even if a Hebrew name comes first."""
+    return look.literal("\n".join(LEFT_TO_RIGHT + line if runs_left(line) else line for line in lines))
+
+
 def room_of(figure: FigureBase) -> float:
     """Width in inches of a figure, or of a part of one."""
     own: Any = figure
@@ -64,12 +70,11 @@ def room_of(figure: FigureBase) -> float:
 
 def title_figure(figure: FigureBase, lines: list[str]) -> None:
     """Write :func:`fitted` lines above everything in ``figure``."""
-    words = look.literal("\n".join(lines))
-    figure.suptitle(words, x=0.02, ha="left", fontsize=POINTS, color=look.INK)
+    figure.suptitle(drawn(lines), x=0.02, ha="left", fontsize=POINTS, color=look.INK)
 
 
 def title_axes(ax: Axes, parts: Iterable[str], points: float) -> None:
     """Write ``parts`` above one panel, on lines that fit the room that it has now."""
     figure = ax.get_figure(root=True)
     inches = max(2.0, ax.get_window_extent().width / figure.dpi) if figure else 2.0
-    ax.set_title(look.literal("\n".join(fitted(parts, inches, points))), fontsize=points)
+    ax.set_title(drawn(fitted(parts, inches, points)), fontsize=points)

@@ -13,7 +13,7 @@ from sidelight.lab.figures.grid import GridSample
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import ShownFigure
-from sidelight.viz.titles import fitted, one_line
+from sidelight.viz.titles import drawn, fitted, one_line
 
 #: inches for the names, and between rows
 LABEL_WIDTH, GAP = 1.55, 0.1
@@ -63,7 +63,7 @@ def _draw_input(ax: Axes, sample: GridSample) -> None:
     renderer.draw_input(ax, sample.display, sample.truth)
     colour = look.ACCENT if sample.wrong else look.INK
     lines = fitted([one_line(sample.decision)], renderer.cell_size(sample.display)[0] + GAP, points=8)
-    ax.set_title(look.literal("\n".join(lines)), fontsize=8, loc="center", color=colour)
+    ax.set_title(drawn(lines), fontsize=8, loc="center", color=colour)
 
 
 def _draw_map(ax: Axes, sample: GridSample, variant: str) -> None:

@@ -129,6 +129,7 @@ def _scatter(
         facecolors=colour if number % 2 == 0 else "none",
         edgecolors=colour,
         zorder=3,
+        clip_on=False,  # a mark at 0 or 1 lies half outside
         label=label or None,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sidelight.viz.base import RENDERERS, unit_range
+from sidelight.viz.direction import among_words
 
 
 @dataclass
@@ -42,7 +43,8 @@ class GridSample:
     @property
     def decision(self) -> str:
         """``"cat 97.1%"``, or just the label without a probability."""
-        return self.label if self.probability is None else f"{self.label} {self.probability:.1%}"
+        name = among_words(self.label)
+        return name if self.probability is None else f"{name} {self.probability:.1%}"
 
     def scores(self, method: str) -> np.ndarray:
         """The map of ``method`` in [0, 1], checked against the input."""

@@ -15,7 +15,7 @@ from sidelight.lab.figures.grid import GridSample
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import ShownFigure
-from sidelight.viz.titles import LINE, fitted, one_line, title_figure
+from sidelight.viz.titles import LINE, drawn, fitted, one_line, title_figure
 
 #: panels in a row of maps that hide their input, and of maps that do not
 ACROSS, ACROSS_WIDE = 4, 2
@@ -87,4 +87,4 @@ def _name(ax: Axes, method: str, note: str, inches: float) -> None:
     colour = look.ACCENT if method and is_ours(method) else look.INK
     names = [method_label(method) if method else "Input", note]
     lines = [line for name in names for line in fitted([one_line(name)], inches, points=8)]
-    ax.set_title(look.literal("\n".join(lines)), fontsize=8, color=colour, loc="left")
+    ax.set_title(drawn(lines), fontsize=8, color=colour, loc="left")

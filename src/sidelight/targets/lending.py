@@ -4,6 +4,9 @@ Explainers of several threads may share a model, or parts of it. The first user 
 gradients off, and the last user restores them. Hooks stay on the model during one pass only. The records lie
 outside the model and the target, so both can be pickled and copied.
 
+Ctrl-C may come between any two steps. So a flag is recorded before it is changed, every step of giving back may be
+done twice, and giving back that is interrupted is begun again.
+
 Only sidelight uses these locks. They do not stop a thread that calls or trains the model directly.
 """
 
@@ -11,9 +14,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from weakref import WeakKeyDictionary
@@ -47,13 +49,13 @@ class _Loan:
 
     Attributes:
         lock: a pass holds it.
-        users: number of current loans of each thread.
+        users: the thread of each current loan.
     """
 
     def __init__(self) -> None:
         self.number = next(_numbers)
         self.lock = threading.RLock()
-        self.users: Counter[int] = Counter()
+        self.users: dict[object, int] = {}
         self._before: dict[nn.Module, _Before] = {}
 
     def freeze(self, module: nn.Module) -> None:
@@ -69,7 +71,7 @@ class _Loan:
             before.training, module.training = True, False
 
     def give_back(self) -> None:
-        """Restore every frozen module."""
+        """Restore every frozen module. It may be called again if it was interrupted."""
         for module, before in self._before.items():
             if before.training:
                 module.training = True
@@ -110,15 +112,18 @@ def lent(model: nn.Module) -> Iterator[None]:
         yield
         return
     modules = list(model.modules())
-    loans = _loans_of(modules)
-    with _all_locks(loans):  # wait until another thread's training pass ends
-        _freeze(modules, loans)
-    _mine.loans[id(model)] = loans
+    loans, user = _loans_of(modules), object()
     try:
+        with _all_locks(loans):  # wait until another thread's training pass ends
+            _freeze(modules, loans, user)
+        _mine.loans[id(model)] = loans
         yield
     finally:
-        del _mine.loans[id(model)]
-        _give_back(loans)
+        try:
+            _give_back(model, loans, user)
+        except BaseException:
+            _give_back(model, loans, user)
+            raise
 
 
 @contextmanager
@@ -139,14 +144,15 @@ def training_pass(model: nn.Module) -> Iterator[None]:
             yield
         finally:
             if outer is None:
-                del _mine.loans[id(model)]
+                _mine.loans.pop(id(model), None)
 
 
 @contextmanager
 def _all_locks(loans: Sequence[_Loan]) -> Iterator[None]:
-    with ExitStack() as held:
-        for loan in loans:
-            held.enter_context(loan.lock)
+    if not loans:
+        yield
+        return
+    with loans[0].lock, _all_locks(loans[1:]):
         yield
 
 
@@ -160,19 +166,19 @@ def _loans_of(modules: Sequence[nn.Module]) -> list[_Loan]:
     return ordered
 
 
-def _freeze(modules: Sequence[nn.Module], loans: Sequence[_Loan]) -> None:
+def _freeze(modules: Sequence[nn.Module], loans: Sequence[_Loan], user: object) -> None:
     with _guard:
         for loan in loans:
-            loan.users[threading.get_ident()] += 1
+            loan.users[user] = threading.get_ident()
         for module in modules:
             _loans[module].freeze(module)
 
 
-def _give_back(loans: Sequence[_Loan]) -> None:
+def _give_back(model: nn.Module, loans: Sequence[_Loan], user: object) -> None:
+    _mine.loans.pop(id(model), None)
     with _guard:
         for loan in loans:
-            loan.users[threading.get_ident()] -= 1
-            loan.users += Counter()  # drops threads without loans
+            loan.users.pop(user, None)
             if not loan.users:
                 loan.give_back()
 
@@ -215,7 +221,7 @@ def _after_fork_in_child() -> None:
     _after_fork_in_parent()
     me = threading.get_ident()
     for loan in set(_loans.values()):
-        loan.users = Counter({me: loan.users[me]}) if loan.users[me] else Counter()
+        loan.users = {user: thread for user, thread in loan.users.items() if thread == me}
         if not loan.users:
             loan.give_back()
 

@@ -17,7 +17,7 @@ from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.text import NOT_FOR_THE_MODEL, TextTarget
-from sidelight.targets.wrappers import arguments_of, float_type
+from sidelight.targets.wrappers import arguments_of, pixel_type
 
 
 def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor | None:
@@ -99,7 +99,7 @@ def _own_tokens(target: TextTarget, samples: Sequence[Any]) -> dict[str, Tensor]
 
 def _moved(target: TargetModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies of ``inputs`` as the model takes them. It may change them in place."""
-    dtype = float_type(target.model)
+    dtype = pixel_type(target.model)
     moved = target.to_device(inputs)
     return {k: v.to(dtype if v.is_floating_point() else v.dtype, copy=True) for k, v in moved.items()}
 

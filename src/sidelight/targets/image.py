@@ -18,7 +18,7 @@ from sidelight.inputs.image import ImageReader
 from sidelight.inputs.pixels import blamed, require_range
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel
-from sidelight.targets.image_models import check_takes_pixels
+from sidelight.targets.image_models import check_takes_pixels, require_one_each
 from sidelight.targets.input_checks import (
     OTHER_INPUTS,
     missing_tensor,
@@ -34,7 +34,7 @@ from sidelight.targets.probing import States
 from sidelight.targets.state_layouts import StateLayouts
 from sidelight.targets.states import ChosenStates, HookedStates, first_convolution
 from sidelight.targets.verdict import Verdict
-from sidelight.targets.wrappers import float_type, held, plain_model
+from sidelight.targets.wrappers import held, pixel_type, plain_model
 
 
 class ImageTarget(TargetModel):
@@ -182,24 +182,21 @@ class ImageTarget(TargetModel):
 
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
         with self.one_pass():
-            pixels = features["image"].to(float_type(self.model))
+            pixels = features["image"].to(pixel_type(self.model))
             return self.verdict.read(self._run(pixels), pixels.shape[0])
 
     def _encode(self, inputs: Inputs) -> Encoding:
         pixels = inputs["pixel_values"]
         with self.stem() as stem:
             out, captured = self._pass(pixels, self.kept)
+        logits = self.verdict.read(out, pixels.shape[0])  # first, because only a classifier's states matter
         copies = getattr(out, "reshaped_hidden_states", None)
         raw = captured or copies or getattr(out, "hidden_states", None)
         self.settle_layouts(self._states_of, pixels)
         states = self.read_states(raw, stem, pixels)
         if not (captured or copies):
             self.kept.keep(self.places())
-        return Encoding(
-            logits=self.verdict.read(out, pixels.shape[0]),
-            states={"image": states},
-            feature_mask=self.feature_mask(inputs),
-        )
+        return Encoding(logits, {"image": states}, self.feature_mask(inputs))
 
     def stem(self) -> AbstractContextManager[list[Any]]:
         """Open a context that collects the outputs of the model's first convolution in a list."""
@@ -334,7 +331,7 @@ class ImageTarget(TargetModel):
 
     def _pass(self, pixels: Tensor, kept: KeptStates | None = None) -> tuple[Any, Sequence[Any] | None]:
         """Return the output of a pass, and the outputs of named layers. It keeps all states, or those that ``kept`` says."""
-        pixels = pixels.to(float_type(self.model))
+        pixels = pixels.to(pixel_type(self.model))
         if self._hooked is not None:
             with self._hooked.capture() as captured:
                 out = self._run(pixels)
@@ -343,6 +340,7 @@ class ImageTarget(TargetModel):
                     f"none of the layers {list(self.layers)} ran in a pass of {type(self.model).__name__}. Name layers "
                     "that its forward calls, and give the plain model where functions of it are compiled."
                 )
+            require_one_each(self.model, self.layers, captured, len(pixels))
             return out, captured
         try:
             if kept is None:

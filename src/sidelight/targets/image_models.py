@@ -1,13 +1,15 @@
-"""A check that a model takes pictures as pixels."""
+"""Checks that a model takes pictures as pixels, and that its layers give one map a picture."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from sidelight.errors import UnsupportedTargetError
+from sidelight.targets.layouts import tensor_of
 from sidelight.targets.outputs import is_hugging_face
 
 _BY_PLACE = {
@@ -31,11 +33,7 @@ def check_takes_pixels(model: nn.Module) -> None:
             "Use an image classifier that takes pixel_values."
         )
     _require_argument(model, parameters)
-    needed = [
-        n
-        for n, p in parameters.items()
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    needed = _needed(parameters)
     if len(needed) > 1:
         raise UnsupportedTargetError(
             f"the forward of {name} needs {', '.join(map(repr, needed))}, but an image classifier is called with its pixels "
@@ -44,11 +42,19 @@ def check_takes_pixels(model: nn.Module) -> None:
         )
 
 
+def _needed(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Return the names of the arguments without which the forward cannot be called."""
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [n for n, p in parameters.items() if p.default is p.empty and p.kind not in stars]
+
+
 def _require_argument(model: nn.Module, parameters: Mapping[str, inspect.Parameter]) -> None:
     """Raise :class:`UnsupportedTargetError` if the forward cannot be called with pixels in the way that we call it."""
     name, kinds = type(model).__name__, {p.kind for p in parameters.values()}
     if is_hugging_face(model):
-        if inspect.Parameter.VAR_KEYWORD not in kinds and "pixel_values" not in parameters:
+        # with **kwargs a call may still lack an argument, e.g. of forward(self, x, **kwargs)
+        passes_on = inspect.Parameter.VAR_KEYWORD in kinds and not _needed(parameters)
+        if "pixel_values" not in parameters and not passes_on:
             raise UnsupportedTargetError(
                 f"{name} has a configuration of Hugging Face, so it is called as model(pixel_values=...), but its forward "
                 "takes no 'pixel_values'. Name the argument so, or put a plain module around the model: "
@@ -60,3 +66,15 @@ def _require_argument(model: nn.Module, parameters: Mapping[str, inspect.Paramet
             f"the forward of {name} takes its arguments by name only, but an image classifier is called as model(pixels). "
             f"Put a small module around it: def forward(self, x): return self.model({first}=x)."
         )
+
+
+def require_one_each(model: nn.Module, layers: Sequence[str], outputs: Sequence[Any], pictures: int) -> None:
+    """Raise :class:`UnsupportedTargetError` if a named layer gives more or fewer maps than there are ``pictures``."""
+    for layer, output in zip(layers, outputs, strict=True):
+        found = tensor_of(output)
+        if found is not None and len(found) != pictures:
+            raise UnsupportedTargetError(
+                f"layer {layer!r} of {type(model).__name__} gives an output of shape {tuple(found.shape)} for {pictures} "
+                "picture(s), so it does not say what belongs to which. Name layers whose first axis counts pictures. If the "
+                "model looks at several views of each picture (flips, crops), give the model inside, which looks at one."
+            )

@@ -27,7 +27,7 @@ from sidelight.targets.loading import loaded
 from sidelight.targets.outputs import named_outputs
 from sidelight.targets.text import TextTarget
 from sidelight.targets.verdict import Verdict
-from sidelight.targets.wrappers import float_type, plain_model
+from sidelight.targets.wrappers import pixel_type, plain_model
 
 #: classes of a model that gives one similarity a pair
 MATCHING = ("no match", "match")
@@ -212,7 +212,7 @@ class ImageTextTarget(TargetModel):
         return self._logits(self._run(inputs, inputs[PIXELS], encoded=encoded))
 
     def frozen_encodings(self, inputs: Inputs) -> dict[str, Tensor]:
-        encoded = self.architecture.frozen_image(inputs[PIXELS].to(float_type(self.image.model)))
+        encoded = self.architecture.frozen_image(inputs[PIXELS].to(pixel_type(self.image.model)))
         return {} if encoded is None else {IMAGE_ENCODED: encoded}
 
     def _run(
@@ -224,7 +224,7 @@ class ImageTextTarget(TargetModel):
     ) -> PairPass:
         words = {k: v for k, v in self.text.arguments(text_inputs(inputs)).items() if k in WORDS}
         words = {**self.architecture.heeded(words, by_reader=SPECIAL in inputs), **self._named}
-        pixels = pixels.to(float_type(self.image.model), copy=True)  # the model may change them in place
+        pixels = pixels.to(pixel_type(self.image.model), copy=True)  # the model may change them in place
         if encoded:
             return self.architecture.resume(pixels, words, encoded)
         return self.architecture.run(pixels, words, states)

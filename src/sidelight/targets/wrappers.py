@@ -158,9 +158,24 @@ def _has_head(model: Any) -> bool:
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """Return the floating-point type of the inputs: that of the first such parameter, else float32."""
+    """Return the floating-point type of ``model``: that of the first such parameter, else float32."""
     values = (*model.parameters(), *model.buffers())
     return next((v.dtype for v in values if v.is_floating_point()), torch.float32)
+
+
+def pixel_type(model: nn.Module) -> torch.dtype:
+    """Return the type of pixels for ``model``: that of its first convolution, else of its first linear layer.
+
+    The first parameter may be of another type: the class token of OpenAI's CLIP stays in float32, its convolution does not.
+    """
+    for kinds in ((nn.Conv1d, nn.Conv2d, nn.Conv3d), (nn.Linear,)):
+        layers = (m for m in model.modules() if isinstance(m, kinds))
+        # a parametrised weight is computed at each look, so only plain ones are looked at
+        weights = (dict(m.named_parameters(recurse=False)).get("weight") for m in layers)
+        found = next((w.dtype for w in weights if w is not None and w.is_floating_point()), None)
+        if found is not None:
+            return found
+    return float_type(model)
 
 
 def precision_of(model: nn.Module) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+import pair_models
 import text_models
-from export_toys import assert_same, expected, explainer_for
+from export_toys import assert_same, expected, explainer_for, plain_inputs, read_inputs
 from sidelight import Explainer
 from sidelight.targets import as_target
 
@@ -37,3 +40,12 @@ def test_kind_special_tokens_that_a_text_holds_are_words_in_files_and_tensors_to
     pairs = explainer.target.reader.prepare([("the film", "was dull")]).inputs
     bare = {k: v for k, v in pairs.items() if k != "special_tokens_mask"}
     assert torch.equal(mask(bare)["text"], mask(pairs)["text"])
+
+
+def test_kind_a_model_whose_own_tokenizer_gives_no_attention_mask_is_exported(tmp_path: Path) -> None:
+    """SigLIP attends to padding. The comparison before writing heeded the mask, so every file was called wrong."""
+    explainer = explainer_for(pair_models.make_target("siglip"))
+    program = torch.export.load(explainer.export(tmp_path / "model.pt2")).module()
+    with torch.no_grad():
+        found = program(classes=torch.full((3,), -1), **plain_inputs(explainer))
+    assert_same(found, expected(explainer, read_inputs(explainer)), 1e-4)

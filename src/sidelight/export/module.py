@@ -39,7 +39,7 @@ class ExplainingModule(nn.Module):
         self.by_class = bool(scorer.config.by_class)
         self.output_names = output_names(tuple(target.modalities), self.by_class)
         text = text_part(target)
-        special = [] if text is None else sorted(text.vocabulary.special_ids)
+        special = [] if text is None else sorted(text.added_ids)
         self.register_buffer("special_ids", torch.tensor(special, device=target.device), persistent=False)
         self._counts = text is not None and counts_positions(text)
         super().train(False)

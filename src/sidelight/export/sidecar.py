@@ -105,7 +105,7 @@ def preprocessing(
             "longest": frame.longest,
             "padding": {"id": frame.padding, "side": "left" if frame.left else "right"},
             "pad_to_longest": frame.full,
-            "special_ids": sorted(text.vocabulary.special_ids),
+            "special_ids": sorted(text.added_ids),
             "tokenizer": None if tokenizer is None else dict(tokenizer),
         }
     return found

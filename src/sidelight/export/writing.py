@@ -35,6 +35,7 @@ from sidelight.export.graph import (
 )
 from sidelight.export.module import CLASSES, ExplainingModule, chosen_classes, named_outputs, text_part
 from sidelight.export.sidecar import sha256, sidecar
+from sidelight.inputs.tokenizing import SPECIAL
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 from sidelight.targets.weights import hash_of
@@ -159,6 +160,9 @@ def _reference(target: TargetModel, scorer: Scorer) -> Callable[[Inputs], dict[s
         classes = own.pop(CLASSES, None)
         if text is not None:
             own |= text.reader.positions(own["attention_mask"])
+            own |= {
+                SPECIAL: torch.isin(own["input_ids"], torch.tensor(sorted(text.added_ids), dtype=torch.long))
+            }
         own = target.to_device(own)
         target.check(own)
         encoding = target.encode(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -155,6 +156,20 @@ class Tokenizing:
         if self.max_length is None or sum(batch["attention_mask"][index]) < self.max_length:
             return False
         return len(self._call([texts], truncate=False)["input_ids"][0]) > self.max_length
+
+    @cached_property
+    def added_ids(self) -> set[int]:
+        """Ids that the tokenizer adds to one text or two. Other special tokens are words of the text that holds them."""
+        flagged: set[int] = set()
+        for texts in (("a",), ("a", "a")):
+            with suppress(Exception):  # some tokenizers take one text only, and they raise anything
+                batch = self._call([texts], truncate=False)
+                if not batch.encodings and adds_by_itself(self.tokenizer):
+                    return set(self.tokenizer.all_special_ids)  # these are known by their ids alone
+                flagged |= {
+                    int(i) for i, on in zip(batch["input_ids"][0], batch[SPECIAL][0], strict=True) if on
+                }
+        return flagged
 
     def view(self, texts: tuple[str, ...], batch: Any, index: int, truncated: bool) -> TextView:
         """What the tokens of sample ``index`` of the tokenizer's ``batch`` stand for."""

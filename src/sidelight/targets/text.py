@@ -176,14 +176,22 @@ class TextTarget(TargetModel):
     def feature_mask(self, inputs: Inputs) -> Mapping[str, Tensor]:
         """Return ``{"text": [B, T]}``, true at attended tokens that are not special.
 
-        If ``special_tokens_mask`` is missing, the tokenizer or the config gives the special ids. Unknown words
-        stay features.
+        If ``special_tokens_mask`` is missing, :attr:`added_ids` tell special tokens.
         """
         special = inputs.get("special_tokens_mask")
         if special is None:
-            known = torch.tensor(sorted(self.vocabulary.special_ids), dtype=torch.long)
+            known = torch.tensor(sorted(self.added_ids), dtype=torch.long)
             special = torch.isin(inputs["input_ids"], known.to(inputs["input_ids"].device))
         return {"text": self.attention(inputs).bool() & ~special.bool()}
+
+    @property
+    def added_ids(self) -> set[int]:
+        """Ids that are no features: padding and what the tokenizer adds, or the special ids of the config without one.
+
+        Unknown words are features, and so are special tokens that a text holds itself, such as "@user".
+        """
+        tokenizing, special = self.reader.tokenizing, self.vocabulary.special_ids
+        return special if tokenizing is None else special & {*tokenizing.added_ids, self.vocabulary.pad_id}
 
     def words(self, inputs: Inputs) -> dict[str, Tensor]:
         tokenizing = self.reader.tokenizing

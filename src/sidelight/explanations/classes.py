@@ -43,6 +43,8 @@ class Classes:
         """Arguments of an :class:`Explanation` about the sample ``index``."""
         found = {"explained": self.explained, "versus": self.versus}
         numbers = {name: int(classes[index]) for name, classes in found.items() if classes is not None}
+        if not numbers:  # of most calls, and a look at all names takes long if there are many
+            return {"meta": {}}
         labels = dict(zip(numbers, told_apart(names, numbers.values()), strict=True))
         return {**numbers, "meta": {f"{name}_label": label for name, label in labels.items()}}
 

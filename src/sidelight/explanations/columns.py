@@ -5,8 +5,7 @@ They are equal to those of :func:`sidelight.explanations.packing.packed`, withou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,18 +44,19 @@ def table_of(
 
     told, maps = decided(target, answered), shown_maps(target, answered)
     cells = [_cells(one, row, number) for one, row, number in zip(told, rows, numbers, strict=True)]
-    words = {name: isinstance(maps.inputs[0][name], list) for name in maps.scores[0]}
-    texts = [chain.from_iterable(shown[name] for shown in maps.inputs) for name, own in words.items() if own]
-    if not (_are_probabilities(told) and _are_utf8(cells, chain.from_iterable(texts))):
+    if not _are_probabilities(told):
         return None
-    found: dict[str, Any] = {}
-    for name, of_words in words.items():
-        found |= _map(name, maps, type_name(of_words, scores))
-    schema = schema_of(words, scores)
-    columns = [
-        found[f.name] if f.name in found else pa.array([row.get(f.name) for row in cells], f.type)
-        for f in schema
-    ]
+    words = {name: isinstance(maps.inputs[0][name], list) for name in maps.scores[0]}
+    schema, found = schema_of(words, scores), dict[str, Any]()
+    try:
+        for name, of_words in words.items():
+            found |= _map(name, maps, type_name(of_words, scores))
+        columns = [
+            found[f.name] if f.name in found else pa.array([row.get(f.name) for row in cells], f.type)
+            for f in schema
+        ]
+    except UnicodeEncodeError:
+        return None
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -73,15 +73,6 @@ def _are_probabilities(told: Sequence[Decided]) -> bool:
     inside = bool(((found >= 0) & (found <= 1)).all())  # false for NaN, too
     near = np.abs(found.sum(1) - 1) <= SUM
     return inside and (told[0].independent or bool(near.all()))
-
-
-def _are_utf8(cells: Sequence[Mapping[str, Any]], words: Iterable[str]) -> bool:
-    texts = (v for row in cells for v in row.values() if isinstance(v, str))
-    try:
-        "".join(chain(texts, words)).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _map(name: str, maps: ShownMaps, kind: str) -> dict[str, Any]:

@@ -382,6 +382,8 @@ def _significant(array: np.ndarray) -> list[Any]:
 
 def plain_value(value: Any) -> Any:
     """``value`` of a ``meta`` as JSON takes it. NaN and infinity become ``None``."""
+    if value is None or type(value) in (str, int, bool):  # most values, so they come first
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):

@@ -184,25 +184,32 @@ def lines_of(stored: StoredExplanations) -> Iterator[Line]:
 
 def lines_of_part(stored: StoredExplanations, number: int) -> Iterator[Line]:
     """The line of each row of a part."""
-    for row in _light_rows(part_of(stored.folder, number)):
+    for row, modalities in _light_rows(part_of(stored.folder, number)):
         meta, exact = json.loads(row["meta"]), json.loads(row["exact"]) if row["exact"] else {}
         columns = meta.get("columns", {})
         if row["error"] is not None:
             yield Line({"row": row["row"], "error": exact.get("error", row["error"])}, columns)
         else:
-            yield Line(_cells(row, meta, exact), columns)
+            yield Line(_cells(row, modalities, meta, exact), columns)
 
 
-def _light_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a part without pictures. Those of the first format are read whole."""
+def _light_rows(path: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """The rows of a part without pictures, and the modalities of each. Those of the first format are read whole."""
     names = names_of(path)
     if "maps" not in names:
+        modalities = _modalities(names)
         for batch in batches_of(path, [n for n in names if not n.endswith(_HEAVY)]):
-            yield from rows_of(batch)
+            yield from ((row, modalities) for row in rows_of(batch))
         return
     for batch in batches_of(path):
-        for row in batch.to_pylist():
-            yield {"error": None, "exact": None, **packed(row["row"], unpacked_v1(row))}
+        for stored in batch.to_pylist():
+            row = {"error": None, "exact": None, **packed(stored["row"], unpacked_v1(stored))}
+            yield row, _modalities(row)
+
+
+def _modalities(names: Iterable[str]) -> list[str]:
+    """The modalities that columns of these names belong to."""
+    return [name.removesuffix("_shape") for name in names if name.endswith("_shape")]
 
 
 def further_cells(explanation: Explanation) -> dict[str, Any]:
@@ -233,7 +240,9 @@ def _own_probability(row: Mapping[str, Any]) -> float | None:
     return p if row["explained"] < len(known) else 1 - p
 
 
-def _cells(row: Mapping[str, Any], meta: Mapping[str, Any], exact: Mapping[str, str]) -> dict[str, Any]:
+def _cells(
+    row: Mapping[str, Any], modalities: Sequence[str], meta: Mapping[str, Any], exact: Mapping[str, str]
+) -> dict[str, Any]:
     """The decision, and for texts the words with the highest scores."""
     cells: dict[str, Any] = {
         "row": row["row"],
@@ -242,7 +251,7 @@ def _cells(row: Mapping[str, Any], meta: Mapping[str, Any], exact: Mapping[str, 
         "truncated": bool(meta.get("truncated")),
     }
     cells |= _further(meta, _own_probability(row))
-    for name in (k.removesuffix("_shape") for k, v in row.items() if k.endswith("_shape") and v is not None):
+    for name in (m for m in modalities if row[f"{m}_shape"] is not None):
         top = row.get(f"{name}_top")
         if top is not None:
             cells[f"{name}_top"] = " | ".join(top)

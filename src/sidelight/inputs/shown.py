@@ -70,7 +70,8 @@ class ShownTexts:
             found[self._seen] = np.maximum.reduceat(values, self._starts)
         if join == "rank":
             self._put_last(found)
-        return np.split(found.astype(np.float32), self._ends[:-1])
+        whole, ends = found.astype(np.float32), self._ends.tolist()
+        return [whole[a:b] for a, b in zip([0, *ends], ends, strict=False)]
 
     def _put_last(self, found: np.ndarray) -> None:
         """Give strings that the model saw nothing of the lowest score of their text."""
@@ -113,7 +114,7 @@ def shown_together(texts: Sequence[tuple[str, ...]], encodings: Sequence[Any]) -
     parts = list(chain.from_iterable(texts))
     joined = "\n".join(parts)
     base = np.array(list(accumulate((len(part) + 1 for part in parts), initial=0)))
-    words = np.array(word_spans(joined)).reshape(-1, 2)
+    words = np.fromiter(chain.from_iterable(word_spans(joined)), np.int64).reshape(-1, 2)
     starts, ends = words[:, 0], words[:, 1]
     border = np.searchsorted(starts, base)  # of the words of each part
     found = _tokens(texts, encodings, base, joined)

@@ -83,19 +83,20 @@ def check_padding(ids: Tensor, attended: Tensor, model: nn.Module, pad: int | No
     Decoder-only classifiers pool the last token before padding, and RoBERTa counts positions without padding.
     If the id is wrong, both give wrong logits without an error.
     """
-    if not (pools_last_token(model) or positions_from_ids(model)):
-        return
-    if pad is None and len(ids) > 1:
+    unknown = pad is None and len(ids) > 1
+    padding = ids[attended == 0]
+    wrong = pad is not None and bool((padding != pad).any())
+    if not (unknown or wrong) or not (pools_last_token(model) or positions_from_ids(model)):
+        return  # a look at all parts of a model takes longer than one at the ids, so it comes last
+    if unknown:
         raise InputError(
             "the model's config has no pad_token_id, so it cannot take batches. "
             "Set model.config.pad_token_id = tokenizer.pad_token_id, or give one text at a time."
         )
-    padding = ids[attended == 0]
-    if pad is not None and bool((padding != pad).any()):
-        raise InputError(
-            f"texts are padded with token {int(padding[padding != pad][0])}, the model looks for {pad}. "
-            "Set model.config.pad_token_id = tokenizer.pad_token_id."
-        )
+    raise InputError(
+        f"texts are padded with token {int(padding[padding != pad][0])}, the model looks for {pad}. "
+        "Set model.config.pad_token_id = tokenizer.pad_token_id."
+    )
 
 
 def check_features(real: Tensor) -> None:

@@ -274,3 +274,28 @@ def test_kind_metrics_of_which_no_sample_has_a_value_are_told(tmp_path: Path) ->
     with pytest.raises(InputError, match="the evidence of every sample is empty"):
         evaluate_run(run)
     assert not (run.folder / "results.json").exists()
+
+
+def test_kind_imported_maps_that_count_the_rows_of_the_whole_split_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a split with more rows than are evaluated some are drawn, and an id is the place of a row among them."""
+    found, file = rows(24, label=lambda i: i % 2), tmp_path / "theirs.npz"
+    put(found)
+
+    def evaluated(pictures: list[dict[str, Any]]) -> list[str]:
+        caplog.clear()
+        np.savez(file, ids=np.arange(len(pictures)), image=[np.asarray(r["image"]) for r in pictures])
+        maps = {"name": "theirs", "path": str(file)}
+        section = {**IMAGE["evaluation"], "metrics": ["mean_score"], "rivals": [], "imported": [maps]}
+        data = {"name": "mine", "train": 24, "validation": 8}
+        run = tiny_run(tmp_path / str(len(pictures)), {**IMAGE, "data": data, "evaluation": section})
+        evaluate_run(run)
+        drawn = [np.asarray(r["image"]).mean() for r in run.tested_rows(8)]
+        assert drawn != [np.asarray(r["image"]).mean() for r in found[:8]]
+        return [m for m in caplog.messages if "theirs.npz" in m]
+
+    (warning,) = evaluated(found)
+    assert "ids up to 23, and 8 samples are evaluated, 0 to 7" in warning
+    assert "run.tested_rows(run.config.evaluation.count)" in warning
+    assert evaluated(found[:8]) == []

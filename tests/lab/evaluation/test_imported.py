@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -17,7 +19,7 @@ from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation import loop
 from sidelight.lab.evaluation.export import export_maps
 from sidelight.lab.evaluation.foreign_maps import ImportedMaps, imported_of, with_maps
-from sidelight.lab.evaluation.map_files import MapFile, write_maps
+from sidelight.lab.evaluation.map_files import MapFile, read_maps, write_maps
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE, TEXT, tiny_run
@@ -138,3 +140,38 @@ def test_export_needs_a_fitted_run(tmp_path: Path) -> None:
     run = tiny_run(tmp_path / "run")
     with pytest.raises(CheckpointError, match="sidelight fit"):
         export_maps(run, tmp_path / "m.npz", seed=5, progress=False)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+@pytest.mark.parametrize(("told", "signed"), [("false", False), ("True", True), (0, False), (True, True)])
+def test_the_sign_of_a_file_is_what_its_entry_says(
+    suffix: str, told: Any, signed: bool, tmp_path: Path
+) -> None:
+    assert read_maps(told_file(tmp_path / f"m{suffix}", told)).signed is signed
+
+
+@pytest.mark.parametrize(
+    ("suffix", "told"), [(".npz", "yes?"), (".npz", [True, False]), (".parquet", "yes?")]
+)
+def test_a_sign_that_is_neither_true_nor_false_is_told(suffix: str, told: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'signed' must be true or false; got"):
+        read_maps(told_file(tmp_path / f"m{suffix}", told))
+
+
+def told_file(path: Path, told: Any) -> Path:
+    """A file of one map without a score below 0, whose entry ``signed`` is ``told``."""
+    if path.suffix == ".npz":
+        np.savez(path, ids=[0], image=np.ones((1, 2, 2)), signed=told)
+        return path
+    table = pa.table({"id": [0], "modality": ["image"], "scores": [[[1.0, 2.0], [3.0, 4.0]]]})
+    pq.write_table(table.replace_schema_metadata({"signed": str(told)}), path)
+    return path
+
+
+def test_a_row_of_an_image_that_is_missing_is_told(tmp_path: Path) -> None:
+    table = pa.table({"id": [0], "modality": ["image"], "scores": [[[1.0, 2.0], None]]})
+    pq.write_table(table, tmp_path / "m.parquet")
+    with pytest.raises(
+        InputError, match=r"id 0: the rows of an image must be of one length; got \[2, None\]"
+    ):
+        read_maps(tmp_path / "m.parquet")

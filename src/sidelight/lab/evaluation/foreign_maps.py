@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from sidelight.errors import ConfigError, InputError
 from sidelight.lab.config.sections import EvaluationSection, ImportedSection, RunConfig
 from sidelight.lab.evaluation.map_files import file_hash, read_maps
 from sidelight.targets.base import TargetModel
+
+log = logging.getLogger(__name__)
+
+#: what an id is, for messages
+IDS = (
+    "An id is the place of a sample among the rows that are evaluated, counted from 0 (column 'sample' of scores.parquet). "
+    "They are run.tested_rows(run.config.evaluation.count): drawn at random, if these are fewer than the split has."
+)
 
 
 class ImportedMaps:
@@ -51,9 +60,17 @@ class ImportedMaps:
             if missing:
                 raise InputError(
                     f"{self.path} has no map of {modality!r} for {len(missing)} of {len(ids)} sample(s): ids "
-                    f"{missing[:8]}. Ids are row numbers of the test split, counted from 0 (column 'sample' of "
-                    "scores.parquet)."
+                    f"{missing[:8]}. {IDS}"
                 )
+
+    def warn_of_others(self, count: int) -> None:
+        """Warn of ids beyond the ``count`` rows that are evaluated: they may be numbers of rows of the whole split."""
+        beyond = [i for i in self.file.ids if i >= count]
+        if beyond:
+            log.warning(
+                f"{self.path} has maps of ids up to {beyond[-1]}, and {count} samples are evaluated, 0 to {count - 1}. If "
+                f"its ids are numbers of the rows of the whole split, its maps are judged on other samples. {IDS}"
+            )
 
     def __call__(
         self, target: TargetModel, inputs: Inputs, classes: Tensor, ids: Sequence[int] | None = None

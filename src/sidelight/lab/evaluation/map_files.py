@@ -2,7 +2,7 @@
 
 ``.npz`` (never with object arrays, because those are pickles, which run code when they are read)::
 
-    ids            [N] integers: rows of the test split, counted from 0
+    ids            [N] integers: places among the rows that are evaluated (``Run.tested_rows``), counted from 0
     image          [N, H, W] one score a pixel
     text           scores of all texts in one row, one a token, special tokens and padding left out
     text_offsets   [N + 1]: text n has the scores text_offsets[n] to text_offsets[n + 1]
@@ -36,6 +36,8 @@ from sidelight.errors import InputError
 
 OFFSETS = "_offsets"
 SUFFIXES = (".npz", ".parquet")
+#: what an entry ``signed`` may be, in the words of Python, JSON and numbers
+FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _read_npz(file: Path) -> tuple[dict[str, dict[int, np.ndarray]], bool | None
         _known(file, name)
         parts = _split(file, name, values, entries.get(name + OFFSETS), len(ids))
         found[name] = dict(zip(ids, parts, strict=True))
-    return found, None if told is None else bool(told)
+    return found, _flag(file, told if told is None or told.size != 1 else told.item())
 
 
 def _npz_arrays(file: Path) -> dict[str, np.ndarray]:
@@ -197,7 +199,16 @@ def _read_parquet(file: Path) -> tuple[dict[str, dict[int, np.ndarray]], bool | 
             raise InputError(f"{file}: id {key} has two maps of {name!r}; ids must be distinct.")
         own[key] = _list_values(file, key, scores)
     told = (table.schema.metadata or {}).get(b"signed")
-    return found, None if told is None else told == b"true"
+    return found, _flag(file, told if told is None else told.decode(errors="replace"))
+
+
+def _flag(file: Path, told: Any) -> bool | None:
+    """The file's own entry ``signed``. A word is no truth value by itself: ``bool("false")`` is true."""
+    if told is None:
+        return None
+    if (word := str(told).lower()) not in FLAGS:
+        raise InputError(f"{file}: 'signed' must be true or false; got {told!r:.60}.")
+    return FLAGS[word]
 
 
 def _list_values(file: Path, key: int, scalar: Any) -> np.ndarray:
@@ -210,7 +221,7 @@ def _list_values(file: Path, key: int, scalar: Any) -> np.ndarray:
     widths = set(values.value_lengths().to_pylist())
     if len(widths) != 1:
         raise InputError(
-            f"{file}: id {key}: the rows of an image must be of one length; got {sorted(widths)}."
+            f"{file}: id {key}: the rows of an image must be of one length; got {sorted(widths, key=str)}."
         )
     return np.asarray(values.flatten().to_numpy(zero_copy_only=False)).reshape(len(values), -1)
 

@@ -166,6 +166,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     imported = imported_of(section, [OURS, *(r.name for r in rivals)])
     for maps in imported:  # refused now, not after hours
         maps.require(range(len(rows)), target.modalities)
+        maps.warn_of_others(len(rows))
     measured = measurements(run, target, rows, methods)
     for maps in imported:
         # apart from the rest: a file may be added, or change, when everything else is measured already

@@ -237,3 +237,13 @@ def test_the_numbers_of_the_legend_lie_in_the_picture_of_a_long_text(effects: bo
     assert len(labels) == 3
     assert min(label.y0 for label in labels) >= 0
     assert text.get_window_extent().y0 - bar.get_window_extent().y1 < 0.1 * figure.dpi  # right below the text
+
+
+def test_a_page_says_what_its_colours_mean() -> None:
+    page = explanation().to_html()
+    assert "full colour: a score of 1 " in page
+    pixels = np.zeros((4, 4, 1), dtype=np.float32)
+    pair = Explanation(
+        {"image": pixels[..., 0], "text": SCORES}, {"image": pixels, "text": DISPLAY}, 1, "match", 0.9
+    ).to_html()
+    assert "brightest: a score of 1 (image) · full colour: a score of 1 (text)" in pair

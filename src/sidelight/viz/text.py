@@ -60,6 +60,7 @@ class TextRenderer(Renderer):
     styles = ("highlight",)
     input_apart = False
     panel_width = 680
+    colours = "full colour: a score of 1"
 
     def check(self, scores: Any, display: Any) -> tuple[np.ndarray, list[str]]:
         values = np.asarray(scores, dtype=np.float32)
@@ -175,7 +176,7 @@ class TextRenderer(Renderer):
         ax.set(xticks=[], yticks=[], frame_on=False)
 
 
-def _bar(figure: FigureBase) -> dict[str, Any]:
+def _bar(figure: Any) -> dict[str, Any]:
     return {**_BAR, "pad": _ABOVE_BAR * figure.dpi / figure.bbox.height}
 
 

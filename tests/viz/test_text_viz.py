@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.path import Path as MatplotlibPath
 
@@ -213,3 +214,36 @@ def test_pages_say_their_language_and_leave_that_of_the_text_open(tmp_path) -> N
     page = (tmp_path / "why.html").read_text(encoding="utf-8")
     assert '<html lang="en">' in page
     assert '<div class="sidelight-text" dir="auto" lang="" ' in page
+
+
+@pytest.mark.parametrize("effects", [False, True])
+def test_the_numbers_of_the_legend_lie_in_the_picture_of_a_long_text(effects: bool) -> None:
+    words = ["word\n"] * 150
+    values = np.linspace(0, 1, len(words), dtype=np.float32)
+    found = Explanation(
+        {"text": values},
+        {"text": words},
+        prediction=1,
+        label="positive",
+        probability=0.9,
+        effects={"text": values},
+    )
+    figure = found.plot(reading="effects" if effects else "scores")
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(30)
+    canvas.draw()
+    text, bar = figure.axes
+    labels = [label.get_window_extent(canvas.get_renderer()) for label in bar.get_xticklabels()]
+    assert len(labels) == 3
+    assert min(label.y0 for label in labels) >= 0
+    assert text.get_window_extent().y0 - bar.get_window_extent().y1 < 0.1 * figure.dpi  # right below the text
+
+
+def test_a_page_says_what_its_colours_mean() -> None:
+    page = explanation().to_html()
+    assert "full colour: a score of 1 " in page
+    pixels = np.zeros((4, 4, 1), dtype=np.float32)
+    pair = Explanation(
+        {"image": pixels[..., 0], "text": SCORES}, {"image": pixels, "text": DISPLAY}, 1, "match", 0.9
+    ).to_html()
+    assert "brightest: a score of 1 (image) · full colour: a score of 1 (text)" in pair

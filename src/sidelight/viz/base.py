@@ -29,6 +29,8 @@ class Renderer(ABC):
     input_apart: bool = True
     #: Widest that one panel gets on a page, in CSS pixels.
     panel_width: int = 320
+    #: What the colours of scores say, for pages, which have no legend of values. It may be empty.
+    colours: str = ""
 
     @abstractmethod
     def check(self, scores: Any, display: Any) -> tuple[np.ndarray, Any]:

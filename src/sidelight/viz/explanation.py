@@ -77,7 +77,8 @@ def explanation_html(explanation: Shown, reading: Drawable = "scores") -> str:
     for renderer, pictures in html_panels(explanation, effects):
         size = f"flex:1 1 180px;max-width:{renderer.panel_width}px"
         panels += [f'<div style="{size}">{picture}</div>' for picture in pictures]
-    notes = " · ".join([*_notes(explanation, effects), *([scale_note(explanation)] if effects else [])])
+    scale = scale_note(explanation) if effects else colours_note(explanation)
+    notes = " · ".join(note for note in (*_notes(explanation, effects), scale) if note)
     made_by = f"{method_label(explanation.method)}"
     made_by += f" · {explanation.target}" if explanation.target else ""
     return (
@@ -137,6 +138,12 @@ def effects_note(explanation: Shown) -> str:
     against = explanation.versus_label
     other = "against it" if against is None else f"for {one_line(against)}"
     return f"orange: for {one_line(explanation.explained_label)}, blue: {other}"
+
+
+def colours_note(explanation: Shown) -> str:
+    """What the colours of scores say, which a page shows by no legend either."""
+    told = {name: RENDERERS[name].colours for name in explanation.scores if RENDERERS[name].colours}
+    return " · ".join(words if len(told) == 1 else f"{words} ({name})" for name, words in told.items())
 
 
 def scale_note(explanation: Shown) -> str:

@@ -73,6 +73,7 @@ class ImageRenderer(Renderer):
     """Draws ``[H, W]`` scores on ``[H, W, 1]`` or ``[H, W, 3]`` images."""
 
     styles = tuple(STYLES)
+    colours = "brightest: a score of 1"
 
     def check(self, scores: Any, display: Any) -> tuple[np.ndarray, np.ndarray]:
         values = np.asarray(scores, dtype=np.float32)

@@ -48,8 +48,9 @@ _BAR: dict[str, Any] = {
     "shrink": 0.25,
     "anchor": (0.0, 1.0),
     "aspect": 30,
-    "pad": 0.02,
 }
+#: inches between a text and its legend. As a share of the height, the room would grow with the text
+_ABOVE_BAR = 0.025
 _COLOURS = LinearSegmentedColormap.from_list("highlight", ["white", "#{:02x}{:02x}{:02x}".format(*HIGHLIGHT)])
 
 
@@ -59,6 +60,7 @@ class TextRenderer(Renderer):
     styles = ("highlight",)
     input_apart = False
     panel_width = 680
+    colours = "full colour: a score of 1"
 
     def check(self, scores: Any, display: Any) -> tuple[np.ndarray, list[str]]:
         values = np.asarray(scores, dtype=np.float32)
@@ -84,7 +86,7 @@ class TextRenderer(Renderer):
         with look.house_style():
             ax = figure.subplots()
             self._show(ax, display, scores, truth, WIDTH * 72 / FONT)
-            bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _COLOURS), ax=ax, **_BAR)
+            bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _COLOURS), ax=ax, **_bar(figure))
             bar.set_ticks([0, 0.5, 1])
             bar.outline.set_visible(False)
 
@@ -92,7 +94,7 @@ class TextRenderer(Renderer):
         with look.house_style():
             ax = figure.subplots()
             self.draw_effect_map(ax, effects, display, WIDTH * 72 / FONT, None)
-            effects_bar(figure, ax, effects, **_BAR)
+            effects_bar(figure, ax, effects, **_bar(figure))
 
     def draw_effect_map(
         self,
@@ -172,6 +174,10 @@ class TextRenderer(Renderer):
         ax.set_aspect("equal", anchor="NW")
         # not set_axis_off(), which would hide the label below with the prediction of a grid
         ax.set(xticks=[], yticks=[], frame_on=False)
+
+
+def _bar(figure: Any) -> dict[str, Any]:
+    return {**_BAR, "pad": _ABOVE_BAR * figure.dpi / figure.bbox.height}
 
 
 def _add(ax: Axes, patch: Patch) -> None:

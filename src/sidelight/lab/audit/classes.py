@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sidelight.core.terminal import track
 from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, each_map
-from sidelight.lab.audit.tables import Row, modalities, named, number
+from sidelight.lab.audit.tables import Row, drawn, modalities, named, number
 from sidelight.lab.metrics.localisation import auprc, pointing_game
 from sidelight.lab.tables.table import Table, text_table
 
@@ -184,9 +184,9 @@ def figures(found: Findings) -> dict[str, Figure]:
         for row in (r for r in found["rows"] if r["modality"] == modality):
             if row["method"] not in best or row["share"] < best[row["method"]]["share"]:
                 best[row["method"]] = row
-        panels = [
-            Panel("variance explained by the class", points={m: {"": r["share"]} for m, r in best.items()})
-        ]
+        marks = drawn({m: [r] for m, r in best.items()})
+        shares = {m: {"": r["share"]} for m, r in best.items()}
+        panels = [Panel("variance explained by the class", points=shares, marks=marks)]
         names = {
             "auprc_own": "its map",
             "auprc_class_mean": "mean map of its class",
@@ -196,7 +196,7 @@ def figures(found: Findings) -> dict[str, Figure]:
             m: {label: r[k] for k, label in names.items() if r.get(k) is not None} for m, r in best.items()
         }
         if any(located.values()):
-            panels.append(Panel("AUPRC", points={m: p for m, p in located.items() if p}))
+            panels.append(Panel("AUPRC", points={m: p for m, p in located.items() if p}, marks=marks))
         out[f"classes-{modality}"] = plot_points(panels, "")
     return out
 

@@ -23,7 +23,7 @@ from sidelight.core.types import Inputs, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch
 from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, each_map
-from sidelight.lab.audit.tables import Tally, number, per_method, pivot
+from sidelight.lab.audit.tables import Tally, drawn, number, per_method, pivot
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import TargetSection
 from sidelight.lab.evaluation.batches import TestBatches
@@ -252,9 +252,9 @@ def figures(found: Findings) -> dict[str, Figure]:
                 r for r in found["rows"] if (r["judge"], r["fill"], r["metric"]) == (name, fill, "agreement")
             ]
             areas = [r for r in rows if r["mask"].endswith("%")]
-            chosen = per_method(areas, lower_is_better=False).items()
-            lines = {m: [(float(r["mask"][:-1]), r["mean"]) for r in own] for m, own in chosen}
-            panels.append(Panel(CLASSIFIERS[name], lines))
+            chosen = per_method(areas, lower_is_better=False)
+            lines = {m: [(float(r["mask"][:-1]), r["mean"]) for r in own] for m, own in chosen.items()}
+            panels.append(Panel(CLASSIFIERS[name], lines, marks=drawn(chosen)))
         out[f"encoding-{fill}"] = plot_lines(
             panels, "share shown, %", "agreement with the target's prediction"
         )

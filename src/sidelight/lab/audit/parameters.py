@@ -24,7 +24,7 @@ from sidelight.lab.audit.blocks import (
     randomise,
     step_seed,
 )
-from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
+from sidelight.lab.audit.tables import Tally, by_metric, drawn, modalities, number, per_method, pivot
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.tables.table import Table, text_table
 from sidelight.targets import TargetModel
@@ -128,9 +128,9 @@ def figures(found: Findings) -> dict[str, Figure]:
     for modality in modalities(found["rows"]):
         panels = []
         for title, rows in by_metric(found["rows"], modality, SIMILARITIES):
-            chosen = per_method(rows, lower_is_better=True).items()
-            lines = {m: [(r["step"], r["mean"]) for r in own] for m, own in chosen}
-            panels.append(Panel(title, lines, ticks=dict(enumerate(layers))))
+            chosen = per_method(rows, lower_is_better=True)
+            lines = {m: [(r["step"], r["mean"]) for r in own] for m, own in chosen.items()}
+            panels.append(Panel(title, lines, ticks=dict(enumerate(layers)), marks=drawn(chosen)))
         out[f"parameters-{modality}"] = plot_lines(
             panels, "randomised down to, from the head on", "similarity to the trained target's map"
         )

@@ -23,7 +23,7 @@ from sidelight.inputs.base import Batch
 from sidelight.inputs.row_parts import split_row
 from sidelight.lab.audit.base import SIMILARITIES, AuditedRun, Findings, check, compare, each_map
 from sidelight.lab.audit.blocks import randomised_copy
-from sidelight.lab.audit.tables import Tally, by_metric, modalities, per_method, pivot
+from sidelight.lab.audit.tables import Tally, by_metric, drawn, modalities, per_method, pivot
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.runs.classifier import accuracy, record_of, train_classifier
 from sidelight.lab.runs.folder import digest
@@ -173,10 +173,10 @@ def figures(found: Findings) -> dict[str, Figure]:
     for modality in modalities(found["rows"]):
         panels = []
         for title, rows in by_metric(found["rows"], modality, SIMILARITIES):
-            chosen = per_method(rows, lower_is_better=True).items()
-            points = {m: {COMPARISONS[r["comparison"]]: r["mean"] for r in own} for m, own in chosen}
+            chosen = per_method(rows, lower_is_better=True)
+            points = {m: {COMPARISONS[r["comparison"]]: r["mean"] for r in own} for m, own in chosen.items()}
             if points:
-                panels.append(Panel(title, points=points))
+                panels.append(Panel(title, points=points, marks=drawn(chosen)))
         out[f"retraining-{modality}"] = plot_points(panels, "similarity to the audited map")
     return out
 

@@ -29,6 +29,11 @@ log = logging.getLogger(__name__)
 
 OLD = "*These numbers are of other settings or rows, or of another scorer or target. Run `sidelight audit` again.*\n"
 
+READINGS = (
+    "A map with signs is read by absolute value (|·|) and by positive part (+). Tables give both. Pictures draw the better "
+    "one. If panels draw different ones, the marks stand in the order of the panels.\n"
+)
+
 
 def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> dict[str, Findings]:
     """Answer the checks that have no answer yet, and write the page.
@@ -128,6 +133,7 @@ def write_page(run: Run, folder: Path, old: Collection[str] = ()) -> None:
 
     parts = [f"# Audit of {run.config.name}\n"]
     pictures: dict[Path, bytes] = {}
+    signed = False
     for name, check in CHECKS.items():
         path = folder / f"{name}.json"
         if not path.is_file():
@@ -138,5 +144,8 @@ def write_page(run: Run, folder: Path, old: Collection[str] = ()) -> None:
         parts += [f"## {check.title}\n", check.question + "\n", *([OLD] if name in old else [])]
         parts += [f"**{t.title}**\n\n{markdown(t)}\n" for t in check.tables(dict(found))]
         parts += [f"![{n}]({n}.png)\n" for n in figures]
+        signed = signed or any(r.get("reading", "none") != "none" for r in found["rows"])
+    if signed:
+        parts.insert(1, READINGS)
     write_atomic(pictures)
     write_text(folder / "audit.md", "\n".join(parts))

@@ -18,7 +18,7 @@ from sidelight.core.terminal import track
 from sidelight.inputs.base import Batch
 from sidelight.lab.audit.base import AuditedRun, Findings, check, each_map
 from sidelight.lab.audit.nearby import NEARBY
-from sidelight.lab.audit.tables import Tally, by_metric, modalities, number, per_method, pivot
+from sidelight.lab.audit.tables import Tally, by_metric, drawn, modalities, number, per_method, pivot
 from sidelight.lab.metrics.similarity import spearman
 from sidelight.lab.tables.table import Table, text_table
 
@@ -111,10 +111,10 @@ def figures(found: Findings) -> dict[str, Figure]:
     for modality in modalities(found["rows"]):
         panels = []
         for title, rows in by_metric(found["rows"], modality, DRAWN):
-            chosen = per_method(rows, lower_is_better=rows[0]["metric"] != "spearman").items()
-            points = {m: {"": own[-1]["mean"]} for m, own in chosen}
+            chosen = per_method(rows, lower_is_better=rows[0]["metric"] != "spearman")
+            points = {m: {"": own[-1]["mean"]} for m, own in chosen.items()}
             if points:
-                panels.append(Panel(title, points=points))
+                panels.append(Panel(title, points=points, marks=drawn(chosen)))
         out[f"stability-{modality}"] = plot_points(panels, "")
     return out
 

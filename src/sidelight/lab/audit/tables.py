@@ -95,6 +95,11 @@ def choose(rows: Sequence[Row], lower_is_better: bool) -> list[Row]:
     return [r for r in rows if best.get(r["method"]) == r["reading"]]
 
 
+def drawn(chosen: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """The mark of the reading that :func:`per_method` chose, by method. It is empty if the method has no sign."""
+    return {m: REDUCTION_MARKS.get(own[0].get("reading", "none"), "") for m, own in chosen.items()}
+
+
 def per_method(rows: Sequence[Row], lower_is_better: bool) -> dict[str, list[Row]]:
     """Those of :func:`choose` that have a mean, by method."""
     found: dict[str, list[Row]] = {}

@@ -26,12 +26,14 @@ class Panel:
         lines: method -> points ``(x, y)``, for :func:`plot_lines`.
         points: method -> mark's name -> value, for :func:`plot_points`. An only mark may be called "".
         ticks: names of some x.
+        marks: method -> mark of the reading that is drawn. Methods without a sign need none.
     """
 
     title: str
     lines: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     points: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     ticks: Mapping[float, str] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str) -> Figure:
@@ -58,7 +60,7 @@ def plot_lines(panels: Sequence[Panel], xlabel: str, ylabel: str) -> Figure:
         for ax, panel in zip(axes, panels, strict=True):
             for method in ordered(panel.lines):
                 x, y = zip(*panel.lines[method], strict=True)
-                ax.plot(x, y, label=method_label(method), marker=".", **styles[method])
+                ax.plot(x, y, label=_named(method, panels), marker=".", **styles[method])
             ax.set(title=panel.title, xlabel=xlabel)
             ax.grid(True)
             if panel.ticks:
@@ -91,7 +93,7 @@ def plot_points(panels: Sequence[Panel], xlabel: str) -> Figure:
         for ax, panel in zip(axes, panels, strict=True):
             _draw_points(ax, panel, methods, marks)
             ax.set(title=panel.title, xlabel=xlabel)
-        axes[0].set_yticks(range(len(methods)), [method_label(m) for m in methods])
+        axes[0].set_yticks(range(len(methods)), [_named(m, panels) for m in methods])
         axes[0].invert_yaxis()
         for label, method in zip(axes[0].get_yticklabels(), methods, strict=True):
             label.set_fontweight("bold" if is_ours(method) else "normal")
@@ -138,6 +140,13 @@ def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     order = sorted(handles, key=lambda label: not is_ours(label))
     figure.legend([handles[n] for n in order], order, loc="outside lower center", ncols=min(4, len(order)))
+
+
+def _named(method: str, panels: Sequence[Panel]) -> str:
+    """A method with the mark of its reading. If panels draw different ones, all stand in the panels' order."""
+    marks = [p.marks.get(method, "") for p in panels if method in p.lines or method in p.points]
+    told = marks[0] if len(set(marks)) == 1 else " / ".join(marks)
+    return f"{method_label(method)} {told}".strip()
 
 
 def _short(name: str, longest: int = 24) -> str:

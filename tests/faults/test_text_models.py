@@ -363,3 +363,43 @@ def test_kind_hidden_states_are_found_in_a_dictionary() -> None:
     encoding = target.encode(inputs)
     torch.testing.assert_close(encoding.logits, own)
     assert encoding.states["text"][0].shape == (*inputs["input_ids"].shape, 16)
+
+
+class Counting(Looking):
+    """It looks its words up in a second table too: for bags of words, parts of words or each of its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Embedding(200, 16)
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        return super().look_up(ids) + self.other(ids)
+
+
+def roc_bert() -> tuple[Any, Any]:
+    """RoCBert, which knows a character by its id, its shape and its sound, and a tokenizer that gives all three."""
+
+    class Three:
+        """A tokenizer of WordPiece that gives shape and sound as RoCBert's own does."""
+
+        def __init__(self) -> None:
+            self.inner = tok()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def __call__(self, *args: Any, **options: Any) -> Any:
+            found = self.inner(*args, **options)
+            found["input_shape_ids"] = found["input_pronunciation_ids"] = found["input_ids"]
+            return found
+
+    return build("roc_bert"), Three()
+
+
+@pytest.mark.parametrize("make", [lambda: (seeded(Counting).eval(), tok()), roc_bert])
+def test_kind_a_model_that_reads_words_past_the_mask_is_told(make: Any, tmp_path: Path) -> None:
+    """A word that a mask had removed was still seen, and nothing said so."""
+    model, tokenizer = make()
+    with pytest.raises(SidelightError, match=r"reads words past the mask.*second table of words"):
+        Explainer.fit(model, T, processor=tokenizer, output_dir=tmp_path / "run", **S)
+    assert not (tmp_path / "run").exists()

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sidelight.checks.past_the_mask import logits_of_renamed
 from sidelight.checks.reference import coarsest, logits_alone
 from sidelight.core.types import Inputs
 from sidelight.errors import (
@@ -159,7 +160,25 @@ def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool
         require_gradient(target, _prepared(target, _ones(samples)[-1]), LEARN_ELSEWHERE)
     if own is not None:
         _compare(target, samples, *own)
+        _require_masked_words(target, samples, own[1])
         _tell_of_padding(target, samples)
+
+
+def _require_masked_words(target: TargetModel, samples: Sequence[Any] | Inputs, limit: float) -> None:
+    """Raise :class:`SelfCheckError` if the model also knows words by other things than the embeddings that are masked."""
+    found = logits_of_renamed(target, _prepared(target, _ones(samples)[-1]))
+    if found is None:
+        return
+    own, renamed = (logits.float() for logits in found)
+    if not bool(((own - renamed).abs() <= limit).all()):
+        first, second = (", ".join(f"{v:.3f}" for v in row[0].tolist()[:6]) for row in (own, renamed))
+        raise SelfCheckError(
+            f"{target.name} reads words past the mask. A mask changes the word embeddings (get_input_embeddings()), but this "
+            "model also reads the token ids elsewhere, as by a second table of words (RoCBert has some for shape and sound) or by "
+            "counting them. With the same embeddings and other ids its logits are "
+            f"[{second}] in place of [{first}]. So a word that a mask removes would still be seen, and maps would be wrong. "
+            "Use a classifier that reads its text by one table. If only a little is read so, pass check='warn'."
+        )
 
 
 @contextmanager

@@ -565,6 +565,9 @@ def test_rerun_of_a_finished_training_is_quick_and_the_same(tmp_path: Path) -> N
     assert largest_difference(state(first.scorer), state(again.scorer)) == 0
     assert again.training_metrics["eval_loss"] == pytest.approx(first.training_metrics["eval_loss"])
     assert again.training_metrics["epoch"] == first.training_metrics["epoch"] > 0
+    assert list(again.training_metrics) == list(first.training_metrics), (
+        "files of results hold them in this order"
+    )
 
 
 def count_training_passes(run: Any) -> tuple[int, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sidelight.cli.common import SetOption, say
+from sidelight.cli.stopping import resumes
 from sidelight.core.quiet import quiet_libraries
 
 NAME = "ablate"
@@ -31,6 +32,7 @@ def run(
     If the command is killed, call it again, and it continues.
     """
     quiet_libraries()
+    resumes()
     from sidelight.core.locks import hold
     from sidelight.core.terminal import print_table
     from sidelight.lab.ablation.cells import FOLDER, cells_of

@@ -16,6 +16,7 @@ from sidelight.cli.common import (
     with_settings,
     write_rows,
 )
+from sidelight.cli.stopping import resumes
 from sidelight.core.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def run(
     Answers go to RUN/audit/. Finished checks are not repeated.
     """
     quiet_libraries()
+    resumes()
     from sidelight.core.terminal import print_table
     from sidelight.lab.audit import CHECKS, run_audit
     from sidelight.lab.runs.run import Run

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sidelight.cli.common import SetOption, ShardOption, say, tell_publication
+from sidelight.cli.stopping import resumes
 from sidelight.core.quiet import quiet_libraries
 
 NAME = "benchmark"
@@ -34,6 +35,7 @@ def run(
     accelerate launch -m sidelight.cli benchmark CONFIG
     """
     quiet_libraries()
+    resumes()
     from sidelight.core.processes import Share, is_main
     from sidelight.lab.benchmark.plan import load_benchmark
     from sidelight.lab.benchmark.suite import run_benchmark

@@ -219,6 +219,6 @@ def tell_notes(notes: Sequence[str]) -> None:
 
 def tell_error(message: str) -> None:
     """Print an error to the terminal's error stream."""
-    from sidelight.core.terminal import SafeConsole
+    from sidelight.core.terminal import ErrorConsole
 
-    SafeConsole(stderr=True, soft_wrap=True).print("error:", message, style="bold red")
+    ErrorConsole(soft_wrap=True).print("error:", message, style="bold red")

@@ -19,6 +19,7 @@ from sidelight.cli.common import (
     tell_notes,
     write_rows,
 )
+from sidelight.cli.stopping import resumes
 from sidelight.core.quiet import quiet_libraries
 
 NAME = "demo"
@@ -43,6 +44,7 @@ def run(
     The first map is in the terminal within a minute. At the end a report page shows maps and tables.
     """
     quiet_libraries()
+    resumes()
     from sidelight.core.ownership import overwriting
     from sidelight.lab.demo.run import run_demo
 

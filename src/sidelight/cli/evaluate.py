@@ -20,6 +20,7 @@ from sidelight.cli.common import (
     with_settings,
     write_rows,
 )
+from sidelight.cli.stopping import resumes
 from sidelight.core.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def run(
     share the work with: accelerate launch -m sidelight.cli evaluate RUN
     """
     quiet_libraries()
+    resumes()
     from sidelight.core.processes import Share
     from sidelight.lab.evaluation.foreign_maps import with_maps
     from sidelight.lab.evaluation.run import evaluate_share

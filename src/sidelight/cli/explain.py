@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sidelight.cli.common import JsonOption, say, write_rows
+from sidelight.cli.stopping import resumes
 from sidelight.core.quiet import quiet_libraries
 from sidelight.errors import for_terminal
 
@@ -135,6 +136,7 @@ def run(
     if place is None:
         _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json, reading)
         return
+    resumes()
     from sidelight.cli.explain_table import explain_table
     from sidelight.explanations.job import Job
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sidelight.cli.common import SetOption, say
+from sidelight.cli.stopping import resumes
 from sidelight.core.quiet import quiet_libraries
 
 NAME = "fit"
@@ -24,6 +25,7 @@ def run(
     and it continues.
     """
     quiet_libraries()
+    resumes()
     from sidelight.core.locks import hold
     from sidelight.lab.config.files import load_config
     from sidelight.lab.evaluation.preflight import check_run

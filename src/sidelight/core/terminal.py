@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -55,6 +56,29 @@ class SafeConsole(Console):
             yield segment if own else Segment(for_lines(segment.text), segment.style)
 
 
+class _ErrorStream:
+    """The error stream, which loses what cannot be written: the disk is full, or nobody reads any more."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(sys.stderr, "rich_proxied_file", sys.stderr), name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, AttributeError):  # there is no stream at all
+            self.__getattr__("write")(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, AttributeError):
+            self.__getattr__("flush")()
+
+
+class ErrorConsole(SafeConsole):
+    """Prints to the error stream. Remarks and bars that cannot be written there stop no work."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(stderr=True, file=_ErrorStream(), **options)
+
+
 class SafeFormatter(logging.Formatter):
     """Log messages as :class:`SafeConsole` prints them."""
 
@@ -87,7 +111,7 @@ def _bar_options() -> dict[str, Any]:
     if console.is_jupyter or "ipykernel" in sys.modules:  # a notebook paints errors red
         return {"console": console}
     # what is printed meanwhile is put above the bar only if both go to one terminal
-    return {"console": SafeConsole(stderr=True), "redirect_stdout": console.is_terminal}
+    return {"console": ErrorConsole(), "redirect_stdout": console.is_terminal}
 
 
 def counting_bar(**options: Any) -> Progress:

@@ -137,7 +137,8 @@ def _run(trainer: ScorerTrainer, resume: Path | None) -> dict[str, float]:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     seconds = trainer.csv_log.seconds
     found = _best_validation(trainer.state) or trainer.evaluate()
-    return {**{k: float(v) for k, v in found.items()}, "train_runtime": round(seconds, 3)}
+    # sorted, because the state of a training that is taken up again comes from a file, where names are sorted
+    return {**{k: float(found[k]) for k in sorted(found)}, "train_runtime": round(seconds, 3)}
 
 
 def _best_validation(state: TrainerState) -> dict[str, float] | None:

@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fault_models import T
+from PIL import Image
 
 from sidelight import Explainer
 from sidelight.errors import InputError
+from sidelight.inputs.images import read_image
 from sidelight.lab.data.sets import load_rows
 from sidelight.rows.sources import rows_of
+from sidelight.rows.table_blocks import parquet_rows
+from sidelight.rows.table_source import with_columns_chosen
 
 
 @pytest.mark.parametrize("above", ["", "\n\n", "  \n"])
@@ -150,3 +155,82 @@ def test_kind_two_columns_of_one_name_are_told_in_a_local_copy(tmp_path: Path) -
     pq.write_table(TWICE, tmp_path / "imdb" / "train.parquet")
     with pytest.raises(InputError, match="has several columns text: name each column once"):
         load_rows("imdb", "train", data_dir=str(tmp_path))
+
+
+def test_kind_rows_whose_classes_have_other_names_than_the_registered_ones_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their numbers were taken for those of the registered classes, so that all results named other classes."""
+    for name, classes, told in (
+        ("mnist", ["cat", "dog", "cow"], True),
+        ("imdb", ["neg", "pos"], False),
+        ("cifar10", ["0", "1"], False),
+        ("imagenette", ["tench", "other"], False),
+    ):
+        (tmp_path / name).mkdir()
+        rows = datasets.Dataset.from_dict({"text": T[:2], "image": [None, None], "label": [0, 1]})
+        rows = rows.cast_column("label", datasets.ClassLabel(names=classes))
+        rows.to_parquet(tmp_path / name / "train.parquet")
+        caplog.clear()
+        for _ in range(2):
+            load_rows(name, "train", data_dir=str(tmp_path))
+        found = [r.getMessage() for r in caplog.records if "name their classes" in r.getMessage()]
+        assert len(found) == told
+        if told:
+            assert (
+                "the rows of data set 'mnist' name their classes cat, dog, cow, and it is registered"
+                in found[0]
+            )
+
+
+# -- pictures that a table names -------------------------------------------------------------
+
+
+def grey(path: Path, value: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.new("L", (4, 4), value).save(path)
+
+
+@pytest.mark.parametrize("columns", [[], ["path"]])
+def test_kind_a_picture_that_lies_in_two_places_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, columns: list[str]
+) -> None:
+    """Some pictures of a table were those of another folder, and nothing said so."""
+    for name in ("1.png", "2.png", "3.png"):
+        grey(tmp_path / "table" / name, 1)
+    for name in ("2.png", "3.png"):
+        grey(tmp_path / "work" / name, 2)
+    name = columns[0] if columns else "image"
+    pd.DataFrame({name: ["1.png", "2.png", "3.png"]}).to_csv(tmp_path / "table" / "a.csv", index=False)
+
+    def values() -> list[int]:
+        rows = rows_of(tmp_path / "table" / "a.csv")
+        if not columns:
+            return [np.asarray(Image.open(row["image"]))[0, 0] for row in rows]
+        chosen = with_columns_chosen(rows, columns, tmp_path / "table")
+        return [np.asarray(Image.open(row.sample))[0, 0] for row in chosen]
+
+    monkeypatch.chdir(tmp_path / "work")
+    assert values() == [1, 2, 2]
+    told = [r.getMessage() for r in caplog.records if "beside the table" in r.getMessage()]
+    assert len(told) == 1
+    assert told[0].startswith("the picture '2.png' of a table lies in the working directory (")
+    caplog.clear()
+    monkeypatch.chdir(tmp_path / "table")
+    assert values() == [1, 1, 1]
+    monkeypatch.chdir(tmp_path)
+    assert values() == [1, 1, 1]
+    assert not caplog.records
+
+
+def test_kind_stored_pictures_without_bytes_count_from_the_folder_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They counted from the working directory alone, though a column of the same paths did not."""
+    for name in ("1.png", "2.png"):
+        grey(tmp_path / "table" / name, 1)
+    stored = [{"bytes": None, "path": name} for name in ("1.png", "2.png")]
+    pd.DataFrame({"image": stored}).to_parquet(tmp_path / "table" / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    for rows in (rows_of(tmp_path / "table" / "a.parquet"), parquet_rows(tmp_path / "table" / "a.parquet")):
+        assert [np.asarray(read_image(row["image"])).flat[0] for row in rows] == [1, 1]

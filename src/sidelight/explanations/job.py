@@ -22,13 +22,14 @@ from sidelight.explanations.score_types import require_score_type
 from sidelight.explanations.sorted_blocks import blocks_of
 from sidelight.explanations.stored import StoredExplanations
 from sidelight.explanations.table_lines import Tables, write_tables
+from sidelight.rows.beside import PicturesBeside
 from sidelight.rows.content import content_of as content_of_rows
 from sidelight.rows.content import value_digest
 from sidelight.rows.hub import is_hub_folder
 from sidelight.rows.row import Rows
 from sidelight.rows.sources import open_data
 from sidelight.rows.stream import SourceError, Stream, TakenStream
-from sidelight.rows.table_files import PicturesBeside, first_row, suffix, tables_and_pictures
+from sidelight.rows.table_files import first_row, suffix, tables_and_pictures
 from sidelight.rows.table_source import (
     Row,
     content_of,

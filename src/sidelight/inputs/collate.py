@@ -82,7 +82,8 @@ class Collator:
         self.target.check(batch.inputs)
         return batch
 
-    def checking(self, rows: Sequence[Numbered], samples: Sequence[Any], look: Callable[..., T]) -> T:
+    @staticmethod
+    def checking(rows: Sequence[Numbered], samples: Sequence[Any], look: Callable[..., T]) -> T:
         """``look(samples)``. If that fails, the error of the first sample that fails by itself, said with its row.
 
         Args:
@@ -98,7 +99,8 @@ class Collator:
                 except (InputError, InputTypeError) as own:
                     raise type(own)(f"{place(row.number, row.name)}: {alone(str(own))}") from own
             numbers = ", ".join(str(row.number) for row in rows[:8]) + (", ..." if len(rows) > 8 else "")
-            raise type(error)(f"rows {numbers} of {rows[0].name} do not fit together: {error}") from error
+            told = _renumbered(str(error), rows)
+            raise type(error)(f"rows {numbers} of {rows[0].name} do not fit together: {told}") from error
 
     def raw(self, rows: Sequence[Any]) -> Sequence[Any] | None:
         """Raw samples of rows, not prepared yet. ``None`` if the rows hold the model's inputs.
@@ -126,6 +128,16 @@ class Collator:
 def place(number: int, name: str) -> str:
     """How a row is named in messages."""
     return f"row {number} of {name}"
+
+
+def _renumbered(message: str, rows: Sequence[Numbered]) -> str:
+    """A message about a batch, with the numbers that its rows have in their data in the place of those in the batch."""
+
+    def number(found: re.Match[str]) -> str:
+        at = int(found[2])
+        return f"{found[1]} {rows[at].number if at < len(rows) else at}"
+
+    return re.sub(r"\b(sample|row) (\d+)\b", number, message)
 
 
 def alone(message: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sidelight.core.counted import counted
 from sidelight.core.types import Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch, Reader
@@ -119,11 +120,15 @@ class TextReader(Reader):
             evidence: per sample ``{"text": [(start, end), ...]}`` in characters of the text. In
                 the second text of a pair ``(start, end, 1)``.
             batch: read from the texts, as ids do not tell characters.
+
+        Raises:
+            InputError: the evidence of a row is no list of places in its text.
         """
         if batch.texts is None:
             raise InputError("evidence in texts is given by character: give the raw texts, not their ids.")
         marked = [
-            _touched(view, found["text"]) for view, found in zip(batch.texts.views, evidence, strict=True)
+            _touched(view, found["text"], number)
+            for number, (view, found) in enumerate(zip(batch.texts.views, evidence, strict=True))
         ]
         return {"text": torch.tensor(marked, dtype=torch.bool)}
 
@@ -163,15 +168,36 @@ class TextReader(Reader):
         return saved_tokenizer(name, state, revision)
 
 
-def _touched(view: TextView, spans: Sequence[Sequence[int]]) -> list[bool]:
-    """``T`` flags of tokens that touch ``(start, end)`` or ``(start, end, segment)``."""
+def _touched(view: TextView, spans: Sequence[Sequence[int]], number: int) -> list[bool]:
+    """``T`` flags of tokens of row ``number`` that touch ``(start, end)`` or ``(start, end, segment)``."""
     by_segment: dict[int, list[tuple[int, int]]] = {}
     try:
         for start, end, *segment in spans:
             by_segment.setdefault(int(segment[0]) if segment else 0, []).append((int(start), int(end)))
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"the evidence of a text must be a list of places [(start, end), ...] in characters; got {spans!r:.80}."
+            f"the evidence of row {number} must be a list of places in its text, [(start, end), ...] in characters; got "
+            f"{spans!r:.80}."
         ) from error
+    for text, own in by_segment.items():
+        _require_places(view.texts, text, own, number)
     flags = [view.tokens_in(own, segment) for segment, own in by_segment.items()]
     return [any(on) for on in zip(*flags, strict=True)] if flags else [False] * len(view.pieces)
+
+
+def _require_places(
+    texts: Sequence[str], segment: int, spans: Sequence[tuple[int, int]], number: int
+) -> None:
+    """Raise :class:`InputError` if one of ``spans`` is no place in its text, because it would mark nothing, or other words."""
+    if not 0 <= segment < len(texts):
+        raise InputError(
+            f"the evidence of row {number} is in text {segment}, and the row has {counted(len(texts), 'text')}: the first is 0."
+        )
+    length = len(texts[segment])
+    wrong = next((span for span in spans if not 0 <= span[0] < span[1] <= length), None)
+    if wrong is not None:
+        raise InputError(
+            f"the evidence of row {number} holds {wrong}, which is no place in its text of {length} characters "
+            f"({texts[segment][:40]!r}). A place is (start, end): the first character, from 0 on, and the one after the last. "
+            "Correct it, or leave it out: a row without any evidence has an empty list."
+        )

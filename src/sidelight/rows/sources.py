@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from sidelight.errors import InputError, InputTypeError
+from sidelight.rows.beside import beside
 from sidelight.rows.columns import (
     Column,
     are_columns,
@@ -41,7 +42,7 @@ from sidelight.rows.hub import fetched
 from sidelight.rows.row import Rows, are_records
 from sidelight.rows.splits import chosen_split, kinds, splits_of
 from sidelight.rows.stream import MOST_BYTES, MOST_ROWS, Stream, collected
-from sidelight.rows.table_files import TABLES, beside, read_path, suffix
+from sidelight.rows.table_files import TABLES, read_path, suffix
 
 FORMS = (
     "rows in a list, a datasets.Dataset, a data frame, a dictionary of columns, a DataLoader, a generator, "

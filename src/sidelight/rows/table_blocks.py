@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.errors import InputError, MissingPackageError, first_line
+from sidelight.rows.beside import beside
 from sidelight.rows.columns import pandas_rows, require_names_once
 from sidelight.rows.row import Rows
 from sidelight.rows.table_files import (
-    beside,
     declared_separator,
     open_text,
     read_frame,

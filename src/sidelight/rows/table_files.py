@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.columns import column_of
 from sidelight.core.counted import counted
 from sidelight.core.files import told_of_home
 from sidelight.core.optional import optional
@@ -121,48 +120,6 @@ def first_row(rows: Rows) -> Mapping[str, Any] | None:
             continue
         return row if isinstance(row, Mapping) else None
     return None
-
-
-def beside(rows: Rows, folder: Path) -> Rows:
-    """``rows`` with paths of pictures that count from ``folder`` if they do not count from the working directory."""
-    head = first_row(rows)
-    if head is None:
-        return rows
-    named = column_of(head, "image")
-    if named is None and FILE_COLUMN not in head:
-        return rows
-    if named is not None and not (head[named] is None or isinstance(head[named], str)):
-        return rows  # pictures themselves
-    return Rows(PicturesBeside(rows, folder), rows.name, rows.label_names, rows.labels(), cheap=True)
-
-
-class PicturesBeside:
-    """Rows of a table that names files which lie beside it.
-
-    Args:
-        column: names them. Default: one of the usual names, and the path is put under ``image``.
-    """
-
-    def __init__(self, rows: Rows, folder: Path, column: str | None = None) -> None:
-        self.rows, self.folder, self.column = rows, folder, column
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Any:
-        row = self.rows[index]
-        if not isinstance(row, Mapping):
-            return row
-        named = row.get(self.column or column_of(row, "image") or FILE_COLUMN)
-        if isinstance(named, str):
-            named = found_beside(named, self.folder) if named else None
-        return {**row, self.column or "image": named}
-
-
-def found_beside(name: str, folder: Path) -> str:
-    """``name`` itself, or its path in ``folder`` if the file is only there."""
-    beside = folder / name
-    return str(beside) if not os.path.isfile(name) and beside.is_file() else name
 
 
 def _read_csv(path: Path, separator: str = ",") -> Any:

@@ -11,12 +11,12 @@ from typing import Any
 from sidelight.core.columns import column_of
 from sidelight.core.registry import nearest
 from sidelight.errors import InputError
+from sidelight.rows.beside import FilesBeside, found_beside
 from sidelight.rows.row import Rows
 from sidelight.rows.table_blocks import csv_rows, jsonl_rows, parquet_rows
 from sidelight.rows.table_files import (
     FILE_COLUMN,
     first_row,
-    found_beside,
     require_content,
     tables_and_pictures,
 )
@@ -81,7 +81,8 @@ class _Chosen:
     """Rows with a sample made of some columns."""
 
     def __init__(self, rows: Rows, columns: Sequence[str], folder: Path | None) -> None:
-        self.rows, self.columns, self.folder = rows, list(columns), folder
+        self.rows, self.columns = rows, list(columns)
+        self.found = None if folder is None else FilesBeside(folder)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -92,7 +93,9 @@ class _Chosen:
         if missing:
             raise InputError(f"row {number} of {self.rows.name} has no column {missing[0]!r}.")
         first, *others = (row[c] for c in self.columns)
-        values = (first if self.folder is None else _found(first, self.folder), *others)
+        if self.found is not None and isinstance(first, str) and first:
+            first = self.found(first)
+        values = (first, *others)
         return Row(row, values if len(values) > 1 else values[0])
 
 
@@ -110,11 +113,6 @@ def with_columns_chosen(rows: Rows, columns: Sequence[str], folder: Path | None)
         folder: of the table, from which paths of pictures may count, or ``None`` if there are no pictures.
     """
     return Rows(_Chosen(rows, columns, folder), rows.name) if columns else rows
-
-
-def _found(name: Any, folder: Path) -> Any:
-    """The path of a picture, as it is or beside the table."""
-    return found_beside(name, folder) if isinstance(name, str) and name else name
 
 
 def require_columns(source: Path | str, head: Mapping[str, Any] | None, columns: Sequence[str]) -> None:
@@ -198,7 +196,7 @@ def _about(rows: Rows, number: int, column: str, folder: Path) -> bytes:
     try:
         row = rows[number]
         name = row.get(column, row.get(FILE_COLUMN))
-        found = os.stat(_found(name, folder))
+        found = os.stat(found_beside(name, folder))
         return f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode()
     except (InputError, OSError, ValueError, TypeError, AttributeError):
         return b""

@@ -288,7 +288,7 @@ def encoding(audited: AuditedRun) -> Findings:
     methods.setdefault("random", make_rival("random"))
     batches = audited.batches(audited.section.count_wide)
     facts["accuracy"] = {
-        name: round(accuracy(c, numbered_for(batches.rows, audited.target, c)), 6)
+        name: round(accuracy(c, numbered_for(batches.rows, audited.target, c), name="test"), 6)
         for name, c in classifiers.items()
     }
     tally = Tally()

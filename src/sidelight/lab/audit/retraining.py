@@ -206,8 +206,8 @@ def retraining(audited: AuditedRun) -> Findings:
         shuffled = shuffled_labels(run.rows("train"), section.seed)
         target = labels_target(audited, shuffled)
         facts["labels"] = {
-            "accuracy_shuffled": round(accuracy(target, shuffled), 6),
-            "accuracy_test": round(accuracy(target, run.rows("test")), 6),
+            "accuracy_shuffled": round(accuracy(target, shuffled, name="train"), 6),
+            "accuracy_test": round(accuracy(target, run.rows("test"), name="test"), 6),
         }
         beside["labels"] = (target, Relabelled(shuffled.rows, shuffled.labels[: len(rows)]))
     methods: dict[str, tuple[TargetModel, Mapping[str, Method]]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sidelight.errors import InputError
 from sidelight.lab.data.captions import Spans
 from sidelight.lab.data.pair_rows import PairRows, Pictures
 from sidelight.lab.data.reading import local_rows, sample_rows
@@ -31,11 +32,26 @@ class BoxEvidence:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         mask = np.zeros(self.sizes[index], dtype=bool)
+        _require_boxes(self.boxes[index], self.sizes[index], index)
         for box in self.boxes[index]:
             # pixel i has its centre at i + 0.5; a box may reach over the border by a rounding
             left, top, right, bottom = (max(0, int(np.ceil(side - 0.5))) for side in box)
             mask[top:bottom, left:right] = True
         return {"image": mask} if self.spans is None else {"image": mask, "text": self.spans[index]}
+
+
+def _require_boxes(boxes: Sequence[Sequence[float]], size: tuple[int, int], number: int) -> None:
+    """Raise :class:`InputError` if a box of row ``number`` holds nothing of its picture, because nobody would see that."""
+    height, width = size
+    for box in boxes:
+        left, top, right, bottom = box
+        inside = max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height)
+        shares = all(0 <= side <= 1 for side in box) and not all(float(side).is_integer() for side in box)
+        if not inside or (shares and height * width > 1):
+            raise InputError(
+                f"row {number} has the box {[float(side) for side in box]}, which is no part of its picture of {width} × {height} "
+                "pixels. A box is (left, top, right, bottom) in pixels: give no width and height, and no shares of the picture."
+            )
 
 
 def object_box_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:

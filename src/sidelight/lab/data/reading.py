@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import numpy as np
 from sidelight.errors import ConfigError, InputError
 from sidelight.rows.columns import require_names_once
 from sidelight.rows.data_sets import class_names
-from sidelight.rows.labels import normal
+from sidelight.rows.labels import is_whole, normal
+
+log = logging.getLogger(__name__)
 
 #: Environment variable naming the folder that holds ``<data set>/<split>.parquet``.
 DATA_VARIABLE = "SIDELIGHT_DATA"
@@ -150,3 +154,22 @@ def require_order(rows: Any, classes: Sequence[str], name: str) -> None:
             f"order: {', '.join(own)} ({moved[0]!r} is {own.index(moved[0])} in the rows, {known[normal(moved[0])]} in the "
             f"registration). Register the classes in the order of the rows, or number the rows as it was registered."
         )
+    if own and not any(_alike(a, b) for a in map(normal, own) for b in known):
+        _tell_other_names(name, own, tuple(classes))
+
+
+def _alike(own: str, registered: str) -> bool:
+    """Whether the name ``own`` may mean the class ``registered``: a number may mean any, and ``neg`` means ``negative``."""
+    return is_whole(own) or own.startswith(registered) or registered.startswith(own)
+
+
+@lru_cache  # a run reads its rows at each step
+def _tell_other_names(name: str, own: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    log.warning(
+        "the rows of data set %r name their classes %s, and it is registered with the classes %s. Label numbers are taken as they "
+        "are, so results bear names that are not those of the rows. If these are rows of your own, register them as a data set "
+        "with their classes (docs/extend/data-set.md).",
+        name,
+        ", ".join(own[:12]),
+        ", ".join(classes[:12]),
+    )

@@ -13,6 +13,7 @@ from sidelight.core.types import Encoding
 from sidelight.inputs.base import Batch
 from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.metrics.probe import clean_pass
+from sidelight.lab.runs.labelled import read_rows
 from sidelight.targets import TargetModel
 from sidelight.training.lengths import row_lengths
 
@@ -66,7 +67,7 @@ class TestRows:
         found = {i: self._kept[i] for i in ids if i in self._kept}
         new = [i for i in ids if i not in found]
         if new:
-            batch = self.target.reader.read([self.rows[i] for i in new], evidence=True)
+            batch = read_rows(self.target.reader, self.rows, new, "the measured rows", evidence=True)
             if len(new) == len(ids):
                 self._keep(new, batch)
                 return batch

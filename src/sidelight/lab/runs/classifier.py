@@ -24,11 +24,19 @@ from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
 from sidelight.core.tensors import predictable
 from sidelight.errors import CheckpointError, ConfigError, InputError, UnsupportedTargetError
+from sidelight.inputs.base import Batch
 from sidelight.inputs.image import PIXELS
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.runs.augmentation import augmented, moved
-from sidelight.lab.runs.labelled import LabelledCollator, require_classes, require_labels
+from sidelight.lab.runs.labelled import (
+    ONE_CLASS,
+    LabelledCollator,
+    read_rows,
+    require_classes,
+    require_labels,
+)
 from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
+from sidelight.rows.row import NumberedRows, Rows
 from sidelight.targets import TargetModel
 from sidelight.training.folder import claim_folder, drop_checkpoints, recorded_identity
 from sidelight.training.identity import differences, identity_of, is_known
@@ -87,7 +95,7 @@ def _require_kind(labels: Tensor, logits: Tensor, independent: bool) -> None:
             + (
                 f"of independent labels, which needs lists of {count} flags."
                 if independent
-                else "of exclusive classes."
+                else f"of exclusive classes. {ONE_CLASS}"
             )
         )
 
@@ -189,7 +197,7 @@ def train_classifier(
         model=Classifier(target, augmented(target, config)),
         args=classifier_arguments(config, len(train), folder),
         data_collator=LabelledCollator(target) if ready is None else ReadyCollator(target),
-        train_dataset=train if ready is None else ready,
+        train_dataset=NumberedRows(Rows(train if ready is None else ready, "train")),
         eval_dataset=evaluation,
         callbacks=[clock],
     )
@@ -250,18 +258,25 @@ def classifier_arguments(config: ClassifierTraining, rows: int, folder: Path) ->
 
 
 @torch.inference_mode()
-def accuracy(target: TargetModel, rows: Any, batch_size: int = 64) -> float:
+def accuracy(target: TargetModel, rows: Any, batch_size: int = 64, name: str = "validation") -> float:
     """Share of ``rows`` whose label the target predicts. Of independent labels: share of right decisions.
+
+    Args:
+        name: of ``rows``, for messages.
 
     Raises:
         InputError: a row has no label, or none of the target's classes.
     """
+
+    def check(batch: Batch) -> None:
+        require_classes(require_labels(batch.labels), target.id2label, target.independent)
+
     right = 0.0
     with target.borrowed():
         for start in range(0, len(rows), batch_size):
-            batch = target.reader.read([rows[i] for i in range(start, min(start + batch_size, len(rows)))])
+            places = range(start, min(start + batch_size, len(rows)))
+            batch = read_rows(target.reader, rows, places, name, check=check)
             labels = require_labels(batch.labels)
-            require_classes(labels, target.id2label)
             inputs = target.to_device(batch.inputs)
             logits = target.forward(inputs, target.features(inputs))
             right += float(share_right(logits.cpu(), labels, target.independent).sum())

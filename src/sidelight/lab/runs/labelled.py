@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from sidelight.core.files import find_pretrained
 from sidelight.errors import InputError
+from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.collate import Collator
 from sidelight.inputs.row_parts import split_row
 from sidelight.lab.config.sections import TargetSection
 from sidelight.rows.labels import Classes, is_flags, label_number, numbering, numbers_of
+from sidelight.rows.row import Numbered
 from sidelight.targets import TargetModel
+
+#: advice if lists of flags are in the place of class numbers
+ONE_CLASS = "Give each row the number of its class, from 0 on, e.g. 1 and not [0, 1, 0]."
 
 
 class Renumbered(Sequence[Any]):
@@ -91,16 +96,51 @@ def _names_of(name: str, revision: str | None) -> Mapping[int, str]:
     return dict(getattr(config, "id2label", None) or {})
 
 
+def read_rows(
+    reader: Reader,
+    rows: Sequence[Any],
+    places: Sequence[int],
+    name: str,
+    *,
+    evidence: bool = False,
+    check: Callable[[Batch], object] = lambda batch: None,
+) -> Batch:
+    """The rows ``places`` as one batch. A message about one of them calls it by its place in ``rows``.
+
+    Args:
+        name: of ``rows``, for messages.
+        evidence: as for :meth:`~sidelight.inputs.base.Reader.read`.
+        check: raises :class:`InputError` if something in a batch is wrong.
+    """
+
+    def read(samples: Sequence[Any]) -> Batch:
+        batch = reader.read(samples, evidence=evidence)
+        check(batch)
+        return batch
+
+    numbered = [Numbered(rows[i], i, name) for i in places]
+    return Collator.checking(numbered, [row.row for row in numbered], read)
+
+
 class LabelledCollator(Collator):
-    """A collator of rows that need a label, which is one of the classifier's classes."""
+    """A collator of rows that need a label, which is one of the classifier's classes.
+
+    A message about a row that knows its number (:class:`~sidelight.rows.row.Numbered`) names it.
+    """
 
     def __init__(self, target: TargetModel) -> None:
         super().__init__(target)
-        self.names = target.id2label
+        self.names, self.independent = target.id2label, target.independent
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Tensor]:
+        if rows and isinstance(rows[0], Numbered):
+            return self.checking(rows, [row.row for row in rows], self.labelled_inputs)
+        return self.labelled_inputs(rows)
+
+    def labelled_inputs(self, rows: Sequence[Any]) -> dict[str, Tensor]:
+        """The model's inputs and the labels of rows without numbers."""
         found = super().__call__(rows)
-        require_classes(require_labels(found.get("labels")), self.names)
+        require_classes(require_labels(found.get("labels")), self.names, self.independent)
         return found
 
 
@@ -108,18 +148,26 @@ def require_labels(labels: Tensor | None) -> Tensor:
     """Class numbers ``[B]``, or flags ``[B, L]``, of rows of a data set. Raises :class:`InputError` if a row has none."""
     if labels is None:
         raise InputError(
-            "a row of the data set has no label. A run trains or measures its classifier by labels, so every row needs "
+            "this row of the data set has no label. A run trains or measures its classifier by labels, so every row needs "
             "the key 'label', the number of its class."
         )
     return labels
 
 
-def require_classes(labels: Tensor, names: Mapping[int, str]) -> None:
-    """Raise :class:`InputError` if one of the class numbers ``[B]`` is not among ``names``, which may be unknown."""
+def require_classes(labels: Tensor, names: Mapping[int, str], independent: bool) -> None:
+    """Raise :class:`InputError` if one of the class numbers ``[B]`` is not among ``names``, which may be unknown.
+
+    Lists of flags are refused too, unless the labels are ``independent``.
+    """
+    if labels.ndim == 2 and not independent:
+        raise InputError(
+            f"this row of the data set has the label {labels[0].tolist()}. Lists of flags do not fit a classifier of exclusive "
+            f"classes. {ONE_CLASS}"
+        )
     wrong = [int(v) for v in labels.unique() if names and int(v) not in names] if labels.ndim == 1 else []
     if wrong:
         known = ", ".join(f"{i} ({name})" for i, name in list(names.items())[:8])
         raise InputError(
-            f"a row of the data set has the label {wrong[0]}, and the classifier knows {len(names)} classes: {known}. Give "
+            f"this row of the data set has the label {wrong[0]}, and the classifier knows {len(names)} classes: {known}. Give "
             "numbers of these classes, or name all classes where the data set is registered."
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 from sidelight.core.processes import device
 from sidelight.inputs.image import PIXELS
 from sidelight.lab.runs.labelled import LabelledCollator
+from sidelight.rows.row import Numbered
 from sidelight.targets import TargetModel
 
 #: prepared pictures of more bytes are not kept
@@ -47,9 +48,11 @@ class ReadyRows(Sequence[Mapping[str, Any]]):
 class ReadyCollator(LabelledCollator):
     """A collator that adds the encodings of :class:`ReadyRows` to the model's inputs."""
 
-    def __call__(self, rows: Sequence[Any]) -> dict[str, Tensor]:
+    def labelled_inputs(self, rows: Sequence[Any]) -> dict[str, Tensor]:
         found = [row["encodings"] for row in rows]
-        return super().__call__(rows) | {name: torch.stack([f[name] for f in found]) for name in found[0]}
+        return super().labelled_inputs(rows) | {
+            name: torch.stack([f[name] for f in found]) for name in found[0]
+        }
 
 
 @torch.no_grad()
@@ -71,9 +74,11 @@ def ready_rows(target: TargetModel, rows: Sequence[Any]) -> ReadyRows | None:
     pictures: list[Tensor] = []
     encoded: list[dict[str, Tensor]] = []
     for start in range(0, len(rows), CHUNK):
-        chunk = [rows[i] for i in range(start, min(start + CHUNK, len(rows)))]
-        others += [{k: v for k, v in row.items() if k != "image"} for row in chunk]
-        pixels = reader.prepare([row["image"] for row in chunk]).inputs[PIXELS]
+        chunk = [Numbered(rows[i], i, "train") for i in range(start, min(start + CHUNK, len(rows)))]
+        others += [{k: v for k, v in one.row.items() if k != "image"} for one in chunk]
+        pixels = LabelledCollator.checking(
+            chunk, [one.row["image"] for one in chunk], lambda found: reader.prepare(found).inputs[PIXELS]
+        )
         encoded.append(_encodings(target, pixels))
         pictures += torch.zeros(()).expand(pixels.shape) if encodings else pixels
     return ReadyRows(others, pictures, {k: torch.cat([e[k] for e in encoded]) for k in encodings})

@@ -248,7 +248,7 @@ class Run:
         return {
             "name": self.config.target.pretrained or type(target.model).__name__,
             "parameters": sum(p.numel() for p in target.model.parameters()),
-            "accuracy": accuracy(target, test),
+            "accuracy": accuracy(target, test, name="test"),
             "accuracy_n": len(test),
         }
 

@@ -43,6 +43,11 @@ def test_a_file_of_others_and_another_ending_are_refused(tmp_path: Path) -> None
     assert result.code == 2
     assert "--overwrite" in result.err
     assert (tmp_path / "mine.onnx").read_text() == "mine"
+    (tmp_path / "other.onnx.json").write_text("mine")
+    result = sidelight("export-model", run.folder, "--out", tmp_path / "other.onnx")
+    assert result.code == 2
+    assert "--overwrite" in result.err
+    assert (tmp_path / "other.onnx.json").read_text() == "mine"
     result = sidelight("export-model", run.folder, "--out", tmp_path / "model.tflite")
     assert result.code == 2
     assert ".onnx or .pt2" in result.err.replace("\n", " ")

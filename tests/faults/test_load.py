@@ -39,6 +39,7 @@ from sidelight.errors import (
     UnsupportedTargetError,
 )
 from sidelight.inputs.kept_tokenizer import pack_tokenizer, tokenizer_hash, unpack_tokenizer
+from sidelight.scorers.checkpoint import save_scorer
 from sidelight.targets import TARGETS, as_target
 from sidelight.targets.opening import open_model
 from sidelight.targets.weights import WeightWatch, fingerprint
@@ -493,6 +494,36 @@ def test_kind_loading_a_relative_folder_is_found_from_elsewhere(
         Explainer.from_pretrained("../scorer")
     with pytest.raises(CheckpointError, match="no model folder at 'none/at/all'"):
         as_target("none/at/all")
+
+
+def test_kind_loading_beside_a_moved_folder_takes_the_tokenizer_there(tmp_path: Path) -> None:
+    """It was looked for in the remembered folder alone, so a scorer of an earlier version read no texts any more."""
+    bert().save_pretrained(tmp_path / "mine")
+    tok().save_pretrained(tmp_path / "mine")
+    explainer = explainer_of(str(tmp_path / "mine"), None, T[0])
+    folder = explainer.save_pretrained(tmp_path / "scorer")
+    (
+        folder / "processor.json"
+    ).unlink()  # as those of earlier versions, or of a tokenizer that cannot be saved
+    shutil.move(tmp_path / "mine", tmp_path / "moved")
+    again = Explainer.from_pretrained(folder, tmp_path / "moved")
+    np.testing.assert_array_equal(again.explain(T[0]).map, explainer.explain(T[0]).map)
+
+
+def test_kind_a_relative_folder_is_published_from_no_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another working directory "clients/acme" looked like an id of the hub, and stood in the public files."""
+    monkeypatch.chdir(tmp_path)
+    bert().save_pretrained("clients/acme")
+    tok().save_pretrained("clients/acme")
+    explainer = explainer_of("clients/acme", None, T[0])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    save_scorer(Path("public"), explainer.scorer, explainer.target, public=True)
+    written = b"".join(p.read_bytes() for p in Path("public").iterdir())
+    assert b"clients" not in written
+    assert json.loads(Path("public/config.json").read_text())["target"]["name"] == "acme"
 
 
 # -- weights ------------------------------------------------------------------------

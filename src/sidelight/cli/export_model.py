@@ -35,7 +35,8 @@ def run(
     from sidelight.core.refusals import require_writable
 
     with overwriting(overwrite):
-        require_free([file_path(out)], "Choose another --out, or replace this file with --overwrite.")
+        files = [file_path(out), file_path(f"{out}.json")]
+        require_free(files, "Choose another --out, or replace this file with --overwrite.")
         require_writable(out)
         explainer, _ = open_explainer(folder, model)
         explainer.target.model.to("cpu")  # a file of torch.export runs on the device on which it was made

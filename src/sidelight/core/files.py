@@ -148,9 +148,13 @@ def as_utf8(text: str) -> bytes:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as indented JSON atomically. NaN and infinity, which JSON lacks, become ``null``."""
-    text = json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    """Write ``value`` as indented JSON atomically (see :func:`json_text`)."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """``value`` as indented JSON. NaN and infinity, which JSON lacks, become ``null``."""
+    return json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def without_nan(value: Any) -> Any:

@@ -36,8 +36,9 @@ class Frame:
         padding: id of the padding token.
         types: token type of padding.
         left: whether padding comes first.
-        longest: tokens of a text at most.
+        longest: tokens that are read of a text. ``None`` for all.
         full: whether every text is padded to ``longest``.
+        cut_left: whether a longer text loses its beginning.
     """
 
     before: tuple[int, ...]
@@ -46,13 +47,19 @@ class Frame:
     padding: int
     types: int
     left: bool
-    longest: int
+    longest: int | None
     full: bool
+    cut_left: bool = False
 
     @property
     def shortest(self) -> int:
         """Tokens of a text of one word."""
         return len(self.before) + 1 + len(self.after)
+
+    @property
+    def most(self) -> int:
+        """Tokens of a made-up text at most."""
+        return LONGEST if self.longest is None else self.longest
 
 
 def frame_of(target: TextTarget, pair: bool = False) -> Frame:
@@ -62,11 +69,12 @@ def frame_of(target: TextTarget, pair: bool = False) -> Frame:
         pair: whether the words go to a model that reads an image, too.
     """
     reader, words = target.reader, target.vocabulary
-    limit = target.limit or LONGEST
     pad = words.config_pad_id if words.pad_id is None else words.pad_id
     side = padding_side(target.model)
     if reader.tokenizing is None:
-        return Frame((), (), ("input_ids", "attention_mask"), pad or 0, 0, side == "left", limit, False)
+        return Frame(
+            (), (), ("input_ids", "attention_mask"), pad or 0, 0, side == "left", target.limit, False
+        )
     own, inputs = reader.tokenizing, reader.prepare(["a"]).inputs
     attended = inputs["attention_mask"][0].bool()
     ids, special = inputs["input_ids"][0][attended], inputs["special_tokens_mask"][0][attended].bool()
@@ -80,8 +88,9 @@ def frame_of(target: TextTarget, pair: bool = False) -> Frame:
         pad or 0,
         int(getattr(reader.tokenizer, "pad_token_type_id", 0) or 0),
         (own.padding_side or reader.tokenizer.padding_side) == "left",
-        min(limit, own.max_length or limit),
+        min((n for n in (target.limit, own.max_length) if n is not None), default=None),
         own.pads_fully,
+        own.cut_side == "left",
     )
 
 
@@ -133,7 +142,7 @@ class Examples:
         """Batches and lengths at which the written file is compared with PyTorch."""
         if self.frame is None:
             return [(1, 0), (2, 0), (5, 0)]
-        low, high = self.frame.shortest, min(self.frame.longest, LONGEST)
+        low, high = self.frame.shortest, min(self.frame.most, LONGEST)
         return [(1, low), (1, high), (2, (low + high) // 2), (5, min(high, low + 6))]
 
     def axes(self, names: Mapping[str, Tensor]) -> Axes:
@@ -159,7 +168,7 @@ class Examples:
         return low + picture * (high - low)
 
     def _words(self, frame: Frame, batch: int, length: int, drawn: torch.Generator) -> Inputs:
-        length = frame.longest if frame.full else max(frame.shortest, min(length, frame.longest))
+        length = frame.most if frame.full else max(frame.shortest, min(length, frame.most))
         rows: dict[str, list[Tensor]] = {name: [] for name in frame.names}
         for row in range(batch):
             own = max(frame.shortest, length - row * max(1, (length - frame.shortest) // batch))

@@ -30,6 +30,12 @@ ABOUT = {
     "effects_text": "change of the probability by each token, with a sign; 0 at padding and special tokens",
 }
 
+#: the steps of an image processor that nothing but itself describes. It may keep a picture's shape, and a file has one.
+OWN_STEPS = (
+    "those of the image processor, which no plain settings describe. The file takes one height and width, those of its input: "
+    "if the processor keeps the shape of a picture, bring the picture to that shape first"
+)
+
 
 def described(name: str, value: Tensor, axes: Mapping[int, str]) -> dict[str, Any]:
     """Name, type and shape of an input or output.
@@ -103,6 +109,7 @@ def preprocessing(
     if text is not None and frame is not None:
         found["text"] = {
             "longest": frame.longest,
+            "truncation": {"side": "left" if frame.cut_left else "right"},
             "padding": {"id": frame.padding, "side": "left" if frame.left else "right"},
             "pad_to_longest": frame.full,
             "special_ids": sorted(text.added_ids),
@@ -121,7 +128,7 @@ def picture_steps(transform: PictureTransform | None) -> dict[str, Any]:
     own = {"processor": values.get("class"), "settings": values.get("settings")}
     near = nearly_plain(transform)
     if near is None:
-        return {"steps": "those of the image processor, which no plain settings describe", **own}
+        return {"steps": OWN_STEPS, **own}
     return {
         **_plain_steps(near),
         "exact": "up to one grey level of 255, by which the processor rounds otherwise",
@@ -134,8 +141,9 @@ def _plain_steps(transform: ImageTransform) -> dict[str, Any]:
         "steps": "transparent places on white; resize; crop; pixel / 255; (pixel - mean) / std; channels first",
         "channels": transform.mode,
         "size": list(transform.size),
-        "resize_to": _plain(transform.resize_to),
+        "resize_to": _plain(transform.resize_to or (max(transform.size) if transform.crop else None)),
         "crop": bool(transform.crop),
+        "centre": transform.centre,
         "resample": transform.resample,
         "mean": list(transform.mean),
         "std": list(transform.std),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sidelight.core.files import replace_file, write_json
-from sidelight.core.folders import replace_folder, require_folder_place
+from sidelight.core.files import as_utf8, json_text, replace_file
+from sidelight.core.folders import folder_path, replace_folder, require_folder_place
 from sidelight.core.optional import require
-from sidelight.core.ownership import require_free
+from sidelight.core.ownership import MANIFEST, foreign_entries, is_manifest, require_free
+from sidelight.core.places import name_elsewhere
 from sidelight.core.refusals import require_writable, system_number
 from sidelight.core.types import Inputs
 from sidelight.core.version import __version__
@@ -77,7 +80,13 @@ class Writing:
         module, reference = ExplainingModule(*copies), _reference(*self._compared(*copies))
         inputs, about = examples.traced(), self._about()
         outputs = reference(inputs)
-        with replace_file(self.path) as tmp:
+        # Replaced from the last to the first, once all is there. After a kill between two of them the old JSON has
+        # another hash than the file.
+        with (
+            replace_file(self._beside(SIDECAR)) as note,
+            self._tokenizer_written() as tokenizer,
+            replace_file(self.path) as tmp,
+        ):
             program = traced(module, module.moved(inputs), examples.axes(inputs))
             if self.is_onnx:
                 write_onnx(program, tmp, list(inputs), list(outputs), examples.axes(inputs), about)
@@ -85,11 +94,12 @@ class Writing:
                 write_pt2(program, tmp, about)
             run = onnx_runner(tmp) if self.is_onnx else pt2_runner(tmp, module)
             batches = compare(run, reference, examples, self.path.name)
-            tokenizer = self._write_tokenizer()
             more = {**about, "file": self.path.name, "sha256": sha256(tmp)}
-        checked = {"tolerance": TOLERANCE, "batches": batches}
-        found = sidecar(self.target, examples, inputs, outputs, more, checked, tokenizer)
-        write_json(self._beside(SIDECAR), found)
+            checked = {"tolerance": TOLERANCE, "batches": batches}
+            found = sidecar(self.target, examples, inputs, outputs, more, checked, tokenizer)
+            note.write_bytes(as_utf8(json_text(found)))
+        if tokenizer is None:
+            self._remove_old_tokenizer()
         return self.path
 
     def _beside(self, ending: str) -> Path:
@@ -102,7 +112,7 @@ class Writing:
                 f"the format follows from the name's ending, {ONNX} or {PT2}; got {self.path.name!r}."
             )
         require_free([self.path, self._beside(SIDECAR)], "Choose another name, or pass overwrite=True.")
-        require_folder_place(self._beside(TOKENIZER))
+        require_folder_place(folder_path(self._beside(TOKENIZER)))
         require_writable(self.path)
         if not self.is_onnx:
             return
@@ -121,26 +131,28 @@ class Writing:
 
     def _about(self) -> dict[str, str]:
         """What the file itself says of its origin."""
-        name = self.target.name
+        identity = self.target.identity({})
         return {
             "sidelight_version": __version__,
             "torch_version": str(torch.__version__),
             "family": self.target.family,
-            "target": Path(name).name if Path(name).is_dir() else name,  # the folder is nobody's business
+            "target": name_elsewhere(identity["name"], identity["local"]),
             "fingerprint": self.fingerprint,
             "scorer": hash_of({k: v.detach().cpu() for k, v in self.scorer.state_dict().items()}),
             "precision": "float32" if self.is_onnx else precision_of(self.target.model),
             **({"opset": str(OPSET)} if self.is_onnx else {}),
         }
 
-    def _write_tokenizer(self) -> dict[str, Any] | None:
-        """Write the tokenizer into a folder beside the file, and say where it lies. ``None`` if there is none."""
+    @contextmanager
+    def _tokenizer_written(self) -> Iterator[dict[str, Any] | None]:
+        """Write the tokenizer, and yield where it will lie: a folder beside the file. ``None`` if there is none."""
         text = text_part(self.target)
         tokenizer = None if text is None else text.reader.tokenizer
         if tokenizer is None:
-            return None
-        folder = self._beside(TOKENIZER)
-        with replace_folder(folder, advice="Choose another name, or pass overwrite=True.") as tmp:
+            yield None
+            return
+        folder, advice = self._beside(TOKENIZER), "Choose another name, or pass overwrite=True."
+        with replace_folder(folder, advice=advice) as tmp:
             try:
                 tokenizer.save_pretrained(tmp)
             except Exception as error:  # tokenizers of users raise anything
@@ -148,7 +160,14 @@ class Writing:
                     raise
                 log.warning("%s cannot be saved (%s).", type(tokenizer).__name__, error)
             files = sorted(p.relative_to(tmp).as_posix() for p in tmp.rglob("*") if p.is_file())
-        return {"folder": folder.name, "files": files}
+            require_free([folder / name for name in files], advice)
+            yield {"folder": folder.name, "files": files}
+
+    def _remove_old_tokenizer(self) -> None:
+        """Remove the tokenizer of an earlier file of this name, if nobody else keeps files there."""
+        folder = self._beside(TOKENIZER)
+        if is_manifest(folder / MANIFEST) and not folder.is_symlink() and not foreign_entries(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reference(target: TargetModel, scorer: Scorer) -> Callable[[Inputs], dict[str, Tensor]]:

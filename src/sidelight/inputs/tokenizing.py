@@ -184,7 +184,7 @@ class Tokenizing:
                 encoding.special_tokens_mask, encoding.attention_mask, encoding.sequence_ids, strict=True
             )
         ]
-        return build_view(texts, encoding.tokens, segments, encoding.offsets, truncated, self._cut_side)
+        return build_view(texts, encoding.tokens, segments, encoding.offsets, truncated, self.cut_side)
 
     def _view_of_pieces(self, texts: tuple[str, ...], batch: Any, index: int, truncated: bool) -> TextView:
         ids = batch["input_ids"][index]
@@ -194,10 +194,11 @@ class Tokenizing:
         read = dict(zip(real, self.spelled([ids[i] for i in real]), strict=True))
         pieces = [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(ids))]
         spelled = [read.get(i) for i in range(len(ids))]
-        return view_of_pieces(texts, pieces, spelled, segments, truncated, self._cut_side)
+        return view_of_pieces(texts, pieces, spelled, segments, truncated, self.cut_side)
 
     @property
-    def _cut_side(self) -> str:
+    def cut_side(self) -> str:
+        """The side on which a text that is too long loses words: ``"left"`` or ``"right"``."""
         return str(getattr(self.tokenizer, "truncation_side", "right"))
 
     def spelled(self, ids: Sequence[int]) -> list[str]:

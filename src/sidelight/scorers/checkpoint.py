@@ -29,7 +29,7 @@ from sidelight.errors import (
 )
 from sidelight.scorers import Scorer, ScorerConfig
 from sidelight.scorers.base import spec_from_dict, spec_to_dict
-from sidelight.scorers.kept_processor import kept_tokenizer, with_tokenizer, without_paths
+from sidelight.scorers.kept_processor import folder_names, kept_tokenizer, with_tokenizer, without_paths
 from sidelight.scorers.later import later_entries, with_later
 from sidelight.scorers.own_parts import require_own_parts
 from sidelight.scorers.places import require_scorer, scorer_folder
@@ -100,11 +100,12 @@ class SavedScorer:
         if isinstance(model, TargetModel):
             model.verdict.remember(self.target["options"])
             return model
-        family = TARGETS[self.target["family"]]
+        family, place = TARGETS[self.target["family"]], self.place
         if model is None or isinstance(model, (str, os.PathLike)):
+            place = place if model is None else known_place(path_text(model))
             model = self._load_model(family, model)
         if processor is None:
-            processor = self._load_processor(family)
+            processor = self._load_processor(family, place)
         return self._wrap(model, processor)
 
     def _wrap(self, model: nn.Module, processor: Any) -> TargetModel:
@@ -149,10 +150,11 @@ class SavedScorer:
                 "pass the classifier itself: from_pretrained(folder, model=...)."
             ) from error
 
-    def _load_processor(self, family: type[TargetModel]) -> Any:
+    def _load_processor(self, family: type[TargetModel], place: str | None) -> Any:
         state = with_tokenizer(self.target["processor"], self.kept)
+        revision = self.target.get("revision") if place == self.place else None
         try:
-            return family.reader_type.load(self.place or "", state, self.target.get("revision"))
+            return family.reader_type.load(place or "", state, revision)
         except (SidelightError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 f"the remembered preprocessing of {self.target_name!r} cannot be made again ({error}); "
@@ -188,9 +190,9 @@ def save_scorer(
     from safetensors.torch import save_file
 
     state = {k: v.detach().cpu().contiguous() for k, v in scorer.state_dict().items()}
-    tokenizer = getattr(target.reader, "tokenizer", None)
-    kept = None if tokenizer is None else kept_tokenizer(tokenizer, public)
-    config = _config_of(scorer, target.identity(weights), hash_of(state), public)
+    tokenizer, identity = getattr(target.reader, "tokenizer", None), target.identity(weights)
+    kept = None if tokenizer is None else kept_tokenizer(tokenizer, public, folder_names(identity))
+    config = _config_of(scorer, identity, hash_of(state), public)
     advice = f"Save into a folder of its own, e.g. {folder / 'scorer'}, or replace this one file with overwrite=True."
     # the configuration comes last: if it is there, so are the weights
     with (

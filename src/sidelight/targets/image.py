@@ -340,7 +340,7 @@ class ImageTarget(TargetModel):
                     f"none of the layers {list(self.layers)} ran in a pass of {type(self.model).__name__}. Name layers "
                     "that its forward calls, and give the plain model where functions of it are compiled."
                 )
-            require_one_each(self.model, self.layers, captured, len(pixels))
+            require_one_each(self.model, self.layers, captured, pixels.shape[0])
             return out, captured
         try:
             if kept is None:

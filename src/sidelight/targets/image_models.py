@@ -72,7 +72,8 @@ def require_one_each(model: nn.Module, layers: Sequence[str], outputs: Sequence[
     """Raise :class:`UnsupportedTargetError` if a named layer gives more or fewer maps than there are ``pictures``."""
     for layer, output in zip(layers, outputs, strict=True):
         found = tensor_of(output)
-        if found is not None and len(found) != pictures:
+        # not len(): it is a plain number, and would fix the batch of a traced pass
+        if found is not None and tuple(found.shape[:1]) != (pictures,):
             raise UnsupportedTargetError(
                 f"layer {layer!r} of {type(model).__name__} gives an output of shape {tuple(found.shape)} for {pictures} "
                 "picture(s), so it does not say what belongs to which. Name layers whose first axis counts pictures. If the "

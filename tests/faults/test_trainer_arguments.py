@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fault_models import SQUARE, P, S, eye
+from process_state import assert_process_unchanged
 
 from sidelight import Explainer
 from sidelight.errors import ConfigError, MissingPackageError, UnexpectedError
@@ -14,7 +15,9 @@ from sidelight.lab.config.files import parse_config
 from sidelight.lab.config.sections import ClassifierTraining
 from sidelight.lab.evaluation.preflight import check_run
 from sidelight.lab.runs.classifier import classifier_arguments
-from sidelight.training.arguments import trainer_arguments
+from sidelight.training import arguments
+from sidelight.training.arguments import scorer_arguments, trainer_arguments
+from sidelight.training.settings import TrainingConfig
 from tiny_runs import IMAGE
 
 REFUSED: list[tuple[str, Any, str]] = [
@@ -131,3 +134,23 @@ def test_kind_what_the_trainer_fails_on_names_the_arguments_that_were_added(
     with pytest.raises((UnexpectedError, ConfigError), match=r"training\.extra") as told:
         fit(tmp_path / "run", **extra)
     assert "fault of sidelight" not in str(told.value)
+
+
+@pytest.mark.parametrize(("most", "warm"), [(10, 1), (400, 40), (-1, 192)])
+def test_kind_a_training_of_few_steps_is_not_all_warming_up(most: int, warm: int) -> None:
+    config = TrainingConfig(epochs=30, warmup_ratio=0.1, extra={"max_steps": most, "use_cpu": True})
+    assert scorer_arguments(Path("run"), config, 64).warmup_steps == warm
+
+
+def test_kind_a_precision_of_the_users_takes_the_place_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = arguments.shared_arguments()
+    monkeypatch.setattr(arguments, "shared_arguments", lambda: {**ours, "bf16": True})  # as on a GPU
+    made = trainer_arguments(Path("run"), {}, {"fp16": True})
+    assert (made.fp16, made.bf16) == (True, False)
+
+
+def test_kind_a_deterministic_training_leaves_the_process_alone(tmp_path: Path) -> None:
+    model = eye()
+    with assert_process_unchanged(model):
+        settings = {**S, "batch_size": 8, "extra": {"full_determinism": True}}
+        Explainer.fit(model, P[:20], processor=SQUARE, output_dir=tmp_path / "run", **settings)

@@ -18,14 +18,15 @@ from sidelight.errors import ConfigError
 from sidelight.training import budget as module
 from sidelight.training import loop
 from sidelight.training.budget import Budget, Pace, fewer_rows
-from sidelight.training.settings import TrainingConfig
+from sidelight.training.folder import read_csv
+from sidelight.training.settings import VALIDATIONS, TrainingConfig, steps_between_validations
 
 SMALL: dict[str, Any] = {"decoder": {"image": {"channels": [4, 4]}}}
 
 
-def fitted(folder: Path, **options: Any) -> Explainer:
+def fitted(folder: Path, rows: int = 40, **options: Any) -> Explainer:
     given: dict[str, Any] = {"batch_size": 8, "on_collapse": "warn", "check": "off", **SMALL, **options}
-    return Explainer.fit(classifier(), corner_rows(40), processor=TRANSFORM, output_dir=folder, **given)
+    return Explainer.fit(classifier(), corner_rows(rows), processor=TRANSFORM, output_dir=folder, **given)
 
 
 def training_of(folder: Path) -> dict[str, Any]:
@@ -152,12 +153,25 @@ def test_validations_take_a_quarter_of_the_time_at_most(seconds: float, rows: in
     assert module._validated(Budget(60, 3, 2, 128), Pace(1.0, seconds)) == rows
 
 
-@pytest.mark.parametrize(("rows", "epochs"), [(540, 0.119), (540, 2.96), (36, 1.78), (8, 3), (100_000, 0.01)])
+@pytest.mark.parametrize(
+    ("rows", "epochs"), [(540, 0.119), (540, 2.96), (36, 1.78), (8, 3), (100_000, 0.01), (36, 10), (36, 30)]
+)
 def test_no_more_validations_than_planned(rows: int, epochs: float) -> None:
-    found = module._with_epochs(TrainingConfig(), epochs, 8, 1, rows)
+    found = module._with_epochs(TrainingConfig(budget="minute"), epochs, 8, 1, rows)
     steps = math.ceil(rows / 8)
-    every = max(1, steps // found.evals_per_epoch)  # as the Trainer is told
-    assert math.ceil(steps * epochs) // every <= module.VALIDATIONS
+    every = steps_between_validations(steps, found)  # as the Trainer is told
+    assert math.ceil(steps * epochs) // every <= VALIDATIONS
+
+
+def test_steps_of_fewer_rows_than_a_batch_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clocks(monkeypatch, 0)
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.5, 0))
+    with caplog.at_level(logging.WARNING):
+        fitted(tmp_path, budget="minute", rows=3, epochs=1)
+    assert "budget 'minute': about 3 steps of 2 rows and 1.00 s" in caplog.text
+    assert max(int(row["step"]) for row in read_csv(tmp_path / "log.csv")) == 3
 
 
 def test_an_unknown_budget_is_refused() -> None:

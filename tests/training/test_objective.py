@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sidelight.errors import ConfigError, InputError, UnknownNameError
+from sidelight.core.finite import require_finite_loss
+from sidelight.errors import ConfigError, InputError, NotFiniteError, UnknownNameError
 from sidelight.training.objective import (
     CALIBRATIONS,
     binary_penalty,
@@ -359,3 +360,9 @@ def test_an_objective_that_teaches_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="teaches nothing"):
         ObjectiveConfig(mask_weight=0, shown_weight=1, emptiness_weight=1)
     assert ObjectiveConfig(mask_weight=0, probability_weight=1).mask_weight == 0
+
+
+def test_a_rank_term_that_is_no_number_is_said_to_come_from_the_fill() -> None:
+    nan = torch.tensor([torch.nan])
+    with pytest.raises(NotFiniteError, match=r"loss \(rank\).*'rank' is named.*choose other fills"):
+        require_finite_loss({"rank": nan, "loss": nan})

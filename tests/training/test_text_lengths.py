@@ -6,6 +6,8 @@ import random
 import shutil
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ from sidelight.inputs.view import TruncationWarning
 from sidelight.targets import ImageTarget, TextTarget
 from sidelight.training.lengths import LengthSampler, row_lengths
 from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+from sidelight.training.trainer import BaseTrainer
 from text_models import make_pair
 from tiny_models import tiny
 
@@ -112,3 +115,12 @@ def test_a_warning_is_given_once_for_many_batches() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         collate(rows)
+
+
+@pytest.mark.parametrize(("given", "taken"), [(0, 0), (7, 7), (None, 5)])
+def test_a_seed_of_the_data_of_0_is_a_seed(given: int | None, taken: int) -> None:
+    args = SimpleNamespace(
+        train_batch_size=2, gradient_accumulation_steps=1, world_size=1, data_seed=given, seed=5
+    )
+    trainer: Any = SimpleNamespace(lengths=[1, 2, 3], args=args)
+    assert BaseTrainer._get_train_sampler(trainer).seed == taken

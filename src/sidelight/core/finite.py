@@ -68,9 +68,9 @@ def require_finite_loss(terms: Mapping[str, Tensor]) -> None:
     bad = [name for name, value in terms.items() if not bool(torch.isfinite(value.detach()).all())]
     raise NotFiniteError(
         f"the training's loss ({', '.join(n for n in bad if n != 'loss') or 'its sum'})",
-        advice="The training stops here, because nothing can be learned from it. Where the term 'task' or 'solo' is "
-        "named, the model gives NaN for masked inputs: choose other fills, e.g. fills=['mean']. Otherwise give a "
-        "lower learning_rate and smaller weights of the terms.",
+        advice="The training stops here, because nothing can be learned from it. Where the term 'task', 'solo' or "
+        "'rank' is named, the model gives NaN for masked inputs: choose other fills, e.g. fills=['mean']. Otherwise "
+        "give a lower learning_rate and smaller weights of the terms.",
     )
 
 

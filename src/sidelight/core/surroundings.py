@@ -19,6 +19,14 @@ from torch import nn
 from sidelight.core.freed_memory import freed_memory_kept
 from sidelight.core.quiet import told_once
 
+#: Variables of the environment that the Trainer sets if it is told to be deterministic (``full_determinism``).
+_DETERMINISTIC = (
+    "CUDA_LAUNCH_BLOCKING",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "ASCEND_LAUNCH_BLOCKING",
+    "HCCL_DETERMINISTIC",
+    "FLASH_ATTENTION_DETERMINISTIC",
+)
 #: Random numbers belong to the process. So trainings of two threads take turns, and each has the result it has alone.
 _training = threading.RLock()
 
@@ -61,7 +69,8 @@ def training_surroundings() -> Iterator[None]:
     Works within ``no_grad``, ``inference_mode`` and autocast. Trainings of several threads take turns. Memory that a step frees
     is kept for the next one.
     """
-    state = (kept_random_state(), _kept_flags(), plain_passes(), told_once(set()), freed_memory_kept())
+    kept = (kept_random_state(), _kept_flags(), _kept_determinism())
+    state = (*kept, plain_passes(), told_once(set()), freed_memory_kept())
     with ExitStack() as inside:
         for part in (_training, *state):
             inside.enter_context(part)
@@ -93,6 +102,29 @@ def _kept_flags() -> Iterator[None]:
         if (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) != tf32:
             torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         _restore_accelerate(remembered)
+
+
+@contextmanager
+def _kept_determinism() -> Iterator[None]:
+    """Whether torch computes deterministically. A caller whose own operations have no such way would get errors."""
+    cudnn = torch.backends.cudnn
+    state = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    flags = cudnn.deterministic, cudnn.benchmark
+    variables = {name: os.environ.get(name) for name in _DETERMINISTIC}
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(state[0], warn_only=state[1])
+        if (cudnn.deterministic, cudnn.benchmark) != flags:
+            cudnn.deterministic, cudnn.benchmark = flags
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _accelerate_states() -> list[tuple[dict[str, Any], Mapping[str, Any]]]:

@@ -25,7 +25,7 @@ from sidelight.core.guard import is_out_of_memory, unexpected_kind
 from sidelight.core.registry import nearest
 from sidelight.errors import ConfigError, SidelightError, first_line
 from sidelight.training.sample_maps import require_loggers
-from sidelight.training.settings import TrainingConfig
+from sidelight.training.settings import TrainingConfig, steps_between_validations, steps_in_all
 
 #: settings of ours, by the argument of the Trainer that means the same. Steps and what is told of a training follow ours
 OURS = {
@@ -90,14 +90,14 @@ def shared_arguments() -> dict[str, Any]:
 
 def scorer_arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -> TrainingArguments:
     """The Trainer's settings for ``per_epoch`` optimiser steps an epoch."""
-    every = max(1, per_epoch // config.evals_per_epoch)
+    every = steps_between_validations(per_epoch, config)
     arguments: dict[str, Any] = {
         "num_train_epochs": config.epochs,
         "per_device_train_batch_size": config.batch_size,
         "per_device_eval_batch_size": config.batch_size,
         "learning_rate": config.learning_rate,
         "weight_decay": config.weight_decay,
-        "warmup_steps": int(config.warmup_ratio * per_epoch * config.epochs),
+        "warmup_steps": int(config.warmup_ratio * steps_in_all(per_epoch, config)),
         "max_grad_norm": config.max_grad_norm,
         "gradient_accumulation_steps": config.gradient_accumulation,
         "eval_strategy": "steps",
@@ -140,6 +140,8 @@ def trainer_arguments(
     checked = _checked(extra, place, ours, {name: f for name, f in fixed.items() if name in extra})
     # transformers would take "~" in a relative path for the home folder
     own = {"output_dir": os.path.abspath(folder), **shared_arguments(), **options}
+    if checked.get("fp16"):  # the Trainer takes one of the two, and the user said which
+        own["bf16"] = False
     try:
         made = TrainingArguments(**{**own, **checked})
     except (TypeError, ValueError, ImportError) as error:

@@ -25,12 +25,12 @@ from sidelight.targets import TargetModel
 from sidelight.training.folder import known_rows, known_settings
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.memory import spread_batch
-from sidelight.training.settings import ObjectiveConfig, TrainingConfig
+from sidelight.training.settings import VALIDATIONS, ObjectiveConfig, TrainingConfig
 
 log = logging.getLogger(__name__)
 
-#: Validations of a training with a budget, and their share of its time, at most.
-VALIDATIONS, VALIDATING = 5, 0.25
+#: Share of the time of a budget that its validations take, at most.
+VALIDATING = 0.25
 #: Rows of a validation, at least.
 LEAST_VALIDATED = 16
 #: Batches that are measured if they take no more than this share of the budget, else a few rows are.
@@ -106,12 +106,13 @@ def within_budget(
     rows = part * parts * process_count()  # of one step, which all processes make together
     steps = max(1, int(affordable / (part * parts)))
     epochs = min(float(f"{steps * rows / len(train):.3g}"), budget.epochs)
+    rows = min(rows, len(train))  # a step ends with the epoch
     log.warning(
         "budget %r: about %d steps of %d rows and %.2f s. They read the %d rows %.3g times, in about %s",
         config.budget,
         math.ceil(epochs * len(train) / rows),
         rows,
-        part * parts * pace.step,
+        rows / process_count() * pace.step,
         len(train),
         epochs,
         _spoken(epochs * len(train) / process_count() * pace.step + validations),

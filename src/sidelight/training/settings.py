@@ -42,6 +42,8 @@ COALITIONS = (
     {"coalition_weight": 0.1, "coalition_draws": 1, "coalition_focus": False},
     {"coalition_weight": 10.0, "coalition_draws": 4, "coalition_focus": True},
 )
+#: Validations of a training with a budget, at most.
+VALIDATIONS = 5
 #: Fields of the objective in earlier versions, with the value at which they had no effect.
 RETIRED = {"order_weight": 0}
 #: Fields that earlier versions did not have, with the value at which they have no effect.
@@ -226,3 +228,31 @@ class TrainingConfig:
 def steps_per_epoch(rows: int, config: TrainingConfig, world_size: int) -> int:
     """Steps of the optimiser in an epoch."""
     return max(1, math.ceil(rows / (config.batch_size * config.gradient_accumulation * world_size)))
+
+
+def steps_in_all(per_epoch: int, config: TrainingConfig) -> float:
+    """Steps of the optimiser in the whole training, if it does not stop early.
+
+    Example:
+        >>> steps_in_all(100, TrainingConfig(epochs=3)), steps_in_all(100, TrainingConfig(extra={"max_steps": 20}))
+        (300, 20)
+    """
+    most = config.extra.get("max_steps")
+    # other values stand for no limit, or are refused later
+    return most if isinstance(most, int) and most > 0 else per_epoch * config.epochs
+
+
+def steps_between_validations(per_epoch: int, config: TrainingConfig) -> int:
+    """Steps of the optimiser from one validation to the next.
+
+    Example:
+        >>> steps_between_validations(100, TrainingConfig(evals_per_epoch=2))
+        50
+        >>> steps_between_validations(100, TrainingConfig(epochs=30, budget="thorough"))
+        600
+    """
+    every = max(1, per_epoch // config.evals_per_epoch)
+    if config.budget is None:
+        return every
+    # a budget reads few rows often, so that one validation in each epoch would be too many
+    return max(every, math.ceil(steps_in_all(per_epoch, config) / VALIDATIONS))

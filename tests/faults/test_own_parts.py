@@ -182,6 +182,27 @@ def test_kind_maps_of_a_wrong_shape_are_told_with_their_method(target: TargetMod
             )
 
 
+@pytest.mark.parametrize("unit", [1e-60, 1e-310, 1e300])
+@pytest.mark.parametrize("signed", [True, False])
+def test_kind_maps_in_float64_are_judged_alike_in_every_unit(
+    target: TargetModel, unit: float, signed: bool
+) -> None:
+    """Small gradients of a model in float64 became a constant map in float32, and large ones infinite."""
+    torch.manual_seed(0)
+    maps = torch.randn(2, 1, 32, 32, dtype=torch.float64)
+    maps = maps if signed else maps.abs()
+    settings = EvalSettings(metrics=("average_drop", "deletion_auc", "complexity"), steps=4)
+    found = [
+        evaluate_batch(
+            target, batch_of(target), {"image": m}, method="mine", signed=signed, settings=settings
+        ).rows
+        for m in (maps.float(), maps * unit)
+    ]
+    values = [[row["value"] for row in rows] for rows in found]
+    assert values[1] == pytest.approx(values[0], abs=1e-5)
+    assert [{**row, "value": 0} for row in found[0]] == [{**row, "value": 0} for row in found[1]]
+
+
 def test_kind_a_method_whose_name_or_sign_results_cannot_keep_is_refused() -> None:
     for name in ("sidelight", "sidelight (thesis)", "mine#2"):
         with pytest.raises(ConfigError, match="cannot be called"):

@@ -26,11 +26,12 @@ from sidelight.lab.audit.base import AuditedRun, check
 from sidelight.lab.baselines.base import RIVALS, Job, Rival, register
 from sidelight.lab.evaluation.engine import evaluate_batch
 from sidelight.lab.evaluation.judge import identity
+from sidelight.lab.evaluation.preflight import check_run
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric, define
 from sidelight.lab.metrics.granularity import GRANULARITIES
-from sidelight.lab.metrics.protocols import PROTOCOLS
+from sidelight.lab.metrics.protocols import PROTOCOLS, Protocol
 from sidelight.lab.tables.summary import build_tables
 from sidelight.targets import TargetModel, as_target
 from tiny_runs import IMAGE, tiny_run
@@ -307,6 +308,22 @@ def test_kind_numbers_of_a_part_of_ones_own_are_not_taken_for_those_of_its_new_c
     write(kind, tmp_path, 3, 0.25)
     with pytest.raises(ConfigError, match="another evaluation \\(different own code\\)"):
         evaluate_run(run)
+
+
+def test_kind_a_protocol_by_channel_and_a_judge_are_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    PROTOCOLS.add("mine", Protocol("mine", "one of mine", coordinates=("image",)))
+    asked: dict[str, Any] = {"protocol": "mine", "granularities": [], "metrics": ["fidelity_plus"]}
+    run = tiny_run(tmp_path / "run", evaluation={**IMAGE["evaluation"], **asked, "rivals": ["gradient_shap"]})
+    for ask in (lambda: check_run(run.config, run.folder), lambda: evaluate_run(run)):
+        with pytest.raises(
+            ConfigError, match=r"'mine' scores image by channel for gradient_shap.*fidelity_plus"
+        ):
+            ask()
+    assert not list(run.folder.rglob("judge*"))
+    whole = tiny_run(tmp_path / "whole", evaluation={**IMAGE["evaluation"], **asked, "rivals": ["occlusion"]})
+    check_run(whole.config, whole.folder)
 
 
 def share_above(evidence: Evidence, level: float) -> Tensor:

@@ -32,6 +32,8 @@ from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric, define
 from sidelight.lab.metrics.granularity import GRANULARITIES
 from sidelight.lab.metrics.protocols import PROTOCOLS, Protocol
+from sidelight.lab.tables.comparison import build_comparisons
+from sidelight.lab.tables.markdown import markdown
 from sidelight.lab.tables.summary import build_tables
 from sidelight.targets import TargetModel, as_target
 from tiny_runs import IMAGE, tiny_run
@@ -427,3 +429,32 @@ def test_an_own_metric_is_called_by_its_whole_name_in_tables() -> None:
     ]
     (table,) = build_tables(rows)
     assert [column.heading for column in table.columns] == ["deletion ↓", "mine auc", "auc gap"]
+
+
+def test_very_small_values_of_an_own_metric_are_told_apart_in_tables() -> None:
+    """All were shown as 0.000, and all methods were marked as best."""
+    define("mine", "higher", "mine", lambda e: e.clean)
+    means = {"sidelight": 0.00042, "random": 0.0001, "saliency": 0.000213, "occlusion": 0.000389}
+    rows = [
+        {
+            "method": name,
+            "metric": "mine",
+            "mean": mean,
+            "ci95": [mean - 4e-5, mean + 3e-5],
+            "sd": 2e-4,
+            "n": 9,
+        }
+        for name, mean in means.items()
+    ]
+    (table,) = build_tables(rows)
+    cells = {line.name: line.cells[0] for line in table.lines}
+    assert {name: cell and (cell.text, cell.rank) for name, cell in cells.items()} == {
+        "sidelight": ("0.000420", 1),
+        "occlusion": ("0.000389", 2),
+        "saliency": ("0.000213", 3),
+        "random": ("0.000100", None),
+    }
+    assert cells["sidelight"] is not None
+    assert cells["sidelight"].spread == "±0.000040"
+    (comparison,), _ = build_comparisons(rows, ["mine"])
+    assert "<u>0.000389</u> ± 0.000200" in markdown(comparison.table)

@@ -26,11 +26,14 @@ from sidelight.lab.audit.base import AuditedRun, check
 from sidelight.lab.baselines.base import RIVALS, Job, Rival, register
 from sidelight.lab.evaluation.engine import evaluate_batch
 from sidelight.lab.evaluation.judge import identity
+from sidelight.lab.evaluation.preflight import check_run
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.evaluation.settings import EvalSettings
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric, define
 from sidelight.lab.metrics.granularity import GRANULARITIES
-from sidelight.lab.metrics.protocols import PROTOCOLS
+from sidelight.lab.metrics.protocols import PROTOCOLS, Protocol
+from sidelight.lab.tables.comparison import build_comparisons
+from sidelight.lab.tables.markdown import markdown
 from sidelight.lab.tables.summary import build_tables
 from sidelight.targets import TargetModel, as_target
 from tiny_runs import IMAGE, tiny_run
@@ -182,6 +185,27 @@ def test_kind_maps_of_a_wrong_shape_are_told_with_their_method(target: TargetMod
             )
 
 
+@pytest.mark.parametrize("unit", [1e-60, 1e-310, 1e300])
+@pytest.mark.parametrize("signed", [True, False])
+def test_kind_maps_in_float64_are_judged_alike_in_every_unit(
+    target: TargetModel, unit: float, signed: bool
+) -> None:
+    """Small gradients of a model in float64 became a constant map in float32, and large ones infinite."""
+    torch.manual_seed(0)
+    maps = torch.randn(2, 1, 32, 32, dtype=torch.float64)
+    maps = maps if signed else maps.abs()
+    settings = EvalSettings(metrics=("average_drop", "deletion_auc", "complexity"), steps=4)
+    found = [
+        evaluate_batch(
+            target, batch_of(target), {"image": m}, method="mine", signed=signed, settings=settings
+        ).rows
+        for m in (maps.float(), maps * unit)
+    ]
+    values = [[row["value"] for row in rows] for rows in found]
+    assert values[1] == pytest.approx(values[0], abs=1e-5)
+    assert [{**row, "value": 0} for row in found[0]] == [{**row, "value": 0} for row in found[1]]
+
+
 def test_kind_a_method_whose_name_or_sign_results_cannot_keep_is_refused() -> None:
     for name in ("sidelight", "sidelight (thesis)", "mine#2"):
         with pytest.raises(ConfigError, match="cannot be called"):
@@ -288,6 +312,22 @@ def test_kind_numbers_of_a_part_of_ones_own_are_not_taken_for_those_of_its_new_c
         evaluate_run(run)
 
 
+def test_kind_a_protocol_by_channel_and_a_judge_are_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    PROTOCOLS.add("mine", Protocol("mine", "one of mine", coordinates=("image",)))
+    asked: dict[str, Any] = {"protocol": "mine", "granularities": [], "metrics": ["fidelity_plus"]}
+    run = tiny_run(tmp_path / "run", evaluation={**IMAGE["evaluation"], **asked, "rivals": ["gradient_shap"]})
+    for ask in (lambda: check_run(run.config, run.folder), lambda: evaluate_run(run)):
+        with pytest.raises(
+            ConfigError, match=r"'mine' scores image by channel for gradient_shap.*fidelity_plus"
+        ):
+            ask()
+    assert not list(run.folder.rglob("judge*"))
+    whole = tiny_run(tmp_path / "whole", evaluation={**IMAGE["evaluation"], **asked, "rivals": ["occlusion"]})
+    check_run(whole.config, whole.folder)
+
+
 def share_above(evidence: Evidence, level: float) -> Tensor:
     return (evidence.mask > level).double().mean(1)
 
@@ -389,3 +429,32 @@ def test_an_own_metric_is_called_by_its_whole_name_in_tables() -> None:
     ]
     (table,) = build_tables(rows)
     assert [column.heading for column in table.columns] == ["deletion ↓", "mine auc", "auc gap"]
+
+
+def test_very_small_values_of_an_own_metric_are_told_apart_in_tables() -> None:
+    """All were shown as 0.000, and all methods were marked as best."""
+    define("mine", "higher", "mine", lambda e: e.clean)
+    means = {"sidelight": 0.00042, "random": 0.0001, "saliency": 0.000213, "occlusion": 0.000389}
+    rows = [
+        {
+            "method": name,
+            "metric": "mine",
+            "mean": mean,
+            "ci95": [mean - 4e-5, mean + 3e-5],
+            "sd": 2e-4,
+            "n": 9,
+        }
+        for name, mean in means.items()
+    ]
+    (table,) = build_tables(rows)
+    cells = {line.name: line.cells[0] for line in table.lines}
+    assert {name: cell and (cell.text, cell.rank) for name, cell in cells.items()} == {
+        "sidelight": ("0.000420", 1),
+        "occlusion": ("0.000389", 2),
+        "saliency": ("0.000213", 3),
+        "random": ("0.000100", None),
+    }
+    assert cells["sidelight"] is not None
+    assert cells["sidelight"].spread == "±0.000040"
+    (comparison,), _ = build_comparisons(rows, ["mine"])
+    assert "<u>0.000389</u> ± 0.000200" in markdown(comparison.table)

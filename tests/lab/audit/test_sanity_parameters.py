@@ -118,6 +118,42 @@ class Bare(nn.Module):
         self.scale = nn.Parameter(torch.tensor([2.0]))
 
 
+class Scaled(nn.Linear):
+    """A layer whose own parameter the initialisation of its kind does not know."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 5)
+        self.scale = nn.Parameter(torch.randn(5, generator=torch.Generator().manual_seed(1)))
+
+
+class Asked(nn.Module):
+    """A layer whose initialisation must be told something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6, generator=torch.Generator().manual_seed(1)))
+
+    def reset_parameters(self, deviation: float) -> None:
+        raise AssertionError(deviation)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("make", [Scaled, Asked, lambda: nn.utils.weight_norm(nn.Linear(6, 5))])
+def test_every_parameter_of_layers_of_ones_own_is_drawn_anew(make: Callable[[], nn.Module]) -> None:
+    """What the layer's initialisation does not reach stayed trained, so methods seemed not to look at the model."""
+    module = make()
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    randomise(Block("own", (module,)), 0)
+    assert not [name for name, p in module.named_parameters() if torch.equal(p, before[name])]
+
+
+def test_constants_stay_what_their_initialisation_gives() -> None:
+    norm = nn.LayerNorm(4)
+    randomise(Block("norm", (norm, nn.Linear(2, 2))), 0)
+    assert norm.weight.tolist() == [1.0] * 4
+    assert norm.bias.tolist() == [0.0] * 4
+
+
 def test_what_has_no_initialisation_keeps_its_moments() -> None:
     torch.manual_seed(0)
     module = Bare()

@@ -77,6 +77,27 @@ def test_a_second_run_repeats_nothing_and_gives_the_same(tmp_path: Path) -> None
     assert not list(tmp_path.glob(".*tmp"))
 
 
+def test_chance_inside_a_method_does_not_depend_on_the_other_methods(tmp_path: Path) -> None:
+    """Methods whose order changed in the middle of an evaluation got other draws from there on."""
+    target, inputs = image_toy(batch=5)
+    methods = {"chance": RandomMaps(), "ids": KnowsIds()}
+    whole = run(target, batches(inputs), methods=methods).rows
+    run(target, batches(inputs)[:2], tmp_path, methods)
+    for other in (
+        run(target, batches(inputs), tmp_path, dict(reversed(methods.items()))).rows,
+        run(target, batches(inputs), methods={"more": KnowsIds(), "chance": RandomMaps()}).rows,
+    ):
+        mine, theirs = (r[r["method"] == "chance"].reset_index(drop=True) for r in (whole, other))
+        pd.testing.assert_frame_equal(mine, theirs)
+
+
+def test_two_methods_that_draw_draw_apart() -> None:
+    target, inputs = image_toy(batch=2)
+    rows = run(target, batches(inputs), methods={"a": RandomMaps(), "b": RandomMaps()}).rows
+    one, other = (rows[rows["method"] == name]["value"].tolist() for name in "ab")
+    assert one != other
+
+
 def test_an_unfinished_batch_is_evaluated_again(tmp_path: Path) -> None:
     target, inputs = image_toy(batch=4)
     whole = run(target, batches(inputs), tmp_path)

@@ -69,6 +69,7 @@ def test_files_made_by_hand(tmp_path: Path) -> None:
 
 IDS = np.arange(2)
 GOOD = np.ones((2, 3, 3))
+RISING = np.arange(18.0).reshape(2, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,9 @@ GOOD = np.ones((2, 3, 3))
         ({"ids": IDS, "text": np.ones(5), "text_offsets": [0, 6, 5]}, "must rise"),
         ({"ids": IDS, "image": GOOD * [[[1]], [[np.nan]]]}, r"NaN or infinite values for id\(s\) \[1\]"),
         ({"ids": IDS, "image": GOOD * 1e300}, "infinite"),
+        ({"ids": IDS, "image": GOOD * 1e300}, "cannot tell apart"),
+        ({"ids": IDS, "image": RISING * [[[1]], [[1e-60]]]}, r"cannot tell apart .*id\(s\) \[1\].*Rescale"),
+        ({"ids": IDS, "image": 1 + 1e-9 * RISING}, "all equal"),
         ({"ids": IDS, "image": -GOOD, "signed": False}, "scores below 0"),
         ({"ids": IDS, "image": np.full((2, 2, 2), "x")}, "no numbers"),
     ],
@@ -94,6 +98,17 @@ def test_npz_that_cannot_be_used(entries: dict[str, Any], message: str, tmp_path
     np.savez(tmp_path / "maps.npz", **entries)
     with np.errstate(over="ignore"), pytest.raises(InputError, match=message):
         read_maps(tmp_path / "maps.npz")
+
+
+def test_a_map_in_float64_that_is_even_but_for_rounding_is_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "maps.npz", ids=IDS, image=GOOD / 3 + 1e-17 * RISING)
+    assert len(np.unique(read_maps(tmp_path / "maps.npz").maps["image"][1])) == 1
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_maps_that_float32_would_spoil_are_not_written(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot tell apart"):
+        write_maps(tmp_path / f"maps{suffix}", MapFile({"image": {0: RISING[0] * 1e-60}}, False))
 
 
 def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:

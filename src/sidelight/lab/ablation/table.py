@@ -143,7 +143,7 @@ def _cell(row: Mapping[str, Any] | None, digits: int) -> Cell | None:
     if row is None:
         return None
     cell = cell_of(row, digits)
-    return cell if cell.seed_sd is None else replace(cell, spread=f"±{short(cell.seed_sd)}")
+    return cell if cell.seed_sd is None else replace(cell, spread=f"±{short(cell.seed_sd, digits)}")
 
 
 def _title(rows: Sequence[Mapping[str, Any]], setting: Setting) -> str:

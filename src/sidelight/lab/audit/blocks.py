@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sidelight.core.seeds import sample_seed, seeded
 from sidelight.core.types import Inputs
@@ -98,17 +99,38 @@ def randomise(block: Block, seed: int) -> None:
     """Draw the parameters of ``block`` anew, in place, by each layer's own initialisation.
 
     Parameters of modules without one (class tokens, bare tables) come from a normal distribution of their own mean
-    and deviation.
+    and deviation. So do those that an initialisation passes over, such as a user's own beside those of a linear layer.
     """
     with seeded(seed):
         for module in block.modules:
+            parameters = list(module.parameters(recurse=False))
+            moments = [_moments(p) for p in parameters]
             reset = getattr(module, "reset_parameters", None)
-            if reset is not None:
+            if callable(reset) and _takes_nothing(reset):
+                for parameter in parameters:
+                    parameter.fill_(torch.nan)  # what is not initialised stays so
                 reset()
-                continue
-            for parameter in module.parameters(recurse=False):
-                deviation = float(parameter.float().std()) if parameter.numel() > 1 else 0.0
-                parameter.normal_(float(parameter.float().mean()), deviation)
+                missed = [bool(p.isnan().any()) for p in parameters]
+            else:
+                missed = [True] * len(parameters)
+            for parameter, (mean, deviation), left in zip(parameters, moments, missed, strict=True):
+                if left:
+                    parameter.normal_(mean, deviation)
+
+
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    """Whether ``function`` can be called without arguments."""
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    return True
+
+
+def _moments(parameter: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of the values."""
+    values = parameter.float()
+    return float(values.mean()), float(values.std()) if parameter.numel() > 1 else 0.0
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -144,7 +144,9 @@ def write_page(run: Run, folder: Path, old: Collection[str] = ()) -> None:
         parts += [f"## {check.title}\n", check.question + "\n", *([OLD] if name in old else [])]
         parts += [f"**{t.title}**\n\n{markdown(t)}\n" for t in check.tables(dict(found))]
         parts += [f"![{n}]({n}.png)\n" for n in figures]
-        signed = signed or any(r.get("reading", "none") != "none" for r in found["rows"])
+        # rows of a user's own check may be of any kind
+        rows = [r for r in found.get("rows", ()) if isinstance(r, Mapping)]
+        signed = signed or any(r.get("reading", "none") != "none" for r in rows)
     if signed:
         parts.insert(1, READINGS)
     write_atomic(pictures)

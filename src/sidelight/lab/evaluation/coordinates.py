@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sidelight.core.types import Encoding, Features, Inputs, Unmasked
+from sidelight.errors import ConfigError
 from sidelight.fills.base import FillContext
+from sidelight.lab.metrics.base import METRICS
+from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.targets.base import TargetModel
+
+
+def by_channel(method: Any, protocol: str, modalities: Iterable[str]) -> list[str]:
+    """Those of ``modalities`` that ``protocol`` scores by channel if ``method`` reduces channels only at the end."""
+    if getattr(method, "reduction", "none") == "none":
+        return []
+    return [name for name in PROTOCOLS[protocol].coordinates if name in modalities]
+
+
+def require_unjudged(
+    metrics: Iterable[str], protocol: str, modalities: Iterable[str], methods: Mapping[str, Any]
+) -> None:
+    """Raise :class:`ConfigError` if a judge would be asked about single channels, of which it knows nothing."""
+    judged = [name for name in metrics if METRICS[name].judged]
+    found = {name: by_channel(method, protocol, modalities) for name, method in methods.items()}
+    asked = [name for name, channels in found.items() if channels]
+    if judged and asked:
+        raise ConfigError(
+            f"protocol {protocol!r} scores {' and '.join(found[asked[0]])} by channel for {', '.join(asked)}; a judge has "
+            f"seen whole features removed only, so {', '.join(judged)} cannot be measured. Leave the metric(s) or these "
+            "methods out, or use a protocol without coordinates."
+        )
 
 
 class ChannelView(TargetModel):

@@ -13,7 +13,7 @@ from sidelight.core.seeds import sample_seed
 from sidelight.core.types import Scores
 from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.base import Batch
-from sidelight.lab.evaluation.coordinates import ChannelView
+from sidelight.lab.evaluation.coordinates import ChannelView, by_channel
 from sidelight.lab.evaluation.settings import BatchResult, EvalSettings, Method
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric
 from sidelight.lab.metrics.granularity import Granularity, resolve
@@ -81,8 +81,8 @@ class Views:
     def of(self, method: Method) -> View:
         """The view of ``method``: by channel if it reduces channels to a score of the feature only at the end."""
         target, batch, settings = self.plain[:3]
-        names = [n for n in PROTOCOLS[settings.protocol].coordinates if n in target.modalities]
-        if not names or getattr(method, "reduction", "none") == "none":
+        names = by_channel(method, settings.protocol, target.modalities)
+        if not names:
             return self.plain
         if self._by_channel is None:
             view = ChannelView(target, names)

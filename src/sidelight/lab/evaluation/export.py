@@ -41,7 +41,7 @@ def export_maps(
     Raises:
         UnknownNameError: there is no such rival.
         CheckpointError: the run is not fitted, or the disk refused.
-        InputError: maps cannot be written to ``path``. That is told before any is made.
+        InputError: maps cannot be written to ``path``, which is told before any is made, or float32 would spoil one.
     """
     require_place(path)
     section = run.config.evaluation
@@ -61,7 +61,7 @@ def export_maps(
         assert encoding is not None  # the batches of a test split make their own
         scores = raw_maps(chosen, target, batch, encoding.prediction.clone(), encoding)
         for modality, real in encoding.feature_mask.items():
-            own = zip(batch.ids, scores[modality].float().cpu(), real.cpu(), strict=True)
+            own = zip(batch.ids, scores[modality].cpu(), real.cpu(), strict=True)
             found[modality].update({i: _values(s, r) for i, s, r in own})
     return write_maps(path, MapFile(found, chosen.signed))
 

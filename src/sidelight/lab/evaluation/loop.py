@@ -164,9 +164,9 @@ def _evaluate_methods(
     settings = measurement.settings
     views = Views(measurement.target, batch, settings, measurement.judge)
     rows, curves = [], []
-    for number, (name, method) in enumerate(measurement.methods.items()):
-        # Chance inside a method must not depend on which batches an earlier run had finished.
-        with seeded(sample_seed(settings.seed, batch.ids[0], number)):
+    for name, method in measurement.methods.items():
+        # Chance inside a method must depend neither on which batches an earlier run had finished, nor on the other methods.
+        with seeded(sample_seed(settings.seed, batch.ids[0], *name.encode())):
             view = views.of(method)
             probe = view.probe
             scores = call_method(method, view.target, probe.inputs, probe.classes, batch.ids, probe.encoding)

@@ -12,6 +12,9 @@ Either layout serves either modality.
 
 ``.parquet`` has a row a sample and modality with the columns ``id``, ``modality`` and ``scores``, a list (of lists,
 for images). The file's metadata may hold ``signed``.
+
+Scores are rounded to float32, which has about seven digits and reaches from 1e-38 to 3e38. A map that this would spoil
+is refused.
 """
 
 from __future__ import annotations
@@ -38,6 +41,8 @@ OFFSETS = "_offsets"
 SUFFIXES = (".npz", ".parquet")
 #: what an entry ``signed`` may be, in the words of Python, JSON and numbers
 FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+#: values of float64 that differ by a smaller share of the largest are equal, but for rounding
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def read_maps(path: str | os.PathLike[str], signed: bool | None = None) -> MapFi
 
     Raises:
         InputError: the file is missing, unreadable or of another layout, ids are not distinct integers, scores
-            are not finite, or some lie below 0 in maps called unsigned.
+            are not finite or spoilt by float32, or some lie below 0 in maps called unsigned.
     """
     file = Path(path)
     if file.suffix not in SUFFIXES:
@@ -107,10 +112,12 @@ def write_maps(path: str | os.PathLike[str], maps: MapFile) -> Path:
     """Write maps so that :func:`read_maps` reads equal ones. The suffix decides the format.
 
     Raises:
-        InputError: the suffix is neither ``.npz`` nor ``.parquet``.
+        InputError: the suffix is neither ``.npz`` nor ``.parquet``, or float32 would spoil a map.
         CheckpointError: the file cannot be written. An earlier file stays as it was.
     """
     file = require_place(path)
+    for modality, found in maps.maps.items():
+        _require_told_apart(file, modality, found)
     with replace_file(file) as tmp:
         if file.suffix == ".npz":
             with tmp.open("wb") as handle:
@@ -232,7 +239,7 @@ def _check(file: Path, modality: str, found: dict[int, np.ndarray]) -> None:
         if np.asarray(values).dtype.kind == "c":
             raise InputError(f"{file}: the map of id {key} holds complex numbers; give real scores.")
         try:
-            found[key] = np.asarray(values, dtype=np.float32)
+            found[key] = values if np.asarray(values).dtype == np.float64 else np.asarray(values, np.float32)
         except (TypeError, ValueError) as error:
             raise InputError(f"{file}: the map of id {key} holds no numbers ({error}).") from error
     bad = [key for key, values in found.items() if not np.isfinite(values).all()]
@@ -240,6 +247,30 @@ def _check(file: Path, modality: str, found: dict[int, np.ndarray]) -> None:
         raise InputError(
             f"{file}: maps of {modality!r} hold NaN or infinite values for id(s) {bad[:8]}; check what made them."
         )
+    _require_told_apart(file, modality, found)
+    found.update({key: np.asarray(values, np.float32) for key, values in found.items()})
+
+
+def _require_told_apart(file: Path, modality: str, found: Mapping[int, np.ndarray]) -> None:
+    """Refuse maps whose scores are infinite, or all 0, or all equal, in float32 alone."""
+    bad = [key for key, values in found.items() if _spoilt(values)]
+    if bad:
+        raise InputError(
+            f"{file}: float32, in which maps are kept, cannot tell apart the scores of {modality!r} for id(s) {bad[:8]}: they "
+            "become infinite, all 0 or all equal. Rescale each of these maps, e.g. divide it by its largest absolute "
+            "value, or give the ranks of its scores."
+        )
+
+
+def _spoilt(values: np.ndarray) -> bool:
+    """Whether a finite map says something in float64 that it does not say in float32."""
+    if values.dtype != np.float64 or not values.size:
+        return False
+    largest, bounds = np.abs(values).max(), np.finfo(np.float32)
+    if largest > bounds.max or 0 < largest < bounds.tiny:
+        return True
+    small = values.astype(np.float32)
+    return bool(small.min() == small.max() and np.ptp(values) > ROUNDING * largest)
 
 
 def _known(file: Path, name: str) -> str:

@@ -16,10 +16,12 @@ from sidelight.fills.base import default_fills, pair_fills, require_unlike, trai
 from sidelight.lab.baselines import make_rival
 from sidelight.lab.config.sections import ConvertSection, ModelSection, RunConfig
 from sidelight.lab.data.sets import DATASETS, load_rows
+from sidelight.lab.evaluation.coordinates import require_unjudged
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.methods import groups_of, rivals_of
 from sidelight.lab.evaluation.run import check_evaluation
 from sidelight.lab.metrics import METRICS, default_metrics
+from sidelight.lab.metrics.protocols import PROTOCOLS
 from sidelight.lab.runs.classifier import classifier_arguments
 from sidelight.lab.runs.run import scorer_name
 
@@ -50,7 +52,10 @@ def check_run(config: RunConfig, folder: str | Path) -> None:
     check_evaluation(config.evaluation)
     require_once(config.ablation.metrics or (), "ablation.metrics")
     _check_groups(config, modalities)
-    imported = imported_of(config.evaluation, [OURS, *(r.name for r in rivals_of(config.evaluation))])
+    own, rivals = config.evaluation, {rival.name: rival for rival in rivals_of(config.evaluation)}
+    asked = PROTOCOLS[own.protocol].metrics or own.metrics or ()
+    require_unjudged(asked, own.protocol, modalities, rivals)
+    imported = imported_of(config.evaluation, [OURS, *rivals])
     for maps in imported:
         maps.require([], modalities)
     for name in config.report.methods:

@@ -20,6 +20,7 @@ from sidelight.fills.base import require_unlike
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation.batches import TestRows, split_batches
+from sidelight.lab.evaluation.coordinates import require_unjudged
 from sidelight.lab.evaluation.evidence import ALL_EVIDENCE_EMPTY, NOTHING_MEASURED, require_measurable
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.judge import judge_facts, judge_note, judge_of, judge_settings
@@ -289,6 +290,7 @@ def measurements(
     folder = run.results_folder / "evaluation" if folder is None else folder
     split = split_batches(target, rows, section)
     require_measurable(settings.metrics, split.whole.rows)
+    require_unjudged(settings.metrics, settings.protocol, target.modalities, methods)
     judge = judge_of(run, target) if settings.judged else None
     found = [Measurement(target, split.whole, methods, settings, folder / "full", judge)]
     quick = [m for m in settings.metrics if METRICS[m].one_pass]

@@ -65,10 +65,14 @@ class RankedScores(dict[str, Tensor]):
 
 
 def plain_scores(scores: Scores, device: torch.device) -> Scores:
-    """``scores`` as float32 on ``device``, without a graph. :class:`RankedScores` keep their other readings."""
+    """``scores`` as float32 on ``device``, without a graph. :class:`RankedScores` keep their other readings.
+
+    Scores in float64 stay so, because float32 may not reach them (:func:`reduce_map`).
+    """
 
     def plain(values: Scores) -> dict[str, Tensor]:
-        return {name: v.detach().to(device).float() for name, v in values.items()}
+        found = {name: v.detach().to(device) for name, v in values.items()}
+        return {name: v if v.dtype == torch.float64 else v.float() for name, v in found.items()}
 
     own = plain(scores)
     if not isinstance(scores, RankedScores):
@@ -121,17 +125,28 @@ def absolute(raw: Tensor, layout: Layout, signed: bool) -> dict[str, ReducedMap]
 def reduce_map(
     raw: Tensor, layout: Layout, signed: bool, reading: str = "better_of_two"
 ) -> dict[str, ReducedMap]:
-    """The readings of a raw map, pooled to cells and min-maxed.
+    """The readings of a raw map, pooled to cells and min-maxed, in float32.
 
     Args:
-        raw: ``[B, N]`` finite scores.
+        raw: ``[B, N]`` finite scores. A map in float64 that float32 does not reach is divided by its largest value, which
+            changes no order and no soft map.
         signed: whether the sign carries meaning.
         reading: a name in :data:`READINGS`.
 
     Raises:
         UnknownNameError: there is no such reading.
     """
-    return READINGS[reading](raw, layout, signed)
+    return READINGS[reading](_within_float32(raw, layout.real), layout, signed)
+
+
+def _within_float32(values: Tensor, real: Tensor) -> Tensor:
+    """``values [B, N]``, those of a sample divided by the largest real one if that is infinite, or next to 0, in float32."""
+    if values.dtype != torch.float64:
+        return values
+    largest = values.abs().masked_fill(~real, 0.0).amax(1, keepdim=True)
+    bounds = torch.finfo(torch.float32)
+    beyond = (largest > bounds.max) | ((largest > 0) & (largest < bounds.tiny))
+    return torch.where(beyond & torch.isfinite(largest), values / largest, values)
 
 
 def read_scores(
@@ -143,7 +158,8 @@ def read_scores(
         return found
 
     def pooled(values: Scores) -> Tensor:
-        return layout.pool(layout.flatten(values).to(layout.real.device).float())
+        flat = layout.flatten(values).to(layout.real.device)
+        return layout.pool(_within_float32(flat, layout.real))
 
     order, effect = pooled(scores.ranking), None if scores.effects is None else pooled(scores.effects)
     return {n: replace(maps, order=order, ordinal=True, effect=effect) for n, maps in found.items()}

@@ -135,12 +135,15 @@ def _with_sd(cell: Cell | None) -> Cell | None:
     """The cell with its standard deviation over samples, with as many decimals as the mean."""
     if cell is None or cell.sd is None:
         return cell and replace(cell, spread="")
-    digits = len(cell.text.partition(".")[2])
-    return replace(cell, spread=f"± {cell.sd:.{digits}f}")
+    return replace(cell, spread=f"± {cell.sd:.{_decimals(cell)}f}")
+
+
+def _decimals(cell: Cell) -> int:
+    return len(cell.text.partition(".")[2])
 
 
 def _between(cell: Cell | None) -> str:
-    return "" if cell is None or cell.seed_sd is None else short(cell.seed_sd)
+    return "" if cell is None or cell.seed_sd is None else short(cell.seed_sd, _decimals(cell))
 
 
 def csv_text(comparisons: Sequence[Comparison]) -> str:

@@ -36,6 +36,8 @@ SPELLED = {
     "f1": "F1",
     "auprc": "AUPRC",
 }
+#: decimals of a column of very small values at most
+MOST_DIGITS = 9
 GROUPS = ("Faithfulness", "Compactness", "Localisation")
 LEGEND = (
     "↓ lower is better, ↑ higher is better. Best method in bold, second underlined; ± is the 95 % interval. "
@@ -157,6 +159,8 @@ def _column(name: str, digits: int) -> Column:
 
 def _digits(values: Sequence[float]) -> int:
     largest = max((v for v in values if math.isfinite(v)), default=0.0)
+    if 0 < largest < 0.001:  # else all methods would look equal, and all be best
+        return min(2 - math.floor(math.log10(largest)), MOST_DIGITS)
     if largest < 10:
         return 3
     return 1 if largest < 1000 else 0
@@ -199,4 +203,4 @@ def _cell(rows: Rows, column: Column) -> Cell | None:
     if cell.ci is None:
         return cell
     half = max(cell.ci[1] - cell.mean, cell.mean - cell.ci[0], 0.0)
-    return replace(cell, spread=f"±{short(half)}")
+    return replace(cell, spread=f"±{short(half, column.digits)}")

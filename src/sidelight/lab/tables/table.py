@@ -220,13 +220,16 @@ def counts(cells: Iterable[Cell | None]) -> str:
     return "–".join(str(n) for n in dict.fromkeys((found[0], found[-1]))) if found else ""
 
 
-def short(value: float) -> str:
+def short(value: float, digits: int = 3) -> str:
     """Half an interval, as short as it stays readable.
+
+    Args:
+        digits: decimals of the value beside it. Below 1 there are as many, and 3 at least.
 
     Example:
         >>> short(0.012), short(1.25), short(240.0)
         ('0.012', '1.2', '240')
     """
     if value < 1:
-        return f"{value:.3f}"
+        return f"{value:.{max(digits, 3)}f}"
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"

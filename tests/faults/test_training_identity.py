@@ -28,7 +28,7 @@ from torch import nn
 
 from sidelight import Explainer, ImageTransform
 from sidelight.core.locks import hold
-from sidelight.errors import BusyFolderError, ConfigError
+from sidelight.errors import BusyFolderError, CheckpointError, ConfigError
 from sidelight.fills.base import FILLS
 from sidelight.rows import content
 from sidelight.rows.content import content_of
@@ -419,6 +419,54 @@ def test_kind_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)
+
+
+def test_kind_a_lock_file_that_its_last_holder_removes_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went between opening and locking it. Whoever came next would lock a new file of its name."""
+    fcntl = pytest.importorskip("fcntl")
+    lock, take = tmp_path / ".sidelight.lock", fcntl.flock
+    gone: list[bool] = []
+
+    def late(file: int, how: int) -> None:
+        if not gone:
+            lock.unlink()
+            gone.append(True)
+        take(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with hold(tmp_path, "fit"):
+        assert gone
+        assert lock.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows moves no folder with an open file")
+@pytest.mark.parametrize("again", [True, False])
+def test_kind_a_folder_that_moves_while_a_process_works_there_is_told(again: bool, tmp_path: Path) -> None:
+    """A training went on in a new folder of the old name, which had no classifier, and said that all was well."""
+    run = tmp_path / "run"
+
+    def work() -> None:
+        with hold(run, "fit"), hold(run, "fit"):
+            run.rename(tmp_path / "elsewhere")
+            if again:
+                run.mkdir()
+
+    with pytest.raises(CheckpointError, match=r"run was moved, renamed or removed while fit worked there"):
+        work()
+    with hold(run, "fit"):  # the lock is free again
+        pass
+
+
+def test_kind_a_lock_file_that_a_person_removes_is_no_moved_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with hold(Path("run"), "fit"):
+        for file in Path("run").iterdir():
+            file.unlink()
+        monkeypatch.chdir("/")
 
 
 def test_kind_a_training_with_another_code_of_a_fill_of_ones_own_is_another_training(tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 from fault_models import S, T, bert, tok, untrained
 
+from cli_tools import sidelight
 from sidelight import fit
 from sidelight.errors import CheckpointError
+from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.runs.run import Run
+from tiny_runs import TEXT, tiny_run
 
 
 def first_words(answer: object) -> str:
@@ -43,3 +48,22 @@ def test_kind_a_training_without_a_working_directory(tmp_path: Path, monkeypatch
         CheckpointError, match=r"neither the working directory .* nor a temporary .*output_dir"
     ):
         fit(bert(), T[:24], processor=tok(), **S)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no working directory")
+@pytest.mark.parametrize("command", ["fit", "tables", "explain"])
+def test_kind_a_command_without_a_working_directory_says_so(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said only: no such file or directory."""
+    gone, run = tmp_path / "gone", tmp_path / "run"
+    tiny_run(run, TEXT)
+    if command == "tables":
+        evaluate_run(Run.open(run))
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    words = {"fit": [run / "config.yaml"], "tables": [run], "explain": [run, "good film"]}[command]
+    code, _, told = sidelight(command, *words)
+    assert code == 2
+    assert "he working directory was removed or moved" in told

@@ -32,7 +32,7 @@ def _run() -> None:
     from sidelight.cli.app import app
     from sidelight.cli.common import tell_error
     from sidelight.core.freed_memory import keep_freed_memory
-    from sidelight.core.refusals import not_reached
+    from sidelight.core.refusals import in_lost_directory, not_reached, reason
     from sidelight.errors import SidelightError
 
     keep_freed_memory()
@@ -45,6 +45,9 @@ def _run() -> None:
         tell_error(str(not_reached(os.fsdecode(error.filename or "a file"), error)))
         sys.exit(2)
     except OSError as error:  # of the place that the output goes to, e.g. a full disk
+        if in_lost_directory(error):
+            tell_error(f"the system refused to go on: {reason(error)}")
+            sys.exit(2)
         _drop(sys.stdout)
         where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, (str, bytes)) else ""
         tell_error(f"the system refused to go on: {error.strerror or error}{where}.")

@@ -35,6 +35,7 @@ class _Hold:
     lock: Any
     thread: int
     depth: int
+    identity: tuple[int, int] | None  # of the folder
 
 
 _holds: dict[str, _Hold] = {}
@@ -54,13 +55,17 @@ def hold(folder: Path, purpose: str, share: str = "") -> Iterator[None]:
 
     Raises:
         BusyFolderError: another process or thread works there.
-        CheckpointError: the folder cannot be written, or begins with ``~``.
+        CheckpointError: the folder cannot be written, begins with ``~``, or was moved or removed within the block.
     """
     place = reachable(Path(folder))
-    key = os.path.realpath(place) + f"|{share}"
+    try:
+        key = os.path.realpath(place) + f"|{share}"
+    except OSError as error:  # there is no working directory
+        raise CheckpointError(f"cannot work in {folder}: {reason(error)}") from error
     in_main(lambda: _enter(key, place, purpose, share))
     try:
         yield
+        _require_kept(key, place, purpose)
     finally:
         _leave(key)
 
@@ -70,13 +75,38 @@ def _enter(key: str, folder: Path, purpose: str, share: str) -> None:
     with _guard:
         held = _holds.get(key)
         if held is None:
-            _holds[key] = _Hold(_acquire(folder, purpose, share), me, 1)
+            lock = _acquire(folder, purpose, share)
+            _holds[key] = _Hold(lock, me, 1, _identity(Path(os.path.realpath(folder))))
             return
         if held.thread != me:
             raise BusyFolderError(
                 f"{folder} is in use by another thread of this process. Wait until it ends, or choose another folder."
             )
         held.depth += 1
+
+
+def _require_kept(key: str, folder: Path, purpose: str) -> None:
+    """Refuse work that lies in two places: writers make a missing folder again."""
+    held = _holds.get(key)
+    if held is None:  # not the main process
+        return
+    place = Path(key.rpartition("|")[0])  # the working directory may be another one now
+    # Both are asked, because some network drives number their folders anew, and people remove lock files.
+    if (place / Path(held.lock.lock_file).name).exists() or _identity(place) == held.identity:
+        return
+    raise CheckpointError(
+        f"{folder} was moved, renamed or removed while {purpose} worked there, so its files are not in one place. If "
+        f"there is a {folder} now, it has only what was written since: remove it. Then move the earlier folder back and "
+        "run the same again, which continues."
+    )
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _leave(key: str) -> None:

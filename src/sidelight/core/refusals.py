@@ -24,6 +24,23 @@ _ADVICE = {
 }
 
 
+#: what to do if no relative path leads anywhere
+_NO_WORKING_DIRECTORY = (
+    "the working directory was removed or moved, so change to another one or give full paths"
+)
+
+
+def in_lost_directory(error: BaseException) -> bool:
+    """Whether the system found nothing because the working directory of this process is gone."""
+    if system_number(error) != errno.ENOENT:
+        return False
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def advice_for(error: BaseException) -> str:
     """What to do about ``error``, as the second half of a sentence.
 
@@ -32,6 +49,8 @@ def advice_for(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None:
         number = system_number(cause)
+        if in_lost_directory(cause):
+            return _NO_WORKING_DIRECTORY
         if number in _ADVICE:
             return _ADVICE[number]
         cause = cause.__cause__ or cause.__context__

@@ -371,7 +371,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         found = target.fingerprint()
         if check != "off":
             compare_target(target, saved, found, check)
-            self_check(target, made_up_samples(target), check)
+            self_check(target, made_up_samples(target), check, made_up=True)
         explainer = cls(target, saved.scorer, check, found)
         explainer._weights.remember(saved.target)
         return explainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,39 @@ def test_kind_a_subclass_that_names_its_pixels_otherwise_is_told_so() -> None:
     target = as_target(OtherName(eye().config).eval(), SQUARE)
     with pytest.raises(UnsupportedTargetError, match="takes no 'pixel_values'"):
         target.encode({"pixel_values": torch.rand(2, 3, 32, 32)})
+
+
+class Batch(nn.Module):
+    """A net that takes one mapping, as training loops of one's own give it."""
+
+    def __init__(self, look: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.look, self.conv, self.head = look, nn.Conv2d(3, 8, 8, 8), nn.Linear(8, 3)
+
+    def forward(self, batch: Any) -> Tensor:
+        logits: Tensor = self.head(self.conv(self.look(batch)).relu().mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        (lambda b: b["image"], r"looks for 'image'.*model\(pixels\).*self\.model\(\{'image': x\}\)"),
+        (lambda b: b.get("pixels"), r"looks for 'pixels'.*self\.model\(\{'pixels': x\}\)"),
+        (lambda b: dict(**b)["x"], r"takes a mapping, which holds its pixels.*self\.model\(\{\.\.\.: x\}\)"),
+    ],
+    ids=["item", "get", "all"],
+)
+def test_kind_a_model_that_takes_a_mapping_is_told_how_it_is_called(look: Any, said: str) -> None:
+    """Its error about an index came out as a fault of sidelight."""
+    with pytest.raises(UnsupportedTargetError, match=said):
+        Explainer.fit(Batch(look).eval(), P[:24], processor=SQUARE, layers=["conv"], **S)
+
+
+def test_kind_a_model_that_reads_ids_of_colours_is_told_beside_its_own_processor() -> None:
+    """It was asked for a tokenizer."""
+    config = transformers.ImageGPTConfig(n_embd=16, n_layer=1, n_head=2, vocab_size=9, n_positions=64)
+    model = transformers.ImageGPTForImageClassification(config).eval()
+    processor = transformers.ImageGPTImageProcessorPil(clusters=np.linspace(-1, 1, 24).reshape(8, 3))
+    with pytest.raises(UnsupportedTargetError, match=r"reads ids of tokens \(of colours.*takes pixel_values"):
+        as_target(model, processor)

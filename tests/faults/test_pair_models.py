@@ -207,3 +207,22 @@ def test_kind_a_pair_in_the_wrong_fields_of_a_form_is_told_which(both: Explainer
     assert found.json()["error"]["message"] == "in a form, 'image' must be a file."
     found = one(service, files=picture)
     assert found.json()["error"]["message"] == "in a form, 'text' must be a value and no file."
+
+
+def test_kind_a_model_of_regions_is_told_that_it_takes_no_pixels() -> None:
+    """It was said to read texts alone, and then that it is for another task."""
+    config = transformers.LxmertConfig(
+        hidden_size=16,
+        num_attention_heads=2,
+        intermediate_size=24,
+        vocab_size=99,
+        l_layers=1,
+        x_layers=1,
+        r_layers=1,
+    )
+    model = transformers.LxmertForQuestionAnswering(config)
+    with pytest.raises(
+        UnsupportedTargetError,
+        match=r"regions that a detector found \(visual_feats\) and not pixels\. sidelight reads models",
+    ):
+        as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))

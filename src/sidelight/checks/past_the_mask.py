@@ -19,15 +19,14 @@ SAYS_AGAIN = ("input_shape_ids", "input_pronunciation_ids")
 def renamed_words(target: TargetModel, inputs: Inputs) -> dict[str, Tensor] | None:
     """Return ``inputs`` in which every word has the name of one of them. ``None`` if the target reads no texts, or one word.
 
-    Special tokens and padding stay, because models find places by their ids.
+    Models find places by the ids of special tokens, padding, and tokens that were added to the vocabulary, such as [MASK]
+    and markers of entities. So these stay, also where they are features.
     """
     text = target.text if isinstance(target, ImageTextTarget) else target
     if not isinstance(text, TextTarget) or text.reader.tokenizing is None:
         return None
-    ids, words = inputs["input_ids"], target.feature_mask(inputs)["text"].clone()
-    for pad in (text.vocabulary.pad_id, text.vocabulary.config_pad_id):
-        if pad is not None:  # an unknown word may have the id of padding
-            words &= ids != pad
+    ids, words = inputs["input_ids"], target.feature_mask(inputs)["text"]
+    words = words & ~torch.isin(ids, torch.tensor(sorted(_markers(text)), dtype=ids.dtype, device=ids.device))
     rows, columns = words.nonzero(as_tuple=True)
     if len(rows) == 0 or bool((ids[words] == ids[rows[0], columns[0]]).all()):
         return None
@@ -37,6 +36,14 @@ def renamed_words(target: TargetModel, inputs: Inputs) -> dict[str, Tensor] | No
             value = inputs[name]
             found[name] = torch.where(words, value[rows[0], columns[0]], value)
     return found
+
+
+def _markers(text: TextTarget) -> set[int]:
+    """Ids that stand for a place in a text, and not for a word."""
+    vocabulary = text.vocabulary
+    added: dict[str, int] = getattr(vocabulary.tokenizer, "get_added_vocab", dict)()
+    pads = {vocabulary.pad_id, vocabulary.config_pad_id}  # an unknown word may have the id of padding
+    return {i for i in (*vocabulary.special_ids, *added.values(), *pads) if i is not None}
 
 
 def logits_of_renamed(target: TargetModel, inputs: Inputs) -> tuple[Tensor, Tensor] | None:

@@ -16,10 +16,12 @@ from sidelight.targets.architectures import open_architecture, reads_pairs
 from sidelight.targets.base import TargetModel
 from sidelight.targets.families import TARGETS, family_of, require_known_inputs
 from sidelight.targets.image import ImageTarget
+from sidelight.targets.image_models import check_takes_pixels
 from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.opening import open_model
 from sidelight.targets.options import checked_names, checked_options
 from sidelight.targets.outputs import is_hugging_face
+from sidelight.targets.signatures import reads_colours
 from sidelight.targets.text import TextTarget
 from sidelight.targets.timm_models import is_timm, timm_options, timm_transform
 from sidelight.targets.weights import fingerprint
@@ -75,6 +77,8 @@ def as_target(
     if family is None:
         require_known_inputs(model)
         family = found
+    if family == "text" and reading is not None and not is_tokenizer(reading) and reads_colours(model):
+        check_takes_pixels(model)
     if family == "image" and is_timm(model):
         processor = timm_transform(model) if processor is None else processor
         options = timm_options(model, options)

@@ -354,15 +354,23 @@ def _unread(model: nn.Module, kind: str | None) -> str:
     unread = f"{type(model).__name__} (model type {kind!r}) is not an image-text model"
     own = {PIXELS: ("images", "image processor"), IDS: ("texts", "tokenizer")}
     alone = own.get(getattr(model, "main_input_name", ""))
-    if alone is not None and not {PIXELS, IDS} <= set(inspect.signature(model.forward).parameters):
+    taken = inspect.signature(model.forward).parameters
+    regions = [name for name in ("visual_feats", "visual_embeds") if name in taken]
+    if regions:
+        unread = (
+            f"{type(model).__name__} takes the regions that a detector found ({regions[0]}) and not pixels"
+        )
+    elif alone is not None and not {PIXELS, IDS} <= set(taken):
         return (
             f"{unread}: it reads {alone[0]} alone. Give its {alone[1]} and nothing else as the processor, and samples "
             f"that are {alone[0]}."
         )
+    else:
+        unread += " that sidelight can read"
     compare = [name for name in ARCHITECTURES if ARCHITECTURES[name].gives_similarity]
     decide = [name for name in ARCHITECTURES if name not in compare]
     return (
-        f"{unread} that sidelight can read. It reads models of the types {', '.join(compare)}, which compare an image "
+        f"{unread}. sidelight reads models of the types {', '.join(compare)}, which compare an image "
         f"with a text, and classifiers of the types {', '.join(decide)}. Give one of these. Or join any image encoder "
         "and any text encoder with FusionClassifier of sidelight.models.fusion, and train it on your labels. Or write a "
         "reader, and register it in sidelight.targets.architectures.ARCHITECTURES."

@@ -363,6 +363,7 @@ class ImageTarget(TargetModel):
             good, name = self._fitting(pixels), type(self.model).__name__
             found = blamed(error, lambda p: self._plain(p, **options), pixels, good, name)
             if found is None:
+                check_takes_pixels(self.model)
                 raise
             raise found from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -32,6 +32,7 @@ def check_takes_pixels(model: nn.Module) -> None:
             f"{name} reads ids of tokens (of colours, or of words beside the picture), not pixels [B, C, H, W] alone. "
             "Use an image classifier that takes pixel_values."
         )
+    _require_plain(model)
     _require_argument(model, parameters)
     needed = _needed(parameters)
     if len(needed) > 1:
@@ -40,6 +41,46 @@ def check_takes_pixels(model: nn.Module) -> None:
             "alone. Give the others a default, or put a small module around it that knows them: def forward(self, x): "
             f"return self.model(x, {'..., ' * (len(needed) - 2)}...)."
         )
+
+
+class _AskedError(Exception):
+    """A model asked its argument for something by name; what it asked for is the only argument, or nothing."""
+
+
+class _Asked(Mapping[str, Any]):
+    """An argument without content that tells what it is asked for, as only a mapping is."""
+
+    def _tell(self, *asked: Any) -> Any:
+        raise _AskedError(*asked[:1])
+
+    keys = values = items = pop = _tell
+
+    def __getitem__(self, name: str) -> Any:
+        if not isinstance(name, str):
+            raise KeyError(name)  # as a tensor is asked
+        self._tell(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _require_plain(model: nn.Module) -> None:
+    """Raise :class:`UnsupportedTargetError` if ``model`` takes a mapping that holds its pixels."""
+    try:
+        model(_Asked())
+    except _AskedError as asked:
+        name = next((repr(a) for a in asked.args if isinstance(a, str)), None)
+        which = "which holds its pixels" if name is None else f"in which it looks for {name}"
+        raise UnsupportedTargetError(
+            f"the forward of {type(model).__name__} takes a mapping, {which}, but an image classifier is called with its "
+            "pixels alone, as model(pixels). Put a small module around it: "
+            f"def forward(self, x): return self.model({{{name or '...'}: x}})."
+        ) from None
+    except Exception:  # noqa: BLE001 - it takes no mapping, and fails in its own way
+        return
 
 
 def _needed(parameters: Mapping[str, inspect.Parameter]) -> list[str]:

@@ -98,6 +98,11 @@ def require_classifier(model: nn.Module) -> None:
         )
 
 
+def reads_colours(model: nn.Module) -> bool:
+    """Whether ``model``, which reads ids, is a transformers class for pictures (ImageGPT): its ids are of colours."""
+    return type(model).__name__ in _kinds_for("IMAGE_CLASSIFICATION")
+
+
 def _kinds_for(task: str) -> set[str]:
     from transformers.models.auto import modeling_auto
 

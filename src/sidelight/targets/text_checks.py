@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from sidelight.core.types import Inputs
 from sidelight.errors import InputError, InputTypeError, UnsupportedTargetError
 from sidelight.targets.embedding import pools_last_token, positions_from_ids
 from sidelight.targets.input_checks import missing_tensor, require_finite
+from sidelight.targets.signatures import IDS
 
 #: remarks of a tokenizer about its texts, which no model reads
 REMARKS = frozenset({"offset_mapping", "overflow_to_sample_mapping", "length", "num_truncated_tokens"})
@@ -20,6 +22,13 @@ def check_arguments(model: nn.Module, needed: Sequence[str], inputs: Inputs) -> 
     lacking = [name for name in needed if name not in inputs]
     if lacking:
         names = ", ".join(map(repr, lacking))
+        if IDS not in inspect.signature(model.forward).parameters:
+            raise UnsupportedTargetError(
+                f"the forward of {type(model).__name__} needs {names}, and names no {IDS!r}. A text classifier is called as "
+                f"model(input_ids=..., attention_mask=...). If {lacking[0]!r} holds all inputs, take them by name: "
+                f"def forward(self, input_ids, attention_mask=None, **options), and {lacking[0]} = dict(options, "
+                "input_ids=input_ids, attention_mask=attention_mask) inside it."
+            )
         raise UnsupportedTargetError(
             f"the forward of {type(model).__name__} needs {names}, and the inputs hold {', '.join(map(repr, inputs))}. Give "
             f"{lacking[0]!r} a default in the forward, let the tokenizer make it (tokenizer.model_input_names), or give ready "

@@ -28,6 +28,7 @@ from sidelight.errors import (
     UnsupportedTargetError,
 )
 from sidelight.inputs.base import Batch
+from sidelight.lab.baselines import make_rival
 from sidelight.targets import as_target
 
 X = torch.stack([SQUARE(p) for p in P[:8]])
@@ -642,3 +643,25 @@ def test_kind_a_pass_that_fails_while_a_training_is_prepared_is_told(
         fitted(model, data[0], tmp_path, **data[1])
     assert caught.value.__cause__ is error
     assert len(passes) <= nth + 1
+
+
+@pytest.mark.parametrize("names", [None, {0: "spam"}])
+def test_kind_one_logit_is_two_classes_before_its_first_pass_too(names: dict[int, str] | None) -> None:
+    """A run checks the labels of its rows before any pass, and refused the label 1 of each binary data set."""
+    model = bert(labels=1)
+    model.config.id2label = names or model.config.id2label
+    target = as_target(model, processor=tok(), output="sigmoid")
+    before = dict(target.id2label)
+    target.encode(target.reader.read(T[:2]).inputs)
+    assert before == target.id2label == dict(enumerate(("not spam", "spam") if names else ("no", "yes")))
+
+
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "deep_lift", "gradient", "occlusion"])
+def test_kind_methods_of_gradients_explain_the_no_of_one_logit(method: str) -> None:
+    """Its logit is 0 whatever the input is, so each map of the class "no" was empty."""
+    target = as_target(bert(labels=1), processor=tok(), output="sigmoid")
+    inputs = target.reader.read(T[:2]).inputs
+    both = [make_rival(method)(target, inputs, torch.tensor([c, c]))["text"] for c in (0, 1)]
+    assert all(bool(scores.any(-1).all()) for scores in both)
+    if method == "integrated_gradients":
+        torch.testing.assert_close(both[0], -both[1])

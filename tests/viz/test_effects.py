@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from sidelight.errors import InputError
@@ -113,8 +113,8 @@ def test_one_axis() -> None:
     figure = Figure()
     ax = figure.subplots()
     assert of_text().plot(ax=ax, reading="effects") is figure
-    boxes = [box for box in ax.findobj(Rectangle) if box is not ax.patch]
-    assert [tuple(round(255 * c) for c in box.get_facecolor()[:3]) for box in boxes[1:2]] == [AGAINST]
+    (grounds,) = ax.findobj(PolyCollection)
+    assert [tuple(round(255 * c) for c in colour[:3]) for colour in grounds.get_facecolor()[1:2]] == [AGAINST]
     with pytest.raises(InputError, match="style='heat' is one of scores"):
         of_text().plot(ax=ax, style="heat", reading="effects")
 

@@ -134,7 +134,8 @@ class Verdict:
         own = configured_names(self.model)
         if self.reading == "value":
             return dict(enumerate(LOWER_HIGHER))
-        if self.outputs == 1 and not self.independent and len(own) < 2:
+        count = self.outputs or _outputs(self.model)  # labels of rows are checked before the first pass
+        if count == 1 and not self.independent and len(own) < 2:
             name = own.get(0, "LABEL_0")
             return dict(enumerate(NO_YES if name == "LABEL_0" else (f"not {name}", name)))
         return own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,12 @@ class _Renderers(Registry[Renderer]):
 
 #: Modality name -> renderer.
 RENDERERS: Registry[Renderer] = _Renderers("renderer")
+
+
+def colours_of(modalities: Iterable[str]) -> str:
+    """What the colours of scores say, of several modalities with the name of each."""
+    told = {name: RENDERERS[name].colours for name in modalities if RENDERERS[name].colours}
+    return " · ".join(words if len(told) == 1 else f"{words} ({name})" for name, words in told.items())
 
 
 def unit_range(scores: np.ndarray) -> np.ndarray:

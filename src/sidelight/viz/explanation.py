@@ -15,7 +15,7 @@ from sidelight.core.ownership import HTML_MARK
 from sidelight.core.shown import Drawable, Shown, require_drawable
 from sidelight.errors import InputError, InputTypeError
 from sidelight.viz import style as look
-from sidelight.viz.base import RENDERERS, Renderer
+from sidelight.viz.base import RENDERERS, Renderer, colours_of
 from sidelight.viz.direction import among_words
 from sidelight.viz.export import ShownFigure
 from sidelight.viz.safe_text import visible
@@ -142,8 +142,7 @@ def effects_note(explanation: Shown) -> str:
 
 def colours_note(explanation: Shown) -> str:
     """What the colours of scores say, which a page shows by no legend either."""
-    told = {name: RENDERERS[name].colours for name in explanation.scores if RENDERERS[name].colours}
-    return " · ".join(words if len(told) == 1 else f"{words} ({name})" for name, words in told.items())
+    return colours_of(explanation.scores)
 
 
 def scale_note(explanation: Shown) -> str:

@@ -7,6 +7,7 @@ Emoji, and letters that our font lacks, look right in the HTML alone, which the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -14,10 +15,10 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import Collection, LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import FigureBase
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 
@@ -158,17 +159,23 @@ class TextRenderer(Renderer):
         """Draw in units of the font size: ``width`` ems to the line."""
         lines = layout(tuple(display), width)
         shown = lines[:max_lines]
+        boxes: list[Any] = []
+        fills: list[Any] = []
+        marks: list[Any] = []
+        words: list[Path] = []
         for row, line in enumerate(shown):
             base = (row + 0.5) * _LEADING + 0.35
             for index, x, text in line:
-                extent = glyph_width(text)
+                end = x + glyph_width(text)
                 if scores is not None:
-                    box = Rectangle((x - 0.08, base - 1.0), extent + 0.16, 1.36, lw=0)
-                    box.set_facecolor(colours(float(scores[index])))
-                    _add(ax, box)
+                    boxes.append(_box(x - 0.08, end + 0.08, base - 1.0, base + 0.36))
+                    fills.append(colours(float(scores[index])))
                 if truth is not None and truth[index]:
-                    ax.plot([x, x + extent], [base + 0.42] * 2, color=EVIDENCE, lw=1.2, solid_capstyle="butt")
-                _add(ax, PathPatch(glyphs(text, x, base), fc=look.INK, lw=0))
+                    marks.append([(x, base + 0.42), (end, base + 0.42)])
+                words.append(glyphs(text, x, base))
+        _add(ax, PolyCollection(boxes, facecolors=fills, linewidths=0))
+        _add(ax, LineCollection(marks, colors=EVIDENCE, linewidths=1.2, capstyle="butt"))
+        _add(ax, PathCollection(words, facecolors=look.INK, linewidths=0))
         ax.set_xlim(-0.2, width + 0.2)
         ax.set_ylim(max(1, len(shown)) * _LEADING, 0)
         ax.set_aspect("equal", anchor="NW")
@@ -180,10 +187,14 @@ def _bar(figure: Any) -> dict[str, Any]:
     return {**_BAR, "pad": _ABOVE_BAR * figure.dpi / figure.bbox.height}
 
 
-def _add(ax: Axes, patch: Patch) -> None:
-    """Show ``patch`` without asking for its extent: it lies within the limits, and a long text has thousands."""
-    patch.set_in_layout(False)
-    ax.add_artist(patch)  # add_patch would measure it for the limits
+def _box(left: float, right: float, top: float, bottom: float) -> list[tuple[float, float]]:
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def _add(ax: Axes, parts: Collection) -> None:
+    """Show ``parts`` without asking for their extent: they lie within the limits, and a long text has thousands."""
+    parts.set_in_layout(False)
+    ax.add_artist(parts)  # add_collection would measure them for the limits
 
 
 def word_borders(display: Sequence[str]) -> list[tuple[int, int]]:
@@ -268,10 +279,16 @@ def _font() -> FontProperties:
     return FontProperties(family=look.RC["font.family"], size=1.0)
 
 
+def _no_missing_glyphs(text: str) -> AbstractContextManager[None]:
+    """No warning of letters that our font lacks. It has those of ASCII, and a filter for each word takes time."""
+    plain = text.isascii() and text.isprintable()
+    return nullcontext() if plain else ignored_warnings(*MISSING_GLYPHS)
+
+
 @lru_cache(maxsize=16384)
 def glyph_width(text: str) -> float:
     """Advance width of ``text`` in ems."""
-    with ignored_warnings(*MISSING_GLYPHS):
+    with _no_missing_glyphs(text):
         return float(text_to_path.get_text_width_height_descent(text, _font(), ismath=False)[0])
 
 
@@ -286,7 +303,7 @@ def _outlines(text: str) -> tuple[np.ndarray, Any]:
     """Points of the outlines in ems, and what joins them. Words come again and again in a text."""
     if not TURNS_LETTERS and runs_left(text):
         text = turned(text)
-    with ignored_warnings(*MISSING_GLYPHS):
+    with _no_missing_glyphs(text):
         vertices, codes = text_to_path.get_text_path(_font(), text, ismath=False)
     return np.asarray(vertices, dtype=float) / text_to_path.FONT_SCALE, codes
 

@@ -190,6 +190,35 @@ def test_page_shows_the_run(page):
     assert sum("best value in 4 of 6" in text for text in parsed.inside("p")) == 1
 
 
+def test_times_come_by_size_of_batch_whichever_is_faster() -> None:
+    rows = [
+        {"method": method, "batch": batch, "classify_ms": 9.0, "explain_ms": 9.0 * ratio, "ratio": ratio}
+        for batch, ratio in ((1, 9.0), (8, 1.1))
+        for method in ("sidelight", "rise")
+    ]
+    page = render_report(ReportData("times", sections=[ReportSection("small", timing=rows)]))
+    assert re.findall(r"<caption>Batch of (\d)", page) == ["1", "8"]
+
+
+@pytest.mark.parametrize(("samples", "told"), [(1, False), (50, True)])
+def test_a_table_without_intervals_explains_none(samples: int, told: bool) -> None:
+    ci = {} if told else {"ci95": None}
+    rows = [row(method, "average_drop", 0.1, n=samples, **ci) for method in ("sidelight", "rise")]
+    page = render_report(ReportData("rows", sections=[section(rows=rows)]))
+    assert f"<span>n = {samples}" in page
+    assert ("interval of the mean</span>" in page) == told
+
+
+@pytest.mark.parametrize(("method", "signed"), [("rise", False), ("integrated_gradients", True)])
+def test_the_page_says_how_its_maps_are_drawn(method: str, signed: bool) -> None:
+    """Each map is stretched by itself, and half of a signed one is not shown."""
+    sample = GridSample(np.zeros((8, 8, 1)), {"sidelight": np.eye(8), method: -np.eye(8)}, label="cat")
+    page = render_report(ReportData("maps", sections=[section(samples=[sample], failures=[])]))
+    told = "Each map is drawn from its lowest score (0) to its highest (1); brightest: a score of 1."
+    assert page.count(told) == 1
+    assert ("the positive part is drawn" in page) == signed
+
+
 @pytest.mark.parametrize(("ratio", "told"), [(1.05, False), (1.7, True)])
 def test_a_high_ratio_is_explained_beside_the_times(ratio: float, told: bool) -> None:
     """On a small model the fixed cost of a scorer is a large share."""

@@ -321,3 +321,9 @@ def test_the_library_points_to_the_laboratory() -> None:
         _ = sidelight.compare  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="no attribute 'contrast'"):
         _ = sidelight.lab.contrast  # type: ignore[attr-defined]
+
+
+def test_the_page_says_how_its_maps_are_drawn(found: Comparison) -> None:
+    page = found.to_html()
+    assert "from its lowest score (0) to its highest (1); brightest: a score of 1." in page
+    assert "Of a method with signs the positive part is drawn." in page  # Integrated Gradients

@@ -289,6 +289,13 @@ def reduce_channels(
     return out
 
 
+def with_gradients(logits: Tensor) -> Tensor:
+    """``logits``, of a classifier of one output ``-s`` and ``s`` in place of 0 and ``s``: no input changes a 0."""
+    if logits.shape[-1] == 2 and not logits.detach()[:, 0].any():
+        return torch.cat([-logits[:, 1:], logits[:, 1:]], 1)
+    return logits
+
+
 def class_output(logits: Tensor, classes: Tensor) -> Tensor:
     """``[B]`` logit of each sample's class. Raises :class:`InputError` for a class out of range."""
     check_range(classes, logits.shape[-1])

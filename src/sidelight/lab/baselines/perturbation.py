@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sidelight.core.seeds import stream
 from sidelight.core.tensors import probabilities
-from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register, with_gradients
 
 #: default window on a grid: each side holds so many
 WINDOWS_PER_SIDE = 7
@@ -49,7 +49,7 @@ class Perturbation(Rival):
 
     def _read(self, job: Job, logits: Tensor, classes: Tensor) -> Tensor:
         as_probability = self.output == "probability"
-        values = probabilities(logits, job.target.independent) if as_probability else logits
+        values = probabilities(logits, job.target.independent) if as_probability else with_gradients(logits)
         return class_output(values, classes)
 
     def _masks_per_batch(self, job: Job) -> int:

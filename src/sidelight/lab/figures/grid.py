@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sidelight.viz.base import RENDERERS, unit_range
+from sidelight.viz.base import RENDERERS, colours_of, unit_range
 from sidelight.viz.direction import among_words
 
 
@@ -49,3 +49,17 @@ class GridSample:
     def scores(self, method: str) -> np.ndarray:
         """The map of ``method`` in [0, 1], checked against the input."""
         return RENDERERS[self.modality].check(unit_range(self.maps[method]), self.display)[0]
+
+
+def how_drawn(samples: Sequence[GridSample], signed: bool) -> str:
+    """What the colours of maps say, in a sentence or two for a page.
+
+    Args:
+        samples: whose maps are shown.
+        signed: whether the scores of some methods have a sign.
+    """
+    colours = colours_of(sample.modality for sample in samples)
+    told = "Each map is drawn from its lowest score (0) to its highest (1)" + (
+        f"; {colours}." if colours else "."
+    )
+    return told + (" Of a method with signs the positive part is drawn." if signed else "")

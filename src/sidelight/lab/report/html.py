@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from sidelight.core.files import write_text
 from sidelight.core.names import kind_of, method_label, ordered
-from sidelight.lab.figures.grid import GridSample
+from sidelight.lab.figures.grid import GridSample, how_drawn
 from sidelight.lab.report.data import ReportData, ReportSection
 from sidelight.lab.report.figures import Picture, curves_of, radar_of, tradeoff_of
 from sidelight.lab.report.reading import Overview, fact_value, overview, reading
@@ -143,8 +143,8 @@ def _view(section: ReportSection, tables: Sequence[Table], prefix: str) -> Secti
         groups,
         panels,
         overview(tables),
-        _gallery(section.samples, "Randomly chosen samples"),
-        _gallery(section.failures, "Failure cases"),
+        _gallery(section.samples, "Randomly chosen samples", section.rows),
+        _gallery(section.failures, "Failure cases", section.rows),
         _timing(section.timing),
     )
 
@@ -193,7 +193,9 @@ def _svg(picture: Picture, prefix: str, label: str) -> Markup:
     return Markup(to_inline_svg(picture.figure, prefix, label))
 
 
-def _gallery(samples: Sequence[GridSample], label: str) -> Markup | None:
+def _gallery(
+    samples: Sequence[GridSample], label: str, measured: Sequence[Mapping[str, Any]]
+) -> Markup | None:
     if not samples:
         return None
     methods = ordered(m for sample in samples for m in sample.maps)
@@ -201,7 +203,9 @@ def _gallery(samples: Sequence[GridSample], label: str) -> Markup | None:
     rows = [(sample, *_pictures(sample, methods)) for sample in samples]
     outlined = any(sample.truth is not None for sample in samples)
     columns = [(method_label(m), kind_of(m)) for m in methods]
-    return Markup(page.render(rows=rows, methods=columns, label=label, outlined=outlined))
+    signed = {row["method"] for row in measured if row["reduction"] != "none"}
+    drawn = how_drawn(samples, not signed.isdisjoint(methods))
+    return Markup(page.render(rows=rows, methods=columns, label=label, outlined=outlined, drawn=drawn))
 
 
 def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[Markup | None]]:
@@ -219,15 +223,15 @@ def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[
 
 
 def _timing(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
-    """Bars by batch size, fastest first. Lengths are logarithms of the ratio."""
+    """Bars by batch size in the order measured, fastest first in each. Lengths are logarithms of the ratio."""
     ratios = [float(r["ratio"]) for r in rows if r.get("ratio") is not None]
     top = max([2.0, *ratios])
-    groups: dict[str, list[Bar]] = {}
+    groups: dict[str, list[Bar]] = {str(row.get("batch", "")): [] for row in rows}
     for row in sorted(rows, key=lambda r: float(r.get("ratio") or 0)):
         method = str(row["method"])
         width = 100 * math.log(max(1.0, float(row.get("ratio") or 1))) / math.log(top)
         bar = Bar(method_label(method), kind_of(method), max(0.8, width), row)
-        groups.setdefault(str(row.get("batch", "")), []).append(bar)
+        groups[str(row.get("batch", ""))].append(bar)
     return tuple((batch, tuple(bars)) for batch, bars in groups.items())
 
 

@@ -17,7 +17,7 @@ from sidelight.core.names import OURS, kind_of, method_label, ordered
 from sidelight.core.ownership import HTML_MARK
 from sidelight.errors import InputError
 from sidelight.explanations.explanation import Explanation
-from sidelight.lab.figures.grid import GridSample
+from sidelight.lab.figures.grid import GridSample, how_drawn
 from sidelight.lab.figures.side_by_side import plot_side_by_side
 from sidelight.lab.side_by_side.worth import Worth
 from sidelight.lab.tables.html import html_table
@@ -166,8 +166,10 @@ class Comparison:
     def to_html(self) -> str:
         """Maps, table and caption as an HTML fragment: every text escaped, pictures inline."""
         parts = "".join(_gallery(sample, visible(self.label)) for sample in self.samples)
+        drawn = how_drawn(self.samples, any(c.signed for c in self.contenders))
         return (
             f'<div style="font:14px/1.45 system-ui,sans-serif">{parts}'
+            f'<p style="max-width:60em;opacity:.75;margin:0">{html.escape(drawn)}</p>'
             f'<div style="overflow-x:auto;margin-top:10px">{html_table(self.table)}</div>'
             f'<p style="max-width:60em;opacity:.75">{html.escape(self.caption)}</p></div>'
         )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sidelight.core.columns import column_of, is_stored_picture
+from sidelight.core.columns import PICTURE_COLUMNS, column_of, holds_modality, is_stored_picture
 from sidelight.core.types import Encoding, Inputs, Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.row_parts import READY, evidence_of, label_number, sample_and_label
@@ -201,12 +201,18 @@ class Reader(ABC):
         return Batch(_stacked(samples)) if raw is None else self.prepare(raw)
 
     def holds_inputs(self, sample: Any) -> bool:
-        """Whether a row holds the model's own inputs and no raw sample."""
-        return (
-            isinstance(sample, Mapping)
-            and any(name not in sample for name in self.modalities)
-            and any(isinstance(v, Tensor) or k in READY for k, v in sample.items())
-        )
+        """Whether a row holds the model's own inputs and no raw sample, whatever its columns are called."""
+        if not isinstance(sample, Mapping):
+            return False
+        if any(name in READY for name in sample):
+            return any(name not in sample for name in self.modalities)
+        held = all(holds_modality(sample, name, self.columns) for name in self.modalities)
+        return not held and any(self._may_be_input(name, value) for name, value in sample.items())
+
+    def _may_be_input(self, column: Any, value: Any) -> bool:
+        # a table with tensors holds numbers as tensors without axes, and prepared pictures under the name of pictures
+        picture = "image" in self.modalities and column in PICTURE_COLUMNS
+        return isinstance(value, Tensor) and value.ndim > 0 and not picture
 
     def join(self, parts: Sequence[tuple[Batch, int]]) -> Batch:
         """One batch of samples that were read in several.

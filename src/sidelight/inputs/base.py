@@ -37,6 +37,8 @@ class Batch:
         truth: per modality a boolean tensor of the scores' shape, if the evidence is known and was asked for.
         labels: ``[B]`` class numbers, or ``[B, L]`` flags of independent labels, if every row has them.
         texts: the texts and their tokens, if texts were read. ``None`` for pictures, or if ids came prepared.
+        sizes: height and width of each picture as a viewer shows it, ``None`` of one that came prepared. Empty if no
+            pictures were read.
         clean: makes the clean pass of ``inputs``, if it is to be shared (:attr:`encoding`).
     """
 
@@ -45,6 +47,7 @@ class Batch:
     truth: Mapping[str, Tensor] | None = None
     labels: Tensor | None = None
     texts: ReadTexts | None = None
+    sizes: Sequence[tuple[int, int] | None] = ()
     clean: Callable[[], Encoding] | None = None
 
     def __len__(self) -> int:

@@ -20,7 +20,12 @@ from sidelight.fills.base import require_unlike
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation.batches import TestRows, split_batches
-from sidelight.lab.evaluation.evidence import ALL_EVIDENCE_EMPTY, NOTHING_MEASURED, require_measurable
+from sidelight.lab.evaluation.evidence import (
+    ALL_EVIDENCE_EMPTY,
+    NOTHING_MEASURED,
+    require_measurable,
+    unseen_evidence_notes,
+)
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.judge import judge_facts, judge_note, judge_of, judge_settings
 from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
@@ -199,6 +204,8 @@ def write_results(
     notes += [note] if (note := protocol.note(target.modalities)) else []
     notes += degeneracy_notes(target, rows, evaluation.rivals)
     notes += removal_notes(target, rows, fills_of(run.config.evaluation, target))
+    metrics = run.config.evaluation.metrics or default_metrics()
+    notes += unseen_evidence_notes(rows, metrics, run.config.evaluation.batch_size)
     shares = measured_shares(run, target, rows)
     if shares:
         notes.append(share_note(shares))

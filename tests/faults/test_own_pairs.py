@@ -109,3 +109,31 @@ def test_kind_a_run_trains_on_pairs_whose_texts_have_other_usual_names(
         parse_config({**IMAGE, "data": {"name": "mine"}, "target": target, "scorer": scorer}),
     ).fit()
     assert facts["target"]["accuracy_n"] == 8
+
+
+def test_kind_a_run_trains_a_classifier_of_one_independent_label(tmp_path: Path) -> None:
+    """The message asked for "lists of 1 flags", and these were refused, because one flag was taken for no list of them."""
+    rows = [{"text": text, "label": [number % 2]} for number, text in enumerate(T[:8])]
+    DATASETS.add("mine", DataSet(("text",), ("there",), lambda **_: rows, ""))
+    target = {**TEXT["target"], "options": {"output": "labels"}}
+    run = Run.create(tmp_path / "run", parse_config({**TEXT, "data": {"name": "mine"}, "target": target}))
+    facts = run.fit()
+    said = [found.probability >= 0.5 for found in run.explainer().explain(T[:8])]
+    right = [yes == bool(number % 2) for number, yes in enumerate(said)]
+    assert facts["target"]["accuracy"] == sum(right) / 8
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ([2], r"row 1 of train: a label must be the integer index of a class; got \[2\]"),
+        (1, "which needs lists of 1 flags"),
+    ],
+)
+def test_kind_what_is_no_flag_of_one_label_is_told(tmp_path: Path, label: Any, words: str) -> None:
+    rows = [{"text": text, "label": [0] if label == [2] and text == T[0] else label} for text in T[:2]]
+    DATASETS.add("mine", DataSet(("text",), ("there",), lambda **_: rows, ""))
+    target = {**TEXT["target"], "options": {"output": "labels"}}
+    run = Run.create(tmp_path / "run", parse_config({**TEXT, "data": {"name": "mine"}, "target": target}))
+    with pytest.raises(InputError, match=words):
+        run.fit()

@@ -200,12 +200,7 @@ def write_results(
     if summary.empty:
         raise InputError(ALL_EVIDENCE_EMPTY)
     protocol, folder = PROTOCOLS[run.config.evaluation.protocol], run.results_folder
-    notes = elsewhere_notes(run)
-    notes += [note] if (note := protocol.note(target.modalities)) else []
-    notes += degeneracy_notes(target, rows, evaluation.rivals)
-    notes += removal_notes(target, rows, fills_of(run.config.evaluation, target))
-    metrics = run.config.evaluation.metrics or default_metrics()
-    notes += unseen_evidence_notes(rows, metrics, run.config.evaluation.batch_size)
+    notes = notes_of(evaluation)
     shares = measured_shares(run, target, rows)
     if shares:
         notes.append(share_note(shares))
@@ -231,6 +226,17 @@ def write_results(
     _write_curves(curves, folder / "curves.parquet")
     write_text(folder / "table.md", markdown_table(results["rows"]))
     write_json(folder / "results.json", results)
+
+
+def notes_of(evaluation: Evaluation) -> list[str]:
+    """What a reader must know of the run, its rows and its methods."""
+    run, target, rows = evaluation.run, evaluation.target, evaluation.rows
+    section = run.config.evaluation
+    notes = elsewhere_notes(run)
+    notes += [note] if (note := PROTOCOLS[section.protocol].note(target.modalities)) else []
+    notes += degeneracy_notes(target, rows, evaluation.rivals)
+    notes += removal_notes(target, rows, fills_of(section, target))
+    return notes + unseen_evidence_notes(rows, section.metrics or default_metrics(), section.batch_size)
 
 
 def _write_curves(curves: Sequence[pd.DataFrame], path: Path) -> None:

@@ -234,3 +234,17 @@ def test_kind_stored_pictures_without_bytes_count_from_the_folder_of_the_table(
     monkeypatch.chdir(tmp_path)
     for rows in (rows_of(tmp_path / "table" / "a.parquet"), parquet_rows(tmp_path / "table" / "a.parquet")):
         assert [np.asarray(read_image(row["image"])).flat[0] for row in rows] == [1, 1]
+
+
+def test_kind_pictures_without_bytes_are_found_after_one_with_bytes(tmp_path: Path) -> None:
+    """The first row alone told whether files are looked for beside the table."""
+    for value in (1, 2):
+        grey(tmp_path / f"{value}.png", value)
+    content = (tmp_path / "1.png").read_bytes()
+    stored = [{"bytes": content, "path": "gone.png"}, {"bytes": None, "path": "2.png"}]
+    for column in ("image", "img"):
+        pd.DataFrame({column: stored, "label": [0, 1]}).to_parquet(tmp_path / "a.parquet")
+        for rows in (rows_of(tmp_path / "a.parquet"), parquet_rows(tmp_path / "a.parquet")):
+            found = [row.get("image", row.get(column)) for row in rows]
+            assert [np.asarray(read_image(one)).flat[0] for one in found] == [1, 2]
+            assert set(rows[0]) == {column, "label"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: columns that hold a picture, in the order in which they are looked for
@@ -31,6 +31,17 @@ def column_of(row: Mapping[str, Any], modality: str) -> str | None:
     """
     known = PICTURE_COLUMNS if modality == "image" else (modality,)
     return next((name for name in known if name in row), None)
+
+
+def holds_modality(row: Mapping[str, Any], modality: str, named: Sequence[str] = ()) -> bool:
+    """Whether ``row`` has what is known to hold ``modality``: a column, or the two columns of a pair of texts.
+
+    Args:
+        named: the column(s) of text, if their names are not the usual ones.
+    """
+    if modality != "text":
+        return column_of(row, modality) is not None
+    return any(all(name in row for name in names) for names in ([named] if named else KNOWN_COLUMNS))
 
 
 def is_stored_picture(value: Any) -> bool:

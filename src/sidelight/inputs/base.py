@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sidelight.core.columns import column_of, is_stored_picture
+from sidelight.core.columns import PICTURE_COLUMNS, column_of, holds_modality, is_stored_picture
 from sidelight.core.types import Encoding, Inputs, Join, Scores
 from sidelight.errors import InputError
 from sidelight.inputs.row_parts import READY, evidence_of, label_number, sample_and_label
@@ -37,6 +37,8 @@ class Batch:
         truth: per modality a boolean tensor of the scores' shape, if the evidence is known and was asked for.
         labels: ``[B]`` class numbers, or ``[B, L]`` flags of independent labels, if every row has them.
         texts: the texts and their tokens, if texts were read. ``None`` for pictures, or if ids came prepared.
+        sizes: height and width of each picture as a viewer shows it, ``None`` of one that came prepared. Empty if no
+            pictures were read.
         clean: makes the clean pass of ``inputs``, if it is to be shared (:attr:`encoding`).
     """
 
@@ -45,6 +47,7 @@ class Batch:
     truth: Mapping[str, Tensor] | None = None
     labels: Tensor | None = None
     texts: ReadTexts | None = None
+    sizes: Sequence[tuple[int, int] | None] = ()
     clean: Callable[[], Encoding] | None = None
 
     def __len__(self) -> int:
@@ -201,12 +204,18 @@ class Reader(ABC):
         return Batch(_stacked(samples)) if raw is None else self.prepare(raw)
 
     def holds_inputs(self, sample: Any) -> bool:
-        """Whether a row holds the model's own inputs and no raw sample."""
-        return (
-            isinstance(sample, Mapping)
-            and any(name not in sample for name in self.modalities)
-            and any(isinstance(v, Tensor) or k in READY for k, v in sample.items())
-        )
+        """Whether a row holds the model's own inputs and no raw sample, whatever its columns are called."""
+        if not isinstance(sample, Mapping):
+            return False
+        if any(name in READY for name in sample):
+            return any(name not in sample for name in self.modalities)
+        held = all(holds_modality(sample, name, self.columns) for name in self.modalities)
+        return not held and any(self._may_be_input(name, value) for name, value in sample.items())
+
+    def _may_be_input(self, column: Any, value: Any) -> bool:
+        # a table with tensors holds numbers as tensors without axes, and prepared pictures under the name of pictures
+        picture = "image" in self.modalities and column in PICTURE_COLUMNS
+        return isinstance(value, Tensor) and value.ndim > 0 and not picture
 
     def join(self, parts: Sequence[tuple[Batch, int]]) -> Batch:
         """One batch of samples that were read in several.

@@ -56,7 +56,8 @@ class ImageReader(Reader):
             return Batch({PIXELS: samples})
         if len(samples) == 0:
             raise InputError("the batch is empty: give at least one image.")
-        return Batch({PIXELS: picture_batch(samples, self.transform)})
+        sizes: list[tuple[int, int] | None] = []
+        return Batch({PIXELS: picture_batch(samples, self.transform, sizes)}, sizes=sizes)
 
     def truth(self, evidence: Sequence[Mapping[str, Any]], batch: Batch) -> dict[str, Tensor]:
         """``{"image": [B, 1, H, W]}`` of masks ``[h, w]`` of any sizes.
@@ -64,11 +65,13 @@ class ImageReader(Reader):
         A mask goes the way of its picture: what resizes, crops or pads one does so to the other.
 
         Raises:
-            InputError: a mask is not [h, w] numbers.
+            InputError: a mask is not [h, w] numbers, or lies across its picture.
         """
         size = tuple(batch.inputs[PIXELS].shape[-2:])
-        masks = [self._placed(_mask(e["image"], number), size) for number, e in enumerate(evidence)]
-        return {"image": torch.stack(masks).unsqueeze(1)}
+        masks = [_mask(e["image"], number) for number, e in enumerate(evidence)]
+        for number, (mask, shown) in enumerate(zip(masks, batch.sizes, strict=False)):
+            _require_same_way(mask, shown, number)
+        return {"image": torch.stack([self._placed(mask, size) for mask in masks]).unsqueeze(1)}
 
     def _placed(self, mask: Tensor, size: tuple[int, ...]) -> Tensor:
         """``[h, w]`` bool to ``[H, W]`` bool."""
@@ -116,3 +119,17 @@ def _mask(values: Any, number: int) -> Tensor:
             f"the evidence of row {number} must be a mask of its picture, a boolean array [H, W]; got {given}."
         )
     return found.float() > 0.5
+
+
+def _require_same_way(mask: Tensor, size: tuple[int, int] | None, number: int) -> None:
+    """Raise :class:`InputError` if ``mask`` has the proportions of its picture, which has ``size``, but turned by 90 degrees.
+
+    It would be stretched until it fits, and mark other places.
+    """
+    (h, w), (height, width) = mask.shape, size or mask.shape
+    if h * width != w * height and h * height == w * width:
+        raise InputError(
+            f"the evidence of row {number} is a mask of {h} rows and {w} columns, and its picture has {height} rows and {width} "
+            "columns: the mask is turned. Masks are [H, W] of the picture as a viewer shows it. If the axes are [W, H], give "
+            "mask.T. If EXIF turns the picture, turn the mask likewise, or apply PIL.ImageOps.exif_transpose before you mark."
+        )

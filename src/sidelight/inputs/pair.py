@@ -73,13 +73,15 @@ class ImageTextReader(Reader):
 
         Warns: TruncationWarning: a text was cut.
         """
-        pixels = [self._pixels(image, number) for number, (image, _) in enumerate(samples)]
+        read = [self._picture(image, number) for number, (image, _) in enumerate(samples)]
         words = self.text.prepare([text for _, text in samples])
-        return replace(words, inputs={PIXELS: stacked(pixels, self.image.transform), **words.inputs})
+        pixels = stacked([picture.inputs[PIXELS][0] for picture in read], self.image.transform)
+        sizes = [picture.sizes[0] for picture in read]
+        return replace(words, inputs={PIXELS: pixels, **words.inputs}, sizes=sizes)
 
-    def _pixels(self, image: Any, number: int) -> Tensor:
+    def _picture(self, image: Any, number: int) -> Batch:
         try:
-            return self.image.prepare([image]).inputs[PIXELS][0]
+            return self.image.prepare([image])
         except (InputError, InputTypeError) as error:
             raise type(error)(f"the image of sample {number}: {error}") from error
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sidelight.core.quiet import is_told, warn
 from sidelight.errors import InputError, InputTypeError, SidelightError, first_line
-from sidelight.inputs.images import PictureTransform, ProcessorTransform
+from sidelight.inputs.images import PictureTransform, ProcessorTransform, read_image
 
 #: values may lie beyond black and white by so many times the distance of the two
 BEYOND = 3.0
@@ -31,8 +31,15 @@ class PixelRangeWarning(UserWarning):
     """Pixels that came ready do not look like those that the model's processor gives."""
 
 
-def picture_batch(samples: Sequence[Any], transform: PictureTransform | None) -> Tensor:
+def picture_batch(
+    samples: Sequence[Any],
+    transform: PictureTransform | None,
+    sizes: list[tuple[int, int] | None] | None = None,
+) -> Tensor:
     """``[B, C, H, W]`` pixels of pictures, which ``transform`` prepares, and tensors, which are prepared already.
+
+    Args:
+        sizes: gets height and width of each upright picture, and ``None`` for each tensor.
 
     Raises:
         InputError, InputTypeError: one cannot be prepared (the message counts within ``samples``), or they differ in size.
@@ -40,11 +47,14 @@ def picture_batch(samples: Sequence[Any], transform: PictureTransform | None) ->
     pixels = []
     for number, sample in enumerate(samples):
         try:
-            pixels.append(sample if isinstance(sample, Tensor) else _prepared(sample, transform))
+            found, size = (sample, None) if isinstance(sample, Tensor) else _prepared(sample, transform)
         except (InputError, InputTypeError) as error:
             if len(samples) == 1:
                 raise
             raise type(error)(f"sample {number}: {error}") from error
+        pixels.append(found)
+        if sizes is not None:
+            sizes.append(size)
     wrong = next((p for p in pixels if not p.is_floating_point()), None)
     if wrong is not None:
         advice = "Give pictures as uint8 arrays, files or PIL images, not as tensors."
@@ -55,7 +65,7 @@ def picture_batch(samples: Sequence[Any], transform: PictureTransform | None) ->
     return stacked(pixels, transform)
 
 
-def _prepared(sample: Any, transform: PictureTransform | None) -> Tensor:
+def _prepared(sample: Any, transform: PictureTransform | None) -> tuple[Tensor, tuple[int, int]]:
     if transform is None:
         raise InputError(
             "raw images need the model's image processor: pass processor=AutoImageProcessor.from_pretrained(...) "
@@ -66,7 +76,8 @@ def _prepared(sample: Any, transform: PictureTransform | None) -> Tensor:
             f"one picture is expected, but the sample is a tuple of {len(sample)}. This model is read as a classifier of "
             "images alone; a pair (image, text) needs a model of both."
         )
-    return transform(sample)
+    picture = read_image(sample)
+    return transform(picture), (picture.height, picture.width)
 
 
 def stacked(pixels: Sequence[Tensor], transform: PictureTransform | None = None) -> Tensor:

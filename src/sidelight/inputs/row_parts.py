@@ -177,7 +177,12 @@ def label_number(label: Any) -> int | list[int]:
     Raises:
         InputError: it is neither.
     """
-    return [int(flag) for flag in label] if is_flags(label) else class_index(label)
+    return [int(flag) for flag in label] if is_flags(label) or _is_one_flag(label) else class_index(label)
+
+
+def _is_one_flag(label: Any) -> bool:
+    # an array or tensor of one number is a class number, as batches of loaders have it
+    return isinstance(label, (list, tuple)) and len(label) == 1 and label[0] in (0, 1)
 
 
 def split_row(row: Any) -> tuple[Any, Any]:

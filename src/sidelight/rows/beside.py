@@ -23,7 +23,7 @@ def beside(rows: Rows, folder: Path) -> Rows:
     named = column_of(head, "image")
     if named is None and FILE_COLUMN not in head:
         return rows
-    if named is not None and not (head[named] is None or isinstance(_path_in(head[named]), str)):
+    if named is not None and not _may_be_named(head[named]):
         return rows  # pictures themselves
     return Rows(PicturesBeside(rows, folder), rows.name, rows.label_names, rows.labels(), cheap=True)
 
@@ -46,6 +46,8 @@ class PicturesBeside:
         if not isinstance(row, Mapping):
             return row
         named = _path_in(row.get(self.column or column_of(row, "image") or FILE_COLUMN))
+        if is_stored_picture(named):  # with its bytes
+            return row
         if isinstance(named, str):
             named = self.found(named) if named else None
         return {**row, self.column or "image": named}
@@ -85,6 +87,11 @@ def found_beside(name: str, folder: Path) -> str:
 
 def _both(name: str, beside: Path) -> bool:
     return os.path.isfile(name) and beside.is_file() and not os.path.samefile(name, beside)
+
+
+def _may_be_named(value: Any) -> bool:
+    """Whether a column that begins with the picture ``value`` may name files. Those with bytes may stand before others."""
+    return value is None or isinstance(value, str) or is_stored_picture(value)
 
 
 def _path_in(value: Any) -> Any:

@@ -21,7 +21,12 @@ from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
 from sidelight.lab.evaluation.batches import TestRows, split_batches
 from sidelight.lab.evaluation.coordinates import require_unjudged
-from sidelight.lab.evaluation.evidence import ALL_EVIDENCE_EMPTY, NOTHING_MEASURED, require_measurable
+from sidelight.lab.evaluation.evidence import (
+    ALL_EVIDENCE_EMPTY,
+    NOTHING_MEASURED,
+    require_measurable,
+    unseen_evidence_notes,
+)
 from sidelight.lab.evaluation.foreign_maps import imported_of
 from sidelight.lab.evaluation.judge import judge_facts, judge_note, judge_of, judge_settings
 from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluation
@@ -196,10 +201,7 @@ def write_results(
     if summary.empty:
         raise InputError(ALL_EVIDENCE_EMPTY)
     protocol, folder = PROTOCOLS[run.config.evaluation.protocol], run.results_folder
-    notes = elsewhere_notes(run)
-    notes += [note] if (note := protocol.note(target.modalities)) else []
-    notes += degeneracy_notes(target, rows, evaluation.rivals)
-    notes += removal_notes(target, rows, fills_of(run.config.evaluation, target))
+    notes = notes_of(evaluation)
     shares = measured_shares(run, target, rows)
     if shares:
         notes.append(share_note(shares))
@@ -225,6 +227,17 @@ def write_results(
     _write_curves(curves, folder / "curves.parquet")
     write_text(folder / "table.md", markdown_table(results["rows"]))
     write_json(folder / "results.json", results)
+
+
+def notes_of(evaluation: Evaluation) -> list[str]:
+    """What a reader must know of the run, its rows and its methods."""
+    run, target, rows = evaluation.run, evaluation.target, evaluation.rows
+    section = run.config.evaluation
+    notes = elsewhere_notes(run)
+    notes += [note] if (note := PROTOCOLS[section.protocol].note(target.modalities)) else []
+    notes += degeneracy_notes(target, rows, evaluation.rivals)
+    notes += removal_notes(target, rows, fills_of(section, target))
+    return notes + unseen_evidence_notes(rows, section.metrics or default_metrics(), section.batch_size)
 
 
 def _write_curves(curves: Sequence[pd.DataFrame], path: Path) -> None:

@@ -192,6 +192,24 @@ def test_rerun_of_an_early_stopped_training_trains_no_further(
     assert again.training_metrics["train_runtime"] > 0
 
 
+def test_quality_costs_a_share_of_the_rows_that_were_read_and_not_of_those_that_were_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    monkeypatch.setattr("sidelight.training.loop.learn_quality", lambda *given: read.append(given[-1]))
+    whole = fit(tmp_path / "whole", training=quick(epochs=1))
+    rows = read.pop()
+    assert rows == whole.scorer.facts["rows"]["train"]
+    stopped = quick(epochs=10, extra={"disable_tqdm": True, "use_cpu": True, "max_steps": 2})
+    for _ in ("trained", "taken up again"):
+        fit(tmp_path / "stopped", training=stopped)
+        assert read.pop() == 2 * stopped.batch_size
+    worsen_validation(monkeypatch)
+    for _ in ("trained", "taken up again"):
+        fit(tmp_path / "impatient", training=quick(epochs=10, patience=2))
+        assert rows <= read.pop() < 4 * rows
+
+
 def worsen_validation(monkeypatch: pytest.MonkeyPatch, sign: float = 1) -> None:
     calls = [0]
     original = ScorerObjective.forward

@@ -101,7 +101,8 @@ def train_scorer(
     with named, bar, naming, target.borrowed(), _words_of_workers():
         _look_at_rows(module, train, evaluation, collate)
         metrics = _run(trainer, resume)
-    scorer.quality = learn_quality(target, scorer, evaluation, collate, int(config.epochs * len(train)))
+    read = int((trainer.state.epoch or 0) * len(train))  # fewer than planned if the training stopped early
+    scorer.quality = learn_quality(target, scorer, evaluation, collate, read)
     warn_if_lost(metrics)
     cost = cost_of_training(metrics["train_runtime"], target, train, collate, config.batch_size)
     return {**metrics, "train_cost": round(cost, 4)}

@@ -94,17 +94,21 @@ def warn_of_removal(
                 found.probability,
                 with_another(fills, target.modalities),
             )
-    differ = unmoved(target, inputs, fills, encoding)
+    _warn_of_one_answer(unmoved(target, inputs, fills, encoding), len(encoding.logits))
+    return blind
+
+
+def _warn_of_one_answer(differ: float | None, rows: int) -> None:
+    """Warn if probabilities ``differ`` by next to nothing (:func:`sidelight.checks.removal.unmoved`)."""
     if differ is not None:
         log.warning(
             "your classifier says nearly the same of every input: of %s, also with everything removed, no "
             "probability differs by more than %.4f. So no part of these rows matters to it, and maps will be arbitrary "
             "under any fill. Make sure that it is trained and its weights are loaded, and give rows of which it says "
             "different things.",
-            counted(len(encoding.logits), "row"),
+            counted(rows, "row"),
             differ,
         )
-    return blind
 
 
 def with_another(fills: Sequence[str], modalities: Collection[str]) -> list[str]:

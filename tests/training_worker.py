@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--held", type=int, default=16, help="rows of the validation")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--fills", nargs="+", default=["noise", "zero", "image"])
     parser.add_argument("--pause", type=float, default=0.0)
@@ -51,7 +52,7 @@ def main() -> None:
     Explainer.fit(
         classifier(),
         corner_rows(64),
-        eval=corner_rows(16, seed=1),
+        eval=corner_rows(options.held, seed=1),
         processor=TRANSFORM,
         objective=ObjectiveConfig(fills=options.fills),
         training=quick(batch_size=options.batch, epochs=options.epochs, learning_rate=options.rate, **budget),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fault_models import P, T, bert, tok
-from torch.utils.data import ConcatDataset
+import torch
+from fault_models import SQUARE, P, T, bert, eye, tok
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from sidelight import Explainer
 from sidelight.errors import InputError, InputTypeError
@@ -124,3 +126,59 @@ def test_kind_a_folder_of_many_tables_is_told_how_it_is_read(tmp_path: Path) -> 
     for name in ("nested", "flat"):
         with pytest.raises(InputError, match=r"pyarrow\.dataset\.dataset"):
             rows_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("form", ["numpy", "torch"])
+def test_kind_pictures_in_the_format_of_arrays_are_read_as_the_pictures_that_they_are(form: str) -> None:
+    """As tensors they were refused, and as arrays the colours of a palette were its numbers."""
+    reader, palettes = as_target(eye(), processor=SQUARE).reader, [p.quantize(16) for p in P[:4]]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    table = datasets.Dataset.from_dict({"image": palettes, "label": [0, 1, 1, 0]}, features=features)
+    expected = reader.read(palettes).inputs["pixel_values"]
+    for columns in (None, ["image", "label"]):
+        rows = rows_of(table.with_format(form, columns=columns))
+        assert torch.equal(reader.read(list(rows)).inputs["pixel_values"], expected)
+        assert rows.labels() == [0, 1, 1, 0]
+    others = rows_of(table.with_format(form, columns=["label"]))
+    assert [set(row) for row in others] == [{"label"}] * 4
+
+
+class Told(NamedTuple):
+    label: str
+    text: str
+
+
+def test_kind_named_tuples_of_a_loader_keep_their_names() -> None:
+    """The loader's batches are named tuples of columns. Taken by their places, a label was the first of two texts."""
+    rows = [Told("good", text) for text in T[:5]]
+    loader = DataLoader(rows, batch_size=2, sampler=range(5))  # type: ignore[arg-type]
+    assert list(rows_of(loader)) == [row._asdict() for row in rows]
+
+
+class FetchesColumns(Dataset[Any]):
+    """Gives several rows at once in the form of ``answer``, and not as a list of rows."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def __len__(self) -> int:
+        return len(T)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return {"text": T[number], "label": number % 2}
+
+    def __getitems__(self, numbers: Sequence[int]) -> Any:
+        return self.answer([self[number] for number in numbers])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda rows: {key: [row[key] for row in rows] for key in rows[0]}, lambda rows: rows[:-1], iter],
+    ids=["columns", "too few", "iterator"],
+)
+def test_kind_several_rows_at_once_that_are_no_list_of_rows_are_read_one_by_one(answer: Any) -> None:
+    """Two rows as two columns were the names of the columns."""
+    assert rows_of(FetchesColumns(answer)).__getitems__([3, 1]) == [
+        {"text": T[3], "label": 1},
+        {"text": T[1], "label": 1},
+    ]

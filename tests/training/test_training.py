@@ -192,6 +192,24 @@ def test_rerun_of_an_early_stopped_training_trains_no_further(
     assert again.training_metrics["train_runtime"] > 0
 
 
+def test_quality_costs_a_share_of_the_rows_that_were_read_and_not_of_those_that_were_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    monkeypatch.setattr("sidelight.training.loop.learn_quality", lambda *given: read.append(given[-1]))
+    whole = fit(tmp_path / "whole", training=quick(epochs=1))
+    rows = read.pop()
+    assert rows == whole.scorer.facts["rows"]["train"]
+    stopped = quick(epochs=10, extra={"disable_tqdm": True, "use_cpu": True, "max_steps": 2})
+    for _ in ("trained", "taken up again"):
+        fit(tmp_path / "stopped", training=stopped)
+        assert read.pop() == 2 * stopped.batch_size
+    worsen_validation(monkeypatch)
+    for _ in ("trained", "taken up again"):
+        fit(tmp_path / "impatient", training=quick(epochs=10, patience=2))
+        assert rows <= read.pop() < 4 * rows
+
+
 def worsen_validation(monkeypatch: pytest.MonkeyPatch, sign: float = 1) -> None:
     calls = [0]
     original = ScorerObjective.forward
@@ -643,8 +661,11 @@ def test_killed_training_resumes_to_the_same_weights(runner: Runner, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_two_processes_train_what_one_trains(runner: Runner, tmp_path: Path) -> None:
-    """Two processes on gloo: losses and weights of one process with the same global batch."""
-    options = ("--fills", "zero", "--epochs", 1, "--rate", "1e-3")
+    """Two processes on gloo: losses and weights of one process with the same global batch.
+
+    The last batches of the validation are filled up with rows that were seen before, which must not be counted twice.
+    """
+    options = ("--fills", "zero", "--epochs", 1, "--rate", "1e-3", "--held", 19)
     two = runner.run("fit", tmp_path / "two", "--batch", 8, *options, environments=launched(2))
     assert two.codes == [0, 0], two.output
     assert runner.run("fit", tmp_path / "one", "--batch", 16, *options).code == 0

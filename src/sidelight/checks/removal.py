@@ -1,4 +1,4 @@
-"""What the removal of features does to a target under each fill: sometimes nothing, or nothing for one class."""
+"""What the removal of features does to a target under each fill: sometimes nothing, or nothing for one class, or for any."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from sidelight.targets.base import TargetModel
 FAINT, STAYS, GOES = 0.1, 0.01, 0.1
 #: a class is granted if it has probability SURE with everything removed, and a share COMMON of the predictions
 SURE, COMMON = 0.9, 0.2
+#: a target is unmoved if no probability differs by more, neither between samples nor with everything removed
+UNMOVED = 0.01
 
 
 class Granted(NamedTuple):
@@ -84,3 +86,28 @@ def blind_fills(
         return float((sure - p.gather(1, classes[:, None]).squeeze(1)).clamp(min=0).mean())
 
     return [f for f in fills if drop(FAINT, f) < STAYS and drop(0.0, f) > GOES]
+
+
+@torch.no_grad()
+def unmoved(
+    target: TargetModel, inputs: Inputs, fills: Sequence[str], encoding: Encoding | None = None
+) -> float | None:
+    """By how much probabilities differ at most, if the target says nearly the same of every input. ``None`` if it does not.
+
+    Such a target was often not trained, or decides for the largest class whatever it sees. Maps of it are arbitrary, at any
+    level of its probabilities.
+
+    Args:
+        inputs: a prepared batch of ordinary samples. Samples of one class alone may be all alike.
+        encoding: the clean pass of ``inputs``, if it was made already.
+    """
+    encoding = target.encode(inputs) if encoding is None else encoding
+    clean = encoding.probabilities
+    most = float((clean.amax(0) - clean.amin(0)).max())
+    scores = {m: torch.zeros_like(mask, dtype=torch.float) for m, mask in encoding.feature_mask.items()}
+    for fill in fills:
+        if most > UNMOVED:
+            return None
+        p = probabilities(target.classify(inputs, scores, fill), encoding.independent)
+        most = max(most, float((p - clean).abs().max()))
+    return most if most <= UNMOVED else None

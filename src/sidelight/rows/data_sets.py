@@ -23,12 +23,18 @@ TABLE_FORMATS = ("arrow", "pandas", "polars")
 
 
 def hub_rows(data: Any, name: str) -> Rows:
-    """The rows of a ``datasets.Dataset``. One row at a time is no table, so formats of tables are left out."""
-    if data.format["type"] in TABLE_FORMATS:
+    """The rows of a ``datasets.Dataset``. One row at a time is no table, so formats of tables are left out.
+
+    So are those of arrays if there are pictures. As arrays they lose their mode, so that colours of a palette would be numbers.
+    """
+    form = data.format
+    computed = form["type"] == "custom"  # a transform of the user's, which may make other columns
+    pictures = any("Image" in type(data.features[c]).__name__ for c in form["columns"])
+    if form["type"] in TABLE_FORMATS:
         data = data.with_format(None)
+    elif pictures and form["type"] is not None and not computed:
+        data = data.with_format(None, form["columns"], form["output_all_columns"])
     column = next((c for c in LABEL_COLUMNS if c in data.column_names), None)
-    computed = data.format["type"] == "custom"  # a transform of the user's, which may make other columns
-    pictures = any("Image" in type(f).__name__ for f in data.features.values())
     labels = data.with_format(None)[column] if column and not computed else None
     return Rows(data, name, class_names(data), labels, cheap=not computed and not pictures)
 
@@ -146,7 +152,11 @@ def _unbatched(batch: Any, by_column: bool, name: str) -> Iterable[Any]:
     if by_column and isinstance(batch, Mapping):
         batch = {key: _row_by_row(column) for key, column in batch.items()}
     elif by_column and isinstance(batch, (tuple, list)):
-        batch = [_row_by_row(column) for column in batch]
+        columns = [_row_by_row(column) for column in batch]
+        make = getattr(batch, "_make", None)
+        if make is not None:  # named tuples, whose names say which is the label
+            return map(make, zip(*columns, strict=True))
+        batch = columns
     if isinstance(batch, Mapping):
         return mapping_rows(batch, name)
     if isinstance(batch, Tensor):

@@ -68,9 +68,11 @@ class Rows(Sequence[Any]):
         fetch = getattr(self.base, "__getitems__", None)
         if fetch is not None:
             try:
-                return list(fetch(numbers))
+                found = fetch(numbers)
             except Exception:  # noqa: BLE001  read one by one, the row to blame is found
-                pass
+                found = None
+            if isinstance(found, (list, tuple)) and len(found) == len(numbers):  # else it is no list of rows
+                return list(found)
         return [self._read(number) for number in numbers]
 
     def number(self, index: int) -> int:

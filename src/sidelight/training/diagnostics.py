@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from sidelight.checks.chance import SOME, chance_doubt, labelled_logits
-from sidelight.checks.removal import blind_fills, granted_classes
+from sidelight.checks.removal import blind_fills, granted_classes, unmoved
+from sidelight.core.counted import counted
 from sidelight.errors import CollapseError
 from sidelight.inputs.collate import Collator
 from sidelight.rows.holdout import spread
@@ -58,7 +59,7 @@ def warn_of_removal(
     collate: Collator | None = None,
     varied: bool = False,
 ) -> list[str]:
-    """Warn if a scorer can learn little under the fills: small scores remove nothing, or a class needs no evidence.
+    """Warn if a scorer can learn little: small scores remove nothing, or a class, or every class, needs no evidence.
 
     Args:
         varied: whether the fills are our own choice. Then maps learn under the others
@@ -93,7 +94,21 @@ def warn_of_removal(
                 found.probability,
                 with_another(fills, target.modalities),
             )
+    _warn_of_one_answer(unmoved(target, inputs, fills, encoding), len(encoding.logits))
     return blind
+
+
+def _warn_of_one_answer(differ: float | None, rows: int) -> None:
+    """Warn if probabilities ``differ`` by next to nothing (:func:`sidelight.checks.removal.unmoved`)."""
+    if differ is not None:
+        log.warning(
+            "your classifier says nearly the same of every input: of %s, also with everything removed, no "
+            "probability differs by more than %.4f. So no part of these rows matters to it, and maps will be arbitrary "
+            "under any fill. Make sure that it is trained and its weights are loaded, and give rows of which it says "
+            "different things.",
+            counted(rows, "row"),
+            differ,
+        )
 
 
 def with_another(fills: Sequence[str], modalities: Collection[str]) -> list[str]:

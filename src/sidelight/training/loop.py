@@ -101,7 +101,7 @@ def train_scorer(
     with named, bar, naming, target.borrowed(), _words_of_workers():
         _look_at_rows(module, train, evaluation, collate)
         metrics = _run(trainer, resume)
-    scorer.quality = learn_quality(target, scorer, evaluation, collate, int(config.epochs * len(train)))
+    scorer.quality = learn_quality(target, scorer, evaluation, collate, _rows_read(trainer, len(train)))
     warn_if_lost(metrics)
     cost = cost_of_training(metrics["train_runtime"], target, train, collate, config.batch_size)
     return {**metrics, "train_cost": round(cost, 4)}
@@ -139,6 +139,11 @@ def _run(trainer: ScorerTrainer, resume: Path | None) -> dict[str, float]:
     found = _best_validation(trainer.state) or trainer.evaluate()
     # sorted, because the state of a training that is taken up again comes from a file, where names are sorted
     return {**{k: float(found[k]) for k in sorted(found)}, "train_runtime": round(seconds, 3)}
+
+
+def _rows_read(trainer: ScorerTrainer, rows: int) -> int:
+    """How many of ``rows`` were read, each as often as it was: fewer than planned if the training stopped early."""
+    return int((trainer.state.epoch or 0) * rows)
 
 
 def _best_validation(state: TrainerState) -> dict[str, float] | None:

@@ -114,7 +114,7 @@ class ScorerTrainer(BaseTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         outputs = model(**inputs)
-        self._collect(outputs, inputs)
+        self._collect(outputs, len(next(iter(inputs.values()))))
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def prediction_step(
@@ -126,9 +126,20 @@ class ScorerTrainer(BaseTrainer):
     ) -> tuple[Tensor, None, None]:
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            outputs = model(**inputs)
-        self._collect(outputs, inputs)
+            kept = self._not_repeated(inputs)
+            outputs = model(**{name: values[: kept or None] for name, values in inputs.items()})
+        self._collect(outputs, kept)
         return outputs["loss"].detach().mean(), None, None
+
+    def _not_repeated(self, inputs: dict[str, Tensor]) -> int:
+        """How many rows of a batch of a validation were not counted before. They come first.
+
+        Several processes get whole batches each, so the last ones are filled up with rows from the beginning.
+        """
+        last, size = self.accelerator.gradient_state, len(next(iter(inputs.values())))
+        if self.args.world_size == 1 or not last.end_of_dataloader or last.remainder <= 0:
+            return size
+        return min(max(int(last.remainder) - self.args.process_index * size, 0), size)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         held, self._sums, self._samples = (self._sums, self._samples), {}, 0
@@ -144,9 +155,8 @@ class ScorerTrainer(BaseTrainer):
             self._sums, self._samples = {}, 0
         super().log(logs, *args, **kwargs)
 
-    def _collect(self, outputs: dict[str, Tensor], inputs: dict[str, Tensor]) -> None:
+    def _collect(self, outputs: dict[str, Tensor], size: int) -> None:
         # Sums stay tensors until they are logged: a GPU need not wait for every step.
-        size = len(next(iter(inputs.values())))
         for name, value in outputs.items():
             if name != "loss":
                 self._sums[name] = self._sums.get(name, torch.zeros(())) + size * value.detach().float()

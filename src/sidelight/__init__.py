@@ -60,14 +60,22 @@ __all__ = [
     "read_explanations",
 ]
 
+_METHOD = (
+    "; it is a method: explainer.explain(...), where explainer comes from sidelight.fit or sidelight.load"
+)
+#: what to write in the place of names that people try
+_HINTS = {
+    "compare": "; compare is of the laboratory: from sidelight.lab import compare",
+    "explain": _METHOD,
+    "from_pretrained": "; write sidelight.load(...)",
+    "train": "; write sidelight.fit(...)",
+}
+
 
 def __getattr__(name: str) -> Any:
     place = _PUBLIC.get(name) or _OPTIONAL.get(name)
     if place is None:
-        hint = (
-            "; compare is of the laboratory: from sidelight.lab import compare" if name == "compare" else ""
-        )
-        raise AttributeError(f"module 'sidelight' has no attribute {name!r}{hint}")
+        raise AttributeError(f"module 'sidelight' has no attribute {name!r}{_HINTS.get(name, '')}")
     from importlib import import_module
 
     return getattr(import_module(place), name)

@@ -67,7 +67,7 @@ class UnknownNameError(ConfigError, KeyError):
 
 
 class UnknownArgumentError(ConfigError, TypeError):
-    """A function has no argument of this name. The message names those that it has."""
+    """A function has no argument of this name, or of this place. The message names those that it has."""
 
 
 class UnsupportedTargetError(SidelightError, TypeError):

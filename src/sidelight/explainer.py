@@ -20,7 +20,14 @@ from sidelight.core.surroundings import kept_place, kept_random_state, plain_pas
 from sidelight.core.terminal import track
 from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import InputError
-from sidelight.explanations.asking import ExplainOptions, OneSample, is_one, lent_inputs, measurements
+from sidelight.explanations.asking import (
+    ExplainOptions,
+    MoreOptions,
+    OneSample,
+    is_one,
+    lent_inputs,
+    measurements,
+)
 from sidelight.explanations.blocks import (
     Answer,
     Errors,
@@ -165,12 +172,20 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
     def explain(self, samples: OneSample, **options: Unpack[ExplainOptions]) -> Explanation: ...
 
     @overload
-    def explain(self, samples: list[Any], **options: Unpack[ExplainOptions]) -> list[Explanation]: ...
+    def explain(
+        self, samples: list[Any] | Iterator[Any], **options: Unpack[ExplainOptions]
+    ) -> list[Explanation]: ...
+
+    @overload
+    def explain(self, samples: OneSample, *, errors: Errors, **options: Unpack[MoreOptions]) -> Answer: ...
 
     @overload
     def explain(
-        self, samples: Any, *, errors: Errors = "raise", **options: Unpack[ExplainOptions]
-    ) -> Any: ...
+        self, samples: list[Any] | Iterator[Any], *, errors: Errors, **options: Unpack[MoreOptions]
+    ) -> list[Answer]: ...
+
+    @overload
+    def explain(self, samples: Any, *, errors: Errors = "raise", **options: Unpack[MoreOptions]) -> Any: ...
 
     @public
     def explain(
@@ -239,37 +254,6 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         if not explanations:
             raise InputError("the batch is empty: give at least one sample.")
         return explanations
-
-    @public
-    def explain_stream(
-        self,
-        samples: Any,
-        *,
-        batch_size: int = 32,
-        errors: Errors = "raise",
-        others: Any = None,
-        first: int = 0,
-        target: Any = None,
-        versus: Any = None,
-    ) -> Iterator[Answer]:
-        """Like :meth:`explain`, one answer after another, with at most ``batch_size`` rows in memory.
-
-        Args:
-            samples: several samples, in the forms of :meth:`explain`.
-            batch_size, errors, others, target, versus: see :meth:`explain`.
-            first: number of the first row to explain.
-
-        Yields:
-            For each row from ``first`` on an :class:`Explanation`, or an
-            :class:`~sidelight.explanations.blocks.ExplainFailure`.
-
-        Raises:
-            InputError, ConfigError: as :meth:`explain`.
-        """
-        asked = Asked(lent_inputs(self.target, others), target, versus)
-        asked.require_scorer(self.scorer.config)
-        source, first = open_data(samples, "samples"), require_size(first, "first", least=0)
-        return self._answers(source, require_size(batch_size), require_errors(errors), asked, first)
 
     def _answers(
         self, source: Rows | Stream, size: int, errors: Errors, asked: Asked, first: int = 0

@@ -27,7 +27,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator of public functions: only errors of our family come out.
 
     Running out of memory is no fault of the arguments. Such errors pass as they are, and so does an interrupt. So do
-    calls that Python refuses, but a keyword that does not exist is told with those that do.
+    calls that Python refuses, but a keyword that does not exist is told with those that do, and so is a value too many.
 
     Example:
         >>> @public
@@ -40,7 +40,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _guarding(function, kwargs):
+        with _guarding(function, kwargs, len(args)):
             result = function(*args, **kwargs)
         return _guarded_items(function, result) if isinstance(result, GeneratorType) else result  # type: ignore[return-value]
 
@@ -48,7 +48,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def _guarding(function: Callable[..., Any], keywords: Iterable[str] = ()) -> Iterator[None]:
+def _guarding(function: Callable[..., Any], keywords: Iterable[str] = (), places: int = 0) -> Iterator[None]:
     try:
         yield
     except (SidelightError, Warning, StopIteration):
@@ -60,6 +60,7 @@ def _guarding(function: Callable[..., Any], keywords: Iterable[str] = ()) -> Ite
             raise not_reached(os.fsdecode(error.filename), error) from error
         if _is_wrong_call(error):
             _require_known(function, keywords)
+            _require_places(function, places)
             raise
         raise _unexpected(function, error) from error
 
@@ -99,6 +100,26 @@ def _require_known(function: Callable[..., Any], keywords: Iterable[str]) -> Non
         raise UnknownArgumentError(
             f"{function.__qualname__}() has no argument {odd!r}.{nearest(odd, known)} It takes {', '.join(known)}."
         ) from None
+
+
+def _require_places(function: Callable[..., Any], given: int) -> None:
+    """Raise :class:`UnknownArgumentError` if ``function`` takes fewer than ``given`` values without their names."""
+    arguments = inspect.signature(function).parameters.values()
+    if any(a.kind is a.VAR_POSITIONAL for a in arguments):
+        return
+    placed = [a.name for a in arguments if a.kind is not a.KEYWORD_ONLY and a.kind is not a.VAR_KEYWORD]
+    if given <= len(placed):
+        return
+    bound = placed[:1] in (["self"], ["cls"])
+    known, named = placed[bound:], [a.name for a in arguments if a.kind is a.KEYWORD_ONLY]
+    only = f"only {', '.join(known)}" if known else "nothing"
+    rest = (
+        f" Write the name before each of the others: {', '.join(f'{n}=...' for n in named)}." if named else ""
+    )
+    raise UnknownArgumentError(
+        f"{function.__qualname__}() takes {only} without a name; {given - bound} values were given without one.{rest} "
+        "If several values are one sample, put them into a tuple, e.g. (image, text)."
+    ) from None
 
 
 def _unexpected(function: Callable[..., Any], error: Exception) -> UnexpectedError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from PIL import Image
 
@@ -23,8 +23,8 @@ from sidelight.targets.base import TargetModel
 OneSample = str | bytes | Image.Image | tuple[Any, Any]
 
 
-class ExplainOptions(TypedDict, total=False):
-    """Keyword arguments of ``Explainer.explain``, for type checkers."""
+class MoreOptions(TypedDict, total=False):
+    """Keyword arguments of ``Explainer.explain`` but ``errors``, for type checkers."""
 
     batch_size: int
     progress: bool
@@ -33,6 +33,12 @@ class ExplainOptions(TypedDict, total=False):
     versus: Any
     verify: bool
     refine: int
+
+
+class ExplainOptions(MoreOptions, total=False):
+    """The same with the ``errors`` that leaves no failures among the answers."""
+
+    errors: Literal["raise"]
 
 
 def is_one(target: TargetModel, samples: Any) -> bool:

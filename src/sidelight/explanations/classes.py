@@ -271,7 +271,7 @@ def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str,
         return _named(wanted, logits, names, argument, independent)
     if isinstance(wanted, bool) or not isinstance(wanted, int):
         raise ConfigError(
-            f"{argument} must be a class number, a class name or {SECOND!r}; got {wanted!r:.60}."
+            f"{argument} must be a class number, a class name or {SECOND!r}; got {wanted!r:.60}.{_way_on(wanted)}"
         )
     if not 0 <= wanted < count:
         half = count // 2
@@ -280,6 +280,15 @@ def _class(wanted: Any, logits: Tensor, names: Mapping[int, str], argument: str,
             f"{argument}={wanted} is no class: the model has {known}, {half if independent else 0} to {count - 1}."
         )
     return wanted
+
+
+def _way_on(wanted: Any) -> str:
+    """What to do about ``wanted``, which is no class, or nothing if that is not known."""
+    if isinstance(wanted, float) and wanted.is_integer():
+        return f" Class numbers are whole numbers: write {int(wanted)}."
+    if isinstance(wanted, Iterable):
+        return " For several samples give a list with one of these for each."
+    return " Leave the argument out for the predicted class." if wanted is None else ""
 
 
 def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str, independent: bool) -> int:

@@ -6,7 +6,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from sidelight.core.counted import counted
 from sidelight.core.folders import folder_path
@@ -17,6 +17,9 @@ from sidelight.explanations.blocks import Answer, ExplainFailure, require_names
 from sidelight.explanations.packing import packed_table, schema_of
 from sidelight.explanations.stored import batches_of, part_of, read_manifest, read_parts
 from sidelight.rows.row import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class StoredAnswers(Iterator[Answer]):
@@ -176,7 +179,7 @@ class StoredAnswers(Iterator[Answer]):
         )
 
     @public
-    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """:meth:`to_arrow` as a data frame of pandas.
 
         Raises:
@@ -184,7 +187,7 @@ class StoredAnswers(Iterator[Answer]):
             InputError: there is no such column.
         """
         optional("pandas", "a data frame of explanations")
-        return self.to_arrow(columns).to_pandas()
+        return cast("pd.DataFrame", self.to_arrow(columns).to_pandas())
 
     def __repr__(self) -> str:
         return f"StoredAnswers({counted(len(self), 'row')} in {str(self.folder)!r})"
@@ -207,6 +210,7 @@ def read_explanations(folder: str | os.PathLike[str]) -> StoredAnswers:
         CheckpointError: there are none, or a file is damaged.
 
     Example:
-        >>> worst = min(read_explanations("explanations"), key=lambda e: e.probability)  # doctest: +SKIP
+        >>> good = [a for a in read_explanations("explanations") if isinstance(a, Explanation)]  # doctest: +SKIP
+        >>> worst = min(good, key=lambda answer: answer.probability)  # doctest: +SKIP
     """
     return StoredAnswers(folder_path(folder))

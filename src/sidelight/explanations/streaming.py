@@ -1,18 +1,27 @@
-"""``explainer.explain_dataset()``."""
+"""``explainer.explain_stream()``, ``explainer.explain_dataset()`` and ``explainer.row_function()``."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
 
 from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
+from sidelight.explanations.asking import lent_inputs
 from sidelight.explanations.block_tables import BlockOptions, Pack
-from sidelight.explanations.blocks import require_columns_once, require_names, require_size
+from sidelight.explanations.blocks import (
+    Answer,
+    Errors,
+    require_columns_once,
+    require_errors,
+    require_names,
+    require_size,
+)
 from sidelight.explanations.classes import Asked, require_flag
 from sidelight.explanations.engines import Engine, Local
+from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.job import Job, open_job, run_job
 from sidelight.explanations.on_ray import OnRay
 from sidelight.explanations.packing import schema_of
@@ -20,8 +29,22 @@ from sidelight.explanations.reading import StoredAnswers
 from sidelight.explanations.row_function import RowFunction
 from sidelight.explanations.score_types import require_score_type
 from sidelight.rows.row import scalar
+from sidelight.rows.sources import open_data
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class StreamOptions(TypedDict, total=False):
+    """Keyword arguments of ``Explainer.explain_stream`` but ``errors``, for type checkers."""
+
+    batch_size: int
+    others: Any
+    first: int
+    target: Any
+    versus: Any
 
 
 class Streaming:
@@ -29,6 +52,48 @@ class Streaming:
 
     target: TargetModel
     scorer: Scorer
+    _answers: Callable[..., Iterator[Answer]]
+
+    @overload
+    def explain_stream(
+        self, samples: Any, *, errors: Literal["raise"] = "raise", **options: Unpack[StreamOptions]
+    ) -> Iterator[Explanation]: ...
+
+    @overload
+    def explain_stream(
+        self, samples: Any, *, errors: Errors, **options: Unpack[StreamOptions]
+    ) -> Iterator[Answer]: ...
+
+    @public
+    def explain_stream(
+        self,
+        samples: Any,
+        *,
+        batch_size: int = 32,
+        errors: Errors = "raise",
+        others: Any = None,
+        first: int = 0,
+        target: Any = None,
+        versus: Any = None,
+    ) -> Iterator[Answer]:
+        """Like :meth:`explain`, one answer after another, with at most ``batch_size`` rows in memory.
+
+        Args:
+            samples: several samples, in the forms of :meth:`explain`.
+            batch_size, errors, others, target, versus: see :meth:`explain`.
+            first: number of the first row to explain.
+
+        Yields:
+            For each row from ``first`` on an :class:`Explanation`, or an
+            :class:`~sidelight.explanations.blocks.ExplainFailure`.
+
+        Raises:
+            InputError, ConfigError: as :meth:`explain`.
+        """
+        asked = Asked(lent_inputs(self.target, others), target, versus)
+        asked.require_scorer(self.scorer.config)
+        source, first = open_data(samples, "samples"), require_size(first, "first", least=0)
+        return self._answers(source, require_size(batch_size), require_errors(errors), asked, first)
 
     @public
     def explain_dataset(

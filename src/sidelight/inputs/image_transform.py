@@ -176,11 +176,13 @@ def _require_types(transform: ImageTransform) -> None:
     for name in ("mean", "std"):
         values = getattr(transform, name)
         if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):
-            raise InputError(f"{name} must be finite numbers, one a channel; got {values!r}.")
+            raise InputError(
+                f"{name} must be a tuple of finite numbers, one a channel, e.g. (0.5, 0.5, 0.5); got {values!r}."
+            )
     if any(v <= 0 for v in transform.std):
         raise InputError(f"std must be above 0; got {transform.std!r}.")
     if not isinstance(transform.size, (tuple, list)) or not all(map(_is_side, transform.size)):
-        raise InputError(f"size must be (height, width) in pixels; got {transform.size!r}.")
+        raise InputError(f"size must be (height, width) in pixels, e.g. (224, 224); got {transform.size!r}.")
     sides = transform.resize_to if isinstance(transform.resize_to, (tuple, list)) else (transform.resize_to,)
     if transform.resize_to is not None and not all(map(_is_side, sides)):
         raise InputError(

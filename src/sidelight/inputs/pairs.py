@@ -156,7 +156,7 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
     if names is None:
         raise InputError(
             f"the text of sample {number} is missing; the columns are {sorted(map(str, sample))}. "
-            "Rename one of them to 'text', or name it: columns=['...']."
+            "Rename one of them to 'text', or name it in the call of fit: columns=['...']."
         )
     return sample[picture], words[names[0]] if len(names) == 1 else tuple(words[n] for n in names)
 

@@ -74,7 +74,7 @@ def _columns(sample: Mapping[str, Any], index: int, columns: Sequence[str]) -> S
     wanted = f"column(s) {list(columns)}" if columns else "text column (such as 'text')"
     raise InputError(
         f"sample {index} has no {wanted}; its columns are {sorted(map(str, sample))}. "
-        "Name them: columns=['...'] (two for pairs)."
+        "Rename one of them to 'text', or name it in the call of fit or explain_dataset: columns=['...'] (two for pairs)."
     )
 
 

@@ -145,7 +145,11 @@ def _open_by_shape(data: Any, name: str) -> Rows | Stream:
         return indexed_rows(data, name)
     if hasattr(data, "__iter__") or hasattr(data, "__getitem__"):
         return Stream(data, name)
-    raise InputTypeError(f"{name} is of type {type(data).__name__}, which holds no rows. Give {FORMS}.")
+    prepares = " What prepares the inputs has a name of its own: processor=...."
+    advice = prepares if hasattr(data, "from_pretrained") else ""
+    raise InputTypeError(
+        f"{name} is of type {type(data).__name__}, which holds no rows.{advice} Give {FORMS}."
+    )
 
 
 def _open_path(path: str, name: str) -> Rows | Stream:

@@ -297,9 +297,10 @@ def _read_config(path: Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path} was saved by a newer sidelight (format {found!r}; this one reads {FORMAT!r}): update sidelight."
             )
-        raise CheckpointError(
-            f"{path} is not a sidelight scorer (format {found!r}). Give the folder that save_pretrained of an explainer wrote."
-        )
+        what = f"is not a sidelight scorer (format {found!r})"
+        if isinstance(config, dict) and "model_type" in config:
+            what = "belongs to a model and is not a sidelight scorer"
+        raise CheckpointError(f"{path} {what}. Give the folder that save_pretrained of an explainer wrote.")
     return config
 
 

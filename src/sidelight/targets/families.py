@@ -69,7 +69,12 @@ def _advice(given: Any) -> str:
             " These are weights: load them into their model, model.load_state_dict(...), and give the model."
         )
     if isinstance(given, (tuple, list)):
-        return " Give the model alone, and what prepares its inputs as processor=...."
+        return (
+            " Give the model alone, and what prepares its inputs as processor=.... The model comes first, and the data second: "
+            "Explainer.fit(model, data, processor=...)."
+        )
+    if isinstance(getattr(given, "target", None), TargetModel):
+        return " An explainer holds the wrapped model: give it.target."
     own = getattr(given, "__dict__", {})
     parts = [n for n, m in own.items() if isinstance(m, nn.Module) and next(m.parameters(), None) is not None]
     if parts:  # a head of scikit-learn may decide, as SetFit's does

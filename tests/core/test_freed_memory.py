@@ -138,7 +138,7 @@ def test_trainings_and_jobs_keep_their_memory_for_as_long_as_they_run(
 
 def test_commands_keep_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[bool] = []
-    monkeypatch.setattr("sidelight.cli.keep_freed_memory", lambda: called.append(True))
+    monkeypatch.setattr(freed_memory, "keep_freed_memory", lambda: called.append(True))
     monkeypatch.setattr(sys, "argv", ["sidelight", "--version"])
     with pytest.raises(SystemExit):
         main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,20 @@ from fault_models import P, S, T, bert, tok
 
 import sidelight
 from sidelight import Explainer, Explanation, ImageTransform, ObjectiveConfig, ScorerConfig, TrainingConfig
+from sidelight.checks.verdict_check import name_bad_rows
 from sidelight.core.registry import nearest
-from sidelight.errors import CheckpointError, ConfigError, InputError, InputTypeError, UnsupportedTargetError
+from sidelight.errors import (
+    CheckpointError,
+    ConfigError,
+    InputError,
+    InputTypeError,
+    NotFiniteError,
+    UnsupportedTargetError,
+)
 from sidelight.inputs.limits import Limits
 from sidelight.inputs.pairs import ImageTextProcessor, read_pairs
 from sidelight.inputs.samples import read_texts
-from sidelight.rows.row import as_row
+from sidelight.rows.row import NumberedRows, Rows, as_row
 from sidelight.serving.settings import ServeOptions
 
 
@@ -149,6 +158,19 @@ def test_kind_the_name_of_the_validation_rows_changes_nothing(
     with caplog.at_level("INFO", "sidelight"):
         Explainer.fit(model, rows[:40], validation=rows[40:], **settings)
     assert "nothing is trained" in caplog.text
+
+
+def test_kind_rows_that_fit_held_out_are_those_of_train() -> None:
+    """Their numbers count in the data of the user, who gave no ``eval``."""
+    held = NumberedRows(Rows(T, "train").pick([7, 9]))
+
+    def fail(inputs: Any) -> None:
+        raise NotFiniteError("the model's output", [1])
+
+    target: Any = SimpleNamespace(to_device=lambda inputs: inputs, encode=fail)
+    collate: Any = SimpleNamespace(read=lambda rows: SimpleNamespace(inputs={}))
+    with pytest.raises(NotFiniteError, match=r"\(train rows\) .*\[9\]"):
+        name_bad_rows(target, {"eval": held}, collate, 4)
 
 
 def test_kind_only_a_near_name_is_suggested(texts: Explainer) -> None:

@@ -58,13 +58,12 @@ def _read(sample: Any, index: int, columns: Sequence[str], which: str) -> tuple[
             f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).{batch}"
         )
     for number, part in enumerate(parts):
-        if len(parts) == 2:
-            which = f"the {('first', 'second')[number]} text of "
         if not isinstance(part, str):
             half = len(parts) == 2 and part is parts[1] and is_missing(part)
             alone = " If the first text is the whole input, give it by itself." if half else ""
             raise InputTypeError(f"{which}sample {index} is not text: {_describe(part)}.{alone}")
         if not part.strip():
+            which = which if len(parts) == 1 else f"the {('first', 'second')[number]} text of "
             what = "is empty" if not part else "is only white space"
             raise InputError(
                 f"{which}sample {index} {what} ({part[:20]!r}): there is no word to score. Leave it out."

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from torch import Tensor, nn
 
-from sidelight.checks.selfcheck import Check, made_up_samples, require_check, require_parts, self_check
+from sidelight.checks.selfcheck import (
+    HOW_MADE,
+    Check,
+    made_up_samples,
+    require_check,
+    require_parts,
+    self_check,
+)
 from sidelight.checks.watched import WatchedWeights
 from sidelight.core.guard import public
 from sidelight.core.processes import in_main
@@ -80,6 +87,9 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         fingerprint: hash of the classifier's weights, if it is known already.
     """
 
+    _how_made = HOW_MADE
+
+    @public
     def __init__(
         self, target: TargetModel, scorer: Scorer, check: Check = "error", fingerprint: str | None = None
     ) -> None:
@@ -155,7 +165,8 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         target = open_target(model, processor, rest)
         check_gradients_pass(target.model)
         held, seed = one_of(eval=eval, validation=validation), training_config.seed
-        data = fit_data(target, train, held, objective_config.label, seed)
+        held_name = "eval" if validation is None else "validation"
+        data = fit_data(target, train, held, objective_config.label, seed, held_name)
         net = network_for(target, data, scorer_config, seed, require_check(check), output_dir)
         weights = WatchedWeights(target)  # hashed once for all of the following
         with training_place(output_dir) as place, kept_place(target.model):

@@ -33,7 +33,7 @@ QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
         (MNIST, IG, "srg", "pixel", "noise blur"),
         (MNIST, OURS, "srg", "pixel", "noise blur"),
     ]),
-    ("imagenette", "an SRG of 0.424 by patch and 0.410 by pixel", [
+    ("imagenette", "an SRG of 0.424 by\npatch and 0.410 by pixel", [
         (DEFAULT, OURS, "srg", part, "") for part in ("patch16", "pixel")
     ]),
     ("two_digits", "SRG is 0.772, that of Integrated Gradients 0.671", [

@@ -57,14 +57,17 @@ LEARN_ELSEWHERE = (
 HEIGHT, WIDTH = 53, 71
 
 
+#: how people come to an explainer
+HOW_MADE = "Explainer.fit(model, data, processor=...) trains a scorer, and Explainer.from_pretrained(folder, model) loads one."
+
+
 def require_parts(target: Any, scorer: Any) -> None:
     """Raise :class:`InputTypeError` if these are no classifier and scorer that an explainer joins."""
     if isinstance(target, TargetModel) and isinstance(scorer, nn.Module):
         return
     raise InputTypeError(
         f"Explainer(target, scorer) joins a wrapped classifier and its scorer; got {type(target).__name__} and "
-        f"{type(scorer).__name__}. Explainer.fit(model, data, processor=...) trains a scorer, and "
-        "Explainer.from_pretrained(folder, model) loads one."
+        f"{type(scorer).__name__}. {HOW_MADE}"
     )
 
 

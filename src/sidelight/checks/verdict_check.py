@@ -107,7 +107,9 @@ def name_bad_rows(target: TargetModel, sets: Mapping[str, Any], collate: Collato
                 target.encode(inputs)
             except NotFiniteError as error:
                 found = error.numbered(places)
-                raise NotFiniteError(f"{found.what} ({name} rows)", found.samples, found.advice) from None
+                # rows that were held out still count as in the data that they came from
+                whose = getattr(chosen[0], "name", name)
+                raise NotFiniteError(f"{found.what} ({whose} rows)", found.samples, found.advice) from None
 
 
 def _first_pass(target: TargetModel, inputs: Inputs) -> Tensor:

@@ -17,6 +17,7 @@ KNOWN_COLUMNS: tuple[tuple[str, ...], ...] = (
     ("sentence",),
     ("review",),
     ("content",),
+    ("caption",),
 )
 #: a row has at least one of these columns
 SAMPLE_COLUMNS = frozenset(PICTURE_COLUMNS).union(*KNOWN_COLUMNS)

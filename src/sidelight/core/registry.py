@@ -25,7 +25,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     folded: dict[str, str] = {}
     for one in known:
         folded.setdefault(one.strip().casefold(), one)
-    match = difflib.get_close_matches(name.strip().casefold(), list(folded), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name.strip().casefold(), list(folded), n=1)
     return f" Did you mean {folded[match[0]]!r}?" if match else ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sidelight.errors import CheckpointError, InputError
+from sidelight.errors import CheckpointError, InputError, UnknownNameError
 
 #: how far the sum of stored probabilities may be from 1, beside 1e-6 for each class (they are rounded to six digits)
 SUM = 1e-2
@@ -39,6 +39,13 @@ def _without_graph(value: Any) -> Any:
         return value
     value = value.detach().cpu()
     return value.float() if value.is_floating_point() else value
+
+
+class Maps(dict[str, np.ndarray]):
+    """Values by modality. A modality that is not there is told with those that are."""
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise UnknownNameError(f"no modality {name!r} was explained, only {' and '.join(self)}.")
 
 
 def unit_scores(name: str, values: Any) -> np.ndarray:
@@ -116,9 +123,7 @@ def class_of(
     return int(prediction)
 
 
-def like_scores(
-    name: str, values: Mapping[str, Any] | None, scores: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray] | None:
+def like_scores(name: str, values: Mapping[str, Any] | None, scores: Mapping[str, np.ndarray]) -> Maps | None:
     """Per modality real numbers of the scores' shape.
 
     Raises:
@@ -128,7 +133,7 @@ def like_scores(
         return None
     if not isinstance(values, Mapping):
         raise InputError(f"{name} must map modalities to arrays; got {type(values).__name__}.")
-    found = {m: real_numbers(f"{name} of {m}", v) for m, v in values.items()}
+    found = Maps({m: real_numbers(f"{name} of {m}", v) for m, v in values.items()})
     if {m: v.shape for m, v in found.items()} != {m: v.shape for m, v in scores.items()}:
         shapes = {m: v.shape for m, v in found.items()}
         raise InputError(f"{name} must have the scores' modalities and shapes; got {shapes}.")

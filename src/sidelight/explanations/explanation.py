@@ -14,10 +14,11 @@ import numpy as np
 
 from sidelight.core.digits import significant
 from sidelight.core.files import as_utf8, file_path, no_number
-from sidelight.core.guard import public
+from sidelight.core.guard import public, public_class
 from sidelight.core.shown import Drawable
 from sidelight.errors import CheckpointError, InputError, for_terminal
 from sidelight.explanations.checks import (
+    Maps,
     class_of,
     like_scores,
     probabilities_of,
@@ -43,6 +44,7 @@ FORMAT = "sidelight.explanation"
 VERSION = 1
 
 
+@public_class
 @dataclass(eq=False)
 class Explanation:
     """The map of one sample, and the prediction that it explains. :meth:`Explainer.explain` makes it.
@@ -93,7 +95,6 @@ class Explanation:
     effects: Mapping[str, np.ndarray] | None = None
     independent: bool = False
 
-    @public
     def __post_init__(self) -> None:
         if not self.scores:
             raise InputError("an explanation needs scores of at least one modality; got none.")
@@ -102,7 +103,7 @@ class Explanation:
             raise InputError(
                 f"no display input for {', '.join(missing)}; give inputs={{{missing[0]!r}: ...}}."
             )
-        self.scores = {name: unit_scores(name, values) for name, values in self.scores.items()}
+        self.scores = Maps({name: unit_scores(name, values) for name, values in self.scores.items()})
         self.inputs = {
             name: [str(token) for token in value]
             if _is_text(value)

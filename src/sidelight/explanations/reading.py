@@ -20,6 +20,7 @@ from sidelight.rows.row import plain
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class StoredAnswers(Iterator[Answer]):
@@ -138,7 +139,7 @@ class StoredAnswers(Iterator[Answer]):
         return (answer for answer in self if isinstance(answer, ExplainFailure))
 
     @public
-    def to_arrow(self, columns: Sequence[str] | None = None) -> Any:
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """A ``pyarrow.Table`` with a line for each row, failed ones included.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor
 
@@ -61,6 +61,7 @@ class SidelightAttribution(Attribution):
         >>> NoiseTunnel(attribution).attribute(pixels, nt_samples=8, stdevs=0.1, target=3)  # doctest: +SKIP
     """
 
+    @public
     def __init__(
         self, explainer: Explainer, reading: Kind = "scores", arguments: Sequence[str] | None = None
     ) -> None:
@@ -71,6 +72,16 @@ class SidelightAttribution(Attribution):
         default = TEXT_ARGUMENTS if "text" in self.modalities else ()
         self.arguments = tuple(default if arguments is None else arguments)
         super().__init__(self._logits)
+
+    @overload
+    def attribute(
+        self, inputs: Tensor, target: Any = None, additional_forward_args: Any = None
+    ) -> Tensor: ...
+
+    @overload
+    def attribute(
+        self, inputs: tuple[Tensor, ...], target: Any = None, additional_forward_args: Any = None
+    ) -> tuple[Tensor, ...]: ...
 
     @log_usage()
     @public

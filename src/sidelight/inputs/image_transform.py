@@ -6,7 +6,7 @@ high byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sidelight.core.guard import public_class
 from sidelight.errors import InputError
 from sidelight.inputs.picture_files import read_image, require_pixels
 
@@ -35,6 +36,7 @@ def read_picture(source: Any, mode: str = "RGB") -> Image.Image:
     return flatten_alpha(eight_bits(read_image(source))).convert(mode)
 
 
+@public_class
 @dataclass(frozen=True)
 class ImageTransform:
     """Resize, convert and normalise one image. This is a small image processor that can be saved.
@@ -64,17 +66,25 @@ class ImageTransform:
         tensor([2.2489, 2.4286, 2.6400])
     """
 
-    size: tuple[int, int]
+    size: Sequence[int]
     mode: str = "RGB"
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    mean: Sequence[float] = (0.5, 0.5, 0.5)
+    std: Sequence[float] = (0.5, 0.5, 0.5)
     crop: bool = False
-    resize_to: int | tuple[int, int] | None = None
+    resize_to: int | Sequence[int] | None = None
     resample: str = "bilinear"
     centre: str = "down"
 
     def __post_init__(self) -> None:
         _require_types(self)
+        for name in (
+            "size",
+            "mean",
+            "std",
+            "resize_to",
+        ):  # a list says the same, but cannot be compared or hashed
+            if isinstance(values := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(values))
         channels = {"RGB": 3, "L": 1}.get(self.mode)
         if channels is None:
             raise InputError(f"mode must be 'RGB' or 'L'; got {self.mode!r}.")
@@ -106,7 +116,7 @@ class ImageTransform:
         height, width = self.size
         if not self.crop:
             return _resize(image, width, height, self.resample)
-        if isinstance(self.resize_to, tuple):
+        if isinstance(self.resize_to, Sequence):
             rows, columns = self.resize_to
         else:
             least = min(image.size)

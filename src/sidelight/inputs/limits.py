@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from sidelight.core.guard import public_class
 from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.picture_files import promised_size, read_image
 
@@ -26,6 +27,7 @@ MAX_PIXELS = 50_000_000
 _Content = bytes
 
 
+@public_class
 @dataclass(frozen=True)
 class Limits:
     """Sizes that a page, a widget or a service accepts.

@@ -14,6 +14,7 @@ from torch import Tensor
 from sidelight.core.columns import KNOWN_COLUMNS, column_of, told_of_table
 from sidelight.core.counted import an
 from sidelight.core.files import write_json
+from sidelight.core.guard import public_class
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.images import PictureTransform, as_transform
 from sidelight.inputs.loading import TRANSFORM_FILE, load_transform, saved_tokenizer
@@ -28,6 +29,7 @@ FORMS = "give (image, text), in this order, or a row {'image': ..., 'text': ...}
 Pair = tuple[Any, Any]
 
 
+@public_class
 class ImageTextProcessor:
     """What prepares pairs for a model: an image transform and a tokenizer, saved in one folder.
 
@@ -133,7 +135,7 @@ def read_pairs(samples: Sequence[Any], columns: Sequence[str] = (), first: int =
     pairs = [_parts(sample, number, columns) for number, sample in enumerate(samples, start=first)]
     for number, (image, text) in enumerate(pairs, start=first):
         _check_parts(image, text, number)
-    texts = read_texts([text for _, text in pairs], (), first)
+    texts = read_texts([text for _, text in pairs], (), first, "the text of ")
     return [(image, t if len(t) > 1 else t[0]) for (image, _), t in zip(pairs, texts, strict=True)]
 
 

@@ -16,7 +16,9 @@ from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.labels import is_missing
 
 
-def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0) -> list[tuple[str, ...]]:
+def read_texts(
+    samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0, part: str = ""
+) -> list[tuple[str, ...]]:
     """One string, or two, for each sample.
 
     Args:
@@ -24,6 +26,7 @@ def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int =
         columns: which one or two columns of a mapping to read. By default the first entry
             of :data:`KNOWN_COLUMNS` that the row has.
         first: number of the first sample, for messages.
+        part: which part of a sample these are, for messages, e.g. ``"the text of "``.
 
     Raises:
         InputTypeError: a sample is not text. The message says which one.
@@ -33,7 +36,7 @@ def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int =
         raise InputTypeError("expected a list of texts; got one string. Put it in a list: [text].")
     if len(samples) == 0:
         raise InputError("the batch is empty: give at least one text.")
-    texts = [_read(sample, index, columns) for index, sample in enumerate(samples, start=first)]
+    texts = [_read(sample, index, columns, part) for index, sample in enumerate(samples, start=first)]
     if len({len(t) for t in texts}) > 1:
         index = next(i for i, t in enumerate(texts) if len(t) != len(texts[0]))
         raise InputError(
@@ -43,7 +46,7 @@ def read_texts(samples: Sequence[Any], columns: Sequence[str] = (), first: int =
     return texts
 
 
-def _read(sample: Any, index: int, columns: Sequence[str]) -> tuple[str, ...]:
+def _read(sample: Any, index: int, columns: Sequence[str], which: str) -> tuple[str, ...]:
     if type(sample) is str and sample.strip():  # most samples, so they come first
         return (sample,)
     if isinstance(sample, Mapping):
@@ -54,15 +57,16 @@ def _read(sample: Any, index: int, columns: Sequence[str]) -> tuple[str, ...]:
         raise InputError(
             f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).{batch}"
         )
-    for part in parts:
+    for number, part in enumerate(parts):
         if not isinstance(part, str):
             half = len(parts) == 2 and part is parts[1] and is_missing(part)
             alone = " If the first text is the whole input, give it by itself." if half else ""
-            raise InputTypeError(f"sample {index} is not text: {_describe(part)}.{alone}")
+            raise InputTypeError(f"{which}sample {index} is not text: {_describe(part)}.{alone}")
         if not part.strip():
+            which = which if len(parts) == 1 else f"the {('first', 'second')[number]} text of "
             what = "is empty" if not part else "is only white space"
             raise InputError(
-                f"sample {index} {what} ({part[:20]!r}): there is no word to score. Leave it out."
+                f"{which}sample {index} {what} ({part[:20]!r}): there is no word to score. Leave it out."
             )
     return parts
 

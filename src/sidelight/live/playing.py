@@ -13,6 +13,8 @@ from sidelight.inputs.limits import Limits
 from sidelight.live.session import Explains, Session
 
 if TYPE_CHECKING:
+    import gradio
+
     from sidelight.live.widget import LiveWidget
 
 
@@ -94,7 +96,7 @@ class Playing:
         title: str = "sidelight",
         compare: Callable[..., Any] | None = None,
         limits: Limits | None = None,
-    ) -> Any:
+    ) -> gradio.Blocks:
         """A page in a browser to try this explainer out (needs the extra ``app``). ``.launch()`` serves it.
 
         The page is served on this machine only (127.0.0.1), unless ``launch`` is told otherwise.

@@ -145,8 +145,11 @@ def _open_by_shape(data: Any, name: str) -> Rows | Stream:
         return indexed_rows(data, name)
     if hasattr(data, "__iter__") or hasattr(data, "__getitem__"):
         return Stream(data, name)
-    prepares = " What prepares the inputs has a name of its own: processor=...."
-    advice = prepares if hasattr(data, "from_pretrained") else ""
+    advice = ""
+    if hasattr(data, "from_pretrained"):
+        advice = " What prepares the inputs has a name of its own: processor=...."
+    if isinstance(data, (int, float)) and name in ("eval", "validation"):
+        advice = f" A share cannot be chosen: leave {name} out, and fit holds out a tenth of the rows."
     raise InputTypeError(
         f"{name} is of type {type(data).__name__}, which holds no rows.{advice} Give {FORMS}."
     )

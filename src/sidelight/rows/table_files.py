@@ -50,6 +50,12 @@ def suffix(path: str) -> str:
     return ends[-2] if len(ends) > 1 and ends[-1] in (".gz", ".bz2", ".xz", ".zip") else (ends or [""])[-1]
 
 
+def _if_text(path: str) -> str:
+    """A sentence for messages if ``path`` may be a text that stands in the place of many."""
+    texts = len(path.split()) > 1 and suffix(path) not in (*TABLES, *PICTURES)
+    return " If it is a text, put it into a list with others: [text, ...]." if texts else ""
+
+
 def read_path(path: str, name: str) -> tuple[Any, Path | None]:
     """The content of the table or folder at ``path``, as plain data, and the folder that names in it count from.
 
@@ -61,13 +67,15 @@ def read_path(path: str, name: str) -> tuple[Any, Path | None]:
     """
     place = Path(path)
     if not path.strip():
-        raise InputError(f"{name} is an empty path; give that of a table or of a folder of pictures.")
+        raise InputError(
+            f"{name} is an empty path; give that of a picture, of a table or of a folder of pictures."
+        )
     if _exists(place) is False:
         if told := told_of_home(path):
             raise InputError(f"{name}: {path[:200]!r} {told}")
         raise InputError(
             f"{name}: {path[:200]!r} is neither a file nor a folder here. A data set of the Hugging Face hub is given as "
-            f"'owner/name', 'owner/name@revision' or 'hf://datasets/name'."
+            f"'owner/name', 'owner/name@revision' or 'hf://datasets/name'.{_if_text(path)}"
         )
     if place.is_dir():
         return _folder(place, name)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sidelight.checks.quality import Quality
 from sidelight.core.field_checks import Flag, Options, Positive, check_fields, check_values
 from sidelight.core.finite import require_finite_scores
+from sidelight.core.guard import public_class
 from sidelight.core.registry import Registry, nearest
 from sidelight.core.tensors import unless_all
 from sidelight.core.types import Encoding, Reading, TargetSpec
@@ -29,6 +30,7 @@ DecoderFactory = Callable[..., nn.Module]
 DECODERS: Registry[DecoderFactory] = Registry("scorer modality")
 
 
+@public_class
 @dataclass(frozen=True)
 class ScorerConfig:
     """Settings of the scorer's network. With them a scorer is built again before its weights are loaded.

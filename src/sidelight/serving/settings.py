@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass, field
 
+from sidelight.core.guard import public_class
 from sidelight.errors import ConfigError
 from sidelight.inputs.limits import Limits
 
@@ -13,6 +14,7 @@ from sidelight.inputs.limits import Limits
 MOST_TEXTS = 32
 
 
+@public_class
 @dataclass(frozen=True)
 class ServeOptions:
     """What a service accepts, and how it makes batches.

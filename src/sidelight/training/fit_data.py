@@ -57,29 +57,32 @@ class FitData:
     readers: Mapping[str, RowReader]
 
 
-def fit_data(target: TargetModel, train: Any, evaluation: Any, source: str, seed: int) -> FitData:
+def fit_data(
+    target: TargetModel, train: Any, evaluation: Any, source: str, seed: int, held_name: str = "eval"
+) -> FitData:
     """Rows to train and to validate with. Each row is checked as far as that costs little.
 
     Args:
         train: see :data:`sidelight.rows.sources.FORMS`.
         evaluation: likewise. Default: the validation split of ``train``, else a tenth of it, drawn by class.
         source: the setting ``label``. Labels are read for ``"data"`` only.
+        held_name: what the caller calls ``evaluation``, for messages.
 
     Raises:
         InputError, InputTypeError: there is no data, or a row cannot be used. The message names it.
     """
-    train, evaluation = fetched(train, "train"), fetched(evaluation, "eval")
+    train, evaluation = fetched(train, "train"), fetched(evaluation, held_name)
     if evaluation is None:
         evaluation = split_named(train, VALIDATION)
     sets = {"train": rows_of(train, "train")}
     if evaluation is not None:
-        sets["eval"] = rows_of(evaluation, "eval")
+        sets[held_name] = rows_of(evaluation, held_name)
     for name, rows in sets.items():
         if len(rows) == 0:
             raise InputError(f"the {name} data set is empty: give at least one row.")
     readers, labels = _readers(target, sets, source)
-    if "eval" in sets:
-        return FitData(sets["train"], sets["eval"], readers)
+    if held_name in sets:
+        return FitData(sets["train"], sets[held_name], readers)
     kept, held = hold_out(len(sets["train"]), labels["train"], seed)
     return FitData(sets["train"].pick(kept), sets["train"].pick(held), readers)
 

@@ -19,6 +19,7 @@ from sidelight.core.field_checks import (
     Share,
     check_fields,
 )
+from sidelight.core.guard import public_class
 from sidelight.errors import ConfigError
 
 #: What the map must keep: the label of the row, the target's own prediction, or all its probabilities (Eq. 3.1).
@@ -82,6 +83,7 @@ def without_retired(objective: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in objective.items() if name not in RETIRED}
 
 
+@public_class
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """What the scorer learns: the objective that its training makes small.
@@ -178,6 +180,7 @@ class ObjectiveConfig:
         return bool(weight) or (self.slope_weight > 0 and set(modalities) == {"image"})
 
 
+@public_class
 @dataclass(frozen=True)
 class TrainingConfig:
     """How the scorer is trained.

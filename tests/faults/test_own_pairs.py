@@ -79,10 +79,8 @@ def test_kind_rows_that_were_tokenized_keep_their_text_beside_the_ids(texts: Exp
 
 
 def test_kind_a_pair_whose_text_has_no_known_name_is_told(pairs: Explainer) -> None:
-    with pytest.raises(
-        InputError, match=r"the text of .* is missing; the columns are \['caption', 'image'\]"
-    ):
-        pairs.explain([{"image": PIXELS, "caption": WORDS}])
+    with pytest.raises(InputError, match=r"the text of .* is missing; the columns are \['image', 'said'\]"):
+        pairs.explain([{"image": PIXELS, "said": WORDS}])
 
 
 @pytest.mark.parametrize("names", [("sentence",), ("premise", "hypothesis")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -186,7 +186,9 @@ def _require_masked_words(target: TargetModel, samples: Sequence[Any] | Inputs, 
         seen, cause = f"its logits are [{second}] in place of [{first}]", None
     except (SidelightError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - it ran before with the ids of the text
+    except Exception as error:
+        if not _fails_again(lambda: logits_of_renamed(target, sample)):
+            raise
         seen, cause = f"it fails with {type(error).__name__}: {first_line(error, None)}", error
     raise SelfCheckError(
         f"{target.name} reads words past the mask. A mask changes the word embeddings (get_input_embeddings()), but this model "
@@ -241,14 +243,18 @@ def _alone(
     target: TargetModel, samples: Sequence[Any] | Inputs, made_up: bool
 ) -> tuple[Tensor, float] | None:
     """Logits of the model called by itself, one sample at a time, and how far they may be off. ``None`` if unknown."""
+    ones, own = _ones(samples), list[Tensor | None]()
     try:
         with coarsest(target.model) as types:
-            own = [logits_alone(target, one) for one in _ones(samples)]
+            for one in ones:
+                own.append(logits_alone(target, one))
     except (SidelightError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # models raise anything
         reason = f"{type(error).__name__}: {first_line(error, None)}"
         if made_up and "text" in target.modalities:
+            if not _fails_again(lambda: logits_alone(target, ones[len(own)])):
+                raise
             log.warning(
                 "%s could not be checked with made-up words, on which it fails by itself: %s. That is no fault if it needs "
                 "something in its texts that these lack, e.g. a marker.",
@@ -265,6 +271,15 @@ def _alone(
         return None
     logits = torch.cat([o for o in own if o is not None])
     return logits, tolerance(logits, {*types, float_type(target.model), logits.dtype})
+
+
+def _fails_again(call: Callable[[], Any]) -> bool:
+    """Whether a call that failed fails again. If not, the reason was no input, but e.g. a device that was lost."""
+    try:
+        call()
+    except Exception:  # noqa: BLE001 - models raise anything
+        return True
+    return False
 
 
 def _prepared(target: TargetModel, samples: Sequence[Any] | Inputs) -> dict[str, Tensor]:

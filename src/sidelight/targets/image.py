@@ -347,7 +347,7 @@ class ImageTarget(TargetModel):
                 return self._run(pixels, output_hidden_states=True), None
             return kept.run(lambda asked: self._run(pixels, output_hidden_states=asked)), None
         except (TypeError, ValueError, RuntimeError) as error:
-            check_takes_pixels(self.model)
+            check_takes_pixels(self.model, error)
             if isinstance(error, SidelightError) or not isinstance(error, TypeError):
                 raise
             raise self._no_states() from error
@@ -356,14 +356,14 @@ class ImageTarget(TargetModel):
         """Run the model. If it fails because of the pixels, raise an error that quotes the model's error."""
         try:
             return self._plain(pixels, **options)
-        except TypeError:
-            check_takes_pixels(self.model)  # only now, because parts of pair models never run here
+        except TypeError as error:
+            check_takes_pixels(self.model, error)  # only now, because parts of pair models never run here
             raise
         except Exception as error:
             good, name = self._fitting(pixels), type(self.model).__name__
             found = blamed(error, lambda p: self._plain(p, **options), pixels, good, name)
             if found is None:
-                check_takes_pixels(self.model)
+                check_takes_pixels(self.model, error)
                 raise
             raise found from error
 

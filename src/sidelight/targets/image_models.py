@@ -19,8 +19,12 @@ _BY_PLACE = {
 }
 
 
-def check_takes_pixels(model: nn.Module) -> None:
-    """Raise :class:`UnsupportedTargetError` if ``model`` does not take pixels ``[B, C, H, W]``."""
+def check_takes_pixels(model: nn.Module, error: Exception | None = None) -> None:
+    """Raise :class:`UnsupportedTargetError` if ``model`` does not take pixels ``[B, C, H, W]``.
+
+    Args:
+        error: of a pass of pixels, if there was one.
+    """
     name, parameters = type(model).__name__, inspect.signature(model.forward).parameters
     if "spatial_shapes" in parameters:
         raise UnsupportedTargetError(
@@ -32,7 +36,10 @@ def check_takes_pixels(model: nn.Module) -> None:
             f"{name} reads ids of tokens (of colours, or of words beside the picture), not pixels [B, C, H, W] alone. "
             "Use an image classifier that takes pixel_values."
         )
-    _require_plain(model)
+    if isinstance(
+        error, (LookupError, AttributeError, TypeError)
+    ):  # what a tensor raises that is taken for a mapping
+        _require_plain(model)
     _require_argument(model, parameters)
     needed = _needed(parameters)
     if len(needed) > 1:

@@ -134,8 +134,12 @@ class Verdict:
         own = configured_names(self.model)
         if self.reading == "value":
             return dict(enumerate(LOWER_HIGHER))
-        count = self.outputs or _outputs(self.model)  # labels of rows are checked before the first pass
-        if count == 1 and not self.independent and len(own) < 2:
+        # labels of rows are checked before the first pass, so that a reading which the user declared must do
+        declared = self.reading == "sigmoid" or (
+            self.reading == "probabilities" and _outputs(self.model) == 1
+        )
+        one = self.outputs == 1 or (self.outputs is None and declared)
+        if one and not self.independent and len(own) < 2:
             name = own.get(0, "LABEL_0")
             return dict(enumerate(NO_YES if name == "LABEL_0" else (f"not {name}", name)))
         return own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from sidelight.cli.live import (
     RunsArgument,
     unique_names,
 )
+from sidelight.cli.stopping import BY_SIGNAL
 from sidelight.core.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -83,7 +85,11 @@ def run(
         say(f"warning: {host} may be reached from other machines, and requests need no token (--token-from).")
     from sidelight.serving.running import serve
 
-    serve(app, host, port, lambda place: say(f"serving {place}   Stop it with Ctrl+C."))
+    try:
+        serve(app, host, port, lambda place: say(f"serving {place}   Stop it with Ctrl+C."))
+    except SystemExit as leave:
+        if leave.code != BY_SIGNAL + signal.SIGTERM:
+            raise  # otherwise the service did what it was asked for, and supervisors take other codes for a failure
 
 
 def make_app(folders: list[Path], model: str | None, options: ServeOptions) -> FastAPI:

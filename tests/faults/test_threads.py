@@ -88,7 +88,8 @@ def check(kind: str, repeats: int) -> None:
     alone = answers([explain.explain(s) for s in samples])
     many = [s for _ in range(repeats) for s in samples]
     both = answers(together(explain.explain, many))
-    assert max(abs(a - b).max() for a, b in zip(alone * repeats, both, strict=True)) <= 1e-6
+    # another place in memory rounds in another way, up to 3e-6 in a map; a model that another thread changed is far off
+    assert max(abs(a - b).max() for a, b in zip(alone * repeats, both, strict=True)) <= 1e-5
     assert len({a.tobytes() for a in alone}) > 1
     assert model_state(model) == before
 

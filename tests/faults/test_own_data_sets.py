@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,7 @@ from sidelight.lab.runs.run import Run
 from sidelight.targets import TargetModel, as_target
 from tiny_runs import IMAGE, tiny_run
 
-
-@pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
-    before = dict(DATASETS.items())
-    yield
-    DATASETS._entries.clear()
-    DATASETS._entries.update(before)
+pytestmark = pytest.mark.usefixtures("kept_data_sets")
 
 
 def rows(count: int, **more: Callable[[int], Any]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,7 @@ from sidelight.lab.runs.run import Run
 from sidelight.targets import as_target
 from tiny_runs import IMAGE
 
-
-@pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
-    before = dict(DATASETS.items())
-    yield
-    DATASETS._entries.clear()
-    DATASETS._entries.update(before)
+pytestmark = pytest.mark.usefixtures("kept_data_sets")
 
 
 def read(text: str, *spans: Any, **more: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +78,7 @@ def test_kind_masks_of_other_sizes_stay_what_they_were(reader: Reader) -> None:
 # -- evidence that the classifier does not see -----------------------------------------------
 
 
-@pytest.fixture
-def _registry() -> Iterator[None]:
-    before = dict(DATASETS.items())
-    yield
-    DATASETS._entries.clear()
-    DATASETS._entries.update(before)
-
-
-@pytest.mark.usefixtures("_registry")
+@pytest.mark.usefixtures("kept_data_sets")
 def test_kind_evidence_in_the_end_of_a_text_that_is_cut_is_told(tmp_path: Path) -> None:
     """These samples were left out of AUPRC and its kin without a word."""
     long = " ".join(T)

@@ -22,6 +22,8 @@ from sidelight.errors import SidelightError, UnexpectedError, UnknownArgumentErr
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+#: kinds of arguments that stand for any number of values
+_OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
@@ -142,7 +144,7 @@ def _require_places(function: Callable[..., Any], called: str, given: int) -> No
     arguments = inspect.signature(function).parameters.values()
     if any(a.kind is a.VAR_POSITIONAL for a in arguments):
         return
-    placed = [a.name for a in arguments if a.kind is not a.KEYWORD_ONLY and a.kind is not a.VAR_KEYWORD]
+    placed = _placed(arguments)
     if given <= len(placed):
         return
     bound = _is_bound(function)
@@ -162,15 +164,18 @@ def _require_given(
 ) -> None:
     """Raise ``TypeError`` if a needed argument is missing. A class may say in ``_how_made`` how people come to one."""
     arguments = inspect.signature(function).parameters.values()
-    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    placed = [a.name for a in arguments if a.kind not in (*open_ended, inspect.Parameter.KEYWORD_ONLY)]
-    have = {*placed[: len(args)], *keywords}
-    needed = [a.name for a in arguments if a.default is a.empty and a.kind not in open_ended]
+    have = {*_placed(arguments)[: len(args)], *keywords}
+    needed = [a.name for a in arguments if a.default is a.empty and a.kind not in _OPEN_ENDED]
     missing = [name for name in needed if name not in have]
     if missing:
         how = getattr(args[0], "_how_made", "") if function.__name__ == "__init__" and args else ""
         told = f"{called} needs {', '.join(needed[_is_bound(function) :])}; {_and(missing)} missing. {how}"
         raise TypeError(told.rstrip()) from None
+
+
+def _placed(arguments: Iterable[inspect.Parameter]) -> list[str]:
+    """The arguments that may be given without their names, in order."""
+    return [a.name for a in arguments if a.kind not in (*_OPEN_ENDED, a.KEYWORD_ONLY)]
 
 
 def _and(names: Sequence[str]) -> str:

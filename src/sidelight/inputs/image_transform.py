@@ -77,12 +77,8 @@ class ImageTransform:
 
     def __post_init__(self) -> None:
         _require_types(self)
-        for name in (
-            "size",
-            "mean",
-            "std",
-            "resize_to",
-        ):  # a list says the same, but cannot be compared or hashed
+        # a list says the same, but cannot be compared or hashed
+        for name in ("size", "mean", "std", "resize_to"):
             if isinstance(values := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(values))
         channels = {"RGB": 3, "L": 1}.get(self.mode)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sidelight.errors import UnsupportedTargetError
-from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register, with_gradients
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register
 from sidelight.targets.attention import AttentionPass
 from sidelight.targets.base import TargetModel
 
@@ -60,7 +60,7 @@ def read_tokens(found: AttentionPass, classes: Tensor) -> Tensor:
     The share is the norm of the class logit's gradient, scaled so that each row sums to 1. A pooled single token
     gets all of it. A row is 0 if the logit depends on no token.
     """
-    total = class_output(with_gradients(found.logits), classes).sum()
+    total = class_output(found.logits, classes).sum()
     (slope,) = torch.autograd.grad(total, [found.last], allow_unused=True)
     if slope is None:
         raise UnsupportedTargetError(

@@ -297,9 +297,14 @@ def with_gradients(logits: Tensor) -> Tensor:
 
 
 def class_output(logits: Tensor, classes: Tensor) -> Tensor:
-    """``[B]`` logit of each sample's class. Raises :class:`InputError` for a class out of range."""
-    check_range(classes, logits.shape[-1])
-    return logits.gather(1, classes[:, None]).squeeze(1)
+    """``[B]`` logit of each sample's class (:func:`with_gradients`). Raises :class:`InputError` for a class out of range."""
+    return of_class(with_gradients(logits), classes)
+
+
+def of_class(values: Tensor, classes: Tensor) -> Tensor:
+    """``[B]`` value of each sample's class. Raises :class:`InputError` for a class out of range."""
+    check_range(classes, values.shape[-1])
+    return values.gather(1, classes[:, None]).squeeze(1)
 
 
 def check_range(classes: Tensor, count: int) -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sidelight.errors import UnsupportedTargetError
-from sidelight.lab.baselines.base import Job, Rival, class_output, register, with_gradients
+from sidelight.lab.baselines.base import Job, Rival, class_output, register
 
 
 @register
@@ -41,7 +41,7 @@ class GradCam(Rival):
                 f"{', '.join(shapes)}. Leave 'grad_cam' out of evaluation.rivals."
             )
         logits, states, layout = states_with_grad(job.inputs)
-        total = class_output(with_gradients(logits), job.classes).sum()
+        total = class_output(logits, job.classes).sum()
         grads = torch.autograd.grad(total, states, allow_unused=True)
         ((name, shape),) = shapes.items()
         cam = torch.zeros(shape, device=total.device, dtype=total.dtype)

@@ -10,15 +10,7 @@ from torch import Tensor
 
 from sidelight.core.seeds import stream
 from sidelight.core.tensors import slopes_of
-from sidelight.lab.baselines.base import (
-    Job,
-    Rival,
-    at_least,
-    class_output,
-    reduce_channels,
-    register,
-    with_gradients,
-)
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, reduce_channels, register
 from sidelight.lab.baselines.reference import reference_inputs
 
 
@@ -28,7 +20,7 @@ def class_gradients(job: Job, points: Mapping[str, Tensor]) -> dict[str, Tensor]
     A modality gets zeros if the logit does not depend on it.
     """
     leaves = {name: x.detach().requires_grad_() for name, x in points.items()}
-    output = class_output(with_gradients(job.target.forward(job.inputs, leaves)), job.classes)
+    output = class_output(job.target.forward(job.inputs, leaves), job.classes)
     return slopes_of(output.sum(), leaves)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sidelight.core.seeds import stream
 from sidelight.core.tensors import probabilities
-from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, register, with_gradients
+from sidelight.lab.baselines.base import Job, Rival, at_least, class_output, of_class, register
 
 #: default window on a grid: each side holds so many
 WINDOWS_PER_SIDE = 7
@@ -49,8 +49,9 @@ class Perturbation(Rival):
 
     def _read(self, job: Job, logits: Tensor, classes: Tensor) -> Tensor:
         as_probability = self.output == "probability"
-        values = probabilities(logits, job.target.independent) if as_probability else with_gradients(logits)
-        return class_output(values, classes)
+        if as_probability:
+            return of_class(probabilities(logits, job.target.independent), classes)
+        return class_output(logits, classes)
 
     def _masks_per_batch(self, job: Job) -> int:
         return max(1, self.internal_batch // job.size)

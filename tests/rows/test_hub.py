@@ -10,7 +10,7 @@ import pytest
 
 from cli_tools import sidelight
 from helpers_training import TRANSFORM, classifier, corner_images
-from sidelight import Explainer, ScorerConfig
+from sidelight import Explainer, ScorerConfig, read_explanations
 from sidelight.errors import InputError
 from sidelight.rows.hub import hub_id, is_hub_folder
 from sidelight.rows.sources import rows_of
@@ -81,6 +81,26 @@ def test_explain_dataset_and_the_command_take_an_id(hub: list[Any], tmp_path: Pa
         assert (tmp_path / "one" / "parts" / part).read_bytes() == (
             tmp_path / "two" / "parts" / part
         ).read_bytes()
+
+
+def test_the_command_takes_a_split(hub: list[Any], tmp_path: Path) -> None:
+    model = classifier()
+    model.save_pretrained(tmp_path / "model")
+    target = as_target(str(tmp_path / "model"), TRANSFORM)
+    explainer = Explainer(target, new_scorer(target, [corner_images(1)[0][0]], ScorerConfig()))
+    scorer = explainer.save_pretrained(tmp_path / "scorer")
+    words = ("--hub-dataset", "me/corners", "--out", tmp_path / "out")
+    assert sidelight("explain", scorer, *words, "--split", "test").code == 0
+    found = read_explanations(tmp_path / "out")
+    assert len(found) == 4
+    own = explainer.explain(split(4, 4)[2]["image"])
+    assert found[2].probability == pytest.approx(own.probability, abs=1e-6)
+    wrong = sidelight("explain", scorer, *words, "--split", "tset")
+    assert wrong.code == 2
+    assert "has no split 'tset'. It has: train, validation, test." in wrong.err
+    table = sidelight("explain", scorer, "--csv", tmp_path / "rows.csv", "--split", "test")
+    assert table.code == 2
+    assert "--split goes with --hub-dataset" in table.err
 
 
 def test_a_folder_of_the_hubs_layout(

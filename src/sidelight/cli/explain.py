@@ -47,6 +47,10 @@ HubOption = Annotated[
         "--hub-dataset", help="Explain every row of this data set of the hub, 'owner/name'.", metavar="ID"
     ),
 ]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(help="Split of the data set of the hub, e.g. test (default: the training split)."),
+]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -105,6 +109,7 @@ def run(
     jsonl: JsonlOption = None,
     pictures: PicturesOption = None,
     hub_dataset: HubOption = None,
+    split: SplitOption = None,
     column: ColumnOption = None,
     out: OutOption = Path("explanations"),
     model: ModelOption = None,
@@ -131,7 +136,7 @@ def run(
     """
     quiet_libraries()
     given = {"csv": csv, "parquet": parquet, "jsonl": jsonl, "folder": pictures, None: hub_dataset}
-    place = _only_source(given, bool(inputs), reading)
+    place = _of_split(_only_source(given, bool(inputs), reading), split)
     classes = {"target": target, "versus": versus}
     if place is None:
         _explain_inputs(folder, model, inputs or [], out, as_text, strict, classes, json, reading)
@@ -167,6 +172,17 @@ def _only_source(given: dict[str | None, Any], inputs: bool, reading: str) -> tu
             "give either inputs, or one of --csv, --parquet, --jsonl, --folder and --hub-dataset."
         )
     return sources[0] if sources else None
+
+
+def _of_split(place: tuple[str | None, Any] | None, split: str | None) -> tuple[str | None, Any] | None:
+    from sidelight.errors import InputError
+    from sidelight.rows.hub import split_of_hub
+
+    if split is None:
+        return place
+    if place is None or place[0] is not None:
+        raise InputError("--split goes with --hub-dataset. Name the table or folder of this split instead.")
+    return None, split_of_hub(place[1], split, "--hub-dataset")
 
 
 def _explain_inputs(

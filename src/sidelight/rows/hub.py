@@ -43,6 +43,19 @@ def fetched(data: Any, name: str) -> Any:
     return data if found is None else _loaded(found[0], found[1], name)
 
 
+def split_of_hub(place: str, split: str, name: str) -> Any:
+    """The split called ``split`` of the data set that ``place`` names. ``name`` is that of the argument.
+
+    Raises:
+        InputError: it has no such split, or see :func:`fetched`.
+    """
+    splits = splits_of(fetched(place, name))
+    if split not in splits:
+        held = f"It has: {', '.join(map(str, splits))}." if splits else "It has none."
+        raise InputError(f"{name}: {place!r} has no split {split!r}. {held}")
+    return splits[split]
+
+
 def hub_id(text: str) -> tuple[str, str | None] | None:
     """The id of a data set and its revision, or ``None`` if ``text`` is a path or something else.
 

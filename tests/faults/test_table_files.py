@@ -144,6 +144,30 @@ def test_kind_a_pair_without_its_picture_in_the_first_row_costs_that_row_only(
     assert ("gone.png" if first else "None") in found[0].reason  # type: ignore[union-attr]
 
 
+def test_kind_a_table_of_pairs_is_told_which_column_is_not_found(both: Explainer, tmp_path: Path) -> None:
+    """Both were said to be missing, and the advice was to name one. With one named, each row was "not an image with a text"."""
+    images(1)[0].save(tmp_path / "1.png")
+    (tmp_path / "a.csv").write_text(f"photo,said\n1.png,{TEXTS[0]}\n")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    images(1)[0].save(alone / "1.png")
+    named = r"for each, in this order: columns=\['IMAGE', 'TEXT'\] .*--column IMAGE --column TEXT"
+    with pytest.raises(
+        InputError, match=f"no column that is known to hold the text; it has photo, said.*{named}"
+    ):
+        both.explain_dataset(tmp_path / "a.csv", tmp_path / "out")
+    with pytest.raises(InputError, match=f"image and text, and one column is named, 'said'.*{named}"):
+        both.explain_dataset(tmp_path / "a.csv", tmp_path / "out", columns=["said"])
+    with pytest.raises(InputError, match="holds pictures alone, and this classifier reads image and text"):
+        both.explain_dataset(alone, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (found,) = both.explain_dataset(tmp_path / "a.csv", tmp_path / "out", columns=["photo", "said"])
+    assert found
+    assert found.inputs["text"] == both.explain((images(1)[0], TEXTS[0])).inputs["text"]
+    whole = [{"pair": pairs()[0], "number": 1}]
+    assert len(both.explain_dataset(whole, tmp_path / "whole", columns=["pair"])) == 1
+
+
 def test_kind_a_missing_text_in_the_first_row_of_a_frame_costs_that_row_only(
     texts: Explainer, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ from sidelight.rows.table_source import (
     content_of,
     folder_of,
     open_source,
+    require_column_each,
     require_columns,
     require_sample,
     with_columns_chosen,
@@ -171,8 +172,8 @@ def run_job(
         BusyFolderError: another process writes there.
     """
     rows, path = opened.rows, opened.path
-    if not job.columns and isinstance(rows, Rows):
-        _require_samples(path or "source", rows, target)
+    if isinstance(rows, Rows):
+        _require_samples(path or "source", rows, job.columns, target)
     with hold(job.out, "explain"):
         folder = _folder_of(job) if "image" in target.modalities else None
         rows, content = _identified(opened, job, folder)
@@ -202,10 +203,12 @@ def run_job(
     return stored, tables
 
 
-def _require_samples(source: Path | str, rows: Rows, target: TargetModel) -> None:
+def _require_samples(source: Path | str, rows: Rows, columns: Sequence[str], target: TargetModel) -> None:
     """Refuse rows without a column that holds samples, before a folder is begun for them."""
     head = first_row(rows)
-    if head is None or not target.reader.holds_inputs(head):
+    if columns:
+        require_column_each(head, columns, target.reader.samples, target.modalities)
+    elif head is None or not target.reader.holds_inputs(head):
         require_sample(source, head, target.reader.samples, target.modalities)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.columns import column_of
+from sidelight.core.columns import column_of, holds_modality
 from sidelight.core.registry import nearest
-from sidelight.errors import InputError
+from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.beside import FilesBeside, found_beside
 from sidelight.rows.row import Rows
 from sidelight.rows.table_blocks import csv_rows, jsonl_rows, parquet_rows
@@ -143,15 +143,63 @@ def require_sample(
     try:
         read([filled])
     except InputError as error:
-        wanted = " and ".join(modalities)
-        raise _missing(source, head, f"has no column that is known to hold the {wanted}") from error
+        wanted = tuple(modalities)
+        if isinstance(source, Path) and source.is_dir() and set(head) == {"image"}:
+            raise InputError(
+                f"{source} holds pictures alone, and this classifier reads {' and '.join(wanted)}. Give a table with a column "
+                "for each."
+            ) from error
+        lacking = [m for m in wanted if not holds_modality(head, m)] or wanted
+        what = f"has no column that is known to hold the {' and '.join(lacking)}"
+        raise _missing(source, head, what, advice=_named_each(wanted)) from error
 
 
-def _missing(source: Path | str, head: Mapping[str, Any] | None, what: str, hint: str = "") -> InputError:
-    return InputError(
-        f"{source} {what}; it has {', '.join(map(str, head or ()))}.{hint} Name it: columns=['NAME'] (as an option of the "
-        "command: --column NAME, twice for two)."
-    )
+def require_column_each(
+    head: Mapping[str, Any] | None,
+    columns: Sequence[str],
+    read: Callable[[list[Any]], Any],
+    modalities: Iterable[str],
+) -> None:
+    """Raise :class:`InputError` if one column is named for several modalities, and it holds no whole sample.
+
+    Args:
+        head: the first row.
+        columns: that were named.
+        read: takes samples, and raises an error of type if one is none.
+        modalities: that the classifier reads.
+    """
+    wanted = tuple(modalities)
+    value = head.get(columns[0]) if head is not None and len(columns) == 1 < len(wanted) else None
+    if value is None or isinstance(value, (tuple, Mapping)):  # a bad pair is an error of its row
+        return
+    try:
+        read([value])
+    except InputTypeError as error:
+        raise InputError(
+            f"this classifier reads {' and '.join(wanted)}, and one column is named, {columns[0]!r}.{_named_each(wanted)}"
+        ) from error
+    except InputError:
+        return
+
+
+def _named_each(modalities: Sequence[str]) -> str:
+    """How columns are named, as a sentence for messages."""
+    if len(modalities) == 1:
+        return " Name it: columns=['NAME'] (as an option of the command: --column NAME, twice for two)."
+    names = [name.upper() for name in modalities]
+    options = " ".join(f"--column {name}" for name in names)
+    return f" Name a column for each, in this order: columns={names} (as options of the command: {options})."
+
+
+def _missing(
+    source: Path | str,
+    head: Mapping[str, Any] | None,
+    what: str,
+    hint: str = "",
+    advice: str | None = None,
+) -> InputError:
+    advice = _named_each(("text",)) if advice is None else advice
+    return InputError(f"{source} {what}; it has {', '.join(map(str, head or ()))}.{hint}{advice}")
 
 
 # -- is it the same source? ------------------------------------------------------------------

@@ -67,6 +67,17 @@ def test_a_budget_sets_steps_from_the_time_of_one(
     assert "budget 'minute': about 10 steps of 8 rows and 0.50 s" in caplog.text
 
 
+def test_settings_that_a_budget_replaces_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_pace", lambda *_: Pace(0.5 / 8, 0))
+    monkeypatch.setitem(module.BUDGETS, "minute", Budget(5.0, 3, 3, 16))
+    fitted(tmp_path / "plain", budget="minute")
+    assert "no effect" not in caplog.text
+    fitted(tmp_path / "own", budget="minute", epochs=1, rank_draws=5)
+    assert "epochs=1, rank_draws=5: no effect, because the budget chooses" in caplog.text
+
+
 def test_few_steps_are_made_more_by_smaller_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -165,7 +165,7 @@ class Reader(ABC):
             if column is None:
                 raise InputError(
                     f"a row needs the column(s) {[name]}; row {number} holds {sorted(row)}. "
-                    "Rename the columns of the data set."
+                    f"Rename one of them to {name!r}."
                 )
         return [row[column] for row, column in zip(rows, found, strict=True)]
 

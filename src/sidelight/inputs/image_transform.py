@@ -6,6 +6,7 @@ high byte.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from torch import Tensor
 from sidelight.core.guard import public_class
 from sidelight.errors import InputError
 from sidelight.inputs.picture_files import read_image, require_pixels
+
+log = logging.getLogger(__name__)
 
 #: Filters by name, as in Pillow; what ``resample`` of a Hugging Face processor numbers.
 FILTERS = {f.name.lower(): f for f in Image.Resampling}
@@ -78,6 +81,7 @@ class ImageTransform:
     def __post_init__(self) -> None:
         _require_types(self)
         # a list says the same, but cannot be compared or hashed
+        _warn_of_scale(self.mean)
         for name in ("size", "mean", "std", "resize_to"):
             if isinstance(values := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(values))
@@ -198,6 +202,17 @@ def _require_types(transform: ImageTransform) -> None:
         raise InputError(f"crop must be True or False; got {transform.crop!r}.")
     if not isinstance(transform.mode, str) or not isinstance(transform.resample, str):
         raise InputError(f"mode and resample are names; got {transform.mode!r} and {transform.resample!r}.")
+
+
+def _warn_of_scale(mean: Sequence[float]) -> None:
+    """Say that a mean of pixels from 0 to 255, as older code has it, stands beside pixels from 0 to 1."""
+    if any(value > 1 for value in mean):
+        # a warning and no error: a model may have been trained with this very mistake
+        log.warning(
+            "ImageTransform has mean=%s, but here pixels lie between 0 and 1 before the mean is subtracted. If mean and std are "
+            "for pixels from 0 to 255, divide both by 255. Otherwise prediction and map are wrong.",
+            tuple(float(value) for value in mean),
+        )
 
 
 def _is_number(value: Any) -> bool:

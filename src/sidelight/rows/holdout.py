@@ -28,7 +28,7 @@ def hold_out(count: int, labels: Sequence[Any] | None, seed: int) -> tuple[list[
         InputError: there are fewer than two rows.
     """
     if count < 2:
-        raise InputError("too few rows to hold some out for validation: give eval=... or more rows.")
+        raise InputError("too few rows to hold some out for validation: give validation=... or more rows.")
     wanted = max(1, int(count * SHARE))
     order = np.random.default_rng([seed, count]).permutation(count)
     groups: dict[Any, list[int]] = {}

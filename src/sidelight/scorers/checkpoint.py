@@ -137,7 +137,7 @@ class SavedScorer:
             named = self.target.get("place") or self.target_name if own is None else own
             raise CheckpointError(
                 f"the scorer's classifier {named!r} is no folder on this machine and no hub id; "
-                "pass the classifier itself or its folder: from_pretrained(folder, model=...)."
+                "pass the classifier itself or its folder: from_pretrained(folder, model=...), on the command line --model."
             )
         try:
             return family.load_model(place, self.target.get("revision") if given is None else None)

@@ -107,7 +107,7 @@ def test_what_speaks_for_and_against_the_class_is_folded_up_below_the_map(
     assert found.effects is not None
     most = float(np.abs(found.effects["text"]).max())
     assert f"Full colour: {most:.2g} of the probability" in shown
-    assert shown.count("<details") == 1
+    assert shown.count("<details") == 1 + 2  # and a list of words below each text
 
 
 def test_other_methods_on_demand(desk: Desk) -> None:

@@ -209,7 +209,7 @@ ALLOWED = {
         "thead",
         "tbody",
     ),
-    *("tr", "th", "td", "strong", "details", "summary"),
+    *("tr", "th", "td", "strong", "details", "summary", "ol", "li", "bdi"),
 }
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 from sidelight.cli.stopping import BY_SIGNAL, STOPPED, tell_stopped, tidy_end
 
@@ -15,6 +15,7 @@ def main() -> None:
     """Entry point of ``sidelight``. Errors that a user can act on are printed without a traceback, and so is Ctrl-C."""
     with tidy_end():
         try:
+            _write_all_letters(sys.stdout)
             _run()
         except KeyboardInterrupt:
             tell_stopped()
@@ -68,3 +69,10 @@ def _drop(stream: TextIO) -> None:
     """What is still to be printed goes nowhere, because Python would fail on it again at its end."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _write_all_letters(stream: Any) -> None:
+    """Let ``stream`` write out letters that its encoding lacks, e.g. those of Greek on Windows, instead of an error."""
+    encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-")
+    if encoding not in ("utf-8", "utf8") and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")

@@ -28,6 +28,7 @@ class Shown(Protocol):
     Attributes:
         scores: modality name -> scores in [0, 1].
         inputs: modality name -> the input as a person sees it.
+        ranking: modality name -> numbers of which the highest is of the first feature, if they are known.
         effects: modality name -> changes of the probability, with a sign, if they are known.
         label: name of the predicted class.
         probability: of that class, in [0, 1].
@@ -39,6 +40,7 @@ class Shown(Protocol):
 
     scores: Mapping[str, np.ndarray]
     inputs: Mapping[str, Any]
+    ranking: Mapping[str, np.ndarray] | None
     effects: Mapping[str, np.ndarray] | None
     label: str
     probability: float

@@ -56,6 +56,7 @@ class _Map:
     target: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
     independent: bool = False
+    ranking: Mapping[str, np.ndarray] | None = None
     effects: Mapping[str, np.ndarray] | None = None
     versus_label: str | None = None
 

@@ -86,6 +86,15 @@ class Renderer(ABC):
         """Self-contained, escaped HTML of values with a sign. Raises as :meth:`draw_effects`."""
         raise InputError(_NO_EFFECTS)
 
+    def list_html(self, values: np.ndarray, display: Any, order: np.ndarray, signed: bool = False) -> str:
+        """Escaped HTML that stands below a map and says its values in words. Empty if the map needs none.
+
+        Args:
+            values: scores, or with ``signed`` effects.
+            order: a number for each value. The highest comes first.
+        """
+        return ""
+
     @abstractmethod
     def html(
         self,

@@ -61,12 +61,21 @@ def _html_piece(piece: Piece, titles: bool, marked: bool, strongest: float | Non
         return content
     r, g, b = HIGHLIGHT if strongest is None or piece.score > 0 else AGAINST
     score = _unit(piece.score if strongest is None else abs(piece.score) / strongest)
-    told = f"{score:.2f}" if strongest is None else f"{piece.score:+.2g}".replace("-", "\N{MINUS SIGN}")
-    title = f' title="{told}"' if titles else ""
+    title = f' title="{told(piece.score, signed=strongest is not None)}"' if titles else ""
     style = f"background-color:rgba({r},{g},{b},{score:.3f});border-radius:.2em"
     if score >= STRONG[r, g, b]:
         style += ";color:#000"
     return f'<span style="{style}"{title}>{content}</span>'
+
+
+def told(value: float, signed: bool) -> str:
+    """A score, or with ``signed`` an effect, as it is written for people.
+
+    Example:
+        >>> told(0.5, signed=False), told(0.034, signed=True)
+        ('0.50', '+0.034')
+    """
+    return f"{value:+.2g}".replace("-", "\N{MINUS SIGN}") if signed else f"{_unit(value):.2f}"
 
 
 def _unit(score: float) -> float:

@@ -31,6 +31,7 @@ from sidelight.viz.export import MISSING_GLYPHS
 from sidelight.viz.highlight import EVIDENCE, HIGHLIGHT, to_html
 from sidelight.viz.safe_text import visible
 from sidelight.viz.signed import SIGNED, effects_bar, strengths, strongest
+from sidelight.viz.word_list import word_list
 
 #: inches of the full view and of a grid cell
 WIDTH, CELL_WIDTH = 6.4, 2.6
@@ -111,6 +112,9 @@ class TextRenderer(Renderer):
         spans = word_borders(display)
         scored = [(a, b, float(value)) for (a, b), value in zip(spans, effects, strict=True)]
         return to_html("".join(display), scored, strongest=strongest(effects))
+
+    def list_html(self, values: np.ndarray, display: Any, order: np.ndarray, signed: bool = False) -> str:
+        return word_list(display, values, order, signed)
 
     def draw_input(self, ax: Axes, display: Any, truth: np.ndarray | None = None) -> None:
         self._show(ax, display, None, truth, CELL_WIDTH * 72 / CELL_FONT, CELL_LINES)

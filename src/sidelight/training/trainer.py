@@ -36,6 +36,8 @@ class BaseTrainer(Trainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # the Trainer takes `**inputs` for a loss that is a sum, and would not average it over batches and processes
+        self.model_accepts_loss_kwargs = False
         # the Trainer would remove old checkpoints by their names, also those of others, so this class removes them
         self.kept_checkpoints, self.args.save_total_limit = self.args.save_total_limit, None
 
@@ -102,7 +104,6 @@ class ScorerTrainer(BaseTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = False
         self._sums: dict[str, Tensor] = {}
         self._samples = 0
 

@@ -47,6 +47,7 @@ from sidelight.training.diagnostics import COLLAPSED
 from sidelight.training.fit_options import for_objective
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.network import new_scorer
+from sidelight.training.objective import require_goal
 from sidelight.viz import to_png
 from sidelight.viz.export import write_atomic
 
@@ -89,13 +90,19 @@ def run_ablation(run: Run, only: Sequence[str] = ()) -> list[Table]:
             beside another target.
     """
     with hold(run.folder, "ablate"):
-        return _ablate(run, cells_of(run, only))
+        return _ablate(
+            run, cells_of(run, only), chosen=bool(only) or run.config.ablation.variants is not None
+        )
 
 
-def _ablate(run: Run, cells: Sequence[Cell]) -> list[Table]:
+def _ablate(run: Run, cells: Sequence[Cell], chosen: bool) -> list[Table]:
+    for cell in cells:
+        cell.require_own()
+    targets, content = Targets(run), contents_of(run)
+    if not chosen:
+        cells = [cell for cell in cells if _has_goal(cell, targets)]
     for cell in cells:
         cell.claim()
-    targets, content = Targets(run), contents_of(run)
     _check_cells(cells, targets, content)
     for number, cell in enumerate(cells, start=1):
         _drop_other_code(cell, targets.of(cell))
@@ -244,6 +251,18 @@ def save_picture(run: Run, targets: Targets) -> None:
     notes = {name: "collapsed" for name, cell in firsts.items() if (cell.facts or {})["collapsed"]}
     figure = plot_variants(samples, [m.name for m in methods], notes)
     write_atomic({run.folder / FOLDER / "maps.png": to_png(figure)})
+
+
+def _has_goal(cell: Cell, targets: Targets) -> bool:
+    """Whether the target has the goal of a default variant. Independent labels have one goal alone."""
+    if not any(key == "objective.label" for key in cell.variant.changes):
+        return True
+    try:
+        require_goal(targets.of(cell).verdict, cell.run.config.objective.label)
+    except ConfigError as error:
+        log.info("variant %r is left out: %s", cell.variant.name, error)
+        return False
+    return True
 
 
 def _check_cells(cells: Sequence[Cell], targets: Targets, content: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from sidelight.core.files import find_pretrained
-from sidelight.errors import InputError
+from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.collate import Collator
 from sidelight.inputs.row_parts import split_row
@@ -16,6 +16,7 @@ from sidelight.lab.config.sections import TargetSection
 from sidelight.rows.labels import Classes, is_flags, label_number, numbering, numbers_of
 from sidelight.rows.row import Numbered
 from sidelight.targets import TargetModel
+from sidelight.targets.verdict import ONE_VALUE
 
 #: advice if lists of flags are in the place of class numbers
 ONE_CLASS = "Give each row the number of its class, from 0 on, e.g. 1 and not [0, 1, 0]."
@@ -144,6 +145,19 @@ class LabelledCollator(Collator):
         return found
 
 
+def require_classifier(target: TargetModel) -> TargetModel:
+    """Return ``target``, if it can be measured by labels. Raises :class:`ConfigError` if it gives a value without unit."""
+    if target.verdict.needs_unit:
+        raise ConfigError(
+            f"{type(target.model).__name__} gives a regression value, and a run measures a classifier: it needs rows with a "
+            "label, which is the number of a class. To explain the value, train in Python with sidelight.Explainer.fit, "
+            "which needs no labels, and measure inputs with sidelight.lab.compare or explain(input, verify=True). To "
+            "measure it in a run nevertheless, say which values are low and high: target.options with threshold (the usual value) "
+            "and scale (a clear distance from it), and rows with the label 0 for lower or 1 for higher."
+        )
+    return target
+
+
 def require_labels(labels: Tensor | None) -> Tensor:
     """Class numbers ``[B]``, or flags ``[B, L]``, of rows of a data set. Raises :class:`InputError` if a row has none."""
     if labels is None:
@@ -165,6 +179,11 @@ def require_classes(labels: Tensor, names: Mapping[int, str], independent: bool)
             f"classes. {ONE_CLASS}"
         )
     wrong = [int(v) for v in labels.unique() if names and int(v) not in names] if labels.ndim == 1 else []
+    if wrong and len(names) == 1:
+        raise InputError(
+            f"this row of the data set has the label {wrong[0]}, and the model gives one number a sample, not classes. "
+            f"{ONE_VALUE} In a configuration it is target.options, e.g. {{output: sigmoid}}."
+        )
     if wrong:
         known = ", ".join(f"{i} ({name})" for i, name in list(names.items())[:8])
         raise InputError(

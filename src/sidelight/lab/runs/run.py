@@ -44,7 +44,7 @@ from sidelight.lab.runs.classifier import (
     train_classifier,
 )
 from sidelight.lab.runs.folder import claim_run, digest, load_run_config, require_results
-from sidelight.lab.runs.labelled import Renumbered, class_numbers
+from sidelight.lab.runs.labelled import Renumbered, class_numbers, require_classifier
 from sidelight.lab.runs.measured import require_measured_by
 from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.lab.runs.trained_with import require_same_code
@@ -196,7 +196,8 @@ class Run:
 
     def _wrap(self, model: Any, processor: Any, section: TargetSection | None = None) -> TargetModel:
         options = (section or self.config.target).options
-        return as_target(model.to(device()), processor, family=self._family(), **options)
+        found = as_target(model.to(device()), processor, family=self._family(), **options)
+        return require_classifier(found)
 
     @kept_random_state()
     def _new_model(self, section: TargetSection, family: type[TargetModel], processor: Any) -> Any:

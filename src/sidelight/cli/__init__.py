@@ -74,5 +74,6 @@ def _drop(stream: TextIO) -> None:
 def _write_all_letters(stream: Any) -> None:
     """Let ``stream`` write out letters that its encoding lacks, e.g. those of Greek on Windows, instead of an error."""
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-")
-    if encoding not in ("utf-8", "utf8") and hasattr(stream, "reconfigure"):
+    strict = getattr(stream, "errors", None) == "strict"  # else the user chose what happens
+    if strict and encoding not in ("utf-8", "utf8") and hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")

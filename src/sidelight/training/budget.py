@@ -93,7 +93,7 @@ def within_budget(
     if config.budget is None:
         return evaluation, objective, config
     budget, begun = BUDGETS[config.budget], time.perf_counter() if begun is None else begun
-    unused = _unused(objective, config, budget)
+    _tell_unused(objective, config, budget)
     objective = replace(objective, rank_draws=budget.draws) if objective.rank_weight else objective
     known = _known(folder, config)
     if known is not None:
@@ -118,19 +118,19 @@ def within_budget(
         epochs,
         _spoken(epochs * len(train) / process_count() * pace.step + validations),
     )
-    if unused:
-        log.warning("%s: no effect, because the budget chooses. Leave one of the two out", unused)
     return evaluation, objective, _with_epochs(config, epochs, part, parts, len(train) / process_count())
 
 
-def _unused(objective: ObjectiveConfig, config: TrainingConfig, budget: Budget) -> str:
-    """Settings of the user that ``budget`` replaces, as they were written."""
+def _tell_unused(objective: ObjectiveConfig, config: TrainingConfig, budget: Budget) -> None:
+    """Warn of settings of the user that ``budget`` replaces."""
     usual = TrainingConfig()
     given = {n: getattr(config, n) for n in ("epochs", "evals_per_epoch")}
     given = {name: value for name, value in given.items() if value != getattr(usual, name)}
     if objective.rank_weight and objective.rank_draws not in (ObjectiveConfig().rank_draws, budget.draws):
         given["rank_draws"] = objective.rank_draws
-    return ", ".join(f"{name}={value!r}" for name, value in given.items())
+    if given:
+        unused = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        log.warning("%s: no effect, because the budget chooses. Leave one of the two out", unused)
 
 
 def _validated(budget: Budget, pace: Pace) -> int:

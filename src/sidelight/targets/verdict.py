@@ -381,8 +381,8 @@ def _in_unit_range(p: Tensor, tolerance: float = ROUNDING) -> Tensor:
 
 def _meaning(raw: Tensor) -> str:
     """Return a clause that explains the usual meaning of an output of another shape."""
-    if raw.ndim > 2 and raw.shape[2:].numel() == 1:
-        return "; if the axes of length 1 are left from pooling, flatten them: torch.nn.Sequential(model, torch.nn.Flatten())"
+    if raw.ndim > 2 and raw.shape[1:].numel() == max(raw.shape[1:]):  # [B, K, 1, 1] and [B, 1, K] alike
+        return "; if axes of length 1 are left from pooling, flatten them: torch.nn.Sequential(model, torch.nn.Flatten())"
     if raw.ndim == 4:
         return (
             "; four axes are a decision for each pixel, as of segmentation, which sidelight does not explain"

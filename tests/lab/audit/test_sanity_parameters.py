@@ -147,6 +147,30 @@ def test_every_parameter_of_layers_of_ones_own_is_drawn_anew(make: Callable[[], 
     assert not [name for name, p in module.named_parameters() if torch.equal(p, before[name])]
 
 
+class Whole(nn.Linear):
+    """A layer whose weights are whole numbers and a scale, as of a classifier that was loaded in int8."""
+
+    def __init__(self) -> None:
+        super().__init__(16, 5)
+        self.weight = nn.Parameter(torch.arange(-40, 40, dtype=torch.int8).view(5, 16), requires_grad=False)
+        self.scale = nn.Parameter(torch.linspace(0.01, 0.02, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight * self.scale[:, None], self.bias)
+
+
+def test_whole_numbers_change_places() -> None:
+    """PyTorch draws no int8 from a normal distribution, so the audit of a quantised classifier failed."""
+    module = Whole()
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    randomise(Block("whole", (module,)), 0)
+    assert module.weight.dtype is torch.int8
+    assert not torch.equal(module.weight, before["weight"])
+    assert torch.equal(module.weight.flatten().sort().values, before["weight"].flatten())
+    assert not torch.equal(module.scale, before["scale"])
+    assert not torch.equal(module.bias, before["bias"])
+
+
 def test_constants_stay_what_their_initialisation_gives() -> None:
     norm = nn.LayerNorm(4)
     randomise(Block("norm", (norm, nn.Linear(2, 2))), 0)

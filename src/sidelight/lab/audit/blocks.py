@@ -100,13 +100,15 @@ def randomise(block: Block, seed: int) -> None:
 
     Parameters of modules without one (class tokens, bare tables) come from a normal distribution of their own mean
     and deviation. So do those that an initialisation passes over, such as a user's own beside those of a linear layer.
+    Whole numbers, as of weights in int8, change places, because they cannot be drawn so.
     """
     with seeded(seed):
         for module in block.modules:
             parameters = list(module.parameters(recurse=False))
             moments = [_moments(p) for p in parameters]
             reset = getattr(module, "reset_parameters", None)
-            if callable(reset) and _takes_nothing(reset):
+            drawable = all(p.is_floating_point() or p.is_complex() for p in parameters)
+            if drawable and callable(reset) and _takes_nothing(reset):
                 for parameter in parameters:
                     parameter.fill_(torch.nan)  # what is not initialised stays so
                 reset()
@@ -115,7 +117,16 @@ def randomise(block: Block, seed: int) -> None:
                 missed = [True] * len(parameters)
             for parameter, (mean, deviation), left in zip(parameters, moments, missed, strict=True):
                 if left:
-                    parameter.normal_(mean, deviation)
+                    _draw(parameter, mean, deviation)
+
+
+def _draw(parameter: Tensor, mean: float, deviation: float) -> None:
+    """Draw the values of ``parameter`` anew, or shuffle them if they are whole numbers."""
+    if parameter.is_floating_point() or parameter.is_complex():
+        parameter.normal_(mean, deviation)
+    else:
+        places = torch.randperm(parameter.numel(), device=parameter.device)
+        parameter.copy_(parameter.flatten()[places].view_as(parameter))
 
 
 def _takes_nothing(function: Callable[..., Any]) -> bool:

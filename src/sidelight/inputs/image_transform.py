@@ -80,8 +80,8 @@ class ImageTransform:
 
     def __post_init__(self) -> None:
         _require_types(self)
-        # a list says the same, but cannot be compared or hashed
         _warn_of_scale(self.mean)
+        # a list says the same, but cannot be compared or hashed
         for name in ("size", "mean", "std", "resize_to"):
             if isinstance(values := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(values))

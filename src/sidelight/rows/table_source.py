@@ -21,6 +21,8 @@ from sidelight.rows.table_files import (
     tables_and_pictures,
 )
 
+#: how one column is named, as a sentence for messages
+NAME_IT = " Name it: columns=['NAME'] (as an option of the command: --column NAME, twice for two)."
 #: a folder with one of these files is a data set, not only pictures
 _DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
 
@@ -185,7 +187,7 @@ def require_column_each(
 def _named_each(modalities: Sequence[str]) -> str:
     """How columns are named, as a sentence for messages."""
     if len(modalities) == 1:
-        return " Name it: columns=['NAME'] (as an option of the command: --column NAME, twice for two)."
+        return NAME_IT
     names = [name.upper() for name in modalities]
     options = " ".join(f"--column {name}" for name in names)
     return f" Name a column for each, in this order: columns={names} (as options of the command: {options})."
@@ -196,9 +198,8 @@ def _missing(
     head: Mapping[str, Any] | None,
     what: str,
     hint: str = "",
-    advice: str | None = None,
+    advice: str = NAME_IT,
 ) -> InputError:
-    advice = _named_each(("text",)) if advice is None else advice
     return InputError(f"{source} {what}; it has {', '.join(map(str, head or ()))}.{hint}{advice}")
 
 

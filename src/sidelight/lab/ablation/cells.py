@@ -88,14 +88,20 @@ class Cell:
         """Whether there is anything of a training."""
         return (self.folder / "cell.json").is_file() or self.run.scorer_folder(self.seed).is_dir()
 
-    def require_own(self) -> None:
-        """Raise :class:`ConfigError` if the folder holds a scorer that was trained otherwise. Nothing is written."""
-        parts = [p for p in self.changed if p in SECTIONS]
+    def require_own(self) -> list[str]:
+        """The sections that :attr:`changed` names. Nothing is written.
+
+        Raises:
+            ConfigError: the folder holds a scorer that was trained otherwise.
+        """
+        changed = self.changed
+        parts = [p for p in changed if p in SECTIONS]
         if parts and self.started:
             raise ConfigError(
                 f"variant {self.variant.name!r} was trained with another {', '.join(parts)} before: give the "
                 f"variant another name, or remove {self.folder.parent} to train it again."
             )
+        return changed
 
     def claim(self) -> None:
         """Make the folder this cell's own. A scorer is kept even if its measurement is out of date.
@@ -103,8 +109,7 @@ class Cell:
         Raises:
             ConfigError: the folder holds a scorer that was trained otherwise, or files of somebody else.
         """
-        self.require_own()
-        changed = self.changed
+        changed = self.require_own()
         if any(part in SECTIONS for part in changed):
             remove_file(self.folder / "config.yaml")
         elif changed:

@@ -107,8 +107,7 @@ def randomise(block: Block, seed: int) -> None:
             parameters = list(module.parameters(recurse=False))
             moments = [_moments(p) for p in parameters]
             reset = getattr(module, "reset_parameters", None)
-            drawable = all(p.is_floating_point() or p.is_complex() for p in parameters)
-            if drawable and callable(reset) and _takes_nothing(reset):
+            if all(map(_is_drawn, parameters)) and callable(reset) and _takes_nothing(reset):
                 for parameter in parameters:
                     parameter.fill_(torch.nan)  # what is not initialised stays so
                 reset()
@@ -122,11 +121,16 @@ def randomise(block: Block, seed: int) -> None:
 
 def _draw(parameter: Tensor, mean: float, deviation: float) -> None:
     """Draw the values of ``parameter`` anew, or shuffle them if they are whole numbers."""
-    if parameter.is_floating_point() or parameter.is_complex():
+    if _is_drawn(parameter):
         parameter.normal_(mean, deviation)
     else:
         places = torch.randperm(parameter.numel(), device=parameter.device)
         parameter.copy_(parameter.flatten()[places].view_as(parameter))
+
+
+def _is_drawn(parameter: Tensor) -> bool:
+    """Whether values of its type can be drawn. Whole numbers cannot."""
+    return parameter.is_floating_point() or parameter.is_complex()
 
 
 def _takes_nothing(function: Callable[..., Any]) -> bool:

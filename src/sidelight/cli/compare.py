@@ -57,8 +57,10 @@ def run(
     For many inputs use `evaluate`, because one input does not say which method is better.
     """
     quiet_libraries()
-    from sidelight.cli.explain import content, in_turn, open_explainer
+    from sidelight.cli.explain import in_turn, open_explainer, sample_of
+    from sidelight.core.quiet import told_once
     from sidelight.errors import InputError
+    from sidelight.inputs.file_names import FileNameWarning
     from sidelight.lab.side_by_side.compare import DEFAULT_METHODS, compare
     from sidelight.lab.side_by_side.result import require_place
 
@@ -69,9 +71,11 @@ def run(
     groups = in_turn(sample, modalities)
     if len(groups) != 1:
         raise InputError(f"one input is compared at a time; got {len(groups)}.")
-    parts = [content(part, m, as_text) for part, m in zip(groups[0], modalities, strict=True)]
-    whole = parts[0] if len(parts) == 1 else tuple(parts)
-    found = compare(explainer, whole, method or DEFAULT_METHODS, target=target, area=area, fills=fill or ())
+    whole = sample_of(groups[0], modalities, as_text)
+    with told_once({FileNameWarning} if as_text else set()):  # such a text was asked for
+        found = compare(
+            explainer, whole, method or DEFAULT_METHODS, target=target, area=area, fills=fill or ()
+        )
     _tell(found)
     if out is not None:
         say(f"written: {found.save(out)}")

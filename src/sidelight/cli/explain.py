@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -274,15 +275,14 @@ def _explain_one(
     explainer: Explainer, source: tuple[str, ...], index: int, out: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
     from sidelight.cli.outputs import saved
+    from sidelight.core.quiet import told_once
     from sidelight.explanations.table_lines import further_cells
+    from sidelight.inputs.file_names import FileNameWarning
 
     as_text = about["as_text"]
-    parts = [
-        content(part, modality, as_text)
-        for part, modality in zip(source, explainer.target.modalities, strict=True)
-    ]
-    sample = parts[0] if len(parts) == 1 else tuple(parts)
-    explanation = explainer.explain(sample, others=about["others"], **about["classes"])
+    sample = sample_of(source, tuple(explainer.target.modalities), as_text)
+    with told_once({FileNameWarning} if as_text else set()):  # such a text was asked for
+        explanation = explainer.explain(sample, others=about["others"], **about["classes"])
     file = None if as_text else next((part for part in source if is_file(part)), None)
     explanation.meta["source"] = [_place(part) if not as_text else part for part in source]
     explanation.meta["scorer"] = about["scorer"]
@@ -309,7 +309,28 @@ def _explain_one(
     }
 
 
-def content(part: str, modality: str, as_text: bool) -> str:
+def sample_of(source: tuple[str, ...], modalities: Sequence[str], as_text: bool) -> str | tuple[str, ...]:
+    """The sample that arguments name: an image file stays its path, and a text file becomes its content.
+
+    Raises:
+        InputError: a file cannot be read, or an image and its text are swapped.
+    """
+    from sidelight.errors import InputError
+    from sidelight.rows.table_files import PICTURES, suffix
+
+    given = dict(zip(modalities, source, strict=True))
+    image, text = given.get("image", ""), given.get("text", "")
+    picture_read = suffix(text) in PICTURES and is_file(text) and not as_text
+    if image and picture_read and suffix(image) not in PICTURES:
+        raise InputError(
+            f"{text!r} is a picture in the place of the text, and {image!r:.60} is none: the two are swapped. Give the "
+            'image file first, then its text, e.g. photo.png "a caption".'
+        )
+    parts = tuple(_content(part, modality, as_text) for modality, part in given.items())
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _content(part: str, modality: str, as_text: bool) -> str:
     """The content of a text file, or the argument itself."""
     if modality != "text" or as_text:
         return part

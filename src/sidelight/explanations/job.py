@@ -88,7 +88,8 @@ class Job:
         require_score_type(self.scores)
         if require_engine(self.engine) == "local" and self.workers is not None:
             raise ConfigError(
-                "workers goes with engine='ray'. This process is the only worker of the local engine."
+                "workers goes with engine='ray' (as options of the command: --workers with --engine ray). This process is the "
+                "only worker of the local engine."
             )
         if self.workers is not None:
             require_size(self.workers, "workers")
@@ -150,7 +151,7 @@ def _require_apart(source: Path, out: Path) -> None:
     same = [p for p in written if p.exists() and p.samefile(source)]
     if same or (source.is_dir() and out.exists() and source.samefile(out)):
         raise CheckpointError(
-            f"{source} would be overwritten by what is written to {out}; choose another --out."
+            f"{source} would be overwritten by what is written to {out}; choose another folder for the answers."
         )
 
 

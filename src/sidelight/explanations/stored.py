@@ -64,7 +64,7 @@ class StoredExplanations:
             if changed and known["ends"]:  # a job that explained nothing leaves the folder free
                 raise ConfigError(
                     f"{folder} holds the explanations of another job (different {', '.join(changed)}). "
-                    "Choose another folder with --out, or remove this one."
+                    "Choose another folder for the answers, or remove this one."
                 )
             ends = list(known["ends"])
         own_folder(folder)

@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 ONNX, PT2 = ".onnx", ".pt2"
 #: endings of what lies beside an exported file
 SIDECAR, TOKENIZER = ".json", ".tokenizer"
+#: for whoever has other files where ours belong
+ADVICE = "Choose another name, or pass overwrite=True (as an option of the command: --overwrite)."
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ class Writing:
             raise ConfigError(
                 f"the format follows from the name's ending, {ONNX} or {PT2}; got {self.path.name!r}."
             )
-        require_free([self.path, self._beside(SIDECAR)], "Choose another name, or pass overwrite=True.")
-        require_folder_place(folder_path(self._beside(TOKENIZER)))
+        require_free([self.path, self._beside(SIDECAR)], ADVICE)
+        require_folder_place(folder_path(self._beside(TOKENIZER)), "Choose another name for the model.")
         require_writable(self.path)
         if not self.is_onnx:
             return
@@ -151,7 +153,7 @@ class Writing:
         if tokenizer is None:
             yield None
             return
-        folder, advice = self._beside(TOKENIZER), "Choose another name, or pass overwrite=True."
+        folder, advice = self._beside(TOKENIZER), ADVICE
         with replace_folder(folder, advice=advice) as tmp:
             try:
                 tokenizer.save_pretrained(tmp)

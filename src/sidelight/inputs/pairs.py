@@ -110,7 +110,8 @@ def is_pair(value: Any) -> bool:
     if not isinstance(value, tuple) or len(value) != 2:
         return False
     first, second = value
-    if isinstance(second, tuple) and len(second) == 2 and all(isinstance(text, str) for text in second):
+    two = isinstance(second, tuple) and len(second) == 2 and all(isinstance(text, str) for text in second)
+    if two or _lists_texts(second):  # a list is refused when it is read
         return _may_be_image(first)
     return all(map(_may_be_image, value)) and any(isinstance(v, str) for v in value)
 
@@ -118,6 +119,13 @@ def is_pair(value: Any) -> bool:
 def _may_be_image(value: Any) -> bool:
     """Whether ``value`` is an image or its path. ``None`` is a missing one, which is told when it is read."""
     return isinstance(value, (str, os.PathLike)) or value is None or is_picture(value)
+
+
+def _lists_texts(value: Any) -> bool:
+    """Whether ``value`` is a list of texts, also an array as tables give it. It may be empty."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and value.dtype.kind in "OU"
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def read_pairs(samples: Sequence[Any], columns: Sequence[str] = (), first: int = 0) -> list[Pair]:
@@ -166,7 +174,7 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
 def _check_columns(sample: Mapping[str, Any], number: int) -> None:
     known = (column_of(sample, "image"), "text")
     listed = {k: len(v) for k, v in sample.items() if k in known and isinstance(v, list)}
-    if listed:
+    if known[0] in listed:
         counts = " and ".join(f"{n} under {k!r}" for k, n in listed.items())
         raise InputError(
             f"sample {number} holds lists ({counts}): it is a batch of columns, not a row. Give rows: "
@@ -179,6 +187,12 @@ def _check_parts(image: Any, text: Any, number: int) -> None:
         raise InputError(
             f"sample {number} has no {'image' if image is None else 'text'} (None). Leave it out, or {FORMS}."
         )
+    if _lists_texts(text):
+        raise InputError(
+            f"the text of sample {number} is a list of {len(text)}, and a pair has one. Give a pair for each, e.g. "
+            "[(image, text) for image, texts in rows for text in texts]; two texts that the model reads together are a tuple, "
+            "or two columns, e.g. premise and hypothesis."
+        )
     if is_picture(text):
         swapped = " The two are swapped." if isinstance(image, str) else ""
         raise InputTypeError(
@@ -187,7 +201,7 @@ def _check_parts(image: Any, text: Any, number: int) -> None:
     if isinstance(image, str) and not os.path.isfile(image):
         swapped = (
             " Its text is a file, so the two are swapped."
-            if isinstance(text, str) and os.path.isfile(text)
+            if isinstance(text, (str, os.PathLike)) and os.path.isfile(text)
             else ""
         )
         try:

@@ -32,7 +32,7 @@ class PicturesBeside:
     """Rows of a table that names files which lie beside it.
 
     Args:
-        column: names them. Default: one of the usual names, and the path is put under ``image``.
+        column: names them. Default: the first of the usual names. The path of a file name is put under ``image``.
     """
 
     def __init__(self, rows: Rows, folder: Path, column: str | None = None) -> None:
@@ -45,12 +45,13 @@ class PicturesBeside:
         row = self.rows[index]
         if not isinstance(row, Mapping):
             return row
-        named = _path_in(row.get(self.column or column_of(row, "image") or FILE_COLUMN))
+        column = self.column or column_of(row, "image")
+        named = _path_in(row.get(column or FILE_COLUMN))
         if is_stored_picture(named):  # with its bytes
             return row
         if isinstance(named, str):
             named = self.found(named) if named else None
-        return {**row, self.column or "image": named}
+        return {**row, column or "image": named}
 
 
 class FilesBeside:

@@ -228,6 +228,8 @@ def content_of(source: Path, rows: Rows, column: str) -> dict[str, Any]:
 def _pictures(rows: Rows, column: str, folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     head = first_row(rows) or {}
+    if column not in head:
+        column = column_of(head, "image") or column
     first = head.get(column, head.get(FILE_COLUMN))
     named = isinstance(first, str)
     blank = first is None and not {column, FILE_COLUMN}.isdisjoint(head)

@@ -147,7 +147,7 @@ class SavedScorer:
             reason = first_line(error, None)
             raise CheckpointError(
                 f"the scorer's target {place!r} cannot be loaded ({reason}); "
-                "pass the classifier itself: from_pretrained(folder, model=...)."
+                "pass the classifier itself: from_pretrained(folder, model=...), on the command line --model."
             ) from error
 
     def _load_processor(self, family: type[TargetModel], place: str | None) -> Any:

@@ -33,6 +33,8 @@ OPTIONS = ("target", "versus", "verify", "maps", "inputs")
 MOST_NAME = 200
 #: base64 for addresses has two other characters
 _FOR_ADDRESSES = str.maketrans("-_", "+/")
+#: how pictures in base64 begin: data URIs, PNG, JPEG, GIF, WebP
+_PICTURES = ("data:image/", "iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 #: bytes of a body that is parsed at once
 SMALL = 2**16
 
@@ -133,6 +135,9 @@ def _parsed(body: bytes) -> dict[str, Any]:
         return found
     if not isinstance(image, str):
         raise Problem("field", "in JSON, image must be the content of a file in base64.")
+    text = found.get("text")
+    if isinstance(text, str) and text.startswith(_PICTURES) and not image.startswith(_PICTURES):
+        raise Problem("field", "text is the content of a picture, and image is none: the two are swapped.")
     try:
         return {**found, "image": _content(image)}
     except (binascii.Error, ValueError) as error:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import simpson
 from scipy.stats import spearmanr
 
 from pair_models import make_target, pairs
@@ -22,6 +23,7 @@ from sidelight.checks.quality import (
     calibrated,
     clues_of,
     fitted,
+    limit_of_srg,
     srg_of,
 )
 from sidelight.core.types import Encoding, Reading
@@ -132,6 +134,36 @@ def test_srg_is_that_of_an_evaluation_and_calibration_is_seeded() -> None:
     assert first is not None
     assert first.rows == FEWEST
     assert Quality.from_dict(first.to_dict()) == first
+
+
+@pytest.mark.parametrize("steepness", [1.0, 4.0, 8.0])
+def test_few_points_give_nearly_the_area_of_many(steepness: float) -> None:
+    shares = np.linspace(0, 1, 7)
+    one = SimpleNamespace(
+        shares=shares, deletion=np.exp(-steepness * shares), insertion=1 - np.exp(-steepness * shares)
+    )
+    true = 1 - 2 * (1 - np.exp(-steepness)) / steepness
+    found, coarse = limit_of_srg([one]), srg_of([one])
+    assert found == pytest.approx(simpson(one.insertion - one.deletion, x=shares), abs=1e-12)
+    assert abs(found - true) < abs(coarse - true) / 3
+
+
+def test_what_is_learnt_are_the_areas_of_many_points() -> None:
+    """They were those of six points, which lie below what ``verify=True`` measures."""
+    target = make_target("fusion-resnet")
+    inputs = target.reader.read(pairs()).inputs
+    encoding = target.encode(inputs)
+
+    def read(own: Encoding) -> Reading:
+        noise = torch.rand(own.feature_mask["image"].shape, generator=torch.Generator().manual_seed(3))
+        words = torch.rand(own.feature_mask["text"].shape, generator=torch.Generator().manual_seed(4))
+        scores = {"image": noise, "text": words}
+        return Reading(scores, scores, None)
+
+    found = calibrated(target, read, [inputs] * (FEWEST // 3))
+    assert found is not None
+    measured = [limit_of_srg(own) for own in certify(target, inputs, encoding, read(encoding), steps=6)]
+    assert found.intercept == pytest.approx(np.mean(measured), abs=1e-6)
 
 
 @pytest.mark.parametrize("skill", [-0.5, 0.0, 0.3, 0.39, 0.41, 0.9])

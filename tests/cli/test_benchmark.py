@@ -291,7 +291,7 @@ def test_a_killed_benchmark_ends_with_the_same_bytes(
 def test_two_processes_give_the_bytes_of_one(
     fitted: Bench, measured: Bench, runner: Runner, tmp_path: Path
 ) -> None:
-    """They are copies of one interpreter: ``torchrun`` itself is tried in ``test_processes.py``."""
+    """They are copies of one interpreter, with the environment that ``torchrun`` gives."""
     bench = copied(fitted, tmp_path)
     found = runner.run("sidelight", "benchmark", bench.file, "--out", bench.runs, environments=launched(2))
     assert found.codes == [0, 0], found.output

@@ -6,6 +6,8 @@ import csv
 import json
 import math
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from forked import Runner, launched
+from forked import TESTS, Runner, environment, launched
 from helpers_training import (
     TRANSFORM,
     classifier,
@@ -678,6 +680,22 @@ def test_two_processes_train_what_one_trains(runner: Runner, tmp_path: Path) -> 
     )
     # sums of float32 in another order; 2.6e-5 on some processors, and one step of Adam moves a weight by 1e-3
     assert difference < 1e-4, difference
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_torchrun_itself_trains_as_its_environment_does(runner: Runner, tmp_path: Path) -> None:
+    options = ["--batch", "8", "--fills", "zero", "--epochs", "0.5"]
+    copies = runner.run("fit", tmp_path / "copies", *options, environments=launched(2))
+    assert copies.codes == [0, 0], copies.output
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    script = [str(TESTS / "training_worker.py"), str(tmp_path / "torchrun"), *options]
+    done = subprocess.run(
+        [*launcher, *script], env=environment(), capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = (saved_state(tmp_path / name / "scorer") for name in ("copies", "torchrun"))
+    assert largest_difference(first, second) == 0
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ def run(
     """Train the scorers of CONFIG, and first its classifier if CONFIG says so.
 
     The result is a run folder. If the command is killed, call it again,
-    and it continues.
+    and it continues. Several GPUs share the work with:
+    accelerate launch -m sidelight.cli fit CONFIG
     """
     quiet_libraries()
     resumes()

@@ -9,16 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from example_stage import Stage
+
 SOURCE = Path(__file__).parents[1] / "src"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: only modules with an example are imported, as importing all of them takes half a minute
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8"))
 
-#: modules that cannot be imported without the package of an extra
+#: modules with examples that need the packages of an extra
 NEEDS = {
-    "sidelight.live.page": "gradio",
-    "sidelight.live.widget": "anywidget",
-    "sidelight.serving.running": "uvicorn",
+    "sidelight.explanations.explanation": ["anywidget"],
+    "sidelight.faces.captum": ["captum"],
+    "sidelight.live.page": ["gradio"],
+    "sidelight.live.playing": ["gradio", "anywidget"],
+    "sidelight.live.widget": ["anywidget"],
+    "sidelight.serving.building": ["fastapi"],
+    "sidelight.serving.running": ["fastapi", "uvicorn"],
 }
 
 
@@ -27,13 +33,30 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    return Stage(tmp_path_factory.mktemp("stage"))
+
+
 @pytest.mark.parametrize("name", map(name_of, MODULES))
-def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples(name: str, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # an example may write files
-    if name in NEEDS:
-        pytest.importorskip(NEEDS[name])
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package)
     module = importlib.import_module(name)
-    found = doctest.testmod(module, optionflags=FLAGS)
-    assert not found.failed
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    once = {
+        test.docstring: test for test in doctest.DocTestFinder().find(module)
+    }  # `load` is another name of a method
+    for number, found in enumerate(once.values()):
+        source = "".join(example.source for example in found.examples)
+        if stage.needed(source, found.globs):
+            place = tmp_path / str(number)
+            place.mkdir()
+            monkeypatch.chdir(place)
+            found.globs.update(stage.names(source, place))
+        runner.run(found)
+    done = runner.summarize(verbose=False)
+    assert not done.failed
     lines = inspect.getsource(module).splitlines()
-    assert found.attempted == sum(">>> " in line and "+SKIP" not in line for line in lines)
+    assert done.attempted == sum(">>> " in line and "+SKIP" not in line for line in lines)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sidelight.checks.selfcheck import (
     HOW_MADE,
@@ -25,7 +25,6 @@ from sidelight.core.processes import in_main
 from sidelight.core.quiet import told_once
 from sidelight.core.surroundings import kept_place, kept_random_state, plain_passes, training_surroundings
 from sidelight.core.terminal import track
-from sidelight.core.types import Encoding, Inputs, Reading
 from sidelight.errors import InputError
 from sidelight.explanations.asking import (
     ExplainOptions,
@@ -35,6 +34,7 @@ from sidelight.explanations.asking import (
     lent_inputs,
     measurements,
 )
+from sidelight.explanations.attributing import Attributing
 from sidelight.explanations.blocks import (
     Answer,
     Errors,
@@ -48,7 +48,7 @@ from sidelight.explanations.blocks import (
     with_columns,
 )
 from sidelight.explanations.building import Answered, explanations_of
-from sidelight.explanations.classes import Asked, checked_classes, require_flag, require_steps
+from sidelight.explanations.classes import Asked, require_flag, require_steps
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.origins import remembered
 from sidelight.explanations.streaming import Streaming
@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Explainer(Exporting, Playing, Sharing, Streaming):
+class Explainer(Attributing, Exporting, Playing, Sharing, Streaming):
     """A classifier and its scorer, the small network that explains it. :meth:`fit` or :meth:`from_pretrained` makes it.
 
     Args:
@@ -158,7 +158,7 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             CheckpointError: the disk refused.
 
         Example:
-            >>> explainer = Explainer.fit(model, rows, processor=processor, epochs=3)  # doctest: +SKIP
+            >>> explainer = Explainer.fit(model, rows, processor=processor, epochs=1)
         """
         given = {"scorer": scorer, "objective": objective, "training": training}
         (scorer_config, objective_config, training_config), rest = split_options(options, given)
@@ -240,7 +240,10 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
             ConfigError: an argument is of another kind, or the scorer has no map of the class that was chosen.
 
         Example:
-            >>> explainer.explain("photo.jpg").plot().savefig("why.png")  # doctest: +SKIP
+            >>> explanation = explainer.explain("photo.jpg")
+            >>> explanation.map.shape
+            (32, 32)
+            >>> explanation.plot().savefig("why.png")
         """
         size, errors = require_size(batch_size), require_errors(errors)
         progress, verify = require_flag(progress, "progress"), require_flag(verify, "verify")
@@ -277,57 +280,6 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
     def _explain_rows(self, rows: Sequence[Any], numbers: Sequence[int], asked: Asked) -> list[Explanation]:
         """Explanations of rows or samples, of these numbers, that go through the model together."""
         return self._explain_batch(asked.read(self.target.reader, rows, numbers), numbers, asked)
-
-    @public
-    @plain_passes()
-    def attribute(self, inputs: Inputs, classes: Tensor | None = None) -> tuple[Encoding, dict[str, Tensor]]:
-        """The model's pass over the whole input, and the scores of each modality, as tensors without a graph.
-
-        Args:
-            inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``.
-            classes: ``[B]`` class to explain, checked as by :meth:`read`. Default: the predicted ones.
-        """
-        encoding = self._encode(inputs)
-        return encoding, dict(self._read(encoding, classes, None).scores)
-
-    def _encode(self, inputs: Inputs) -> Encoding:
-        self._weights.require(self.check)
-        with torch.inference_mode():
-            return self.target.encode(inputs)
-
-    @public
-    @plain_passes()
-    def scores(self, encoding: Encoding, classes: Tensor | None = None) -> dict[str, Tensor]:
-        """The scores of :meth:`attribute`, if the pass over the whole input was made already."""
-        return dict(self.read(encoding, classes).scores)
-
-    @public
-    @plain_passes()
-    def read(
-        self, encoding: Encoding, classes: Tensor | None = None, versus: Tensor | None = None
-    ) -> Reading:
-        """Scores, ranking and effects of one class for each sample, if the pass over the whole input was made already.
-
-        Args:
-            encoding: that pass, of ``B`` samples.
-            classes, versus: ``[B]`` class to explain (default: the predicted ones), and to compare it with, if any.
-
-        Raises:
-            ConfigError: there is no such class, or this scorer knows the predicted class only.
-            InputError: there is another number of classes than of samples.
-        """
-        self._weights.require(self.check)
-        return self._read(encoding, classes, versus)
-
-    def _read(self, encoding: Encoding, classes: Tensor | None, versus: Tensor | None) -> Reading:
-        """:meth:`read` right after a pass, which looked at the weights already."""
-        return self._reading(encoding, *checked_classes(encoding, self.target.id2label, classes, versus))
-
-    def _reading(self, encoding: Encoding, classes: Tensor | None, versus: Tensor | None) -> Reading:
-        """:meth:`_read` of classes that are checked already."""
-        Asked(None, classes, versus).require_scorer(self.scorer.config)
-        with torch.inference_mode():
-            return self.scorer.on(self.target.device).reading(encoding, classes, versus)
 
     @plain_passes()
     def _explain_batch(self, batch: Batch, numbers: Sequence[int], asked: Asked) -> list[Explanation]:
@@ -375,6 +327,11 @@ class Explainer(Exporting, Playing, Sharing, Streaming):
         Raises:
             CheckpointError: files are missing, truncated or corrupt, or the hub refused.
             TargetMismatchError: ``model`` is not the classifier the scorer was trained beside.
+
+        Example:
+            >>> explainer = Explainer.from_pretrained("my-scorer", model)
+            >>> explainer.explain("what a wonderful day").modalities
+            ('text',)
         """
         require_check(check)
         saved = load_scorer(folder, revision, token)

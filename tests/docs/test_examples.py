@@ -10,8 +10,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from example_models import names
 
+from example_models import names
 from sidelight.core.registry import Registry
 from sidelight.core.types import MODALITIES
 from sidelight.fills.base import DEFAULT_FILLS, FILLS

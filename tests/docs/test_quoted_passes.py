@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_models import names
 
+from example_models import names
 from sidelight import Explainer
 from sidelight.lab.side_by_side.passes import Passes, counted_passes
 from sidelight.training.loss import ScorerObjective

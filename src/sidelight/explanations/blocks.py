@@ -46,6 +46,11 @@ class ExplainFailure:
         row: number of the row in the data, counted from 0.
         reason: what is wrong with the row, in a sentence or two.
         columns: the row's own values, as in ``Explanation.meta["columns"]``.
+
+    Example:
+        >>> answers = explainer.explain(["a dull film", ""], errors="skip")
+        >>> [(answer.row, answer.reason) for answer in answers if not answer]
+        [(1, "this row is empty (''): there is no word to score. Leave it out.")]
     """
 
     row: int

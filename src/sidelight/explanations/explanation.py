@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidelight.core.digits import significant
 from sidelight.core.files import as_utf8, file_path, no_number
 from sidelight.core.guard import public, public_class
 from sidelight.core.shown import Drawable
@@ -32,14 +30,16 @@ from sidelight.explanations.checks import (
     words,
 )
 from sidelight.explanations.origins import origin_of
+from sidelight.explanations.plain import listed, listed_significant, plain_value
 from sidelight.explanations.saving import data_to_read, places, write
 
 if TYPE_CHECKING:  # matplotlib is slow to import and most callers never plot
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
-#: types of arrays that become Python's own numbers
-_NUMBERS = tuple(map(np.dtype, "?bhilqBHILQefd"))
+#: fields of every file, and those that files of the first version do not have
+FIELDS = ("scores", "inputs", "prediction", "label", "probability", "probabilities", "method", "target")
+LATER = ("explained", "versus", "ranking", "effects")
 FORMAT = "sidelight.explanation"
 VERSION = 1
 
@@ -161,6 +161,10 @@ class Explanation:
 
         Raises:
             InputError: there are several modalities.
+
+        Example:
+            >>> explainer.explain("photo.jpg").map.shape
+            (32, 32)
         """
         if len(self.scores) > 1:
             raise InputError(
@@ -182,7 +186,7 @@ class Explanation:
             MissingPackageError: anywidget is not installed.
 
         Example:
-            >>> explainer.explain("photo.jpg").widget()  # doctest: +SKIP
+            >>> widget = explainer.explain("photo.jpg").widget()
         """
         return origin_of(self).widget()
 
@@ -211,7 +215,7 @@ class Explanation:
                 reading is unknown, or there are no effects.
 
         Example:
-            >>> explainer.explain("a dull film").plot(reading="effects").savefig("for-and-against.png")  # doctest: +SKIP
+            >>> explainer.explain("a dull film").plot(reading="effects").savefig("for-and-against.png")
         """
         from sidelight.viz.explanation import plot_explanation, plot_panel
 
@@ -225,7 +229,14 @@ class Explanation:
 
     @public
     def to_html(self, reading: Drawable = "scores") -> str:
-        """A self-contained HTML fragment of a reading as in :meth:`plot`: every text escaped, pictures inline."""
+        """A self-contained HTML fragment of a reading as in :meth:`plot`: every text escaped, pictures inline.
+
+        Raises:
+            InputError: there is no such reading.
+
+        Example:
+            >>> fragment = explainer.explain("a dull film").to_html()
+        """
         from sidelight.viz.explanation import explanation_html
 
         return explanation_html(self, reading)
@@ -244,6 +255,9 @@ class Explanation:
             InputError: there is no such reading.
             CheckpointError: the disk refused. An earlier file is left as it was.
             ForeignFileError: a file that sidelight did not write has this name.
+
+        Example:
+            >>> path = explainer.explain("a dull film").save_html("why.html")
         """
         from sidelight.viz.explanation import explanation_page
         from sidelight.viz.export import write_atomic
@@ -257,6 +271,11 @@ class Explanation:
         """Plain values for JSON. Arrays become nested lists (scores to 6 digits, inputs to 4).
 
         A number in ``meta`` that is NaN or infinite becomes ``None``, as JSON has no such numbers.
+
+        Example:
+            >>> values = explainer.explain("a dull film").to_dict()
+            >>> len(values["scores"]["text"]) == len(values["inputs"]["text"])
+            True
         """
         return {
             "format": FORMAT,
@@ -266,10 +285,10 @@ class Explanation:
             "prediction": self.prediction,
             "label": self.label,
             "probability": round(self.probability, 6),
-            "probabilities": None if self.probabilities is None else _listed(self.probabilities, 6),
-            "scores": {name: _listed(values, 6) for name, values in self.scores.items()},
+            "probabilities": None if self.probabilities is None else listed(self.probabilities, 6),
+            "scores": {name: listed(values, 6) for name, values in self.scores.items()},
             "inputs": {
-                name: value if isinstance(value, list) else _listed(value, 4)
+                name: value if isinstance(value, list) else listed(value, 4)
                 for name, value in self.inputs.items()
             },
             "meta": plain_value(self.meta),
@@ -286,7 +305,7 @@ class Explanation:
                 for k, v in numbers.items()
                 if v is not None and (k != "explained" or v != self.prediction)
             },
-            **{k: {m: _significant(a) for m, a in v.items()} for k, v in maps.items() if v is not None},
+            **{k: {m: listed_significant(a) for m, a in v.items()} for k, v in maps.items() if v is not None},
             **({"independent": True} if self.independent else {}),
         }
 
@@ -297,25 +316,20 @@ class Explanation:
 
         Raises:
             CheckpointError: keys are missing or of the wrong kind, values are impossible, or a newer sidelight wrote it.
+
+        Example:
+            >>> values = json.loads(json.dumps(explainer.explain("a dull film").to_dict()))
+            >>> Explanation.from_dict(values).to_dict() == values
+            True
         """
         require_known(values, FORMAT, VERSION)
         require_parts(values)
-        names = (
-            "scores",
-            "inputs",
-            "prediction",
-            "label",
-            "probability",
-            "probabilities",
-            "method",
-            "target",
-        )
         try:
-            later: dict[str, Any] = {
-                name: values.get(name) for name in ("explained", "versus", "ranking", "effects")
-            }
+            later: dict[str, Any] = {name: values.get(name) for name in LATER}
             later["independent"] = values.get("independent") is True
-            return cls(**{name: values[name] for name in names}, meta=dict(values.get("meta") or {}), **later)
+            return cls(
+                **{name: values[name] for name in FIELDS}, meta=dict(values.get("meta") or {}), **later
+            )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"the saved explanation is damaged: {error!r:.300}.") from error
 
@@ -339,6 +353,11 @@ class Explanation:
                 reading.
             CheckpointError: the disk refused, or ``path`` names no file. Earlier files are left as they were.
             ForeignFileError: a file that sidelight did not write has one of these names. Nothing is written.
+
+        Example:
+            >>> picture, data = explainer.explain("photo.jpg").save("why")
+            >>> picture.name, data.name
+            ('why.png', 'why.json')
         """
         return write(self, *places(path), reading)
 
@@ -349,6 +368,11 @@ class Explanation:
 
         Raises:
             CheckpointError: the file is missing, truncated or not an explanation.
+
+        Example:
+            >>> picture, data = explainer.explain("photo.jpg").save("why")
+            >>> Explanation.load("why").map.shape
+            (32, 32)
         """
         data = data_to_read(path)
         try:
@@ -369,30 +393,3 @@ class Explanation:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(token, str) for token in value)
-
-
-def _listed(array: np.ndarray, digits: int) -> list[Any]:
-    # Rounding in float64: float32 would print 0.10000000149.
-    return np.round(np.asarray(array, dtype=np.float64), digits).tolist()
-
-
-def _significant(array: np.ndarray) -> list[Any]:
-    """Nested lists with six significant digits: effects of single pixels are tiny."""
-    return list(significant(array).tolist())
-
-
-def plain_value(value: Any) -> Any:
-    """``value`` of a ``meta`` as JSON takes it. NaN and infinity become ``None``."""
-    if value is None or type(value) in (str, int, bool):  # most values, so they come first
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [plain_value(item) for item in value]
-    if isinstance(value, np.ndarray) and value.dtype in _NUMBERS and np.isfinite(value).all():
-        return value.tolist()
-    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
-        return plain_value(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no such number
-    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from sidelight.explanations.blocks import Answer, ExplainFailure
-from sidelight.explanations.explanation import Explanation, plain_value
+from sidelight.explanations.explanation import Explanation
+from sidelight.explanations.plain import plain_value
 from sidelight.explanations.score_types import SCORE_TYPES, stored_scores, type_name
 
 #: number of a text's best words

@@ -211,7 +211,8 @@ def read_explanations(folder: str | os.PathLike[str]) -> StoredAnswers:
         CheckpointError: there are none, or a file is damaged.
 
     Example:
-        >>> good = [a for a in read_explanations("explanations") if isinstance(a, Explanation)]  # doctest: +SKIP
-        >>> worst = min(good, key=lambda answer: answer.probability)  # doctest: +SKIP
+        >>> stored = explainer.explain_dataset("reviews.csv", "explanations")
+        >>> good = [answer for answer in read_explanations("explanations") if answer]  # a failure is false
+        >>> least_sure = min(good, key=lambda answer: answer.probability)
     """
     return StoredAnswers(folder_path(folder))

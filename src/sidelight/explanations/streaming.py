@@ -89,6 +89,10 @@ class Streaming:
 
         Raises:
             InputError, ConfigError: as :meth:`explain`.
+
+        Example:
+            >>> for explanation in explainer.explain_stream(["a dull film", "what a wonderful day"]):
+            ...     words = explanation.inputs["text"]
         """
         asked = Asked(lent_inputs(self.target, others), target, versus)
         asked.require_scorer(self.scorer.config)
@@ -148,8 +152,8 @@ class Streaming:
             PeerError: no worker of Ray could be started, or workers were lost again and again.
 
         Example:
-            >>> found = explainer.explain_dataset("reviews.csv", "explained")  # doctest: +SKIP
-            >>> found.to_pandas(["id", "label", "probability", "text_top"])  # doctest: +SKIP
+            >>> found = explainer.explain_dataset("reviews.csv", "explained")
+            >>> frame = found.to_pandas(["id", "label", "probability", "text_top"])
         """
         options = {k: scalar(v) for k, v in {"target": target, "versus": versus}.items() if v is not None}
         chosen = require_columns_once(columns)
@@ -194,8 +198,8 @@ class Streaming:
             ConfigError: the scorer has no map of the class, or an argument is of another kind.
 
         Example:
-            >>> explain = explainer.row_function(keep=["id", "label", "text_top"])  # doctest: +SKIP
-            >>> frame = explain(pandas_frame)  # doctest: +SKIP
+            >>> explain = explainer.row_function(keep=["id", "label", "text_top"])
+            >>> table = explain({"text": ["what a wonderful day", "a dull film"]})
         """
         how = BlockOptions(require_size(batch_size), "skip", "text" in self.target.modalities, scores)
         require_score_type(scores)

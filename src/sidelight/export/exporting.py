@@ -43,9 +43,9 @@ class Exporting:
             TargetMismatchError: the classifier's weights have changed.
 
         Example:
-            >>> module = explainer.module()  # doctest: +SKIP
-            >>> module(pixel_values=pixels)["scores_image"].shape  # doctest: +SKIP
-            torch.Size([2, 1, 224, 224])
+            >>> module = explainer.module()
+            >>> module(pixel_values=pixels)["scores_image"].shape
+            torch.Size([2, 1, 32, 32])
         """
         self._weights.require(self.check)
         with torch.inference_mode(False):
@@ -81,8 +81,10 @@ class Exporting:
             CheckpointError: the disk refused.
 
         Example:
-            >>> explainer.export("model.onnx")  # doctest: +SKIP
-            PosixPath('model.onnx')
+            >>> path = explainer.export("model.pt2")
+            >>> program = torch.export.load(path).module()
+            >>> program(pixel_values=pixels, classes=torch.tensor([-1, -1]))["logits"].shape  # -1: the predicted class
+            torch.Size([2, 2])
         """
         self._weights.require(self.check)
         with overwriting(overwrite), torch.inference_mode(False):

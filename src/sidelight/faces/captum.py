@@ -57,8 +57,10 @@ class SidelightAttribution(Attribution):
         ConfigError: the scorer has no such reading.
 
     Example:
-        >>> attribution = SidelightAttribution(explainer)  # doctest: +SKIP
-        >>> NoiseTunnel(attribution).attribute(pixels, nt_samples=8, stdevs=0.1, target=3)  # doctest: +SKIP
+        >>> from captum.attr import NoiseTunnel
+        >>> attribution = SidelightAttribution(explainer)
+        >>> NoiseTunnel(attribution).attribute(pixels, nt_samples=8, stdevs=0.1, target=1).shape
+        torch.Size([2, 3, 32, 32])
     """
 
     @public

@@ -70,8 +70,9 @@ def pipeline(
         CheckpointError, TargetMismatchError: as ``Explainer.from_pretrained``.
 
     Example:
-        >>> pipe = sidelight.pipeline("text-classification", scorer="my-scorer")  # doctest: +SKIP
-        >>> pipe("what a wonderful day")[0]["words"]  # doctest: +SKIP
+        >>> pipe = pipeline("text-classification", scorer="my-scorer", model=model)
+        >>> sorted(pipe("what a wonderful day")[0])
+        ['explanation', 'label', 'score', 'words']
     """
     given = {"processor": processor, "tokenizer": tokenizer, "image_processor": image_processor}
     if explainer is None:

@@ -116,9 +116,9 @@ def as_quantus(explainer: Explainer, reading: Kind = "scores", *, randomised: bo
         ConfigError: the scorer has no such reading.
 
     Example:
-        >>> explain = as_quantus(explainer)  # doctest: +SKIP
-        >>> metric = quantus.Sparseness()  # doctest: +SKIP
-        >>> metric(model=explain.model, x_batch=x, y_batch=y, a_batch=None, explain_func=explain)  # doctest: +SKIP
+        >>> explain = as_quantus(explainer)
+        >>> explain(explain.model, pixels.numpy(), np.array([0, 1])).shape
+        (2, 1, 32, 32)
     """
     if not isinstance(explainer, Explainer):
         raise InputTypeError(f"expected a sidelight Explainer; got {type(explainer).__name__}.")

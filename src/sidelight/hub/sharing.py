@@ -57,6 +57,11 @@ class Sharing:
             ForeignFileError: ``folder`` is a file or a link, or such a file stands in it.
             ConfigError: the card has no such option, or the results are of another classifier.
             InputError: a sample of the card is of a kind that the classifier does not read.
+
+        Example:
+            >>> folder = explainer.save_pretrained("my-scorer")
+            >>> sorted(path.name for path in folder.iterdir() if path.suffix)
+            ['README.md', 'config.json', 'processor.json', 'scorer.safetensors']
         """
         place = folder_path(folder)
         weights = self._weights.origin()

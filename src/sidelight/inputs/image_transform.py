@@ -105,7 +105,11 @@ class ImageTransform:
             raise InputError(f"resize_to {self.resize_to} must be at least as large as size {self.size}.")
 
     def __call__(self, source: Any) -> Tensor:
-        """``[C, H, W]`` float32, normalised."""
+        """``[C, H, W]`` float32, normalised.
+
+        Raises:
+            InputError: the picture cannot be read, or is too large.
+        """
         image = self._fit(read_picture(source, self.mode))
         array = np.asarray(image, dtype=np.float32) / 255.0
         pixels = torch.from_numpy(array.copy()).reshape(*self.size, -1).permute(2, 0, 1)

@@ -74,7 +74,8 @@ def make_page(desk: Desk, title: str = "sidelight") -> gr.Blocks:
         this can be changed by the arguments of ``launch``.
 
     Example:
-        >>> make_page(Desk({"films": explainer})).launch()  # doctest: +SKIP
+        >>> page = make_page(Desk({"films": explainer}))
+        >>> page.launch()  # doctest: +SKIP
     """
     with gr.Blocks(title=visible(title), analytics_enabled=False, delete_cache=FILES_GO) as page:
         gr.Markdown(f"# {_plain(title)}", elem_id="sl-title")

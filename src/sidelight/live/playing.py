@@ -49,8 +49,7 @@ class Playing:
             UnsupportedTargetError: the classifier reads something else than images and texts.
 
         Example:
-            >>> explainer.live("photo.jpg").keep(0.2).probability  # doctest: +SKIP
-            0.97
+            >>> with_the_best_fifth = explainer.live("photo.jpg").keep(0.2).probability
         """
         return Session(cast(Explains, self), sample, target, versus, fill)
 
@@ -81,7 +80,7 @@ class Playing:
             InputError, InputTypeError, ConfigError, UnknownNameError, UnsupportedTargetError: as :meth:`live`.
 
         Example:
-            >>> explainer.widget("what a wonderful day")  # doctest: +SKIP
+            >>> widget = explainer.widget("what a wonderful day")
         """
         require(["anywidget"], "the widget", "widget")
         from sidelight.live.widget import LiveWidget
@@ -117,7 +116,8 @@ class Playing:
             UnsupportedTargetError: the classifier reads something else than images and texts.
 
         Example:
-            >>> explainer.demo().launch()  # doctest: +SKIP
+            >>> page = explainer.demo(["what a wonderful day"])
+            >>> page.launch()  # doctest: +SKIP
         """
         require(["gradio"], "the page", "app")
         from sidelight.live.desk import Desk

@@ -111,9 +111,8 @@ class Session:
         UnsupportedTargetError: the classifier reads something else than images and texts.
 
     Example:
-        >>> session = explainer.live("what a wonderful day")  # doctest: +SKIP
-        >>> session.keep(0.25).probability                    # doctest: +SKIP
-        0.93
+        >>> session = explainer.live("what a wonderful day")
+        >>> with_the_best_word = session.keep(0.25).probability
     """
 
     @plain_passes()

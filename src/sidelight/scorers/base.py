@@ -50,6 +50,13 @@ class ScorerConfig:
         effect_unit: with ``by_class``, scale of the raw effects: if a part covers this share of the input and all its raw
             effects are 1, it changes the probability by 1. With ``None`` the target decides in a training. Elsewhere
             ``None`` means 1/8.
+
+    Raises:
+        ConfigError: a value is of another kind, or out of range.
+
+    Example:
+        >>> ScorerConfig(decoder={"text": {"width": 64}}).to_dict()["decoder"]
+        {'text': {'width': 64}}
     """
 
     relu: Flag = True

@@ -38,7 +38,7 @@ def app(explainers: Mapping[str, Explainer], options: ServeOptions | None = None
 
     Example:
         >>> import sidelight.serving
-        >>> service = sidelight.serving.app({"films": explainer})  # doctest: +SKIP
+        >>> service = app({"films": explainer})
         >>> uvicorn.run(service, host="127.0.0.1", port=8000)      # doctest: +SKIP
     """
     require(PACKAGES, "the service", "serve")

@@ -25,8 +25,11 @@ def server_of(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.so
         ConfigError: the address is taken, or is not of this machine.
 
     Example:
-        >>> server, listening, place = server_of(app, "127.0.0.1", 0)  # doctest: +SKIP
-        >>> server.run([listening])                                    # doctest: +SKIP
+        >>> import sidelight.serving
+        >>> service = sidelight.serving.app({"films": explainer})
+        >>> server, listening, place = server_of(service, "127.0.0.1", 0)
+        >>> server.run([listening])  # doctest: +SKIP
+        >>> listening.close()
     """
     config = uvicorn.Config(
         app,

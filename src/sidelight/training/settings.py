@@ -128,6 +128,15 @@ class ObjectiveConfig:
             hidden. Costs one pass for each modality. ``None``: if there are several.
         slope_weight: factor of the slope term, by which raw scores of images learn in which proportion pixels raise the
             log-odds of the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient. Texts have none.
+
+    Raises:
+        ConfigError: a value is of another kind, or out of range.
+        UnknownNameError: there is no such calibration.
+
+    Example:
+        >>> objective = ObjectiveConfig(calibration="bounded", label="prediction", fills=("zero", "random"))
+        >>> objective.mask_weight, objective.rank_weight  # alone, the terms of the thesis
+        (1.0, 0.0)
     """
 
     preset: Literal["thesis", "robust"] = "thesis"
@@ -205,6 +214,14 @@ class TrainingConfig:
             ``disable_tqdm`` hides the progress bar.
         budget: ``minute``, ``standard`` (ten minutes) or ``thorough`` (an hour). It sets ``epochs``, validations and
             ``rank_draws`` from the measured time of a step (:mod:`sidelight.training.budget`), and says what they are.
+
+    Raises:
+        ConfigError: a value is of another kind, or out of range.
+
+    Example:
+        >>> training = TrainingConfig(epochs=1, batch_size=8, on_collapse="warn")
+        >>> import sidelight
+        >>> explainer = sidelight.fit(model, rows, processor=processor, training=training)
     """
 
     epochs: Positive = 3

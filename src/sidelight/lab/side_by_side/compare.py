@@ -72,8 +72,9 @@ def compare(
         UnknownNameError: there is no such method or fill.
 
     Example:
-        >>> from sidelight.lab import compare  # doctest: +SKIP
-        >>> print(compare(explainer, "photo.jpg", ["integrated_gradients", "occlusion"]))  # doctest: +SKIP
+        >>> found = compare(explainer, "photo.jpg", ["integrated_gradients", "occlusion"])
+        >>> found.save("side-by-side.html").name
+        'side-by-side.html'
     """
     if not isinstance(explainer, Explainer):
         raise InputTypeError(f"expected a sidelight Explainer; got {type(explainer).__name__}.")

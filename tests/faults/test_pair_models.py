@@ -226,3 +226,18 @@ def test_kind_a_model_of_regions_is_told_that_it_takes_no_pixels() -> None:
         match=r"regions that a detector found \(visual_feats\) and not pixels\. sidelight reads models",
     ):
         as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
+
+
+def test_kind_models_that_join_two_encoders_are_not_called_text_models() -> None:
+    """They name ids as their main input, so they were read as classifiers of texts, which lacked this and that."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    eyes, words = {**sizes, "image_size": 16, "patch_size": 8}, {**sizes, "vocab_size": 20}
+    blip = transformers.BlipConfig(text_config=words, vision_config=eyes, projection_dim=8)
+    flava = transformers.FlavaConfig(image_config=eyes, text_config=words, multimodal_config=sizes)
+    pictures = transformers.BlipImageProcessor(size={"height": 16, "width": 16})
+    processor = transformers.BlipProcessor(pictures, make_tokenizer())
+    for model in (transformers.BlipModel(blip), transformers.FlavaModel(flava)):
+        with pytest.raises(
+            UnsupportedTargetError, match="is not an image-text model that sidelight can read"
+        ):
+            as_target(model, processor)

@@ -272,3 +272,32 @@ def test_lazy_layers_without_weights_are_refused() -> None:
         as_target(net, TRANSFORM, layers=["0"])
     net(torch.zeros(1, 3, 16, 16))
     assert as_target(net, TRANSFORM, layers=["0"]).model is net
+
+
+class Replacing(nn.Module):
+    """A classifier that replaces a part of itself in its first pass, as BigBird does if a text is short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, 2)
+        self.kept = nn.Dropout(0.1)
+        self.frozen = nn.Sequential(nn.Dropout(0.2))
+        self.part = nn.Sequential(nn.Dropout(0.3))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if len(self.part) == 1:
+            part = nn.Sequential(self.kept, nn.Sequential(nn.Dropout(0.4)), self.frozen)
+            self.part = part if self.training else part.eval()
+        return self.head(self.part(self.stem(pixels).mean((2, 3))))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_parts_that_a_pass_made_have_the_mode_of_the_model(training: bool) -> None:
+    """They stayed in evaluation mode, so a training that went on had no dropout in them."""
+    model = Replacing().train(training)
+    model.frozen.eval()
+    as_target(model, layers=["stem"]).encode({"pixel_values": torch.zeros(2, 3, 16, 16)})
+    assert len(model.part) == 3
+    off = {name for name, module in model.named_modules() if not module.training}
+    assert off == ({"frozen", "frozen.0"} if training else {name for name, _ in model.named_modules()})

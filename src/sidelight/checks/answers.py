@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sidelight.checks.selfcheck import TF32, made_up_samples, tolerance
 from sidelight.targets.base import TargetModel
+from sidelight.targets.switching import unswitched
 from sidelight.targets.wrappers import float_type
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def _logits(target: TargetModel) -> Tensor | None:
         return None
     try:
         inputs = target.to_device(target.reader.prepare(samples).inputs)
-        with torch.no_grad():
+        with unswitched(target.model), torch.no_grad():
             return target.encode(inputs).logits.float().cpu()
     except Exception as error:  # noqa: BLE001 - a model may refuse what is made up, and raise anything
         log.debug("made-up samples: %s", error)

@@ -16,6 +16,7 @@ from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
+from sidelight.targets.switching import unswitched
 from sidelight.targets.text import NOT_FOR_THE_MODEL, TextTarget
 from sidelight.targets.wrappers import arguments_of, pixel_type
 
@@ -31,7 +32,7 @@ def logits_alone(target: TargetModel, samples: Sequence[Any] | Inputs) -> Tensor
         ``None`` if nothing can be compared, as for models of pairs whose texts compete with candidates.
     """
     inputs = dict(samples) if isinstance(samples, Mapping) else own_inputs(target, samples)
-    with target.one_pass(), torch.no_grad():
+    with target.one_pass(), unswitched(target.model), torch.no_grad():
         return _call(target, _moved(target, inputs))
 
 

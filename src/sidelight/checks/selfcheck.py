@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sidelight.checks.difference import difference
 from sidelight.checks.past_the_mask import logits_of_renamed
 from sidelight.checks.reference import coarsest, logits_alone
 from sidelight.core.types import Inputs
@@ -28,6 +29,7 @@ from sidelight.rows.holdout import spread
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget
 from sidelight.targets.image_text import ImageTextTarget
+from sidelight.targets.switching import unswitched
 from sidelight.targets.text import TextTarget
 from sidelight.targets.weights import hash_of
 from sidelight.targets.wrappers import float_type
@@ -156,7 +158,8 @@ def self_check(
     if len(samples) == 0:
         return
     try:
-        _check(target, samples, gradients, made_up)
+        with unswitched(target.model):
+            _check(target, samples, gradients, made_up)
     except SelfCheckError as error:
         raise_or_warn(error, check)
 
@@ -305,16 +308,18 @@ def _compare(target: TargetModel, samples: Sequence[Any] | Inputs, alone: Tensor
         one = _prepared(target, _ones(samples)[-1])
         whole = {m: torch.ones_like(mask, dtype=torch.float) for m, mask in target.feature_mask(one).items()}
         seen = {
-            "one at a time through sidelight": target.encode(one).logits,
-            "in a batch through sidelight": target.encode(_prepared(target, samples)).logits,
-            "with everything kept through sidelight": target.classify(one, whole),
+            "one at a time through sidelight": lambda: target.encode(one).logits,
+            "in a batch through sidelight": lambda: target.encode(_prepared(target, samples)).logits,
+            "with everything kept through sidelight": lambda: target.classify(one, whole),
         }
-    for how, logits in seen.items():
+    for how, look in seen.items():
+        with torch.no_grad(), unswitched(target.model):
+            logits = look()
         first = len(alone) - len(logits)
         away = (logits.float() - alone[first:].float()).abs().amax(1)
         if not bool((away <= limit).all()):
             row = int(away.argmax())
-            raise _difference(target, first + row, len(alone), (alone[first + row], logits[row]), how)
+            raise difference(target, first + row, len(alone), (alone[first + row], logits[row]), how)
 
 
 def tolerance(logits: Tensor, types: Iterable[torch.dtype]) -> float:
@@ -331,34 +336,6 @@ def tolerance(logits: Tensor, types: Iterable[torch.dtype]) -> float:
         share = max(share, TF32)
     rounding = max(torch.finfo(t).eps for t in types)
     return share * max(spread, 1e-3) + ROUNDINGS * rounding * largest
-
-
-def _difference(
-    target: TargetModel, row: int, count: int, logits: tuple[Tensor, Tensor], how: str
-) -> SelfCheckError:
-    own, seen = (", ".join(f"{v:.3f}" for v in values.float().tolist()[:6]) for values in logits)
-    return SelfCheckError(
-        f"{target.name} sees something else through sidelight than by itself. Sample {row + 1} of {count} checked: "
-        f"by itself with its own processor the logits are [{own}]; {how} they are [{seen}]. "
-        f"{_advice(target, how)} If you know that the difference is right, pass check='warn'."
-    )
-
-
-def _advice(target: TargetModel, how: str) -> str:
-    if "text" in target.modalities and "batch" in how:
-        return (
-            "The model may not tell padding from words: compare model.config.pad_token_id with "
-            "tokenizer.pad_token_id. Or its outputs depend on the rest of a batch."
-        )
-    if target.varying_length and "batch" in how:
-        return (
-            "The model may read the padding of shorter samples: let the reader put a mask of what is real beside them, and "
-            "the model use it. Or its outputs depend on the rest of a batch."
-        )
-    return (
-        "It may prepare its inputs in a way of its own, draw at random in evaluation mode, or depend on the other samples of "
-        "a batch."
-    )
 
 
 def require_gradient(target: TargetModel, inputs: Inputs, advice: str) -> None:

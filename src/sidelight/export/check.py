@@ -44,7 +44,7 @@ def compare(
         try:
             found = run(inputs)
         except Exception as error:
-            raise ExportError(f"{name} does not run on {size}: {first_line(error)}..") from error
+            raise ExportError(f"{name} does not run on {size}: {first_line(error)}.") from error
         worst = _worst(found, expected, name, size)
         rows.append({"batch": batch, **({"length": length} if length else {}), "difference": worst})
     return rows
@@ -52,7 +52,7 @@ def compare(
 
 def _worst(found: dict[str, Tensor], expected: dict[str, Tensor], name: str, size: str) -> float:
     if list(found) != list(expected):
-        raise ExportError(f"{name} gives {list(found)}; expected {list(expected)}..")
+        raise ExportError(f"{name} gives {list(found)}; expected {list(expected)}.")
     worst = 0.0
     for output, wanted in expected.items():
         given = found[output]
@@ -60,7 +60,7 @@ def _worst(found: dict[str, Tensor], expected: dict[str, Tensor], name: str, siz
         if not away <= TOLERANCE:
             raise ExportError(
                 f"{name} gives other results than PyTorch: {output} is off by {away:.2g} on {size}, and {TOLERANCE:g} "
-                "is allowed.. The exporter may translate an operation of this model wrongly, or the "
+                "is allowed. The exporter may translate an operation of this model wrongly, or the "
                 "model may compute too coarsely for a comparison."
             )
         worst = max(worst, away)

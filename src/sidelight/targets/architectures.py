@@ -327,14 +327,23 @@ def _labels(model: Any) -> int:
 
 
 def reads_pairs(model: Any) -> bool:
-    """Whether ``model`` takes pixels and words together. A text model with optional pixels does not count."""
+    """Whether ``model`` takes pixels and words together. A text classifier with optional pixels does not count."""
     parameters = inspect.signature(model.forward).parameters
     if "input_ids" not in parameters or not {"pixel_values", "visual_embeds"} & set(parameters):
         return False
     kind = getattr(getattr(model, "config", None), "model_type", None)
     pixels = parameters.get("pixel_values")
     required = pixels is not None and pixels.default is inspect.Parameter.empty
-    return kind in ARCHITECTURES or required or getattr(model, "main_input_name", None) == "pixel_values"
+    main = getattr(model, "main_input_name", None) == PIXELS
+    return kind in ARCHITECTURES or required or main or _joins_both(model)
+
+
+def _joins_both(model: Any) -> bool:
+    """Whether ``model`` is one of transformers that joins an encoder of images and one of texts, as FLAVA does."""
+    kind, config = type(model), getattr(model, "config", None)
+    own = kind.__module__.startswith("transformers.models.") and not kind.__name__.endswith("Classification")
+    sees = any(hasattr(config, name) for name in ("vision_config", "image_config"))
+    return own and sees and hasattr(config, "text_config")
 
 
 def open_architecture(model: nn.Module) -> Architecture:

@@ -7,6 +7,7 @@ differentiable tensors that scores multiply. Scorers, baseline methods and metri
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +24,7 @@ from sidelight.errors import InputError, UnsupportedTargetError
 from sidelight.fills.base import FillContext, apply_mask, fill_values, pair_fills, training_fills
 from sidelight.inputs.base import Reader
 from sidelight.targets.attention import AttentionPass
+from sidelight.targets.copying import computed_values
 from sidelight.targets.lending import lent, one_pass, training_pass
 from sidelight.targets.recording import note_recordable
 from sidelight.targets.verdict import Verdict
@@ -57,6 +59,12 @@ class TargetModel(ABC):
         #: per modality, inputs of the same shape from which fills may draw
         self.reference: dict[str, Tensor] = {}
         self._found_at = self._folder()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        memo.update(computed_values(self.model))
+        memo[id(self)] = found = type(self).__new__(type(self))
+        found.__setstate__(copy.deepcopy(vars(self), memo))
+        return found
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

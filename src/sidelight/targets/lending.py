@@ -75,6 +75,7 @@ class _Loan:
         for module, before in self._before.items():
             if before.training:
                 module.training = True
+                _train_new_parts(module)
             for parameter in before.trainable:
                 with torch.inference_mode(
                     parameter.is_inference()
@@ -186,6 +187,14 @@ def _give_back(model: nn.Module, loans: Sequence[_Loan], user: object) -> None:
 def _captures(module: nn.Module) -> set[int]:
     """Return the keys of transformers' hooks on ``module`` that collect hidden states."""
     return {k for k, h in module._forward_hooks.items() if getattr(h, "__module__", "") == _CAPTURING}
+
+
+def _train_new_parts(module: nn.Module) -> None:
+    """Put parts that a pass made in the mode of ``module``. BigBird replaces its attention if a text is short."""
+    for part in module.children():
+        if part not in _loans:
+            part.training = True
+            _train_new_parts(part)
 
 
 def check_gradients_pass(model: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import operator
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.module_names import plain_name, wrapped_parts
+from sidelight.targets.copying import computed_values
 
 #: number of elements of each tensor that a watch compares
 WATCHED = 4
@@ -164,8 +166,7 @@ class WeightWatch:
         return b"".join(w.tobytes() for w in self._windows if w is not None)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> WeightWatch:
-        import copy
-
+        memo.update(computed_values(self.model))
         return WeightWatch(copy.deepcopy(self.model, memo), self.changed(), self._scaled)
 
     def __reduce__(self) -> Any:

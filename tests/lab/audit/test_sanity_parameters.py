@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -9,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from pair_models import make_target, pairs
-from sidelight.errors import InputError
+from sidelight import Explainer, ScorerConfig
+from sidelight.errors import InputError, UnsupportedTargetError
 from sidelight.inputs.base import Batch
 from sidelight.lab.audit.blocks import (
     Block,
     block_name,
+    copy_target,
     merge_blocks,
     parameter_blocks,
     randomise,
@@ -21,6 +25,7 @@ from sidelight.lab.audit.blocks import (
 )
 from sidelight.lab.audit.parameters import parameter_randomisation, tables
 from sidelight.targets import TargetModel, as_target
+from sidelight.training.network import scorer_of
 from tiny_models import pixels, plain, tiny
 
 
@@ -169,6 +174,85 @@ def test_whole_numbers_change_places() -> None:
     assert torch.equal(module.weight.flatten().sort().values, before["weight"].flatten())
     assert not torch.equal(module.scale, before["scale"])
     assert not torch.equal(module.bias, before["bias"])
+
+
+class Packed(nn.Module):
+    """A layer of whole numbers in a buffer, as GPTQ and AWQ make it."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.register_buffer("scale", layer.weight.detach().abs().max() / 127)
+        self.register_buffer("qweight", (layer.weight.detach() / self.scale).round().to(torch.int8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.qweight * self.scale)
+
+
+def test_weights_in_buffers_are_drawn_too() -> None:
+    """They stayed trained, so maps seemed not to depend on the model, and the block was not named at all."""
+    net = plain().eval()
+    net.head[1] = Packed(net.head[1])
+    target, inputs = as_target(net, layers=["stem", "deep"]), {"pixel_values": pixels(3)}
+    before = net.head[1].qweight.clone()
+    assert names(target, inputs)[0] == "head.1"
+    assert not torch.equal(randomised_copy(target, inputs, 0).model.head[1].qweight, before)
+    assert torch.equal(net.head[1].qweight, before)
+
+
+def test_numbers_of_one_byte_change_places() -> None:
+    layer = nn.Linear(8, 4).requires_grad_(False)
+    layer.weight = nn.Parameter(layer.weight.to(torch.float8_e4m3fn), requires_grad=False)
+    before = layer.weight.float()
+    randomise(Block("small", (layer,)), 0)
+    assert not torch.equal(layer.weight.float(), before)
+    assert torch.equal(layer.weight.float().flatten().sort().values, before.flatten().sort().values)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_packed_weights_that_cannot_be_drawn_are_told() -> None:
+    net = torch.ao.quantization.quantize_dynamic(plain().eval(), {nn.Linear})
+    target = as_target(net, layers=["stem", "deep"])
+    with pytest.raises(UnsupportedTargetError, match=r"head\.1.*original model"):
+        randomised_copy(target, {"pixel_values": pixels(3)}, 0)
+
+
+def with_weight_norm() -> nn.Module:
+    net = plain()
+    net.head[1] = nn.utils.weight_norm(net.head[1])
+    return net
+
+
+class Remembering(nn.Module):
+    """A classifier that keeps its features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.deep, self.head = plain().children()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.features = self.deep(self.stem(x)).mean((2, 3))
+        found: Tensor = self.head(self.features)
+        return found
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("make", [with_weight_norm, Remembering])
+def test_what_a_pass_with_gradients_left_in_a_model_is_copied(make: Callable[[], nn.Module]) -> None:
+    """PyTorch deep-copies no tensor with a graph, so an audit after a training step failed."""
+    net, inputs = make(), {"pixel_values": pixels(3)}
+    target = as_target(net, layers=["stem", "deep"])
+    net(inputs["pixel_values"]).sum().backward()
+    found = copy.deepcopy(Explainer(target, scorer_of(target, inputs, ScorerConfig()), check="off")).target
+    assert torch.equal(found.encode(inputs).logits, target.encode(inputs).logits)
+    net(inputs["pixel_values"]).sum().backward()
+    assert randomised_copy(target, inputs, 0).fingerprint() != target.fingerprint()
+
+
+def test_a_model_that_cannot_be_copied_is_told() -> None:
+    net = plain()
+    net.lock = threading.Lock()
+    with pytest.raises(UnsupportedTargetError, match=r"PlainNet cannot be copied.*locks"):
+        copy_target(as_target(net, layers=["stem", "deep"]))
 
 
 def test_constants_stay_what_their_initialisation_gives() -> None:

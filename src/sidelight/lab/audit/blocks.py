@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,20 +13,39 @@ from torch import Tensor, nn
 
 from sidelight.core.seeds import sample_seed, seeded
 from sidelight.core.types import Inputs
+from sidelight.errors import UnsupportedTargetError
 from sidelight.targets import TargetModel
+from sidelight.targets.copying import own_copy
+
+#: buffers that hold the weights of a layer
+WEIGHTS = ("weight", "qweight")
 
 
 @dataclass(frozen=True)
 class Block:
-    """Modules that are randomised in one step. They hold parameters of their own."""
+    """Modules that are randomised in one step. They hold weights of their own."""
 
     name: str
     modules: tuple[nn.Module, ...]
 
 
 def copy_target(target: TargetModel) -> TargetModel:
-    """A target of its own: nothing done to the copy reaches the model of ``target``."""
-    return copy.deepcopy(target)
+    """A target of its own: nothing done to the copy reaches the model of ``target``.
+
+    Raises:
+        UnsupportedTargetError: the model cannot be copied, or has weights that cannot be drawn anew.
+    """
+    _require_drawable(target.model)
+    return own_copy(target)
+
+
+def _require_drawable(model: nn.Module) -> None:
+    packed = next((n for n, m in model.named_modules() if callable(getattr(type(m), "weight", None))), None)
+    if packed is not None:
+        raise UnsupportedTargetError(
+            f"the weights of {packed!r} are packed by torch.ao.quantization, so they cannot be drawn anew and the check would "
+            "call them random when they are not. Audit the original model, before it was quantised."
+        )
 
 
 def parameter_blocks(target: TargetModel, inputs: Inputs) -> list[Block]:
@@ -40,11 +58,7 @@ def parameter_blocks(target: TargetModel, inputs: Inputs) -> list[Block]:
     Args:
         inputs: a batch for the pass that finds the order.
     """
-    modules = {
-        name: module
-        for name, module in target.model.named_modules()
-        if next(module.parameters(recurse=False), None) is not None
-    }
+    modules = {name: module for name, module in target.model.named_modules() if weights_of(module)}
     called: dict[str, int] = {}
 
     def note(name: str) -> Any:
@@ -96,15 +110,15 @@ def _joined(blocks: Sequence[Block]) -> Block:
 
 @torch.no_grad()
 def randomise(block: Block, seed: int) -> None:
-    """Draw the parameters of ``block`` anew, in place, by each layer's own initialisation.
+    """Draw the weights of ``block`` anew, in place, by each layer's own initialisation.
 
     Parameters of modules without one (class tokens, bare tables) come from a normal distribution of their own mean
     and deviation. So do those that an initialisation passes over, such as a user's own beside those of a linear layer.
-    Whole numbers, as of weights in int8, change places, because they cannot be drawn so.
+    Whole numbers and those of one byte, as of weights in int8 or float8, change places, because they cannot be drawn so.
     """
     with seeded(seed):
         for module in block.modules:
-            parameters = list(module.parameters(recurse=False))
+            parameters = weights_of(module)
             moments = [_moments(p) for p in parameters]
             reset = getattr(module, "reset_parameters", None)
             if all(map(_is_drawn, parameters)) and callable(reset) and _takes_nothing(reset):
@@ -119,8 +133,14 @@ def randomise(block: Block, seed: int) -> None:
                     _draw(parameter, mean, deviation)
 
 
+def weights_of(module: nn.Module) -> list[Tensor]:
+    """Parameters of ``module`` itself, and buffers that hold weights, as those of GPTQ and AWQ do."""
+    own = dict(module.named_buffers(recurse=False))
+    return [*module.parameters(recurse=False), *(own[name] for name in WEIGHTS if name in own)]
+
+
 def _draw(parameter: Tensor, mean: float, deviation: float) -> None:
-    """Draw the values of ``parameter`` anew, or shuffle them if they are whole numbers."""
+    """Draw the values of ``parameter`` anew, or shuffle them if that cannot be."""
     if _is_drawn(parameter):
         parameter.normal_(mean, deviation)
     else:
@@ -129,8 +149,8 @@ def _draw(parameter: Tensor, mean: float, deviation: float) -> None:
 
 
 def _is_drawn(parameter: Tensor) -> bool:
-    """Whether values of its type can be drawn. Whole numbers cannot."""
-    return parameter.is_floating_point() or parameter.is_complex()
+    """Whether values of its type can be drawn. Whole numbers and those of one byte cannot."""
+    return (parameter.is_floating_point() and parameter.itemsize > 1) or parameter.is_complex()
 
 
 def _takes_nothing(function: Callable[..., Any]) -> bool:

@@ -7,7 +7,6 @@ never trained.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from sidelight.lab.runs.masked_training import masked_training, random_removals
 from sidelight.lab.runs.run import Run
 from sidelight.lab.runs.trained_with import folder_of_rows
 from sidelight.targets import TargetModel
+from sidelight.targets.copying import own_copy
 
 #: at most so many validation rows tell how well a judge does
 LOOKED_AT = 500
@@ -109,7 +109,7 @@ def _train(run: Run, target: TargetModel, folder: Path) -> None:
     section = run.config.evaluation
     own = section.judge
     # nothing done to the copy reaches the target
-    judge = copy.deepcopy(target)
+    judge = own_copy(target)
     set_reference(run, judge)
     training = ClassifierTraining(
         epochs=own.epochs, batch_size=own.batch_size, learning_rate=own.learning_rate, seed=own.seed

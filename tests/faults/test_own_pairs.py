@@ -125,7 +125,7 @@ def test_kind_a_run_trains_a_classifier_of_one_independent_label(tmp_path: Path)
     ("label", "words"),
     [
         ([2], r"row 1 of train: a label must be the integer index of a class; got \[2\]"),
-        (1, "which needs lists of 1 flags"),
+        (1, r"the label 1 does not fit .*, which needs lists of 1 flags: .* not the number of a class"),
     ],
 )
 def test_kind_what_is_no_flag_of_one_label_is_told(tmp_path: Path, label: Any, words: str) -> None:

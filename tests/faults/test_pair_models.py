@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers
-from fault_models import untrained
+from fault_models import SQUARE, P, eye, untrained
 from torch import Tensor, nn
 
 import sidelight
 import toy_models
 from pair_models import LONGEST, TEXTS, TRANSFORM, images, make, make_tokenizer, pairs, tokenizer_of
 from serving_toys import one
-from sidelight import Explainer
+from sidelight import Explainer, ExplainFailure
 from sidelight.checks.selfcheck import self_check
-from sidelight.errors import ConfigError, InputTypeError, SelfCheckError, UnsupportedTargetError
+from sidelight.errors import ConfigError, InputError, InputTypeError, SelfCheckError, UnsupportedTargetError
 from sidelight.serving import ServeOptions, app
 from sidelight.targets import ImageTextProcessor, as_target
 
@@ -228,6 +230,7 @@ def test_kind_a_model_of_regions_is_told_that_it_takes_no_pixels() -> None:
         as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
 
 
+<<<<<<< HEAD
 def test_kind_models_that_join_two_encoders_are_not_called_text_models() -> None:
     """They name ids as their main input, so they were read as classifiers of texts, which lacked this and that."""
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -241,3 +244,27 @@ def test_kind_models_that_join_two_encoders_are_not_called_text_models() -> None
             UnsupportedTargetError, match="is not an image-text model that sidelight can read"
         ):
             as_target(model, processor)
+=======
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_kind_a_missing_picture_is_called_missing(both: Explainer, missing: Any) -> None:
+    """pandas gives NaN for an empty cell of a table, and the message spoke of a float."""
+    whole = {"image": images(1)[0], "text": "a red square"}
+    for row in ({**whole, "image": missing}, (missing, "a red square")):
+        found = both.explain([row, whole], errors="skip")
+        assert isinstance(found[0], ExplainFailure)
+        assert re.search(
+            rf"(image of this row is|has no image) \(?{re.escape(repr(missing))}\)?\. Leave", found[0].reason
+        )
+        assert found[1].label
+    with pytest.raises(InputError, match=r"row 1 of train: the image of this row is .*\. Leave the row out"):
+        Explainer.fit(both.target, [whole, {**whole, "image": missing}])
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_kind_a_missing_picture_of_a_model_of_pictures_is_called_missing(missing: Any) -> None:
+    explainer = untrained(eye(), SQUARE, P[0])
+    for row in (missing, {"image": missing}):
+        found = explainer.explain([row, P[0]], errors="skip")
+        assert isinstance(found[0], ExplainFailure)
+        assert "missing value: leave the row out" in found[0].reason
+>>>>>>> heads4

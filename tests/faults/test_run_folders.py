@@ -237,3 +237,26 @@ def test_kind_a_classifier_with_the_weights_of_another_is_told(tmp_path: Path) -
         other.folder / "target" / "config.json", run.folder / "target"
     )  # all of another: that is no damage
     assert run.open_target().fingerprint() == other.open_target().fingerprint()
+
+
+def test_kind_results_of_another_evaluation_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    """``evaluate`` measured for hours into an emptied folder, and refused the next one then. No option names a folder."""
+    run = tiny_run(tmp_path / "run")
+    evaluate_run(run)
+    parts = run.results_folder / "evaluation"
+    stores = sorted(p.parent.name for p in parts.glob("*/evaluation.json"))
+    assert len(stores) > 1
+    section = run.config.evaluation.model_copy(update={"steps": 3})
+    other = Run.create(run.folder, run.config.model_copy(update={"evaluation": section}))
+    for name in stores:
+        with pytest.raises(ConfigError, match="results of another evaluation") as caught:
+            evaluate_run(other)
+        assert "directory" not in str(caught.value)
+        assert "remove this folder" in str(caught.value)
+        assert str(parts / name) in str(caught.value)
+        assert not list(parts.glob("full/part-*")) or name == "full"
+        shutil.rmtree(parts / name)  # as the message says
+    evaluate_run(other)
+    assert {json.loads((parts / n / "evaluation.json").read_text())["settings"]["steps"] for n in stores} == {
+        3
+    }

@@ -26,6 +26,8 @@ from sidelight.core.ownership import (
 from sidelight.core.refusals import not_written, require_writable, system_number
 from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
 
+#: so many times a folder is renamed that another process puts back
+SWAPS = 5
 #: keys that an earlier version wrote into ``metrics.json`` beside a classifier
 _OLD_METRICS = {"accuracy", "loss", "train_runtime"}
 
@@ -141,9 +143,16 @@ def _put_in_place(tmp: Path, final: Path, last: Sequence[str], advice: str) -> N
 
 
 def _swap(tmp: Path, final: Path) -> None:
-    old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
-    os.replace(final, old)
-    os.replace(tmp, final)
+    for trial in range(SWAPS):
+        old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
+        os.replace(final, old)
+        try:
+            os.replace(tmp, final)
+            break
+        except OSError:
+            # a reader may have taken the old folder for one that a kill left, and put it back
+            if trial == SWAPS - 1 or not os.path.lexists(final):
+                raise
     if not foreign_entries(old, final):  # another program may have put a file there meanwhile
         shutil.rmtree(old, ignore_errors=True)
 

@@ -55,6 +55,19 @@ def decisions(values: Tensor, classes: Tensor, independent: bool = False) -> Ten
     return own >= other
 
 
+def both_ways(logits: Tensor) -> Tensor:
+    """``logits``, of a classifier of one output ``-s`` and ``s`` in place of 0 and ``s``: no input changes a 0.
+
+    Example:
+        >>> import torch
+        >>> both_ways(torch.tensor([[0.0, 1.5]])), both_ways(torch.tensor([[0.5, 1.5]]))
+        (tensor([[-1.5000,  1.5000]]), tensor([[0.5000, 1.5000]]))
+    """
+    if logits.shape[-1] == 2 and not logits.detach()[:, 0].any():
+        return torch.cat([-logits[:, 1:], logits[:, 1:]], 1)
+    return logits
+
+
 def unless_all(real: Tensor) -> Tensor | None:
     """``real``, or ``None`` if it is true everywhere, as for pixels. Then sums need no mask, which costs more than they.
 

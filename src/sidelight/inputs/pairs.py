@@ -22,6 +22,7 @@ from sidelight.inputs.picture_files import CONTENT, is_open_file, read_image
 from sidelight.inputs.pixels import picture_batch
 from sidelight.inputs.samples import read_texts
 from sidelight.inputs.tokenizer_state import lent_tokenizer
+from sidelight.rows.labels import is_missing
 
 #: how a sample may be written, for messages
 FORMS = "give (image, text), in this order, or a row {'image': ..., 'text': ...}"
@@ -117,8 +118,13 @@ def is_pair(value: Any) -> bool:
 
 
 def _may_be_image(value: Any) -> bool:
-    """Whether ``value`` is an image or its path. ``None`` is a missing one, which is told when it is read."""
-    return isinstance(value, (str, os.PathLike)) or value is None or is_picture(value)
+    """Whether ``value`` is an image or its path. A missing one is told when it is read."""
+    return isinstance(value, (str, os.PathLike)) or _is_none(value) or is_picture(value)
+
+
+def _is_none(value: Any) -> bool:
+    """Whether ``value`` stands for no image: ``None``, or NaN as pandas has it for an empty cell."""
+    return is_missing(value) and not isinstance(value, str)
 
 
 def _lists_texts(value: Any) -> bool:
@@ -158,8 +164,9 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
         )
     _check_columns(sample, number)
     picture = column_of(sample, "image") or "image"
-    if sample.get(picture) is None:
-        what = "is None" if picture in sample else f"is missing; the columns are {sorted(map(str, sample))}"
+    if _is_none(sample.get(picture)):
+        held = f"is {sample[picture]!r}" if picture in sample else None
+        what = held or f"is missing; the columns are {sorted(map(str, sample))}"
         raise InputError(f"the image of sample {number} {what}. Leave the row out, or {FORMS}.")
     words = {k: v for k, v in sample.items() if k != picture}
     names = next((n for n in ([tuple(columns)] if columns else KNOWN_COLUMNS) if set(n) <= set(words)), None)
@@ -183,10 +190,9 @@ def _check_columns(sample: Mapping[str, Any], number: int) -> None:
 
 
 def _check_parts(image: Any, text: Any, number: int) -> None:
-    if image is None or text is None:
-        raise InputError(
-            f"sample {number} has no {'image' if image is None else 'text'} (None). Leave it out, or {FORMS}."
-        )
+    for name, value, missing in (("image", image, _is_none(image)), ("text", text, text is None)):
+        if missing:
+            raise InputError(f"sample {number} has no {name} ({value!r}). Leave it out, or {FORMS}.")
     if _lists_texts(text):
         raise InputError(
             f"the text of sample {number} is a list of {len(text)}, and a pair has one. Give a pair for each, e.g. "

@@ -115,6 +115,8 @@ def what_else(value: Any, sample: str) -> str:
     """
     if is_number(value):
         return f" If it is the label of {sample}, leave it out."
+    if is_missing(value):
+        return " This is a missing value: leave the row out."
     if table := told_of_table(value):
         return table
     sized = any(hasattr(value, name) for name in ("shape", "read"))

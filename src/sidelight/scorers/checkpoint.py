@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +32,8 @@ from sidelight.scorers.kept_processor import folder_names, kept_tokenizer, with_
 from sidelight.scorers.later import later_entries, with_later
 from sidelight.scorers.own_parts import require_own_parts
 from sidelight.scorers.places import require_scorer, scorer_folder
+from sidelight.scorers.settled import settled
+from sidelight.scorers.sizes import check_sizes
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
 from sidelight.targets.weights import hash_of, shapes_hash
@@ -46,10 +47,6 @@ README = "README.md"
 FORMAT = "sidelight.scorer"
 #: Largest number of bytes in the configuration of a scorer.
 LARGEST_CONFIG = 16 * 2**20
-#: Numbers in a configuration may be so large even if the weights are smaller, because they may be sides of pictures.
-LARGEST_SIDE = 65_536
-#: Largest number of entries of a list in a configuration.
-LONGEST_LIST = 4_096
 
 
 @dataclass(frozen=True)
@@ -254,7 +251,12 @@ def load_scorer(
     Raises:
         CheckpointError: a file is missing, truncated, corrupt, or of another kind.
     """
-    folder = scorer_folder(source, revision, token, [CONFIG, WEIGHTS, PROCESSOR])
+    files = [CONFIG, WEIGHTS, PROCESSOR]
+    folder = scorer_folder(source, revision, token, files)
+    return settled(folder, files, lambda: _read(folder))
+
+
+def _read(folder: Path) -> SavedScorer:
     require_scorer(folder, CONFIG)
     config = _read_config(folder / CONFIG)
     weights = folder / WEIGHTS
@@ -315,7 +317,7 @@ def build_scorer(settings: Mapping[str, Any], spec: Mapping[str, Any], weights: 
     shapes = _shapes(weights)
     known = {k: v for k, v in settings.items() if k in ScorerConfig.__dataclass_fields__}
     config = ScorerConfig(**known)
-    _check_sizes([asdict(config), spec], shapes, weights)
+    check_sizes([asdict(config), spec], shapes, weights, CONFIG)
     with torch.device("meta"):  # takes no memory
         declared = {k: tuple(v.shape) for k, v in Scorer(spec_from_dict(spec), config).state_dict().items()}
     wrong = sorted(k for k in declared.keys() | shapes.keys() if declared.get(k) != shapes.get(k))
@@ -344,34 +346,6 @@ def _corrupt(weights: Path, error: Exception) -> CheckpointError:
     if told := told_of_pointer(weights, "weights"):
         return CheckpointError(told)
     return CheckpointError(f"{weights} is corrupt or truncated ({error}); copy it again or fit anew.")
-
-
-def _check_sizes(values: Any, shapes: Mapping[str, tuple[int, ...]], weights: Path) -> None:
-    """Refuse sizes that the weights do not have, before a network of such a size is built."""
-    most = max([LARGEST_SIDE, *(math.prod(s) for s in shapes.values())])
-    for path, value in _leaves(values):
-        many = len(shapes) if path.endswith("layers") else most
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        if not abs(value) <= many:
-            raise CheckpointError(
-                f"{weights.parent / CONFIG} says {path.strip('.')} = {value}, which {WEIGHTS} is too small for."
-            )
-
-
-def _leaves(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, Mapping):
-        for key, value in values.items():
-            yield from _leaves(value, f"{path}.{key}")
-    elif isinstance(values, (list, tuple)):
-        if len(values) > LONGEST_LIST:
-            raise CheckpointError(
-                f"the configuration of a scorer has a list of {len(values)} entries at {path!r}."
-            )
-        for value in values:
-            yield from _leaves(value, path)
-    else:
-        yield path, values
 
 
 def _load_weights(scorer: Scorer, weights: Path, expected: str | None) -> None:

@@ -33,6 +33,14 @@ class TwoSided(LinearToy):
         return torch.stack([z, -z], 1)
 
 
+class OneOutput(TwoSided):
+    """Logits ``(0, −z)``: those of a classifier of one output, as :mod:`sidelight.targets.verdict` reads it."""
+
+    def forward(self, inputs: dict[str, Tensor], features: dict[str, Tensor]) -> Tensor:
+        z = super().forward(inputs, features)[:, :1]
+        return torch.cat([torch.zeros_like(z), -z], 1)
+
+
 class Product:
     """Weight × input: signed, reduced over channels only at the end, as gradient methods are."""
 
@@ -131,6 +139,15 @@ def test_texts_by_coordinate_and_by_token_equal_the_formulas(protocol: str, seed
         for method, values in wanted.items():
             for metric, value in values.items():
                 assert got[method, row, metric] == pytest.approx(value, rel=1e-5, abs=1e-5), (method, metric)
+
+
+def test_the_logit_of_no_is_that_of_yes_turned_round_if_there_is_one_output() -> None:
+    target, inputs = text_toy()
+    one = OneOutput({"text": target.model.text}, [TEXT])
+    said = target.forward(inputs, target.features(inputs)).argmax(1)
+    assert set(said.tolist()) == {0, 1}
+    methods = {"given": Given({"text": torch.rand(3, TOKENS, generator=torch.Generator().manual_seed(0))})}
+    assert measured(one, inputs, methods, "thesis") == measured(target, inputs, methods, "thesis")
 
 
 @pytest.mark.parametrize("protocol", ["thesis", "thesis-later"])

@@ -172,6 +172,25 @@ def test_single_deletion_is_scipys_correlation(granularity: str, side: int) -> N
                 assert math.isnan(found)
 
 
+class OneOutput(LinearToy):
+    """Logits ``(0, w·x)``: those of a classifier of one output, as :mod:`sidelight.targets.verdict` reads it."""
+
+    def forward(self, inputs: dict[str, Tensor], features: dict[str, Tensor]) -> Tensor:
+        return super().forward(inputs, features).flip(1)
+
+
+def test_a_judge_of_one_output_loses_evidence_for_no_as_well_as_for_yes() -> None:
+    own, inputs = image_toy(size=5, batch=3)
+    target = OneOutput({"image": own.model.image}, [IMAGE])
+    said = (inputs["image"] * own.model.image).flatten(1).sum(1) > 0
+    assert set(said.tolist()) == {True, False}
+    raw = {"image": torch.rand(3, 1, 5, 5, generator=torch.Generator().manual_seed(1))}
+    found = values(judged(target, target, inputs, raw, metrics=("single_deletion",)), "single_deletion")
+    for row in range(3):
+        drops = (inputs["image"] * own.model.image)[row].flatten().double() * (1 if said[row] else -1)
+        assert found[row] == pytest.approx(spearmanr(raw["image"][row].flatten(), drops).statistic, abs=1e-6)
+
+
 def positive_toy(size: int = 4, batch: int = 3) -> tuple[LinearToy, dict[str, Tensor]]:
     """A toy that predicts class 0 for every sample of the batch."""
     target, inputs = image_toy(size=size, batch=batch)

@@ -23,6 +23,7 @@ from torch import Tensor
 from sidelight.core.names import OURS, method_label
 from sidelight.core.registry import Registry, nearest
 from sidelight.core.surroundings import plain_passes
+from sidelight.core.tensors import both_ways
 from sidelight.core.types import Features, Inputs, is_batched
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.lab.baselines.hooks import pristine
@@ -289,16 +290,9 @@ def reduce_channels(
     return out
 
 
-def with_gradients(logits: Tensor) -> Tensor:
-    """``logits``, of a classifier of one output ``-s`` and ``s`` in place of 0 and ``s``: no input changes a 0."""
-    if logits.shape[-1] == 2 and not logits.detach()[:, 0].any():
-        return torch.cat([-logits[:, 1:], logits[:, 1:]], 1)
-    return logits
-
-
 def class_output(logits: Tensor, classes: Tensor) -> Tensor:
-    """``[B]`` logit of each sample's class (:func:`with_gradients`). Raises :class:`InputError` for a class out of range."""
-    return of_class(with_gradients(logits), classes)
+    """``[B]`` logit of each sample's class (:func:`both_ways`). Raises :class:`InputError` for a class out of range."""
+    return of_class(both_ways(logits), classes)
 
 
 def of_class(values: Tensor, classes: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from captum.attr import Saliency as CaptumSaliency
 from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 from torch import Tensor, nn
 
+from sidelight.core.tensors import both_ways
 from sidelight.core.types import is_batched
 from sidelight.lab.baselines.base import (
     Job,
@@ -22,7 +23,6 @@ from sidelight.lab.baselines.base import (
     check_range,
     reduce_channels,
     register,
-    with_gradients,
 )
 from sidelight.lab.baselines.gradients import Gradient, InputXGradient, MeanReferenceXGradient
 from sidelight.lab.baselines.hooks import unshared
@@ -58,7 +58,7 @@ class FeatureModule(nn.Module):
     def forward(self, *args: Tensor) -> Tensor:
         count = len(self._names)
         inputs = {**self._job.inputs, **dict(zip(self._extra, args[count:], strict=False))}
-        logits = with_gradients(self._job.target.forward(inputs, self.named(args[:count])))
+        logits = both_ways(self._job.target.forward(inputs, self.named(args[:count])))
         check_range(self._job.classes, logits.shape[-1])
         return logits
 

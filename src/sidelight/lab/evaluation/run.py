@@ -123,11 +123,10 @@ def _evaluate_share(
         evaluation = plan_evaluation(run)
         content = content_of_tests(run)
         known = {**content, REFERENCE: content_of_reference(run)}
-        stores = []
-        for m in evaluation.measurements:
+        stores = [m.open_store(known) for m in evaluation.measurements]  # refused now, not after hours
+        for m, store in zip(evaluation.measurements, stores, strict=True):
             note = None if on_batch is None else partial(on_batch, m.folder.name)
-            stores.append(m.open_store(known))
-            finish_parts(m, stores[-1], share=own, on_batch=note)
+            finish_parts(m, store, share=own, on_batch=note)
     counts = [len(m.batches) for m in evaluation.measurements]
     if share is not None and any(s.missing(n) for s, n in zip(stores, counts, strict=True)):
         return None

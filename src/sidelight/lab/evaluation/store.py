@@ -33,6 +33,8 @@ FIRST = "first"
 REFERENCE = "reference"
 #: least number of rows in a row group
 GROUP = 250_000
+#: what to do about results of something else. No option names their folder, so another one cannot be chosen
+REMEDY = "Go back to what was measured there, or remove this folder, and everything is measured anew."
 
 
 class PartStore:
@@ -65,7 +67,7 @@ class PartStore:
         except ValueError as error:
             raise CheckpointError(
                 f"cannot use {str(self.directory)!r} for results: {error}. Remove its evaluation.json and "
-                "parts, or choose another directory."
+                "parts, and everything is measured anew."
             ) from error
         if known is None:
             # several processes may come here at once. All write the same
@@ -75,30 +77,29 @@ class PartStore:
             changed = [k for k, v in json.loads(text).items() if known.get(k) != v]
             raise ConfigError(
                 f"{str(self.directory)!r} holds results of another evaluation (different "
-                f"{', '.join(changed) or 'hash'}). Choose another directory, or delete this one first."
+                f"{', '.join(changed) or 'hash'}). {REMEDY}"
             )
         else:
             self._require_content(content or {}, known.get("content", {}))
 
     def _require_content(self, content: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         """Refuse rows that differ from those that are measured here, as far as they were noted."""
-        remedy = "Choose another directory, or delete this one first."
         begin = zip(content.get(FIRST, ()), known.get(FIRST, ()), strict=False)
         both = content.keys() & known.keys()
         if any(content[k] != known[k] for k in both - {FIRST, REFERENCE}):
             raise ConfigError(
-                f"{str(self.directory)!r} holds results of other rows: the test data have changed since. {remedy}"
+                f"{str(self.directory)!r} holds results of other rows: the test data have changed since. {REMEDY}"
             )
         if any(one != other for one, other in begin):
             raise ConfigError(
                 f"{str(self.directory)!r} holds results of other rows, or of the same rows in another order: evaluation.count "
                 "draws rows if it is smaller than the split, and takes all in their own order if it is not. Measure with "
-                f"the earlier count, or begin anew. {remedy}"
+                "the earlier count, or remove this folder, and everything is measured anew."
             )
         if REFERENCE in both and content[REFERENCE] != known[REFERENCE]:
             raise ConfigError(
                 f"{str(self.directory)!r} holds results with other training rows: fills and methods draw from the training "
-                f"data, which have changed since. {remedy}"
+                f"data, which have changed since. {REMEDY}"
             )
 
     def paths(self, index: int) -> tuple[Path, Path]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sidelight.core.finite import require_finite_logits
 from sidelight.core.registry import Registry
-from sidelight.core.tensors import decisions, predictable, probabilities
+from sidelight.core.tensors import both_ways, decisions, predictable, probabilities
 from sidelight.core.types import Encoding, Inputs, Scores, take_rows
 from sidelight.errors import ConfigError, InputError, NotFiniteError
 from sidelight.lab.metrics.layout import Layout
@@ -18,7 +18,7 @@ from sidelight.targets.base import TargetModel
 #: ``([B, K] float32 logits, whether labels are independent) -> [B, K]``: how sure a model is of each class, by name.
 CONFIDENCES: Registry[Callable[[Tensor, bool], Tensor]] = Registry("confidence")
 CONFIDENCES.add("probability", probabilities)
-CONFIDENCES.add("logit", lambda logits, independent: logits)
+CONFIDENCES.add("logit", lambda logits, independent: both_ways(logits))
 
 
 def clean_pass(target: TargetModel, inputs: Inputs, ids: Sequence[int]) -> Encoding:

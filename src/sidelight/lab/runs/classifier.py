@@ -89,6 +89,12 @@ def _loss(logits: Tensor, labels: Tensor, independent: bool) -> Tensor:
 def _require_kind(labels: Tensor, logits: Tensor, independent: bool) -> None:
     """Raise :class:`InputError` if labels are flags and the classifier's classes exclude each other, or the other way round."""
     count = predictable(logits, independent).shape[-1]
+    if independent and labels.ndim == 1:
+        raise InputError(
+            f"the label {int(labels[0])} does not fit a classifier of independent labels, which needs lists of {count} flags: for "
+            "each label in turn 1 if it is there, else 0, and not the number of a class. If exactly one class is true, say "
+            "target.options: {output: logits}."
+        )
     if independent != (labels.ndim == 2) or (independent and labels.shape[-1] != count):
         raise InputError(
             f"labels of shape {tuple(labels.shape)} do not fit a classifier "

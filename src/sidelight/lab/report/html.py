@@ -217,8 +217,9 @@ def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[
             maps.append(None)
             continue
         alt = f"{method_label(method)} for {sample.label}"
-        html = renderer.html(sample.scores(method), sample.display, overlay, sample.truth, alt)
-        maps.append(Markup(html))
+        scores = sample.scores(method)
+        html = renderer.html(scores, sample.display, overlay, sample.truth, alt)
+        maps.append(Markup(html + renderer.list_html(scores, sample.display, scores)))
     return Markup(renderer.html(None, sample.display, truth=sample.truth, alt="input")), maps
 
 

@@ -226,9 +226,9 @@ def _gallery(sample: GridSample, explained: str) -> str:
     panels = [("Input", renderer.html(None, sample.display, alt="input"))] if renderer.input_apart else []
     for method in ordered(sample.maps):
         alt = f"{method_label(method)} for {explained}"
-        panels.append(
-            (method_label(method), renderer.html(sample.scores(method), sample.display, style, alt=alt))
-        )
+        scores = sample.scores(method)
+        panel = renderer.html(scores, sample.display, style, alt=alt)
+        panels.append((method_label(method), panel + renderer.list_html(scores, sample.display, scores)))
     size = f"flex:1 1 160px;max-width:{renderer.panel_width}px"
     shown = "".join(
         f'<figure style="margin:0;{size}"><figcaption>{html.escape(visible(name))}</figcaption>{picture}</figure>'

@@ -170,7 +170,9 @@ class Comparison:
         return (
             f'<div style="font:14px/1.45 system-ui,sans-serif">{parts}'
             f'<p style="max-width:60em;opacity:.75;margin:0">{html.escape(drawn)}</p>'
-            f'<div style="overflow-x:auto;margin-top:10px">{html_table(self.table)}</div>'
+            # a wide table is scrolled with the keyboard too
+            '<div tabindex="0" role="region" aria-label="Methods" style="overflow-x:auto;margin-top:10px">'
+            f"{html_table(self.table)}</div>"
             f'<p style="max-width:60em;opacity:.75">{html.escape(self.caption)}</p></div>'
         )
 

@@ -214,6 +214,10 @@ class TestPage:
         page.keyboard.insert_text(f"a film {HOSTILE}")
         page.wait_for_selector(".sl-verdict")
         page.locator("input[type=range]").focus()
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Tab")  # back by the keyboard, and seen to be there
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        assert page.evaluate("document.activeElement.type") == "range"
         for _ in range(3):
             page.keyboard.press("ArrowLeft")
         page.wait_for_function("document.querySelector('#sl-left').innerText.includes('best 97%')")

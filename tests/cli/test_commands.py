@@ -569,3 +569,10 @@ def test_the_zoo_refuses_what_it_would_ignore(given: list[str], said: str) -> No
     result = sidelight("speed", "--zoo", *given)
     assert result.code == 2
     assert said in result.out + result.err
+
+
+def test_a_paragraph_of_help_is_broken_where_the_terminal_is_full() -> None:
+    """It was broken where the lines of our code end, too, so that a narrow terminal had lines of two words."""
+    told = sidelight("explain", "--help").out  # of a terminal that is wide enough
+    paragraph = told[told.index("An input gives") : told.index("If a row")].strip()
+    assert len(paragraph.splitlines()) == 1

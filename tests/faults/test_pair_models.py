@@ -230,7 +230,6 @@ def test_kind_a_model_of_regions_is_told_that_it_takes_no_pixels() -> None:
         as_target(model, ImageTextProcessor(TRANSFORM, make_tokenizer()))
 
 
-<<<<<<< HEAD
 def test_kind_models_that_join_two_encoders_are_not_called_text_models() -> None:
     """They name ids as their main input, so they were read as classifiers of texts, which lacked this and that."""
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -244,7 +243,8 @@ def test_kind_models_that_join_two_encoders_are_not_called_text_models() -> None
             UnsupportedTargetError, match="is not an image-text model that sidelight can read"
         ):
             as_target(model, processor)
-=======
+
+
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
 def test_kind_a_missing_picture_is_called_missing(both: Explainer, missing: Any) -> None:
     """pandas gives NaN for an empty cell of a table, and the message spoke of a float."""
@@ -267,4 +267,3 @@ def test_kind_a_missing_picture_of_a_model_of_pictures_is_called_missing(missing
         found = explainer.explain([row, P[0]], errors="skip")
         assert isinstance(found[0], ExplainFailure)
         assert "missing value: leave the row out" in found[0].reason
->>>>>>> heads4

@@ -96,6 +96,31 @@ def test_kind_a_swapped_pair_over_http_is_told(pairs: Explainer, place: Path) ->
     assert one(service, json={"image": coded, "text": "a red square"}).status_code == 200
 
 
+@pytest.mark.parametrize("caption", ["a value", "a file"])
+@pytest.mark.parametrize("photo", ["a file", "its content", "base64"])
+def test_kind_a_swapped_pair_in_a_form_is_told(
+    pairs: Explainer, place: Path, photo: str, caption: str
+) -> None:
+    """The message said that text must be a value, or that the picture cannot be read, or that there are too many files."""
+    pytest.importorskip("prometheus_client", reason="the extra serve is not installed")
+    from serving_toys import one
+    from sidelight.serving import app
+
+    content = (place / "photo.png").read_bytes()
+    # a part without a name of a file is a value, whatever it holds
+    texts = {"a file": ("photo.png", content), "its content": (None, content)}
+    text = texts.get(photo, (None, base64.b64encode(content)))
+    image = ("caption.txt" if caption == "a file" else None, b"a red square")
+    service = app({"pairs": pairs})
+    found = one(service, files={"text": text, "image": image})
+    assert found.status_code == 422
+    assert "the two are swapped" in found.json()["error"]["message"]
+    assert one(service, data={"text": "a"}, files={"image": ("p.png", content)}).status_code == 200
+    for odd in ({"text": ("a.txt", b"a red square")}, {"versus": ("a", b"1"), "text": (None, b"a")}):
+        found = one(service, files={"image": ("p.png", content), **odd})
+        assert "must be a value and no file" in found.json()["error"]["message"]
+
+
 def test_kind_a_text_that_was_asked_for_as_a_text_gives_no_warning(
     here: Path, recwarn: pytest.WarningsRecorder
 ) -> None:

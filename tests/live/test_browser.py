@@ -127,6 +127,26 @@ class TestWidget:
             assert grounds() == scores
             assert page.errors == page.foreign == []
 
+    def test_values_of_words_are_read_without_a_mouse(self, browser: Any) -> None:
+        """Touch screens and screen readers show no tooltip."""
+        widget = text_explainer().widget(TEXT)
+        with served_widget(widget) as address:
+            page = opened(browser, address)
+            lines = page.locator(".sl-list li")
+            page.get_by_text("Words and scores").focus()
+            page.keyboard.press("Enter")
+            found = widget.explanation
+            told = dict(line.rsplit(" ", 1) for line in lines.all_inner_texts())
+            assert told == {
+                w.strip(): f"{s:.2f}" for w, s in zip(found.inputs["text"], found.scores["text"], strict=True)
+            }
+            page.get_by_label("Colours show").select_option("effects")
+            assert page.get_by_text("Words and effects").is_visible()
+            assert re.search(" [+\N{MINUS SIGN}][0-9]", lines.first.inner_text())
+            page.get_by_label("Text", exact=True).fill("dull")
+            page.wait_for_function("document.querySelectorAll('.sl-list li').length === 1")
+            assert page.errors == page.foreign == []
+
     def test_the_picture_of_effects(self, browser: Any) -> None:
         widget = image_explainer().widget(Image.new("RGB", (40, 36), (200, 10, 10)))
         with served_widget(widget) as address:
@@ -194,6 +214,10 @@ class TestPage:
         page.keyboard.insert_text(f"a film {HOSTILE}")
         page.wait_for_selector(".sl-verdict")
         page.locator("input[type=range]").focus()
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Tab")  # back by the keyboard, and seen to be there
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        assert page.evaluate("document.activeElement.type") == "range"
         for _ in range(3):
             page.keyboard.press("ArrowLeft")
         page.wait_for_function("document.querySelector('#sl-left').innerText.includes('best 97%')")

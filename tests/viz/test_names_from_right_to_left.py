@@ -9,6 +9,7 @@ import numpy as np
 
 from sidelight.explanations.explanation import Explanation
 from sidelight.lab.figures.grid import GridSample
+from sidelight.lab.side_by_side.result import Comparison
 from sidelight.viz.direction import levels_of, runs_left
 from sidelight.viz.titles import drawn, fitted, one_line
 
@@ -55,6 +56,13 @@ def test_captions_and_panels_too() -> None:
     caption = unescape(re.sub("<[^>]+>", "", explanation().to_html()))
     assert runs_on(caption[caption.index(NAME) - 1 :])
     assert runs_on(GridSample(None, {}, label=NAME, probability=0.9).decision)
+
+
+def test_a_comparison_too() -> None:
+    found = Comparison(explanation(), (), (), NAME, 0.9, 0.1, ("zero",))
+    assert runs_on(found.caption)
+    title = unescape(re.findall("<title>(.*?)</title>", found._page())[0])
+    assert runs_on(title)
 
 
 def test_other_names_stay_as_they_are() -> None:

@@ -6,8 +6,13 @@ import re
 from html import unescape
 
 import numpy as np
+import pytest
 
 from sidelight.explanations.explanation import Explanation
+from sidelight.lab.figures.grid import GridSample
+from sidelight.lab.report import ReportData, ReportSection, render_report
+from sidelight.lab.side_by_side.result import Comparison, Contender
+from sidelight.lab.side_by_side.worth import Worth
 from sidelight.live.views import map_html
 from sidelight.viz.word_list import LETTERS, LISTED
 
@@ -68,6 +73,31 @@ def test_the_texts_of_pairs_and_of_the_live_page_have_the_list_too() -> None:
     )
     for page in (pair.to_html(), map_html(pair), map_html(explained())):
         assert page.count("<summary>Words and scores</summary>") == 1
+
+
+def test_each_map_of_a_comparison_has_the_list_of_its_own_scores() -> None:
+    sample = GridSample(WORDS, {"sidelight": SCORES, "occlusion": 1 - SCORES}, modality="text")
+    worth = Worth({"zero": (0.9, "none")}, {"zero": (0.1, "none")}, None)
+    contenders = tuple(Contender(name, 1.0, 1, 0, worth) for name in sample.maps)
+    page = Comparison(explained(), contenders, (sample,), "positive", 0.9, 0.1, ("zero",)).to_html()
+    assert page.count("<summary>Words and scores</summary>") == 2
+    assert listed(page)[:1] == ["great 1.00"]
+    assert listed(page)[4:6] == ["! 1.00", "a 0.80"]
+
+
+def test_each_map_of_a_report_has_the_list_too() -> None:
+    sample = GridSample(WORDS, {"sidelight": SCORES, "occlusion": 1 - SCORES}, modality="text")
+    page = render_report(ReportData("t", sections=[ReportSection("films", "text", samples=[sample])]))
+    assert page.count("<summary>Words and scores</summary>") == 2
+    assert listed(page)[4:6] == ["! 1.00", "a 0.80"]
+
+
+@pytest.mark.parametrize("words", [["a ", "great", " […]"], ["[…] ", "a ", "great"]])
+def test_what_was_cut_off_is_no_word_with_a_score(words: list[str]) -> None:
+    scores = np.array([0.5 * ("…" not in word) for word in words], dtype=np.float32)
+    page = explained(words, scores, meta={"truncated": True}).to_html()
+    assert "[…]" in page
+    assert listed(page) == ["a 0.50", "great 0.50"]
 
 
 def test_a_text_without_words_has_no_list() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -50,6 +52,12 @@ def root(
     """Explain what in an input made a classifier decide, and measure explanations."""
 
 
+def _paragraphs(command: Callable[..., None]) -> str:
+    """The docstring of a command, each paragraph on one line: the terminal breaks it where it is full, and not where we do."""
+    told = inspect.cleandoc(command.__doc__ or "")
+    return "\n\n".join(" ".join(part.split()) for part in told.split("\n\n"))
+
+
 for module in (
     demo,
     fit,
@@ -68,4 +76,4 @@ for module in (
     speed,
     listing,
 ):
-    app.command(module.NAME)(module.run)
+    app.command(module.NAME, help=_paragraphs(module.run))(module.run)

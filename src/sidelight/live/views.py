@@ -19,11 +19,12 @@ from sidelight.live.units import TEXT
 from sidelight.targets import TargetModel
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.direction import among_words
-from sidelight.viz.explanation import effects_note, html_panels, scale_note
+from sidelight.viz.explanation import effects_note, html_panels, reading_order, scale_note
 from sidelight.viz.export import pixels_to_uri
 from sidelight.viz.image import CRISP_UP_TO, heat, signed, to_rgb
 from sidelight.viz.safe_text import visible
 from sidelight.viz.signed import strengths
+from sidelight.viz.word_list import listed_words
 
 #: classes whose probabilities are shown
 BARS = 5
@@ -118,9 +119,20 @@ def _text_view(session: Session) -> dict[str, Any]:
         "word_scores": [round(float(v), 4) for v in found.scores[TEXT]],
         "word_effects": [] if effects is None else [round(float(v), 5) for v in effects],
         "word_strengths": [] if effects is None else [round(float(v), 4) for v in strengths(effects)],
+        "listed": {
+            reading: _listed(found, values, reading == "effects")
+            for reading, values in (("scores", found.scores[TEXT]), ("effects", effects))
+            if values is not None
+        },
         "text": "" if several else text,
         "typing": not several,
     }
+
+
+def _listed(found: Explanation, values: np.ndarray, effects: bool) -> dict[str, Any]:
+    """The words with their values as a list that unfolds, because touch screens and screen readers show no tooltip."""
+    words = listed_words(found.inputs[TEXT], values, reading_order(found, TEXT, values, effects), effects)
+    return {} if words is None else {"title": words.title, "lines": [list(line) for line in words.lines]}
 
 
 def _image_view(found: Explanation) -> dict[str, Any]:

@@ -120,6 +120,24 @@ function words(model, shown, send) {
   return { element: box, update };
 }
 
+/** The words with their values, folded up: touch screens and screen readers show no tooltip. */
+function list(model, shown) {
+  const title = make("summary");
+  const lines = make("ol");
+  const box = make("details", { class: "sl-list" }, title, lines);
+  let drawn = null;
+  const update = () => {
+    const found = model.get("view").listed[shown.effects ? "effects" : "scores"];
+    if (drawn === found) return;
+    drawn = found;
+    box.hidden = !found.title;
+    title.textContent = found.title ?? "";
+    // its own direction, so that the number stays behind it
+    lines.replaceChildren(...(found.lines ?? []).map(([word, value]) => make("li", {}, make("bdi", { lang: "" }, word), ` ${value}`)));
+  };
+  return { element: box, update };
+}
+
 function pictures(model, shown) {
   const figure = (name, text) => {
     const image = make("img", { alt: name });
@@ -268,7 +286,7 @@ function render({ model, el }) {
   const parts = [verdict(model)];
   if (view.words) parts.unshift(typing(model, send));
   if (view.image) parts.push(pictures(model, shown));
-  if (view.words) parts.push(words(model, shown, send));
+  if (view.words) parts.push(words(model, shown, send), list(model, shown));
   parts.push(slider(model, send));
   const coloured = colours(model, shown, () => update());
   const controls = [

@@ -35,6 +35,9 @@ MOST_NAME = 200
 _FOR_ADDRESSES = str.maketrans("-_", "+/")
 #: how pictures in base64 begin: data URIs, PNG, JPEG, GIF, WebP
 _PICTURES = ("data:image/", "iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
+#: how their files begin. A form that puts such a file in the place of a text gives it as Latin-1
+_PICTURE_FILES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+_SWAPPED = "text is the content of a picture, and image is none: the two are swapped."
 #: bytes of a body that is parsed at once
 SMALL = 2**16
 
@@ -137,7 +140,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
         raise Problem("field", "in JSON, image must be the content of a file in base64.")
     text = found.get("text")
     if isinstance(text, str) and text.startswith(_PICTURES) and not image.startswith(_PICTURES):
-        raise Problem("field", "text is the content of a picture, and image is none: the two are swapped.")
+        raise Problem("field", _SWAPPED)
     try:
         return {**found, "image": _content(image)}
     except (binascii.Error, ValueError) as error:
@@ -184,7 +187,8 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
     fields = len(INPUTS) + len(OPTIONS)
     pieces = _pieces(request, most)
     # a generator of our own, because a form has a limit for each part and none for the whole
-    parser = _WholeForm(request.headers, pieces, max_files=1, max_fields=fields, max_part_size=most)  # type: ignore[arg-type]
+    # two files, because a text that came as a file is told what is wrong with it
+    parser = _WholeForm(request.headers, pieces, max_files=2, max_fields=fields, max_part_size=most)  # type: ignore[arg-type]
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -192,19 +196,35 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
     try:
         if not parser.ended:
             raise Problem("body", "the form ends before its last boundary, so a field may be missing.")
-        found: dict[str, Any] = {}
-        for name, value in form.multi_items():
-            if name in found:
-                raise Problem("field", f"the form has {name!r:.60} twice.")
+        given = form.multi_items()
+        doubled = repeated(name for name, _ in given)
+        if doubled:
+            raise Problem("field", f"the form has {doubled[0]!r:.60} twice.")
+        found: dict[str, Any] = {
+            name: await value.read() if isinstance(value, UploadFile) else value for name, value in given
+        }
+        if _is_picture(found.get("text")) and "image" in found and not _is_picture(found["image"]):
+            raise Problem("field", _SWAPPED)
+        for name, value in given:
             if isinstance(value, UploadFile) != (name == "image"):
                 wanted = "a file" if name == "image" else "a value and no file"
                 raise Problem("field", f"in a form, {name!r:.60} must be {wanted}.")
-            found[name] = await value.read() if isinstance(value, UploadFile) else value
     finally:
         await form.close()
     if found.get("maps"):
         found["maps"] = found["maps"].split(",")
     return found
+
+
+def _is_picture(content: Any) -> bool:
+    """Whether a field of a form holds a picture: the content of a file, or base64."""
+    if isinstance(content, bytes):
+        return content.startswith(_PICTURE_FILES)
+    if not isinstance(content, str):
+        return False
+    starts = tuple(start.decode("latin-1") for start in _PICTURE_FILES)
+    # a text may begin with "GIF89a", and has no null character behind it
+    return content.startswith(_PICTURES) or (content.startswith(starts) and "\0" in content[:100])
 
 
 def _model(name: Any, models: Mapping[str, ServedModel]) -> ServedModel:

@@ -110,16 +110,22 @@ def require_goal(verdict: Verdict, source: str) -> None:
     Raises:
         ConfigError: see above.
     """
+    missing = why_no_goal(verdict, source)
+    if missing:
+        raise ConfigError(
+            f"{missing}. Use label='prediction', which needs no labels (in a config: objective.label)."
+        )
+
+
+def why_no_goal(verdict: Verdict, source: str) -> str:
+    """Why a model's kind of output does not have the goal ``source``. Empty if it has it."""
     if verdict.independent and source != "prediction":
         kind = "decides each label by itself, so that no single class is the goal"
     elif verdict.reading == "value" and source == "data":
         kind = "gives a value, and data hold no labels 'lower' and 'higher'"
     else:
-        return
-    raise ConfigError(
-        f"label={source!r} does not go with this model: it {kind}. Use label='prediction', which needs no labels (in a "
-        "config: objective.label)."
-    )
+        return ""
+    return f"label={source!r} does not go with this model: it {kind}"
 
 
 def said_labels(logits: Tensor, any_of_them: bool, chance: bool) -> Tensor:

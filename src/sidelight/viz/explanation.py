@@ -195,12 +195,14 @@ def html_panels(explanation: Shown, effects: bool) -> list[tuple[Renderer, list[
             panels.append(renderer.effects_html(values, display, alt))
         else:
             panels += [renderer.html(values, display, style=style, alt=alt) for style in renderer.styles]
-        panels[-1] += renderer.list_html(values, display, _order(explanation, name, values, effects), effects)
+        panels[-1] += renderer.list_html(
+            values, display, reading_order(explanation, name, values, effects), effects
+        )
         found.append((renderer, panels))
     return found
 
 
-def _order(explanation: Shown, name: str, values: np.ndarray, effects: bool) -> np.ndarray:
+def reading_order(explanation: Shown, name: str, values: np.ndarray, effects: bool) -> np.ndarray:
     """A number for each value. The highest is read first: that of the ranking, or the strongest effect."""
     if effects:
         return np.abs(values)

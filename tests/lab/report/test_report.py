@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import os
 import re
@@ -188,6 +189,39 @@ def test_page_shows_the_run(page):
     assert parsed.inside("h3").count("Limits") == 1
     # of each section's three faithfulness comparisons (two fills, one of them with two metrics) it leads two
     assert sum("best value in 4 of 6" in text for text in parsed.inside("p")) == 1
+
+
+def words_of(fragment: str) -> str:
+    return " ".join(
+        html.unescape(re.sub(r"<[^>]*>", " ", fragment)).replace("\N{NO-BREAK SPACE}", " ").split()
+    )
+
+
+def test_what_tooltips_of_the_table_say_is_read_without_a_mouse(page) -> None:
+    """Touch screens and screen readers show no tooltip, so a list that unfolds says the same."""
+    panel = page[page.index('<table class="results">') : page.index('<div class="figure">')]
+    table, found, numbers = panel.partition('<details class="numbers">')
+    assert found
+    told, hints = words_of(numbers), [html.unescape(t) for t in re.findall(r'<td[^>]* title="(.*?)"', table)]
+    assert len(hints) == 14
+    for hint in hints:
+        mean, *rest = hint.split("; ")
+        kinds = ("95 % CI ", "sd ", "n = ")
+        parts = [next((r.removeprefix(kind) for r in rest if r.startswith(kind)), "–") for kind in kinds]
+        remarks = "; ".join(r for r in rest if not r.startswith(kinds))
+        assert " ".join([mean.rsplit(" ", 1)[1], *parts, remarks]).strip() in told
+    for doc in re.findall(r'<th scope="col"[^>]* title="(.*?)"', table):
+        assert html.unescape(doc) in told
+
+
+def test_arrows_are_said_in_words_too(page) -> None:
+    for kind in ("results", "ranks"):
+        table = page[page.index(f'<table class="{kind}">') :].partition("</table>")[0]
+        arrows = re.findall(r"<i([^>]*)>[↓↑]</i>(<[^>]*>[a-z ]*)", table)
+        assert arrows
+        for attributes, after in arrows:
+            assert "aria-hidden" in attributes
+            assert re.fullmatch('<span class="visually-hidden">(lower|higher) is better', after)
 
 
 def test_times_come_by_size_of_batch_whichever_is_faster() -> None:

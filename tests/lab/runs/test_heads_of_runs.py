@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from sidelight.core.files import write_json
 from sidelight.errors import ConfigError, InputError
 from sidelight.lab.ablation.cells import Cell, cells_of
-from sidelight.lab.ablation.run import Targets, _has_goal, run_ablation
+from sidelight.lab.ablation.run import Targets, _without_goal, run_ablation
+from sidelight.lab.ablation.table import write_tables
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.runs.labelled import require_classes
 from sidelight.lab.runs.run import Run
@@ -55,8 +57,7 @@ LABELS = {"num_labels": 10, "problem_type": "multi_label_classification"}
 
 
 def left_out(run: Run) -> list[str]:
-    targets = Targets(run)
-    return [c.variant.name for c in cells_of(run) if not _has_goal(c, targets)]
+    return list(_without_goal(cells_of(run), Targets(run)))
 
 
 def test_default_variants_without_a_goal_are_left_out(
@@ -74,6 +75,29 @@ def test_default_variants_without_a_goal_are_left_out(
     assert "full" in trained
     assert not {"label data", "label distribution"} & set(trained)
     assert not (run.folder / "ablation" / "label-data").exists()
+
+
+def test_the_table_says_why_default_variants_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collapse(cell: Cell, target: Any, content: Any) -> None:
+        facts = {"measured": False, "collapsed": True, "message": "", "training": {}, "content": content}
+        write_json(cell.folder / "cell.json", facts | {"target": target.fingerprint()})
+
+    run = run_beside(tmp_path, LABELS)
+    monkeypatch.setattr("sidelight.lab.ablation.run.run_cell", collapse)
+    run_ablation(run)
+    table = run.folder / "ablation" / "table.md"
+    for _ in range(2):  # when it is made, and when it is made again from stored numbers
+        told = table.read_text(encoding="utf-8")
+        for name in ("data", "distribution"):
+            assert (
+                f"label {name} is left out: label='{name}' does not go with this model: it decides each label by itself"
+                in told
+            )
+        assert "Not trained" not in told
+        table.unlink()
+        write_tables(run)
 
 
 def test_a_variant_without_a_goal_that_was_asked_for_is_refused(tmp_path: Path) -> None:

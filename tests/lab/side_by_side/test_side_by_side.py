@@ -235,6 +235,14 @@ def test_every_text_is_escaped(found: Comparison) -> None:
     dollars.figure().canvas.draw()
 
 
+def test_arrows_of_a_html_table_are_said_in_words_too() -> None:
+    columns = (Column("lost", "lost", "lower", fill="zero"), Column("ms"))
+    head = html_table(Table("", columns, ()))
+    assert re.findall(r'>lost <span aria-hidden="true">↓</span><span [^>]*>([^<]*)</span> zero<', head) == [
+        "lower is better"
+    ]
+
+
 def test_html_of_a_table_by_hand() -> None:
     cells = (Cell("1 < 2", rank=1), None, Cell("3", "±0.1", 2, reduction="abs"))
     lines = (Line("ours", "A & B", cells, "ours"), Line("x", "x", (), "block"))

@@ -6,6 +6,7 @@ Everything lies in ``RUN/ablation/``::
     scores.parquet         one row per variant × seed × sample × fill × metric
     table.md table.csv table.json
     maps.png               a row a variant, on a few test samples
+    left-out.json          default variants that the classifier does not allow, and why
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import CollapseError, ConfigError
 from sidelight.explainer import Explainer
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
-from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, write_tables
+from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, LEFT_OUT, write_tables
 from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.evidence import require_measurable
 from sidelight.lab.evaluation.methods import ScorerMethod, fills_of, scorer_fingerprint, set_reference
@@ -47,7 +48,7 @@ from sidelight.training.diagnostics import COLLAPSED
 from sidelight.training.fit_options import for_objective
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.network import new_scorer
-from sidelight.training.objective import require_goal
+from sidelight.training.objective import why_no_goal
 from sidelight.viz import to_png
 from sidelight.viz.export import write_atomic
 
@@ -100,7 +101,11 @@ def _ablate(run: Run, cells: Sequence[Cell], chosen: bool) -> list[Table]:
         cell.require_own()
     targets, content = Targets(run), contents_of(run)
     if not chosen:
-        cells = [cell for cell in cells if _has_goal(cell, targets)]
+        impossible = _without_goal(cells, targets)
+        cells = [cell for cell in cells if cell.variant.name not in impossible]
+        write_json(
+            run.folder / FOLDER / LEFT_OUT, impossible
+        )  # for tables that are made later, without a model
     for cell in cells:
         cell.claim()
     _check_cells(cells, targets, content)
@@ -253,16 +258,16 @@ def save_picture(run: Run, targets: Targets) -> None:
     write_atomic({run.folder / FOLDER / "maps.png": to_png(figure)})
 
 
-def _has_goal(cell: Cell, targets: Targets) -> bool:
-    """Whether the target has the goal of a default variant. Independent labels have one goal alone."""
-    if not any(key == "objective.label" for key in cell.variant.changes):
-        return True
-    try:
-        require_goal(targets.of(cell).verdict, cell.run.config.objective.label)
-    except ConfigError as error:
-        log.info("variant %r is left out: %s", cell.variant.name, error)
-        return False
-    return True
+def _without_goal(cells: Sequence[Cell], targets: Targets) -> dict[str, str]:
+    """Default variants whose goal the target does not have, and why. Independent labels have one goal alone."""
+    found: dict[str, str] = {}
+    for cell in cells:
+        if any(key == "objective.label" for key in cell.variant.changes):
+            reason = why_no_goal(targets.of(cell).verdict, cell.run.config.objective.label)
+            found |= {cell.variant.name: reason} if reason else {}
+    for name, reason in found.items():
+        log.info("variant %r is left out: %s.", name, reason)
+    return found
 
 
 def _check_cells(cells: Sequence[Cell], targets: Targets, content: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table as RichTable
 
-from sidelight.core.files import replace_file, write_json, write_text
+from sidelight.core.files import read_json, replace_file, write_json, write_text
 from sidelight.core.safe_output import csv_of_records
 from sidelight.errors import CheckpointError
 from sidelight.lab.ablation.cells import FOLDER, cells_of
@@ -24,6 +24,8 @@ from sidelight.lab.tables.terminal import terminal
 
 #: metrics of a map as the scorer gives it: 1 if all its scores are equal, and the mean of its scores
 CONSTANT, GIVEN_MEAN = "constant_map", "mean_as_given"
+#: file of the default variants that the classifier does not allow, with the reasons
+LEFT_OUT = "left-out.json"
 #: columns of the terminal, under the first fill
 HEADLINE = ("average_drop", "deletion_auc", "insertion_auc", "mean_score", "auprc", CONSTANT)
 CAPTION = "†: collapsed with at least one seed, and not ranked; flat: share of constant maps"
@@ -61,8 +63,9 @@ def write_tables(run: Run) -> list[Table]:
         summary = plain_rows(summarise(known, dataset=run.config.data.name))
     variants = variant_facts(done)
     tables = build_ablation_tables(summary, variants)
-    notes = _notes(cells, done)
     folder = run.folder / FOLDER
+    path = folder / LEFT_OUT
+    notes = _notes(cells, done, read_json(path) if path.is_file() else {})
     write_text(folder / "table.md", page(tables, notes))
     write_text(folder / "table.csv", csv_text(tables, variants))
     about = {"name": run.config.name, "dataset": run.config.data.name, "notes": notes, "variants": variants}
@@ -198,8 +201,14 @@ def for_terminal(table: Table) -> RichTable:
     return terminal(shown, CAPTION)
 
 
-def _notes(cells: Sequence[AblationCell], done: Sequence[AblationCell]) -> list[str]:
-    """Sentences on variants that lack numbers, a seed, or a line in the table."""
+def _notes(
+    cells: Sequence[AblationCell], done: Sequence[AblationCell], left_out: Mapping[str, str]
+) -> list[str]:
+    """Sentences on variants that lack numbers, a seed, or a line in the table.
+
+    Args:
+        left_out: variants that the classifier does not allow, and why.
+    """
     messages = [(*c.key, str((c.facts or {})["message"])) for c in done]
     notes = [f"{name}, seed {seed}: {message}" for name, seed, message in messages if message]
     finished = {c.key for c in done}
@@ -207,6 +216,8 @@ def _notes(cells: Sequence[AblationCell], done: Sequence[AblationCell]) -> list[
     for name, seed in (c.key for c in cells):
         if (name, seed) not in finished:
             missing.setdefault(name, []).append(str(seed))
+    notes += [f"{name} is left out: {left_out[name]}." for name in missing if name in left_out]
+    missing = {name: seeds for name, seeds in missing.items() if name not in left_out}
     if missing:
         listed = "; ".join(f"{name} (seed {', '.join(seeds)})" for name, seeds in missing.items())
         notes.append(f"Not trained, or not measured as the configuration says now: {listed}.")

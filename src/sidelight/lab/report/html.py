@@ -120,7 +120,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    environment.globals.update(css=Markup(css), hint=_hint)
+    environment.globals.update(css=Markup(css), hint=_hint, interval=_interval, remarks=_remarks)
     environment.filters.update(
         fact=lambda value, key: fact_value(key, value), figure=_figure, breakable=_breakable
     )
@@ -217,8 +217,9 @@ def _pictures(sample: GridSample, methods: Sequence[str]) -> tuple[Markup, list[
             maps.append(None)
             continue
         alt = f"{method_label(method)} for {sample.label}"
-        html = renderer.html(sample.scores(method), sample.display, overlay, sample.truth, alt)
-        maps.append(Markup(html))
+        scores = sample.scores(method)
+        html = renderer.html(scores, sample.display, overlay, sample.truth, alt)
+        maps.append(Markup(html + renderer.list_html(scores, sample.display, scores)))
     return Markup(renderer.html(None, sample.display, truth=sample.truth, alt="input")), maps
 
 
@@ -239,19 +240,29 @@ def _hint(cell: Cell, column: Column) -> str:
     """Everything known about one number, for the pointer."""
     parts = [f"{column.label} {cell.mean:.4g}"]
     if cell.ci is not None:
-        parts.append(f"95 % CI {cell.ci[0]:.4g} to {cell.ci[1]:.4g}")
+        parts.append(f"95 % CI {_interval(cell)}")
     if cell.sd is not None:
         parts.append(f"sd {cell.sd:.3g}")
     if cell.n is not None:
         parts.append(f"n = {cell.n}")
+    return "; ".join(parts + _remarks(cell))
+
+
+def _interval(cell: Cell) -> str:
+    return "–" if cell.ci is None else f"{cell.ci[0]:.4g} to {cell.ci[1]:.4g}"
+
+
+def _remarks(cell: Cell) -> list[str]:
+    """Spread between seeds, and how a method with signs was read."""
+    found = []
     if cell.seeds > 1 and cell.seed_sd is not None:
-        parts.append(f"{cell.seeds} seeds, sd between seeds {cell.seed_sd:.2g}")
+        found.append(f"{cell.seeds} seeds, sd between seeds {cell.seed_sd:.2g}")
     names = {"abs": "absolute value", "positive": "positive part"}
     if cell.reduction in names:
-        parts.append(f"by {names[cell.reduction]}")
+        found.append(f"by {names[cell.reduction]}")
     if cell.other is not None:
-        parts.append(f"{names.get(cell.other[0], cell.other[0])}: {cell.other[1]:.4g}")
-    return "; ".join(parts)
+        found.append(f"{names.get(cell.other[0], cell.other[0])}: {cell.other[1]:.4g}")
+    return found
 
 
 def _figure(value: Any) -> str:

@@ -24,6 +24,7 @@ from sidelight.lab.tables.html import html_table
 from sidelight.lab.tables.markdown import escape, markdown
 from sidelight.lab.tables.table import Cell, Column, Line, Table, ranked
 from sidelight.viz.base import RENDERERS
+from sidelight.viz.direction import among_words
 from sidelight.viz.export import to_pdf, to_png, to_svg, write_atomic
 from sidelight.viz.safe_text import visible
 
@@ -135,7 +136,7 @@ class Comparison:
     def caption(self) -> str:
         """How to read the table, in a few sentences."""
         by = (
-            f"{visible(self.label)} has probability {self.clean:.3f}. kept: its probability if the top {self.area:.0%} of "
+            f"{among_words(visible(self.label))} has probability {self.clean:.3f}. kept: its probability if the top {self.area:.0%} of "
             f"the features stay alone; lost: if they are removed. ms and passes are for label and map together. "
             "∇: passes with gradients. agreement: rank correlation with ours."
         )
@@ -168,9 +169,11 @@ class Comparison:
         parts = "".join(_gallery(sample, visible(self.label)) for sample in self.samples)
         drawn = how_drawn(self.samples, any(c.signed for c in self.contenders))
         return (
-            f'<div style="font:14px/1.45 system-ui,sans-serif">{parts}'
+            f'<div style="font:14px/1.45 system-ui,sans-serif;overflow-wrap:break-word">{parts}'
             f'<p style="max-width:60em;opacity:.75;margin:0">{html.escape(drawn)}</p>'
-            f'<div style="overflow-x:auto;margin-top:10px">{html_table(self.table)}</div>'
+            # a wide table is scrolled with the keyboard too
+            '<div tabindex="0" role="region" aria-label="Methods" style="overflow-x:auto;margin-top:10px">'
+            f"{html_table(self.table)}</div>"
             f'<p style="max-width:60em;opacity:.75">{html.escape(self.caption)}</p></div>'
         )
 
@@ -203,7 +206,7 @@ class Comparison:
         return place
 
     def _page(self) -> str:
-        title = html.escape(f"{visible(self.label)} {self.clean:.1%}")
+        title = html.escape(f"{among_words(visible(self.label))} {self.clean:.1%}")
         return (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
             '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
@@ -226,9 +229,9 @@ def _gallery(sample: GridSample, explained: str) -> str:
     panels = [("Input", renderer.html(None, sample.display, alt="input"))] if renderer.input_apart else []
     for method in ordered(sample.maps):
         alt = f"{method_label(method)} for {explained}"
-        panels.append(
-            (method_label(method), renderer.html(sample.scores(method), sample.display, style, alt=alt))
-        )
+        scores = sample.scores(method)
+        panel = renderer.html(scores, sample.display, style, alt=alt)
+        panels.append((method_label(method), panel + renderer.list_html(scores, sample.display, scores)))
     size = f"flex:1 1 160px;max-width:{renderer.panel_width}px"
     shown = "".join(
         f'<figure style="margin:0;{size}"><figcaption>{html.escape(visible(name))}</figcaption>{picture}</figure>'

@@ -6,19 +6,30 @@ import html
 
 from sidelight.lab.tables.table import Cell, Column, Line, Table
 
+#: what screen readers say and nobody sees
+_HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)"
 _CELL = "padding:3px 10px;border-bottom:1px solid rgba(128,128,128,.3)"
 
 
 def html_table(table: Table) -> str:
     """A ``<table>`` with every text escaped. The best value is bold, the second is underlined."""
-    head = "".join(_cell("th", _words(c.heading), c.left) for c in table.columns)
+    head = "".join(_cell("th", _heading(c), c.left) for c in table.columns)
     rows = [f"<tr>{_cell('th', _words(table.first), True)}{head}</tr>"]
     rows += [f"<tr>{_line(line, table.columns)}</tr>" for line in table.lines]
     caption = f"<caption>{_words(table.title)}</caption>" if table.title else ""
     return (
-        '<table style="border-collapse:collapse;font:14px/1.45 system-ui,sans-serif">'
+        # hidden words are placed in the table, and do not widen the page
+        '<table style="position:relative;border-collapse:collapse;font:14px/1.45 system-ui,sans-serif">'
         f"{caption}{''.join(rows)}</table>"
     )
+
+
+def _heading(column: Column) -> str:
+    arrow = ""
+    if column.direction:
+        meaning = f'<span style="{_HIDDEN}">{column.direction} is better</span>'
+        arrow = f'<span aria-hidden="true">{column.arrow}</span>{meaning}'
+    return " ".join(filter(None, (_words(column.label), arrow, _words(column.fill))))
 
 
 def _line(line: Line, columns: tuple[Column, ...]) -> str:

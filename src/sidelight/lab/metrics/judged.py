@@ -66,7 +66,8 @@ def single_deletion(worth: Tensor, drops: Tensor, measured: Tensor) -> Tensor:
         ``[B]`` Spearman correlation in [−1, 1], higher is better. NaN if fewer than two units are measured, or if all
         attributions or all drops are equal: then there is no order.
     """
-    found = spearman(worth, drops, measured)
+    some = measured.any(1, keepdim=True)  # the others get NaN below
+    found = spearman(worth, drops, measured | ~some)
     for values in (worth, drops):
         low = values.masked_fill(~measured, torch.inf).amin(1)
         high = values.masked_fill(~measured, -torch.inf).amax(1)

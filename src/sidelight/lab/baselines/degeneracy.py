@@ -42,6 +42,12 @@ class Coincidence:
         titles: what tables call them.
         absolute: whether they agree only after taking absolute values.
         note: one sentence for a table.
+
+    Example:
+        >>> inputs = explainer.target.reader.prepare(["a dull film"]).inputs  # a BERT, which has no nn.ReLU
+        >>> [found] = coincidences(explainer.target, inputs, torch.tensor([0]), ["guided_backprop"])
+        >>> found.names, found.absolute
+        (('guided_backprop', 'gradient'), False)
     """
 
     names: tuple[str, ...]
@@ -66,16 +72,26 @@ def coincidences(
     absolute values of signed ones.
 
     Args:
-        inputs: a few samples. Eight are plenty.
-        classes: ``[B]`` classes to explain.
-        rivals: names or methods (default: :data:`SUSPECTS`).
+        target: the model that they explain.
+        inputs: the model's inputs, a few samples. Eight are plenty.
+        classes: ``[B]`` integer class to explain for each sample.
+        rivals: names or methods (default: :data:`SUSPECTS`, those that can become simpler ones).
         tol: how far from 1 cosine and correlation may be.
+        ids: one integer per sample, as for a call of :class:`Rival`.
 
     Returns:
         Groups of two or more methods, those that agree with their sign first. The list is empty if no two coincide.
 
     Raises:
         ConfigError: a method is given twice.
+        UnknownNameError: there is no method of a name.
+        InputError: classes or ids do not fit the batch.
+        UnsupportedTargetError: a method cannot work on this target.
+
+    Example:
+        >>> inputs = explainer.target.reader.prepare(["a dull film"]).inputs
+        >>> [c.note for c in coincidences(explainer.target, inputs, torch.tensor([0]), ["guided_backprop"])]
+        ['Guided Backprop is the same as Gradient (signed) on this target.']
     """
     asked = [make_rival(r) if isinstance(r, str) else r for r in (SUSPECTS if rivals is None else rivals)]
     if len({r.name for r in asked}) < len(asked):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.module_names import plain_name, wrapped_parts
+from sidelight.targets.wrappers import require_module
 
 #: number of elements of each tensor that a watch compares
 WATCHED = 4
@@ -24,6 +25,7 @@ def fingerprint(model: nn.Module) -> str:
     Quantised and sparse tensors enter by their values, and other objects by their parts. Names of wrappers do not
     change the hash, but the choice of active PEFT adapters does.
     """
+    require_module(model)
     wrapped = wrapped_parts(model)
     state = {plain_name(name, wrapped): value for name, value in model.state_dict().items()}
     adapters = {name: str(switches) for name, switches in _adapters(model).items()}

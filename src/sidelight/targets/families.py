@@ -29,8 +29,15 @@ TARGETS.add("image+text", ImageTextTarget)
 def family_of(model: Any) -> str:
     """Return the name in :data:`TARGETS` of the family that reads the inputs of ``model``.
 
+    Args:
+        model: a classifier or a target. A Hugging Face model declares its inputs. A plain module counts as one of images.
+
     Raises:
         UnsupportedTargetError: ``model`` is no ``nn.Module``.
+
+    Example:
+        >>> family_of(model), family_of(nn.Linear(2, 2))  # the first is a BERT
+        ('text', 'image')
     """
     if isinstance(model, TargetModel):
         return model.family

@@ -43,7 +43,7 @@ class ImageTarget(TargetModel):
         processor: Hugging Face image processor or :class:`ImageTransform`. Raw images need it, and so do fills
             that use the value of black.
         layers: dotted names of submodules whose outputs are the states.
-        max_states: maximum number of states. Of a model with falling resolution these are the deepest, and the finest
+        max_states: maximum number of states, at least 1. Of a model with falling resolution these are the deepest, and the finest
             is added.
         states: indices of the states to read. By default the first pass chooses them. A saved scorer keeps
             them, so another input size does not change them.
@@ -56,7 +56,16 @@ class ImageTarget(TargetModel):
             counts as clear. Default: mean and standard deviation of the values of the first training rows.
 
     Raises:
-        UnsupportedTargetError: the model gives no hidden states and no layers are named.
+        UnsupportedTargetError: ``model`` is no module, is no Hugging Face model and no layers are named, or a layer is not
+            found. States that are missing are found out by the first pass, which raises this error, too.
+        InputTypeError: ``processor`` is no image processor.
+        ConfigError: a layout or a kind of output is unknown, or ``scale`` is not above 0.
+
+    Example:
+        >>> target = ImageTarget(model, processor)
+        >>> encoding = target.encode({"pixel_values": pixels})  # two pictures, 3 channels of 32 by 32 pixels
+        >>> encoding.logits.shape, encoding.feature_mask["image"].shape
+        (torch.Size([2, 2]), torch.Size([2, 1, 32, 32]))
     """
 
     family = "image"

@@ -53,8 +53,21 @@ class AuditedRun:
         run: fitted.
         other: a run on the same data with another target.
 
+    Attributes:
+        section: the settings, ``run.config.audit``.
+        target, explainer: the classifier, and the scorer beside it.
+        rivals: the baseline methods of ``section`` that can explain the target.
+        folder: where answers are kept, ``RUN/audit``.
+
     Raises:
         CheckpointError: the run is not fitted.
+        UnknownNameError: ``audit.rivals`` names a method that there is not.
+        ConfigError: an option of one is wrong.
+
+    Example:
+        >>> audited = AuditedRun(run)  # whose rivals are saliency and random
+        >>> list(audited.methods())
+        ['sidelight', 'saliency', 'random']
     """
 
     def __init__(self, run: Run, other: Run | None = None) -> None:
@@ -203,6 +216,13 @@ class Check:
         figures: the findings as pictures, by name.
         refusal: the reason why a run cannot answer the question, or ``None`` if it can.
         uses_other: whether the answer depends on the other run.
+
+    Example:
+        >>> def measure(audited):
+        ...     return {"rows": [], "facts": {"parameters": audited.explainer.scorer.num_parameters}}
+        >>> size = Check("size", "Size", "How large is the scorer?", (), measure, lambda found: [], lambda found: {})
+        >>> size.measure(AuditedRun(run))["facts"]["parameters"] > 0, size.refusal(AuditedRun(run))
+        (True, None)
     """
 
     name: str

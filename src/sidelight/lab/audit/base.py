@@ -23,9 +23,9 @@ from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.export import raw_maps
 from sidelight.lab.evaluation.methods import (
     ScorerMethod,
+    fitted_target,
     rival_of,
     scorer_fingerprint,
-    set_reference,
     supports,
 )
 from sidelight.lab.evaluation.settings import Method
@@ -73,8 +73,7 @@ class AuditedRun:
     def __init__(self, run: Run, other: Run | None = None) -> None:
         self.run, self.other = run, other
         self.section: AuditSection = run.config.audit
-        self.target = run.open_target()
-        set_reference(run, self.target)
+        self.target = fitted_target(run)
         self.explainer = run.explainer(self.section.scorer, self.target)
         wanted = [_rival(entry, run) for entry in self.section.rivals]
         self.rivals = [r for r in wanted if supports(r, self.target)]

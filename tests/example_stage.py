@@ -22,7 +22,7 @@ GIVEN = {"explainer", "model", "processor", "rows", "pixels", "pair_model", "pai
 #: An example with one of these words is about pictures, unless it is about pairs or a run. Others are about texts.
 PICTURES = re.compile(r"\bphoto|\bpixels|\bimages?\b")
 PAIRS = re.compile(r"\bpair_(model|processor)\b")
-RUNS = re.compile(r"\brun\b")
+RUNS = re.compile(r"(?<![.\w])run\b")  # no method of this name
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the examples of docstrings take as given: two small trained explainers, their classifiers, rows and files."""
+"""What the examples of docstrings take as given: small trained explainers, classifiers, rows, files, and a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ import torch
 
 import example_models
 from sidelight import Explainer
+from sidelight.lab.runs.run import Run
+from tiny_runs import tiny_run
 
 #: names that the stage gives
-GIVEN = {"explainer", "model", "processor", "rows", "pixels"}
-#: An example with one of these words is about pictures. Others are about texts.
+GIVEN = {"explainer", "model", "processor", "rows", "pixels", "pair_model", "pair_processor", "run"}
+#: An example with one of these words is about pictures, unless it is about pairs or a run. Others are about texts.
 PICTURES = re.compile(r"\bphoto|\bpixels|\bimages?\b")
+PAIRS = re.compile(r"\bpair_(model|processor)\b")
+RUNS = re.compile(r"(?<![.\w])run\b")  # no method of this name
 
 
 @dataclass
@@ -36,15 +40,21 @@ class Stage:
 
     def names(self, source: str, place: Path) -> dict[str, Any]:
         """The names for an example of this source. Its files go to ``place``, the working directory."""
-        kind = "image" if PICTURES.search(source) else "text"
+        about = {"pair": PAIRS, "run": RUNS, "image": PICTURES}
+        kind = next((name for name, words in about.items() if words.search(source)), "text")
         if kind not in self._ready:
             self._ready[kind] = self._made(kind)
         for path in self.folder.iterdir():
             (shutil.copytree if path.is_dir() else shutil.copy)(path, place / path.name)
-        return dict(self._ready[kind])
+        return dict(self._ready[kind]) if kind != "run" else {"run": Run.open(place / "my-run")}
 
     def _made(self, kind: str) -> dict[str, Any]:
+        if kind == "run":
+            tiny_run(self.folder / "my-run", audit={"count": 2, "steps": 2, "rivals": ["saliency", "random"]})
+            return {}
         given = example_models.names(self.folder)
+        if kind == "pair":
+            return {name: given[name] for name in ("pair_model", "pair_processor")}
         processor = given["image_processor" if kind == "image" else "tokenizer"]
         model, rows = given[f"{kind}_model"], given["photos" if kind == "image" else "texts"]
         training = self.folder.parent / f"training-{kind}"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from helpers_training import TRANSFORM, classifier, corner_images
 from sidelight import Explainer, ScorerConfig
 from sidelight.errors import UnsupportedTargetError
-from sidelight.targets import as_target
+from sidelight.targets import TARGETS, as_target, fingerprint
 from sidelight.training.network import new_scorer
 from text_models import TEXTS, make_pair
 
@@ -301,3 +301,14 @@ def test_parts_that_a_pass_made_have_the_mode_of_the_model(training: bool) -> No
     assert len(model.part) == 3
     off = {name for name, module in model.named_modules() if not module.training}
     assert off == ({"frozen", "frozen.0"} if training else {name for name, _ in model.named_modules()})
+
+
+@pytest.mark.parametrize("family", list(TARGETS))
+def test_a_target_of_something_else_than_a_module_says_what_it_needs(family: str) -> None:
+    with pytest.raises(UnsupportedTargetError, match=r"must be a torch module.*got int"):
+        TARGETS[family](5)  # type: ignore[arg-type]
+
+
+def test_a_fingerprint_of_something_else_than_a_module_says_what_it_needs() -> None:
+    with pytest.raises(UnsupportedTargetError, match=r"must be a torch module.*got dict"):
+        fingerprint({})  # type: ignore[arg-type]

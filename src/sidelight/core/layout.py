@@ -22,6 +22,12 @@ class Layout:
         real: ``[B, N]`` true for features that count.
         cells: ``[B, N]`` cell of each feature, 0 to M − 1.
         size: ``[B, M]`` real features in each cell. A cell with none is no cell.
+
+    Example:
+        >>> real, cells = torch.ones(1, 4, dtype=torch.bool), torch.tensor([[0, 0, 1, 1]])
+        >>> layout = Layout({"text": (4,)}, real, cells, size=torch.tensor([[2, 2]]))
+        >>> layout.pool(torch.tensor([[1.0, 3.0, 5.0, 5.0]]))  # the mean of each cell
+        tensor([[2., 5.]])
     """
 
     shapes: Mapping[str, tuple[int, ...]]

@@ -31,6 +31,11 @@ class FillContext:
         lower, upper: ``[C]`` smallest and largest value a channel can take, or ``None``.
         reference: ``[R, ...]`` other inputs of the same shape to draw from, or ``None``.
         tokens: vocabulary and special tokens of a text target, or ``None``.
+
+    Example:
+        >>> context = FillContext(seeds=[0], lower=torch.tensor([-1.0]), upper=torch.tensor([1.0]))
+        >>> FILLS["image"]["black"](torch.tensor([[[[0.0, 0.5]]]]), context)  # one grey picture of two pixels
+        tensor([[[[-1., -1.]]]])
     """
 
     seeds: Sequence[int]

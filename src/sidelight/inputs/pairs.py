@@ -40,7 +40,12 @@ class ImageTextProcessor:
         tokenizer: a Hugging Face tokenizer; ``None`` where ids come prepared.
 
     Raises:
-        InputTypeError: ``image_processor`` is none.
+        InputTypeError: ``image_processor`` is no image processor.
+
+    Example:
+        >>> inputs = pair_processor(["photo.jpg"], text=["a dull film"])  # 32 by 32 pixels, three words and two special tokens
+        >>> {name: tuple(inputs[name].shape) for name in ("pixel_values", "input_ids")}
+        {'pixel_values': (1, 3, 32, 32), 'input_ids': (1, 5)}
     """
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None) -> None:
@@ -74,8 +79,12 @@ class ImageTextProcessor:
             text: strings.
             options: of the tokenizer, e.g. ``max_length=64, truncation=True``.
 
+        Returns:
+            ``pixel_values`` ``[B, C, H, W]``, and what the tokenizer gives: ``input_ids`` ``[B, T]``, ...
+
         Raises:
             InputError: they differ in number, or a part of the processor is missing.
+            InputTypeError: one image or one text is given in place of a list.
         """
         if self.image_processor is None or self.tokenizer is None:
             raise InputError("this processor lacks its image transform or its tokenizer; give both.")

@@ -106,11 +106,18 @@ class Scorer(nn.Module):
     """A decoder and a score head for each modality of a target.
 
     Args:
-        spec: shapes of the target's states.
-        config: head steps and decoder options.
+        spec: shapes of the target's states, from ``target.spec(inputs)``.
+        config: head steps and decoder options (default: ``ScorerConfig()``).
 
     Raises:
-        ConfigError: a decoder option or modality is unknown.
+        ConfigError: a decoder option or modality is unknown, or ``by_class`` lacks the number of classes in ``spec``.
+        UnknownNameError: a modality of ``spec`` has no decoder.
+
+    Example:
+        >>> inputs = explainer.target.reader.prepare(["a dull film"]).inputs
+        >>> scorer = Scorer(explainer.target.spec(inputs))  # not yet trained
+        >>> scorer(explainer.target.encode(inputs))["text"].shape  # three words between two special tokens
+        torch.Size([1, 5])
     """
 
     def __init__(self, spec: TargetSpec, config: ScorerConfig | None = None) -> None:
@@ -155,7 +162,12 @@ class Scorer(nn.Module):
         return self.spec.classes
 
     def forward(self, encoding: Encoding) -> dict[str, Tensor]:
-        """Scores in [0, 1] for each modality, of the shape of ``encoding.feature_mask``."""
+        """Scores in [0, 1] for each modality, of the shape of ``encoding.feature_mask``.
+
+        Raises:
+            InputError: the states of ``encoding`` are not those that this scorer was made for.
+            NotFiniteError: raw scores hold NaN or infinity.
+        """
         return self.score(self.raw(encoding).map, encoding.feature_mask)
 
     def reading(

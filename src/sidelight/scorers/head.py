@@ -26,7 +26,12 @@ class ScoreHead(nn.Module):
     Args:
         relu, sigmoid, rescale: the three steps of the thesis. Its ablation (§5.4) switches them off.
         standardise: whether values are standardised before the sigmoid. Without it they go in as they are, for
-            masks whose mean is learnt.
+            masks whose mean is learnt. It has no effect without the sigmoid.
+
+    Example:
+        >>> head, real = ScoreHead(sigmoid=False), torch.tensor([[True, True, True, False]])
+        >>> head(torch.tensor([[-1.0, 1.0, 2.0, 9.0]]), real)  # ReLU gives 0, 1, 2; the last is no feature
+        tensor([[0.0000, 0.5000, 1.0000, 1.0000]])
     """
 
     def __init__(
@@ -42,8 +47,11 @@ class ScoreHead(nn.Module):
         """Scores of ``raw``'s shape ``[B, ...]``. Features outside ``feature_mask`` score 1.
 
         Args:
-            raw: unbounded scorer output, one value per feature.
-            feature_mask: boolean, true for real features.
+            raw: unbounded scorer output, one finite value per feature.
+            feature_mask: boolean, of ``raw``'s shape, true for real features.
+
+        Returns:
+            float32 in [0, 1], of ``raw``'s shape.
         """
         shape = raw.shape
         real = unless_all(feature_mask)

@@ -57,9 +57,20 @@ def as_target(
         options: of the family, e.g. ``layers=[...]``, and ``class_names=[...]`` if the model names no classes.
             ``output`` declares the kind of the model's output (:mod:`sidelight.targets.verdict`).
 
+    Returns:
+        An :class:`ImageTarget`, a :class:`TextTarget`, an :class:`ImageTextTarget`, or a target of a family that you added.
+
     Raises:
         UnsupportedTargetError: ``model`` is no ``nn.Module``, or sidelight cannot read it as a classifier.
         ConfigError: an option is unknown or has a wrong type, or options are given with a target.
+        InputTypeError: ``processor`` does not prepare what the family reads.
+        UnknownNameError: there is no family of that name.
+        CheckpointError: the folder or hub id cannot be loaded.
+
+    Example:
+        >>> target = as_target(model, processor, class_names=["dull", "wonderful"])
+        >>> target.family, target.id2label
+        ('text', {0: 'dull', 1: 'wonderful'})
     """
     if isinstance(model, TargetModel):
         return _as_it_is(model, processor, options)

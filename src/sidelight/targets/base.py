@@ -37,6 +37,12 @@ class TargetModel(ABC):
 
     Args:
         model: the classifier. Its parameters and buffers never change.
+
+    Example:
+        >>> target, inputs = explainer.target, {"pixel_values": pixels}
+        >>> masked = target.classify(inputs, {"image": torch.ones(2, 1, 32, 32)}, fill="noise")  # a score of 1 keeps a pixel
+        >>> torch.equal(masked, target.encode(inputs).logits)
+        True
     """
 
     #: Name of the family in :data:`sidelight.targets.families.TARGETS`.
@@ -74,7 +80,7 @@ class TargetModel(ABC):
 
     @abstractmethod
     def features(self, inputs: Inputs) -> Features:
-        """Return the differentiable tensors that scores multiply, one a modality."""
+        """Return the differentiable tensors that scores multiply: images ``[B, C, H, W]``, texts ``[B, T, D]``."""
 
     @abstractmethod
     def forward(self, inputs: Inputs, features: Features) -> Tensor:
@@ -299,6 +305,7 @@ class TargetModel(ABC):
 
         Raises:
             InputError: the target lacks a modality of the scores, or the model cannot drop tokens.
+            UnknownNameError: there is no fill of that name.
         """
         unknown = sorted(set(scores) - set(self.modalities))
         if unknown:

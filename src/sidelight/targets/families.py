@@ -17,7 +17,7 @@ from sidelight.targets.image_text import ImageTextTarget
 from sidelight.targets.input_checks import OTHER_INPUTS
 from sidelight.targets.outputs import is_hugging_face
 from sidelight.targets.text import TextTarget
-from sidelight.targets.wrappers import held
+from sidelight.targets.wrappers import require_module
 
 #: Target families by modality name. A new family needs one file and one line here.
 TARGETS: Registry[type[TargetModel]] = Registry("target family")
@@ -29,16 +29,19 @@ TARGETS.add("image+text", ImageTextTarget)
 def family_of(model: Any) -> str:
     """Return the name in :data:`TARGETS` of the family that reads the inputs of ``model``.
 
+    Args:
+        model: a classifier or a target. A Hugging Face model declares its inputs. A plain module counts as one of images.
+
     Raises:
         UnsupportedTargetError: ``model`` is no ``nn.Module``.
+
+    Example:
+        >>> family_of(model), family_of(nn.Linear(2, 2))  # the first is a BERT
+        ('text', 'image')
     """
     if isinstance(model, TargetModel):
         return model.family
-    if not isinstance(model, nn.Module):
-        raise UnsupportedTargetError(
-            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
-            f"{held(model) or _advice(model)}"
-        )
+    require_module(model, "" if isinstance(model, nn.Module) else _advice(model))
     # Hugging Face models declare their inputs. We assume that a plain module reads images.
     if reads_pairs(model):
         return "image+text"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
@@ -12,20 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from sidelight.core.types import IMAGE, Encoding, Features, Inputs, Modality, Scores
-from sidelight.errors import InputError, InputTypeError, SidelightError, UnsupportedTargetError
+from sidelight.errors import SidelightError, UnsupportedTargetError
 from sidelight.fills.base import FillContext
 from sidelight.inputs.image import ImageReader
-from sidelight.inputs.pixels import blamed, require_range
+from sidelight.inputs.pixels import blamed
 from sidelight.targets.attention import AttentionPass, attention_pass
 from sidelight.targets.base import TargetModel
+from sidelight.targets.image_checks import check_pixels
 from sidelight.targets.image_models import check_takes_pixels, require_one_each
-from sidelight.targets.input_checks import (
-    OTHER_INPUTS,
-    missing_tensor,
-    require_channels,
-    require_finite,
-    require_plain,
-)
 from sidelight.targets.kept_states import KeptStates
 from sidelight.targets.layouts import lay_out, tensor_of
 from sidelight.targets.loading import loaded
@@ -50,7 +43,7 @@ class ImageTarget(TargetModel):
         processor: Hugging Face image processor or :class:`ImageTransform`. Raw images need it, and so do fills
             that use the value of black.
         layers: dotted names of submodules whose outputs are the states.
-        max_states: maximum number of states. Of a model with falling resolution these are the deepest, and the finest
+        max_states: maximum number of states, at least 1. Of a model with falling resolution these are the deepest, and the finest
             is added.
         states: indices of the states to read. By default the first pass chooses them. A saved scorer keeps
             them, so another input size does not change them.
@@ -63,7 +56,16 @@ class ImageTarget(TargetModel):
             counts as clear. Default: mean and standard deviation of the values of the first training rows.
 
     Raises:
-        UnsupportedTargetError: the model gives no hidden states and no layers are named.
+        UnsupportedTargetError: ``model`` is no module, is no Hugging Face model and no layers are named, or a layer is not
+            found. States that are missing are found out by the first pass, which raises this error, too.
+        InputTypeError: ``processor`` is no image processor.
+        ConfigError: a layout or a kind of output is unknown, or ``scale`` is not above 0.
+
+    Example:
+        >>> target = ImageTarget(model, processor)
+        >>> encoding = target.encode({"pixel_values": pixels})  # two pictures, 3 channels of 32 by 32 pixels
+        >>> encoding.logits.shape, encoding.feature_mask["image"].shape
+        (torch.Size([2, 2]), torch.Size([2, 1, 32, 32]))
     """
 
     family = "image"
@@ -105,38 +107,7 @@ class ImageTarget(TargetModel):
     # -- inputs ---------------------------------------------------------------------
 
     def check(self, inputs: Inputs) -> None:
-        if not isinstance(inputs, Mapping):
-            raise InputTypeError(
-                f"expected a mapping with a 'pixel_values' tensor [B, C, H, W]; got {type(inputs).__name__}."
-            )
-        pixels = inputs.get("pixel_values")
-        if not isinstance(pixels, Tensor):
-            raise InputTypeError(
-                f"expected a 'pixel_values' tensor [B, C, H, W]{missing_tensor(inputs, 'pixel_values')}"
-            )
-        require_plain("pixel_values", pixels)
-        if pixels.ndim != 4:
-            several = "This row is a batch: give its rows one by one, or the DataLoader itself."
-            single = "The first axis counts images, so one [C, H, W] is read as C. Give it as x.unsqueeze(0)."
-            advice = several if pixels.ndim > 4 else single
-            raise InputError(
-                f"pixel_values must be [B, C, H, W]; got shape {tuple(pixels.shape)}. {advice} {OTHER_INPUTS}"
-            )
-        if not pixels.is_floating_point():
-            raise InputTypeError(
-                f"pixel_values must be floating point, normalised as the model takes it; got {pixels.dtype}."
-            )
-        if len(pixels) == 0:
-            raise InputError("the batch is empty: give at least one image.")
-        require_channels(pixels, self._config("num_channels"))
-        size = self._fixed_size()
-        if size is not None and tuple(pixels.shape[-2:]) != size:
-            raise InputError(
-                f"the model takes {size[0]}×{size[1]} pixels; got {pixels.shape[-2]}×{pixels.shape[-1]}. "
-                "Resize the image, or pass raw images together with the model's processor."
-            )
-        require_finite("pixel_values", pixels)
-        require_range(pixels, self.reader.transform)
+        check_pixels(inputs, self.model, self.reader.transform)
 
     @classmethod
     def load_model(cls, name: str, revision: str | None = None, classes: Sequence[str] = ()) -> nn.Module:
@@ -156,17 +127,6 @@ class ImageTarget(TargetModel):
 
     def _config(self, key: str) -> Any:
         return getattr(getattr(self.model, "config", None), key, None)
-
-    def _fixed_size(self) -> tuple[int, int] | None:
-        # A model takes one size only if it has learned positions and does not resize them by itself.
-        # DINOv2 always resizes them. ViT resizes them on request, and its forward has a parameter for it.
-        asked = "interpolate_pos_encoding" in inspect.signature(self.model.forward).parameters
-        if not asked or not any("position_embedding" in name for name, _ in self.model.named_parameters()):
-            return None
-        size = self._config("image_size")
-        if size is None:
-            return None
-        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
     # -- passes ---------------------------------------------------------------------
 

@@ -66,7 +66,15 @@ class ImageTextTarget(TargetModel):
 
     Raises:
         UnsupportedTargetError: sidelight cannot read this model.
-        ConfigError: candidates are given, but the model has its own classes.
+        InputTypeError: ``processor`` prepares one of the two only.
+        ConfigError: candidates are given, but the model has its own classes, or an option is wrong (:class:`ImageTarget`,
+            :class:`TextTarget`).
+
+    Example:
+        >>> target = ImageTextTarget(pair_model, pair_processor)
+        >>> inputs = target.reader.prepare([("photo.jpg", "a dull film")]).inputs
+        >>> {name: tuple(mask.shape) for name, mask in target.feature_mask(inputs).items()}
+        {'image': (1, 1, 32, 32), 'text': (1, 5)}
     """
 
     family = "image+text"

@@ -76,7 +76,7 @@ class TextTarget(TargetModel):
         processor: its tokenizer. Raw texts and the fill ``mask`` need it.
         layers: hidden states that the scorer reads, as indices into ``hidden_states``
             (0: embeddings, -1: last layer). The default is the last layer.
-        max_length: maximum number of tokens. The default is the limit of model and tokenizer.
+        max_length: maximum number of tokens, at least 1. The default is the limit of model and tokenizer.
         columns: names of the columns with the text or the two texts, if sidelight does not find them.
         output: meaning of the model's output: ``auto``, ``logits``, ``probabilities``, ``sigmoid``, ``labels``,
             ``label_probabilities`` or ``value`` (:mod:`sidelight.targets.verdict`).
@@ -84,8 +84,16 @@ class TextTarget(TargetModel):
             counts as clear. Default: mean and standard deviation of the values of the first training rows.
 
     Raises:
-        UnsupportedTargetError: the model has no word embeddings, or is an encoder-decoder.
+        UnsupportedTargetError: the model has no word embeddings, is an encoder-decoder, or is made for another task.
         InputTypeError: ``processor`` is no tokenizer.
+        ConfigError: ``layers`` are no numbers, a kind of output is unknown, or ``scale`` is not above 0. The first pass
+            finds out which layers there are, and raises this error, too.
+
+    Example:
+        >>> target = TextTarget(model, processor)
+        >>> inputs = target.reader.prepare(["a dull film"]).inputs
+        >>> target.feature_mask(inputs)["text"]  # three words between two special tokens
+        tensor([[False,  True,  True,  True, False]])
     """
 
     family = "text"

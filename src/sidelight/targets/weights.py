@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sidelight.core.module_names import plain_name, wrapped_parts
 from sidelight.targets.copying import computed_values
+from sidelight.targets.wrappers import require_module
 
 #: number of elements of each tensor that a watch compares
 WATCHED = 4
@@ -25,7 +26,19 @@ def fingerprint(model: nn.Module) -> str:
 
     Quantised and sparse tensors enter by their values, and other objects by their parts. Names of wrappers do not
     change the hash, but the choice of active PEFT adapters does.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        UnsupportedTargetError: ``model`` is no ``nn.Module``.
+
+    Example:
+        >>> one, other = nn.Linear(2, 1), nn.Linear(2, 1)  # with random weights
+        >>> len(fingerprint(one)), fingerprint(one) == fingerprint(one), fingerprint(one) == fingerprint(other)
+        (32, True, False)
     """
+    require_module(model)
     wrapped = wrapped_parts(model)
     state = {plain_name(name, wrapped): value for name, value in model.state_dict().items()}
     adapters = {name: str(switches) for name, switches in _adapters(model).items()}

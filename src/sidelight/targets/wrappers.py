@@ -35,9 +35,10 @@ def plain_model(model: nn.Module) -> nn.Module:
         The module inside. It shares all weights with ``model``.
 
     Raises:
-        UnsupportedTargetError: the layers are hidden (TorchScript), the weights are sparse, missing (meta tensors) or
+        UnsupportedTargetError: ``model`` is no module, the layers are hidden (TorchScript), the weights are sparse, missing (meta tensors) or
             spread over processes, or the model changes its input before its layers (prompt tuning).
     """
+    require_module(model)
     while True:
         inside = _inside(model)
         if inside is model:
@@ -45,6 +46,19 @@ def plain_model(model: nn.Module) -> nn.Module:
         model = inside
     _require_usable(model)
     return model
+
+
+def require_module(model: Any, advice: str = "") -> None:
+    """Raise :class:`UnsupportedTargetError` if ``model`` is no torch module.
+
+    Args:
+        advice: the end of the message if ``model`` holds no module that could be given in its place.
+    """
+    if not isinstance(model, nn.Module):
+        raise UnsupportedTargetError(
+            f"a target must be a torch module, e.g. AutoModelForImageClassification; got {type(model).__name__}."
+            f"{held(model) or advice}"
+        )
 
 
 def _inside(model: nn.Module) -> nn.Module:

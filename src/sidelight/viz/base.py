@@ -22,6 +22,12 @@ class Renderer(ABC):
     ``scores`` are in [0, 1]. ``display`` is the input as a person sees it: an image
     ``[H, W, 3]`` or ``[H, W, 1]`` of floats in [0, 1], or a text as a list of strings.
     ``truth`` is a boolean array of the scores' shape, if the evidence is known.
+    :data:`RENDERERS` has one for each modality. ``docs/extend/modality.md`` says when you need your own.
+
+    Example:
+        >>> page = RENDERERS["text"].html(np.array([0.0, 1.0]), ["dull", "film"])
+        >>> page.count("<span"), 'title="1.00">film' in page  # one mark a word, with its score
+        (2, True)
     """
 
     #: Names accepted as ``style``. The first is the default.

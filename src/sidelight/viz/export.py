@@ -48,7 +48,17 @@ class ShownFigure(Figure):
 
 
 def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:
-    """The figure as PNG bytes."""
+    """The figure as PNG bytes.
+
+    Args:
+        figure: drawn by matplotlib, e.g. by ``explanation.plot()``.
+        dpi: pixels per inch of the figure's size.
+
+    Example:
+        >>> picture = to_png(Figure((2, 1)), dpi=50)  # 2 by 1 inches
+        >>> Image.open(io.BytesIO(picture)).size
+        (100, 50)
+    """
     buffer = io.BytesIO()
     with style.house_style():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": MARK})
@@ -56,7 +66,15 @@ def to_png(figure: Figure, dpi: int = style.DPI) -> bytes:
 
 
 def to_pdf(figure: Figure) -> bytes:
-    """The figure as PDF bytes, with embedded fonts. The same figure gives the same bytes."""
+    """The figure as PDF bytes, with embedded fonts. The same figure gives the same bytes.
+
+    Args:
+        figure: drawn by matplotlib, e.g. by ``explanation.plot()``.
+
+    Example:
+        >>> to_pdf(Figure())[:5]
+        b'%PDF-'
+    """
     buffer = io.BytesIO()
     with style.house_style(pdf__fonttype=42):
         figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": MARK})
@@ -64,7 +82,15 @@ def to_pdf(figure: Figure) -> bytes:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an SVG document. The same figure gives the same text."""
+    """The figure as an SVG document. The same figure gives the same text.
+
+    Args:
+        figure: drawn by matplotlib, e.g. by ``explanation.plot()``.
+
+    Example:
+        >>> 'width="144pt" height="72pt"' in to_svg(Figure((2, 1)))  # an inch has 72 points
+        True
+    """
     buffer = io.StringIO()
     # Text stays text, so that a page can restyle it and a reader can search it.
     with style.house_style(svg__fonttype="none", svg__hashsalt="sidelight"):
@@ -95,7 +121,16 @@ def to_inline_svg(figure: Figure, prefix: str, label: str) -> str:
 
 
 def to_data_uri(content: Figure | bytes, mime: str = "image/png") -> str:
-    """``data:`` URI of a figure (as PNG) or of encoded bytes."""
+    """``data:`` URI of a figure (as PNG) or of encoded bytes, so that a page needs no second file.
+
+    Args:
+        content: a figure of matplotlib, or the bytes of a file.
+        mime: kind of the bytes, e.g. ``"image/svg+xml"``. A figure becomes a PNG, so leave it out there.
+
+    Example:
+        >>> to_data_uri(b"a", "text/plain")  # YQ== is a in base 64
+        'data:text/plain;base64,YQ=='
+    """
     raw = to_png(content) if isinstance(content, Figure) else content
     return f"data:{mime};base64,{base64.b64encode(raw).decode('ascii')}"
 

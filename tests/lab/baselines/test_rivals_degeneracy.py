@@ -85,6 +85,32 @@ def test_maps_that_differ_in_scale_coincide_and_a_shift_does_not(vit_target, ima
     assert named(coincidences(vit_target, images, classes, rivals)) == {frozenset("ab")}
 
 
+@pytest.mark.parametrize(("words", "padding", "same"), [(1.0, 0.0, False), (0.0, 1.0, True)])
+def test_only_features_count(text_target, texts, words, padding, same):
+    """One special token may hold nearly all of a gradient, and padding may hold anything."""
+    real = text_target.feature_mask(texts)["text"]
+    assert bool((real.any(1) & ~real.all(1)).any())
+
+    class Changed(Rival):
+        signed, reduction = True, "sum"
+
+        def __init__(self, name, words, padding):
+            super().__init__()
+            object.__setattr__(self, "name", name)
+            object.__setattr__(self, "change", (words, padding))
+
+        def _maps(self, job):
+            place = torch.arange(job.features["text"].shape[1]).expand(job.size, -1).float()
+            there = job.target.feature_mask(job.inputs)["text"]
+            return {
+                "text": torch.where(there, 1 + self.change[0] * place, 1e4 * (1 + self.change[1] * place))
+            }
+
+    few = {name: value[1:] for name, value in texts.items()}  # of the first text every token is a word
+    rivals = [Changed("a", 0.5, 0.5), Changed("b", 0.5 - 0.4 * words, 0.5 - 0.4 * padding)]
+    assert (frozenset("ab") in named(coincidences(text_target, few, torch.tensor([0, 1]), rivals))) is same
+
+
 def test_a_rival_given_twice_is_refused(vit_target, images, classes):
     with pytest.raises(ConfigError, match="once"):
         coincidences(vit_target, images, classes, ["saliency", "saliency"])

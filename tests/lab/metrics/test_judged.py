@@ -409,3 +409,10 @@ def test_a_judge_is_asked_only_by_name() -> None:
 def test_bad_settings_are_refused(bad: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         JudgeSettings(**bad)
+
+
+def test_a_sample_without_measured_units_has_no_value_and_takes_none_from_others() -> None:
+    worth, drops = torch.tensor([[1.0, 2.0], [1.0, 2.0]]), torch.tensor([[0.1, 0.4], [0.1, 0.4]])
+    found = single_deletion(worth, drops, torch.tensor([[True, True], [False, False]]))
+    assert found[0] == 1
+    assert math.isnan(found[1])

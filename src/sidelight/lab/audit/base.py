@@ -23,9 +23,9 @@ from sidelight.lab.evaluation.batches import TestBatches
 from sidelight.lab.evaluation.export import raw_maps
 from sidelight.lab.evaluation.methods import (
     ScorerMethod,
+    fitted_target,
     rival_of,
     scorer_fingerprint,
-    set_reference,
     supports,
 )
 from sidelight.lab.evaluation.settings import Method
@@ -53,15 +53,27 @@ class AuditedRun:
         run: fitted.
         other: a run on the same data with another target.
 
+    Attributes:
+        section: the settings, ``run.config.audit``.
+        target, explainer: the classifier, and the scorer beside it.
+        rivals: the baseline methods of ``section`` that can explain the target.
+        folder: where answers are kept, ``RUN/audit``.
+
     Raises:
         CheckpointError: the run is not fitted.
+        UnknownNameError: ``audit.rivals`` names a method that there is not.
+        ConfigError: an option of one is wrong.
+
+    Example:
+        >>> audited = AuditedRun(run)  # whose rivals are saliency and random
+        >>> list(audited.methods())
+        ['sidelight', 'saliency', 'random']
     """
 
     def __init__(self, run: Run, other: Run | None = None) -> None:
         self.run, self.other = run, other
         self.section: AuditSection = run.config.audit
-        self.target = run.open_target()
-        set_reference(run, self.target)
+        self.target = fitted_target(run)
         self.explainer = run.explainer(self.section.scorer, self.target)
         wanted = [_rival(entry, run) for entry in self.section.rivals]
         self.rivals = [r for r in wanted if supports(r, self.target)]
@@ -203,6 +215,13 @@ class Check:
         figures: the findings as pictures, by name.
         refusal: the reason why a run cannot answer the question, or ``None`` if it can.
         uses_other: whether the answer depends on the other run.
+
+    Example:
+        >>> def measure(audited):
+        ...     return {"rows": [], "facts": {"parameters": audited.explainer.scorer.num_parameters}}
+        >>> size = Check("size", "Size", "How large is the scorer?", (), measure, lambda found: [], lambda found: {})
+        >>> size.measure(AuditedRun(run))["facts"]["parameters"] > 0, size.refusal(AuditedRun(run))
+        (True, None)
     """
 
     name: str

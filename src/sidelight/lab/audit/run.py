@@ -39,15 +39,23 @@ def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> d
     """Answer the checks that have no answer yet, and write the page.
 
     Args:
+        run: fitted. ``run.config.audit`` holds the settings.
         only: names of checks (default: all that the run can answer).
         other: a run on the same data with another target, for the check of encoding.
 
     Returns:
-        The findings of each check, by name.
+        The findings of each check, by name: ``rows``, ``facts``, and what they depend on.
 
     Raises:
         UnknownNameError: there is no such check.
         ConfigError: the run cannot answer a check in ``only``. The message gives the reason.
+        CheckpointError: the run is not fitted.
+        BusyFolderError: another process audits the run.
+
+    Example:
+        >>> found = run_audit(run, ["parameters"])  # draws the weights anew in two steps, as audit.steps says
+        >>> [step["step"] for step in found["parameters"]["facts"]["steps"]]
+        [0, 1, 2]
     """
     with hold(run.folder, "audit"):
         continue_run(run.folder)
@@ -127,7 +135,18 @@ def write_page(run: Run, folder: Path, old: Collection[str] = ()) -> None:
     """Write ``audit.md`` and the pictures of every check that has an answer.
 
     Args:
+        run: whose name heads the page.
+        folder: of the answers, ``run.folder / "audit"``. Page and pictures go there.
         old: checks whose answer does not belong to the present run. The page says so.
+
+    Raises:
+        ForeignFileError: a file of others has the name of one of them.
+
+    Example:
+        >>> found = run_audit(run, ["parameters"])  # which writes the page, too
+        >>> write_page(run, run.folder / "audit", old=["parameters"])
+        >>> OLD in (run.folder / "audit" / "audit.md").read_text()
+        True
     """
     from sidelight.viz.export import to_png, write_atomic
 

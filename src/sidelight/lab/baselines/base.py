@@ -263,11 +263,24 @@ def register(cls: R) -> R:
 
 
 def make_rival(name: str, **options: Any) -> Rival:
-    """The baseline method called ``name``, e.g. ``make_rival("integrated_gradients", n_steps=20)``.
+    """The baseline method called ``name``.
+
+    Args:
+        name: in :data:`RIVALS`. ``sidelight list`` shows them.
+        options: fields of the method's class.
+
+    Returns:
+        The method. It is called as ``method(target, inputs, classes)`` (:class:`Rival`).
 
     Raises:
         UnknownNameError: there is no method of that name.
         ConfigError: an option is unknown or out of range.
+
+    Example:
+        >>> inputs = explainer.target.reader.prepare(["a dull film"]).inputs
+        >>> maps = make_rival("integrated_gradients", n_steps=20)(explainer.target, inputs, torch.tensor([0]))
+        >>> maps["text"].shape  # three words between two special tokens
+        torch.Size([1, 5])
     """
     cls = RIVALS[name]
     known = [f.name for f in dataclasses.fields(cls)]

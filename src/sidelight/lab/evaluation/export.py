@@ -15,7 +15,7 @@ from sidelight.core.types import Encoding, Scores
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.batches import split_batches
 from sidelight.lab.evaluation.map_files import MapFile, require_place, write_maps
-from sidelight.lab.evaluation.methods import ScorerMethod, rival_of, set_reference
+from sidelight.lab.evaluation.methods import ScorerMethod, fitted_target, rival_of
 from sidelight.lab.evaluation.settings import Method, call_method
 from sidelight.lab.metrics.layout import plain_scores
 from sidelight.lab.runs.run import Run
@@ -45,8 +45,7 @@ def export_maps(
     """
     require_place(path)
     section = run.config.evaluation
-    target = run.open_target()
-    set_reference(run, target)
+    target = fitted_target(run)
     chosen: Method
     if method == OURS:
         chosen = ScorerMethod(run.explainer(seed, target), "")

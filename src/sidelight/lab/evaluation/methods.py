@@ -14,7 +14,7 @@ from torch import Tensor
 from sidelight.core.field_checks import require_once
 from sidelight.core.names import OURS
 from sidelight.core.types import Encoding, Inputs, Reading, Scores
-from sidelight.errors import ConfigError
+from sidelight.errors import CheckpointError, ConfigError
 from sidelight.explainer import Explainer
 from sidelight.fills.base import default_fills
 from sidelight.lab.baselines import DEFAULT_RIVALS, make_rival
@@ -134,6 +134,21 @@ def make_rivals(entries: Sequence[str | Mapping[str, Any]]) -> list[Rival]:
                 f"a baseline method is a name or a mapping of one name to its options; got {entry!r}."
             )
     return found
+
+
+def fitted_target(run: Run) -> TargetModel:
+    """The classifier of a fitted run, with training inputs from which fills and baseline methods draw.
+
+    Raises:
+        CheckpointError: the run is not fitted. A classifier that is missing is not trained first.
+    """
+    if not run.facts.get("target"):
+        raise CheckpointError(
+            f"{run.folder} has no classifier yet: run `sidelight fit` first (or again; it resumes)."
+        )
+    target = run.open_target()
+    set_reference(run, target)
+    return target
 
 
 def set_reference(run: Run, target: TargetModel) -> None:

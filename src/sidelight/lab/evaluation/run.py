@@ -33,13 +33,13 @@ from sidelight.lab.evaluation.loop import Measurement, finish_parts, run_evaluat
 from sidelight.lab.evaluation.methods import (
     ScorerMethod,
     fills_of,
+    fitted_target,
     groups_of,
     make_rivals,
     reference_inputs,
     reference_rows,
     rivals_of,
     scorer_fingerprint,
-    set_reference,
     supports,
 )
 from sidelight.lab.evaluation.modality import share_note, share_rows, share_summary
@@ -155,8 +155,7 @@ def content_of_reference(run: Run) -> dict[str, Any]:
 def plan_evaluation(run: Run) -> Evaluation:
     """Open the target and say what is measured on which samples. Nothing is measured yet."""
     section = run.config.evaluation
-    target = run.open_target()
-    set_reference(run, target)
+    target = fitted_target(run)
     rows = TestRows(target, run.tested_rows(section.count))
     rivals = [r for r in rivals_of(section) if supports(r, target)]
     methods: dict[str, Method] = {}

@@ -1,4 +1,8 @@
-"""How good is a map? Pure functions on batched tensors, and :data:`METRICS` by name."""
+"""How good is a map? Pure functions on batches, and :data:`METRICS` by name.
+
+``B`` counts samples, ``N`` features, ``K`` steps of a curve, ``A`` areas, ``S`` sizes of a part and ``U`` units. Measures take
+tensors, arrays or lists. If a real feature of a sample is NaN or infinite, the sample gets NaN.
+"""
 
 from sidelight.lab.metrics.base import METRICS, Evidence, Metric, default_metrics
 from sidelight.lab.metrics.compactness import area, complexity, entropy, mean_score, sparsity

@@ -55,6 +55,12 @@ class Evidence:
         worth, drops: ``[B, U]`` attribution of each unit, and the fall of the judge's logit if it alone is removed.
         rank: ``[B, U]`` mean of what ranks the features of each unit.
         measured: ``[B, U]`` true for units that were removed.
+
+    Example:
+        >>> scores, yes = torch.tensor([[0.0, 1.0]]), torch.tensor([[True, True]])
+        >>> evidence = Evidence(scores, scores, yes, clean=torch.tensor([0.75]), masked=torch.tensor([0.5]))
+        >>> METRICS["average_drop"].values(evidence)
+        [0.25]
     """
 
     mask: Tensor
@@ -169,7 +175,12 @@ METRICS: Registry[Metric] = Registry("metric")
 
 
 def default_metrics() -> tuple[str, ...]:
-    """Names of the metrics that are measured unless others are named: all that need no judge."""
+    """Names of the metrics that are measured unless others are named: all that need no judge, in the order of tables.
+
+    Example:
+        >>> "average_drop" in default_metrics(), "fidelity_plus" in default_metrics()  # a judge is asked for the second
+        (True, False)
+    """
     return tuple(name for name, metric in METRICS.items() if not metric.judged)
 
 

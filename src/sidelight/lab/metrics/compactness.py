@@ -25,15 +25,38 @@ def complexity(mask: Tensor, real: Tensor | None = None) -> Tensor:
     Returns:
         ``[B]`` in [0, sqrt(N)], lower is better. It grows with N, so compare only maps with the same unit of
         scoring.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other, or a flag is neither 0 nor 1.
+
+    Example:
+        >>> complexity([[0.6, 0.8]])  # the root of 0.36 + 0.64
+        tensor([1.])
     """
     return _real(mask, real)[0].norm(dim=1)
 
 
 @on_tensors("BN", "BN")
 def mean_score(mask: Tensor, real: Tensor | None = None) -> Tensor:
-    """Mean of the min-max map over the real features: ``[B]`` in [0, 1], lower is better.
+    """Mean of the min-max map over the real features.
 
     It exposes trivial maps: a map of ones has no average drop, but a mean score of 1.
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        real: ``[B, N]`` bool, default all true.
+
+    Returns:
+        ``[B]`` in [0, 1], lower is better.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other, or a flag is neither 0 nor 1.
+
+    Example:
+        >>> mean_score([[0.0, 0.5, 1.0, 1.0]], real=[[1, 1, 1, 0]])  # the last feature is padding
+        tensor([0.5000])
     """
     values, n = _real(mask, real)
     return values.sum(1) / n
@@ -41,10 +64,22 @@ def mean_score(mask: Tensor, real: Tensor | None = None) -> Tensor:
 
 @on_tensors("BN", "BN")
 def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
-    """Max divided by mean of the min-max map (thesis §4.1).
+    """Max divided by mean of the min-max map over the real features (thesis §4.1).
+
+    Args:
+        mask: ``[B, N]`` min-max map in [0, 1].
+        real: ``[B, N]`` bool, default all true. ``N`` counts these.
 
     Returns:
         ``[B]`` in [1, N], higher is better. Any constant map gets 1, also one of zeros: it singles nothing out.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other, or a flag is neither 0 nor 1.
+
+    Example:
+        >>> sparsity([[0.0, 0.0, 0.0, 1.0]])  # the mean is 1/4
+        tensor([4.])
     """
     mean = mean_score(mask, real)
     peak = _real(mask, real)[0].amax(1)
@@ -53,12 +88,23 @@ def sparsity(mask: Tensor, real: Tensor | None = None) -> Tensor:
 
 @on_tensors("BN", "BN")
 def area(mask: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Tensor:
-    """Share of the real features that score above ``threshold``: ``[B]`` in [0, 1], lower is better.
+    """Share of the real features that score above ``threshold``.
 
     Args:
         mask: ``[B, N]`` min-max map in [0, 1].
         real: ``[B, N]`` bool, default all true.
         threshold: level above which a feature counts as lit, in [0, 1).
+
+    Returns:
+        ``[B]`` in [0, 1], lower is better.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other, or a flag is neither 0 nor 1.
+
+    Example:
+        >>> area([[0.0, 0.5, 0.6, 1.0]])  # two of four lie above 0.5
+        tensor([0.5000])
     """
     values, n = _real(mask, real)
     return (values > threshold).sum(1) / n
@@ -67,6 +113,8 @@ def area(mask: Tensor, real: Tensor | None = None, threshold: float = 0.5) -> Te
 @on_tensors("BN", "BN")
 def entropy(mask: Tensor, real: Tensor | None = None) -> Tensor:
     """Shannon entropy of the scores as a distribution, divided by its largest value ``log N``.
+
+    Of scores ``s`` with the sum ``t`` it is ``−Σ (s / t) log(s / t) / log N``.
 
     Source: the complexity of Bhatt et al. 2020, made comparable across input sizes.
 
@@ -77,6 +125,14 @@ def entropy(mask: Tensor, real: Tensor | None = None) -> Tensor:
     Returns:
         ``[B]`` in [0, 1], lower is better. It is 0 if one feature holds everything, and 1 for any constant map.
         A map of zeros or of a single feature counts as constant.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other, or a flag is neither 0 nor 1.
+
+    Example:
+        >>> entropy([[1.0, 1.0, 0.0, 0.0]])  # log 2 of log 4
+        tensor([0.5000])
     """
     values, n = _real(mask.double(), real)
     total = values.sum(1, keepdim=True)

@@ -1,7 +1,7 @@
 """Does the model's confidence follow the map?
 
 ``p`` is the softmax probability of the class predicted on the clean input. The functions take measured
-confidences and return one value per sample.
+confidences and return one value per sample. Ranges hold for probabilities. Under a protocol of logits there are none.
 """
 
 from __future__ import annotations
@@ -29,13 +29,35 @@ def average_drop(p: Tensor, p_masked: Tensor) -> Tensor:
 
     Returns:
         ``[B]`` in [0, 1], lower is better.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other.
+
+    Example:
+        >>> average_drop([0.9, 0.5], [0.4, 0.7])  # the second map loses nothing
+        tensor([0.5000, 0.0000])
     """
     return (p - p_masked).clamp(min=0)
 
 
 @on_tensors("B", "B")
 def average_drop_relative(p: Tensor, p_masked: Tensor) -> Tensor:
-    """``max(0, p − p_masked) / p`` (Chattopadhay et al. 2018). ``[B]`` in [0, 1], lower is better."""
+    """``max(0, p − p_masked) / p``: the share of the confidence that is lost (Chattopadhay et al. 2018).
+
+    Args:
+        p, p_masked: ``[B]`` in [0, 1], as for :func:`average_drop`.
+
+    Returns:
+        ``[B]`` in [0, 1], lower is better. If ``p`` is 0, nothing can be lost, and the value is 0.
+
+    Raises:
+        InputError, InputTypeError: as :func:`average_drop`.
+
+    Example:
+        >>> average_drop_relative([0.8, 0.5], [0.4, 0.7])  # half of 0.8 is lost
+        tensor([0.5000, 0.0000])
+    """
     return average_drop(p, p_masked) / p.clamp(min=torch.finfo(p.dtype).tiny)
 
 
@@ -43,8 +65,20 @@ def average_drop_relative(p: Tensor, p_masked: Tensor) -> Tensor:
 def increase_in_confidence(p: Tensor, p_masked: Tensor) -> Tensor:
     """1 if ``p_masked > p``, else 0 (Chattopadhay et al. 2018).
 
-    A rise below :data:`CONFIDENCE_TOLERANCE` is rounding and does not count, so a map of ones scores 0. The result
-    is ``[B]``. Its mean is the share of samples. Higher is better.
+    A rise up to :data:`CONFIDENCE_TOLERANCE`, which is 1e-6, is rounding and does not count, so a map of ones scores 0.
+
+    Args:
+        p, p_masked: ``[B]`` in [0, 1], as for :func:`average_drop`.
+
+    Returns:
+        ``[B]``, 0 or 1, higher is better. The mean is the share of samples.
+
+    Raises:
+        InputError, InputTypeError: as :func:`average_drop`.
+
+    Example:
+        >>> increase_in_confidence([0.9, 0.5], [0.4, 0.7])
+        tensor([0., 1.])
     """
     return (p_masked > p + CONFIDENCE_TOLERANCE).to(p.dtype)
 
@@ -62,7 +96,12 @@ def area_under_curve(p: Tensor, shares: Tensor) -> Tensor:
         ``[B]`` within the range of ``p``.
 
     Raises:
-        InputError: the shapes do not fit.
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: the shapes do not fit each other, or a curve has fewer than two confidences.
+
+    Example:
+        >>> area_under_curve([[1.0, 0.5, 0.0]], [0.0, 0.5, 1.0])  # 0.5 · 0.75 + 0.5 · 0.25
+        tensor([0.5000])
     """
     if p.shape[-1] < 2:
         raise InputError(f"a curve needs at least two confidences; got {p.shape[-1]} for each sample.")
@@ -70,12 +109,42 @@ def area_under_curve(p: Tensor, shares: Tensor) -> Tensor:
 
 
 def deletion_auc(p: Tensor, shares: Tensor) -> Tensor:
-    """Area while the most relevant features are removed first (Petsiuk et al. 2018), lower is better."""
+    """Area while the most relevant features are removed first (Petsiuk et al. 2018).
+
+    Args:
+        p: ``[B, K+1]`` confidence at each step, that of the whole input first.
+        shares: ``[B, K+1]`` or ``[K+1]`` share removed at each step, from 0 to 1.
+
+    Returns:
+        ``[B]`` in [0, 1], lower is better.
+
+    Raises:
+        InputError, InputTypeError: as :func:`area_under_curve`.
+
+    Example:
+        >>> deletion_auc([[1.0, 0.5, 0.0]], [0.0, 0.25, 1.0])  # 0.25 · 0.75 + 0.75 · 0.25
+        tensor([0.3750])
+    """
     return area_under_curve(p, shares)
 
 
 def insertion_auc(p: Tensor, shares: Tensor) -> Tensor:
-    """Area while the most relevant features are added first (Petsiuk et al. 2018), higher is better."""
+    """Area while the most relevant features are added first (Petsiuk et al. 2018).
+
+    Args:
+        p: ``[B, K+1]`` confidence at each step, that of the empty input first.
+        shares: ``[B, K+1]`` or ``[K+1]`` share added at each step, from 0 to 1.
+
+    Returns:
+        ``[B]`` in [0, 1], higher is better.
+
+    Raises:
+        InputError, InputTypeError: as :func:`area_under_curve`.
+
+    Example:
+        >>> insertion_auc([[0.0, 1.0, 1.0]], [0.0, 0.5, 1.0])  # 0.5 · 0.5 + 0.5 · 1
+        tensor([0.7500])
+    """
     return area_under_curve(p, shares)
 
 
@@ -89,6 +158,13 @@ def sufficiency(p: Tensor, p_kept: Tensor) -> Tensor:
 
     Returns:
         ``[B]`` in [−1, 1], lower is better.
+
+    Raises:
+        InputError, InputTypeError: as :func:`average_drop`.
+
+    Example:
+        >>> sufficiency([0.9], [[0.5, 0.7]])  # 0.9 − 0.6
+        tensor([0.3000])
     """
     return p - p_kept.mean(1)
 
@@ -103,6 +179,13 @@ def comprehensiveness(p: Tensor, p_removed: Tensor) -> Tensor:
 
     Returns:
         ``[B]`` in [−1, 1], higher is better.
+
+    Raises:
+        InputError, InputTypeError: as :func:`average_drop`.
+
+    Example:
+        >>> comprehensiveness([0.9], [[0.5, 0.1]])  # 0.9 − 0.3
+        tensor([0.6000])
     """
     return p - p_removed.mean(1)
 
@@ -121,6 +204,13 @@ def srg(deletion: Tensor, insertion: Tensor) -> Tensor:
 
     Returns:
         ``[B]`` in [−1, 1], higher is better.
+
+    Raises:
+        InputError, InputTypeError: as :func:`average_drop`.
+
+    Example:
+        >>> srg(deletion=[0.25], insertion=[0.75])
+        tensor([0.5000])
     """
     return insertion - deletion
 
@@ -131,10 +221,18 @@ def flip_share(verdict: Tensor, shares: Tensor) -> Tensor:
 
     Args:
         verdict: ``[B, K+1]`` 1 if the prediction still stands at a step, else 0. With ties, a mean over orders.
-        shares: ``[B, K+1]`` the share removed at each step.
+        shares: ``[B, K+1]`` or ``[K+1]`` the share removed at each step.
 
     Returns:
-        ``[B]`` in [0, 1], lower is better. 1 if the prediction stands to the end.
+        ``[B]`` float32 in [0, 1], lower is better: the share at the first step with a verdict below 0.5. It is 1 if the
+        prediction stands to the end.
+
+    Raises:
+        InputError, InputTypeError: as :func:`average_drop`.
+
+    Example:
+        >>> flip_share([[1, 1, 0, 0]], [0.0, 0.25, 0.5, 1.0])
+        tensor([0.5000])
     """
     lost = verdict < 0.5
     first = lost.float().argmax(1, keepdim=True)

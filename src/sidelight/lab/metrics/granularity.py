@@ -31,7 +31,12 @@ class Granularity:
         modality: the modality it applies to.
         cells: ``(score shape, inputs) -> int64 [N]`` or ``[B, N]``: the cell of each
             flattened feature, counted from 0. Ids of unreal features are ignored. The inputs serve groupings
-            that differ by sample, such as words.
+            that differ by sample, such as words. The shape is that of the whole batch, ``[B, 1, H, W]`` or ``[B, T]``.
+
+    Example:
+        >>> twos = Granularity("twos", "text", lambda shape, inputs: torch.arange(shape[1]) // 2)
+        >>> twos.cells((1, 5), {})
+        tensor([0, 0, 1, 1, 2])
     """
 
     name: str
@@ -85,10 +90,18 @@ GRANULARITIES.add("coordinate", Granularity("coordinate", "text", coordinate_cel
 
 
 def granularity(name: str) -> Granularity:
-    """The granularity ``name``: a registered one, or ``patch<size>`` for any size.
+    """The granularity ``name``: a registered one, or ``patch<size>`` for squares of any size in pixels.
+
+    Args:
+        name: in :data:`GRANULARITIES`, e.g. ``"pixel"`` or ``"token"``, or e.g. ``"patch4"``.
 
     Raises:
         UnknownNameError: there is none of that name.
+
+    Example:
+        >>> granularity("patch2").cells((1, 1, 2, 4), {}).view(2, 4)
+        tensor([[0, 0, 1, 1],
+                [0, 0, 1, 1]])
     """
     patch = re.fullmatch(_PATCH, name)
     if patch:

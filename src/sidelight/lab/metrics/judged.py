@@ -29,6 +29,14 @@ def fidelity_plus(p: Tensor, without_top: Tensor) -> Tensor:
 
     Returns:
         ``[B]`` in [−1, 1], higher is better.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: the shapes do not fit each other.
+
+    Example:
+        >>> fidelity_plus([0.75], [[0.25, 0.5]])  # 0.75 − 0.375
+        tensor([0.3750])
     """
     return p - without_top.mean(1)
 
@@ -40,11 +48,18 @@ def fidelity_minus(p: Tensor, without_rest: Tensor) -> Tensor:
     Source: F-Fidelity− (Zheng et al., ICLR 2025). See :func:`fidelity_plus`.
 
     Args:
-        p: ``[B]``.
-        without_rest: ``[B, S]``.
+        p: ``[B]`` the judge's probability of the target's class.
+        without_rest: ``[B, S]`` the same, mean over random removals from the rest, for each size of the top part.
 
     Returns:
         ``[B]`` in [−1, 1], lower is better.
+
+    Raises:
+        InputError, InputTypeError: as :func:`fidelity_plus`.
+
+    Example:
+        >>> fidelity_minus([0.75], [[0.75, 0.5]])  # 0.75 − 0.625
+        tensor([0.1250])
     """
     return p - without_rest.mean(1)
 
@@ -63,10 +78,19 @@ def single_deletion(worth: Tensor, drops: Tensor, measured: Tensor) -> Tensor:
         measured: ``[B, U]`` true for units that count.
 
     Returns:
-        ``[B]`` Spearman correlation in [−1, 1], higher is better. NaN if fewer than two units are measured, or if all
-        attributions or all drops are equal: then there is no order.
+        ``[B]`` Spearman correlation in [−1, 1], float64 on the CPU, higher is better. NaN if fewer than two units are
+        measured, or if all attributions or all drops are equal: then there is no order.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other, or a flag is neither 0 nor 1.
+
+    Example:
+        >>> single_deletion([[1, 2, 3]], [[0.1, 0.4, 0.2]], [[1, 1, 1]])  # 1 − 6 · (0 + 1 + 1) / (3 · 8)
+        tensor([0.5000], dtype=torch.float64)
     """
-    found = spearman(worth, drops, measured)
+    some = measured.any(1, keepdim=True)  # the others get NaN below
+    found = spearman(worth, drops, measured | ~some)
     for values in (worth, drops):
         low = values.masked_fill(~measured, torch.inf).amin(1)
         high = values.masked_fill(~measured, -torch.inf).amax(1)

@@ -25,6 +25,18 @@ def make_layout(
         feature_mask: per modality a bool tensor of the scores' shape, true for real features.
         granularities: one per modality that takes part.
         inputs: the model's inputs, for granularities that depend on them.
+
+    Returns:
+        The layout of the N features of these modalities in M cells.
+
+    Raises:
+        KeyError: ``feature_mask`` lacks a modality of ``granularities``.
+
+    Example:
+        >>> from sidelight.lab.metrics import granularity
+        >>> layout = make_layout({"text": torch.tensor([[True, True, False]])}, {"text": granularity("token")}, {})
+        >>> layout.real_cells
+        tensor([[ True,  True, False]])
     """
     masks = {name: feature_mask[name] for name in granularities}
     cells = {
@@ -130,11 +142,24 @@ def reduce_map(
     Args:
         raw: ``[B, N]`` finite scores. A map in float64 that float32 does not reach is divided by its largest value, which
             changes no order and no soft map.
+        layout: of the N features.
         signed: whether the sign carries meaning.
-        reading: a name in :data:`READINGS`.
+        reading: a name in :data:`READINGS`. ``better_of_two`` reads a map with signs by absolute value and by positive
+            part, ``absolute`` by absolute value, and ``signed`` as it is.
+
+    Returns:
+        A ``soft`` map ``[B, M]`` in [0, 1] and an ``order`` ``[B, M]`` of the cells, under ``abs``, ``positive`` or ``signed``.
+        A map without signs has one reading, ``none``.
 
     Raises:
         UnknownNameError: there is no such reading.
+
+    Example:
+        >>> from sidelight.lab.metrics import granularity
+        >>> layout = make_layout({"text": torch.ones(1, 3, dtype=torch.bool)}, {"text": granularity("token")}, {})
+        >>> maps = reduce_map(torch.tensor([[-2.0, 1.0, 0.0]]), layout, signed=True)
+        >>> maps["abs"].soft, maps["positive"].soft
+        (tensor([[1.0000, 0.5000, 0.0000]]), tensor([[0., 1., 0.]]))
     """
     return READINGS[reading](_within_float32(raw, layout.real), layout, signed)
 

@@ -42,7 +42,15 @@ def iou(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: floa
         threshold: level of the region, in (0, 1].
 
     Returns:
-        ``[B]`` in [0, 1], higher is better.
+        ``[B]`` float32 in [0, 1], higher is better. NaN if no real feature is true.
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other, or a flag is neither 0 nor 1.
+
+    Example:
+        >>> iou([[0.1, 0.6, 0.9, 1.0]], truth=[[0, 0, 1, 1]])  # three features in the region, two of them true
+        tensor([0.6667])
     """
     both, region, true = _region_counts(mask, truth, real, threshold)
     return _known(both.float() / (region + true - both).clamp(min=1), true)
@@ -61,7 +69,14 @@ def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float
         threshold: level of the region, in (0, 1].
 
     Returns:
-        ``[B]`` in [0, 1], higher is better.
+        ``[B]`` float32 in [0, 1], higher is better. NaN if no real feature is true.
+
+    Raises:
+        InputError, InputTypeError: as :func:`iou`.
+
+    Example:
+        >>> f1([[0.1, 0.6, 0.9, 1.0]], truth=[[0, 0, 1, 1]])  # 2 · 2 / (3 + 2)
+        tensor([0.8000])
     """
     both, region, true = _region_counts(mask, truth, real, threshold)
     return _known(2 * both.float() / (region + true).clamp(min=1), true)
@@ -69,9 +84,12 @@ def f1(mask: Tensor, truth: Tensor, real: Tensor | None = None, threshold: float
 
 @on_tensors("BN", "BN", "BN")
 def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
-    """Average precision: ``Σ (R_i − R_{i−1}) P_i`` over the distinct scores.
+    """Average precision: ``Σ (R_i − R_{i−1}) P_i`` over the distinct scores. It sums the area under precision and recall.
 
-    Tied features enter together, so the order within a tie has no influence.
+    ``P_i`` and ``R_i`` are the precision and the recall of the features that score at least the i-th distinct score. Tied
+    features enter together, so the order within a tie has no influence.
+
+    Source: DeYoung et al. 2020 (ERASER) measure soft scores by the area under this curve.
 
     Args:
         order: ``[B, N]`` finite scores of any sign.
@@ -79,7 +97,15 @@ def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
         real: ``[B, N]`` bool, default all true.
 
     Returns:
-        ``[B]`` in [0, 1], higher is better. A constant map gets the share of true features.
+        ``[B]`` float32 in [0, 1], higher is better. A constant map gets the share of true features. NaN if no real feature
+        is true.
+
+    Raises:
+        InputError, InputTypeError: as :func:`iou`.
+
+    Example:
+        >>> auprc([[0.9, 0.8, 0.7, 0.6]], truth=[[1, 0, 0, 1]])  # (1/1 + 2/4) / 2
+        tensor([0.7500])
     """
     truth, real = _real_truth(truth, real)
     values, index = order.masked_fill(~real, -torch.inf).sort(1, descending=True)
@@ -98,8 +124,22 @@ def auprc(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
 def pointing_game(order: Tensor, truth: Tensor, real: Tensor | None = None) -> Tensor:
     """Chance that the highest-scoring feature is a true one (Zhang et al. 2018, no margin).
 
-    A tie counts by expectation: the share of true features among those that share the maximum. The result is
-    ``[B]`` in [0, 1], higher is better.
+    A tie counts by expectation: the share of true features among those that share the maximum.
+
+    Args:
+        order: ``[B, N]`` finite scores of any sign.
+        truth: ``[B, N]`` bool.
+        real: ``[B, N]`` bool, default all true.
+
+    Returns:
+        ``[B]`` float32 in [0, 1], higher is better. NaN if no real feature is true.
+
+    Raises:
+        InputError, InputTypeError: as :func:`iou`.
+
+    Example:
+        >>> pointing_game([[3.0, 3.0, 1.0]], truth=[[1, 0, 1]])  # one of two that share the maximum
+        tensor([0.5000])
     """
     truth, real = _real_truth(truth, real)
     values = order.masked_fill(~real, -torch.inf)

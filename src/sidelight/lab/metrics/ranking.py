@@ -31,6 +31,15 @@ def min_max(values: Tensor, real: Tensor | None = None) -> Tensor:
 
     Returns:
         ``[B, N]`` float32 in [0, 1].
+
+    Raises:
+        InputTypeError: an argument is no tensor, array or list of real numbers.
+        InputError: shapes do not fit each other, or a flag is neither 0 nor 1.
+
+    Example:
+        >>> min_max([[-1.0, 0.0, 3.0], [2.0, 2.0, 2.0]])
+        tensor([[0.0000, 0.2500, 1.0000],
+                [1.0000, 1.0000, 1.0000]])
     """
     real = torch.ones_like(values, dtype=torch.bool) if real is None else real
     # float64: the span of float32 extremes must not overflow, nor that of tiny gradients vanish
@@ -63,12 +72,21 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
     """Place of every feature in descending order, ties broken at random per sample.
 
     Args:
-        values: ``[B, N]`` finite scores.
-        real: ``[B, N]`` bool. Unreal features come last.
+        values: ``[B, N]`` tensor of finite scores.
+        real: ``[B, N]`` bool tensor. Unreal features come last.
         ids: one integer per sample. With ``seed`` and ``draw`` they are the only source of chance.
+        seed: of the run.
+        draw: number of the draw, if several orders of the ties are wanted.
 
     Returns:
-        ``[B, N]`` int64. 0 is the most important feature.
+        ``[B, N]`` int64, 0 to N − 1. 0 is the most important feature.
+
+    Raises:
+        InputError: not one id per sample.
+
+    Example:
+        >>> ranks(torch.tensor([[0.2, 0.9, 0.5]]), torch.tensor([[True, True, True]]), ids=[0])
+        tensor([[2, 0, 1]])
     """
     shuffle = tie_keys(real, ids, seed, draw).argsort(1)
     shuffled = values.masked_fill(~real, -torch.inf).gather(1, shuffle)

@@ -24,7 +24,7 @@ from sidelight.inputs.base import Batch, Reader
 from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.data.scenes import readable
-from sidelight.lab.evaluation.methods import fills_of, rival_of, scorer_fingerprint, set_reference, supports
+from sidelight.lab.evaluation.methods import fills_of, fitted_target, rival_of, scorer_fingerprint, supports
 from sidelight.lab.evaluation.run import content_of_tests
 from sidelight.lab.evaluation.settings import call_method
 from sidelight.lab.figures.grid import GridSample
@@ -72,8 +72,7 @@ def section_of(run: Run) -> ReportSection:
     curves = run.results_folder / "curves.parquet"
     if not curves.is_file():
         raise CheckpointError(f"{run.folder} has no curves.parquet: run `sidelight evaluate` again.")
-    target = run.open_target()
-    set_reference(run, target)
+    target = fitted_target(run)
     explainer = run.explainer(target=target)
     found = {"rows": content_of_tests(run), "target": target.fingerprint()}
     first = {f"{OURS}#{run.config.seeds[0]}": scorer_fingerprint(explainer)}

@@ -7,7 +7,7 @@ from typing import Any
 from sidelight.core.files import read_json, write_json
 from sidelight.core.names import OURS
 from sidelight.explainer import Explainer
-from sidelight.lab.evaluation.methods import rivals_of, scorer_fingerprint, set_reference, supports
+from sidelight.lab.evaluation.methods import fitted_target, rivals_of, scorer_fingerprint, supports
 from sidelight.lab.runs.run import Run
 from sidelight.lab.speed.measure import measure_speed
 
@@ -19,8 +19,7 @@ BATCHES = (1, 8)
 
 def time_run(run: Run) -> list[dict[str, Any]]:
     """Open the classifier and the first scorer of ``run``, and do :func:`timing`."""
-    target = run.open_target()
-    set_reference(run, target)
+    target = fitted_target(run)
     return timing(run, run.explainer(target=target))
 
 

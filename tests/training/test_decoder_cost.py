@@ -80,6 +80,28 @@ def test_a_saving_leaves_the_last_stage_wide_enough() -> None:
         assert scorer.decoders["image"].decoder.readout.in_channels >= 12
 
 
+def test_each_saving_costs_less_than_the_one_before() -> None:
+    target = mobilenet()
+    shapes = [ScorerConfig(by_class=True, decoder={"image": o}) for _, o in decoder_cost.CHEAPER["image"]]
+    shares = [share_of(new_scorer(target, pictures(1), shape), target) for shape in shapes]
+    assert shares == sorted(shares, reverse=True)
+    assert len(set(shares)) == len(shares)
+
+
+def test_cells_of_four_stay_as_long_as_they_cost_a_twentieth() -> None:
+    """As beside NLVR's classifier, where cells of eight pixels point worse (``results/nlvr/cells``)."""
+    model = toy_models.seeded(
+        lambda: toy_models.resnet(
+            num_labels=3, embedding_size=32, hidden_sizes=[64, 96, 128], layer_type="basic"
+        )
+    ).eval()
+    target = as_target(model, ImageTransform((SIDE, SIDE)))
+    fitted = new_scorer(target, pictures(1), ScorerConfig(by_class=True))
+    assert share_of(fitted, target) <= LARGEST_SHARE
+    chosen = fitted.config.decoder["image"]
+    assert (chosen["stride"], tuple(chosen["channels"])) == (4, (24, 16, 12, 12))
+
+
 def test_the_limits_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     target = mobilenet()
     usual = share_of(new_scorer(target, pictures(1), ScorerConfig(by_class=True), fitted=False), target)

@@ -34,12 +34,13 @@ CHEAPER_FROM = 0.02
 #: time, and short trainings beside them end worse.
 FULL_WIDTH_UP_TO = 128
 #: Options of each modality's decoder that are tried one after another, each cheaper than the one before, and the share from
-#: which they are. The last one is taken at any cost: cells of eight pixels are as coarse as a map should be, and no
-#: smaller text decoder has been measured.
+#: which they are. Small objects need cells of four pixels, even if the stages are narrow. The last one is taken at any
+#: cost: cells of eight pixels are as coarse as a map should be, and no smaller text decoder has been measured.
 CHEAPER: Mapping[str, tuple[tuple[float, Mapping[str, Any]], ...]] = {
     "image": (
         (CHEAPER_FROM, {"stride": 4, "pooled": True}),
         (LARGEST_SHARE, {"stride": 4, "pooled": True, "channels": (32, 16, 16, 12)}),
+        (LARGEST_SHARE, {"stride": 4, "pooled": True, "channels": (24, 16, 12, 12)}),
         (LARGEST_SHARE, {"stride": 8, "pooled": True, "channels": (32, 16, 16, 12)}),
     ),
     "text": ((CHEAPER_FROM, {"width": 64, "layers": 1}),),

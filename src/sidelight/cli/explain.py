@@ -23,11 +23,14 @@ NAME = "explain"
 _LIKE_A_FILE = re.compile(r"^\S*(?:\.(?:txt|md|html?|json|csv|text)|/\S+)$", re.IGNORECASE)
 
 
-FolderArgument = Annotated[Path, typer.Argument(help="Folder that save_pretrained or `sidelight fit` wrote.")]
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Folder that save_pretrained or `sidelight fit` wrote.")
+]
 InputsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Image files, texts or text files. For a classifier of both: an image file, its text, and so on."
+        metavar="INPUTS",
+        help="Image files, texts or text files. For a classifier of both: an image file, its text, and so on.",
     ),
 ]
 CsvOption = Annotated[

@@ -36,7 +36,8 @@ class Playing:
 
         Args:
             sample: one picture, text or pair, as :meth:`explain` takes it.
-            target, versus: class of the map, and another class to compare it with, as in :meth:`explain`.
+            target: class of the map, as in :meth:`explain`.
+            versus: another class to compare it with, as in :meth:`explain`.
             fill: what stands in for removed features. Default: ``zero``.
 
         Returns:

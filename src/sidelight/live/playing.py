@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from sidelight.checks.selfcheck import Check
@@ -91,7 +91,7 @@ class Playing:
     @public
     def demo(
         self,
-        examples: Sequence[Any] = (),
+        examples: Any = (),
         *,
         title: str = "sidelight",
         compare: Callable[..., Any] | None = None,
@@ -102,8 +102,8 @@ class Playing:
         The page is served on this machine only (127.0.0.1), unless ``launch`` is told otherwise.
 
         Args:
-            examples: samples or rows for the gallery, or finished explanations. The page measures the maps of samples on
-                demand.
+            examples: samples or rows for the gallery, in any form that :meth:`explain` takes, or finished explanations.
+                The page measures the maps of samples on demand.
             title: of the page.
             compare: :func:`sidelight.lab.compare`, if other methods are to be shown beside the map (needs the extra
                 ``lab``).

@@ -15,8 +15,10 @@ import typer
 from test_prose import documents, markdown_sentences
 
 from sidelight.cli.app import app
+from sidelight.core.columns import KNOWN_COLUMNS, PICTURE_COLUMNS
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.tables.summary import build_tables
+from sidelight.rows.row import LABEL_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 NOTES = ROOT / "docs" / "results" / "notes"
@@ -195,3 +197,10 @@ def test_a_switch_of_a_command_is_given_no_value() -> None:
                 if word in switches and not following.startswith("-"):
                     found.append(f"{page.name}: {name} {word} {following}")
     assert found == []
+
+
+def test_the_guide_names_every_usual_column() -> None:
+    page = (ROOT / "docs" / "guides" / "options-of-fit.md").read_text(encoding="utf-8")
+    table = page.split("| column of | usual names |")[1].split("\n\n")[0]
+    known = {*PICTURE_COLUMNS, *LABEL_COLUMNS, *(name for names in KNOWN_COLUMNS for name in names)}
+    assert set(re.findall(r"`(\w+)`", table)) == known

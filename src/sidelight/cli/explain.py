@@ -58,7 +58,8 @@ SplitOption = Annotated[
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Column of the table with the input (default: image, text, or both). Give it twice for two."
+        help="Column of the table with the input (default: a usual name, such as image, text or sentence). "
+        "Give it twice for two."
     ),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder for the answers.")]

@@ -15,6 +15,7 @@ sys.path[:0] = [str(DOCS), str(DOCS.parent / "src")]
 
 from _site.links import REPOSITORY, on_the_site  # noqa: E402
 from _site.navigation import PARTS, navigation_of  # noqa: E402
+from _site.signatures import readable  # noqa: E402
 
 from sidelight.core.version import __version__  # noqa: E402
 
@@ -64,5 +65,6 @@ def prepare(app: Any, docname: str, source: list[str]) -> None:
 
 
 def setup(app: Any) -> None:
-    """Register what pages go through before they are parsed."""
+    """Register what pages go through before they are parsed, and what signatures do."""
     app.connect("source-read", prepare)
+    app.connect("autodoc-process-signature", readable)

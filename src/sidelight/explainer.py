@@ -97,8 +97,9 @@ class Explainer(Attributing, Exporting, Playing, Sharing, Streaming):
         self.target, self.check = target, require_check(check)
         self._weights = WatchedWeights(target, fingerprint)
         self.scorer = scorer.to(target.device, torch.float32).eval()  # the default dtype may be another
-        #: metrics and folder of the scorer's training, if it was trained here
+        #: what the training measured at its end, by name. Empty if the scorer was loaded
         self.training_metrics: dict[str, float] = {}
+        #: the folder of the training: checkpoints, log and scorer. ``None`` if the scorer was loaded
         self.output_dir: Path | None = None
 
     @classmethod
@@ -139,7 +140,7 @@ class Explainer(Attributing, Exporting, Playing, Sharing, Streaming):
             training: a :class:`TrainingConfig` or a mapping of its fields: how long and how it is trained.
             output_dir: folder for checkpoints, ``log.csv`` and the fitted scorer. If it holds a training of the same
                 model, rows and settings, that training continues or is reused. Any other training is refused.
-                Default: a fresh ``sidelight-runs/<date>-<time>-<random>`` (see ``Explainer.output_dir``).
+                Default: a fresh ``sidelight-runs/<date>-<time>-<random>`` (see :attr:`Explainer.output_dir`).
             check: before training, some rows go through sidelight and directly through the model with its own processor.
                 Reaction if the logits differ: ``"error"``, ``"warn"``, or ``"off"`` to skip the check.
             options: fields of the three settings, e.g. ``epochs=1``, or options of the target family, e.g.
@@ -232,8 +233,8 @@ class Explainer(Attributing, Exporting, Playing, Sharing, Streaming):
             refine: training steps on each map alone (:mod:`sidelight.training.refine`). Each costs five passes with gradient.
 
         Returns:
-            An :class:`Explanation` for one sample, a list for several. ``meta`` holds remarks: ``truncated`` if a text was
-            cut, ``constant_map`` if all scores are equal, and ``columns``, the row's own values.
+            An :class:`Explanation` for one sample, a list for several. In its ``meta`` stand the remarks ``truncated`` (the
+            text was cut) and ``constant_map`` (all scores are equal), and ``columns``, the row's own values.
 
         Raises:
             InputError: a sample is empty, unreadable, of the wrong size, or not finite. The message names it.

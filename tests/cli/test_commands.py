@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from PIL import Image
 
 from cli_tools import TARGET, Result, sidelight, write_config
 from sidelight import Explanation
+from sidelight.cli.app import app
 from sidelight.lab.data.digits import digit_scenes
 from sidelight.training.decoder_cost import with_options
 
@@ -576,3 +578,18 @@ def test_a_paragraph_of_help_is_broken_where_the_terminal_is_full() -> None:
     told = sidelight("explain", "--help").out  # of a terminal that is wide enough
     paragraph = told[told.index("An input gives") : told.index("If a row")].strip()
     assert len(paragraph.splitlines()) == 1
+
+
+def test_arguments_have_the_names_that_the_help_speaks_of() -> None:
+    """It spoke of INPUTS where the line of usage had [inputs], and marked repeated ones twice: {RUN...}..."""
+    found: dict[str, list[str]] = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        found[name] = [p.metavar or "" for p in command.params if p.param_type_name == "argument"]
+    assert {mark for marks in found.values() for mark in marks} == {
+        "CONFIG",
+        "FOLDER",
+        "INPUT",
+        "INPUTS",
+        "RUN",
+    }
+    assert found["explain"] == ["FOLDER", "INPUTS"]

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from test_prose import documents, markdown_sentences
 
+from sidelight.cli.app import app
+from sidelight.core.columns import KNOWN_COLUMNS, PICTURE_COLUMNS
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.tables.summary import build_tables
+from sidelight.rows.row import LABEL_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 NOTES = ROOT / "docs" / "results" / "notes"
@@ -169,3 +175,32 @@ def test_modules_that_are_named_exist(page: Path) -> None:
     homes = (ROOT, ROOT / "src" / "sidelight", ROOT / "src" / "sidelight" / "lab")
     for name in re.findall(r"`([\w/.]+/[\w.]+\.(?:py|yaml))`", page.read_text(encoding="utf-8")):
         assert any((home / name).exists() for home in homes), name
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The words of each command of sidelight in a block for the shell, as `tables`, `runs/mnist`."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("sidelight ")]
+
+
+def test_a_switch_of_a_command_is_given_no_value() -> None:
+    """The gallery wrote `tables RUN... --figures figures`. The folder was then taken for one more run."""
+    group: Any = typer.main.get_command(app)
+    found = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        for name, *words in commands_of(page):
+            switches = {
+                o for p in group.commands[name].params for o in p.opts if getattr(p, "is_flag", False)
+            }
+            for word, following in pairwise([*words, "--"]):
+                if word in switches and not following.startswith("-"):
+                    found.append(f"{page.name}: {name} {word} {following}")
+    assert found == []
+
+
+def test_the_guide_names_every_usual_column() -> None:
+    page = (ROOT / "docs" / "guides" / "options-of-fit.md").read_text(encoding="utf-8")
+    table = page.split("| column of | usual names |")[1].split("\n\n")[0]
+    known = {*PICTURE_COLUMNS, *LABEL_COLUMNS, *(name for names in KNOWN_COLUMNS for name in names)}
+    assert set(re.findall(r"`(\w+)`", table)) == known

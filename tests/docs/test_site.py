@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import importlib
+import inspect
 import re
 import runpy
 import subprocess
@@ -90,12 +92,49 @@ def public_names() -> set[str]:
     return names - {"sidelight.scorers.ScorerConfig"}
 
 
+def documented() -> list[tuple[str, Any]]:
+    """Public names of `sidelight` with what they stand for, and the members of classes."""
+    found = [(name, getattr(sidelight, name)) for name in sidelight.__all__ if name != "__version__"]
+    for name, kind in [pair for pair in found if inspect.isclass(pair[1])]:
+        found += [(f"{name}.{n}", m) for n, m in inspect.getmembers(kind) if not n.startswith("_")]
+    return [(name, thing) for name, thing in found if inspect.getdoc(thing)]
+
+
+class TestDocstrings:
+    """Napoleon takes what stands before a colon for a type, and moves it behind the text or drops the colon."""
+
+    #: code and roles may hold a colon
+    CODE = re.compile(r":?\w*:?`+[^`]*`+")
+
+    def test_what_is_returned_has_no_colon_in_its_first_line(self) -> None:
+        first = re.compile(r"^(?:Returns|Yields):\n +(.*)", re.MULTILINE)
+        docs = {name: self.CODE.sub("code", inspect.getdoc(thing) or "") for name, thing in documented()}
+        assert [name for name, doc in docs.items() if (m := first.search(doc)) and ": " in f"{m[1]} "] == []
+
+    def test_a_property_has_no_colon_in_its_first_line(self) -> None:
+        kinds = {name: thing for name, thing in documented() if isinstance(thing, property)}
+        assert "Explanation.map" in kinds
+        lines = {
+            name: self.CODE.sub("code", (thing.__doc__ or "").split("\n")[0]) for name, thing in kinds.items()
+        }
+        assert [name for name, line in lines.items() if ": " in line] == []
+
+
 def entries(inventory: Path) -> set[str]:
     """Names in the list of a site's Python entries."""
     head, _, packed = inventory.read_bytes().partition(b"zlib.\n")
     assert head.startswith(b"# Sphinx inventory version 2")
     lines = zlib.decompress(packed).decode().splitlines()
     return {line.split()[0] for line in lines if line.split()[1].startswith("py:")}
+
+
+def signatures(page: Path) -> dict[str, str]:
+    """Names of a page of the reference -> how they are called there, in one line."""
+    heads = re.findall(
+        r'<dt class="sig[^>]*id="([^"]+)">(.*?)</dt>', page.read_text(encoding="utf-8"), re.DOTALL
+    )
+    plain = {name: html.unescape(re.sub(r"<[^>]+>", "", head)) for name, head in heads}
+    return {name: re.sub(r"\(\s+", "(", re.sub(r"\s+", " ", head)).strip() for name, head in plain.items()}
 
 
 def require_packages() -> None:
@@ -129,6 +168,26 @@ class TestSite:
         found = entries(site / "objects.inv")
         assert {f"sidelight.Explainer.{name}" for name in methods | mixed_in} <= found
 
+    def test_a_signature_holds_every_argument_and_no_machinery(self, site: Path) -> None:
+        found = signatures(site / "reference" / "api.html")
+        assert found["sidelight.fit"].startswith("sidelight.fit(model: Module |")
+        assert found["sidelight.load"].startswith("sidelight.load(folder: str |")
+        assert "verify: bool = False" in found["sidelight.Explainer.explain"]
+        assert "epochs: float = 3" in found["sidelight.TrainingConfig"]
+        assert "extra: Mapping[str, Any] = {}" in found["sidelight.TrainingConfig"]
+        for page in (site / "reference").glob("api*.html"):
+            shown = "".join(signatures(page).values())
+            assert [word for word in ("Annotated", "<factory>", "~", "Unpack") if word in shown] == []
+
+    def test_inner_methods_have_no_entries(self, site: Path) -> None:
+        found = entries(site / "objects.inv")
+        assert {
+            "sidelight.Explainer.engine_of",
+            "sidelight.Explainer.packing",
+            "sidelight.errors.for_lines",
+        } & found == set()
+        assert {"sidelight.Explainer.output_dir", "sidelight.SidelightAttribution.tensors"} <= found
+
     def test_pages_load_nothing_from_other_machines(self, site: Path) -> None:
         loaded = re.compile(r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"(?:https?:)?//[^\"]*\"")
         styles = re.compile(r"(?:@import|url\()\s*['\"]?(?:https?:)?//")
@@ -154,7 +213,14 @@ def test_a_broken_link_is_refused(link: str, complaint: str, tmp_path: Path) -> 
     require_packages()
     docs = tmp_path / "docs"
     (docs / "_site").mkdir(parents=True)
-    for name in ("_site/__init__.py", "_site/links.py", "_static", "conf.py", "make_site.py"):
+    for name in (
+        "_site/__init__.py",
+        "_site/links.py",
+        "_site/signatures.py",
+        "_static",
+        "conf.py",
+        "make_site.py",
+    ):
         (docs / name).symlink_to(DOCS / name)
     (docs / "_site" / "navigation.py").write_text("PARTS = {}\n\n\ndef navigation_of(page):\n    return ''\n")
     (docs / "index.md").write_text(f"# A page\n\n[a]({link})\n")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+from datasets import Dataset
 
 from face_toys import text_explainer
 from sidelight import Explainer, Explanation
@@ -54,3 +57,29 @@ def test_an_explanation_that_cannot_be_read_again_is_told(explainer: Explainer, 
     assert abs(again.probability - stored.probability) > 0.005, "two texts in one are another input"
     told = str(desk_of(explainer, loaded).example("run", 0).verdict)
     assert f"The stored explanation says {stored.label} {stored.probability:.1%}." in told
+
+
+ROWS = {"sentence": list(TWO), "label": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [list(TWO), ROWS, pd.DataFrame(ROWS), Dataset.from_dict(ROWS), (text for text in TWO)],
+    ids=["list", "columns", "frame", "data set", "generator"],
+)
+def test_examples_are_rows_in_every_form(explainer: Explainer, given: Any) -> None:
+    """Slices of a data set are columns, and their names were shown as the texts: "sentence" and "label"."""
+    gallery = Gallery(explainer, given)
+    assert len(gallery) == 2
+    found = {"".join(example.explanation.inputs["text"]) for example in gallery.sorted()}
+    assert found == set(TWO)
+
+
+def test_a_text_alone_is_one_example(explainer: Explainer) -> None:
+    (example,) = Gallery(explainer, TWO[1]).sorted()
+    assert "".join(example.explanation.inputs["text"]) == TWO[1]
+
+
+def test_stored_explanations_are_examples(explainer: Explainer, tmp_path: Path) -> None:
+    stored = explainer.explain_dataset(list(TWO), tmp_path / "out")
+    assert [example.number for example in Gallery(explainer, stored).sorted()] == [0, 1]

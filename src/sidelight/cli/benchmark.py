@@ -17,7 +17,7 @@ NAME = "benchmark"
 ConfigsArgument = Annotated[
     list[Path],
     typer.Argument(
-        metavar="CONFIG...", help="YAML of a benchmark, as configs/benchmark.yaml, or configurations of runs."
+        metavar="CONFIG", help="YAML of a benchmark, as configs/benchmark.yaml, or configurations of runs."
     ),
 ]
 

@@ -32,7 +32,7 @@ MethodOption = Annotated[
 AreaOption = Annotated[float, typer.Option(help="Share of the features that each method keeps, and removes.")]
 FillOption = Annotated[
     list[str] | None,
-    typer.Option(help="Fill of removed features; repeatable (default: two that do not draw)."),
+    typer.Option(help="Fill of removed features; repeatable (default: two without randomness)."),
 ]
 OutOption = Annotated[
     Path | None,

@@ -23,11 +23,14 @@ NAME = "explain"
 _LIKE_A_FILE = re.compile(r"^\S*(?:\.(?:txt|md|html?|json|csv|text)|/\S+)$", re.IGNORECASE)
 
 
-FolderArgument = Annotated[Path, typer.Argument(help="Folder that save_pretrained or `sidelight fit` wrote.")]
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Folder that save_pretrained or `sidelight fit` wrote.")
+]
 InputsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Image files, texts or text files. For a classifier of both: an image file, its text, and so on."
+        metavar="INPUTS",
+        help="Image files, texts or text files. For a classifier of both: an image file, its text, and so on.",
     ),
 ]
 CsvOption = Annotated[
@@ -55,7 +58,8 @@ SplitOption = Annotated[
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Column of the table with the input (default: image, text, or both). Give it twice for two."
+        help="Column of the table with the input (default: a usual name, such as image, text or sentence). "
+        "Give it twice for two."
     ),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder for the answers.")]

@@ -38,7 +38,7 @@ ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads (def
 
 
 def run(
-    folder: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The same as --model.")] = None,
+    folder: Annotated[str | None, typer.Argument(metavar="RUN", help="The same as --model.")] = None,
     model: ModelOption = None,
     batch: BatchOption = None,
     tokens: Annotated[

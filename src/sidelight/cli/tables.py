@@ -15,7 +15,7 @@ NAME = "tables"
 
 RunsArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="RUN...", help="Run folders that were evaluated. Each is a block of the tables."),
+    typer.Argument(metavar="RUN", help="Run folders that were evaluated. Each is a block of the tables."),
 ]
 MetricOption = Annotated[
     list[str] | None, typer.Option(help="Metric to show as a column. Repeatable (default: the main metrics).")

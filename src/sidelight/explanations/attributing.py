@@ -33,8 +33,8 @@ class Attributing:
             classes: ``[B]`` class to explain, checked as by :meth:`read`. Default: the predicted ones.
 
         Returns:
-            The pass, with logits and probabilities ``[B, K]``, and scores in [0, 1]: ``{"image": [B, 1, H, W], "text": [B, T]}``,
-            as far as the model reads them.
+            The pass, with logits and probabilities ``[B, K]``, and a mapping from modality to scores in [0, 1], of the shape
+            ``[B, 1, H, W]`` for ``"image"`` and ``[B, T]`` for ``"text"``.
 
         Raises:
             ConfigError, InputError, TargetMismatchError: as :meth:`read`.
@@ -72,7 +72,8 @@ class Attributing:
 
         Args:
             encoding: that pass, of ``B`` samples.
-            classes, versus: ``[B]`` class to explain (default: the predicted ones), and to compare it with, if any.
+            classes: ``[B]`` classes to explain. Default: the predicted ones.
+            versus: ``[B]`` classes to compare them with. Default: none.
 
         Raises:
             ConfigError: there is no such class, or this scorer knows the predicted class only.

@@ -157,7 +157,7 @@ class Explanation:
 
     @property
     def map(self) -> np.ndarray:
-        """The scores of the only modality: image ``[H, W]``, text ``[T]``.
+        """The scores of the only modality, of the shape ``[H, W]`` for an image and ``[T]`` for a text.
 
         Raises:
             InputError: there are several modalities.

@@ -55,9 +55,9 @@ def pipeline(
         model: the classifier, its folder or hub id, to go with ``scorer``. Default: the place that the scorer remembers.
         explainer: a fitted or loaded one, instead of ``scorer`` and ``model``.
         scorer: folder of ``save_pretrained``, or its hub id.
-        processor, tokenizer, image_processor: names of one argument: what prepares raw samples. Default: what the scorer
-            remembers.
-        revision: of the hub repository ``scorer``.
+        processor: what prepares raw samples, a tokenizer or an image processor. Default: what the scorer remembers.
+        tokenizer, image_processor: other names for ``processor``. Give one of the three.
+        revision: branch, tag or commit of the hub repository ``scorer``.
         dtype: a type such as ``torch.bfloat16`` or its name, to which a classifier that is loaded here is cast after its
             weights were compared with those of the training.
         check: reaction if ``model`` is not the classifier of the scorer, as in ``Explainer.from_pretrained``.

@@ -148,7 +148,7 @@ class ImageTransform:
 
     @property
     def channels(self) -> int:
-        """Of the pixels: 3 or 1."""
+        """Number of channels of the pixels, 3 or 1."""
         return len(self.mean)
 
     def bounds(self) -> tuple[Tensor, Tensor]:

@@ -10,17 +10,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
 from sidelight.core.digits import with_sign
 from sidelight.errors import InputError
+from sidelight.explanations.asking import is_one
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.origins import origin_of
+from sidelight.explanations.reading import StoredAnswers
 from sidelight.live.session import Explains, Session
 from sidelight.live.units import TEXT
+from sidelight.rows.sources import rows_of
 from sidelight.viz.safe_text import visible
 
 #: characters of a text that name an example in a list
@@ -64,11 +67,11 @@ class Gallery:
 
     Args:
         explainer: fitted or loaded.
-        samples: samples, rows, or finished explanations.
+        samples: samples or rows in any form that ``explain`` takes, or finished explanations.
     """
 
-    def __init__(self, explainer: Explains, samples: Sequence[Any] = ()) -> None:
-        self.explainer, self.samples = explainer, samples
+    def __init__(self, explainer: Explains, samples: Any = ()) -> None:
+        self.explainer, self.samples = explainer, _one_by_one(explainer, samples)
         self._known: list[Example] | None = None
         self._lock = threading.Lock()
 
@@ -102,6 +105,15 @@ class Gallery:
         session = Session(self.explainer, sample)
         found = session.certify()
         return Example(number, session.sample, found, kept_minus_removed(found))
+
+
+def _one_by_one(explainer: Explains, given: Any) -> Sequence[Any]:
+    """``given`` as a sequence: a mapping or data frame would give its columns' names, and a text its letters."""
+    if isinstance(given, (list, tuple, StoredAnswers)):
+        return cast(Sequence[Any], given)
+    if is_one(explainer.target, given):
+        return [given]
+    return rows_of(given, "examples")
 
 
 def kept_minus_removed(explanation: Explanation) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from sidelight.checks.selfcheck import Check
@@ -36,7 +36,8 @@ class Playing:
 
         Args:
             sample: one picture, text or pair, as :meth:`explain` takes it.
-            target, versus: class of the map, and another class to compare it with, as in :meth:`explain`.
+            target: class of the map, as in :meth:`explain`.
+            versus: another class to compare it with, as in :meth:`explain`.
             fill: what stands in for removed features. Default: ``zero``.
 
         Returns:
@@ -90,7 +91,7 @@ class Playing:
     @public
     def demo(
         self,
-        examples: Sequence[Any] = (),
+        examples: Any = (),
         *,
         title: str = "sidelight",
         compare: Callable[..., Any] | None = None,
@@ -101,8 +102,8 @@ class Playing:
         The page is served on this machine only (127.0.0.1), unless ``launch`` is told otherwise.
 
         Args:
-            examples: samples or rows for the gallery, or finished explanations. The page measures the maps of samples on
-                demand.
+            examples: samples or rows for the gallery, in any form that :meth:`explain` takes, or finished explanations.
+                The page measures the maps of samples on demand.
             title: of the page.
             compare: :func:`sidelight.lab.compare`, if other methods are to be shown beside the map (needs the extra
                 ``lab``).

@@ -52,8 +52,9 @@ class ImageTarget(TargetModel):
             are given, maps count as ``"BCHW"`` and tokens as ``"BNC"``.
         output: meaning of the model's output: ``auto``, ``logits``, ``probabilities``, ``sigmoid``, ``labels``,
             ``label_probabilities`` or ``value`` (:mod:`sidelight.targets.verdict`).
-        threshold, scale: of one regression value: the value between "lower" and "higher", and the distance from it that
-            counts as clear. Default: mean and standard deviation of the values of the first training rows.
+        threshold: of one regression value: the value between "lower" and "higher". Default: the mean of the values of the
+            first training rows.
+        scale: the distance from ``threshold`` that counts as clear. Default: the standard deviation of those values.
 
     Raises:
         UnsupportedTargetError: ``model`` is no module, is no Hugging Face model and no layers are named, or a layer is not

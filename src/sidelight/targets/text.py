@@ -80,8 +80,9 @@ class TextTarget(TargetModel):
         columns: names of the columns with the text or the two texts, if sidelight does not find them.
         output: meaning of the model's output: ``auto``, ``logits``, ``probabilities``, ``sigmoid``, ``labels``,
             ``label_probabilities`` or ``value`` (:mod:`sidelight.targets.verdict`).
-        threshold, scale: of one regression value: the value between "lower" and "higher", and the distance from it that
-            counts as clear. Default: mean and standard deviation of the values of the first training rows.
+        threshold: of one regression value: the value between "lower" and "higher". Default: the mean of the values of the
+            first training rows.
+        scale: the distance from ``threshold`` that counts as clear. Default: the standard deviation of those values.
 
     Raises:
         UnsupportedTargetError: the model has no word embeddings, is an encoder-decoder, or is made for another task.

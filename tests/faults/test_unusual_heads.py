@@ -11,6 +11,8 @@ import pytest
 import torch
 from fault_models import SQUARE, P, T, bert, eye, tok
 
+from sidelight.errors import ConfigError
+from sidelight.explanations.classes import chosen_classes
 from sidelight.rows.sources import rows_of
 from sidelight.targets import as_target
 from sidelight.training.fit_data import raw_labels, second_of_two
@@ -51,3 +53,9 @@ def test_kind_a_frame_with_one_column_of_labels_holds_class_numbers() -> None:
 def test_kind_two_pictures_are_two_rows_and_no_samples_with_flags() -> None:
     colour, grey = np.zeros((32, 32, 3), np.uint8), np.zeros((32, 24), np.uint8)
     assert len(rows_of((colour, grey))) == 2
+
+
+def test_kind_the_second_of_one_label_speaks_of_labels() -> None:
+    logits = torch.tensor([[1.0, -1.0]])
+    with pytest.raises(ConfigError, match="needs two labels; the model has one"):
+        chosen_classes("second", logits, {0: "toxic", 1: "not toxic"}, independent=True)

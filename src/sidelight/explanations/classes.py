@@ -303,7 +303,8 @@ def _named(wanted: str, logits: Tensor, names: Mapping[int, str], argument: str,
     if wanted == SECOND:
         candidates = predictable(logits, independent)
         if len(candidates) < 2:
-            raise ConfigError(f"{argument}={SECOND!r} needs two classes; the model has one.")
+            kind = "labels" if independent else "classes"
+            raise ConfigError(f"{argument}={SECOND!r} needs two {kind}; the model has one.")
         return int(candidates.topk(2).indices[1])
     digits, numbered = wanted.strip(), any(is_whole(name) for name in own.values())
     if digits.isdecimal() and len(digits) < 10 and int(digits) < len(logits) and not numbered:

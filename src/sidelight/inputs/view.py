@@ -10,8 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
+from unicodedata import combining
 
 from sidelight.core.types import Join
 from sidelight.errors import InputError
@@ -20,6 +22,8 @@ from sidelight.inputs.words import word_spans
 Span = tuple[int, int]
 #: stands for what the model did not read, at the end of a text and at its beginning
 CUT, CUT_BEFORE = " […]", "[…] "
+#: all forms of the two: behind the first text of a pair stands a line break
+CUT_MARKS = frozenset({CUT, CUT_BEFORE, f"{CUT}\n", f"{CUT_BEFORE}\n"})
 
 #: characters beyond what the model read that are still told apart as words
 MARGIN = 4_096
@@ -113,23 +117,52 @@ class TextView:
         """The words, each with the white space around it: joined they are the original text.
 
         The texts of a pair are kept apart by a line break. An end that was cut off is shown as
-        :data:`CUT`, a beginning as :data:`CUT_BEFORE`.
+        :data:`CUT`, a beginning as :data:`CUT_BEFORE`, in each text that lost one.
         """
-        out: list[str] = []
-        for segment in range(len(self.texts)):
+        return [string for string, _ in self._strings]
+
+    @cached_property
+    def _strings(self) -> list[tuple[str, tuple[int, ...]]]:
+        """What people see, each string with its tokens. Marks of what was cut off have none."""
+        out: list[tuple[str, tuple[int, ...]]] = []
+        for segment, text in enumerate(self.texts):
             words = [w for w in self._shown_words() if w.segment == segment]
-            borders = self._borders(words, segment)
-            parts = [self.texts[segment][a:b] for a, b in pairwise(borders)] if words else []
+            borders = pairwise(self._borders(words, segment))
+            parts = [(text[a:b], word.tokens) for (a, b), word in zip(borders, words, strict=True)]
+            if segment in self._cut:
+                parts = [(CUT_BEFORE, ()), *parts] if self.cut_side == "left" else [*parts, (CUT, ())]
             if parts and segment < len(self.texts) - 1:
-                parts[-1] += "\n"
+                parts[-1] = (f"{parts[-1][0]}\n", parts[-1][1])
             out += parts
-        return self._with_mark(out, CUT_BEFORE, CUT)
+        return out
+
+    @cached_property
+    def _cut(self) -> frozenset[int]:
+        """Indices of the texts that lost their end, or their beginning. Of a pair, the longer one alone may have."""
+        if not self.truncated:
+            return frozenset()
+        found = frozenset(segment for segment in range(len(self.texts)) if self._has_more(segment))
+        # several tokens may share a character, and pieces without places do not tell how much there was
+        return found or frozenset([0 if self.cut_side == "left" else len(self.texts) - 1])
+
+    def _has_more(self, segment: int) -> bool:
+        """Whether there is something to see of a text that no token stands for, on the side that is cut."""
+        text = self.texts[segment]
+        read = [span for s, span in zip(self.segments, self.offsets, strict=True) if s == segment]
+        read = [(start, end) for start, end in read if start < end]
+        if self.cut_side == "left":
+            rest = text[: min((start for start, _ in read), default=len(text))]
+        else:
+            rest = text[max((end for _, end in read), default=0) :]
+        # tokenizers drop control characters, and some drop accents
+        return any(char.isprintable() and not char.isspace() and not combining(char) for char in rest)
 
     def _borders(self, words: Sequence[Word], segment: int) -> list[int]:
         if not words:
-            return []
-        first = words[0].start if self.truncated and self.cut_side == "left" else 0
-        last = words[-1].end if self.truncated and self.cut_side == "right" else len(self.texts[segment])
+            return [0]
+        cut = self.cut_side if segment in self._cut else None
+        first = words[0].start if cut == "left" else 0
+        last = words[-1].end if cut == "right" else len(self.texts[segment])
         return [first, *(w.start for w in words[1:]), last]
 
     def shown_scores(self, scores: Any, join: Join = "max") -> list[float]:
@@ -145,12 +178,7 @@ class TextView:
 
     def shown_tokens(self) -> list[tuple[int, ...]]:
         """The tokens of each string of :meth:`shown`. None where the model saw nothing of it."""
-        return self._with_mark([word.tokens for word in self._shown_words()], (), ())
-
-    def _with_mark(self, values: list[Any], before: Any, after: Any) -> list[Any]:
-        if not self.truncated:
-            return values
-        return [before, *values] if self.cut_side == "left" else [*values, after]
+        return [tokens for _, tokens in self._strings]
 
     def _shown_words(self) -> list[Word]:
         # A cut text is shown as far as the model read it.

@@ -95,8 +95,13 @@ def mapping_rows(data: Mapping[Any, Any], name: str) -> Rows:
 
 
 def zipped_rows(columns: Sequence[Any], name: str) -> Rows:
-    """The rows of columns without names, such as ``(samples, labels)``, which must be of one length."""
-    held = Columns(list(columns))
+    """The rows of columns without names, such as ``(samples, labels)``, which must be of one length.
+
+    A data frame of samples is a column of rows. One of labels is a column of numbers, or of flags of independent labels.
+    """
+    samples, *labels = columns
+    samples = pandas_rows(samples, name) if _is_frame(samples) else samples
+    held = Columns([samples, *(_flags(column) if _is_frame(column) else column for column in labels)])
     _require_one_length(held.columns, name)
     return Rows(held, name, cheap=True)
 
@@ -115,13 +120,29 @@ def are_samples_and_labels(data: tuple[Any, ...] | list[Any]) -> bool:
         # of pairs a loader gives the firsts and the seconds, which are no samples
         listed = isinstance(samples, (list, tuple)) and not any(isinstance(s, (list, tuple)) for s in samples)
         several = listed or (isinstance(samples, Tensor) and samples.ndim > 3)
-        return several and isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()
+        numbers = isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()
+        return several and (numbers or _are_flags(labels, samples))
     many = isinstance(samples, (Tensor, np.ndarray)) and samples.ndim >= 3
     # texts, paths or pictures in an array, as a split of scikit-learn gives them
     many = many or (isinstance(samples, np.ndarray) and samples.ndim == 1 and samples.dtype.kind in "OUT")
     flat = getattr(labels, "ndim", 1) == 1 and isinstance(labels, (Tensor, np.ndarray, list, tuple))
+    flat = flat or _are_flags(labels, samples)
     listed = isinstance(samples, list) and len(samples) > 2
     return bool((many or listed or hasattr(samples, "iloc")) and (flat or hasattr(labels, "iloc")))
+
+
+def _are_flags(labels: Any, samples: Any) -> bool:
+    """Whether ``labels`` has a row of flags for each of ``samples``. Beside three axes it may be a second picture."""
+    return isinstance(labels, (Tensor, np.ndarray)) and labels.ndim == 2 and getattr(samples, "ndim", 1) != 3
+
+
+def _is_frame(column: Any) -> bool:
+    return hasattr(column, "iloc") and hasattr(column, "columns")
+
+
+def _flags(labels: Any) -> Any:
+    """A data frame of labels as a column: its only one, or a row of flags for each sample."""
+    return labels.iloc[:, 0] if labels.shape[1] == 1 else labels.to_numpy()
 
 
 def _named(data: Mapping[Any, Any], name: str) -> Rows:

@@ -29,6 +29,7 @@ def explanation_json(explanation: Explanation, maps: Sequence[str] = MAPS, input
     kept.scores, kept.ranking, kept.effects = {}, None, None
     kept.inputs = {m: v for m, v in explanation.inputs.items() if isinstance(v, list)}
     plain = {name: value for name, value in kept.to_dict().items() if name != "scores"}
+    plain["meta"] = with_six_digits(plain["meta"])
     pixels = {m: v for m, v in explanation.inputs.items() if inputs and not isinstance(v, list)}
     words = {m: _json(v) for m, v in plain.pop("inputs").items()}
     parts = {name: _json(value) for name, value in plain.items()}
@@ -50,6 +51,20 @@ def numbers_json(array: np.ndarray, digits: int = 6) -> str:
     if array.ndim > 1:
         return f"[{','.join(numbers_json(part, digits) for part in array)}]"
     return f"[{','.join([f'%.{digits}g'] * len(array)) % tuple(array.tolist())}]"
+
+
+def with_six_digits(value: Any) -> Any:
+    """``value`` with six significant digits for each of its fractions, as the maps have. Regression values bring all of theirs.
+
+    Example:
+        >>> with_six_digits({"value": 3.141592741012573, "certificate": [{"fill": "zero", "clean": 0.5}]})
+        {'value': 3.14159, 'certificate': [{'fill': 'zero', 'clean': 0.5}]}
+    """
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: with_six_digits(part) for name, part in value.items()}
+    return [with_six_digits(part) for part in value] if isinstance(value, list) else value
 
 
 def _object(parts: Mapping[str, str]) -> str:

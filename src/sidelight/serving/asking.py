@@ -139,7 +139,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(image, str):
         raise Problem("field", "in JSON, image must be the content of a file in base64.")
     text = found.get("text")
-    if isinstance(text, str) and text.startswith(_PICTURES) and not image.startswith(_PICTURES):
+    if isinstance(text, str) and _is_picture(text) and not _is_picture(image):
         raise Problem("field", _SWAPPED)
     try:
         return {**found, "image": _content(image)}
@@ -217,14 +217,15 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
 
 
 def _is_picture(content: Any) -> bool:
-    """Whether a field of a form holds a picture: the content of a file, or base64."""
+    """Whether a field holds a picture: the content of a file, or base64."""
     if isinstance(content, bytes):
         return content.startswith(_PICTURE_FILES)
     if not isinstance(content, str):
         return False
     starts = tuple(start.decode("latin-1") for start in _PICTURE_FILES)
-    # a text may begin with "GIF89a", and has no null character behind it
-    return content.startswith(_PICTURES) or (content.startswith(starts) and "\0" in content[:100])
+    # a text may begin in the same way. But it has spaces, which base64 has not, and no null character behind "GIF89a"
+    coded = content.startswith(_PICTURES) and " " not in content[:50]
+    return coded or (content.startswith(starts) and "\0" in content[:100])
 
 
 def _model(name: Any, models: Mapping[str, ServedModel]) -> ServedModel:
@@ -266,11 +267,13 @@ def _text(value: Any, model: ServedModel, limits: Limits) -> Any:
     """A text, or two of them as a tuple."""
     if value is not None and not isinstance(value, (str, list)):
         raise Problem("field", f"a text must be a string; got {type(value).__name__}.")
-    if not isinstance(value, list):
-        return limits.text(value)
-    if len(value) != 2 or len(model.reads) > 1:
+    if isinstance(value, list) and (len(value) != 2 or len(model.reads) > 1):
         raise Problem("field", "a text must be a string, or a list of two strings for a classifier of two.")
-    return tuple(limits.text(part) for part in value)
+    parts = value if isinstance(value, list) else [value]
+    if any(map(_is_picture, parts)):
+        raise Problem("field", f"text is the content of a picture, and {model.name} needs a text there.")
+    read = [limits.text(part) for part in parts]
+    return tuple(read) if isinstance(value, list) else read[0]
 
 
 def _class(name: str, value: Any) -> str | int | None:

@@ -15,6 +15,7 @@ from sidelight.core.tensors import predictable
 from sidelight.explanations.building import verdicts
 from sidelight.inputs.file_names import FileNameWarning
 from sidelight.inputs.limits import Limits
+from sidelight.serving.answers import with_six_digits
 from sidelight.serving.batching import Batcher, Job
 from sidelight.serving.settings import ServeOptions
 
@@ -131,7 +132,7 @@ class ServedModel:
         values, found = own.verdict.value_of(encoding.logits), []
         p = predictable(encoding.probabilities, encoding.independent).cpu()
         for i, told in enumerate(verdicts(p, own.id2label)):
-            value = {} if values is None else {"value": float(values[i])}
+            value = {} if values is None else {"value": with_six_digits(float(values[i]))}
             probabilities = [round(v, 6) for v in told["probabilities"].tolist()]
             probability = round(told["probability"], 6)
             found.append({**told, "probability": probability, "probabilities": probabilities, **value})

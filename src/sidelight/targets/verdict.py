@@ -140,8 +140,7 @@ class Verdict:
         )
         one = self.outputs == 1 or (self.outputs is None and declared)
         if one and not self.independent and len(own) < 2:
-            name = own.get(0, "LABEL_0")
-            return dict(enumerate(NO_YES if name == "LABEL_0" else (f"not {name}", name)))
+            return names_of_one(own.get(0))
         return own
 
     def with_opposites(self, names: dict[int, str]) -> dict[int, str]:
@@ -323,6 +322,11 @@ def sums_to_one(values: Tensor) -> Tensor:
     tolerance = max(least, 4 * torch.finfo(p.dtype).eps)
     p = p.float()
     return _in_unit_range(p, tolerance).all(1) & ((p.sum(1) - 1).abs() <= tolerance)
+
+
+def names_of_one(name: str | None) -> dict[int, str]:
+    """Names of the two classes of one yes-or-no output, which the model's configuration calls ``name``."""
+    return dict(enumerate(NO_YES if name in (None, "LABEL_0") else (f"not {name}", str(name))))
 
 
 def configured_names(model: Any) -> dict[int, str]:

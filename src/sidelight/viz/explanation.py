@@ -91,7 +91,7 @@ def explanation_html(explanation: Shown, reading: Drawable = "scores") -> str:
 
 
 def _cut_note(explanation: Shown) -> str:
-    return " · not read to its end" if explanation.meta.get("truncated") else ""
+    return " · not read whole" if explanation.meta.get("truncated") else ""
 
 
 def share_note(explanation: Shown) -> str:

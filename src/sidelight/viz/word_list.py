@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sidelight.inputs.view import CUT, CUT_BEFORE
+from sidelight.inputs.view import CUT_MARKS
 from sidelight.viz.highlight import told
 from sidelight.viz.safe_text import visible
 
@@ -38,7 +38,7 @@ def listed_words(
 
     The mark of what was cut off is no word: the model never read it, so it has no score.
     """
-    words = ["" if word in (CUT, CUT_BEFORE) else " ".join(word.split()) for word in display]
+    words = ["" if word in CUT_MARKS else " ".join(word.split()) for word in display]
     places = [i for i in np.argsort(-np.asarray(order), kind="stable").tolist() if words[i]]
     if not places:
         return None

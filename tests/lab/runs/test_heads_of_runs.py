@@ -14,7 +14,7 @@ from sidelight.lab.ablation.cells import Cell, cells_of
 from sidelight.lab.ablation.run import Targets, _without_goal, run_ablation
 from sidelight.lab.ablation.table import write_tables
 from sidelight.lab.config.files import parse_config
-from sidelight.lab.runs.labelled import require_classes
+from sidelight.lab.runs.labelled import class_numbers, require_classes
 from sidelight.lab.runs.run import Run
 from tiny_runs import IMAGE
 
@@ -105,3 +105,21 @@ def test_a_variant_without_a_goal_that_was_asked_for_is_refused(tmp_path: Path) 
     with pytest.raises(ConfigError, match=r"ablation variant .label data.*decides each label by itself"):
         run_ablation(run, ["label data"])
     assert left_out(run_beside(tmp_path / "classes", {"num_labels": 10})) == []
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "probabilities"])
+@pytest.mark.parametrize(
+    ("classes", "numbers"), [(("not spam", "spam"), None), (("spam", "not spam"), {0: 1, 1: 0})]
+)
+def test_the_two_classes_of_one_output_go_by_name(
+    output: str,
+    classes: tuple[str, ...],
+    numbers: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A warning said that "spam" and "not spam" are not the model's classes, and their numbers were taken as they are."""
+    head = {"num_labels": 1, "id2label": {0: "spam"}, "label2id": {"spam": 0}}
+    run = run_beside(tmp_path, head, options={"output": output})
+    assert class_numbers(run.config.target, classes) == numbers
+    assert "are not the model's" not in caplog.text

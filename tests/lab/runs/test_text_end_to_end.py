@@ -157,7 +157,7 @@ class TestExplain:
         assert found[0].meta["truncated"] is True
         assert "truncated" not in found[1].meta
         assert found[0].inputs["text"][-1] == " […]"
-        assert "not read to its end" in found[0].to_html()
+        assert "not read whole" in found[0].to_html()
 
     def test_markup_and_control_characters_are_shown_not_run(self, explainer: Explainer) -> None:
         html = explainer.explain(HARD[4]).to_html()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidelight.core.counted import counted
 from sidelight.core.terminal import track
 from sidelight.lab.audit.base import AuditedRun, Findings, Maps, check, each_map
 from sidelight.lab.audit.tables import Row, drawn, modalities, named, number
@@ -162,15 +163,23 @@ def tables(found: Findings) -> list[Table]:
         rows = [r for r in found["rows"] if r["modality"] == modality]
         columns = {k: v for k, v in COLUMNS.items() if any(r.get(k) is not None for r in rows)}
         cells = [[named(r), *(number(r.get(k)) for k in columns)] for r in rows]
-        about = f"{rows[0]['samples']} samples of {rows[0]['classes']} predicted classes"
         out.append(
             text_table(
-                f"{modality}: {about}, chance {number(rows[0]['chance'])}",
+                f"{modality}: {_about(rows[0])}",
                 ["method", *columns.values()],
                 cells,
             )
         )
     return out
+
+
+def _about(row: Row) -> str:
+    """How many samples and classes there were. Shares of one class are 0 for every method, which looks like a good result."""
+    classes = counted(row["classes"], "predicted class", "predicted classes")
+    told = f"{counted(row['samples'], 'sample')} of {classes}"
+    if row["classes"] == 1:
+        return f"{told}, so nothing is known of a bias: it shows only between classes"
+    return f"{told}, chance {number(row['chance'])}"
 
 
 def figures(found: Findings) -> dict[str, Figure]:

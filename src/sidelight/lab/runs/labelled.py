@@ -16,7 +16,7 @@ from sidelight.lab.config.sections import TargetSection
 from sidelight.rows.labels import Classes, is_flags, label_number, numbering, numbers_of
 from sidelight.rows.row import Numbered
 from sidelight.targets import TargetModel
-from sidelight.targets.verdict import ONE_VALUE
+from sidelight.targets.verdict import ONE_VALUE, names_of_one
 
 #: advice if lists of flags are in the place of class numbers
 ONE_CLASS = "Give each row the number of its class, from 0 on, e.g. 1 and not [0, 1, 0]."
@@ -66,6 +66,10 @@ def class_numbers(section: TargetSection, classes: Sequence[str]) -> dict[int, i
         return None
     names = section.options.get("class_names") or _names_of(section.pretrained, section.revision)
     known = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
+    if len(known) == 1 and section.options.get("output") in ("sigmoid", "probabilities"):
+        known = names_of_one(
+            known.get(0)
+        )  # one output has two classes, and its configuration names one of them
     found = numbering(Classes.of(known, {}, len(known)), classes, "the data set")
     return found if found and any(own != theirs for own, theirs in found.items()) else None
 

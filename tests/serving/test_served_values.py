@@ -1,0 +1,74 @@
+"""Regression values over HTTP, and pictures in the place of texts."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+pytest.importorskip("prometheus_client", reason="the extra serve is not installed")
+
+import toy_models
+from face_toys import beside, lively, pair_explainer, text_explainer
+from live_toys import png
+from serving_toys import TEXTS, one
+from sidelight.serving import app
+from sidelight.targets import as_target
+from text_models import make_tokenizer
+
+PNG = base64.b64encode(png()).decode()
+
+
+@pytest.fixture(scope="module")
+def service() -> Any:
+    regression = {"vocab_size": 512, "num_labels": 1, "problem_type": "regression"}
+    model = lively(toy_models.seeded(lambda: toy_models.bert(**regression)), 4)
+    target = as_target(model, make_tokenizer("wordpiece"), threshold=0.1, scale=1 / 3)
+    values = beside(target, dict(target.reader.read(TEXTS[:2]).inputs), by_class=True)
+    return app({"values": values, "texts": text_explainer(), "pairs": pair_explainer()})
+
+
+@pytest.mark.parametrize("url", ["/explain", "/classify"])
+def test_numbers_have_six_significant_digits(service: Any, url: str) -> None:
+    """A value had all digits of its float, as 3.141592741012573, and the guide promises six."""
+    asking: dict[str, Any] = {"model": "values", "text": TEXTS[0], "verify": url == "/explain"}
+    found = one(service, url=url, json={name: value for name, value in asking.items() if value}).json()
+    about = found.get("meta", found)
+    assert about["value"] == float(f"{about['value']:.6g}")
+    assert about["value"] == pytest.approx(0, abs=50)
+    numbers = list(_fractions(found))
+    assert len(numbers) > 3
+    assert numbers == [float(f"{n:.6g}") for n in numbers]
+
+
+def _fractions(value: Any) -> Any:
+    if isinstance(value, float):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _fractions(part)
+
+
+@pytest.mark.parametrize("content", [PNG, f"data:image/png;base64,{PNG}", png().decode("latin-1")])
+@pytest.mark.parametrize("url", ["/explain", "/classify"])
+def test_a_picture_in_the_place_of_a_text_is_told(service: Any, url: str, content: str) -> None:
+    """Its letters were explained as words."""
+    forms: list[dict[str, Any]] = [
+        {"json": {"model": "texts", "text": content}},
+        {"json": {"model": "texts", "text": [TEXTS[0], content]}},
+        {"files": {"model": (None, "texts"), "text": (None, content.encode("latin-1"))}},
+        {"json": {"model": "pairs", "text": content, "image": PNG}},
+    ]
+    for form in forms:
+        found = one(service, url=url, **form)
+        assert found.status_code == 422
+        assert "text is the content of a picture, and" in found.json()["error"]["message"]
+    answers = one(service, url=url, json={"model": "texts", "texts": [TEXTS[0], content]}).json()["answers"]
+    assert ["error" in answer for answer in answers] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "text", ["R0lGOD is how a GIF begins in base64", "GIF89a", "/9j/ is a JPEG", "data:"]
+)
+def test_texts_about_pictures_are_texts(service: Any, text: str) -> None:
+    assert one(service, json={"model": "texts", "text": text}).status_code == 200

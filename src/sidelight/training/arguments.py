@@ -115,6 +115,12 @@ def scorer_arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -
         "optim": "adamw_torch",
         # a training that continues counts its validations without improvement from before the kill
         "restore_callback_states_from_checkpoint": True,
+        # the best weights are those of a checkpoint, so checkpoints keep step with the user's validations
+        **{
+            name.replace("eval", "save"): _number(config.extra[name])
+            for name in ("eval_strategy", "eval_steps")
+            if name in config.extra
+        },
     }
     return trainer_arguments(output_dir, arguments, config.extra, fixed=FIXED_FOR_SCORERS)
 

@@ -46,6 +46,7 @@ class OneOf(tuple[Any, ...]):
 FIXED: dict[str, tuple[Any, str]] = {
     "push_to_hub": (False, "checkpoints are not uploaded. To share a scorer call explainer.push_to_hub()"),
     "resume_from_checkpoint": (None, "a training goes on by itself from the checkpoints in its own folder"),
+    "save_only_model": (False, "a training could not go on, and a finished one would be done again"),
 }
 #: as :data:`FIXED`, of the trainings of scorers
 FIXED_FOR_SCORERS: dict[str, tuple[Any, str]] = {

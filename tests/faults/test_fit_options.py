@@ -91,3 +91,19 @@ def test_kind_a_training_without_checkpoints_or_validations_is_refused_in_own_wo
 
 def test_kind_a_strategy_that_has_validations_and_checkpoints_is_taken(tmp_path: Path) -> None:
     fit(tmp_path / "run", extra={"save_strategy": "epoch", "eval_strategy": "epoch"})
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"), [({"eval_strategy": "epoch"}, [4, 8]), ({"eval_steps": 3}, [3, 6, 8])]
+)
+def test_kind_checkpoints_keep_step_with_validations(
+    tmp_path: Path, given: dict[str, Any], steps: list[int]
+) -> None:
+    fit(tmp_path / "run", extra=given, epochs=2, checkpoints=9)
+    found = sorted(int(p.name.split("-")[1]) for p in (tmp_path / "run").glob("checkpoint-*"))
+    assert found == steps
+
+
+def test_kind_checkpoints_and_validations_that_the_user_sets_apart_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.extra.*save and eval strategy"):
+        fit(tmp_path / "run", extra={"eval_strategy": "epoch", "save_strategy": "steps"})

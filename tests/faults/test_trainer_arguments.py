@@ -24,6 +24,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("dataloader_drop_last", True, "must be False or left out, because the validation"),
     ("push_to_hub", True, "explainer.push_to_hub"),
     ("resume_from_checkpoint", "checkpoint-5", "goes on by itself"),
+    ("save_only_model", True, "could not go on"),
     ("load_best_model_at_end", False, "best weights are always kept"),
     ("greater_is_better", True, "lower is better"),
     ("label_smoothing_factor", 0.1, "no labels"),

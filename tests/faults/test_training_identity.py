@@ -27,6 +27,7 @@ from PIL import Image
 from torch import nn
 
 from sidelight import Explainer, ImageTransform
+from sidelight.core.files import write_json
 from sidelight.core.locks import hold
 from sidelight.errors import BusyFolderError, CheckpointError, ConfigError
 from sidelight.fills.base import FILLS
@@ -340,6 +341,7 @@ def test_kind_telling_the_content_is_cheap() -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
+from sidelight.core.files import write_json
 from sidelight.core.locks import hold
 with hold(Path(sys.argv[1]), "fit"):
     print("held", flush=True)
@@ -493,3 +495,20 @@ def test_kind_a_training_with_another_code_of_a_fill_of_ones_own_is_another_trai
         assert not differences(earlier, about)
     finally:
         fills._entries.pop("mine", None)
+
+
+def test_kind_an_unfinished_training_of_other_processes_is_not_continued(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    found = texts(folder, epochs=2)
+    about = json.loads((folder / IDENTITY).read_text())
+    assert about["processes"] == 1
+    write_json(folder / IDENTITY, {**about, "processes": 2})
+    assert same(texts(folder, epochs=2), found), "a finished one is its result, whoever asks"
+    assert json.loads((folder / IDENTITY).read_text())["processes"] == 2
+    newest = newest_checkpoint(folder)
+    assert newest is not None
+    (newest / "trainer_state.json").unlink()
+    with pytest.raises(ConfigError, match=r"number of processes \(2 there, 1 now; with 2 it goes on\)"):
+        texts(folder, epochs=2)
+    write_json(folder / IDENTITY, {k: v for k, v in about.items() if k != "processes"})
+    assert same(texts(folder, epochs=2), found), "an earlier version kept no record of it"

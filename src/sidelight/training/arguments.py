@@ -46,6 +46,7 @@ class OneOf(tuple[Any, ...]):
 FIXED: dict[str, tuple[Any, str]] = {
     "push_to_hub": (False, "checkpoints are not uploaded. To share a scorer call explainer.push_to_hub()"),
     "resume_from_checkpoint": (None, "a training goes on by itself from the checkpoints in its own folder"),
+    "save_only_model": (False, "a training could not go on, and a finished one would be done again"),
 }
 #: as :data:`FIXED`, of the trainings of scorers
 FIXED_FOR_SCORERS: dict[str, tuple[Any, str]] = {
@@ -115,6 +116,12 @@ def scorer_arguments(output_dir: Path, config: TrainingConfig, per_epoch: int) -
         "optim": "adamw_torch",
         # a training that continues counts its validations without improvement from before the kill
         "restore_callback_states_from_checkpoint": True,
+        # the best weights are those of a checkpoint, so checkpoints keep step with the user's validations
+        **{
+            name.replace("eval", "save"): _number(config.extra[name])
+            for name in ("eval_strategy", "eval_steps")
+            if name in config.extra
+        },
     }
     return trainer_arguments(output_dir, arguments, config.extra, fixed=FIXED_FOR_SCORERS)
 

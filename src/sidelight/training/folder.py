@@ -21,9 +21,9 @@ from sidelight.core.files import read_json, remove_leftovers, replace_file, writ
 from sidelight.core.folders import folder_path, require_folder_place, temporary_folder
 from sidelight.core.locks import hold
 from sidelight.core.ownership import foreign, is_ours, overwriting, require_free
-from sidelight.core.processes import from_main, in_main
+from sidelight.core.processes import from_main, in_main, process_count
 from sidelight.errors import CheckpointError, ConfigError, ForeignFileError, InputTypeError
-from sidelight.training.identity import differences, is_early, is_known
+from sidelight.training.identity import PROCESSES, changed_processes, differences, is_early, is_known
 
 log = logging.getLogger(__name__)
 
@@ -171,14 +171,17 @@ def _claim(folder: Path, about: Mapping[str, Any], resume: bool, advice: str | N
         mark_checkpoint(path, early=True)
     trim_csv(folder / "log.csv", step_of(keep) if keep else -1)
     remove_leftovers(folder, r"log\.csv|training\.json")
+    begun_by = (found if keep else {}).get(PROCESSES, process_count())
     with overwriting():  # require_own_training has looked
-        write_json(known, about)
+        write_json(known, {**about, PROCESSES: begun_by})
 
 
 def _require_same(
     folder: Path, found: Mapping[str, Any], about: Mapping[str, Any], last: Path | None
 ) -> None:
     changed = differences(found, about) if found else [f"{IDENTITY} is missing, so the training is unknown"]
+    if last is not None and not is_finished(last):
+        changed += changed_processes(found, process_count())
     way = "Give another output_dir, or start over in this one with resume=False."
     if changed:
         raise ConfigError(f"{folder} holds another training (different: {'; '.join(changed)}). {way}")

@@ -20,6 +20,8 @@ from sidelight.training.settings import NEW, RETIRED, ObjectiveConfig, TrainingC
 
 #: ``format`` of ``training.json``, and its version, which changes if the same settings give another result.
 FORMAT, VERSION = "sidelight.training", 2
+#: Under this name a record says how many processes made the training together.
+PROCESSES = "processes"
 #: Settings that change the course of a training but not its result.
 NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints", "report_to")
 #: The same among the further arguments of the Trainer (``training.extra``): what it shows and logs, and how rows are brought.
@@ -128,6 +130,16 @@ def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
         elif found.get(name) != asked[name]:
             said.append(_WORDS[name])
     return said + _changed_rows(found, asked)
+
+
+def changed_processes(found: Mapping[str, Any], now: int) -> list[str]:
+    """What is different if an unfinished training goes on with ``now`` processes. Steps are counted, and each process reads
+    a batch of its own in each step, so the rest would be too long or too short. An earlier version kept no record of it.
+    """
+    there = found.get(PROCESSES, now)
+    if there == now:
+        return []
+    return [f"the number of processes ({there} there, {now} now; with {there} it goes on)"]
 
 
 def is_early(found: Mapping[str, Any]) -> bool:

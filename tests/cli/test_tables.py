@@ -41,7 +41,7 @@ def test_tables_without_figures(fitted_run: Path, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (("nowhere",), "sidelight evaluate"),
-        ((), "RUN..."),
+        ((), "{RUN}..."),
         (("RUN", "--metric", "sparsiti"), "Did you mean 'sparsity'"),
         (("RUN", "RUN"), "given twice"),
         (("RUN", "--alpha", "2"), "between 0 and 1"),

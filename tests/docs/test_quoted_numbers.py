@@ -67,13 +67,24 @@ QUOTED: list[tuple[str, str, list[tuple[str, str, str, str, str]]]] = [
     ("digits", "By patch occlusion is ahead by 0.009 and Guided Backprop by 0.003", [
         ("digits/robust", f"{who} - {OURS}", "srg", "patch4", "") for who in (OCCLUSION, GUIDED)
     ]),
-    ("nlvr", "(SRG 0.167 as a mean over fills, Integrated Gradients 0.143)", [
+    ("nlvr", "(SRG 0.133 as a mean over fills, Integrated Gradients 0.122)", [
         (NLVR, who, "srg", "image", "") for who in (OURS, IG)
     ]),
-    ("nlvr", "keep the prediction (drop 0.070, occlusion 0.168)", [
-        (NLVR, who, "average_drop", "image", "") for who in (OURS, OCCLUSION)
+    ("nlvr", "(drop 0.118 on the picture, occlusion 0.174, and 0.144 on both, Integrated Gradients 0.231)", [
+        (NLVR, OURS, "average_drop", "image", ""),
+        (NLVR, OCCLUSION, "average_drop", "image", ""),
+        (NLVR, OURS, "average_drop", "image+text", ""),
+        (NLVR, IG, "average_drop", "image+text", ""),
     ]),
-    ("nlvr", "(0.091 against 0.220)", [(NLVR, who, "srg", "image+text", "") for who in (OURS, IG)]),
+    ("nlvr", "(SRG 0.239, ours 0.172), and both together (0.204, ours 0.175)", [
+        (NLVR, who, "srg", part, "") for part in ("text", "image+text") for who in (OCCLUSION, OURS)
+    ]),
+    ("nlvr", "(drop 0.285, random 0.278)", [
+        (NLVR, who, "average_drop", "image+text", "noise+mask") for who in (OURS, "random")
+    ]),
+    ("nlvr", "(drop 0.075 on the picture and 0.104 on both)", [
+        (NLVR, "sidelight (thesis)", "average_drop", part, "") for part in ("image", "image+text")
+    ]),
     ("flickr8k", "(drop 0.159,\nocclusion 0.250)", [(FLICKR, who, "average_drop", "pixel", "") for who in (OURS, OCCLUSION)]),
     ("flickr8k", "(0.224, random 0.306, Gradient-SHAP 0.347)", [
         (FLICKR, who, "average_drop", "image+text", "") for who in (OURS, "random", GS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def turned_round(run: Run, folder: Path) -> Run:
 
     scorer = new_scorer(explained, made.rows("train", 1), made.scorer_config(explained))
     Explainer(explained, scorer).save_pretrained(made.scorer_folder(0) / "scorer")
+    shutil.copy(run.folder / "fit.json", made.folder / "fit.json")
     return made
 
 

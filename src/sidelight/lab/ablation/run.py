@@ -103,9 +103,8 @@ def _ablate(run: Run, cells: Sequence[Cell], chosen: bool) -> list[Table]:
     if not chosen:
         impossible = _without_goal(cells, targets)
         cells = [cell for cell in cells if cell.variant.name not in impossible]
-        write_json(
-            run.folder / FOLDER / LEFT_OUT, impossible
-        )  # for tables that are made later, without a model
+        # tables that are made later, without a model, read it
+        write_json(run.folder / FOLDER / LEFT_OUT, impossible)
     for cell in cells:
         cell.claim()
     _check_cells(cells, targets, content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,15 @@ from tiny_runs import tiny_run
 
 #: names that the stage gives
 GIVEN = {"explainer", "model", "processor", "rows", "pixels", "pair_model", "pair_processor", "run"}
-#: An example with one of these words is about pictures, unless it is about pairs or a run. Others are about texts.
+#: An example with one of these words is about pictures, unless it takes a pair or a run. Others are about texts.
 PICTURES = re.compile(r"\bphoto|\bpixels|\bimages?\b")
-PAIRS = re.compile(r"\bpair_(model|processor)\b")
-RUNS = re.compile(r"(?<![.\w])run\b")  # no method of this name
+
+
+def taken(source: str, known: Mapping[str, Any]) -> set[str]:
+    """Names of the stage that an example of this source takes as given, and its module does not know."""
+    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    used, made = ({n.id for n in names if isinstance(n.ctx, kind)} for kind in (ast.Load, ast.Store))
+    return (used - made - set(known)) & GIVEN
 
 
 @dataclass
@@ -32,16 +37,14 @@ class Stage:
     folder: Path
     _ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def needed(self, source: str, known: Mapping[str, Any]) -> bool:
-        """Whether an example of this source takes a name as given that its module does not know."""
-        names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
-        used, made = ({n.id for n in names if isinstance(n.ctx, kind)} for kind in (ast.Load, ast.Store))
-        return bool((used - made - set(known)) & GIVEN)
-
-    def names(self, source: str, place: Path) -> dict[str, Any]:
-        """The names for an example of this source. Its files go to ``place``, the working directory."""
-        about = {"pair": PAIRS, "run": RUNS, "image": PICTURES}
-        kind = next((name for name, words in about.items() if words.search(source)), "text")
+    def names(self, wanted: Collection[str], source: str, place: Path) -> dict[str, Any]:
+        """The names for an example that takes those ``wanted``. Its files go to ``place``, the working directory."""
+        about = {
+            "pair": not {"pair_model", "pair_processor"}.isdisjoint(wanted),
+            "run": "run" in wanted,
+            "image": PICTURES.search(source),
+        }
+        kind = next((name for name, fits in about.items() if fits), "text")
         if kind not in self._ready:
             self._ready[kind] = self._made(kind)
         for path in self.folder.iterdir():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from example_stage import Stage
+from example_stage import Stage, taken
 
 SOURCE = Path(__file__).parents[1] / "src"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -45,16 +45,16 @@ def test_examples(name: str, stage: Stage, tmp_path: Path, monkeypatch: pytest.M
         pytest.importorskip(package)
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=FLAGS)
-    once = {
-        test.docstring: test for test in doctest.DocTestFinder().find(module)
-    }  # `load` is another name of a method
+    # `load` is another name of a method
+    once = {test.docstring: test for test in doctest.DocTestFinder().find(module)}
     for number, found in enumerate(once.values()):
         source = "".join(example.source for example in found.examples)
-        if stage.needed(source, found.globs):
+        wanted = taken(source, found.globs)
+        if wanted:
             place = tmp_path / str(number)
             place.mkdir()
             monkeypatch.chdir(place)
-            found.globs.update(stage.names(source, place))
+            found.globs.update(stage.names(wanted, source, place))
         runner.run(found)
     done = runner.summarize(verbose=False)
     assert not done.failed

@@ -57,10 +57,8 @@ def run(
     For many inputs use `evaluate`, because one input does not say which method is better.
     """
     quiet_libraries()
-    from sidelight.cli.explain import in_turn, open_explainer, sample_of
-    from sidelight.core.quiet import told_once
+    from sidelight.cli.explain import in_turn, named_texts, open_explainer, sample_of
     from sidelight.errors import InputError
-    from sidelight.inputs.file_names import FileNameWarning
     from sidelight.lab.side_by_side.compare import DEFAULT_METHODS, compare
     from sidelight.lab.side_by_side.result import require_place
 
@@ -72,7 +70,7 @@ def run(
     if len(groups) != 1:
         raise InputError(f"one input is compared at a time; got {len(groups)}.")
     whole = sample_of(groups[0], modalities, as_text)
-    with told_once({FileNameWarning} if as_text else set()):  # such a text was asked for
+    with named_texts(as_text):
         found = compare(
             explainer, whole, method or DEFAULT_METHODS, target=target, area=area, fills=fill or ()
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -279,13 +280,11 @@ def _explain_one(
     explainer: Explainer, source: tuple[str, ...], index: int, out: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
     from sidelight.cli.outputs import saved
-    from sidelight.core.quiet import told_once
     from sidelight.explanations.table_lines import further_cells
-    from sidelight.inputs.file_names import FileNameWarning
 
     as_text = about["as_text"]
     sample = sample_of(source, tuple(explainer.target.modalities), as_text)
-    with told_once({FileNameWarning} if as_text else set()):  # such a text was asked for
+    with named_texts(as_text):
         explanation = explainer.explain(sample, others=about["others"], **about["classes"])
     file = None if as_text else next((part for part in source if is_file(part)), None)
     explanation.meta["source"] = [_place(part) if not as_text else part for part in source]
@@ -311,6 +310,14 @@ def _explain_one(
         "data": str(data),
         "page": str(page),
     }
+
+
+def named_texts(asked: bool) -> AbstractContextManager[None]:
+    """No warning that a text is the name of a file, if such texts were ``asked`` for."""
+    from sidelight.core.quiet import told_once
+    from sidelight.inputs.file_names import FileNameWarning
+
+    return told_once({FileNameWarning} if asked else set())
 
 
 def sample_of(source: tuple[str, ...], modalities: Sequence[str], as_text: bool) -> str | tuple[str, ...]:

@@ -37,7 +37,7 @@ _FOR_ADDRESSES = str.maketrans("-_", "+/")
 _PICTURES = ("data:image/", "iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 #: how their files begin. A form that puts such a file in the place of a text gives it as Latin-1
 _PICTURE_FILES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
-_SWAPPED = "text is the content of a picture, and image is none: the two are swapped."
+_AS_TEXT = tuple(start.decode("latin-1") for start in _PICTURE_FILES)
 #: bytes of a body that is parsed at once
 SMALL = 2**16
 
@@ -138,9 +138,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
         return found
     if not isinstance(image, str):
         raise Problem("field", "in JSON, image must be the content of a file in base64.")
-    text = found.get("text")
-    if isinstance(text, str) and _is_picture(text) and not _is_picture(image):
-        raise Problem("field", _SWAPPED)
+    _require_unswapped(found)
     try:
         return {**found, "image": _content(image)}
     except (binascii.Error, ValueError) as error:
@@ -203,8 +201,7 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
         found: dict[str, Any] = {
             name: await value.read() if isinstance(value, UploadFile) else value for name, value in given
         }
-        if _is_picture(found.get("text")) and "image" in found and not _is_picture(found["image"]):
-            raise Problem("field", _SWAPPED)
+        _require_unswapped(found)
         for name, value in given:
             if isinstance(value, UploadFile) != (name == "image"):
                 wanted = "a file" if name == "image" else "a value and no file"
@@ -216,16 +213,20 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
     return found
 
 
+def _require_unswapped(fields: Mapping[str, Any]) -> None:
+    if _is_picture(fields.get("text")) and "image" in fields and not _is_picture(fields["image"]):
+        raise Problem("field", "text is the content of a picture, and image is none: the two are swapped.")
+
+
 def _is_picture(content: Any) -> bool:
     """Whether a field holds a picture: the content of a file, or base64."""
     if isinstance(content, bytes):
         return content.startswith(_PICTURE_FILES)
     if not isinstance(content, str):
         return False
-    starts = tuple(start.decode("latin-1") for start in _PICTURE_FILES)
     # a text may begin in the same way. But it has spaces, which base64 has not, and no null character behind "GIF89a"
     coded = content.startswith(_PICTURES) and " " not in content[:50]
-    return coded or (content.startswith(starts) and "\0" in content[:100])
+    return coded or (content.startswith(_AS_TEXT) and "\0" in content[:100])
 
 
 def _model(name: Any, models: Mapping[str, ServedModel]) -> ServedModel:

@@ -67,9 +67,8 @@ def class_numbers(section: TargetSection, classes: Sequence[str]) -> dict[int, i
     names = section.options.get("class_names") or _names_of(section.pretrained, section.revision)
     known = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
     if len(known) == 1 and section.options.get("output") in ("sigmoid", "probabilities"):
-        known = names_of_one(
-            known.get(0)
-        )  # one output has two classes, and its configuration names one of them
+        # one output has two classes, and its configuration names one of them
+        known = names_of_one(known.get(0))
     found = numbering(Classes.of(known, {}, len(known)), classes, "the data set")
     return found if found and any(own != theirs for own, theirs in found.items()) else None
 

@@ -83,6 +83,24 @@ def test_kind_a_pair_whose_text_has_no_known_name_is_told(pairs: Explainer) -> N
         pairs.explain([{"image": PIXELS, "said": WORDS}])
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("question", "sentence"),
+        ("text", "hypothesis"),
+        ("question1", "question2"),
+        ("question", "passage"),
+        ("text1", "text2"),
+    ],
+    ids="/".join,
+)
+def test_silent_both_texts_of_usual_pairs_are_read(texts: Explainer, names: tuple[str, str]) -> None:
+    """QNLI's `sentence` and the `text` beside a `hypothesis` were read alone, and nothing said so."""
+    (found,) = texts.explain([{**dict(zip(names, T[:2], strict=True)), "label": 1, "idx": 7}])
+    assert found.probability == texts.explain((T[0], T[1])).probability
+    assert found.probability != texts.explain(T[0]).probability
+
+
 @pytest.mark.parametrize("names", [("sentence",), ("premise", "hypothesis")])
 def test_kind_a_run_trains_on_pairs_whose_texts_have_other_usual_names(
     tmp_path: Path, names: tuple[str, ...]

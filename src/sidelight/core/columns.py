@@ -7,12 +7,18 @@ from typing import Any
 
 #: columns that hold a picture, in the order in which they are looked for
 PICTURE_COLUMNS = ("image", "img", "picture", "photo")
-#: columns that hold a text, or a pair of texts, where none are named
+#: columns that hold a text, or a pair of texts, where none are named. Pairs come first: a row of a pair has often a column
+#: that is also the name of a single text, such as QNLI's "sentence". "answer" is not here, because it is often the label.
 KNOWN_COLUMNS: tuple[tuple[str, ...], ...] = (
     ("text", "text_pair"),
     ("premise", "hypothesis"),
+    ("text", "hypothesis"),
     ("sentence1", "sentence2"),
+    ("text1", "text2"),
+    ("question1", "question2"),
     ("question", "context"),
+    ("question", "passage"),
+    ("question", "sentence"),
     ("text",),
     ("sentence",),
     ("review",),

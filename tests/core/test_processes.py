@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sidelight.core.processes import Share, agreed, is_main, largest, process_count, wait
+from sidelight.core.surroundings import training_surroundings
 from sidelight.errors import ConfigError
 
 
@@ -44,6 +46,22 @@ def test_a_shard_beside_a_launcher_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="2 processes were launched"):
         Share.parse("1/2")
+
+
+@pytest.mark.parametrize(("rank", "heard"), [("0", [20, 30, 40]), ("1", [40])])
+def test_of_several_processes_that_train_the_first_one_logs(
+    rank: str, heard: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each remark came once from each process."""
+    caplog.set_level(logging.INFO, "sidelight")
+    monkeypatch.setenv("RANK", rank)
+    for _ in range(2):
+        caplog.clear()
+        with training_surroundings(), training_surroundings():
+            for level in (logging.INFO, logging.WARNING, logging.ERROR):
+                logging.getLogger("sidelight.training.loop").log(level, "a remark")
+        assert [r.levelno for r in caplog.records] == heard
+        assert logging.getLogger("sidelight").level == logging.INFO
 
 
 WORKER = """

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fault_models import SQUARE, P, S, eye
 from process_state import assert_process_unchanged
 
@@ -18,6 +19,7 @@ from sidelight.lab.runs.classifier import classifier_arguments
 from sidelight.training import arguments
 from sidelight.training.arguments import scorer_arguments, trainer_arguments
 from sidelight.training.settings import TrainingConfig
+from sidelight.training.trainer import CsvLog
 from tiny_runs import IMAGE
 
 REFUSED: list[tuple[str, Any, str]] = [
@@ -155,3 +157,23 @@ def test_kind_a_deterministic_training_leaves_the_process_alone(tmp_path: Path) 
     with assert_process_unchanged(model):
         settings = {**S, "batch_size": 8, "extra": {"full_determinism": True}}
         Explainer.fit(model, P[:20], processor=SQUARE, output_dir=tmp_path / "run", **settings)
+
+
+def test_kind_a_stopped_training_whose_workers_stay_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their seed came from the generator of the training, once in a whole training and once more after a kill."""
+    settings = {**S, "epochs": 2, "batch_size": 8, "processor": SQUARE}
+    settings["extra"] = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
+    whole = Explainer.fit(eye(), P[:20], output_dir=tmp_path / "whole", **settings)
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as first:
+        first.setattr(CsvLog, "on_save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            Explainer.fit(eye(), P[:20], output_dir=tmp_path / "stopped", **settings)
+    again = Explainer.fit(eye(), P[:20], output_dir=tmp_path / "stopped", **settings)
+    for one, other in zip(whole.scorer.parameters(), again.scorer.parameters(), strict=True):
+        assert torch.equal(one, other)

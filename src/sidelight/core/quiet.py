@@ -80,6 +80,19 @@ def ignored_warnings(*messages: str) -> Iterator[None]:
                 warnings.filters.remove(entry)  # type: ignore[attr-defined]
 
 
+@contextmanager
+def one_speaks() -> Iterator[None]:
+    """Within the context, of several processes that do the same only the first one logs. Errors are logged by all."""
+    logger = logging.getLogger("sidelight")
+    before = logger.level
+    if not is_main():
+        logger.setLevel(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def quiet_libraries() -> None:
     """Hide the remarks of libraries, for example about missing optional packages."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from sidelight.core.freed_memory import freed_memory_kept
-from sidelight.core.quiet import told_once
+from sidelight.core.quiet import one_speaks, told_once
 
 #: Variables of the environment that the Trainer sets if it is told to be deterministic (``full_determinism``).
 _DETERMINISTIC = (
@@ -66,11 +66,11 @@ def plain_passes() -> Iterator[None]:
 def training_surroundings() -> Iterator[None]:
     """Within the context, a training has gradients, float32 and random numbers of its own, and tells a warning once.
 
-    Works within ``no_grad``, ``inference_mode`` and autocast. Trainings of several threads take turns. Memory that a step frees
-    is kept for the next one.
+    Works within ``no_grad``, ``inference_mode`` and autocast. Trainings of several threads take turns. Of several processes of
+    one launcher the first one logs. Memory that a step frees is kept for the next one.
     """
     kept = (kept_random_state(), _kept_flags(), _kept_determinism())
-    state = (*kept, plain_passes(), told_once(set()), freed_memory_kept())
+    state = (*kept, plain_passes(), told_once(set()), one_speaks(), freed_memory_kept())
     with ExitStack() as inside:
         for part in (_training, *state):
             inside.enter_context(part)

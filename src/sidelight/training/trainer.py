@@ -48,6 +48,15 @@ class BaseTrainer(Trainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return LengthSampler(self.lengths, step, seed)
 
+    def _get_dataloader(self, *args: Any, **kwargs: Any) -> Any:
+        loader = super()._get_dataloader(*args, **kwargs)
+        if self.args.dataloader_persistent_workers:
+            # A loader draws the seed of its workers when they start: here once, but again after a kill. From torch's own
+            # generator, that draw would move all that the training draws after it.
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            getattr(loader, "base_dataloader", loader).generator = torch.Generator().manual_seed(seed)
+        return loader
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         try:

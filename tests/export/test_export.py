@@ -189,6 +189,12 @@ def test_the_sidecar_says_what_a_caller_needs() -> None:
     assert all(0 <= b["difference"] <= 1e-4 for b in found["checked"]["batches"])
 
 
+def test_the_sidecar_says_which_mask_a_text_needs() -> None:
+    """The tokenizers of some models, such as SigLIP's, give ids alone, and the file needs a mask beside them."""
+    about = {i["name"]: i.get("about", "") for i in sidecar(exported("bert")[1])["inputs"]}
+    assert about["attention_mask"].startswith("1 at tokens, 0 at padding")
+
+
 HEADS: dict[str, tuple[int, dict[str, Any]]] = {
     "classes": (3, {}),
     "one logit": (1, {"output": "sigmoid"}),

@@ -10,6 +10,7 @@ import pytest
 
 import sidelight.lab.report
 from sidelight.viz.highlight import AGAINST, HIGHLIGHT, to_html
+from sidelight.viz.page import whole_page
 
 #: what WCAG asks of texts of usual size
 ENOUGH = 4.5
@@ -72,3 +73,10 @@ def test_marked_words_are_readable(ink: str, ground: str, least: float, colour: 
         own = re.search(r";color:(#\w+)", span)
         mark = strength * np.array(colour, dtype=float) + (1 - strength) * rgb(ground)
         assert contrast(rgb(own[1] if own else ink), mark) >= least, strength
+
+
+def test_a_small_page_is_dark_for_readers_of_dark_pages() -> None:
+    """Marked words are readable on both grounds (above), and the page lets the browser choose."""
+    page = whole_page("a < b", to_html("great film", [(0, 5, 1.0)]))
+    assert '<meta name="color-scheme" content="light dark">' in page
+    assert "<title>a &lt; b</title>" in page

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sidelight.cli.common import SetOption, say
+from sidelight.cli.common import SetOption, say, tell_notes
 from sidelight.cli.stopping import resumes
 from sidelight.core.quiet import quiet_libraries
 
@@ -33,6 +33,7 @@ def run(
     """
     quiet_libraries()
     resumes()
+    from sidelight.core.files import read_json
     from sidelight.core.locks import hold
     from sidelight.core.terminal import print_table
     from sidelight.lab.ablation.cells import FOLDER, cells_of
@@ -54,4 +55,5 @@ def run(
             tables = run_ablation(Run.create(folder, settings), only or [])
     for table in tables:
         print_table(for_terminal(table))
+    tell_notes(read_json(folder / FOLDER / "table.json")["notes"])
     say(f"tables: {folder / FOLDER}/table.md, .csv, .json   rows: scores.parquet   picture: maps.png")

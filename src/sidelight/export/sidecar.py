@@ -20,6 +20,7 @@ FORMAT = "sidelight.export"
 #: what each output and input means, by its name or by the part before the modality's
 ABOUT = {
     CLASSES: "class of each map; -1 for the predicted one",
+    "attention_mask": "1 at tokens, 0 at padding, also if the tokenizer itself gives no mask (SigLIP)",
     "logits": "of classes of which one is true; of independent labels half log-odds, each label and then each opposite",
     "probabilities": "of the classes: softmax of the logits; of independent labels the sigmoid of twice the logits",
     "class": "class that the maps are of: the predicted one, unless `classes` names another",

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure, FigureBase
 
 from sidelight.core.digits import with_sign
 from sidelight.core.names import method_label
-from sidelight.core.ownership import HTML_MARK
 from sidelight.core.shown import Drawable, Shown, require_drawable
 from sidelight.errors import InputError, InputTypeError
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS, Renderer, colours_of
 from sidelight.viz.direction import among_words
 from sidelight.viz.export import ShownFigure
+from sidelight.viz.page import whole_page
 from sidelight.viz.safe_text import visible
 from sidelight.viz.signed import strongest
 from sidelight.viz.titles import LINE, fitted, one_line, room_of, title_axes, title_figure
@@ -105,12 +105,8 @@ def share_note(explanation: Shown) -> str:
 
 def explanation_page(explanation: Shown, reading: Drawable = "scores") -> str:
     """:func:`explanation_html` as a page of its own."""
-    title = html.escape(f"{among_words(visible(explanation.label))} {explanation.probability:.1%}")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
-        f'<body style="margin:24px">{explanation_html(explanation, reading)}</body></html>\n'
-    )
+    title = f"{among_words(visible(explanation.label))} {explanation.probability:.1%}"
+    return whole_page(title, explanation_html(explanation, reading))
 
 
 def class_note(explanation: Shown) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
+from sidelight.core.names import method_label
 from sidelight.core.safe_output import short
 from sidelight.viz import style as look
 from sidelight.viz.direction import LEFT_TO_RIGHT, among_words, runs_left
@@ -20,6 +21,8 @@ POINTS, LINE = 11, 0.19
 _BETWEEN = "   "
 #: a longer name ends in three dots
 _LONGEST = 120
+#: ems of the widest name in a figure, and those that a line and the space beside it take in a legend
+_WIDEST, _LINE = 22.0, 6.5
 
 
 def one_line(name: str) -> str:
@@ -30,6 +33,34 @@ def one_line(name: str) -> str:
         'cat or dog'
     """
     return among_words(short(" ".join(visible(name).split()), _LONGEST))
+
+
+def short_name(name: str) -> str:
+    """A name in a figure: harmless, on one line, and not so wide that it leaves the figure no room.
+
+    Example:
+        >>> short_name("no \n rescaling"), short_name("a" * 300)
+        ('no rescaling', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...')
+    """
+    label = one_line(name)
+    lengths = range(len(label), 3, -1)
+    return look.literal(next((s for n in lengths if glyph_width(s := short(label, n)) <= _WIDEST), label))
+
+
+def method_name(name: str) -> str:
+    """:func:`short_name` of a method as people write it.
+
+    Example:
+        >>> method_name("rise")
+        'RISE'
+    """
+    return short_name(method_label(name))
+
+
+def legend_columns(labels: Iterable[str], inches: float, most: int, points: float = 8.5) -> int:
+    """Columns of a legend, at most ``most``, so that it is no wider than ``inches``."""
+    widest = max((glyph_width(label) for label in labels), default=0.0) + _LINE
+    return max(1, min(most, int(72 * inches / points / widest)))
 
 
 def fitted(parts: Iterable[str], inches: float, points: float = POINTS) -> list[str]:

@@ -187,7 +187,8 @@ def test_a_map_that_centres_on_zero_has_half_the_root_of_its_features() -> None:
 def test_units_have_tables_of_their_own_and_pairs_are_laid_out_together() -> None:
     target, inputs = joint_toy()
     options = EvalSettings(metrics=["complexity", "average_drop"], steps=2, protocol="thesis")
-    maps = {n: torch.rand(m.shape) for n, m in target.feature_mask(inputs).items()}
+    g = torch.Generator().manual_seed(0)
+    maps = {n: torch.rand(m.shape, generator=g) for n, m in target.feature_mask(inputs).items()}
     batch = Batch(inputs, [0, 1, 2])
     methods = {"product": Product(), "given": Given(maps)}
     rows = evaluated(target, [batch], methods, options).rows
@@ -257,6 +258,25 @@ def test_the_default_says_nothing_and_evaluations_begun_before_go_on(tmp_path: P
     assert stored == {"sidelight": (False, None), "thesis": (True, "thesis")}
     default = PROTOCOLS["sidelight"]
     assert (default.remark(["text"]), default.note(["text"]), default.fixed()) == ("", "", {})
+
+
+@pytest.mark.parametrize("reading", ["sigmoid", "value", "logits", "probabilities"])
+def test_numbers_that_an_earlier_version_measured_otherwise_are_not_continued(
+    reading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The logit of "no" was 0 under every mask. Other heads were measured as now, and go on."""
+    target, inputs = joint_toy()
+    target.verdict.reading = reading
+    maps = {n: torch.rand(m.shape) for n, m in target.feature_mask(inputs).items()}
+    given = ([Batch(inputs, [0, 1, 2])], {"g": Given(maps)}, EvalSettings(metrics=["complexity"]), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("sidelight.lab.evaluation.loop.measures_of", lambda target: {})
+        evaluated(target, *given)
+    if reading in ("logits", "probabilities"):
+        evaluated(target, *given)
+        return
+    with pytest.raises(ConfigError, match=r"different measures of one output.*remove this folder"):
+        evaluated(target, *given)
 
 
 def test_labels_say_where_numbers_do_not_compare() -> None:

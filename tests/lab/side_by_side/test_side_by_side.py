@@ -250,7 +250,7 @@ def test_html_of_a_table_by_hand() -> None:
     assert "<caption>T&gt;</caption>" in html
     assert "<strong>A &amp; B</strong>" in html
     assert "<strong>1 &lt; 2</strong></td>" in html
-    assert "<u>3</u> ±0.1 |·|</td>" in html
+    assert "<u>3</u>&nbsp;±0.1&nbsp;|·|</td>" in html
     assert html.count("<td") == 6
 
 

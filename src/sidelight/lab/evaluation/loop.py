@@ -18,6 +18,7 @@ from sidelight.core.terminal import counting_bar
 from sidelight.errors import InputError
 from sidelight.inputs.base import Batch
 from sidelight.lab.evaluation.engine import Views, evaluate_batch
+from sidelight.lab.evaluation.measures import measures_of
 from sidelight.lab.evaluation.own_parts import code_of
 from sidelight.lab.evaluation.settings import EvalResult, EvalSettings, Method, call_method
 from sidelight.lab.evaluation.store import PartStore
@@ -88,6 +89,7 @@ class Measurement:
             about.pop("judge")
         methods = {name: [m.name, m.signed, _version(m)] for name, m in self.methods.items()}
         identity = {"settings": about, "target": self.target.fingerprint(), "methods": methods}
+        identity |= measures_of(self.target)
         if self.judge is not None:
             identity["judge"] = self.judge.fingerprint()
         own = own_code({f"method {name}": method for name, method in self.methods.items()})

@@ -43,7 +43,7 @@ from sidelight.lab.evaluation.methods import (
     supports,
 )
 from sidelight.lab.evaluation.modality import share_note, share_rows, share_summary
-from sidelight.lab.evaluation.notes import degeneracy_notes, removal_notes
+from sidelight.lab.evaluation.notes import cancelling_notes, degeneracy_notes, removal_notes
 from sidelight.lab.evaluation.settings import EvalSettings, Method
 from sidelight.lab.evaluation.store import (
     FIRST,
@@ -234,6 +234,7 @@ def notes_of(evaluation: Evaluation) -> list[str]:
     notes = elsewhere_notes(run)
     notes += [note] if (note := PROTOCOLS[section.protocol].note(target.modalities)) else []
     notes += degeneracy_notes(target, rows, evaluation.rivals)
+    notes += cancelling_notes(target, rows, evaluation.rivals, section.protocol)
     notes += removal_notes(target, rows, fills_of(section, target))
     return notes + unseen_evidence_notes(rows, section.metrics or default_metrics(), section.batch_size)
 

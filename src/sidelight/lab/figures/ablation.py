@@ -13,7 +13,7 @@ from sidelight.lab.figures.grid import GridSample
 from sidelight.viz import style as look
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.export import ShownFigure
-from sidelight.viz.titles import drawn, fitted, one_line
+from sidelight.viz.titles import drawn, fitted, one_line, short_name
 
 #: inches for the names, and between rows
 LABEL_WIDTH, GAP = 1.55, 0.1
@@ -81,6 +81,6 @@ def _draw_map(ax: Axes, sample: GridSample, variant: str) -> None:
 
 def _name(ax: Axes, name: str, note: str) -> None:
     ax.set_axis_off()
-    ax.text(1.0, 0.5, look.literal(name), ha="right", va="bottom" if note else "center", fontsize=8.5)
+    ax.text(1.0, 0.5, short_name(name), ha="right", va="bottom" if note else "center", fontsize=8.5)
     if note:
         ax.text(1.0, 0.47, note, ha="right", va="top", fontsize=7.5, color=look.ACCENT)

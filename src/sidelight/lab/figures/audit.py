@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sidelight.core.names import is_ours, method_label, ordered
+from sidelight.core.names import is_ours, ordered
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.export import ShownFigure
+from sidelight.viz.titles import legend_columns, method_name
 
 MARKS = ("o", "D", "s", "^", "v")
 
@@ -139,14 +140,15 @@ def _scatter(
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     order = sorted(handles, key=lambda label: not is_ours(label))
-    figure.legend([handles[n] for n in order], order, loc="outside lower center", ncols=min(4, len(order)))
+    ncols = legend_columns(order, figure.get_figwidth(), min(4, len(order)))
+    figure.legend([handles[n] for n in order], order, loc="outside lower center", ncols=ncols)
 
 
 def _named(method: str, panels: Sequence[Panel]) -> str:
     """A method with the mark of its reading. If panels draw different ones, all stand in the panels' order."""
     marks = [p.marks.get(method, "") for p in panels if method in p.lines or method in p.points]
     told = marks[0] if len(set(marks)) == 1 else " / ".join(marks)
-    return f"{method_label(method)} {told}".strip()
+    return f"{method_name(method)} {told}".strip()
 
 
 def _short(name: str, longest: int = 24) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sidelight.core.names import is_ours, method_label
+from sidelight.core.names import is_ours
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.export import ShownFigure
+from sidelight.viz.titles import method_name
 
 #: inches: height of a method's line, of a bar, and of the axis with the critical difference
 LINE, BAR, HEAD = 0.23, 0.11, 0.75
@@ -34,7 +35,7 @@ class Label:
         ax.text(
             end + side * 0.012 * (ax.get_xlim()[1] - ax.get_xlim()[0]),
             y,
-            look.literal(f"{method_label(self.name)}  {self.rank:.2f}"),
+            f"{method_name(self.name)}  {self.rank:.2f}",
             ha="right" if side < 0 else "left",
             va="center",
             fontsize=8.5,

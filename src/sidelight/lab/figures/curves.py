@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from sidelight.core.names import is_ours, method_label, ordered
+from sidelight.core.names import is_ours, ordered
 from sidelight.errors import InputError
 from sidelight.lab.metrics.statistics import best_of
 from sidelight.viz import style as look
 from sidelight.viz.export import ShownFigure
+from sidelight.viz.titles import legend_columns, method_name
 
 #: kind -> (title, direction in which an area is better, label of the x axis)
 KINDS = {
@@ -96,7 +97,7 @@ def _draw_kind(ax: Axes, data: pd.DataFrame, kind: str, methods: list[str]) -> N
         part = part.sort_values("share")
         if part.empty:
             continue
-        ax.plot(part["share"], part["mean"], label=method_label(method), **styles[method])
+        ax.plot(part["share"], part["mean"], label=method_name(method), **styles[method])
         if part["lo"].notna().all():
             band = {"color": styles[method]["color"], "alpha": 0.2 if is_ours(method) else 0.1}
             ax.fill_between(part["share"], part["lo"], part["hi"], linewidth=0, zorder=1, **band)
@@ -108,10 +109,9 @@ def _draw_kind(ax: Axes, data: pd.DataFrame, kind: str, methods: list[str]) -> N
 
 def _legend(figure: Figure, ax: Axes, methods: list[str]) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(4, max(1, len(labels))), handlelength=2.6
-    )
-    mine = {method_label(m) for m in methods if is_ours(m)}
+    ncols = legend_columns(labels, figure.get_figwidth(), min(4, max(1, len(labels))))
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=ncols, handlelength=2.6)
+    mine = {method_name(m) for m in methods if is_ours(m)}
     for text in legend.get_texts():
         if text.get_text() in mine:
             text.set_fontweight("bold")

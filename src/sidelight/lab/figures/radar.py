@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sidelight.core.names import is_ours, method_label, ordered
+from sidelight.core.names import is_ours, ordered
 from sidelight.errors import InputError
 from sidelight.lab.tables.table import ARROWS
 from sidelight.viz import style as look
 from sidelight.viz.export import ShownFigure
+from sidelight.viz.titles import legend_columns, method_name
 
 
 def oriented(
@@ -71,14 +72,15 @@ def plot_radar(
         ax = _polar_axes(figure)
         for name in names:
             ring = np.nan_to_num(np.append(scaled[name], scaled[name][:1]))
-            ax.plot(closed, ring, label=method_label(name), **styles[name])
+            ax.plot(closed, ring, label=method_name(name), **styles[name])
             if is_ours(name):
                 ax.fill(closed, ring, color=look.ACCENT, alpha=0.14)
         ax.set_xticks(angles, [])
         for angle, (metric, direction) in zip(angles, directions.items(), strict=True):
             label = (labels or {}).get(metric, metric.replace("_", " "))
             _axis_label(ax, float(angle), f"{label} {ARROWS[direction]}")
-        figure.legend(loc="outside lower center", ncols=3)
+        ncols = legend_columns(map(method_name, names), figure.get_figwidth(), 3)
+        figure.legend(loc="outside lower center", ncols=ncols)
     return figure
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sidelight.core.names import is_control, is_ours, method_label
+from sidelight.core.names import is_control, is_ours
 from sidelight.errors import InputError
 from sidelight.viz import style as look
 from sidelight.viz.export import ShownFigure
+from sidelight.viz.titles import method_name
 
 #: method -> its values on the two axes
 Points = Mapping[str, tuple[float, float]]
@@ -78,7 +79,7 @@ def _draw_points(ax: Axes, points: Points) -> None:
     """Number the points and name them in a legend, because names beside near points would overlap."""
     styles = look.method_styles(points)
     for number, (name, (px, py)) in enumerate(points.items(), start=1):
-        mine, label = is_ours(name), f"{number}  {look.literal(method_label(name))}"
+        mine, label = is_ours(name), f"{number}  {method_name(name)}"
         ax.scatter(
             px, py, s=70 if mine else 34, color=styles[name]["color"], zorder=3, linewidth=0, label=label
         )

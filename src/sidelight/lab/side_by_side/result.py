@@ -14,7 +14,6 @@ from sidelight.core.files import as_utf8
 from sidelight.core.folders import require_file_place
 from sidelight.core.guard import public
 from sidelight.core.names import OURS, kind_of, method_label, ordered
-from sidelight.core.ownership import HTML_MARK
 from sidelight.errors import InputError
 from sidelight.explanations.explanation import Explanation
 from sidelight.lab.figures.grid import GridSample, how_drawn
@@ -26,6 +25,7 @@ from sidelight.lab.tables.table import Cell, Column, Line, Table, ranked
 from sidelight.viz.base import RENDERERS
 from sidelight.viz.direction import among_words
 from sidelight.viz.export import to_pdf, to_png, to_svg, write_atomic
+from sidelight.viz.page import whole_page
 from sidelight.viz.safe_text import visible
 
 if TYPE_CHECKING:
@@ -206,12 +206,7 @@ class Comparison:
         return place
 
     def _page(self) -> str:
-        title = html.escape(f"{among_words(visible(self.label))} {self.clean:.1%}")
-        return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8">{HTML_MARK}<title>{title}</title>'
-            '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
-            f'<body style="margin:24px">{self.to_html()}</body></html>\n'
-        )
+        return whole_page(f"{among_words(visible(self.label))} {self.clean:.1%}", self.to_html())
 
     def __str__(self) -> str:
         """The table in Markdown, and its caption."""

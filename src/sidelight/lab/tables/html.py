@@ -46,7 +46,8 @@ def _value(cell: Cell | None) -> str:
     text = _words(cell.text)
     text = {1: f"<strong>{text}</strong>", 2: f"<u>{text}</u>"}.get(cell.rank or 0, text)
     extra = " ".join(filter(None, (_words(cell.spread), _words(cell.mark), "†" if cell.beats else "")))
-    return f"{text} {extra}".rstrip()
+    # a narrow table breaks no number from its marks
+    return f"{text}&nbsp;{extra.replace(' ', '&nbsp;')}" if extra else text
 
 
 def _cell(tag: str, content: str, left: bool) -> str:

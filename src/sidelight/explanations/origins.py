@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from sidelight.errors import InputError
+from sidelight.inputs.whole_paths import with_whole_path, working_directory
 
 
 class Plays(Protocol):
@@ -57,12 +58,17 @@ def remembered(explanations: list[Any], explainer: Plays, samples: Any) -> list[
         samples: gives the input of each by its place. Those of a stream are gone by now, so nothing is noted.
     """
     if isinstance(samples, Sequence):
+        folder = working_directory()
         for i, found in enumerate(explanations):
             if hasattr(found, "prediction"):
                 chosen = None if found.explained == found.prediction else found.explained
-                sample = partial(samples.__getitem__, i)
+                sample = partial(_sample, samples, i, folder if "image" in found.scores else None)
                 _ORIGINS[found] = Origin(weakref.ref(explainer), sample, chosen, found.versus)
     return explanations
+
+
+def _sample(samples: Sequence[Any], number: int, folder: str | None) -> Any:
+    return with_whole_path(samples[number], folder)
 
 
 def origin_of(explanation: Any) -> Origin:

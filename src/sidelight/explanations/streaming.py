@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
 
 from sidelight.core.folders import folder_path
@@ -96,6 +97,8 @@ class Streaming:
         """
         asked = Asked(lent_inputs(self.target, others), target, versus)
         asked.require_scorer(self.scorer.config)
+        if isinstance(samples, (str, os.PathLike)) and os.path.exists(samples):
+            samples = Path(samples).absolute()  # rows are read later, perhaps in another working directory
         source, first = open_data(samples, "samples"), require_size(first, "first", least=0)
         return self._answers(source, require_size(batch_size), require_errors(errors), asked, first)
 

@@ -41,6 +41,7 @@ from sidelight.export.sidecar import sha256, sidecar
 from sidelight.inputs.tokenizing import SPECIAL
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
+from sidelight.targets.embedding import pools_last_token
 from sidelight.targets.weights import hash_of
 from sidelight.targets.wrappers import float_type, precision_of
 
@@ -116,6 +117,13 @@ class Writing:
         require_free([self.path, self._beside(SIDECAR)], ADVICE)
         require_folder_place(folder_path(self._beside(TOKENIZER)), "Choose another name for the model.")
         require_writable(self.path)
+        text = text_part(self.target)
+        if text is not None and text.vocabulary.config_pad_id is None and pools_last_token(text.model):
+            raise ExportError(
+                f"a file takes batches of texts, and {self.target.name} has no padding token, so it takes one text at a time. "
+                "Set tokenizer.pad_token (for example to tokenizer.eos_token) and model.config.pad_token_id = "
+                "tokenizer.pad_token_id, and make the explainer anew."
+            )
         if not self.is_onnx:
             return
         require(PACKAGES, USE, "onnx")

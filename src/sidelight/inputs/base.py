@@ -133,7 +133,7 @@ class Reader(ABC):
         if isinstance(value, Tensor):
             return value.ndim == 3
         if isinstance(value, np.ndarray):
-            return value.ndim < 4 and (value.ndim == 0 or value.dtype.kind not in "OUS")
+            return value.ndim < 4 and (value.ndim == 0 or value.dtype.kind not in "OUST")
         if isinstance(value, Mapping) or not isinstance(value, Sequence):
             return not hasattr(value, "column_names") and not hasattr(value, "to_list")
         return isinstance(value, (str, bytes, bytearray, memoryview))

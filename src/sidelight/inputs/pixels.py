@@ -57,7 +57,7 @@ def picture_batch(
             sizes.append(size)
     wrong = next((p for p in pixels if not p.is_floating_point()), None)
     if wrong is not None:
-        advice = "Give pictures as uint8 arrays, files or PIL images, not as tensors."
+        advice = "Give pictures as uint8 arrays, files or PIL images, not as tensors: tensor.permute(1, 2, 0).numpy() of [C, H, W]."
         raise InputTypeError(
             f"pixel_values must be floating point, normalised as the model takes it; got {wrong.dtype}. "
             + ("If it is the label of an image, leave it out." if wrong.ndim == 0 else advice)

@@ -102,6 +102,11 @@ def _describe(value: Any) -> str:
     hint = what_else(value, "a text")
     if told_of_table(value):
         return f"{type(value).__name__}.{hint}".removesuffix(".")
+    if isinstance(value, Mapping) and all(str(name).isdecimal() for name in value):
+        return (
+            "a mapping of row numbers to values, as pandas writes a column. Write rows: frame.to_json(path, orient='records'), "
+            "or frame.to_dict('records')"
+        )
     told = f"{type(value).__name__} {str(value)[:40]!r}. Give a string, or a pair of strings."
     return f"{told}{hint}".removesuffix(".")
 
@@ -119,6 +124,11 @@ def what_else(value: Any, sample: str) -> str:
         return " This is a missing value: leave the row out."
     if table := told_of_table(value):
         return table
+    if sample == "an image" and isinstance(value, list) and value and isinstance(value[0], list):
+        return (
+            " Numbers in lists are an array: numpy.array(value, dtype='uint8'). A datasets.Dataset gives arrays after "
+            ".with_format('numpy')."
+        )
     sized = any(hasattr(value, name) for name in ("shape", "read"))
     one = sized or isinstance(value, (str, bytes, Sequence, Mapping))
     holds = any(hasattr(type(value), name) for name in ("__iter__", "__getitem__"))

@@ -30,7 +30,9 @@ from sidelight.fills.base import apply_mask, pair_fills
 from sidelight.inputs.base import Batch
 from sidelight.inputs.image import PIXELS
 from sidelight.inputs.row_parts import sample_and_label
+from sidelight.inputs.whole_paths import with_whole_path, working_directory
 from sidelight.live.units import TEXT, Units, as_words, require_parts
+from sidelight.rows.row import scalar
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
 
@@ -145,6 +147,7 @@ class Session:
         Raises:
             InputError: ``share`` is outside [0, 1].
         """
+        share = scalar(share)
         number = isinstance(share, (int, float)) and not isinstance(share, bool) and math.isfinite(share)
         if not number or not 0 <= share <= 1:
             raise InputError(
@@ -234,7 +237,7 @@ class Session:
 
     @property
     def sample(self) -> Any:
-        """The input as it was given, or as it was typed since."""
+        """The input as it was given, or as it was typed since. The path of a picture is whole."""
         return self._pass.sample
 
     @property
@@ -279,7 +282,9 @@ class Session:
         batch = batch.to(own.device)
         with torch.inference_mode():
             encoding = own.encode(batch.inputs)
-            return _Pass(sample, batch, encoding, own.unmasked(batch.inputs, encoding))
+            # read again beside another text, perhaps in another working directory
+            kept = with_whole_path(sample, working_directory()) if "image" in own.modalities else sample
+            return _Pass(kept, batch, encoding, own.unmasked(batch.inputs, encoding))
 
     def _read(self, clean: _Pass, target: Any, versus: Any, verify: bool = False) -> Explanation:
         """The explanation of a clean pass. It becomes the current one as the last step, so that an error changes nothing."""

@@ -180,8 +180,12 @@ class LabelReader:
             )
         if not numbers:
             raise InputError(
-                f"{where} has the label {name[:60]!r}, which is no class of the model. {self.classes.listed()} "
-                "Of two texts make a pair with a label: ((first, second), label)."
+                f"{where} has the label {name[:60]!r}, which is no class of the model. {self.classes.listed()}"
+                + (
+                    ""
+                    if len(name.split()) < 2
+                    else " Of two texts make a pair with a label: ((first, second), label)."
+                )
             )
         return numbers[0]
 

@@ -19,6 +19,7 @@ from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.beside import beside
 from sidelight.rows.columns import (
     Column,
+    Columns,
     are_columns,
     are_samples_and_labels,
     column_rows,
@@ -171,7 +172,14 @@ def _tensor(data: Tensor, name: str) -> Rows:
 
 
 def _array(data: np.ndarray, name: str) -> Rows:
-    if data.ndim == 0 or (data.ndim == 2 and data.dtype != object):
+    if (
+        data.ndim == 2 and data.dtype.kind in "OUT" and data.shape[1]
+    ):  # a table without names, as frame.values gives it
+        columns = list(data.T)
+        return (
+            column_rows(columns[0], name) if len(columns) == 1 else Rows(Columns(columns), name, cheap=True)
+        )
+    if data.ndim == 0 or data.ndim == 2:
         raise InputError(
             f"{name} is an array of shape {data.shape} and type {data.dtype}; pictures are uint8 [B, H, W, C] or "
             "[B, H, W], texts an array of strings."

@@ -113,6 +113,10 @@ def _table(path: Path, name: str) -> Any:
         return TABLES[ending](path)
     except (InputError, InputTypeError, MissingPackageError):
         raise
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name}: {str(path)!r} is no text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
     except Exception as error:
         raise InputError(
             f"{name}: cannot read {str(path)!r} as {ending[1:]} ({first_line(error)})."

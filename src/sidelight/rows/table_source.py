@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.columns import column_of, holds_modality
+from sidelight.core.columns import column_of, holds_modality, is_stored_picture
 from sidelight.core.registry import nearest
 from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.beside import FilesBeside, found_beside
@@ -232,8 +232,10 @@ def _pictures(rows: Rows, column: str, folder: Path) -> str:
         column = column_of(head, "image") or column
     first = head.get(column, head.get(FILE_COLUMN))
     named = isinstance(first, str)
-    blank = first is None and not {column, FILE_COLUMN}.isdisjoint(head)
-    for number in range(len(rows)) if named or blank else ():
+    # behind a cell without a picture, or one with its content, others may name files
+    unnamed = first is None and not {column, FILE_COLUMN}.isdisjoint(head)
+    unnamed = unnamed or is_stored_picture(first)
+    for number in range(len(rows)) if named or unnamed else ():
         digest.update(_about(rows, number, column, folder) or _absent(number, named))
     return digest.hexdigest()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from sidelight.core.columns import KNOWN_COLUMNS, PICTURE_COLUMNS
 from sidelight.core.counted import repeated
 from sidelight.errors import SidelightError
 from sidelight.inputs.limits import Limits
@@ -72,7 +73,8 @@ async def read(request: Request, kind: str, models: Mapping[str, ServedModel], o
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise Problem(
-            "field", f"there is no field {unknown[0]!r:.60} in /{kind}; fields: {', '.join(known)}."
+            "field",
+            f"there is no field {unknown[0]!r:.60} in /{kind}; fields: {', '.join(known)}.{_meant(unknown)}",
         )
     model = _model(given.get("model"), models)
     several = given.get("texts") is not None
@@ -87,6 +89,16 @@ async def read(request: Request, kind: str, models: Mapping[str, ServedModel], o
         for parts in _parts(given, model, options.limits)
     ]
     return Ask(model, wishes, several, _maps(given.get("maps")), _flag("inputs", given.get("inputs")))
+
+
+def _meant(unknown: Sequence[str]) -> str:
+    """What to send in place of fields with the usual names of columns."""
+    seconds = {names[1] for names in KNOWN_COLUMNS if len(names) == 2} - {names[0] for names in KNOWN_COLUMNS}
+    if seconds.intersection(unknown):
+        return ' Two texts that the model reads together are a list in JSON: "text": ["first", "second"].'
+    renamed = {names[0]: "text" for names in KNOWN_COLUMNS} | dict.fromkeys(PICTURE_COLUMNS, "image")
+    found = next((renamed[name] for name in unknown if name in renamed), None)
+    return f" Call it {found!r}." if found else ""
 
 
 async def _fields(request: Request, most: int) -> dict[str, Any]:

@@ -35,14 +35,18 @@ _CHECKED_AS: dict[Any, Any] = {
 }
 
 
-#: options of trainings in other libraries -> what serves their purpose here
-ELSEWHERE = {
+#: options of classifiers in other libraries -> what serves their purpose here
+OF_TARGETS = {
     **dict.fromkeys(
         ("tokenizer", "image_processor", "feature_extractor", "transform", "transforms"), "processor=..."
     ),
+    **dict.fromkeys(("id2label", "label_names", "labels", "classes"), "class_names=[...]"),
+    "device": "move the model itself, model.to(...)",
+}
+#: the same of trainings
+OF_TRAININGS = {
     **dict.fromkeys(("num_train_epochs", "num_epochs", "n_epochs", "max_epochs"), "epochs=..."),
     **dict.fromkeys(("per_device_train_batch_size", "train_batch_size", "bs"), "batch_size=..."),
-    **dict.fromkeys(("id2label", "label_names", "labels", "classes"), "class_names=[...]"),
     **dict.fromkeys(("eval_dataset", "val_dataset", "val", "test"), "eval=..."),
     **{
         name: f"extra={{{name!r}: ...}}"  # arguments of transformers' Trainer
@@ -64,7 +68,6 @@ ELSEWHERE = {
     **dict.fromkeys(("progress", "progress_bar", "verbose"), "extra={'disable_tqdm': True} hides the bar"),
     "gradient_accumulation_steps": "gradient_accumulation=...",
     "lr": "learning_rate=...",
-    "device": "move the model itself, model.to(...)",
     "train_dataset": "the second argument, train",
 }
 
@@ -101,14 +104,17 @@ def family_options(family: type[TargetModel]) -> dict[str, Any]:
 
 
 def checked_options(
-    family: type[TargetModel], model: nn.Module, options: Mapping[str, Any], others: Sequence[str] = ()
+    family: type[TargetModel],
+    model: nn.Module,
+    options: Mapping[str, Any],
+    settings: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Check ``options`` and return them as ``family`` takes them. Modules among ``layers`` become their names.
 
     Args:
         family: class of the target.
         options: values by name.
-        others: other valid names, for the hint if an option is misspelt.
+        settings: fields of the settings, if ``fit`` was called. They are valid names there, too. ``None``: ``as_target`` was.
 
     Raises:
         ConfigError: an option is unknown or has a wrong type.
@@ -116,14 +122,19 @@ def checked_options(
     known = family_options(family)
     for name in options:
         if name not in known:
-            meant = f" Here: {ELSEWHERE[name]}." if name in ELSEWHERE else nearest(name, [*known, *others])
-            raise ConfigError(
-                f"fit() has no option {name!r}.{meant} "
-                f"For a {type(model).__name__} there are {', '.join(known)}, and the fields of the settings."
-            )
+            raise ConfigError(_unknown(name, type(model).__name__, list(known), settings))
     named = {name: _named(value, model, name) for name, value in options.items()}
     _require_layers(named.get("layers"), known.get("layers"), type(model).__name__)
     return check_values(named, {name: _kind(known[name]) for name in named}, "target.options")
+
+
+def _unknown(name: str, model: str, known: list[str], settings: Sequence[str] | None) -> str:
+    """What to say of an option that there is not. Only ``fit`` takes fields of the settings."""
+    called, also = ("as_target", "") if settings is None else ("fit", ", and the fields of the settings")
+    elsewhere = OF_TARGETS if settings is None else {**OF_TARGETS, **OF_TRAININGS}
+    own = elsewhere.get(name)
+    meant = f" Here: {own}." if own else nearest(name, [*known, *(settings or ())])
+    return f"{called}() has no option {name!r}.{meant} For a {model} there are {', '.join(known)}{also}."
 
 
 def _require_layers(value: Any, hint: Any, name: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from sidelight.errors import UnsupportedTargetError
+from sidelight.core.counted import counted
+from sidelight.errors import ConfigError, UnsupportedTargetError
 
 #: usual names of a model's decision, besides "logits"
 NAMES = frozenset(
@@ -137,6 +138,15 @@ def _by_shape(named: Mapping[str, Any], rows: int, classes: int) -> Tensor | Non
 def _only(values: Iterable[Any]) -> Tensor | None:
     tensors = [v for v in values if isinstance(v, Tensor)]
     return tensors[0] if len(tensors) == 1 else None
+
+
+def require_names(names: Sequence[str], count: int) -> None:
+    """Raise :class:`ConfigError` if ``names`` of classes are given, and not one for each of ``count`` classes."""
+    if names and len(names) != count:
+        raise ConfigError(
+            f"class_names holds {counted(len(names), 'name')}, but the model tells {count} classes apart: give one for each, "
+            "in the order of its outputs."
+        )
 
 
 def _advice(model: nn.Module, loader: str) -> str:

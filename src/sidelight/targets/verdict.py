@@ -36,8 +36,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sidelight.core.tensors import predictable
 from sidelight.errors import ConfigError, UnsupportedTargetError
-from sidelight.targets.outputs import described, find_logits, is_hugging_face
+from sidelight.targets.outputs import described, find_logits, is_hugging_face, require_names
 
 #: kinds of output that a caller may declare
 READINGS = ("auto", "logits", "probabilities", "sigmoid", "labels", "label_probabilities", "value")
@@ -178,9 +179,11 @@ class Verdict:
         values = self._values(raw, out, rows)
         self.outputs = values.shape[1]
         if self.reading is None and not self._similarity:
-            return self._settle(values)
-        logits = self._logits(values)
-        self._check_once(values)
+            logits = self._settle(values)
+        else:
+            logits = self._logits(values)
+            self._check_once(values)
+        require_names(self.class_names, predictable(logits, self.independent).shape[1])
         return logits
 
     def _settle(self, values: Tensor) -> Tensor:
@@ -189,8 +192,7 @@ class Verdict:
         found = "probabilities" if finite and bool(sums_to_one(values).all()) else "logits"
         if finite and len(values):
             self.reading = found
-        logits = _log(values) if found == "probabilities" else values
-        return logits
+        return _log(values) if found == "probabilities" else values
 
     def _logits(self, values: Tensor) -> Tensor:
         if self.independent:

@@ -13,10 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from sidelight.checks.verdict_check import check_verdict
-from sidelight.core.counted import counted
 from sidelight.core.safe_output import short
 from sidelight.core.tensors import predictable
-from sidelight.errors import ConfigError, InputError
+from sidelight.errors import InputError
 from sidelight.inputs.collate import Collator, place
 from sidelight.inputs.images import read_image
 from sidelight.inputs.row_parts import RowReader, lacks_second
@@ -120,16 +119,11 @@ def class_count(target: TargetModel, rows: Rows, reader: RowReader) -> int:
 
     Raises:
         UnsupportedTargetError: its output cannot be read (:mod:`sidelight.targets.verdict`).
-        ConfigError: other than the number of ``class_names``.
+        ConfigError: ``class_names`` holds another number of names.
     """
     collate = Collator(target, {rows.name: reader})
     logits = check_verdict(target, NumberedRows(rows), collate)
     count = int(predictable(logits, target.independent).shape[-1])
-    if target.class_names and len(target.class_names) != count:
-        raise ConfigError(
-            f"class_names holds {counted(len(target.class_names), 'name')}, but the model tells {count} classes apart: give one "
-            "for each, in the order of its outputs."
-        )
     _warn_of_names(target, count)
     return count
 

@@ -73,6 +73,7 @@ BELOW: dict[str, tuple[str, ...]] = {
         "notes/fills",
         "notes/eight-rows",
         "notes/audit-of-mnist",
+        "notes/averaging",
         "notes/cost",
         "notes/decoder-cost",
         "notes/measuring",

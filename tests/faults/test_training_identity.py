@@ -5,6 +5,7 @@ Row 04 of the reports, for texts and pictures; what counts as the same data; loc
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -14,6 +15,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,32 @@ DIFFERENT: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def hooked() -> nn.Module:
+    model = bert()
+    model.classifier.register_forward_hook(lambda module, given, logits: 3 * logits)
+    return model
+
+
+def patched() -> nn.Module:
+    model = bert()
+    original = model.forward
+
+    @functools.wraps(original)
+    def forward(*args: Any, **options: Any) -> Any:
+        out = original(*args, **options)
+        out.logits = 3 * out.logits
+        return out
+
+    model.forward = forward
+    return model
+
+
+def other_attribute() -> nn.Module:
+    model = bert()
+    model.bert.encoder.layer[0].attention.self.scaling = 0.01
+    return model
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Explainer:
     return texts(tmp_path_factory.mktemp("identity") / "run")
@@ -112,6 +140,43 @@ def test_fault_04_a_finished_training_is_not_returned_for_another(first: Explain
     made = {k: v() if callable(v) else v for k, v in change.items()}
     with pytest.raises(ConfigError, match=rf"(?s)another training.*{words}.*resume=False"):
         texts(first.output_dir, **made)
+
+
+@pytest.mark.parametrize("make", [hooked, patched, other_attribute])
+def test_kind_a_model_of_the_same_weights_that_answers_otherwise_is_another(
+    first: Explainer, make: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    words = r"another training \(different: the model's answers.*logits \[.*\] there, \[.*\] now"
+    with pytest.raises(ConfigError, match=words):
+        texts(first.output_dir, model=make())
+    own = texts(tmp_path, model=make())
+    assert same(own, texts(tmp_path, model=make()))
+
+
+def test_kind_answers_of_another_device_or_version_are_the_same_training(first: Explainer) -> None:
+    record = first.output_dir / IDENTITY
+    kept = json.loads(record.read_text())
+    noted = kept["answers"]
+    near = [[v + 0.5 * noted["off"] for v in row] for row in noted["logits"]]
+    coarse = {
+        "logits": [[1.005 * v for v in row] for row in noted["logits"]],
+        "off": 100 * noted["off"],
+    }  # of a GPU
+    without = {k: v for k, v in kept.items() if k != "answers"}
+    for found in ({**kept, "answers": {**noted, "logits": near}}, {**kept, "answers": coarse}, without):
+        write_json(record, found)
+        assert same(first, texts(first.output_dir))
+
+
+def test_kind_a_model_that_answers_at_random_goes_on(tmp_path: Path) -> None:
+    def noisy() -> nn.Module:
+        model = bert()
+        model.classifier.register_forward_hook(lambda module, given, logits: logits + torch.rand(1))
+        return model
+
+    texts(tmp_path, model=noisy(), check="warn")
+    assert "answers" not in json.loads((tmp_path / IDENTITY).read_text())
+    texts(tmp_path, model=noisy(), check="warn")
 
 
 def test_fault_04_the_same_training_is_taken_up_and_said_so(

@@ -29,7 +29,7 @@ from sidelight.training.folder import (
     require_own_training,
     step_of,
 )
-from sidelight.training.identity import training_identity
+from sidelight.training.identity import training_identity, with_answers
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.memory import within_memory
 from sidelight.training.quality import learn_quality
@@ -92,7 +92,7 @@ def train_scorer(
     )
     module = ScorerObjective(scorer, target, objective_config)
     about = training_identity(scorer, target, train, evaluation, module.settings, config, fingerprint)
-    resume = claim_folder(folder, about, config.resume)
+    resume = claim_folder(folder, with_answers(about, target, train, collate), config.resume)
     train, evaluation = (NumberedRows(r) if isinstance(r, Rows) else r for r in (train, evaluation))
     trainer = build_trainer(module, collate, train, evaluation, folder, config)
     sets = {"train": train, "eval": evaluation}

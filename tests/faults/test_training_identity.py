@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -36,8 +37,9 @@ from sidelight.fills.base import FILLS
 from sidelight.rows import content
 from sidelight.rows.content import content_of
 from sidelight.targets import TargetModel
-from sidelight.training.folder import IDENTITY, newest_checkpoint
+from sidelight.training.folder import IDENTITY, newest_checkpoint, read_csv, step_of
 from sidelight.training.identity import differences
+from sidelight.training.trainer import CsvLog
 
 QUICK = {**S, "extra": {"disable_tqdm": True, "use_cpu": True}}
 ROWS = [{"text": t, "label": i % 3} for i, t in enumerate(T)]
@@ -166,6 +168,30 @@ def test_kind_answers_of_another_device_or_version_are_the_same_training(first: 
     for found in ({**kept, "answers": {**noted, "logits": near}}, {**kept, "answers": coarse}, without):
         write_json(record, found)
         assert same(first, texts(first.output_dir))
+
+
+def test_kind_metrics_are_of_the_weights_if_the_best_checkpoint_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"epochs": 2, "evals_per_epoch": 2, "batch_size": 8, "patience": 0}
+    whole = texts(tmp_path / "whole", T, **options)
+    best = min((p for p in (tmp_path / "whole").glob("checkpoint-*")), key=step_of)
+    losses = [float(r["eval_loss"]) for r in read_csv(tmp_path / "whole" / "log.csv") if r.get("eval_loss")]
+    assert min(losses) == losses[0] < losses[-1]  # not the last one is the best
+
+    def removed(self: Any, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if state.global_step == step_of(best) + 2:
+            shutil.rmtree(Path(args.output_dir) / best.name)
+
+    monkeypatch.setattr(CsvLog, "on_step_end", removed)
+    last = texts(tmp_path / "run", T, **options)
+    assert f"{best.name} had the best weights, and somebody removed it" in caplog.text
+    assert not same(whole, last)
+    assert last.training_metrics["eval_loss"] == pytest.approx(losses[-1], abs=1e-5)
+    monkeypatch.undo()
+    again = texts(tmp_path / "run", T, **options)
+    assert same(last, again)
+    assert again.training_metrics["eval_loss"] == last.training_metrics["eval_loss"]
 
 
 def test_kind_a_model_that_answers_at_random_goes_on(tmp_path: Path) -> None:

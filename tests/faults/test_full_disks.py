@@ -47,6 +47,16 @@ def test_kind_a_tokenizer_beside_an_export_is_not_left_out_on_a_full_disk(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_kind_a_scorer_is_not_saved_without_its_tokenizer_if_the_temporary_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer = explainer_of("bert")
+    monkeypatch.setattr(explainer.target.reader.tokenizer, "save_pretrained", fails)
+    with pytest.raises(CheckpointError, match="Free some space there, or set TMPDIR"):
+        explainer.save_pretrained(tmp_path / "scorer")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("writer", [replace_file, replace_folder])
 def test_kind_other_errors_within_a_writer_stay_what_they_are(tmp_path: Path, writer: Any) -> None:
     with pytest.raises(SafetensorError, match="shared memory"), writer(tmp_path / "new"):

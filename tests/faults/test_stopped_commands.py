@@ -63,6 +63,25 @@ def test_kind_ctrl_c_during_the_imports_prints_no_traceback(module: str) -> None
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped.\n")
 
 
+def test_kind_ctrl_c_during_the_imports_of_the_demos_parts_prints_no_traceback() -> None:
+    lines = (
+        "import os, signal, sys",
+        "class Stop:",
+        "    def find_spec(self, name, *_):",
+        "        if name == 'sidelight.lab.runs.run': os.kill(os.getpid(), signal.SIGINT)",
+        "sys.meta_path.insert(0, Stop())",
+        "import sidelight.lab.demo.preload",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_kind_a_command_that_the_system_ends_tidies_up(

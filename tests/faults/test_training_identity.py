@@ -5,15 +5,18 @@ Row 04 of the reports, for texts and pictures; what counts as the same data; loc
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,8 +37,9 @@ from sidelight.fills.base import FILLS
 from sidelight.rows import content
 from sidelight.rows.content import content_of
 from sidelight.targets import TargetModel
-from sidelight.training.folder import IDENTITY, newest_checkpoint
+from sidelight.training.folder import IDENTITY, newest_checkpoint, read_csv, step_of
 from sidelight.training.identity import differences
+from sidelight.training.trainer import CsvLog
 
 QUICK = {**S, "extra": {"disable_tqdm": True, "use_cpu": True}}
 ROWS = [{"text": t, "label": i % 3} for i, t in enumerate(T)]
@@ -101,6 +105,32 @@ DIFFERENT: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def hooked() -> nn.Module:
+    model = bert()
+    model.classifier.register_forward_hook(lambda module, given, logits: 3 * logits)
+    return model
+
+
+def patched() -> nn.Module:
+    model = bert()
+    original = model.forward
+
+    @functools.wraps(original)
+    def forward(*args: Any, **options: Any) -> Any:
+        out = original(*args, **options)
+        out.logits = 3 * out.logits
+        return out
+
+    model.forward = forward
+    return model
+
+
+def other_attribute() -> nn.Module:
+    model = bert()
+    model.bert.encoder.layer[0].attention.self.scaling = 0.01
+    return model
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Explainer:
     return texts(tmp_path_factory.mktemp("identity") / "run")
@@ -112,6 +142,67 @@ def test_fault_04_a_finished_training_is_not_returned_for_another(first: Explain
     made = {k: v() if callable(v) else v for k, v in change.items()}
     with pytest.raises(ConfigError, match=rf"(?s)another training.*{words}.*resume=False"):
         texts(first.output_dir, **made)
+
+
+@pytest.mark.parametrize("make", [hooked, patched, other_attribute])
+def test_kind_a_model_of_the_same_weights_that_answers_otherwise_is_another(
+    first: Explainer, make: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    words = r"another training \(different: the model's answers.*logits \[.*\] there, \[.*\] now"
+    with pytest.raises(ConfigError, match=words):
+        texts(first.output_dir, model=make())
+    own = texts(tmp_path, model=make())
+    assert same(own, texts(tmp_path, model=make()))
+
+
+def test_kind_answers_of_another_device_or_version_are_the_same_training(first: Explainer) -> None:
+    record = first.output_dir / IDENTITY
+    kept = json.loads(record.read_text())
+    noted = kept["answers"]
+    near = [[v + 0.5 * noted["off"] for v in row] for row in noted["logits"]]
+    coarse = {
+        "logits": [[1.005 * v for v in row] for row in noted["logits"]],
+        "off": 100 * noted["off"],
+    }  # of a GPU
+    without = {k: v for k, v in kept.items() if k != "answers"}
+    for found in ({**kept, "answers": {**noted, "logits": near}}, {**kept, "answers": coarse}, without):
+        write_json(record, found)
+        assert same(first, texts(first.output_dir))
+
+
+def test_kind_metrics_are_of_the_weights_if_the_best_checkpoint_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"epochs": 2, "evals_per_epoch": 2, "batch_size": 8, "patience": 0}
+    whole = texts(tmp_path / "whole", T, **options)
+    best = min((p for p in (tmp_path / "whole").glob("checkpoint-*")), key=step_of)
+    losses = [float(r["eval_loss"]) for r in read_csv(tmp_path / "whole" / "log.csv") if r.get("eval_loss")]
+    assert min(losses) == losses[0] < losses[-1]  # not the last one is the best
+
+    def removed(self: Any, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if state.global_step == step_of(best) + 2:
+            shutil.rmtree(Path(args.output_dir) / best.name)
+
+    monkeypatch.setattr(CsvLog, "on_step_end", removed)
+    last = texts(tmp_path / "run", T, **options)
+    assert f"{best.name} had the best weights, and somebody removed it" in caplog.text
+    assert not same(whole, last)
+    assert last.training_metrics["eval_loss"] == pytest.approx(losses[-1], abs=1e-5)
+    monkeypatch.undo()
+    again = texts(tmp_path / "run", T, **options)
+    assert same(last, again)
+    assert again.training_metrics["eval_loss"] == last.training_metrics["eval_loss"]
+
+
+def test_kind_a_model_that_answers_at_random_goes_on(tmp_path: Path) -> None:
+    def noisy() -> nn.Module:
+        model = bert()
+        model.classifier.register_forward_hook(lambda module, given, logits: logits + torch.rand(1))
+        return model
+
+    texts(tmp_path, model=noisy(), check="warn")
+    assert "answers" not in json.loads((tmp_path / IDENTITY).read_text())
+    texts(tmp_path, model=noisy(), check="warn")
 
 
 def test_fault_04_the_same_training_is_taken_up_and_said_so(

@@ -168,7 +168,7 @@ def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool
     with _unmoved_buffers(target):
         own = _alone(target, samples, made_up)
     if gradients:
-        require_gradient(target, _prepared(target, _ones(samples)[-1]), LEARN_ELSEWHERE)
+        require_gradient(target, prepared(target, _ones(samples)[-1]), LEARN_ELSEWHERE)
     if own is not None:
         _compare(target, samples, *own)
         _require_masked_words(target, samples, own[1])
@@ -177,7 +177,7 @@ def _check(target: TargetModel, samples: Sequence[Any] | Inputs, gradients: bool
 
 def _require_masked_words(target: TargetModel, samples: Sequence[Any] | Inputs, limit: float) -> None:
     """Raise :class:`SelfCheckError` if the model also knows words by other things than the embeddings that are masked."""
-    sample = _prepared(target, _ones(samples)[-1])
+    sample = prepared(target, _ones(samples)[-1])
     try:
         found = logits_of_renamed(target, sample)
         if found is None:
@@ -285,7 +285,8 @@ def _fails_again(call: Callable[[], Any]) -> bool:
     return False
 
 
-def _prepared(target: TargetModel, samples: Sequence[Any] | Inputs) -> dict[str, Tensor]:
+def prepared(target: TargetModel, samples: Sequence[Any] | Inputs) -> dict[str, Tensor]:
+    """The model's inputs for ``samples``, checked, and on its device."""
     inputs = _inputs(target, samples)
     target.check(inputs)
     return target.to_device(inputs)
@@ -305,11 +306,11 @@ def _ones(samples: Sequence[Any] | Inputs) -> list[Sequence[Any] | Inputs]:
 
 def _compare(target: TargetModel, samples: Sequence[Any] | Inputs, alone: Tensor, limit: float) -> None:
     with torch.no_grad():
-        one = _prepared(target, _ones(samples)[-1])
+        one = prepared(target, _ones(samples)[-1])
         whole = {m: torch.ones_like(mask, dtype=torch.float) for m, mask in target.feature_mask(one).items()}
         seen = {
             "one at a time through sidelight": lambda: target.encode(one).logits,
-            "in a batch through sidelight": lambda: target.encode(_prepared(target, samples)).logits,
+            "in a batch through sidelight": lambda: target.encode(prepared(target, samples)).logits,
             "with everything kept through sidelight": lambda: target.classify(one, whole),
         }
     for how, look in seen.items():

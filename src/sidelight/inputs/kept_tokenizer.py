@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import logging
@@ -11,12 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sidelight.core.refusals import system_number
 from sidelight.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
 #: where a remembered preprocessing holds the tokenizer that was kept
 KEPT = "kept"
+#: errors of the system that say nothing about the tokenizer itself
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: settings of a tokenizer that change what a model sees and that its own files may leave out
 SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input_names")
 
@@ -52,11 +56,20 @@ def _vocabulary(tokenizer: Any) -> Any:
 
 
 def pack_tokenizer(tokenizer: Any) -> dict[str, Any] | None:
-    """``tokenizer`` as plain values for JSON. ``None`` where it cannot save itself."""
+    """``tokenizer`` as plain values for JSON. ``None`` where it cannot save itself.
+
+    Raises:
+        CheckpointError: the disk of temporary files is full.
+    """
     with tempfile.TemporaryDirectory() as folder:
         try:
             tokenizer.save_pretrained(folder)
-        except Exception as error:  # noqa: BLE001  (tokenizers of users raise anything)
+        except Exception as error:  # tokenizers of users raise anything
+            if system_number(error) in FULL:
+                raise CheckpointError(
+                    f"could not write a copy of the tokenizer to {folder}: {error}. Free some space there, or set TMPDIR to "
+                    "another folder."
+                ) from error
             log.warning(
                 "%s cannot be saved (%s). Whoever loads the scorer must pass processor=...",
                 type(tokenizer).__name__,

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from sidelight.checks.answers import answers_to_rows, other_answers
 from sidelight.core.own_code import own_code
 from sidelight.core.safe_output import short
 from sidelight.fills.base import functions_of
+from sidelight.inputs.collate import Collator
 from sidelight.rows.content import content_of, value_digest
 from sidelight.scorers import Scorer
 from sidelight.scorers.base import DECODERS
@@ -22,6 +24,11 @@ from sidelight.training.settings import NEW, RETIRED, ObjectiveConfig, TrainingC
 FORMAT, VERSION = "sidelight.training", 2
 #: Under this name a record says how many processes made the training together.
 PROCESSES = "processes"
+#: Under this name a record keeps what the model answers to a few rows. Hash and configuration do not show a hook, a patched
+#: method or an attribute of a module.
+ANSWERS = "answers"
+#: Entries on which these answers depend, and which are told by themselves.
+ANSWERED_BY = ("target", "model", "preprocessing", "train")
 #: Settings that change the course of a training but not its result.
 NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints", "report_to")
 #: The same among the further arguments of the Trainer (``training.extra``): what it shows and logs, and how rows are brought.
@@ -117,11 +124,20 @@ def identity_of(
     return dict(json.loads(json.dumps(values, default=str)))
 
 
+def with_answers(
+    about: Mapping[str, Any], target: TargetModel, train: Any, collate: Collator
+) -> dict[str, Any]:
+    """The identity ``about`` of a training, and what ``target`` answers to a few rows of ``train``, which ``collate`` reads."""
+    # rows that change from look to look have other answers at each
+    answers = answers_to_rows(target, train, collate) if is_known(about) else None
+    return {**about, ANSWERS: answers} if answers is not None else dict(about)
+
+
 def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """The differences of two trainings in words. An earlier version may have recorded only some of them."""
     said = []
     for name in asked:
-        if name in ("format", "train", "eval", "version") or (name not in found and is_early(found)):
+        if name in ("format", "train", "eval", "version", ANSWERS) or (name not in found and is_early(found)):
             continue
         if name == "code" and name not in found:  # an earlier version did not look at it
             continue
@@ -129,7 +145,7 @@ def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
             said += _changed_settings(found.get(name) or {}, asked[name], is_early(found))
         elif found.get(name) != asked[name]:
             said.append(_WORDS[name])
-    return said + _changed_rows(found, asked)
+    return said + _changed_answers(found, asked) + _changed_rows(found, asked)
 
 
 def changed_processes(found: Mapping[str, Any], now: int) -> list[str]:
@@ -174,6 +190,18 @@ def _of_the_result(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(extra, Mapping):
         return dict(settings)
     return {**settings, "extra": {k: v for k, v in extra.items() if k not in EXTRA_NOT_THE_RESULT}}
+
+
+def _changed_answers(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """An earlier version kept no answers. Those of another model, or to other rows, say nothing more."""
+    if not (ANSWERS in found and ANSWERS in asked) or any(found.get(k) != asked[k] for k in ANSWERED_BY):
+        return []
+    away = other_answers(found[ANSWERS], asked[ANSWERS])
+    if away is None:
+        return []
+    return [
+        f"the model's answers with the same weights ({away}; look for a hook, a patched method or an attribute)"
+    ]
 
 
 def _changed_rows(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidelight.checks.verdict_check import name_bad_rows
+from sidelight.core.processes import largest
 from sidelight.core.surroundings import training_surroundings
 from sidelight.errors import InputError, NotFiniteError, SidelightError
 from sidelight.inputs.collate import Collator
@@ -29,7 +30,7 @@ from sidelight.training.folder import (
     require_own_training,
     step_of,
 )
-from sidelight.training.identity import training_identity
+from sidelight.training.identity import training_identity, with_answers
 from sidelight.training.loss import ScorerObjective
 from sidelight.training.memory import within_memory
 from sidelight.training.quality import learn_quality
@@ -92,7 +93,7 @@ def train_scorer(
     )
     module = ScorerObjective(scorer, target, objective_config)
     about = training_identity(scorer, target, train, evaluation, module.settings, config, fingerprint)
-    resume = claim_folder(folder, about, config.resume)
+    resume = claim_folder(folder, with_answers(about, target, train, collate), config.resume)
     train, evaluation = (NumberedRows(r) if isinstance(r, Rows) else r for r in (train, evaluation))
     trainer = build_trainer(module, collate, train, evaluation, folder, config)
     sets = {"train": train, "eval": evaluation}
@@ -135,10 +136,27 @@ def _run(trainer: ScorerTrainer, resume: Path | None) -> dict[str, float]:
         trainer.state.best_global_step = step_of(best)
     else:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        _tell_if_best_is_gone(trainer.state)
     seconds = trainer.csv_log.seconds
     found = _best_validation(trainer.state) or trainer.evaluate()
     # sorted, because the state of a training that is taken up again comes from a file, where names are sorted
     return {**{k: float(found[k]) for k in sorted(found)}, "train_runtime": round(seconds, 3)}
+
+
+def _tell_if_best_is_gone(state: TrainerState) -> None:
+    """Warn if the checkpoint with the best weights was removed in the meantime. The Trainer then keeps the last weights."""
+    best = state.best_model_checkpoint
+    there = best is not None and (Path(best) / "model.safetensors").is_file()
+    # every process asks, and all do the same
+    if not largest(not there) or state.best_global_step in (None, 0, state.global_step):
+        return
+    log.warning(
+        "checkpoint-%s had the best weights, and somebody removed it while the training ran or waited. So the scorer has the "
+        "weights of the last step, %s. To get the best ones, start over with resume=False.",
+        state.best_global_step,
+        state.global_step,
+    )
+    state.best_global_step = state.global_step
 
 
 def _rows_read(trainer: ScorerTrainer, rows: int) -> int:

@@ -39,7 +39,7 @@ from sidelight.lab.runs.ready_rows import ReadyCollator, ready_rows
 from sidelight.rows.row import NumberedRows, Rows
 from sidelight.targets import TargetModel
 from sidelight.training.folder import claim_folder, drop_checkpoints, recorded_identity
-from sidelight.training.identity import differences, identity_of, is_known
+from sidelight.training.identity import differences, identity_of, is_known, with_answers
 from sidelight.training.lengths import row_lengths
 
 log = logging.getLogger(__name__)
@@ -237,6 +237,7 @@ def _continued(
 ) -> Path | None:
     """The checkpoint from which this training continues. What another training of ours left in ``folder`` is removed."""
     about = identity_of(target, train, evaluation, {"training": asdict(config)})
+    about = with_answers(about, target, NumberedRows(Rows(train, "train")), LabelledCollator(target))
     found = recorded_identity(folder)
     same = is_known(about) and is_known(found) and not differences(found, about)
     return claim_folder(folder, about, same, "Move it away and call again, or give the run another folder.")

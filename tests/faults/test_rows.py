@@ -454,7 +454,7 @@ def test_kind_damaged_and_foreign_files(tmp_path: Path) -> None:
     cases = {
         "a.parquet": (b"PAR1....", "cannot read .*a.parquet"),
         "b.jsonl": (b'{"text": "a"}\n{"text": ', "line 2 of .*b.jsonl"),
-        "c.csv": (b"text\n\xff\xfe", "cannot read .*c.csv"),
+        "c.csv": (b"text\n\xff\xfe", r"c\.csv' is no text in UTF-8 .*Save it as UTF-8"),
         "d.xlsx": (b"", "no table that can be read"),
         "e.csv": (b"", "cannot read .*e.csv"),
         "f.png": (b"", "one picture"),

@@ -39,7 +39,7 @@ def short_name(name: str) -> str:
     """A name in a figure: harmless, on one line, and not so wide that it leaves the figure no room.
 
     Example:
-        >>> short_name("no \n rescaling"), short_name("a" * 300)
+        >>> short_name("no   rescaling"), short_name("a" * 300)
         ('no rescaling', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...')
     """
     label = one_line(name)

@@ -24,6 +24,7 @@ from sidelight.lab.report import (
     terminal_tables,
     write_report,
 )
+from sidelight.lab.report.html import _fact
 from sidelight.lab.report.reading import fact_value, overview
 from sidelight.lab.tables.summary import build_tables
 
@@ -175,6 +176,12 @@ def test_page_escapes_every_text(page):
 def test_page_ids_are_unique(page):
     ids = re.findall(r'\sid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
+
+
+def test_the_name_of_a_class_breaks_between_its_words():
+    """It broke anywhere, ``ResNetForImageCl / assification``."""
+    assert _fact("ResNetForImageClassification", "name") == "Res<wbr>Net<wbr>For<wbr>Image<wbr>Classification"
+    assert _fact("aB<script>aB", "name") == "a<wbr>B&lt;script&gt;a<wbr>B"
 
 
 def test_page_shows_the_run(page):

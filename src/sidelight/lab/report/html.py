@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -121,9 +122,7 @@ def _environment() -> Environment:
     )
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     environment.globals.update(css=Markup(css), hint=_hint, interval=_interval, remarks=_remarks)
-    environment.filters.update(
-        fact=lambda value, key: fact_value(key, value), figure=_figure, breakable=_breakable
-    )
+    environment.filters.update(fact=_fact, figure=_figure, breakable=_breakable)
     return environment
 
 
@@ -278,3 +277,8 @@ def _figure(value: Any) -> str:
 def _breakable(label: str) -> str:
     """The one metric name too long for a narrow column may break inside (soft hyphens)."""
     return label.replace("comprehensiveness", "compre\u00adhensive\u00adness")
+
+
+def _fact(value: Any, key: str) -> Markup:
+    """A fact that a narrow column breaks between the words of a class's name, ``ResNet|For|Image|Classification``."""
+    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])", fact_value(key, value)))

@@ -23,7 +23,7 @@ def beside(rows: Rows, folder: Path) -> Rows:
     named = column_of(head, "image")
     if named is None and FILE_COLUMN not in head:
         return rows
-    if named is not None and not _may_be_named(head[named]):
+    if named is not None and not may_be_named(head[named]):
         return rows  # pictures themselves
     return Rows(PicturesBeside(rows, folder), rows.name, rows.label_names, rows.labels(), cheap=True)
 
@@ -90,7 +90,7 @@ def _both(name: str, beside: Path) -> bool:
     return os.path.isfile(name) and beside.is_file() and not os.path.samefile(name, beside)
 
 
-def _may_be_named(value: Any) -> bool:
+def may_be_named(value: Any) -> bool:
     """Whether a column that begins with the picture ``value`` may name files. Those with bytes may stand before others."""
     return value is None or isinstance(value, str) or is_stored_picture(value)
 

@@ -179,13 +179,10 @@ class LabelReader:
                 f"{where} has the label {name[:60]!r}, which is the name of {len(numbers)} classes, {numbers[:8]}; give the number."
             )
         if not numbers:
+            text = len(name.split()) > 1
+            hint = " Of two texts make a pair with a label: ((first, second), label)." if text else ""
             raise InputError(
-                f"{where} has the label {name[:60]!r}, which is no class of the model. {self.classes.listed()}"
-                + (
-                    ""
-                    if len(name.split()) < 2
-                    else " Of two texts make a pair with a label: ((first, second), label)."
-                )
+                f"{where} has the label {name[:60]!r}, which is no class of the model. {self.classes.listed()}{hint}"
             )
         return numbers[0]
 

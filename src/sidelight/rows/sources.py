@@ -172,14 +172,12 @@ def _tensor(data: Tensor, name: str) -> Rows:
 
 
 def _array(data: np.ndarray, name: str) -> Rows:
-    if (
-        data.ndim == 2 and data.dtype.kind in "OUT" and data.shape[1]
-    ):  # a table without names, as frame.values gives it
+    # a table without names, as frame.values gives it
+    if data.ndim == 2 and data.dtype.kind in "OUT" and data.shape[1]:
         columns = list(data.T)
-        return (
-            column_rows(columns[0], name) if len(columns) == 1 else Rows(Columns(columns), name, cheap=True)
-        )
-    if data.ndim == 0 or data.ndim == 2:
+        alone = len(columns) == 1
+        return column_rows(columns[0], name) if alone else Rows(Columns(columns), name, cheap=True)
+    if data.ndim in (0, 2):
         raise InputError(
             f"{name} is an array of shape {data.shape} and type {data.dtype}; pictures are uint8 [B, H, W, C] or "
             "[B, H, W], texts an array of strings."

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.columns import column_of, holds_modality, is_stored_picture
+from sidelight.core.columns import column_of, holds_modality
 from sidelight.core.registry import nearest
 from sidelight.errors import InputError, InputTypeError
-from sidelight.rows.beside import FilesBeside, found_beside
+from sidelight.rows.beside import FilesBeside, found_beside, may_be_named
 from sidelight.rows.row import Rows
 from sidelight.rows.table_blocks import csv_rows, jsonl_rows, parquet_rows
 from sidelight.rows.table_files import (
@@ -232,10 +232,8 @@ def _pictures(rows: Rows, column: str, folder: Path) -> str:
         column = column_of(head, "image") or column
     first = head.get(column, head.get(FILE_COLUMN))
     named = isinstance(first, str)
-    # behind a cell without a picture, or one with its content, others may name files
-    unnamed = first is None and not {column, FILE_COLUMN}.isdisjoint(head)
-    unnamed = unnamed or is_stored_picture(first)
-    for number in range(len(rows)) if named or unnamed else ():
+    looked_at = may_be_named(first) and not {column, FILE_COLUMN}.isdisjoint(head)
+    for number in range(len(rows)) if looked_at else ():
         digest.update(_about(rows, number, column, folder) or _absent(number, named))
     return digest.hexdigest()
 

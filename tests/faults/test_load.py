@@ -17,12 +17,14 @@ import pytest
 import torch
 from fault_models import SQUARE, P, S, T, bert, eye, tok
 from safetensors.torch import load_file, save_file
+from tokenizers import normalizers, processors
 from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
     BertJapaneseTokenizer,
     BertModel,
     BertPreTrainedModel,
+    BertTokenizer,
     ByT5Tokenizer,
 )
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -449,6 +451,40 @@ def test_fault_27_tokenizers_written_in_python_are_kept_too(tmp_path: Path) -> N
     for given in (japanese, ByT5Tokenizer()):
         again = unpack_tokenizer(json.loads(json.dumps(pack_tokenizer(given))))
         assert again("この映画は最高") == given("この映画は最高")
+
+
+def _without_post_processor(tokenizer: Any) -> None:
+    tokenizer.backend_tokenizer.post_processor = None
+
+
+def _with_another_frame(tokenizer: Any) -> None:
+    first = [("[CLS]", tokenizer.convert_tokens_to_ids("[CLS]"))]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A", special_tokens=first
+    )
+
+
+def _with_another_normalizer(tokenizer: Any) -> None:
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("film", "plot")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_without_post_processor, _with_another_frame, _with_another_normalizer],
+    ids=lambda f: f.__name__,
+)
+def test_kind_steps_of_a_tokenizer_that_were_changed_by_hand_are_kept(
+    tmp_path: Path, change: Callable[[Any], None]
+) -> None:
+    """Some classes of transformers make these steps anew when they are loaded."""
+    given = BertTokenizer(vocab=tok().get_vocab(), model_max_length=64)
+    change(given)
+    expected = given(T[0]).input_ids
+    explainer = explainer_of(bert(), given, T[0])
+    explainer.save_pretrained(tmp_path / "scorer")
+    loaded = Explainer.from_pretrained(tmp_path / "scorer", bert())
+    assert loaded.target.reader.tokenizer(T[0]).input_ids == expected != tok()(T[0]).input_ids
+    np.testing.assert_array_equal(loaded.explain(T[0]).map, explainer.explain(T[0]).map)
 
 
 def test_a_damaged_tokenizer_is_told() -> None:

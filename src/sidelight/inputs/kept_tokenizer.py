@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 KEPT = "kept"
 #: errors of the system that say nothing about the tokenizer itself
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: the file in which a fast tokenizer writes all of its steps
+STEPS = "tokenizer.json"
 #: settings of a tokenizer that change what a model sees and that its own files may leave out
 SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input_names")
 
@@ -103,16 +105,11 @@ def unpack_tokenizer(values: Mapping[str, Any]) -> Any:
     Raises:
         CheckpointError: the values are damaged, or give another tokenizer than was kept.
     """
-    from transformers import AutoTokenizer
-
     try:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in values["files"].items():
                 _unpack(Path(folder), name, content)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        for name, value in values["settings"].items():
-            if name in SETTINGS:
-                setattr(tokenizer, name, value)
+            tokenizer = _opened(Path(folder), values["settings"], values.get("hash"))
         tokenizer.name_or_path = str(values.get("place", ""))
     except CheckpointError:
         raise
@@ -126,6 +123,24 @@ def unpack_tokenizer(values: Mapping[str, Any]) -> Any:
             "the tokenizer kept beside the scorer is not the one that was saved: its files are damaged, or this "
             "version of transformers reads them otherwise. Pass processor=..., the tokenizer of the training."
         )
+    return tokenizer
+
+
+def _opened(folder: Path, settings: Mapping[str, Any], hashed: Any) -> Any:
+    """The tokenizer in ``folder``, with the steps that its file holds if its class made others.
+
+    Some classes make the post-processor, or all steps, anew when they are loaded. Changes by hand are then lost.
+    """
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    for name, value in settings.items():
+        if name in SETTINGS:
+            setattr(tokenizer, name, value)
+    steps = folder / STEPS
+    if tokenizer_hash(tokenizer) != hashed and steps.is_file() and hasattr(tokenizer, "_tokenizer"):
+        tokenizer._tokenizer = Tokenizer.from_str(steps.read_text("utf-8"))
     return tokenizer
 
 

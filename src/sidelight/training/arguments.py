@@ -48,6 +48,10 @@ FIXED: dict[str, tuple[Any, str]] = {
     "resume_from_checkpoint": (None, "a training goes on by itself from the checkpoints in its own folder"),
     "save_only_model": (False, "a training could not go on, and a finished one would be done again"),
 }
+_NOT_COMPILED = (
+    "a step calls the classifier with hooks and draws fills by seed, which torch.compile cannot follow. A classifier that is "
+    "compiled itself can be explained"
+)
 #: as :data:`FIXED`, of the trainings of scorers
 FIXED_FOR_SCORERS: dict[str, tuple[Any, str]] = {
     **FIXED,
@@ -59,6 +63,10 @@ FIXED_FOR_SCORERS: dict[str, tuple[Any, str]] = {
     "label_smoothing_factor": (0, "a scorer has no labels to smooth"),
     "neftune_noise_alpha": (None, "a scorer has no word embeddings"),
     "gradient_checkpointing": (False, "a scorer has no layers that could be computed twice"),
+    "torch_compile": (False, _NOT_COMPILED),
+    # each of these two switches it on
+    "torch_compile_backend": (None, _NOT_COMPILED),
+    "torch_compile_mode": (None, _NOT_COMPILED),
 }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, BertTokenizer
 
 import pair_models
 import text_models
@@ -199,6 +201,22 @@ def test_kind_a_tokenizer_that_somebody_changed_is_found_before_the_work(
     assert (path.read_bytes(), file.read_text()) == (before, "{}")
     explainer.export(path, overwrite=True)
     assert file.read_text() != "{}"
+
+
+def test_kind_a_tokenizer_that_transformers_opens_otherwise_is_told(
+    untraced: list[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever opened the folder with AutoTokenizer gave the file other ids, and nothing told."""
+    model, tokenizer = text_models.make_pair("bert")
+    explainer_for(as_target(model, tokenizer)).export(tmp_path / "plain.pt2")
+    assert "AutoTokenizer" not in caplog.text
+    changed = BertTokenizer(vocab=tokenizer.get_vocab())
+    changed.backend_tokenizer.post_processor = None
+    explainer_for(as_target(model, changed)).export(tmp_path / "model.pt2")
+    assert "tokenizers.Tokenizer.from_file" in caplog.text
+    folder, text = tmp_path / "model.pt2.tokenizer", "a dull film"
+    assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids == changed(text).input_ids
+    assert AutoTokenizer.from_pretrained(folder)(text).input_ids != changed(text).input_ids
 
 
 def test_kind_a_name_that_is_too_long_beside_its_endings_is_told(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from sidelight.export.graph import (
 )
 from sidelight.export.module import CLASSES, ExplainingModule, chosen_classes, named_outputs, text_part
 from sidelight.export.sidecar import sha256, sidecar
+from sidelight.inputs.kept_tokenizer import STEPS, opens_otherwise
 from sidelight.inputs.tokenizing import SPECIAL
 from sidelight.scorers import Scorer
 from sidelight.targets import TargetModel
@@ -169,6 +170,13 @@ class Writing:
                 if system_number(error) is not None:
                     raise
                 log.warning("%s cannot be saved (%s).", type(tokenizer).__name__, error)
+            if opens_otherwise(tokenizer, tmp):
+                log.warning(
+                    "AutoTokenizer.from_pretrained makes another tokenizer of the files in %s than the one that was given: its "
+                    "class makes some steps anew. Use tokenizers.Tokenizer.from_file(%r) in its place.",
+                    folder.name,
+                    f"{folder.name}/{STEPS}",
+                )
             files = sorted(p.relative_to(tmp).as_posix() for p in tmp.rglob("*") if p.is_file())
             require_free([folder / name for name in files], advice)
             yield {"folder": folder.name, "files": files}

@@ -9,6 +9,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,20 @@ def tokenizer_hash(tokenizer: Any) -> str:
 
     How it pads and cuts at the moment plays no part, because every call sets that anew.
     """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        inside = {k: v for k, v in json.loads(backend.to_str()).items() if k not in ("padding", "truncation")}
-    else:
-        inside = {"class": type(tokenizer).__name__, "vocabulary": _vocabulary(tokenizer)}
+    inside = steps_of(tokenizer)
     special = {k: str(v) for k, v in getattr(tokenizer, "special_tokens_map", {}).items()}
     whole = [inside, special, tokenizer_settings(tokenizer)]
     return hashlib.blake2b(
         json.dumps(whole, sort_keys=True, default=str).encode(), digest_size=16
     ).hexdigest()
+
+
+def steps_of(tokenizer: Any) -> dict[str, Any]:
+    """Vocabulary and steps of ``tokenizer`` as plain values, without how it pads and cuts at the moment."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return {"class": type(tokenizer).__name__, "vocabulary": _vocabulary(tokenizer)}
+    return {k: v for k, v in json.loads(backend.to_str()).items() if k not in ("padding", "truncation")}
 
 
 def _vocabulary(tokenizer: Any) -> Any:
@@ -142,6 +147,18 @@ def _opened(folder: Path, settings: Mapping[str, Any], hashed: Any) -> Any:
     if tokenizer_hash(tokenizer) != hashed and steps.is_file() and hasattr(tokenizer, "_tokenizer"):
         tokenizer._tokenizer = Tokenizer.from_str(steps.read_text("utf-8"))
     return tokenizer
+
+
+def opens_otherwise(tokenizer: Any, folder: Path) -> bool:
+    """Whether transformers makes another tokenizer of the files that ``tokenizer`` wrote to ``folder``."""
+    from transformers import AutoTokenizer
+
+    if not (folder / STEPS).is_file():
+        return False
+    opened = None
+    with suppress(Exception):  # a class that only its writer has raises anything
+        opened = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return opened is not None and steps_of(opened) != steps_of(tokenizer)
 
 
 def _unpack(folder: Path, name: str, content: Mapping[str, str]) -> None:

@@ -26,6 +26,7 @@ from sidelight.inputs.collate import Collator
 from sidelight.inputs.file_names import FileNameWarning
 from sidelight.inputs.pixels import PixelRangeWarning
 from sidelight.inputs.view import TruncationWarning
+from sidelight.rows.content import value_digest
 from sidelight.targets.base import TargetModel
 from sidelight.targets.switching import unswitched
 from sidelight.targets.wrappers import float_type
@@ -95,18 +96,22 @@ def answers_to_first(target: TargetModel, rows: Iterable[Any]) -> dict[str, Any]
                 readable.append(few_samples(target, [row], collate))
             if len(readable) == ANSWERED:
                 break
-        return _answers(target, readable) if readable else None
+        found = _answers(target, readable) if readable else None
+        # rows that were edited have other answers, which say nothing of the model
+        return None if found is None else {**found, "of": [value_digest(samples) for samples in readable]}
 
 
 def other_answers(kept: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str | None:
     """How the answers of a model with the same weights differ, in words for messages.
 
     Returns:
-        ``None`` if both are alike, as far as they are of the same rows, or one is not known: an earlier version kept none.
+        ``None`` if both are alike, or are of other rows, or one is not known: an earlier version kept none.
     """
     if kept is None or now is None:
         return None
     both = min(len(kept["logits"]), len(now["logits"]))
+    if kept.get("of", ())[:both] != now.get("of", ())[:both]:
+        return None
     before, after = torch.tensor(kept["logits"][:both]), torch.tensor(now["logits"][:both])
     if before.shape != after.shape:
         away = f"{len(before[0])} classes there, {len(after[0])} now"

@@ -11,8 +11,9 @@ import pytest
 from safetensors import SafetensorError
 
 from export_toys import explainer_of
-from sidelight.core.files import replace_file
+from sidelight.core.files import replace_file, write_text
 from sidelight.core.folders import replace_folder
+from sidelight.core.ownership import own_folder
 from sidelight.errors import CheckpointError
 from sidelight.lab.runs.classifier import save_target
 
@@ -62,6 +63,26 @@ def test_kind_other_errors_within_a_writer_stay_what_they_are(tmp_path: Path, wr
     with pytest.raises(SafetensorError, match="shared memory"), writer(tmp_path / "new"):
         raise SafetensorError("tensors with shared memory")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_kind_a_file_is_not_called_foreign_because_the_disk_took_half_of_its_line(tmp_path: Path) -> None:
+    """The file was written, and its line in the list of ours was cut. So the same call never went on."""
+    import resource
+
+    own_folder(tmp_path)
+    write_text(tmp_path / "a.csv", "1")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    full = (tmp_path / ".sidelight").stat().st_size + 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (full, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"File too large.*ulimit -f"):
+            write_text(tmp_path / "b.csv", "1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "b.csv").exists()
+    for text in ("1", "2"):
+        write_text(tmp_path / "b.csv", text)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device is of Linux")

@@ -337,6 +337,7 @@ def _grouped(manifest: Path) -> dict[str, set[str]]:
 def _append(manifest: Path, entry: dict[str, object]) -> None:
     # One small write at the end of the file: several processes may do so at once. The line break comes first, so that
     # a line cut short by a kill spoils no other.
-    line = ("" if not manifest.exists() else "\n") + json.dumps(entry, ensure_ascii=True)
+    line = (("" if not manifest.exists() else "\n") + json.dumps(entry, ensure_ascii=True)).encode("utf-8")
     with manifest.open("ab", buffering=0) as handle:
-        handle.write(line.encode("utf-8"))
+        while line:  # a disk that is almost full takes a part, and raises its error at the rest
+            line = line[handle.write(line) :]

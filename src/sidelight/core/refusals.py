@@ -15,6 +15,7 @@ _ADVICE = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some space or choose another folder",
+    errno.EFBIG: "the system limits the size of files, so raise the limit of this shell (ulimit -f) or choose another disk",
     errno.EACCES: "choose a folder in which you may write, or change the permissions of this one",
     errno.EPERM: "choose a folder in which you may write, or change the permissions of this one",
     errno.EROFS: "the disk is mounted for reading only, so choose a folder on another one",

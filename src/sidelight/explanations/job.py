@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from sidelight.checks.answers import ANSWERS, answers_to_first
 from sidelight.core.freed_memory import freed_memory_kept
 from sidelight.core.locks import hold
 from sidelight.core.overlap import overlapped
 from sidelight.core.terminal import row_bar
 from sidelight.errors import CheckpointError, ConfigError, InputError, SidelightError
 from sidelight.explanations.block_tables import BlockOptions
-from sidelight.explanations.blocks import require_columns_once, require_size, total_of
+from sidelight.explanations.blocks import numbered, require_columns_once, require_size, total_of
 from sidelight.explanations.engines import Engine, require_engine
 from sidelight.explanations.score_types import require_score_type
 from sidelight.explanations.sorted_blocks import blocks_of
@@ -178,15 +179,18 @@ def run_job(
     with hold(job.out, "explain"):
         folder = _folder_of(job) if "image" in target.modalities else None
         rows, content = _identified(opened, job, folder)
+        if job.columns:
+            rows = _chosen(rows, job.columns, folder)
+        rows, head = _begun(rows)
         about = {**_about(job, opened, content, target, scorer), **job.options}
         about |= {} if job.scores is None else {"scores": job.scores}
+        answers = answers_to_first(target, head)
+        about |= {} if answers is None else {ANSWERS: answers}
         stored = StoredExplanations.open(job.out, about)
         total = total_of(rows)
         if stored.finished:
             of = f" of {total}" if total is not None else ""
             job.tell(f"{job.out}: {stored.finished}{of} rows are explained already")
-        if job.columns:
-            rows = _chosen(rows, job.columns, folder)
         with freed_memory_kept():
             _explain_rest(job, rows, stored, engine, "text" in target.modalities)
         tables = write_tables(stored)
@@ -256,6 +260,17 @@ def _identified(opened: Opened, job: Job, folder: Path | None) -> tuple[Rows | S
     known = [str(row) if isinstance(row, SidelightError) else row for row in head]
     digest = value_digest(known[0]) if known else None
     return TakenStream(chain(head, flow), rows.name, rows.label_names), {"first row of a stream": digest}
+
+
+def _begun(rows: Rows | Stream) -> tuple[Rows | Stream, Iterator[Any]]:
+    """The rows, and the samples of the first ones, of a stream that of the very first alone."""
+    if isinstance(rows, Rows):
+        first: Iterable[Any] = (row for _, row in numbered(rows, 0))
+    else:
+        flow = rows.attempts()
+        first = list(islice(flow, 1))
+        rows = TakenStream(chain(first, flow), rows.name, rows.label_names)
+    return rows, (row.sample if isinstance(row, Row) else row for row in first)
 
 
 def _about(job: Job, opened: Opened, content: Any, target: TargetModel, scorer: Scorer) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sidelight.checks.answers import ANSWERS, other_answers
 from sidelight.core.files import reachable, read_json, remove_leftovers, replace_file, write_json
 from sidelight.core.ownership import own_folder
 from sidelight.errors import CheckpointError, ConfigError, SidelightError
@@ -28,7 +29,7 @@ VERSION, KNOWN = 2, (1, 2, 3)
 #: pattern of the names of files that a job writes
 WRITTEN = r"manifest\.json|part-\d{5,}\.parquet|explanations\.csv|errors\.csv"
 #: what identifies a job now, and did not in earlier versions
-LATER = ("options", "labels")
+LATER = ("options", "labels", ANSWERS)
 #: the format of scores in 8 bits, which earlier versions would read as numbers up to 255
 WITH_BYTES = 3
 
@@ -60,13 +61,15 @@ class StoredExplanations:
         if path.is_file():
             known = read_manifest(folder)
             there = known["about"]  # an option that only one of the two jobs has is a difference too
-            changed = [k for k in {**there, **about} if _differs(k, there, about)]
+            changed = [told for k in {**there, **about} if (told := _difference(k, there, about))]
             if changed and known["ends"]:  # a job that explained nothing leaves the folder free
                 raise ConfigError(
                     f"{folder} holds the explanations of another job (different {', '.join(changed)}). "
                     "Choose another folder for the answers, or remove this one."
                 )
             ends = list(known["ends"])
+            if ends and ANSWERS in there:  # else small differences would add up from call to call
+                about = {**about, ANSWERS: there[ANSWERS]}
         own_folder(folder)
         for place in (folder, folder / PARTS):
             remove_leftovers(place, WRITTEN)
@@ -119,13 +122,15 @@ class StoredExplanations:
         return read_parts(self.folder, len(self._ends))
 
 
-def _differs(name: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two jobs differ in the entry ``name``. A first pass may have settled some options since."""
+def _difference(name: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """What two jobs differ in by the entry ``name``, in words. A first pass may have settled some options since."""
+    if name == ANSWERS:
+        return other_answers(there.get(name), now.get(name))
     if name in LATER and name not in there:
-        return False
+        return None
     if name == "options" and name in now:
-        return any(differences(there[name], now[name]))
-    return bool(there.get(name) != now.get(name))
+        return name if any(differences(there[name], now[name])) else None
+    return name if there.get(name) != now.get(name) else None
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sidelight.core.files import read_json
+from sidelight.errors import CheckpointError
 from sidelight.rows.hub import hub_id
 from sidelight.scorers import ScorerConfig
 from sidelight.training.folder import IDENTITY
@@ -44,7 +46,9 @@ def training_facts(
         ``rows``, ``data`` (name, revision and digest, as far as they are known), ``options`` (those that are not the
         defaults) and ``metrics``. Durations and paths are left out.
     """
-    record = read_json(place / IDENTITY) if (place / IDENTITY).is_file() else {}
+    record: Any = {}
+    with suppress(CheckpointError):  # damaged meanwhile: the training is not lost for the digest of its rows
+        record = read_json(place / IDENTITY)
     rows = record.get("train") if isinstance(record, dict) else None
     digest = rows.get("digest") if isinstance(rows, dict) else None
     return {

@@ -231,7 +231,9 @@ def require_own_training(folder: Path, advice: str | None = None) -> None:
     early = known.is_file() and not known.is_symlink() and _is_early_file(known)
     if not early:
         require_free([known], advice)
-    if csv_log.exists() and not (known.is_file() and _is_log(csv_log)):
+    # somebody may have removed the record of a training
+    begun = known.is_file() or is_ours(scorer / "config.json") or bool(own_checkpoints(place))
+    if csv_log.exists() and not (begun and _is_log(csv_log)):
         raise foreign(csv_log, advice)
     require_folder_place(scorer, advice)
     require_free((scorer / name for name in ("config.json", "scorer.safetensors", "processor.json")), advice)

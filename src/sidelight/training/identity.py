@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sidelight.checks.answers import answers_to_rows, other_answers
+from sidelight.checks.answers import ANSWERS, answers_to_rows, other_answers
 from sidelight.core.own_code import own_code
 from sidelight.core.safe_output import short
 from sidelight.fills.base import functions_of
@@ -24,10 +24,7 @@ from sidelight.training.settings import NEW, RETIRED, ObjectiveConfig, TrainingC
 FORMAT, VERSION = "sidelight.training", 2
 #: Under this name a record says how many processes made the training together.
 PROCESSES = "processes"
-#: Under this name a record keeps what the model answers to a few rows. Hash and configuration do not show a hook, a patched
-#: method or an attribute of a module.
-ANSWERS = "answers"
-#: Entries on which these answers depend, and which are told by themselves.
+#: Entries on which the answers of the model depend, and which are told by themselves.
 ANSWERED_BY = ("target", "model", "preprocessing", "train")
 #: Settings that change the course of a training but not its result.
 NOT_THE_RESULT = ("resume", "on_collapse", "checkpoints", "report_to")
@@ -193,15 +190,11 @@ def _of_the_result(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changed_answers(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """An earlier version kept no answers. Those of another model, or to other rows, say nothing more."""
-    if not (ANSWERS in found and ANSWERS in asked) or any(found.get(k) != asked[k] for k in ANSWERED_BY):
+    """Answers of another model, or to other rows, say nothing more."""
+    if any(found.get(k) != asked.get(k) for k in ANSWERED_BY):
         return []
-    away = other_answers(found[ANSWERS], asked[ANSWERS])
-    if away is None:
-        return []
-    return [
-        f"the model's answers with the same weights ({away}; look for a hook, a patched method or an attribute)"
-    ]
+    away = other_answers(found.get(ANSWERS), asked.get(ANSWERS))
+    return [] if away is None else [away]
 
 
 def _changed_rows(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -40,7 +40,7 @@ from sidelight.lab.evaluation.run import as_categories, measure
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
 from sidelight.lab.runs.run import Run, contents_of
-from sidelight.lab.runs.trained_with import require_same_rows
+from sidelight.lab.runs.trained_with import require_same_answers, require_same_rows
 from sidelight.lab.tables.table import Table
 from sidelight.scorers.head import is_constant
 from sidelight.targets import TargetModel
@@ -272,7 +272,8 @@ def _without_goal(cells: Sequence[Cell], targets: Targets) -> dict[str, str]:
 def _check_cells(cells: Sequence[Cell], targets: Targets, content: Mapping[str, Any]) -> None:
     """Refuse cells that would stop the ablation hours later."""
     for cell in cells:
-        fingerprint = targets.of(cell).fingerprint()
+        target = targets.of(cell)
+        fingerprint = target.fingerprint()
         if (cell.facts or {}).get("target", fingerprint) != fingerprint:
             raise ConfigError(
                 f"variant {cell.variant.name!r}, seed {cell.seed} was trained beside another target than the "
@@ -283,7 +284,8 @@ def _check_cells(cells: Sequence[Cell], targets: Targets, content: Mapping[str, 
                 f"variant {cell.variant.name!r}, seed {cell.seed} was trained or measured on other rows: the data have "
                 f"changed since. Remove {cell.folder.parents[1]}, or bring those data back."
             )
-        cell.run.check_code(targets.of(cell))
+        cell.run.check_code(target)
+        require_same_answers(cell.run.scorer_folder(cell.seed), target, cell.run.rows("train"))
         if cell.facts is None:
             require_same_rows(cell.run.scorer_folder(cell.seed), *map(cell.run.rows, ("train", "validation")))
         section = cell.run.config.evaluation

@@ -28,6 +28,7 @@ from sidelight.lab.evaluation.methods import (
     scorer_fingerprint,
     supports,
 )
+from sidelight.lab.evaluation.run import answers_to_tests
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.metrics.granularity import finest
 from sidelight.lab.metrics.layout import Layout, make_layout, read_scores
@@ -88,6 +89,11 @@ class AuditedRun:
     def content(self) -> dict[str, Any]:
         """What is in the rows that the checks read."""
         return contents_of(self.run)
+
+    @cached_property
+    def answers(self) -> dict[str, Any]:
+        """What the target answers to the first rows that are measured, as an entry of records. Empty if that is not known."""
+        return answers_to_tests(self.run, self.target)
 
     def methods(self, target: TargetModel | None = None, scorer: Scorer | None = None) -> dict[str, Method]:
         """Our scorer (or ``scorer``) beside ``target`` (default: the run's), and the baseline methods."""

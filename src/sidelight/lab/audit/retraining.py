@@ -27,7 +27,7 @@ from sidelight.lab.audit.tables import Tally, by_metric, drawn, modalities, per_
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.runs.classifier import accuracy, record_of, train_classifier
 from sidelight.lab.runs.folder import digest
-from sidelight.lab.runs.trained_with import folder_of_rows
+from sidelight.lab.runs.trained_with import folder_of_rows, require_same_answers
 from sidelight.lab.tables.table import Table
 from sidelight.targets import TargetModel
 from sidelight.training.folder import drop_checkpoints
@@ -112,6 +112,7 @@ def retrained(
     validation = run.rows("validation")
     folder = folder_of_rows(folder, folder, rows, validation)
     recover_folder(folder / "scorer")
+    require_same_answers(folder, target, rows)
     if (folder / "metrics.json").is_file():
         return Explainer.from_pretrained(folder / "scorer", target), dict(read_json(folder / "metrics.json"))
     explainer = Explainer.fit(

@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sidelight.checks.answers import ANSWERS, other_answers
 from sidelight.core.files import read_json, write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.core.own_code import own_code
@@ -85,12 +86,13 @@ def _is_old(name: str, audited: AuditedRun) -> bool:
     both = (kept.get("asked", {}), _asked(CHECKS[name], audited))
     # which other run was asked is no setting of this one
     known, asked = ({k: v for k, v in about.items() if k != "other"} for about in both)
-    return digest(known) != digest(asked) or _other_rows(kept, audited)
+    return digest(known) != digest(asked) or _made_of_others(kept, audited)
 
 
-def _other_rows(found: Mapping[str, Any], audited: AuditedRun) -> bool:
-    """Whether an answer is of other rows than those that are there now. Earlier versions did not note them."""
-    return "content" in found and found["content"] != audited.content
+def _made_of_others(found: Mapping[str, Any], audited: AuditedRun) -> bool:
+    """Whether an answer is of other rows, or of a target that answered otherwise to them. Earlier versions did not note it."""
+    rows = "content" in found and found["content"] != audited.content
+    return rows or other_answers(found.get(ANSWERS), audited.answers.get(ANSWERS)) is not None
 
 
 def answer(check: Check, audited: AuditedRun) -> Findings:
@@ -99,7 +101,7 @@ def answer(check: Check, audited: AuditedRun) -> Findings:
     asked = _asked(check, audited)
     if path.is_file():
         known = dict(read_json(path))
-        if known.get("digest") == digest(asked) and not _other_rows(known, audited):
+        if known.get("digest") == digest(asked) and not _made_of_others(known, audited):
             log.info("%s: already answered", check.name)
             return known
         log.info("%s: settings, scorer, target or rows changed, measuring again", check.name)
@@ -111,6 +113,7 @@ def answer(check: Check, audited: AuditedRun) -> Findings:
         "digest": digest(asked),
         "asked": asked,
         "content": audited.content,
+        **audited.answers,
         **check.measure(audited),
         "seconds": round(time.perf_counter() - started, 1),
     }

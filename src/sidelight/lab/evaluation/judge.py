@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
+from sidelight.checks.answers import ANSWERS, answers_to_first, other_answers
 from sidelight.core.files import read_json, write_json
 from sidelight.core.locks import hold
 from sidelight.core.own_code import own_code
 from sidelight.core.processes import is_main, wait
-from sidelight.errors import CheckpointError
+from sidelight.errors import CheckpointError, ConfigError
 from sidelight.fills.base import functions_of
 from sidelight.lab.config.sections import ClassifierTraining, EvaluationSection
 from sidelight.lab.evaluation.methods import fills_of, set_reference
@@ -69,9 +70,9 @@ def judge_of(run: Run, target: TargetModel) -> TargetModel:
 
 
 def judge_facts(run: Run, target: TargetModel) -> dict[str, Any]:
-    """What ``judge.json`` says of the judge that :func:`judge_of` gives, without its identity."""
+    """What ``judge.json`` says of the judge that :func:`judge_of` gives, without its identity and the target's answers."""
     path = judge_folder(run, identity(run, target)) / "judge.json"
-    return {k: v for k, v in read_json(path).items() if k not in ("format", "identity")}
+    return {k: v for k, v in read_json(path).items() if k not in ("format", "identity", ANSWERS)}
 
 
 def judge_folder(run: Run, about: Mapping[str, Any]) -> Path:
@@ -134,12 +135,9 @@ def _rows(run: Run, split: str, most: int | None) -> Sequence[Any]:
 def _record(run: Run, target: TargetModel, judge: TargetModel, path: Path, about: Mapping[str, Any]) -> None:
     """Write ``judge.json``, or compare the judge with what it says."""
     weights = judge.fingerprint()
+    answers = answers_to_first(target, _trained_on(run)[0])
     if path.is_file():
-        if read_json(path).get("fingerprint") != weights:
-            raise CheckpointError(
-                f"the judge in {path.parent} has other weights than when it was trained. Remove that folder, so that it "
-                "is trained again."
-            )
+        _require_recorded(read_json(path), path.parent, weights, answers)
         return
     rows, beta = _rows(run, "validation", LOOKED_AT), run.config.evaluation.judge.beta
     fills = fills_of(run.config.evaluation, target)
@@ -150,6 +148,7 @@ def _record(run: Run, target: TargetModel, judge: TargetModel, path: Path, about
             "format": "sidelight.judge",
             "identity": about,
             "fingerprint": weights,
+            **({} if answers is None else {ANSWERS: answers}),
             "beta": beta,
             "n": len(rows),
             "whole": {name: round(accuracy(m, rows), 6) for name, m in both.items()},
@@ -157,6 +156,23 @@ def _record(run: Run, target: TargetModel, judge: TargetModel, path: Path, about
             "agreement": round(agreement(target, judge, rows), 6),
         },
     )
+
+
+def _require_recorded(
+    known: Mapping[str, Any], folder: Path, weights: str, answers: Mapping[str, Any] | None
+) -> None:
+    """Refuse a judge of other weights, or one of a target that answered otherwise. Earlier versions noted no answers."""
+    if known.get("fingerprint") != weights:
+        raise CheckpointError(
+            f"the judge in {folder} has other weights than when it was trained. Remove that folder, so that it is trained "
+            "again."
+        )
+    away = other_answers(known.get(ANSWERS), answers)
+    if away is not None:
+        raise ConfigError(
+            f"the judge in {folder} was trained from another classifier (different {away}). Bring that classifier back, or "
+            "remove that folder, so that the judge is trained again."
+        )
 
 
 @torch.inference_mode()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sidelight.checks.answers import ANSWERS, answers_to_first
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.core.names import OURS
@@ -79,6 +80,11 @@ class Evaluation:
     rivals: Sequence[Rival]
     measurements: Sequence[Measurement]
 
+    @cached_property
+    def answers(self) -> dict[str, Any]:
+        """What the target answers to the first rows, as an entry of records. It is empty if that is not known."""
+        return answers_to_tests(self.run, self.target)
+
 
 def evaluate_run(run: Run) -> dict[str, Any]:
     """Measure every method of a run. Writes ``scores.parquet``, ``curves.parquet``, ``results.json``, ``table.md``.
@@ -122,7 +128,7 @@ def _evaluate_share(
     with agreed():
         evaluation = plan_evaluation(run)
         content = content_of_tests(run)
-        known = {**content, REFERENCE: content_of_reference(run)}
+        known = {**content, REFERENCE: content_of_reference(run), **evaluation.answers}
         stores = [m.open_store(known) for m in evaluation.measurements]  # refused now, not after hours
         for m, store in zip(evaluation.measurements, stores, strict=True):
             note = None if on_batch is None else partial(on_batch, m.folder.name)
@@ -145,6 +151,12 @@ def content_of_tests(run: Run) -> dict[str, Any]:
     measured = run.tested_rows(run.config.evaluation.count)
     first = [content_of([measured[i]]).digest for i in range(min(len(measured), FIRST_ROWS))]
     return {**content_of(run.tested_rows()).to_dict(), FIRST: first}
+
+
+def answers_to_tests(run: Run, target: TargetModel) -> dict[str, Any]:
+    """What ``target`` answers to the first rows that are measured, as an entry of records. Empty if that is not known."""
+    answers = answers_to_first(target, run.tested_rows(run.config.evaluation.count))
+    return {} if answers is None else {ANSWERS: answers}
 
 
 def content_of_reference(run: Run) -> dict[str, Any]:
@@ -245,10 +257,10 @@ def _write_curves(curves: Sequence[pd.DataFrame], path: Path) -> None:
 
 
 def makers(evaluation: Evaluation) -> dict[str, Any]:
-    """What made the maps: fingerprints of the target and of each scorer."""
+    """What made the maps: fingerprints of the target and of each scorer, and answers of the target."""
     methods = {name: m for found in evaluation.measurements for name, m in found.methods.items()}
     scorers = {name: m.fingerprint for name, m in methods.items() if isinstance(m, ScorerMethod)}
-    return {"target": evaluation.target.fingerprint(), "scorers": scorers}
+    return {"target": evaluation.target.fingerprint(), **evaluation.answers, "scorers": scorers}
 
 
 def elsewhere_notes(run: Run) -> list[str]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sidelight.checks.answers import ANSWERS, other_answers
 from sidelight.core.files import replace_file, write_text
 from sidelight.core.refusals import not_written
 from sidelight.errors import CheckpointError, ConfigError
@@ -43,7 +44,8 @@ class PartStore:
     Args:
         directory: created if missing.
         identity: JSON-able description of settings, methods and target.
-        content: of the rows that are measured, :data:`FIRST` and :data:`REFERENCE`, as far as they are known.
+        content: of the rows that are measured, :data:`FIRST`, :data:`REFERENCE` and what the target answers to the first rows
+            (:data:`~sidelight.checks.answers.ANSWERS`), as far as they are known.
 
     Raises:
         ConfigError: the directory holds parts of another identity, or of rows with another content.
@@ -83,10 +85,10 @@ class PartStore:
             self._require_content(content or {}, known.get("content", {}))
 
     def _require_content(self, content: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-        """Refuse rows that differ from those that are measured here, as far as they were noted."""
+        """Refuse rows, or answers to them, that differ from those that are measured here, as far as they were noted."""
         begin = zip(content.get(FIRST, ()), known.get(FIRST, ()), strict=False)
         both = content.keys() & known.keys()
-        if any(content[k] != known[k] for k in both - {FIRST, REFERENCE}):
+        if any(content[k] != known[k] for k in both - {FIRST, REFERENCE, ANSWERS}):
             raise ConfigError(
                 f"{str(self.directory)!r} holds results of other rows: the test data have changed since. {REMEDY}"
             )
@@ -100,6 +102,11 @@ class PartStore:
             raise ConfigError(
                 f"{str(self.directory)!r} holds results with other training rows: fills and methods draw from the training "
                 f"data, which have changed since. {REMEDY}"
+            )
+        answers = other_answers(known.get(ANSWERS), content.get(ANSWERS))
+        if answers is not None:
+            raise ConfigError(
+                f"{str(self.directory)!r} holds results of another evaluation (different {answers}). {REMEDY}"
             )
 
     def paths(self, index: int) -> tuple[Path, Path]:

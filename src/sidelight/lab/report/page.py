@@ -25,7 +25,7 @@ from sidelight.inputs.row_parts import split_row
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.data.scenes import readable
 from sidelight.lab.evaluation.methods import fills_of, fitted_target, rival_of, scorer_fingerprint, supports
-from sidelight.lab.evaluation.run import content_of_tests
+from sidelight.lab.evaluation.run import answers_to_tests, content_of_tests
 from sidelight.lab.evaluation.settings import call_method
 from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
@@ -74,7 +74,7 @@ def section_of(run: Run) -> ReportSection:
         raise CheckpointError(f"{run.folder} has no curves.parquet: run `sidelight evaluate` again.")
     target = fitted_target(run)
     explainer = run.explainer(target=target)
-    found = {"rows": content_of_tests(run), "target": target.fingerprint()}
+    found = {"rows": content_of_tests(run), "target": target.fingerprint(), **answers_to_tests(run, target)}
     first = {f"{OURS}#{run.config.seeds[0]}": scorer_fingerprint(explainer)}
     require_measured_of(results, {**found, "scorers": first}, run.results_folder)
     samples, failures = galleries(run, explainer)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sidelight.checks.answers import ANSWERS, other_answers
 from sidelight.errors import ConfigError
 from sidelight.lab.config.sections import EvaluationSection
 
@@ -24,7 +25,7 @@ def require_measured_of(results: Mapping[str, Any], found: Mapping[str, Any], fo
     Results of an earlier version do not tell them, and are taken.
 
     Args:
-        found: what is there: ``rows``, their content; ``target``, its fingerprint; ``scorers``, fingerprints by method.
+        found: what is there: ``rows``, their content; ``target``, its fingerprint; ``answers`` of it; ``scorers``, fingerprints by method.
         folder: of the results.
 
     Raises:
@@ -36,7 +37,8 @@ def require_measured_of(results: Mapping[str, Any], found: Mapping[str, Any], fo
     scorers = known.get("scorers", {})
     same = {
         "test data": known.get("rows") == found["rows"],
-        "classifier": known.get("target") == found["target"],
+        "classifier": known.get("target") == found["target"]
+        and other_answers(known.get(ANSWERS), found.get(ANSWERS)) is None,
         "scorer": all(scorers.get(name, version) == version for name, version in found["scorers"].items()),
     }
     changed = [name for name, kept in same.items() if not kept]

@@ -1,4 +1,4 @@
-"""Whether a model in a run was trained with the present code of a user's own parts, and on the present rows."""
+"""Whether a model in a run was trained as it would be now: a user's own code, the rows, the answers of the classifier."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sidelight.checks.answers import ANSWERS, answers_to_rows, other_answers
 from sidelight.errors import ConfigError
+from sidelight.inputs.collate import Collator
 from sidelight.lab.runs.folder import digest
 from sidelight.rows.content import content_of
+from sidelight.rows.row import NumberedRows
 from sidelight.rows.sources import rows_of
 from sidelight.targets import TargetModel
 from sidelight.training.folder import recorded_identity
@@ -32,6 +35,29 @@ def require_same_code(folder: Path, target: TargetModel, fills: Sequence[str]) -
         raise ConfigError(
             f"{folder} holds a scorer that was trained with another code of {', '.join(changed)}. Bring that code back, "
             "give the new one another name, or remove the folder, so that the scorer is trained again."
+        )
+
+
+def require_same_answers(folder: Path, target: TargetModel, train: Any) -> None:
+    """Refuse the scorer in ``folder`` if its classifier, with the same weights, answered otherwise in its training.
+
+    Args:
+        folder: of one training. It need not exist. An earlier version noted no answers.
+        target: as it is now.
+        train: rows of the present data.
+
+    Raises:
+        ConfigError: see above.
+    """
+    known = recorded_identity(folder) if (folder / "scorer").is_dir() else {}
+    if ANSWERS not in known or known.get("train") != content_of(rows_of(train)).to_dict():
+        return
+    rows = NumberedRows(rows_of(train))
+    away = other_answers(known[ANSWERS], answers_to_rows(target, rows, Collator(target, labelled=False)))
+    if away is not None:
+        raise ConfigError(
+            f"{folder} holds a scorer that was trained beside another classifier (different {away}). Bring that classifier "
+            "back, or remove the folder, so that the scorer is trained again."
         )
 
 

@@ -116,12 +116,15 @@ class ImageTextProcessor:
 
 
 def is_pair(value: Any) -> bool:
-    """Whether ``value`` is a tuple of an image and a text, in whichever order, or of an image and two texts."""
+    """Whether ``value`` is a tuple of an image and a text, in whichever order, or of an image and two texts.
+
+    Either may be missing, and the text may be a list: who reads the pair tells what is wrong with it.
+    """
     if not isinstance(value, tuple) or len(value) != 2:
         return False
     first, second = value
     two = isinstance(second, tuple) and len(second) == 2 and all(isinstance(text, str) for text in second)
-    if two or _lists_texts(second):  # a list is refused when it is read
+    if two or _lists_texts(second) or _is_none(second):
         return _may_be_image(first)
     return all(map(_may_be_image, value)) and any(isinstance(v, str) for v in value)
 

@@ -1,0 +1,82 @@
+"""What a newcomer gives in another form than ours is taken, or the message says what is missing and what to give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fault_models import SQUARE, P, bert, tok, untrained
+
+import pair_models
+from sidelight import Explainer
+from sidelight.errors import ConfigError, InputError, InputTypeError
+from sidelight.targets import as_target
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Explainer:
+    processor = (SQUARE, pair_models.make_tokenizer())
+    return untrained(pair_models.fusion(), processor, (P[0], "a red square"))
+
+
+# -- pairs with one half -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((P[0], None), r"sample 0 has no text \(None\). Leave it out, or give \(image, text\)"),
+        ((P[0], float("nan")), "the text of sample 0 is not text: NaN"),
+        ((P[0], pd.NA), "the text of sample 0 is not text: <NA>"),
+        ((None, None), r"sample 0 has no image \(None\)"),
+    ],
+)
+def test_kind_the_missing_half_of_a_pair_is_named(pairs: Explainer, pair: Any, words: str) -> None:
+    """Before, the image alone was taken for the sample, and the message said that an Image is no pair."""
+    for given in (pair, [pair]):
+        with pytest.raises((InputError, InputTypeError), match=words):
+            pairs.explain(given)
+    with pytest.raises((InputError, InputTypeError), match=words.replace("sample 0", "sample 1")):
+        pairs.explain([(P[0], "a red square"), pair])
+
+
+# -- names of classes ----------------------------------------------------------------
+
+NAMES = ["dull", "fine", "great"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pd.Series(NAMES),
+        pd.Index(NAMES),
+        pd.Categorical(NAMES),
+        np.array(NAMES),
+        np.array(NAMES, object),
+        {0: "dull", 1: "fine", 2: "great"},
+        {"2": "great", "1": "fine", "0": "dull"},
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_kind_names_of_classes_may_stand_in_a_column_or_by_number(given: Any) -> None:
+    assert as_target(bert(), tok(), class_names=given).id2label == dict(enumerate(NAMES))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (pd.Series(NAMES, [2, 1, 0]), r"index is \[2, 1, 0\], so its order is not clear.*sort_index\(\)"),
+        (pd.Series(NAMES, [3, 7, 9]), r"give class_names=names\.tolist\(\)"),
+        ({"dull": 0, "fine": 1, "great": 2}, r"keys \['dull', 'fine', 'great'\].*sorted\(label2id"),
+        ({1: "dull", 2: "fine", 3: "great"}, r"numbers 0, 1, 2.*keys \[1, 2, 3\]"),
+        ({0: "a", 1: "b"}.values(), r"must be a list of names; .* Write class_names=list\(\.\.\.\)"),
+        ((name for name in NAMES), r"must be a list of names; .* Write class_names=list\(\.\.\.\)"),
+        (set(NAMES), "must be a list of names"),
+    ],
+    ids=["permuted", "filtered", "label2id", "from one", "values", "generator", "set"],
+)
+def test_kind_names_of_classes_without_a_clear_order_are_refused(given: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        as_target(bert(), tok(), class_names=given)

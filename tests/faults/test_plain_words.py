@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
-from fault_models import SQUARE, P, bert, tok, untrained
+from fault_models import SQUARE, P, T, bert, tok, untrained
 
 import pair_models
+import sidelight
 from sidelight import Explainer
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.targets import as_target
@@ -80,3 +83,38 @@ def test_kind_names_of_classes_may_stand_in_a_column_or_by_number(given: Any) ->
 def test_kind_names_of_classes_without_a_clear_order_are_refused(given: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         as_target(bert(), tok(), class_names=given)
+
+
+# -- pipelines of transformers -------------------------------------------------------
+
+COLUMNS: dict[str, Callable[[list[Any]], Any]] = {
+    "Series": pd.Series,
+    "Index": pd.Index,
+    "array": lambda samples: np.array(samples, object),
+    "Column": lambda samples: datasets.Dataset.from_list([{"text": s} for s in samples])["text"],
+    "Dataset": lambda samples: datasets.Dataset.from_list([{"text": s} for s in samples]),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_kind_a_column_given_to_a_pipeline_is_told_to_be_a_list(texts: Explainer, kind: str) -> None:
+    """The plain pipeline refuses them, too. The hint was given for sets and iterators alone."""
+    with pytest.raises(InputTypeError, match=r"give them as a list: list\(samples\)\."):
+        sidelight.pipeline(explainer=texts)(COLUMNS[kind](T[:3]))
+
+
+def test_kind_pictures_and_pairs_in_a_column_are_told_to_be_a_list(
+    images: Explainer, pairs: Explainer
+) -> None:
+    for given, explainer in ((pd.Series(P[:3]), images), (pd.Series(["a", "b"]), pairs)):
+        with pytest.raises(InputTypeError, match=r"give them as a list: list\(samples\)\."):
+            sidelight.pipeline(explainer=explainer)(given)
+
+
+def test_kind_columns_of_several_texts_are_no_pair(texts: Explainer) -> None:
+    """Before, the first two texts of a batch of columns were explained as one pair."""
+    pipeline = sidelight.pipeline(explainer=texts)
+    with pytest.raises(InputError, match="'text' holds 2 texts: this is a batch of columns, not a row"):
+        pipeline({"text": T[:2], "label": [0, 1]})
+    one = pipeline({"text": T[:1]})["explanation"]
+    assert one.inputs == texts.explain(T[0]).inputs

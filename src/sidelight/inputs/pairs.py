@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sidelight.core.columns import KNOWN_COLUMNS, column_of, told_of_table
+from sidelight.core.columns import KNOWN_COLUMNS, column_of
 from sidelight.core.counted import an
 from sidelight.core.files import write_json
 from sidelight.core.guard import public_class
@@ -20,7 +20,7 @@ from sidelight.inputs.images import PictureTransform, as_transform
 from sidelight.inputs.loading import TRANSFORM_FILE, load_transform, saved_tokenizer
 from sidelight.inputs.picture_files import CONTENT, is_open_file, read_image
 from sidelight.inputs.pixels import picture_batch
-from sidelight.inputs.samples import read_texts
+from sidelight.inputs.samples import read_texts, what_else
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.rows.labels import is_missing
 
@@ -172,7 +172,7 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
         kind = f"{type(sample).__name__} of {len(sample)}" if isinstance(sample, (tuple, list)) else None
         raise InputTypeError(
             f"sample {number} is not an image with a text but {an(kind or type(sample).__name__)}; {FORMS}. "
-            f"Of two lists make pairs: list(zip(images, texts)).{told_of_table(sample)}"
+            f"Of two lists make pairs: list(zip(images, texts)).{what_else(sample, 'an image with a text')}"
         )
     _check_columns(sample, number)
     picture = column_of(sample, "image") or "image"

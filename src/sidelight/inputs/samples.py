@@ -129,8 +129,8 @@ def what_else(value: Any, sample: str) -> str:
             " Numbers in lists are an array: numpy.array(value, dtype='uint8'). A datasets.Dataset gives arrays after "
             ".with_format('numpy')."
         )
-    sized = any(hasattr(value, name) for name in ("shape", "read"))
-    one = sized or isinstance(value, (str, bytes, Sequence, Mapping))
+    one = isinstance(value, (str, bytes, Mapping, list, tuple, Tensor)) or hasattr(value, "read")
+    one = one or getattr(value, "ndim", 1) == 0
     holds = any(hasattr(type(value), name) for name in ("__iter__", "__getitem__"))
     return " If it holds several samples, give them as a list: list(samples)." if holds and not one else ""
 

@@ -9,12 +9,14 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fault_models import SQUARE, P, T, bert, tok, untrained
 
 import pair_models
 import sidelight
 from sidelight import Explainer
 from sidelight.errors import ConfigError, InputError, InputTypeError
+from sidelight.rows.sources import open_data
 from sidelight.targets import as_target
 
 
@@ -118,3 +120,44 @@ def test_kind_columns_of_several_texts_are_no_pair(texts: Explainer) -> None:
         pipeline({"text": T[:2], "label": [0, 1]})
     one = pipeline({"text": T[:1]})["explanation"]
     assert one.inputs == texts.explain(T[0]).inputs
+
+
+# -- samples and labels --------------------------------------------------------------
+
+CLASSES = [number % 3 for number in range(20)]
+IMAGES = np.stack([np.asarray(picture) for picture in P[:20]])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [IMAGES, CLASSES],
+        [IMAGES, np.array(CLASSES)],
+        [IMAGES, torch.tensor(CLASSES)],
+        [P[:20], CLASSES],
+        [P[:20], ["cat"] * 20],
+        [T[:20], CLASSES],
+        [pd.Series(T[:20]), pd.Series(CLASSES)],
+    ],
+)
+def test_kind_samples_and_labels_in_a_list_are_told_to_be_a_tuple(given: list[Any]) -> None:
+    """Before, the two columns were two rows, and the message was about the first or second of them."""
+    for name in ("train", "eval", "samples"):
+        with pytest.raises(
+            InputError, match=rf"{name} is a list of two columns.*as a tuple, \(samples, labels\)"
+        ):
+            open_data(given, name)
+    assert len(open_data(tuple(given), "train")) == 20
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[["a", "b"], ["c", "d"]], [(T[0], T[1], 1), (T[2], T[3], 0)], [[1, 2, 3, 4, 5], [6, 7, 8, 9, 0]], P[:2]],
+)
+def test_kind_two_rows_stay_two_rows(given: list[Any]) -> None:
+    assert list(open_data(given, "train")) == given
+
+
+def test_kind_columns_of_unlike_lengths_are_called_by_what_they_hold() -> None:
+    with pytest.raises(InputError, match="20 of 'samples', 5 of 'labels'"):
+        open_data((T[:20], CLASSES[:5]), "train")

@@ -53,9 +53,9 @@ def _read(sample: Any, index: int, columns: Sequence[str], which: str) -> tuple[
         sample = tuple(sample[c] for c in _columns(sample, index, columns))
     parts = tuple(sample) if isinstance(sample, (tuple, list)) else (sample,)
     if not 1 <= len(parts) <= 2:
-        batch = " The texts of a batch are given one by one." if len(parts) > 2 else ""
+        batch = " The texts of a batch are given one by one, with labels as (texts, labels)."
         raise InputError(
-            f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).{batch}"
+            f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).{batch if len(parts) > 2 else ''}"
         )
     for number, part in enumerate(parts):
         if not isinstance(part, str):

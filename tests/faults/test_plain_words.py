@@ -16,6 +16,7 @@ import pair_models
 import sidelight
 from sidelight import Explainer
 from sidelight.errors import ConfigError, InputError, InputTypeError
+from sidelight.lab import compare
 from sidelight.rows.sources import open_data
 from sidelight.targets import as_target
 
@@ -161,3 +162,13 @@ def test_kind_two_rows_stay_two_rows(given: list[Any]) -> None:
 def test_kind_columns_of_unlike_lengths_are_called_by_what_they_hold() -> None:
     with pytest.raises(InputError, match="20 of 'samples', 5 of 'labels'"):
         open_data((T[:20], CLASSES[:5]), "train")
+
+
+# -- words about a class -------------------------------------------------------------
+
+
+def test_kind_a_class_called_no_is_quoted_in_a_sentence() -> None:
+    """The caption of a comparison said "no has probability 0.9"."""
+    explainer = untrained(bert(id2label={0: "no", 1: "no, never", 2: "not"}), tok(), T[0])
+    found = compare(explainer, T[0], ["occlusion"])
+    assert found.caption.startswith(f"'{found.label}' has probability 0.")

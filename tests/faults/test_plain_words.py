@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -17,8 +18,11 @@ import sidelight
 from sidelight import Explainer
 from sidelight.errors import ConfigError, InputError, InputTypeError
 from sidelight.lab import compare
+from sidelight.lab.config.files import parse_config
+from sidelight.lab.runs.run import Run
 from sidelight.rows.sources import open_data
 from sidelight.targets import as_target
+from tiny_runs import IMAGE
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +130,15 @@ def test_kind_columns_of_several_texts_are_no_pair(texts: Explainer) -> None:
 # -- samples and labels --------------------------------------------------------------
 
 CLASSES = [number % 3 for number in range(20)]
-IMAGES = np.stack([np.asarray(picture) for picture in P[:20]])
+STACKED = np.stack([np.asarray(picture) for picture in P[:20]])
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        [IMAGES, CLASSES],
-        [IMAGES, np.array(CLASSES)],
-        [IMAGES, torch.tensor(CLASSES)],
+        [STACKED, CLASSES],
+        [STACKED, np.array(CLASSES)],
+        [STACKED, torch.tensor(CLASSES)],
         [P[:20], CLASSES],
         [P[:20], ["cat"] * 20],
         [T[:20], CLASSES],
@@ -172,3 +176,16 @@ def test_kind_a_class_called_no_is_quoted_in_a_sentence() -> None:
     explainer = untrained(bert(id2label={0: "no", 1: "no, never", 2: "not"}), tok(), T[0])
     found = compare(explainer, T[0], ["occlusion"])
     assert found.caption.startswith(f"'{found.label}' has probability 0.")
+
+
+# -- configurations ------------------------------------------------------------------
+
+
+def test_kind_an_unknown_option_of_a_configuration_is_told_in_words_of_the_file(tmp_path: Path) -> None:
+    """The message named as_target(), which the writer of a YAML file never called."""
+    target = {**IMAGE["target"], "options": {"layer": ["a"]}}
+    run = Run.create(tmp_path / "run", parse_config({**IMAGE, "target": target}))
+    with pytest.raises(
+        ConfigError, match=r"unknown config key 'target\.options\.layer'\. Did you mean 'layers'\?"
+    ):
+        run.new_target()

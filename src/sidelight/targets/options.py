@@ -131,6 +131,16 @@ def checked_options(
     return check_values(named, {name: _kind(known[name]) for name in named}, "target.options")
 
 
+def require_options(family: type[TargetModel], options: Mapping[str, Any]) -> None:
+    """Raise :class:`ConfigError` if a configuration file names an option that ``family`` has not."""
+    known = list(family_options(family))
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"unknown config key 'target.options.{name}'.{nearest(str(name), known)} Known here: {', '.join(known)}."
+            )
+
+
 def _unknown(name: str, model: str, known: list[str], settings: Sequence[str] | None) -> str:
     """What to say of an option that there is not. Only ``fit`` takes fields of the settings."""
     called, also = ("as_target", "") if settings is None else ("fit", ", and the fields of the settings")

@@ -130,7 +130,19 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], int, str, str]] = {
         lambda: {"files": [("text", (None, "a")), ("text", (None, "b"))]},
         422,
         "field",
-        "'text' twice",
+        "the form has 'text' twice. Send JSON: {\"text\"",
+    ),
+    "two texts in a form, in JSON": (
+        lambda: {"files": [("model", (None, "texts")), ("text", (None, '["a", "b"]'))]},
+        422,
+        "field",
+        'a form holds one text. Send JSON: {"text": ["first", "second"]}',
+    ),
+    "several texts in a form": (
+        lambda: {"files": [("model", (None, "texts")), ("texts", (None, '["a", "b"]'))]},
+        422,
+        "field",
+        'a form holds one text. Send JSON: {"text": ["first", "second"]}',
     ),
     "a field twice in JSON": (
         lambda: raw('{"model": "texts", "text": "a dull film", "target": 0, "target": 1}'),

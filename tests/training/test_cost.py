@@ -46,3 +46,18 @@ def test_the_pass_of_the_classifier_is_what_is_timed() -> None:
     found = cost.cost_of_training(60.0, target, rows, Collator(target), batch_size=5)
     # the pass of five rows takes 0.2 s and little more, and an epoch six of these passes
     assert 60 / (3 * 10 / 5 * 0.4) < found < 60 / (3 * 10 / 5 * 0.2)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 2.0])
+def test_a_short_epoch_is_not_told_as_a_measure(
+    seconds: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside a tiny model a training of some seconds was told as dozens of epochs."""
+    monkeypatch.setattr(cost, "timed", lambda run, place: seconds)
+    target = as_target(classifier(), TRANSFORM)
+    rows = [{"image": image, "label": label} for image, label in corner_rows(10)]
+    with caplog.at_level(logging.INFO, "sidelight"):
+        found = cost.cost_of_training(8.0, target, rows, Collator(target), batch_size=5)
+    assert found == pytest.approx(8.0 / (3 * 10 / 5 * seconds))
+    assert "the training took 8 s" in caplog.text
+    assert ("epochs of fine-tuning" in caplog.text) == (seconds > 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -13,6 +15,8 @@ from sidelight.cli.stopping import BY_SIGNAL, STOPPED, tell_stopped, tidy_end
 
 def main() -> None:
     """Entry point of ``sidelight``. Errors that a user can act on are printed without a traceback, and so is Ctrl-C."""
+    # at its end Python looks for cycles among half a million objects of the libraries, which takes seconds
+    atexit.register(gc.freeze)
     with tidy_end():
         try:
             _write_all_letters(sys.stdout)

@@ -52,5 +52,10 @@ def run(
 
 
 def _cost(scorer: dict[str, float]) -> str:
-    """What a training cost, or nothing if an earlier version made it."""
-    return f", the cost of {scorer['train_cost']:.2g} epochs of fine-tuning" if "train_cost" in scorer else ""
+    """What a training cost, or nothing if that says little, or if an earlier version made it."""
+    from sidelight.training.cost import LEAST_EPOCH
+
+    epochs = scorer.get("train_cost", 0.0)
+    if not epochs or scorer["train_runtime"] / epochs < LEAST_EPOCH:
+        return ""
+    return f", the cost of {epochs:.2g} epochs of fine-tuning"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import cache
@@ -30,7 +30,8 @@ def _list_of(kind: str) -> BeforeValidator:
     """A list as a tuple, so that settings from YAML or JSON equal those from Python."""
 
     def as_tuple(value: Any) -> tuple[Any, ...]:
-        value = value.tolist() if isinstance(value, np.ndarray) else value
+        if hasattr(type(value), "tolist"):  # arrays of NumPy, and columns and indices of pandas
+            value = value.tolist()
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             return tuple(value)
         raise PydanticCustomError("no_list", f"must be a list of {kind}")
@@ -172,6 +173,8 @@ def _message(adapter: TypeAdapter[Any], name: str, section: str, error: Validati
         with suppress(ValidationError):
             adapter.validate_python([found["input"]])
             example = f" Write {name}=[{given}]."
+        if isinstance(found["input"], (Iterator, KeysView, ValuesView)):
+            example = f" Write {name}=list(...)."
     expected = plain_words(found["msg"])
     return f"{name}{place} {expected}; got {given}.{example} (In a configuration file: {section}.{name}.)"
 

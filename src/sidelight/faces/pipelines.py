@@ -196,6 +196,16 @@ def _one(sample: Any) -> Any:
     return tuple(sample) if isinstance(sample, list) else sample
 
 
+def _require_a_row(sample: Mapping[str, Any]) -> None:
+    """Refuse columns of several texts, of which two would be read as one pair."""
+    held = sample["text"]
+    if isinstance(held, (list, tuple)) and len(held) != 1:
+        raise InputError(
+            f"'text' holds {len(held)} texts: this is a batch of columns, not a row. Give rows: [{{'text': text}} for text in "
+            "texts]. A pair of texts is {'text': first, 'text_pair': second}."
+        )
+
+
 def _count(value: Any, name: str) -> int | None:
     """A number of answers. Raises :class:`ConfigError` if ``value`` is none."""
     value = plain(value)
@@ -226,6 +236,7 @@ class ExplainedTexts(Explained, TextClassificationPipeline):
                 f"a mapping needs 'text', and may have 'text_pair'; got {sorted(map(str, inputs))}."
             )
         if isinstance(inputs, Mapping):
+            _require_a_row(inputs)
             inputs = (inputs["text"], inputs["text_pair"]) if "text_pair" in inputs else inputs["text"]
         elif isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], list):
             inputs = inputs[0]  # an old form that transformers still takes

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sidelight.core.columns import KNOWN_COLUMNS, column_of, told_of_table
+from sidelight.core.columns import KNOWN_COLUMNS, column_of
 from sidelight.core.counted import an
 from sidelight.core.files import write_json
 from sidelight.core.guard import public_class
@@ -20,7 +20,7 @@ from sidelight.inputs.images import PictureTransform, as_transform
 from sidelight.inputs.loading import TRANSFORM_FILE, load_transform, saved_tokenizer
 from sidelight.inputs.picture_files import CONTENT, is_open_file, read_image
 from sidelight.inputs.pixels import picture_batch
-from sidelight.inputs.samples import read_texts
+from sidelight.inputs.samples import read_texts, what_else
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.rows.labels import is_missing
 
@@ -116,12 +116,15 @@ class ImageTextProcessor:
 
 
 def is_pair(value: Any) -> bool:
-    """Whether ``value`` is a tuple of an image and a text, in whichever order, or of an image and two texts."""
+    """Whether ``value`` is a tuple of an image and a text, in whichever order, or of an image and two texts.
+
+    Either may be missing, and the text may be a list: who reads the pair tells what is wrong with it.
+    """
     if not isinstance(value, tuple) or len(value) != 2:
         return False
     first, second = value
     two = isinstance(second, tuple) and len(second) == 2 and all(isinstance(text, str) for text in second)
-    if two or _lists_texts(second):  # a list is refused when it is read
+    if two or _lists_texts(second) or _is_none(second):
         return _may_be_image(first)
     return all(map(_may_be_image, value)) and any(isinstance(v, str) for v in value)
 
@@ -169,7 +172,7 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
         kind = f"{type(sample).__name__} of {len(sample)}" if isinstance(sample, (tuple, list)) else None
         raise InputTypeError(
             f"sample {number} is not an image with a text but {an(kind or type(sample).__name__)}; {FORMS}. "
-            f"Of two lists make pairs: list(zip(images, texts)).{told_of_table(sample)}"
+            f"Of two lists make pairs: list(zip(images, texts)).{what_else(sample, 'an image with a text')}"
         )
     _check_columns(sample, number)
     picture = column_of(sample, "image") or "image"

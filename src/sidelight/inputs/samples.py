@@ -53,9 +53,9 @@ def _read(sample: Any, index: int, columns: Sequence[str], which: str) -> tuple[
         sample = tuple(sample[c] for c in _columns(sample, index, columns))
     parts = tuple(sample) if isinstance(sample, (tuple, list)) else (sample,)
     if not 1 <= len(parts) <= 2:
-        batch = " The texts of a batch are given one by one." if len(parts) > 2 else ""
+        batch = " The texts of a batch are given one by one, with labels as (texts, labels)."
         raise InputError(
-            f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).{batch}"
+            f"sample {index} has {len(parts)} texts; give one string or a pair (first, second).{batch if len(parts) > 2 else ''}"
         )
     for number, part in enumerate(parts):
         if not isinstance(part, str):
@@ -129,8 +129,8 @@ def what_else(value: Any, sample: str) -> str:
             " Numbers in lists are an array: numpy.array(value, dtype='uint8'). A datasets.Dataset gives arrays after "
             ".with_format('numpy')."
         )
-    sized = any(hasattr(value, name) for name in ("shape", "read"))
-    one = sized or isinstance(value, (str, bytes, Sequence, Mapping))
+    one = isinstance(value, (str, bytes, Mapping, list, tuple, Tensor)) or hasattr(value, "read")
+    one = one or getattr(value, "ndim", 1) == 0
     holds = any(hasattr(type(value), name) for name in ("__iter__", "__getitem__"))
     return " If it holds several samples, give them as a list: list(samples)." if holds and not one else ""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sidelight.core.counted import an, repeated
 from sidelight.errors import InputError
-from sidelight.rows.row import LABEL_COLUMNS, Rows, plain
+from sidelight.rows.row import LABEL_COLUMNS, Rows, plain, scalar
 
 
 class Columns(Sequence[Any]):
@@ -102,7 +102,10 @@ def zipped_rows(columns: Sequence[Any], name: str) -> Rows:
     samples, *labels = columns
     samples = pandas_rows(samples, name) if _is_frame(samples) else samples
     held = Columns([samples, *(_flags(column) if _is_frame(column) else column for column in labels)])
-    _require_one_length(held.columns, name)
+    called = (
+        ("samples", "labels") if len(columns) == 2 else [f"column {place}" for place in range(len(columns))]
+    )
+    _require_one_length(dict(zip(called, held.columns.values(), strict=True)), name)
     return Rows(held, name, cheap=True)
 
 
@@ -129,6 +132,26 @@ def are_samples_and_labels(data: tuple[Any, ...] | list[Any]) -> bool:
     flat = flat or _are_flags(labels, samples)
     listed = isinstance(samples, list) and len(samples) > 2
     return bool((many or listed or hasattr(samples, "iloc")) and (flat or hasattr(labels, "iloc")))
+
+
+def require_rows(data: Sequence[Any], name: str) -> None:
+    """Refuse a list of samples and labels, whose two columns would be read as two rows. A tuple of them is taken.
+
+    Raises:
+        InputError: see above.
+    """
+    if not isinstance(data, list) or len(data) != 2 or not all(_is_column(column) for column in data):
+        return
+    samples, labels = map(positional, data)
+    if len(samples) != len(labels) or len(samples) < 4:  # a pair of texts, perhaps with a label, is shorter
+        return
+    first, label = scalar(samples[0]), scalar(labels[0])
+    named = isinstance(label, str) and not isinstance(first, str)
+    if (named or type(label) in (bool, int)) and not isinstance(first, (int, float)):
+        raise InputError(
+            f"{name} is a list of two columns with {len(samples)} values each. Samples and labels are given as a tuple, "
+            "(samples, labels), or as a dictionary of columns, {'text': [...], 'label': [...]} (or 'image')."
+        )
 
 
 def _are_flags(labels: Any, samples: Any) -> bool:

@@ -26,6 +26,7 @@ from sidelight.rows.columns import (
     mapping_rows,
     pandas_rows,
     polars_rows,
+    require_rows,
     zipped_rows,
 )
 from sidelight.rows.data_sets import (
@@ -138,7 +139,10 @@ def _open_by_shape(data: Any, name: str) -> Rows | Stream:
     if isinstance(data, np.ndarray):
         return _array(data, name)
     if isinstance(data, (list, tuple)):
-        return zipped_rows(data, name) if are_samples_and_labels(data) else Rows(data, name, cheap=True)
+        if are_samples_and_labels(data):
+            return zipped_rows(data, name)
+        require_rows(data, name)
+        return Rows(data, name, cheap=True)
     advice = _why_not(data)
     if advice:
         raise InputTypeError(f"{name} is {advice}. Give {FORMS}.")

@@ -39,6 +39,11 @@ _PICTURES = ("data:image/", "iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 #: how their files begin. A form that puts such a file in the place of a text gives it as Latin-1
 _PICTURE_FILES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 _AS_TEXT = tuple(start.decode("latin-1") for start in _PICTURE_FILES)
+#: how more than one text is sent
+_IN_JSON = (
+    ' Send JSON: {"text": ["first", "second"]} for two texts that the model reads together, {"texts": ["one", "another"]} '
+    "for several."
+)
 #: bytes of a body that is parsed at once
 SMALL = 2**16
 
@@ -209,11 +214,14 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
         given = form.multi_items()
         doubled = repeated(name for name, _ in given)
         if doubled:
-            raise Problem("field", f"the form has {doubled[0]!r:.60} twice.")
+            told = _IN_JSON if doubled[0] in ("text", "texts") else ""
+            raise Problem("field", f"the form has {doubled[0]!r:.60} twice.{told}")
         found: dict[str, Any] = {
             name: await value.read() if isinstance(value, UploadFile) else value for name, value in given
         }
         _require_unswapped(found)
+        if "texts" in found or _is_list_of_texts(found.get("text")):
+            raise Problem("field", f"a form holds one text.{_IN_JSON}")
         for name, value in given:
             if isinstance(value, UploadFile) != (name == "image"):
                 wanted = "a file" if name == "image" else "a value and no file"
@@ -223,6 +231,17 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
     if found.get("maps"):
         found["maps"] = found["maps"].split(",")
     return found
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    """Whether a field of a form holds texts in JSON, which would be explained with its quotes and brackets."""
+    if not isinstance(value, str) or not value.lstrip().startswith("[") or len(value) > SMALL:
+        return False
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return False
+    return bool(found) and all(isinstance(text, str) for text in found)
 
 
 def _require_unswapped(fields: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from sidelight.core.counted import repeated
 from sidelight.core.field_checks import Count, Flag, Names, Number, Places, check_values
 from sidelight.core.registry import nearest
+from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError
 from sidelight.targets.base import TargetModel
 
@@ -124,8 +125,20 @@ def checked_options(
         if name not in known:
             raise ConfigError(_unknown(name, type(model).__name__, list(known), settings))
     named = {name: _named(value, model, name) for name, value in options.items()}
+    if "class_names" in named:
+        named["class_names"] = names_in_order(named["class_names"])
     _require_layers(named.get("layers"), known.get("layers"), type(model).__name__)
     return check_values(named, {name: _kind(known[name]) for name in named}, "target.options")
+
+
+def require_options(family: type[TargetModel], options: Mapping[str, Any]) -> None:
+    """Raise :class:`ConfigError` if a configuration file names an option that ``family`` has not."""
+    known = list(family_options(family))
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"unknown config key 'target.options.{name}'.{nearest(str(name), known)} Known here: {', '.join(known)}."
+            )
 
 
 def _unknown(name: str, model: str, known: list[str], settings: Sequence[str] | None) -> str:
@@ -174,6 +187,35 @@ def _named(value: Any, model: nn.Module, option: str) -> Any:
                 f"Name it, e.g. {option}=['layer2', 'layer4']."
             )
     return [names[id(v)] if isinstance(v, nn.Module) else v for v in value]
+
+
+def names_in_order(names: Any) -> Any:
+    """Class names as a list if ``names`` holds them by number, as ``id2label`` of transformers does. Others unchanged.
+
+    Raises:
+        ConfigError: the order is not clear.
+
+    Example:
+        >>> names_in_order({"1": "wonderful", "0": "dull"})
+        ['dull', 'wonderful']
+    """
+    if isinstance(names, Mapping):
+        # JSON has no numbers as keys
+        found = {int(key): name for key, name in names.items() if str(key).isdecimal()}
+        if len(found) == len(names) and set(found) == set(range(len(names))):
+            return [found[number] for number in range(len(names))]
+        raise ConfigError(
+            "class_names may be a mapping from the numbers 0, 1, 2, ... of the model's outputs to names; got the keys "
+            f"{short(repr(list(names)))}. Give the names as a list in the order of the outputs. From a label2id: "
+            "sorted(label2id, key=label2id.get)."
+        )
+    if hasattr(names, "iloc") and hasattr(names, "index") and list(names.index) != list(range(len(names))):
+        raise ConfigError(
+            f"class_names is a {type(names).__name__} whose index is {short(repr(list(names.index)))}, so its order is not clear. "
+            "If the index holds the numbers of the model's outputs, give class_names=names.sort_index().tolist(). If the "
+            "names stand in the order of the outputs, give class_names=names.tolist()."
+        )
+    return names
 
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:

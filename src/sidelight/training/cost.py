@@ -17,12 +17,17 @@ TIMED_ROWS = 16
 #: A step of fine-tuning in passes without gradient: one forward, and twice as much back, because both the weights and the
 #: activations have a gradient (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
 PASSES_OF_A_STEP = 3
+#: Seconds from which on an epoch of fine-tuning says something. Shorter ones are of tiny models or a few rows, beside which
+#: what every training costs, such as its validation and its checkpoint, would be told as dozens of epochs.
+LEAST_EPOCH = 5.0
 
 
 def cost_of_training(
     seconds: float, target: TargetModel, train: Any, collate: Collator, batch_size: int
 ) -> float:
-    """A training of ``seconds``, in epochs of fine-tuning the classifier on the rows ``train``. A log line says it.
+    """A training of ``seconds``, in epochs of fine-tuning the classifier on the rows ``train``.
+
+    A log line says it, if such an epoch takes at least :data:`LEAST_EPOCH` seconds.
 
     Such an epoch is not made. It is taken as :data:`PASSES_OF_A_STEP` passes of the classifier for each row, and a pass is
     timed here, on rows from all over ``train``.
@@ -44,10 +49,13 @@ def cost_of_training(
         row = largest(timed(lambda: target.encode(batch), target.device)) / count
     epoch = PASSES_OF_A_STEP * row * len(train) / process_count()
     cost = seconds / max(epoch, 1e-9)  # a coarse clock may see no time pass
-    log.info(
-        "the training took %.0f s, as long as about %.2g epochs of fine-tuning the classifier on the same %d rows",
-        seconds,
-        cost,
-        len(train),
-    )
+    if epoch < LEAST_EPOCH:
+        log.info("the training took %.0f s", seconds)
+    else:
+        log.info(
+            "the training took %.0f s, as long as about %.2g epochs of fine-tuning the classifier on the same %d rows",
+            seconds,
+            cost,
+            len(train),
+        )
     return cost

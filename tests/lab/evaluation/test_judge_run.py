@@ -156,6 +156,23 @@ def test_other_settings_of_the_judge_are_another_evaluation(tmp_path: Path) -> N
         evaluate_run(Run.create(run.folder, other))
 
 
+def test_an_evaluation_of_others_is_refused_before_a_judge_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(tmp_path / "run")
+    evaluate_run(run)
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained in vain")
+
+    monkeypatch.setattr(module, "train_classifier", never)
+    section = run.config.evaluation.model_copy(update={"metrics": ["fidelity_plus"]})
+    other = run.config.model_copy(update={"evaluation": section})
+    with pytest.raises(ConfigError, match=r"results of another evaluation \(different settings\)"):
+        evaluate_run(Run.create(run.folder, other))
+    assert not (run.folder / "judge").exists()
+
+
 def test_evaluations_without_a_judge_are_those_of_before(tmp_path: Path) -> None:
     """The record of a finished evaluation has no word of a judge, so earlier ones go on."""
     run = tiny_run(tmp_path / "run")

@@ -21,7 +21,7 @@ from sidelight.lab.evaluation.engine import Views, evaluate_batch
 from sidelight.lab.evaluation.measures import measures_of
 from sidelight.lab.evaluation.own_parts import code_of
 from sidelight.lab.evaluation.settings import EvalResult, EvalSettings, Method, call_method
-from sidelight.lab.evaluation.store import PartStore
+from sidelight.lab.evaluation.store import PartStore, require_same
 from sidelight.lab.metrics.protocols import DEFAULT
 from sidelight.lab.metrics.statistics import mean_curves
 from sidelight.targets.base import TargetModel
@@ -81,6 +81,14 @@ class Measurement:
         Raises:
             ConfigError: ``folder`` holds an evaluation of other settings, methods, target or rows.
         """
+        return PartStore(self.folder, self.identity(), content)
+
+    def require_folder(self) -> None:
+        """Raise :class:`ConfigError` if ``folder`` holds an evaluation of others, whoever judges. Nothing is written."""
+        require_same(self.folder, self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on beside the rows, as plain values."""
         about = asdict(self.settings)
         about.pop("forward_batch")  # speed only
         if about["protocol"] == DEFAULT:  # older stores, which may be continued, know no protocols
@@ -97,7 +105,7 @@ class Measurement:
         own |= code_of(self.target, named.fills, named.metrics, named.granularities, named.protocol)
         if own:
             identity["own code"] = own
-        return PartStore(self.folder, identity, content)
+        return identity
 
 
 def run_evaluation(

@@ -315,8 +315,10 @@ def measurements(
     split = split_batches(target, rows, section)
     require_measurable(settings.metrics, split.whole.rows)
     require_unjudged(settings.metrics, settings.protocol, target.modalities, methods)
-    judge = judge_of(run, target) if settings.judged else None
-    found = [Measurement(target, split.whole, methods, settings, folder / "full", judge)]
+    found = [Measurement(target, split.whole, methods, settings, folder / "full")]
+    if settings.judged:
+        found[0].require_folder()  # refused now, and not when a judge was trained
+        found = [replace(found[0], judge=judge_of(run, target))]
     quick = [m for m in settings.metrics if METRICS[m].one_pass]
     slow = {r.name for r in make_rivals(section.few_samples)}
     for name, batches, wanted in (("single", split.single, False), ("few", split.few, True)):

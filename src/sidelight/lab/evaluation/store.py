@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,31 @@ REFERENCE = "reference"
 GROUP = 250_000
 #: what to do about results of something else. No option names their folder, so another one cannot be chosen
 REMEDY = "Go back to what was measured there, or remove this folder, and everything is measured anew."
+
+
+def require_same(directory: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds results of another evaluation, as far as ``identity`` tells. Nothing is written.
+
+    Raises:
+        ConfigError: see above. What is wrong with a manifest is told when the store is opened.
+    """
+    known: Any = None
+    with suppress(OSError, ValueError):
+        known = json.loads((directory / "evaluation.json").read_text())
+    changed = _changed(identity, known) if isinstance(known, dict) else []
+    if changed:
+        raise _another(directory, changed)
+
+
+def _changed(identity: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    own = json.loads(json.dumps(identity, default=str))
+    return sorted(key for key, value in own.items() if known.get(key) != value)
+
+
+def _another(directory: Path, changed: Sequence[str]) -> ConfigError:
+    return ConfigError(
+        f"{str(directory)!r} holds results of another evaluation (different {', '.join(changed)}). {REMEDY}"
+    )
 
 
 class PartStore:
@@ -76,11 +102,7 @@ class PartStore:
             about = {} if content is None else {"content": dict(content)}
             write_text(manifest, json.dumps({"hash": self.digest, **about, **json.loads(text)}, indent=1))
         elif known.get("hash") != self.digest:
-            changed = [k for k, v in json.loads(text).items() if known.get(k) != v]
-            raise ConfigError(
-                f"{str(self.directory)!r} holds results of another evaluation (different "
-                f"{', '.join(changed) or 'hash'}). {REMEDY}"
-            )
+            raise _another(self.directory, _changed(identity, known) or ["hash"])
         else:
             self._require_content(content or {}, known.get("content", {}))
 

@@ -16,6 +16,7 @@ from sidelight.lab.config.sections import TargetSection
 from sidelight.rows.labels import Classes, is_flags, label_number, numbering, numbers_of
 from sidelight.rows.row import Numbered
 from sidelight.targets import TargetModel
+from sidelight.targets.options import names_in_order
 from sidelight.targets.verdict import ONE_VALUE, names_of_one
 
 #: advice if lists of flags are in the place of class numbers
@@ -64,7 +65,8 @@ def class_numbers(section: TargetSection, classes: Sequence[str]) -> dict[int, i
     """
     if section.pretrained is None or section.training is not None:
         return None
-    names = section.options.get("class_names") or _names_of(section.pretrained, section.revision)
+    given = names_in_order(section.options.get("class_names"))
+    names = given or _names_of(section.pretrained, section.revision)
     known = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
     if len(known) == 1 and section.options.get("output") in ("sigmoid", "probabilities"):
         # one output has two classes, and its configuration names one of them

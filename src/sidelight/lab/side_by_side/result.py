@@ -136,8 +136,8 @@ class Comparison:
     def caption(self) -> str:
         """How to read the table, in a few sentences."""
         by = (
-            f"{among_words(visible(self.label))} has probability {self.clean:.3f}. kept: its probability if the top {self.area:.0%} of "
-            f"the features stay alone; lost: if they are removed. ms and passes are for label and map together. "
+            f"'{among_words(visible(self.label))}' has probability {self.clean:.3f}. kept: its probability if the top {self.area:.0%} "
+            f"of the features stay alone; lost: if they are removed. ms and passes are for label and map together. "
             "∇: passes with gradients. agreement: rank correlation with ours."
         )
         signs = {c.reduction for line in self.table.lines for c in line.cells if c is not None} & {

@@ -131,14 +131,15 @@ def checked_options(
     return check_values(named, {name: _kind(known[name]) for name in named}, "target.options")
 
 
-def require_options(family: type[TargetModel], options: Mapping[str, Any]) -> None:
-    """Raise :class:`ConfigError` if a configuration file names an option that ``family`` has not."""
+def known_options(family: type[TargetModel], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``options`` of a configuration file. Raises :class:`ConfigError` if one of them is none of ``family``."""
     known = list(family_options(family))
     for name in options:
         if name not in known:
             raise ConfigError(
                 f"unknown config key 'target.options.{name}'.{nearest(str(name), known)} Known here: {', '.join(known)}."
             )
+    return options
 
 
 def _unknown(name: str, model: str, known: list[str], settings: Sequence[str] | None) -> str:

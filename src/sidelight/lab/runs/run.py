@@ -52,7 +52,7 @@ from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
 from sidelight.targets.families import TARGETS
-from sidelight.targets.options import require_options
+from sidelight.targets.options import known_options
 from sidelight.training.settings import ObjectiveConfig
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class Run:
         return "+".join(self.dataset.modalities)
 
     def _wrap(self, model: Any, processor: Any, section: TargetSection | None = None) -> TargetModel:
-        require_options(TARGETS[self._family()], options := (section or self.config.target).options)
+        options = known_options(TARGETS[self._family()], (section or self.config.target).options)
         found = as_target(model.to(device()), processor, family=self._family(), **options)
         return require_classifier(found)
 

@@ -171,13 +171,16 @@ def no_number(word: str) -> Any:
     raise ValueError(f"it holds {word}, which is no number")
 
 
-def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
+def read_json(
+    path: str | os.PathLike[str], finite: bool = False, remedy: str = "Copy it there again."
+) -> Any:
     """Read JSON. Raises :class:`CheckpointError` if it is missing, closed to us or corrupt.
 
     Args:
         path: of the file.
         finite: whether ``NaN`` and ``Infinity``, which are no JSON, are refused. Earlier versions wrote them for
             numbers that are not defined.
+        remedy: a sentence for the message if it is corrupt.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -189,9 +192,7 @@ def read_json(path: str | os.PathLike[str], finite: bool = False) -> Any:
     except (OSError, ValueError) as error:
         if told := told_of_pointer(path):
             raise CheckpointError(told) from error
-        raise CheckpointError(
-            f"{path} is corrupt or truncated ({error}); restore it or run again."
-        ) from error
+        raise CheckpointError(f"{path} is corrupt or truncated ({error}). {remedy}") from error
 
 
 def find_weights(place: str) -> Path:

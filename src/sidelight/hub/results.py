@@ -72,7 +72,7 @@ def read_results(place: str | os.PathLike[str], fingerprint: str, parameters: in
     path = given / "results.json" if given.is_dir() else given
     if not path.is_file():
         raise CheckpointError(f"{given} holds no results.json: run `sidelight evaluate {given}` first.")
-    found = read_json(path)
+    found = read_json(path, remedy=f"Restore it, or delete it and run `sidelight evaluate {given}` again.")
     _require_same(given, found, fingerprint, parameters)
     try:
         rows = [row for row in found["rows"] if isinstance(row["mean"], (int, float))]

@@ -292,7 +292,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} has {path.stat().st_size / 2**20:.0f} MB, which is too large for the configuration of a scorer."
         )
-    config = read_json(path)
+    config = read_json(path, remedy="Copy it there again, or fit anew.")
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
         if str(found).startswith(f"{FORMAT}."):

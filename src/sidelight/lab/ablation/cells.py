@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from sidelight.core.files import read_json
 from sidelight.errors import ConfigError
 from sidelight.fills.base import default_fills
 from sidelight.lab.ablation.variants import SECTIONS, Variant, chosen_variants, part_of, variants_of
@@ -19,6 +18,7 @@ from sidelight.lab.config.sections import AblationSection, EvaluationSection, Ru
 from sidelight.lab.metrics import METRICS
 from sidelight.lab.runs.folder import remove_file, remove_ours
 from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.stored_files import read_frame, read_record
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Cell:
     def facts(self) -> dict[str, Any] | None:
         """The contents of ``cell.json``, ``None`` while the cell is not finished."""
         path = self.folder / "cell.json"
-        facts = dict(read_json(path)) if path.is_file() else None
+        facts = dict(read_record(path, "ablate")) if path.is_file() else None
         if facts and facts["measured"] and not (self.folder / "scores.parquet").is_file():
             return None
         return facts
@@ -134,7 +134,7 @@ class Cell:
 
     def scores(self) -> pd.DataFrame:
         """Stored rows (sample, modality, granularity, fill, metric, value) with ``variant`` and ``seed``."""
-        frame = pd.read_parquet(self.folder / "scores.parquet")
+        frame = read_frame(self.folder / "scores.parquet", "ablate")
         frame = frame.astype(dict.fromkeys(("modality", "granularity", "fill", "metric"), str))
         frame.insert(0, "seed", self.seed)
         frame.insert(0, "variant", self.variant.name)

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sidelight.core.files import read_json, replace_file, write_json
+from sidelight.core.files import replace_file, write_json
 from sidelight.core.folders import recover_folder
 from sidelight.core.locks import hold
 from sidelight.core.names import OURS
@@ -40,6 +40,7 @@ from sidelight.lab.evaluation.run import as_categories, measure
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
 from sidelight.lab.runs.run import Run, contents_of
+from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.runs.trained_with import require_same_answers, require_same_rows
 from sidelight.lab.tables.table import Table
 from sidelight.scorers.head import is_constant
@@ -196,7 +197,7 @@ def fit_cell(cell: Cell, target: TargetModel) -> tuple[Explainer, dict[str, Any]
     path, folder = cell.folder / "fit.json", cell.run.scorer_folder(cell.seed) / "scorer"
     recover_folder(folder)
     if path.is_file() and folder.is_dir():
-        return cell.run.explainer(cell.seed, target), dict(read_json(path))
+        return cell.run.explainer(cell.seed, target), dict(read_record(path, "ablate"))
     cell.drop_measurement()  # of a scorer that is gone
     explainer = cell.run.fit_scorer(target, cell.seed)
     metrics = {k: round(v, 6) if math.isfinite(v) else None for k, v in explainer.training_metrics.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table as RichTable
 
-from sidelight.core.files import read_json, replace_file, write_json, write_text
+from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.safe_output import csv_of_records
 from sidelight.errors import CheckpointError
 from sidelight.lab.ablation.cells import FOLDER, cells_of
@@ -17,6 +17,7 @@ from sidelight.lab.ablation.cells import Cell as AblationCell
 from sidelight.lab.evaluation.run import as_categories, plain_rows
 from sidelight.lab.metrics.statistics import summarise
 from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.tables.markdown import markdown
 from sidelight.lab.tables.summary import ANY, cell_of, columns_of, fill_of
 from sidelight.lab.tables.table import Cell, Column, Line, Setting, Table, ranked, short
@@ -65,7 +66,7 @@ def write_tables(run: Run) -> list[Table]:
     tables = build_ablation_tables(summary, variants)
     folder = run.folder / FOLDER
     path = folder / LEFT_OUT
-    notes = _notes(cells, done, read_json(path) if path.is_file() else {})
+    notes = _notes(cells, done, read_record(path, "ablate") if path.is_file() else {})
     write_text(folder / "table.md", page(tables, notes))
     write_text(folder / "table.csv", csv_text(tables, variants))
     about = {"name": run.config.name, "dataset": run.config.data.name, "notes": notes, "variants": variants}

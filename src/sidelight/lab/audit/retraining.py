@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from sidelight.core.files import read_json, write_json
+from sidelight.core.files import write_json
 from sidelight.core.folders import recover_folder
 from sidelight.core.names import OURS
 from sidelight.explainer import Explainer
@@ -27,6 +27,7 @@ from sidelight.lab.audit.tables import Tally, by_metric, drawn, modalities, per_
 from sidelight.lab.evaluation.settings import Method
 from sidelight.lab.runs.classifier import accuracy, record_of, train_classifier
 from sidelight.lab.runs.folder import digest
+from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.runs.trained_with import folder_of_rows, require_same_answers
 from sidelight.lab.tables.table import Table
 from sidelight.targets import TargetModel
@@ -114,7 +115,8 @@ def retrained(
     recover_folder(folder / "scorer")
     require_same_answers(folder, target, rows)
     if (folder / "metrics.json").is_file():
-        return Explainer.from_pretrained(folder / "scorer", target), dict(read_json(folder / "metrics.json"))
+        metrics = read_record(folder / "metrics.json", "audit")
+        return Explainer.from_pretrained(folder / "scorer", target), dict(metrics)
     explainer = Explainer.fit(
         target,
         rows,

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.checks.answers import ANSWERS, other_answers
-from sidelight.core.files import read_json, write_json, write_text
+from sidelight.core.files import write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.core.own_code import own_code
 from sidelight.errors import ConfigError
 from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings
 from sidelight.lab.runs.folder import continue_run, digest
 from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.tables.markdown import markdown
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def _is_old(name: str, audited: AuditedRun) -> bool:
     path = audited.folder / f"{name}.json"
     if not path.is_file():
         return False
-    kept = read_json(path)
+    kept = read_record(path, "audit")
     both = (kept.get("asked", {}), _asked(CHECKS[name], audited))
     # which other run was asked is no setting of this one
     known, asked = ({k: v for k, v in about.items() if k != "other"} for about in both)
@@ -100,7 +101,7 @@ def answer(check: Check, audited: AuditedRun) -> Findings:
     path = audited.folder / f"{check.name}.json"
     asked = _asked(check, audited)
     if path.is_file():
-        known = dict(read_json(path))
+        known = dict(read_record(path, "audit"))
         if known.get("digest") == digest(asked) and not _made_of_others(known, audited):
             log.info("%s: already answered", check.name)
             return known
@@ -160,7 +161,7 @@ def write_page(run: Run, folder: Path, old: Collection[str] = ()) -> None:
         path = folder / f"{name}.json"
         if not path.is_file():
             continue
-        found: Mapping[str, Any] = read_json(path)
+        found: Mapping[str, Any] = read_record(path, "audit")
         figures = check.figures(dict(found))
         pictures |= {folder / f"{n}.png": to_png(figure) for n, figure in figures.items()}
         parts += [f"## {check.title}\n", check.question + "\n", *([OLD] if name in old else [])]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sidelight.checks.answers import ANSWERS, answers_to_first, other_answers
-from sidelight.core.files import read_json, write_json
+from sidelight.core.files import write_json
 from sidelight.core.locks import hold
 from sidelight.core.own_code import own_code
 from sidelight.core.processes import is_main, wait
@@ -29,6 +29,7 @@ from sidelight.lab.runs.folder import digest
 from sidelight.lab.runs.labelled import require_labels
 from sidelight.lab.runs.masked_training import masked_training, random_removals
 from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.runs.trained_with import folder_of_rows
 from sidelight.targets import TargetModel
 from sidelight.targets.copying import own_copy
@@ -72,7 +73,9 @@ def judge_of(run: Run, target: TargetModel) -> TargetModel:
 def judge_facts(run: Run, target: TargetModel) -> dict[str, Any]:
     """What ``judge.json`` says of the judge that :func:`judge_of` gives, without its identity and the target's answers."""
     path = judge_folder(run, identity(run, target)) / "judge.json"
-    return {k: v for k, v in read_json(path).items() if k not in ("format", "identity", ANSWERS)}
+    return {
+        k: v for k, v in read_record(path, "evaluate").items() if k not in ("format", "identity", ANSWERS)
+    }
 
 
 def judge_folder(run: Run, about: Mapping[str, Any]) -> Path:
@@ -137,7 +140,7 @@ def _record(run: Run, target: TargetModel, judge: TargetModel, path: Path, about
     weights = judge.fingerprint()
     answers = answers_to_first(target, _trained_on(run)[0])
     if path.is_file():
-        _require_recorded(read_json(path), path.parent, weights, answers)
+        _require_recorded(read_record(path, "evaluate"), path.parent, weights, answers)
         return
     rows, beta = _rows(run, "validation", LOOKED_AT), run.config.evaluation.judge.beta
     fills = fills_of(run.config.evaluation, target)

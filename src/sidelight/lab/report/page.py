@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -33,6 +32,7 @@ from sidelight.lab.report.timing import timing
 from sidelight.lab.runs.folder import continue_run
 from sidelight.lab.runs.measured import require_measured_of
 from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.stored_files import read_frame
 from sidelight.targets import TargetModel
 from sidelight.viz.safe_text import visible
 
@@ -85,7 +85,7 @@ def section_of(run: Run) -> ReportSection:
         title=run.config.name,
         modality="+".join(target.modalities),
         rows=results["rows"],
-        curves=pd.read_parquet(curves),
+        curves=read_frame(curves, "evaluate"),
         samples=samples,
         failures=failures,
         notes=results["notes"],
@@ -109,7 +109,7 @@ def galleries(run: Run, explainer: Explainer) -> tuple[list[GridSample], list[Gr
     rows = run.tested_rows(section.count)
     rng = np.random.default_rng(section.seed)
     chosen = rng.permutation(len(rows))[: settings.samples].tolist()
-    scores = pd.read_parquet(run.results_folder / "scores.parquet")
+    scores = read_frame(run.results_folder / "scores.parquet", "evaluate")
     fill = fills_of(section, explainer.target)[0]
     drops = scores[(scores.method == OURS) & (scores.metric == "average_drop") & (scores.fill == fill)]
     drops = drops[drops.modality == "+".join(explainer.target.modalities)]

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sidelight.core.files import read_json
 from sidelight.errors import CheckpointError, InputError
 from sidelight.lab.metrics.protocols import DEFAULT
 from sidelight.lab.metrics.statistics import KEYS
 from sidelight.lab.runs.folder import require_results
+from sidelight.lab.runs.stored_files import read_frame, read_record
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def read_run(folder: str | Path) -> StoredRun:
     """
     folder = Path(folder)
     require_results(folder, ("scores.parquet", "results.json"))
-    facts = read_json(folder / "results.json", finite=True)
+    facts = read_record(folder / "results.json", "evaluate", finite=True)
     rows = _table(folder / "scores.parquet", (*KEYS, "sample", "value"))
     path = folder / "curves.parquet"
     curves = _table(path, ()) if path.is_file() else pd.DataFrame()
@@ -112,10 +112,7 @@ def require_defined(rows: pd.DataFrame, place: str | Path) -> None:
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise CheckpointError(f"{path} cannot be read ({error}); run `sidelight evaluate` again.") from error
+    table = read_frame(path, "evaluate")
     missing = [c for c in columns if c not in table]
     if missing:
         raise CheckpointError(f"{path} lacks column(s) {', '.join(missing)}: it was not made by `evaluate`.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sidelight.core.files import read_json, write_json
+from sidelight.core.files import write_json
 from sidelight.core.names import OURS
 from sidelight.explainer import Explainer
 from sidelight.lab.evaluation.methods import fitted_target, rivals_of, scorer_fingerprint, supports
 from sidelight.lab.runs.run import Run
+from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.speed.measure import measure_speed
 
 FILE = "timing.json"
@@ -32,7 +33,7 @@ def timing(run: Run, explainer: Explainer) -> list[dict[str, Any]]:
     path, target = run.folder / FILE, explainer.target
     rivals = [r for r in rivals_of(run.config.evaluation) if supports(r, target)]
     options = {OURS: scorer_fingerprint(explainer), **{r.name: repr(r) for r in rivals}}
-    stored = list(read_json(path)) if path.is_file() else []
+    stored = list(read_record(path, "report")) if path.is_file() else []
     known = [row for row in stored if row["method"] in options]
     # an earlier version did not write down the options
     kept = [row for row in known if row.get("options", options[row["method"]]) == options[row["method"]]]

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from sidelight.core.files import find_pretrained, find_weights, read_json, write_json
+from sidelight.core.files import find_pretrained, find_weights, write_json
 from sidelight.core.folders import is_target_folder, recover_folder
 from sidelight.core.locks import hold
 from sidelight.core.processes import device, is_main, process_count, wait
@@ -47,6 +47,7 @@ from sidelight.lab.runs.folder import claim_run, digest, load_run_config, requir
 from sidelight.lab.runs.labelled import Renumbered, class_numbers, require_classifier
 from sidelight.lab.runs.measured import require_measured_by
 from sidelight.lab.runs.processors import config_values, new_processor
+from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.runs.trained_with import require_same_code
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
@@ -292,10 +293,9 @@ class Run:
 
     def _facts(self) -> dict[str, Any]:
         path = self.folder / "fit.json"
-        found = read_json(path, finite=True) if path.is_file() else {"target": {}, "scorers": {}}
-        if not (
-            isinstance(found, dict) and all(isinstance(found.get(k), dict) for k in ("target", "scorers"))
-        ):
+        found = read_record(path, "fit", finite=True) if path.is_file() else {"target": {}, "scorers": {}}
+        whole = isinstance(found, dict) and all(isinstance(found.get(k), dict) for k in ("target", "scorers"))
+        if not whole:
             raise CheckpointError(
                 f"{path} holds no facts of a target and its scorers: it was not written by `sidelight fit`, or was "
                 "changed since. Restore it, or delete it and fit again."
@@ -370,7 +370,7 @@ class Run:
             raise CheckpointError(
                 f"{self.folder} has no fit.json: run `sidelight fit` first (or again; it resumes)."
             )
-        return dict(read_json(self.folder / "fit.json", finite=True))
+        return dict(self._facts())
 
     def results(self) -> dict[str, Any]:
         """The results of ``evaluate``.
@@ -380,7 +380,7 @@ class Run:
             ConfigError: they were measured by other settings than those of the configuration.
         """
         require_results(self.results_folder, ["results.json"], self.folder)
-        found = dict(read_json(self.results_folder / "results.json", finite=True))
+        found = dict(read_record(self.results_folder / "results.json", "evaluate", finite=True))
         require_measured_by(found, self.config.evaluation, self.folder)
         return found
 

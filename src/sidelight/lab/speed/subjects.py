@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sidelight.core.files import read_json
 from sidelight.core.processes import device
 from sidelight.core.registry import Registry
 from sidelight.core.surroundings import kept_random_state
 from sidelight.errors import InputError
 from sidelight.explainer import Explainer
+from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.speed.zoo import SHAPES
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
@@ -66,9 +66,8 @@ def training_seconds(model: str) -> float | None:
     facts = Path(model) / "fit.json"
     if not facts.is_file():
         return None
-    found = [
-        s["train_runtime"] for s in read_json(facts, finite=True)["scorers"].values() if "train_runtime" in s
-    ]
+    scorers = read_record(facts, "fit", finite=True)["scorers"]
+    found = [s["train_runtime"] for s in scorers.values() if "train_runtime" in s]
     return sum(found) / len(found) if found else None
 
 

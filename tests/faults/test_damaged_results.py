@@ -1,0 +1,60 @@
+"""A file in a run folder is cut off, for example by a full disk or a broken copy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sidelight.errors import CheckpointError
+from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.report.page import report_runs
+from sidelight.lab.runs.run import Run
+from tiny_runs import IMAGE, tiny_run
+
+QUICK = {
+    **IMAGE["evaluation"],
+    "count": 6,
+    "curve_count": None,
+    "metrics": ["average_drop"],
+    "rivals": ["random"],
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was measured."""
+    run = tiny_run(tmp_path_factory.mktemp("made") / "run", evaluation=QUICK, report={"speed": False})
+    evaluate_run(run)
+    return run.folder
+
+
+def copied(made: Path, place: Path, damaged: str) -> Run:
+    shutil.copytree(made, place / "run")
+    file = place / "run" / damaged
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    return Run.open(place / "run")
+
+
+@pytest.mark.parametrize("name", ["results.json", "scores.parquet", "curves.parquet"])
+def test_kind_a_report_of_a_damaged_file_says_what_helps(made: Path, tmp_path: Path, name: str) -> None:
+    """Damaged tables gave errors of pyarrow. Running again, as a message said, did not replace a damaged file."""
+    run = copied(made, tmp_path, name)
+    page = tmp_path / "page.html"
+    with pytest.raises(CheckpointError, match=rf"{name}.*delete it and run `sidelight evaluate` again"):
+        report_runs([run], page, "a run")
+    (run.folder / name).unlink()
+    evaluate_run(run)
+    assert report_runs([run], page, "a run").is_file()
+
+
+def test_kind_damaged_facts_of_a_training_are_made_again(made: Path, tmp_path: Path) -> None:
+    """The message said to run again, and running again gave the same message."""
+    run = copied(made, tmp_path, "fit.json")
+    for work in (run.fit, lambda: evaluate_run(run)):
+        with pytest.raises(CheckpointError, match=r"fit\.json.*delete it and run `sidelight fit` again"):
+            work()
+    (run.folder / "fit.json").unlink()
+    assert run._facts() == {"target": {}, "scorers": {}}

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sidelight.errors import CheckpointError
+from sidelight.core.folders import require_folder_place
+from sidelight.core.locks import hold
+from sidelight.errors import CheckpointError, ForeignFileError
 from sidelight.lab.evaluation.run import evaluate_run
 from sidelight.lab.report.page import report_runs
 from sidelight.lab.runs.run import Run
@@ -58,3 +60,13 @@ def test_kind_damaged_facts_of_a_training_are_made_again(made: Path, tmp_path: P
             work()
     (run.folder / "fit.json").unlink()
     assert run._facts() == {"target": {}, "scorers": {}}
+
+
+def test_kind_a_link_that_leads_nowhere_is_not_called_a_file(tmp_path: Path) -> None:
+    """A folder for answers may be a link to a disk that is not mounted."""
+    link = tmp_path / "answers"
+    link.symlink_to(tmp_path / "unplugged" / "answers")
+    with pytest.raises(CheckpointError, match="a link that leads nowhere"), hold(link, "explain"):
+        pass
+    with pytest.raises(ForeignFileError, match=r"answers is a link that leads nowhere"):
+        require_folder_place(link / "below")

@@ -107,7 +107,8 @@ def require_folder_place(folder: Path, advice: str = "") -> None:
         if above.is_dir():
             return
         if os.path.lexists(above):
-            raise ForeignFileError(f"could not write {folder}: {above} is a file. Choose another folder.")
+            what = "a link that leads nowhere" if above.is_symlink() and not above.exists() else "a file"
+            raise ForeignFileError(f"could not write {folder}: {above} is {what}. Choose another folder.")
 
 
 def require_file_place(path: str | os.PathLike[str]) -> Path:

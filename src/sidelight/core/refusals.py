@@ -20,7 +20,7 @@ _ADVICE = {
     errno.EPERM: "choose a folder in which you may write, or change the permissions of this one",
     errno.EROFS: "the disk is mounted for reading only, so choose a folder on another one",
     errno.ENOTDIR: "a part of the path is a file, so choose another folder",
-    errno.EEXIST: "a part of the path is a file, so choose another folder",
+    errno.EEXIST: "a part of the path is a file or a link that leads nowhere, so choose another folder",
     errno.EISDIR: "a folder has this name, so choose another name",
 }
 

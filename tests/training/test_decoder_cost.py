@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -161,6 +162,26 @@ def test_a_text_decoder_beside_small_pictures_stays() -> None:
         pair_models.make_target("fusion-resnet"), pair_models.pairs()[:1], ScorerConfig()
     ).config
     assert config.decoder == {}
+
+
+def test_a_text_decoder_becomes_narrow_before_a_picture_becomes_coarser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside NLVR's classifier the picture got cells of eight pixels, for operations that the text then saved at no cost."""
+    pooled, narrow = (dict(decoder_cost.CHEAPER[m][0][1]) for m in ("image", "text"))
+
+    def thousandths(config: ScorerConfig, *_: Any) -> int:
+        picture = 45 if config.decoder.get("image") == pooled else 180
+        return picture + (3 if config.decoder.get("text") == narrow else 16)
+
+    monkeypatch.setattr(decoder_cost, "_operations", lambda *_: (None, 1000))
+    monkeypatch.setattr(decoder_cost, "decoder_flops", thousandths)
+    wide: Any = SimpleNamespace(channels=384)
+    spec: Any = SimpleNamespace(
+        feature_shape={"image": (1, SIDE, SIDE)}, states={"image": [wide], "text": [wide]}
+    )
+    found = decoder_cost.affordable(ScorerConfig(by_class=True), cast(Any, None), {}, spec)
+    assert found.decoder == {"image": pooled, "text": narrow}
 
 
 def vit(side: int, patch: int) -> Any:

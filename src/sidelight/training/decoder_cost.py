@@ -73,6 +73,8 @@ def affordable(config: ScorerConfig, target: TargetModel, inputs: Inputs, spec: 
         if name not in kept
         for limit, options in CHEAPER.get(name, ())
     ]
+    # What costs no quality is saved in every modality first, and pictures become coarser only if that is not enough.
+    rungs.sort(key=lambda rung: rung[0])
     counted = _operations(target, inputs) if rungs else None
     return config if counted is None else _cheaper(config, spec, rungs, *counted)
 

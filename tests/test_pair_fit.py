@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pair_models import make, make_target, make_tokenizer, match_rows
-from sidelight.errors import UnknownNameError
+from sidelight.errors import ConfigError, UnknownNameError
 from sidelight.explainer import Explainer
 from sidelight.inputs.images import ImageTransform
 from sidelight.scorers import ScorerConfig
@@ -151,3 +151,30 @@ def test_unknown_fills_of_a_pair_are_refused_at_once() -> None:
     scorer = new_scorer(target, [(r["image"], r["text"]) for r in match_rows(1)], ScorerConfig(decoder=SMALL))
     with pytest.raises(UnknownNameError, match="unknown text fill 'noise'"):
         ScorerObjective(scorer, target, ObjectiveConfig(fills=("zero", "zero+noise")))
+
+
+def test_a_training_that_another_version_began_with_the_slope_term_goes_on_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # `robust` had the slope term beside pairs too
+    def fit(steps: int, **given: Any) -> Explainer:
+        return Explainer.fit(
+            make("fusion-vit"),
+            [(r["image"], r["text"]) for r in match_rows(16)],
+            processor=ImageTextProcessor(ImageTransform((32, 32)), make_tokenizer()),
+            output_dir=tmp_path / "run",
+            decoder=SMALL,
+            on_collapse="warn",
+            batch_size=8,
+            extra={"max_steps": steps},
+            **given,
+        )
+
+    first = fit(2, slope_weight=1.0)
+    with caplog.at_level("INFO"):
+        again = fit(2)
+    assert "finished: it is taken up again" in caplog.text
+    for name, values in first.scorer.state_dict().items():
+        assert torch.equal(values, again.scorer.state_dict()[name])
+    with pytest.raises(ConfigError, match="slope_weight"):
+        fit(2, slope_weight=0.5)

@@ -60,17 +60,21 @@ def known_scorer(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] | 
     """What was chosen for the scorer of the training in ``output_dir``: the decoders' options by modality (``decoder``) and
     ``effect_unit``. ``None`` if there is no training.
     """
+    found = known(output_dir, "scorer")
+    if not isinstance(found.get("decoder"), Mapping):
+        return None
+    return {"decoder": dict(found["decoder"]), "effect_unit": found.get("effect_unit")}
+
+
+def known(output_dir: str | os.PathLike[str] | None, name: str) -> dict[str, Any]:
+    """The part ``name`` of the record of the training in ``output_dir``. Empty if there is none."""
     if not isinstance(output_dir, str | os.PathLike):
-        return None  # also if it is no path at all, which `training_place` refuses
+        return {}  # also if it is no path at all, which `training_place` refuses
     try:
-        found = _recorded(Path(output_dir), "scorer")
+        return _recorded(Path(output_dir), name)
     except (CheckpointError, OSError):
         # somebody else's file, or a damaged one: the user is told when the folder is taken
-        return None
-    options = found.get("decoder")
-    if not isinstance(options, Mapping):
-        return None
-    return {"decoder": dict(options), "effect_unit": found.get("effect_unit")}
+        return {}
 
 
 def _recorded(folder: Path, name: str) -> dict[str, Any]:

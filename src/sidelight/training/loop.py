@@ -27,6 +27,7 @@ from sidelight.training.folder import (
     best_checkpoint,
     claim_folder,
     is_finished,
+    known,
     require_own_training,
     step_of,
 )
@@ -81,12 +82,11 @@ def train_scorer(
     from sidelight.training.progress import shown_progress
     from sidelight.training.trainer import build_trainer
 
-    for name, data in (("train", train), ("eval", evaluation)):
-        if len(data) == 0:
-            raise InputError(f"the {name} data set is empty: give at least one row.")
+    _require_rows(train=train, eval=evaluation)
     folder, begun = Path(output_dir), time.perf_counter()
     require_own_training(folder)  # before the rows are read, which takes long
     collate = Collator(target) if readers is None else Collator(target, readers)
+    objective_config = objective_config.for_modalities(target.modalities, known(folder, "objective"))
     config = within_memory(scorer, target, train, objective_config, config, collate, folder)
     evaluation, objective_config, config = within_budget(
         scorer, target, train, evaluation, objective_config, config, collate, folder, begun
@@ -106,6 +106,12 @@ def train_scorer(
     warn_if_lost(metrics)
     cost = cost_of_training(metrics["train_runtime"], target, train, collate, config.batch_size)
     return {**metrics, "train_cost": round(cost, 4)}
+
+
+def _require_rows(**sets: Any) -> None:
+    for name, data in sets.items():
+        if len(data) == 0:
+            raise InputError(f"the {name} data set is empty: give at least one row.")
 
 
 def _look_at_rows(module: ScorerObjective, train: Any, evaluation: Any, collate: Collator) -> None:

@@ -31,7 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "coalition_weight": None,
         "coalition_draws": None,
         "coalition_focus": None,
-        "slope_weight": 1.0,
+        "slope_weight": None,
     },
 }
 

@@ -37,11 +37,11 @@ TEACHERS = (
     "coalition_weight",
     "probability_weight",
 )
-#: Fields of the coalition term that are ``None``, for targets of one modality and of several. Beside a text a picture needs
-#: far more of it (``docs/notes/scenes.md``).
-COALITIONS = (
-    {"coalition_weight": 0.1, "coalition_draws": 1, "coalition_focus": False},
-    {"coalition_weight": 10.0, "coalition_draws": 4, "coalition_focus": True},
+#: Fields that are ``None``, for targets of one modality and of several. Beside a text a picture needs far more of the
+#: coalition term, and the slope term makes it choose less well (``docs/notes/scenes.md``).
+BY_MODALITIES = (
+    {"coalition_weight": 0.1, "coalition_draws": 1, "coalition_focus": False, "slope_weight": 1.0},
+    {"coalition_weight": 10.0, "coalition_draws": 4, "coalition_focus": True, "slope_weight": 0.0},
 )
 #: Validations of a training with a budget, at most.
 VALIDATIONS = 5
@@ -127,7 +127,8 @@ class ObjectiveConfig:
         coalition_focus: whether a sample gets more coalitions if its prediction changes more when the whole modality is
             hidden. Costs one pass for each modality. ``None``: if there are several.
         slope_weight: factor of the slope term, by which raw scores of images learn in which proportion pixels raise the
-            log-odds of the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient. Texts have none.
+            log-odds of the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient. Texts have none. ``None``: 1,
+            and 0 if there are several modalities.
 
     Raises:
         ConfigError: a value is of another kind, or out of range.
@@ -161,7 +162,7 @@ class ObjectiveConfig:
     coalition_unit: Positive = 0.125
     coalition_modalities: Names = ()
     coalition_focus: Flag | None = False
-    slope_weight: NotNegative = 0.0
+    slope_weight: NotNegative | None = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self, "objective")
@@ -172,21 +173,28 @@ class ObjectiveConfig:
                 f"the objective teaches nothing: all of {', '.join(TEACHERS)} are 0. Give one of them a weight above 0."
             )
 
-    def for_modalities(self, modalities: Collection[str]) -> ObjectiveConfig:
-        """These settings, with the values of :data:`COALITIONS` for ``modalities`` in place of ``None``.
+    def for_modalities(
+        self, modalities: Collection[str], begun: Mapping[str, Any] | None = None
+    ) -> ObjectiveConfig:
+        """These settings, with the values of :data:`BY_MODALITIES` for ``modalities`` in place of ``None``.
+
+        Args:
+            begun: the objective of a training that goes on. Its values count first, because another version of sidelight
+                may have chosen them.
 
         Example:
             >>> ObjectiveConfig(coalition_weight=None).for_modalities(["image", "text"]).coalition_weight
             10.0
         """
-        chosen = COALITIONS[len(modalities) > 1]
-        missing: dict[str, Any] = {name: v for name, v in chosen.items() if getattr(self, name) is None}
+        chosen = BY_MODALITIES[len(modalities) > 1]
+        there = begun or {}
+        missing: dict[str, Any] = {k: there.get(k, v) for k, v in chosen.items() if getattr(self, k) is None}
         return replace(self, **missing) if missing else self
 
     def teaches_effects(self, modalities: Collection[str]) -> bool:
         """Whether raw effects of all ``modalities`` are learnt. Otherwise the order of features is all there is."""
-        weight = self.for_modalities(modalities).coalition_weight
-        return bool(weight) or (self.slope_weight > 0 and set(modalities) == {"image"})
+        told = self.for_modalities(modalities)
+        return bool(told.coalition_weight) or (bool(told.slope_weight) and set(modalities) == {"image"})
 
 
 @public_class

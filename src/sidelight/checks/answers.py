@@ -89,16 +89,17 @@ def answers_to_rows(target: TargetModel, rows: Any, collate: Collator) -> dict[s
 
 def answers_to_first(target: TargetModel, rows: Iterable[Any]) -> dict[str, Any] | None:
     """As :func:`answers_to_rows`, for the first rows that can be read, each by itself. More rows do not change them."""
-    collate, readable = Collator(target, labelled=False), list[Sequence[Any] | Inputs]()
+    collate, raw, readable = Collator(target, labelled=False), list[Any](), list[Inputs]()
     with told_once({FileNameWarning, PixelRangeWarning, TruncationWarning}):  # whoever uses the rows warns
         for row in islice(rows, LOOKED_AT):
             with suppress(Exception):  # a bad row is told by whoever uses it
-                readable.append(few_samples(target, [row], collate))
+                readable.append(collate.read([row]).inputs)  # read once, and passed twice
+                raw.append(collate.raw([row]) or readable[-1])
             if len(readable) == ANSWERED:
                 break
         found = _answers(target, readable) if readable else None
         # rows that were edited have other answers, which say nothing of the model
-        return None if found is None else {**found, "of": [value_digest(samples) for samples in readable]}
+        return None if found is None else {**found, "of": [value_digest(samples) for samples in raw]}
 
 
 def other_answers(kept: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str | None:

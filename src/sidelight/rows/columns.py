@@ -140,7 +140,12 @@ def require_rows(data: Sequence[Any], name: str) -> None:
     Raises:
         InputError: see above.
     """
-    if not isinstance(data, list) or len(data) != 2 or not all(_is_column(column) for column in data):
+    if (
+        not isinstance(data, list)
+        or len(data) != 2
+        or not all(map(_is_column, data))
+        or any(map(_is_frame, data))
+    ):
         return
     samples, labels = map(positional, data)
     if len(samples) != len(labels) or len(samples) < 4:  # a pair of texts, perhaps with a label, is shorter

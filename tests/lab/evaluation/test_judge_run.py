@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import sidelight.lab.evaluation.judge as module
+from sidelight.checks.answers import ANSWERS
 from sidelight.errors import CheckpointError, ConfigError
 from sidelight.lab.config.files import parse_config
 from sidelight.lab.evaluation.judge import identity, judge_of
@@ -76,7 +77,7 @@ def test_a_run_is_judged_and_its_target_stays(kind: str, tmp_path: Path) -> None
     assert told["fingerprint"] != marked
     assert (judge_file(run).parent / "target" / "model.safetensors").is_file()
     assert not list(run.folder.rglob("*.bin"))
-    assert results["judge"] == {k: v for k, v in told.items() if k not in ("identity", "format")}
+    assert results["judge"] == {k: v for k, v in told.items() if k not in ("identity", "format", ANSWERS)}
     (note,) = [n for n in results["notes"] if "ask a judge" in n]
     assert f"{told['whole']['judge']:.3f} on whole inputs" in note
     assert "fidelity plus" in (run.folder / "table.md").read_text()

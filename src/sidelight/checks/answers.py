@@ -87,8 +87,11 @@ def answers_to_rows(target: TargetModel, rows: Any, collate: Collator) -> dict[s
     return _answers(target, [samples])
 
 
-def answers_to_first(target: TargetModel, rows: Iterable[Any]) -> dict[str, Any] | None:
-    """As :func:`answers_to_rows`, for the first rows that can be read, each by itself. More rows do not change them."""
+def answers_to_first(target: TargetModel, rows: Iterable[Any]) -> dict[str, Any]:
+    """An entry :data:`ANSWERS` for records: as :func:`answers_to_rows`, for the first rows that can be read, each by itself.
+
+    More rows do not change it. Without answers that could be kept it is empty.
+    """
     collate, raw, readable = Collator(target, labelled=False), list[Any](), list[Inputs]()
     with told_once({FileNameWarning, PixelRangeWarning, TruncationWarning}):  # whoever uses the rows warns
         for row in islice(rows, LOOKED_AT):
@@ -99,7 +102,7 @@ def answers_to_first(target: TargetModel, rows: Iterable[Any]) -> dict[str, Any]
                 break
         found = _answers(target, readable) if readable else None
         # rows that were edited have other answers, which say nothing of the model
-        return None if found is None else {**found, "of": [value_digest(samples) for samples in raw]}
+        return {} if found is None else {ANSWERS: {**found, "of": [value_digest(samples) for samples in raw]}}
 
 
 def other_answers(kept: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str | None:

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from sidelight.checks.answers import ANSWERS, answers_to_first
+from sidelight.checks.answers import answers_to_first
 from sidelight.core.freed_memory import freed_memory_kept
 from sidelight.core.locks import hold
 from sidelight.core.overlap import overlapped
@@ -184,8 +184,7 @@ def run_job(
         rows, head = _begun(rows)
         about = {**_about(job, opened, content, target, scorer), **job.options}
         about |= {} if job.scores is None else {"scores": job.scores}
-        answers = answers_to_first(target, head)
-        about |= {} if answers is None else {ANSWERS: answers}
+        about |= answers_to_first(target, head)
         stored = StoredExplanations.open(job.out, about)
         total = total_of(rows)
         if stored.finished:

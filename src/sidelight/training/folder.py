@@ -60,13 +60,13 @@ def known_scorer(output_dir: str | os.PathLike[str] | None) -> dict[str, Any] | 
     """What was chosen for the scorer of the training in ``output_dir``: the decoders' options by modality (``decoder``) and
     ``effect_unit``. ``None`` if there is no training.
     """
-    found = known(output_dir, "scorer")
+    found = recorded_part(output_dir, "scorer")
     if not isinstance(found.get("decoder"), Mapping):
         return None
     return {"decoder": dict(found["decoder"]), "effect_unit": found.get("effect_unit")}
 
 
-def known(output_dir: str | os.PathLike[str] | None, name: str) -> dict[str, Any]:
+def recorded_part(output_dir: str | os.PathLike[str] | None, name: str) -> dict[str, Any]:
     """The part ``name`` of the record of the training in ``output_dir``. Empty if there is none."""
     if not isinstance(output_dir, str | os.PathLike):
         return {}  # also if it is no path at all, which `training_place` refuses

@@ -27,7 +27,7 @@ from sidelight.training.folder import (
     best_checkpoint,
     claim_folder,
     is_finished,
-    known,
+    recorded_part,
     require_own_training,
     step_of,
 )
@@ -86,7 +86,7 @@ def train_scorer(
     folder, begun = Path(output_dir), time.perf_counter()
     require_own_training(folder)  # before the rows are read, which takes long
     collate = Collator(target) if readers is None else Collator(target, readers)
-    objective_config = objective_config.for_modalities(target.modalities, known(folder, "objective"))
+    objective_config = objective_config.for_modalities(target.modalities, recorded_part(folder, "objective"))
     config = within_memory(scorer, target, train, objective_config, config, collate, folder)
     evaluation, objective_config, config = within_budget(
         scorer, target, train, evaluation, objective_config, config, collate, folder, begun

@@ -151,7 +151,7 @@ def _record(run: Run, target: TargetModel, judge: TargetModel, path: Path, about
             "format": "sidelight.judge",
             "identity": about,
             "fingerprint": weights,
-            **({} if answers is None else {ANSWERS: answers}),
+            **answers,
             "beta": beta,
             "n": len(rows),
             "whole": {name: round(accuracy(m, rows), 6) for name, m in both.items()},
@@ -162,7 +162,7 @@ def _record(run: Run, target: TargetModel, judge: TargetModel, path: Path, about
 
 
 def _require_recorded(
-    known: Mapping[str, Any], folder: Path, weights: str, answers: Mapping[str, Any] | None
+    known: Mapping[str, Any], folder: Path, weights: str, answers: Mapping[str, Any]
 ) -> None:
     """Refuse a judge of other weights, or one of a target that answered otherwise. Earlier versions noted no answers."""
     if known.get("fingerprint") != weights:
@@ -170,7 +170,7 @@ def _require_recorded(
             f"the judge in {folder} has other weights than when it was trained. Remove that folder, so that it is trained "
             "again."
         )
-    away = other_answers(known.get(ANSWERS), answers)
+    away = other_answers(known.get(ANSWERS), answers.get(ANSWERS))
     if away is not None:
         raise ConfigError(
             f"the judge in {folder} was trained from another classifier (different {away}). Bring that classifier back, or "

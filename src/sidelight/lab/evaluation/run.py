@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sidelight.checks.answers import ANSWERS, answers_to_first
+from sidelight.checks.answers import answers_to_first
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.core.names import OURS
@@ -155,8 +155,7 @@ def content_of_tests(run: Run) -> dict[str, Any]:
 
 def answers_to_tests(run: Run, target: TargetModel) -> dict[str, Any]:
     """What ``target`` answers to the first rows that are measured, as an entry of records. Empty if that is not known."""
-    answers = answers_to_first(target, run.tested_rows(run.config.evaluation.count))
-    return {} if answers is None else {ANSWERS: answers}
+    return answers_to_first(target, run.tested_rows(run.config.evaluation.count))
 
 
 def content_of_reference(run: Run) -> dict[str, Any]:

@@ -127,9 +127,7 @@ class PartStore:
             )
         answers = other_answers(known.get(ANSWERS), content.get(ANSWERS))
         if answers is not None:
-            raise ConfigError(
-                f"{str(self.directory)!r} holds results of another evaluation (different {answers}). {REMEDY}"
-            )
+            raise _another(self.directory, [answers])
 
     def paths(self, index: int) -> tuple[Path, Path]:
         """Files of batch ``index``: rows, curves."""

@@ -192,7 +192,7 @@ REGISTERED = {
     "calibration": "bounded literal reference fixed",
     "check": "parameters retraining encoding stability classes",
     "data set": "digits mnist cifar10 imagenette object_boxes planted_text tweets imdb liar scenes "
-    "scene_objects flickr8k hateful_memes snli_ve esnlive nlvr",
+    "scene_objects flickr8k hateful_memes snli_ve esnlive nlvr nlvr_objects",
 }
 #: keys of a run's YAML, by section
 CONFIGURATION = {

@@ -152,8 +152,25 @@ def test_nlvr_labels_and_evidence_are_what_the_pixels_show(tmp_path: Path) -> No
     assert not any(by_picture.values())
 
 
+def test_nlvr_objects_stand_alone_at_their_places_and_each_kind_is_as_frequent(tmp_path: Path) -> None:
+    nlvr(tmp_path / "nlvr")
+    rows = load_rows("nlvr_objects", "train", data_dir=str(tmp_path))
+    names = [DATASETS["nlvr_objects"].classes[row["label"]].split() for row in rows]
+    assert len(set(Counter(map(tuple, names)).values())) == 1
+    assert len(set(map(tuple, names))) == 6
+    whole = load_rows("nlvr", "train", data_dir=str(tmp_path)).pictures
+    drawn = {np.asarray(whole[i]).tobytes() for i in range(len(whole))}
+    for row, (colour, shape) in zip(rows, names, strict=True):
+        pixels, box = np.asarray(row["image"]), row["evidence"]["image"]
+        inked = (pixels == RGB[colour]).all(2)
+        assert (pixels[~box] == 211).all()
+        assert inked[box].all() == (shape == "square")
+        assert inked.sum() > 0.6 * box.sum() == 60
+    assert any(np.asarray(row["image"]).tobytes() not in drawn for row in rows)
+
+
 def test_what_cannot_be_found_or_lacks_columns(tmp_path: Path) -> None:
-    for name in ("esnlive", "nlvr"):
+    for name in ("esnlive", "nlvr", "nlvr_objects"):
         with pytest.raises(
             InputError, match=rf"read from a local folder.*{DATA_VARIABLE}.*test\.parquet with the col"
         ):

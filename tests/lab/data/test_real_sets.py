@@ -39,6 +39,8 @@ def test_images_open_at_their_size_and_every_class_occurs(name: str) -> None:
 PAIRS = {"flickr8k": "flickr8k", "esnlive": "esnlive_subset", "nlvr": "nlvr"}
 NLVR_RGB = {"yellow": (255, 255, 0), "blue": (0, 153, 255), "black": (0, 0, 0)}
 
+NAMES = DATASETS["nlvr_objects"].classes
+
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", sorted(PAIRS))
@@ -96,3 +98,19 @@ def test_nlvr_evidence_is_inked_in_the_colour_and_shape_spoken_of() -> None:
             low, high = share[shape]
             shown += low <= near.mean() <= high
     assert shown > 0.95 * sum(r["label"] for r in rows)
+
+
+@pytest.mark.realdata
+def test_nlvr_objects_stand_alone_in_pictures_of_the_same_size() -> None:
+    rows = load_rows("nlvr_objects", "validation", data_dir=data_dir("nlvr"))
+    counts = Counter(rows.columns["label"])
+    assert len(counts) == 9
+    assert min(counts.values()) == max(counts.values()) > 100
+    ground = {(211, 211, 211), (128, 128, 128)}
+    for row in rows.select(range(0, len(rows), 40)):
+        assert row["image"].size == (400, 100)
+        pixels, box = np.asarray(row["image"]), row["evidence"]["image"]
+        assert set(map(tuple, pixels[~box])) == ground
+        assert (
+            np.abs(pixels[box].astype(int) - NLVR_RGB[NAMES[row["label"]].split()[0]]).max(1) < 60
+        ).mean() > 0.3

@@ -1,17 +1,13 @@
-"""Image-text sets in parquet files: Flickr8k, e-SNLI-VE and NLVR."""
+"""Image-text sets in parquet files: Flickr8k and e-SNLI-VE."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-import numpy as np
-
 from sidelight.errors import InputError
-from sidelight.lab.data.boxes import BoxEvidence
-from sidelight.lab.data.captions import picture_caption
 from sidelight.lab.data.local_copies import read_flickr8k
-from sidelight.lab.data.pair_rows import PairRows, Pictures, caption_pairs, exchanged_things
+from sidelight.lab.data.pair_rows import PairRows, Pictures, caption_pairs
 from sidelight.lab.data.reading import (
     find_folder,
     from_file,
@@ -64,31 +60,3 @@ def esnlive_rows(split: str, data_dir: str | None = None, count: int | None = No
     rows = local_rows("esnlive", split, data_dir, ("image", "hypothesis", "label"), "esnlive_subset")
     columns = {"text": list(rows["hypothesis"]), "label": list(rows["label"])}
     return sample_rows(PairRows(Pictures.of(rows), range(len(rows)), columns), count, seed)
-
-
-def nlvr_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
-    """Does the picture show such an object? Labels and evidence come from the objects' boxes.
-
-    Claims are balanced by picture and by object (:func:`~sidelight.lab.data.pair_rows.exchanged_things`), so neither
-    modality alone predicts the label. Evidence in the picture is the boxes of the objects that the text names, or empty
-    if there are none. Evidence in the text is the colour and the shape.
-    """
-    rows = local_rows("nlvr", split, data_dir, ("image", "object_shape", "object_color", "object_box"))
-    table = rows.select_columns(["object_color", "object_shape", "object_box"]).to_dict()
-    objects = [
-        [((colour, shape), box) for colour, shape, box in zip(*found, strict=True)]
-        for found in zip(*table.values(), strict=True)
-    ]
-    rng = np.random.default_rng([seed, len(objects)])
-    claims = exchanged_things([{thing for thing, _ in found} for found in objects], rng)
-    texts = [picture_caption(rng, *thing) for _, thing, _ in claims]
-    boxes = [[box for thing, box in objects[i] if thing == claimed] for i, claimed, _ in claims]
-    pictures = Pictures.of(rows)
-    height, width = pictures[0].size[::-1]
-    made = PairRows(
-        pictures,
-        [i for i, _, _ in claims],
-        {"text": [text for text, _ in texts], "label": [label for _, _, label in claims]},
-        BoxEvidence([(height, width)] * len(claims), boxes, [spans for _, spans in texts]),
-    )
-    return sample_rows(made, count, seed)

@@ -12,7 +12,9 @@ from sidelight.errors import ConfigError
 from sidelight.lab.data.boxes import ANIMALS, object_box_rows
 from sidelight.lab.data.digits import digit_scenes
 from sidelight.lab.data.local_copies import ENTAILMENT, local_loader, read_memes, read_snli_ve
-from sidelight.lab.data.pair_sets import FLICKR8K_HUB, esnlive_rows, flickr8k_rows, nlvr_rows
+from sidelight.lab.data.nlvr import KINDS as KINDS_OF_NLVR
+from sidelight.lab.data.nlvr import nlvr_object_rows, nlvr_rows
+from sidelight.lab.data.pair_sets import FLICKR8K_HUB, esnlive_rows, flickr8k_rows
 from sidelight.lab.data.planted_text import CLASSES as VERDICTS
 from sidelight.lab.data.reading import (
     find_folder,
@@ -199,6 +201,7 @@ _SETS = {
     "snli_ve": DataSet(PAIR, ENTAILMENT, _SNLI_VE, "local copy as published (jsonl), with Flickr30k's pictures"),
     "esnlive": DataSet(PAIR, ENTAILMENT, esnlive_rows, "local copy: e-SNLI-VE, hypotheses"),
     "nlvr": DataSet(PAIR, MATCH, nlvr_rows, "local copy: NLVR, does the picture show such an object?", True),
+    "nlvr_objects": DataSet(IMAGE, KINDS_OF_NLVR, nlvr_object_rows, "local copy: one object of NLVR; warms up encoders of its pictures", True),
 }
 # fmt: on
 

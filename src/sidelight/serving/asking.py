@@ -72,6 +72,7 @@ async def read(request: Request, kind: str, models: Mapping[str, ServedModel], o
     Raises:
         Problem: it is too long, or of another form.
     """
+    _require_none_in_address(request)
     pictures = any("image" in model.reads for model in models.values())
     given = await _fields(request, options.most_bytes(pictures))
     known = (*INPUTS, *(OPTIONS if kind == EXPLAIN else ()))
@@ -94,6 +95,16 @@ async def read(request: Request, kind: str, models: Mapping[str, ServedModel], o
         for parts in _parts(given, model, options.limits)
     ]
     return Ask(model, wishes, several, _maps(given.get("maps")), _flag("inputs", given.get("inputs")))
+
+
+def _require_none_in_address(request: Request) -> None:
+    # what a proxy adds for itself has other names
+    named = [name for name in (*INPUTS, *OPTIONS) if name in request.query_params]
+    if named:
+        raise Problem(
+            "field",
+            f"the address holds the field {named[0]!r}, which is read from the body alone: put it there.",
+        )
 
 
 def _meant(unknown: Sequence[str]) -> str:

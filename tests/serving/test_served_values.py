@@ -72,3 +72,25 @@ def test_a_picture_in_the_place_of_a_text_is_told(service: Any, url: str, conten
 )
 def test_texts_about_pictures_are_texts(service: Any, text: str) -> None:
     assert one(service, json={"model": "texts", "text": text}).status_code == 200
+
+
+def test_a_form_of_other_letters_is_told(service: Any) -> None:
+    """curl under Windows sends the bytes of its code page, and they were explained as other letters."""
+
+    def told(content: bytes, kind: str = "", field: str = "text") -> Any:
+        fields = {"model": b"texts", "text": b"a film", field: content}
+        parts = [
+            b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
+            for name, value in fields.items()
+        ]
+        head = {"Content-Type": f"multipart/form-data; boundary=x{kind}"}
+        return one(service, content=b"".join(parts) + b"--x--\r\n", headers=head)
+
+    for coding in ("cp1251", "utf-16"):
+        for field in ("text", "target"):
+            found = told("скучный фильм".encode(coding), field=field)
+            assert found.status_code == 400
+            assert f"the field '{field}' of the form is no UTF-8" in found.json()["error"]["message"]
+    for content, kind in (("größe".encode(), ""), ("größe".encode("latin-1"), "; charset=iso-8859-1")):
+        found = told(content, kind).json()
+        assert "".join(found["inputs"]["text"]) == "größe"

@@ -201,9 +201,22 @@ def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _WholeForm(MultiPartParser):
-    """The parser of a form that knows whether its end came. A field that is cut off is no field, and would not be missed."""
+    """The parser of a form that knows whether its end came. A field that is cut off is no field, and would not be missed.
+
+    It also knows the fields whose bytes are no text of the form's encoding. They are read as Latin-1, so as other letters.
+    """
 
     ended = False
+    undecoded: tuple[str, ...] = ()
+
+    def on_part_end(self) -> None:
+        super().on_part_end()
+        part = self._current_part
+        if part.file is None:
+            try:
+                part.data.decode(self._charset)
+            except (ValueError, LookupError):
+                self.undecoded = (*self.undecoded, part.field_name)
 
     def on_end(self) -> None:
         self.ended = True
@@ -231,6 +244,11 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
             name: await value.read() if isinstance(value, UploadFile) else value for name, value in given
         }
         _require_unswapped(found)
+        undecoded = [name for name in parser.undecoded if not _is_picture(found[name])]
+        if undecoded:
+            raise Problem(
+                "body", f"the field {undecoded[0]!r:.60} of the form is no UTF-8: encode it as UTF-8."
+            )
         if "texts" in found or _is_list_of_texts(found.get("text")):
             raise Problem("field", f"a form holds one text.{_IN_JSON}")
         for name, value in given:

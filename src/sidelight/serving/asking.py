@@ -240,16 +240,14 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
         if doubled:
             told = _IN_JSON if doubled[0] in ("text", "texts") else ""
             raise Problem("field", f"the form has {doubled[0]!r:.60} twice.{told}")
-        found: dict[str, Any] = {
-            name: await value.read() if isinstance(value, UploadFile) else value for name, value in given
-        }
+        found: dict[str, Any] = {name: await _value(value) for name, value in given}
         _require_unswapped(found)
         undecoded = [name for name in parser.undecoded if not _is_picture(found[name])]
         if undecoded:
             raise Problem(
                 "body", f"the field {undecoded[0]!r:.60} of the form is no UTF-8: encode it as UTF-8."
             )
-        if "texts" in found or _is_list_of_texts(found.get("text")):
+        if found.get("texts") is not None or _is_list_of_texts(found.get("text")):
             raise Problem("field", f"a form holds one text.{_IN_JSON}")
         for name, value in given:
             if isinstance(value, UploadFile) != (name == "image"):
@@ -258,8 +256,15 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
     finally:
         await form.close()
     if found.get("maps"):
-        found["maps"] = found["maps"].split(",")
+        found["maps"] = [name.strip() for name in found["maps"].split(",")]
     return found
+
+
+async def _value(value: UploadFile | str) -> bytes | str | None:
+    """What a field of a form holds. A browser sends those that nobody filled as well, which are ``None``."""
+    if isinstance(value, UploadFile):
+        return await value.read() if value.size or value.filename else None
+    return value or None
 
 
 def _is_list_of_texts(value: Any) -> bool:
@@ -342,6 +347,11 @@ def _class(name: str, value: Any) -> str | int | None:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31:
         return value
+    if isinstance(value, str) and value:
+        raise Problem(
+            "field",
+            f"{name} has {len(value):,} characters, and names of up to {MOST_NAME} are read: give the number of the class.",
+        )
     raise Problem("field", f"{name} must be the name or the number of a class; got {value!r:.60}.")
 
 

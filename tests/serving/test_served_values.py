@@ -130,3 +130,10 @@ def test_a_very_long_name_of_a_class_is_told_to_be_one(service: Any) -> None:
     assert found.json()["error"]["message"] == (
         "target has 300 characters, and names of up to 200 are read: give the number of the class."
     )
+
+
+def test_names_of_models_are_quoted_as_the_one_that_was_given() -> None:
+    """Folders of runs may be called 1 and 2. The answer to the number 1 was "one of 1, a, b; got 1"."""
+    explainer = text_explainer()
+    found = one(app({"1": explainer, "a, b": explainer}), json={"model": 1, "text": TEXTS[0]})
+    assert found.json()["error"]["message"] == "model must be one of '1', 'a, b'; got 1."

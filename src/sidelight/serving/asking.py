@@ -298,7 +298,8 @@ def _model(name: Any, models: Mapping[str, ServedModel]) -> ServedModel:
     if name is None and len(models) == 1:
         return next(iter(models.values()))
     if not isinstance(name, str) or name not in models:
-        raise Problem("option", f"model must be one of {', '.join(models)}; got {name!r:.60}.")
+        known = ", ".join(f"{own!r:.60}" for own in models)
+        raise Problem("option", f"model must be one of {known}; got {name!r:.60}.")
     return models[name]
 
 

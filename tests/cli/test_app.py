@@ -87,6 +87,16 @@ def test_names_of_folders() -> None:
     assert list(live.unique_names(folders)) == ["films", "films (2)", "c", "films (3)"]
 
 
+def test_no_folder_takes_the_name_of_another() -> None:
+    """Copies of folders are called "films (2)". The number of a second "films" put its model in the place of that one."""
+    folders = [Path("films (2)"), Path("a/films"), Path("b/films")]
+    for given in (folders, folders[::-1], [*folders[1:], folders[0]]):
+        found = live.unique_names(given)
+        assert list(found.values()) == given
+        assert sorted(found) == ["films", "films (2)", "films (3)"]
+        assert found["films (2)"] == folders[0]
+
+
 def test_bad_calls_are_named(runs: tuple[Path, Path], tmp_path: Path, launched: dict[str, Any]) -> None:
     missing = sidelight("app", tmp_path / "nothing")
     assert missing.code == 2

@@ -342,6 +342,23 @@ def test_a_model_that_cannot_be_traced_is_named(kind: type[nn.Module], tmp_path:
     assert names(tmp_path) == []
 
 
+class KnowsBessel(LooksAtValues):
+    """Has an operation that ONNX lacks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inside(x) + torch.special.bessel_j0(x.mean())
+
+
+def test_an_operation_that_onnx_lacks_is_named_with_a_way_on(tmp_path: Path) -> None:
+    """The message was the exporter's headline: escape codes of a terminal, "step 3/3", and "Next steps:" without any."""
+    explainer = explainer_for(as_target(KnowsBessel(), TRANSFORM, layers=["inside.first"]))
+    with pytest.raises(ExportError, match=r"bessel_j0.*Export to model\.pt2 instead") as told:
+        explainer.export(tmp_path / "model.onnx")
+    assert not any(noise in str(told.value) for noise in ("[96m", "step", "Next"))
+    assert names(tmp_path) == []
+    assert explainer.export(tmp_path / "model.pt2").is_file()
+
+
 def test_other_endings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.onnx or \.pt2; got 'model\.bin'"):
         explainer_of("plain").export(tmp_path / "model.bin")

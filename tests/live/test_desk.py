@@ -22,6 +22,7 @@ from sidelight.lab import compare
 from sidelight.live import desk as desks
 from sidelight.live.desk import Desk, Shown
 from sidelight.live.gallery import Gallery, kept_minus_removed
+from sidelight.targets import as_target
 
 TEXTS = ["the story is charming", "a dull film", "what a wonderful day", "not so wonderful"]
 
@@ -194,6 +195,19 @@ def test_files_to_download(desk: Desk) -> None:
     loaded = Explanation.from_dict(json.loads(contents[3]))
     assert loaded.map.shape == (32, 32)
     assert desk.files("nobody") == []
+
+
+def test_downloads_do_not_tell_where_the_classifier_lies(
+    explainers: dict[str, Explainer], tmp_path: Path
+) -> None:
+    """They held the path of its folder, and with it names of users and projects."""
+    folder, own = tmp_path / "films", explainers["texts"]
+    own.target.model.save_pretrained(folder)
+    target = as_target(folder, own.target.reader.tokenizer)
+    desk = Desk({"texts": Explainer(target, own.scorer)})
+    contents = [Path(name).read_bytes() for name in desk.files(opened(desk).token)]
+    assert json.loads(contents[3])["target"] == "films"
+    assert not any(str(tmp_path).encode() in content for content in contents)
 
 
 def test_old_downloads_go(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

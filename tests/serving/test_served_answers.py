@@ -22,6 +22,7 @@ from sidelight import Explainer, Explanation
 from sidelight.errors import CheckpointError, ConfigError, InputTypeError
 from sidelight.inputs.file_names import FileNameWarning
 from sidelight.serving import ServeOptions, app, opened
+from sidelight.targets import as_target
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,16 @@ def test_nobody_learns_which_files_lie_beside_a_service(
         warnings.simplefilter("error", FileNameWarning)
         for texts in (["secret.csv"], ["secret.csv", TEXTS[0]]):
             assert one(service, json={"model": "texts", "texts": texts}).status_code == 200
+
+
+def test_nobody_learns_where_the_classifier_lies(tmp_path: Path, explainers: dict[str, Explainer]) -> None:
+    """Each answer held the path of its folder, and with it names of users and projects."""
+    folder = tmp_path / "films"
+    explainers["texts"].target.model.save_pretrained(folder)
+    target = as_target(folder, explainers["texts"].target.reader.tokenizer)
+    found = one(app({"texts": Explainer(target, explainers["texts"].scorer)}), json={"text": TEXTS[0]})
+    assert found.json()["target"] == "films"
+    assert str(tmp_path) not in found.text
 
 
 def test_a_verdict(service: Any, explainers: dict[str, Explainer]) -> None:

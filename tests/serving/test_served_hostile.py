@@ -163,6 +163,12 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], int, str, str]] = {
         "Too many",
     ),
     "a file as text": (lambda: {"files": {"text": ("a.txt", b"words")}}, 422, "field", "must be a value"),
+    "a class in the address": (
+        lambda: {**text(), "url": "/explain?target=1"},
+        422,
+        "field",
+        "the address holds the field 'target', which is read from the body",
+    ),
     "another type": (lambda: raw("text=a", "text/plain"), 415, "media_type", "'text/plain'"),
     "an unknown address": (
         lambda: {"url": "/../../etc/passwd", "method": "GET"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,18 +117,17 @@ def unique_names(folders: Sequence[Path]) -> dict[str, Path]:
         ['films', 'films (2)', 'c']
     """
     found: dict[str, Path] = {}
-    for folder in folders:
-        own = folder.absolute().name or str(folder)
-        taken = sum(1 for name in found if name == own or name.startswith(f"{own} ("))
-        found[f"{own} ({taken + 1})" if taken else own] = folder
+    own = [folder.absolute().name or str(folder) for folder in folders]
+    for name, folder in zip(own, folders, strict=True):
+        # a copy of a folder may be called as the numbered name is
+        others = (numbered for n in count(2) if (numbered := f"{name} ({n})") not in own)
+        found[next(free for free in chain([name], others) if free not in found)] = folder
     return found
 
 
 def _examples(folder: Path, count: int, stored: Path | None) -> list[Any]:
     """Rows of the run's test split, or stored explanations. A folder of a scorer alone has neither."""
     if stored is not None:
-        from itertools import islice
-
         from sidelight.explanations.explanation import Explanation
         from sidelight.explanations.reading import read_explanations
 

@@ -131,7 +131,12 @@ def write_onnx(
                 verbose=False,
             )
     except Exception as error:
-        raise ExportError(f"the graph cannot be written as ONNX: {first_line(error)}.") from error
+        # the exporter's own message is a headline with advice for its developers
+        reason = first_line(error.__cause__ or error).rstrip(".")
+        raise ExportError(
+            f"the graph cannot be written as ONNX, because the exporter of PyTorch fails at an operation of the model: {reason}. "
+            "Export to model.pt2 instead, which torch.export.load opens."
+        ) from error
     proto = found.model_proto
     proto.producer_name, proto.producer_version = MARK, about["sidelight_version"]
     for key, value in about.items():

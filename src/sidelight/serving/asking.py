@@ -72,6 +72,7 @@ async def read(request: Request, kind: str, models: Mapping[str, ServedModel], o
     Raises:
         Problem: it is too long, or of another form.
     """
+    _require_none_in_address(request)
     pictures = any("image" in model.reads for model in models.values())
     given = await _fields(request, options.most_bytes(pictures))
     known = (*INPUTS, *(OPTIONS if kind == EXPLAIN else ()))
@@ -94,6 +95,16 @@ async def read(request: Request, kind: str, models: Mapping[str, ServedModel], o
         for parts in _parts(given, model, options.limits)
     ]
     return Ask(model, wishes, several, _maps(given.get("maps")), _flag("inputs", given.get("inputs")))
+
+
+def _require_none_in_address(request: Request) -> None:
+    # what a proxy adds for itself has other names
+    named = [name for name in (*INPUTS, *OPTIONS) if name in request.query_params]
+    if named:
+        raise Problem(
+            "field",
+            f"the address holds the field {named[0]!r}, which is read from the body alone: put it there.",
+        )
 
 
 def _meant(unknown: Sequence[str]) -> str:
@@ -190,9 +201,22 @@ def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _WholeForm(MultiPartParser):
-    """The parser of a form that knows whether its end came. A field that is cut off is no field, and would not be missed."""
+    """The parser of a form that knows whether its end came. A field that is cut off is no field, and would not be missed.
+
+    It also knows the fields whose bytes are no text of the form's encoding. They are read as Latin-1, so as other letters.
+    """
 
     ended = False
+    undecoded: tuple[str, ...] = ()
+
+    def on_part_end(self) -> None:
+        super().on_part_end()
+        part = self._current_part
+        if part.file is None:
+            try:
+                part.data.decode(self._charset)
+            except (ValueError, LookupError):
+                self.undecoded = (*self.undecoded, part.field_name)
 
     def on_end(self) -> None:
         self.ended = True
@@ -216,11 +240,14 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
         if doubled:
             told = _IN_JSON if doubled[0] in ("text", "texts") else ""
             raise Problem("field", f"the form has {doubled[0]!r:.60} twice.{told}")
-        found: dict[str, Any] = {
-            name: await value.read() if isinstance(value, UploadFile) else value for name, value in given
-        }
+        found: dict[str, Any] = {name: await _value(value) for name, value in given}
         _require_unswapped(found)
-        if "texts" in found or _is_list_of_texts(found.get("text")):
+        undecoded = [name for name in parser.undecoded if not _is_picture(found[name])]
+        if undecoded:
+            raise Problem(
+                "body", f"the field {undecoded[0]!r:.60} of the form is no UTF-8: encode it as UTF-8."
+            )
+        if found.get("texts") is not None or _is_list_of_texts(found.get("text")):
             raise Problem("field", f"a form holds one text.{_IN_JSON}")
         for name, value in given:
             if isinstance(value, UploadFile) != (name == "image"):
@@ -229,8 +256,15 @@ async def _form(request: Request, most: int) -> dict[str, Any]:
     finally:
         await form.close()
     if found.get("maps"):
-        found["maps"] = found["maps"].split(",")
+        found["maps"] = [name.strip() for name in found["maps"].split(",")]
     return found
+
+
+async def _value(value: UploadFile | str) -> bytes | str | None:
+    """What a field of a form holds. A browser sends those that nobody filled as well, which are ``None``."""
+    if isinstance(value, UploadFile):
+        return await value.read() if value.size or value.filename else None
+    return value or None
 
 
 def _is_list_of_texts(value: Any) -> bool:
@@ -264,7 +298,8 @@ def _model(name: Any, models: Mapping[str, ServedModel]) -> ServedModel:
     if name is None and len(models) == 1:
         return next(iter(models.values()))
     if not isinstance(name, str) or name not in models:
-        raise Problem("option", f"model must be one of {', '.join(models)}; got {name!r:.60}.")
+        known = ", ".join(f"{own!r:.60}" for own in models)
+        raise Problem("option", f"model must be one of {known}; got {name!r:.60}.")
     return models[name]
 
 
@@ -313,6 +348,11 @@ def _class(name: str, value: Any) -> str | int | None:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31:
         return value
+    if isinstance(value, str) and value:
+        raise Problem(
+            "field",
+            f"{name} has {len(value):,} characters, and names of up to {MOST_NAME} are read: give the number of the class.",
+        )
     raise Problem("field", f"{name} must be the name or the number of a class; got {value!r:.60}.")
 
 

@@ -84,8 +84,8 @@ class Job:
     tell: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
-        require_size(self.batch_size)
-        require_size(self.block_rows, "block_rows")
+        for name in ("batch_size", "block_rows"):
+            object.__setattr__(self, name, require_size(getattr(self, name), name))
         require_score_type(self.scores)
         if require_engine(self.engine) == "local" and self.workers is not None:
             raise ConfigError(
@@ -93,7 +93,7 @@ class Job:
                 "only worker of the local engine."
             )
         if self.workers is not None:
-            require_size(self.workers, "workers")
+            object.__setattr__(self, "workers", require_size(self.workers, "workers"))
         require_columns_once(self.columns)
         for name, value in self.options.items():
             if isinstance(value, bool) or not isinstance(value, (str, int)):

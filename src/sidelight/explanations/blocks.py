@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 import numpy as np
@@ -72,9 +72,9 @@ ExplainBlock = MakeBlock[list[Explanation]]
 
 def require_errors(errors: Any) -> Errors:
     """``errors`` if it is "raise" or "skip". Raises :class:`ConfigError` otherwise."""
-    if errors not in ("raise", "skip"):
-        raise ConfigError(f"errors must be 'raise' or 'skip'; got {errors!r}.")
-    return errors
+    if not isinstance(errors, str) or errors not in ("raise", "skip"):
+        raise ConfigError(f"errors must be 'raise' or 'skip'; got {errors!r:.60}.")
+    return cast(Errors, errors)
 
 
 def answers(

@@ -198,13 +198,21 @@ def run_job(
     if not tables.good:
         none = "the only row could not" if tables.bad == 1 else f"none of the {tables.bad} rows could"
         raise InputError(
-            f"{none} be explained: {job.out}/errors.csv says why. The first: {tables.first_error}"
+            f"{none} be explained{_from_columns(job)}: {job.out}/errors.csv says why. The first: {tables.first_error}"
         )
     if job.strict and tables.bad:  # of an earlier call that was not strict
         raise InputError(
             f"rows that an earlier call left out: {tables.bad}. {job.out}/errors.csv says why. The first: {tables.first_error}"
         )
     return stored, tables
+
+
+def _from_columns(job: Job) -> str:
+    """Where the samples came from, if the caller said so: it may be the wrong column."""
+    if not job.columns:
+        return ""
+    named = " and ".join(map(repr, job.columns))
+    return f" from the column{'s' * (len(job.columns) > 1)} {named}, as columns (--column) says"
 
 
 def _require_samples(source: Path | str, rows: Rows, columns: Sequence[str], target: TargetModel) -> None:

@@ -12,7 +12,10 @@ import torch
 from fault_models import P, T
 
 from sidelight import Explainer
-from sidelight.errors import ConfigError, InputError, SidelightError
+from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, UnknownNameError
+from sidelight.lab.baselines import RIVALS, make_rival
+from sidelight.lab.data.sets import DATASETS
+from sidelight.lab.evaluation.run import evaluate_run
 
 ODD = [
     np.array([1, 2]),
@@ -82,3 +85,26 @@ def test_kind_a_column_without_samples_is_named(images: Explainer, texts: Explai
             match=r"none of the 2 rows could be explained from the column 'id', as columns \(--column\) says: ",
         ):
             explainer.explain_dataset(frame, tmp_path / explainer.target.family, columns=["id"])
+
+
+@pytest.mark.parametrize("given", [None, 3, *ODD], ids=lambda v: type(v).__name__)
+def test_kind_a_name_that_is_no_text_is_told_with_the_known_ones(given: Any) -> None:
+    """Registries looked for the nearest name of an array or of ``None``."""
+    for registry in (DATASETS, RIVALS):
+        assert given not in registry
+        with pytest.raises(UnknownNameError, match=r"(?s)is named by a text; got .*Known: "):
+            registry[given]
+    with pytest.raises(UnknownNameError, match=r"a baseline method is named by a text"):
+        make_rival(given)
+
+
+def test_kind_what_is_explained_and_measured_is_told_by_its_type(images: Explainer, tmp_path: Path) -> None:
+    """An explainer or a model in the place of the wrapped classifier, or a path in that of a run, has no such attribute."""
+    inputs, classes = {"pixel_values": torch.rand(1, 3, 32, 32)}, torch.tensor([0])
+    for given in (images, images.target.model, "model", None):
+        with pytest.raises(InputTypeError, match=rf"explainer\.target.*got {type(given).__name__}"):
+            make_rival("saliency")(given, inputs, classes)  # type: ignore[arg-type]
+    assert make_rival("saliency")(images.target, inputs, classes)["image"].shape == (1, 1, 32, 32)
+    for run in (tmp_path, str(tmp_path), None):
+        with pytest.raises(InputTypeError, match=rf"give Run\.open\(folder\); got {type(run).__name__}"):
+            evaluate_run(run)  # type: ignore[arg-type]

@@ -197,8 +197,14 @@ class Rival(ABC):
 
         Raises:
             InputError: classes or ids do not fit the batch.
+            InputTypeError: ``target`` is no wrapped classifier.
             UnsupportedTargetError: the method cannot work on this target.
         """
+        if not isinstance(target, TargetModel):
+            raise InputTypeError(
+                f"a baseline method explains a wrapped classifier: give explainer.target, or as_target(model, processor); got "
+                f"{type(target).__name__}."
+            )
         # autograd must work in any mode of the caller, and the caller's tensors stay untouched
         with (
             plain_passes(),

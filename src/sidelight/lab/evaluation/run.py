@@ -17,7 +17,7 @@ from sidelight.core.locks import hold
 from sidelight.core.names import OURS
 from sidelight.core.ownership import require_free
 from sidelight.core.processes import Share, agreed, in_main, is_main
-from sidelight.errors import InputError
+from sidelight.errors import InputError, InputTypeError
 from sidelight.fills.base import require_unlike
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
@@ -119,6 +119,8 @@ def evaluate_share(
     Raises:
         BusyFolderError: another process works in the run's folder, or on this share of it.
     """
+    if not isinstance(run, Run):
+        raise InputTypeError(f"a run is evaluated: give Run.open(folder); got {type(run).__name__}.")
     own = share or Share.launched()
     with hold(run.folder, "evaluate", "" if share is None else share.name):
         in_main(lambda: continue_run(run.folder))

@@ -230,7 +230,8 @@ class Explainer(Attributing, Exporting, Playing, Sharing, Streaming):
             versus: another class, in the same forms. The map then says why ``target`` and not this one.
             verify: measure each map on its own input (:mod:`sidelight.checks.certificate`). Costs about 90 passes per
                 sample. ``meta["certificate"]`` holds the result.
-            refine: training steps on each map alone (:mod:`sidelight.training.refine`). Each costs five passes with gradient.
+            refine: training steps on each map alone (:mod:`sidelight.training.refine`), at most 10,000. Each costs five passes
+                with gradient.
 
         Returns:
             An :class:`Explanation` for one sample, a list for several. In its ``meta`` stand the remarks ``truncated`` (the

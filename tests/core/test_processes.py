@@ -122,3 +122,27 @@ def test_a_failure_is_everyones(tmp_path: Path) -> None:
     # nobody waits for gradients that never come
     assert found.returncode != 0
     assert "CheckpointError in a training of several processes: disk full" in found.stderr
+
+
+DEBUGGED = """
+import sys
+from pathlib import Path
+from accelerate import debug_launcher
+from sidelight.core.locks import hold
+from sidelight.core.processes import Share, is_main
+
+def work(place):
+    with hold(place, "fit"):  # it is its own process that each found there
+        (place / f"said-{Share.launched().index}-{is_main()}").touch()
+
+debug_launcher(work, (Path(sys.argv[1]),), num_processes=2)
+"""
+
+
+def test_processes_of_a_launcher_that_sets_no_ranks_are_told_apart(tmp_path: Path) -> None:
+    """Each took itself for the main one, and refused the folder that the other held."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", DEBUGGED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.glob("said-*")} == {"said-0-True", "said-1-False"}

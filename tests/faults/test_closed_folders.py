@@ -129,3 +129,54 @@ def test_kind_a_page_in_a_closed_folder_is_told_before_a_model_is_opened(
     monkeypatch.setattr(Run, "open_target", None)
     with pytest.raises(CheckpointError, match="in which you may write"):
         report_runs([run], closed / "report.html", "page")
+
+
+def test_kind_files_of_a_folder_have_the_permissions_that_new_files_have(run: Run, tmp_path: Path) -> None:
+    """safetensors lets nobody else read weights, so a scorer on a shared disk could be loaded by its owner alone."""
+    plain = tmp_path / "plain.txt"
+    plain.touch()
+    written = [*run.folder.rglob("*.safetensors"), *run.folder.glob("target/*")]
+    assert len(written) > 3
+    assert {file.stat().st_mode for file in written} == {plain.stat().st_mode}
+
+
+@pytest.mark.parametrize("name", ["scorer-0/scorer/scorer.safetensors", "target/model.safetensors"])
+def test_kind_weights_that_may_not_be_read_are_not_called_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """safetensors says of them that there is no such file."""
+    import safetensors
+
+    opened, found = Path.open, safetensors.safe_open
+
+    def refused(path: Any) -> bool:
+        return str(path).endswith(name)
+
+    def as_others(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if refused(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *args, **kwargs)
+
+    def as_safetensors(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if refused(path):
+            raise FileNotFoundError(f"No such file or directory: {path}")
+        return found(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", as_others)
+    monkeypatch.setattr("safetensors.safe_open", as_safetensors)
+    monkeypatch.setattr("transformers.modeling_utils.safe_open", as_safetensors)
+    with pytest.raises(CheckpointError, match=rf"cannot look at .*{name}.*: Permission denied\. Change its"):
+        run.explainer()
+
+
+def test_kind_a_list_of_files_that_may_not_be_written_is_told_before_the_work(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder that is shared, others may make files, but may not write into those that are there."""
+    access = os.access
+    monkeypatch.setattr("os.access", lambda p, mode: Path(p).name != ".sidelight" and access(p, mode))
+    monkeypatch.setattr(Run, "open_target", None)
+    for words in (("audit", run.folder), ("evaluate", run.folder), ("report", run.folder)):
+        found = sidelight(*words)
+        assert found.code == 2
+        assert "the list of our files there, may not be written by you" in found.err.replace("\n", " ")

@@ -13,7 +13,6 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
@@ -21,9 +20,9 @@ from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError
 
 
-def _plain_number(value: Any) -> Any:
-    """A number of NumPy as a number of Python. Other values are returned unchanged."""
-    return value.item() if isinstance(value, np.generic) else value
+def plain_number(value: Any) -> Any:
+    """A number of NumPy or torch as a number of Python. Other values are returned unchanged."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def _list_of(kind: str) -> BeforeValidator:
@@ -51,15 +50,21 @@ def _instance_of(kind: Any) -> BeforeValidator:
 #: The largest seed that torch, NumPy and Python all take.
 LARGEST_SEED = 2**32 - 1
 
-Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=False)]
+#: The largest count of anything.
+LARGEST_COUNT = 2**31 - 1
+#: The largest count of what is repeated for each input: more would take longer than a training.
+MOST_DRAWS = 10_000
+
+Number = Annotated[float, BeforeValidator(plain_number), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-Whole = Annotated[int, BeforeValidator(_plain_number)]
-Count = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
-CountOrNone = Annotated[Whole, Field(ge=0, le=2**31 - 1)]
+Whole = Annotated[int, BeforeValidator(plain_number)]
+Count = Annotated[Whole, Field(ge=1, le=LARGEST_COUNT)]
+CountOrNone = Annotated[Whole, Field(ge=0, le=LARGEST_COUNT)]
+Draws = Annotated[Whole, Field(ge=1, le=MOST_DRAWS)]
 Seed = Annotated[Whole, Field(ge=0, le=LARGEST_SEED)]
-Flag = Annotated[bool, BeforeValidator(_plain_number)]
+Flag = Annotated[bool, BeforeValidator(plain_number)]
 Names = Annotated[Sequence[str], _list_of("names")]
 Places = Annotated[tuple[Whole, ...], _list_of("whole numbers")]
 NameLists = Annotated[Sequence[Names], _list_of("lists of names")]
@@ -69,6 +74,18 @@ Options = Mapping[str, Any]
 Size = Annotated[Whole, Field(le=2**20)]
 Sizes = Annotated[tuple[Size, ...], _list_of("whole numbers"), Field(max_length=64)]
 Layers = Annotated[Whole, Field(le=256)]
+
+
+def whole(value: Any, least: int = 1, most: int = LARGEST_COUNT) -> int | None:
+    """``value`` as a number of Python if it is a whole number within these bounds, else ``None``. Flags are none.
+
+    Example:
+        >>> whole(3), whole(0), whole(True), whole("3")
+        (3, None, None, None)
+    """
+    number = plain_number(value)
+    is_one = isinstance(number, int) and not isinstance(number, bool)
+    return number if is_one and least <= number <= most else None
 
 
 def require_once(values: Iterable[Any], argument: str) -> None:

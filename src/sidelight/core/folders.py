@@ -22,6 +22,7 @@ from sidelight.core.ownership import (
     is_manifest,
     may_replace,
     require_free,
+    require_open_list,
 )
 from sidelight.core.refusals import not_written, require_writable, system_number
 from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
@@ -58,6 +59,7 @@ def replace_folder(
     try:
         tmp.mkdir(parents=True)
         yield tmp
+        _open_to_readers(tmp)
         if listed:
             adopt(tmp, list(files_below(tmp)))
         require_folder_place(final)
@@ -72,6 +74,15 @@ def replace_folder(
         with suppress(OSError, SidelightError):
             recover_folder(final)
         shutil.rmtree(tmp, ignore_errors=True)
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Give the files below ``folder`` the permissions that new files have here. safetensors lets nobody else read weights."""
+    usual = folder.stat().st_mode & 0o666
+    for file in files_below(folder):
+        with suppress(OSError):  # some disks know no permissions
+            if not file.is_symlink():
+                file.chmod(usual)
 
 
 def folder_path(path: str | os.PathLike[str]) -> Path:
@@ -122,6 +133,7 @@ def require_file_place(path: str | os.PathLike[str]) -> Path:
     require_folder_place(file.absolute().parent.resolve())
     require_free([file])
     require_writable(file)
+    require_open_list(file)
     return file
 
 

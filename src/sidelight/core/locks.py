@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.core.files import reachable
-from sidelight.core.ownership import MANIFEST
+from sidelight.core.ownership import MANIFEST, require_open_list
 from sidelight.core.processes import in_main
 from sidelight.core.refusals import reason
 from sidelight.errors import BusyFolderError, CheckpointError
@@ -131,6 +131,7 @@ def _acquire(folder: Path, purpose: str, share: str) -> Any:
 
     path = folder / (f"{MANIFEST}-{share}.lock" if share else f"{MANIFEST}.lock")
     lock = FileLock(str(path), timeout=PATIENCE_SECONDS, thread_local=False)
+    require_open_list(folder / MANIFEST)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(poll_interval=0.05)

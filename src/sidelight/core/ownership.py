@@ -204,6 +204,20 @@ def manifest_above(path: Path) -> Path | None:
     return None
 
 
+def require_open_list(path: Path) -> None:
+    """Refuse a file that the manifest above it could not list. To be asked before the work whose result it will hold.
+
+    Raises:
+        CheckpointError: see above.
+    """
+    manifest = manifest_above(path)
+    if manifest is not None and not os.access(manifest, os.W_OK):
+        raise CheckpointError(
+            f"cannot write in {path.parent}: {manifest}, the list of our files there, may not be written by you. Change its "
+            "permissions and those of the files beside it, or choose a folder of your own."
+        )
+
+
 def record(path: Path, content: Path | None = None) -> None:
     """Note in the nearest manifest that ``path`` is ours. If there is no manifest, this process remembers it.
 

@@ -7,6 +7,7 @@ one process, and nothing here costs anything.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ def process_count() -> int:
 
 def is_main() -> bool:
     """Whether this process is the one that writes the results of all."""
+    group = sys.modules.get("torch.distributed")
+    if process_count() > 1 and group is not None and group.is_available() and group.is_initialized():
+        # accelerate.debug_launcher tells the ranks to the group alone
+        return bool(group.get_rank() == 0)
     return int(os.environ.get("RANK", "0")) == 0
 
 

@@ -97,6 +97,20 @@ def not_written(final: Path, error: Exception) -> CheckpointError:
     )
 
 
+def require_readable(path: Path) -> None:
+    """Refuse a file that the system does not let us read. safetensors says of it that there is none.
+
+    Raises:
+        CheckpointError: see above. A missing file is left to its reader.
+    """
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise not_reached(path, error) from error
+
+
 def require_writable(path: Path) -> None:
     """Refuse a place where no file can be made. To be asked before the work whose result it will hold.
 

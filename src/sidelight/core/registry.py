@@ -67,6 +67,10 @@ class Registry(Generic[T]):
         return lambda entry: self.add(name, entry)
 
     def __getitem__(self, name: str) -> T:
+        if not isinstance(name, str):
+            raise UnknownNameError(
+                f"a {self.kind} is named by a text; got {name!r:.60}. Known: {', '.join(self)}."
+            )
         try:
             return self._entries[name]
         except KeyError:
@@ -75,7 +79,7 @@ class Registry(Generic[T]):
             ) from None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

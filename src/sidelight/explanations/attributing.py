@@ -29,7 +29,7 @@ class Attributing:
         """The model's pass over the whole input, and the scores of each modality, as tensors without a graph.
 
         Args:
-            inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``.
+            inputs: the model's own inputs, e.g. ``{"pixel_values": [B, C, H, W]}``, checked as by ``explain``.
             classes: ``[B]`` class to explain, checked as by :meth:`read`. Default: the predicted ones.
 
         Returns:
@@ -44,6 +44,7 @@ class Attributing:
             >>> encoding.probabilities.shape, scores["image"].shape
             (torch.Size([2, 2]), torch.Size([2, 1, 32, 32]))
         """
+        self.target.check(inputs)
         encoding = self._encode(inputs)
         return encoding, dict(self._read(encoding, classes, None).scores)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.counted import repeated
+from sidelight.core.field_checks import whole
 from sidelight.core.guard import is_out_of_memory
 from sidelight.core.types import Inputs
 from sidelight.errors import (
@@ -71,9 +72,9 @@ ExplainBlock = MakeBlock[list[Explanation]]
 
 def require_errors(errors: Any) -> Errors:
     """``errors`` if it is "raise" or "skip". Raises :class:`ConfigError` otherwise."""
-    if errors not in ("raise", "skip"):
-        raise ConfigError(f"errors must be 'raise' or 'skip'; got {errors!r}.")
-    return errors
+    if not isinstance(errors, str) or errors not in ("raise", "skip"):
+        raise ConfigError(f"errors must be 'raise' or 'skip'; got {errors!r:.60}.")
+    return cast(Errors, errors)
 
 
 def answers(
@@ -286,9 +287,12 @@ def is_input_batch(samples: Any) -> bool:
 
 def require_size(size: Any, name: str = "batch_size", least: int = 1) -> int:
     """``size`` if it is a whole number of at least ``least``. Raises :class:`InputError` otherwise."""
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < least:
-        raise InputError(f"{name} must be a whole number of at least {least}; got {size!r}.")
-    return int(size)
+    found = whole(size, least)
+    if found is None:
+        raise InputError(
+            f"{name} must be a whole number of at least {least} and below 2^31; got {size!r:.60}."
+        )
+    return found
 
 
 def require_names(names: Any, argument: str, example: str = "text") -> tuple[str, ...]:

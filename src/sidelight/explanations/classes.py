@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.counted import counted
+from sidelight.core.field_checks import MOST_DRAWS, plain_number, whole
 from sidelight.core.quiet import told_once
 from sidelight.core.registry import nearest
 from sidelight.core.tensors import predictable
@@ -223,18 +224,18 @@ def _require_one_each(listed: Any, count: int | None, argument: str) -> None:
 
 def require_steps(count: Any) -> int:
     """``count``, which must be a number of steps. Raises :class:`ConfigError` if it is none."""
-    count = plain(count)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        raise ConfigError(f"refine must be a number of steps, 0 for none; got {count!r:.60}.")
-    return count
+    found = whole(count, 0, MOST_DRAWS)
+    if found is None:
+        raise ConfigError(f"refine must be a number of steps, 0 to {MOST_DRAWS}; got {count!r:.60}.")
+    return found
 
 
 def require_flag(value: Any, name: str) -> bool:
     """``value``, which must be true or false. Raises :class:`ConfigError` for others: the text "no" would be true."""
-    value = plain(value)
-    if not isinstance(value, int) or value not in (0, 1):
+    found = plain_number(value)
+    if not isinstance(found, int) or found not in (0, 1):
         raise ConfigError(f"{name} must be True or False; got {value!r:.60}.")
-    return bool(value)
+    return bool(found)
 
 
 def _by_place(wanted: Any, argument: str) -> Any:

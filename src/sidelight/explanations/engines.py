@@ -43,6 +43,6 @@ class Local:
 
 def require_engine(name: Any) -> str:
     """``name`` if it is one of :data:`ENGINES`. Raises :class:`ConfigError` otherwise."""
-    if name not in ENGINES:
+    if not isinstance(name, str) or name not in ENGINES:
         raise ConfigError(f"engine must be one of {', '.join(ENGINES)}; got {name!r:.60}.")
     return str(name)

@@ -84,8 +84,8 @@ class Job:
     tell: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
-        require_size(self.batch_size)
-        require_size(self.block_rows, "block_rows")
+        for name in ("batch_size", "block_rows"):
+            object.__setattr__(self, name, require_size(getattr(self, name), name))
         require_score_type(self.scores)
         if require_engine(self.engine) == "local" and self.workers is not None:
             raise ConfigError(
@@ -93,7 +93,7 @@ class Job:
                 "only worker of the local engine."
             )
         if self.workers is not None:
-            require_size(self.workers, "workers")
+            object.__setattr__(self, "workers", require_size(self.workers, "workers"))
         require_columns_once(self.columns)
         for name, value in self.options.items():
             if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -198,13 +198,21 @@ def run_job(
     if not tables.good:
         none = "the only row could not" if tables.bad == 1 else f"none of the {tables.bad} rows could"
         raise InputError(
-            f"{none} be explained: {job.out}/errors.csv says why. The first: {tables.first_error}"
+            f"{none} be explained{_from_columns(job)}: {job.out}/errors.csv says why. The first: {tables.first_error}"
         )
     if job.strict and tables.bad:  # of an earlier call that was not strict
         raise InputError(
             f"rows that an earlier call left out: {tables.bad}. {job.out}/errors.csv says why. The first: {tables.first_error}"
         )
     return stored, tables
+
+
+def _from_columns(job: Job) -> str:
+    """Where the samples came from, if the caller said so: it may be the wrong column."""
+    if not job.columns:
+        return ""
+    named = " and ".join(map(repr, job.columns))
+    return f" from the column{'s' * (len(job.columns) > 1)} {named}, as columns (--column) says"
 
 
 def _require_samples(source: Path | str, rows: Rows, columns: Sequence[str], target: TargetModel) -> None:

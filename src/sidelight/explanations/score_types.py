@@ -19,7 +19,7 @@ SCORE_TYPES: Mapping[str, tuple[Any, float]] = {
 
 def require_score_type(name: Any) -> str | None:
     """``name`` if it is one of :data:`SCORE_TYPES`, or ``None``. Raises :class:`ConfigError` otherwise."""
-    if name is not None and name not in SCORE_TYPES:
+    if name is not None and (not isinstance(name, str) or name not in SCORE_TYPES):
         raise ConfigError(f"scores must be one of {', '.join(SCORE_TYPES)}; got {name!r:.60}.")
     return None if name is None else str(name)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import ImageClassificationPipeline, Pipeline, TextClassificationPipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
+from sidelight.core.field_checks import whole
 from sidelight.core.quiet import told_once
 from sidelight.core.registry import nearest
 from sidelight.core.surroundings import plain_passes
@@ -25,7 +26,6 @@ from sidelight.explanations.classes import NO_CLASSES, Classes
 from sidelight.inputs.base import Batch
 from sidelight.inputs.file_names import tell_file_names
 from sidelight.inputs.image import PIXELS
-from sidelight.rows.row import plain
 
 #: settings of tokenizers that change nothing here, because texts are always cut to the model's length and padded
 _MOOT = {"truncation": (True, "longest_first"), "padding": (True, False, "longest", "max_length")}
@@ -208,10 +208,10 @@ def _require_a_row(sample: Mapping[str, Any]) -> None:
 
 def _count(value: Any, name: str) -> int | None:
     """A number of answers. Raises :class:`ConfigError` if ``value`` is none."""
-    value = plain(value)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+    found = whole(value, least=0)
+    if value is not None and found is None:
         raise ConfigError(f"{name} must be a number of answers, or None for all; got {value!r:.60}.")
-    return value
+    return found
 
 
 class ExplainedTexts(Explained, TextClassificationPipeline):

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from sidelight.core.field_checks import whole
 from sidelight.core.guard import public_class
 from sidelight.errors import ConfigError, InputError
 from sidelight.inputs.picture_files import promised_size, read_image
@@ -52,10 +53,11 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("characters", "bytes", "pixels"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if (found := whole(value, most=2**62)) is None:
                 raise ConfigError(
                     f"the limit {name} must be a whole number of at least 1; got {value!r:.60}."
                 )
+            object.__setattr__(self, name, found)
 
     def text(self, text: Any) -> str:
         """``text``, if it is a text of an accepted length that is not empty.

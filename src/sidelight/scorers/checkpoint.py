@@ -18,6 +18,7 @@ from sidelight.core.folders import replace_folder
 from sidelight.core.ownership import MARK, may_replace, overwriting
 from sidelight.core.places import known_place
 from sidelight.core.pointers import told_of_pointer
+from sidelight.core.refusals import require_readable
 from sidelight.errors import (
     CheckpointError,
     ConfigError,
@@ -333,6 +334,7 @@ def build_scorer(settings: Mapping[str, Any], spec: Mapping[str, Any], weights: 
 def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:
     from safetensors import safe_open
 
+    require_readable(weights)
     try:
         with safe_open(str(weights), framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

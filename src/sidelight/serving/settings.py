@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass, field
 
+from sidelight.core.field_checks import whole
 from sidelight.core.guard import public_class
 from sidelight.errors import ConfigError
 from sidelight.inputs.limits import Limits
@@ -47,8 +48,11 @@ class ServeOptions:
     def __post_init__(self) -> None:
         for name in ("batch_size", "queue"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r:.60}.")
+            if (found := whole(value)) is None:
+                raise ConfigError(
+                    f"{name} must be a whole number of at least 1 and below 2^31; got {value!r:.60}."
+                )
+            object.__setattr__(self, name, found)
         if not isinstance(self.verify, bool):
             raise ConfigError(f"verify must be True or False; got {self.verify!r:.60}.")
         if not _is_number(self.wait) or not 0 <= self.wait <= 1:

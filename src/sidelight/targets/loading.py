@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from sidelight.core.pointers import told_of_pointer
+from sidelight.core.refusals import require_readable
 from sidelight.errors import CheckpointError, UnsupportedTargetError
 
 
@@ -20,7 +23,7 @@ def loaded(kind: Any, name: str, revision: str | None, classes: Sequence[str]) -
         classes: if given, the model gets a head for them, whose weights may be new.
 
     Raises:
-        CheckpointError: the folder holds pointers of Git LFS in place of the weights.
+        CheckpointError: the folder holds pointers of Git LFS in place of the weights, or files that we may not read.
         UnsupportedTargetError: weights are missing or of other sizes, so transformers would draw them at random.
     """
     # sizes are compared below: transformers accepts all of them, or refuses the new head as well
@@ -30,6 +33,8 @@ def loaded(kind: Any, name: str, revision: str | None, classes: Sequence[str]) -
     except Exception as error:
         if told := told_of_pointer(name, "weights"):
             raise CheckpointError(told) from error
+        for file in sorted(Path(name).glob("*.*")) if os.path.isdir(name) else ():
+            require_readable(file)
         raise
     require_sizes(info["mismatched_keys"], name, len(classes))
     missing = sorted(info["missing_keys"])

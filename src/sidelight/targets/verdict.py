@@ -89,7 +89,7 @@ class Verdict:
         loader: str = "",
         similarity: bool = False,
     ) -> None:
-        if output not in READINGS:
+        if not isinstance(output, str) or output not in READINGS:
             raise ConfigError(f"output must be one of {', '.join(READINGS)}; got {output!r}.")
         self.model, self.output, self.loader = model, output, loader
         #: names that the caller gave, whose number helps to find the logits

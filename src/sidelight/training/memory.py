@@ -87,7 +87,7 @@ def fitting_parts(rows: int, batch_size: int, kept: float, free: float) -> int:
         >>> fitting_parts(64, 64, kept=100, free=1700)
         4
     """
-    divisors = [d for d in range(1, batch_size + 1) if batch_size % d == 0]
+    divisors = (d for d in range(1, batch_size + 1) if batch_size % d == 0)
     fitting = (d for d in divisors if min(rows, batch_size // d) * kept <= free)
     return next(fitting, batch_size)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from sidelight.core.field_checks import (
     Count,
     CountOrNone,
+    Draws,
     Flag,
     Names,
     NotNegative,
@@ -150,7 +151,7 @@ class ObjectiveConfig:
     solo: Flag = True
     mask_weight: NotNegative = 1.0
     rank_weight: NotNegative = 0.0
-    rank_draws: Count = 2
+    rank_draws: Draws = 2
     rank_groups: Flag = True
     rank_hard: Flag = False
     shown_weight: NotNegative = 0.0
@@ -158,7 +159,7 @@ class ObjectiveConfig:
     emptiness_weight: NotNegative = 0.0
     other_classes: Share = 0.0
     coalition_weight: NotNegative | None = 0.0
-    coalition_draws: Count | None = 4
+    coalition_draws: Draws | None = 4
     coalition_unit: Positive = 0.125
     coalition_modalities: Names = ()
     coalition_focus: Flag | None = False

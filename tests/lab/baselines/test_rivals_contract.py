@@ -186,7 +186,7 @@ def test_unknown_names_and_options_are_refused():
         make_rival("salency")
     with pytest.raises(ConfigError, match=r"no option 'steps'.*n_steps"):
         make_rival("integrated_gradients", steps=3)
-    with pytest.raises(ConfigError, match=r"n_steps.*at least 1; got 0"):
+    with pytest.raises(ConfigError, match=r"n_steps.*at least 1 and.*; got 0"):
         make_rival("integrated_gradients", n_steps=0)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         make_rival("rise", p=1.0)
@@ -200,12 +200,13 @@ def test_unknown_names_and_options_are_refused():
         make_rival("occlusion", window=0)
     for name in ("lime", "kernel_shap"):
         with pytest.raises(
-            ConfigError, match=f"'window' of baseline method '{name}' must be an integer of at least 1; got 0"
+            ConfigError,
+            match=f"'window' of baseline method '{name}' must be an integer of at least 1 and at most 1000000; got 0",
         ):
             make_rival(name, window=0)
         with pytest.raises(
             ConfigError,
-            match=f"'n_samples' of baseline method '{name}' must be an integer of at least 2; got 1",
+            match=f"'n_samples' of baseline method '{name}' must be an integer of at least 2 and at most 1000000; got 1",
         ):
             make_rival(name, n_samples=1)
     with pytest.raises(ConfigError, match=r"'kernel_width' .* must be positive; got 0"):

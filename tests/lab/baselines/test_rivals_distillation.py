@@ -83,5 +83,5 @@ def test_more_sparsity_gives_smaller_masks() -> None:
 def test_bad_options_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"'sparsity' .* must not be negative; got -1"):
         make_rival("distillation_masks", sparsity=-1)
-    with pytest.raises(ConfigError, match=r"'steps' .* at least 1; got 0"):
+    with pytest.raises(ConfigError, match=r"'steps' .* at least 1 and at most 1000000; got 0"):
         make_rival("distillation_masks", steps=0)

@@ -12,6 +12,7 @@ because it needs non-negative weights.
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 import torch
 from torch import Tensor
 
+from sidelight.core.field_checks import plain_number, whole
 from sidelight.core.names import OURS, method_label
 from sidelight.core.registry import Registry, nearest
 from sidelight.core.surroundings import plain_passes
@@ -86,6 +88,10 @@ class Job:
         return self.score_shapes()[modality][2 if keeps else 1 :]
 
 
+#: the largest count that an option of a method may be: more would take days for each input
+MOST = 1_000_000
+
+
 def at_least(least: int, default: int | None) -> Any:
     """The field of an option that must be an integer of at least ``least``, or ``None`` if that is its default."""
     return dataclasses.field(default=default, metadata={"least": least})
@@ -135,11 +141,18 @@ class Rival(ABC):
 
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):
-            value, least = getattr(self, option.name), option.metadata.get("least")
-            if least is None or (value is None and option.default is None):
-                continue
-            good = isinstance(value, int) and not isinstance(value, bool) and value >= least
-            self.require(option.name, good, f"be an integer of at least {least}")
+            given, least = getattr(self, option.name), option.metadata.get("least")
+            value = plain_number(given)
+            if least is not None:
+                good = (value is None and option.default is None) or whole(value, least, MOST) is not None
+                self.require(option.name, good, f"be an integer of at least {least} and at most {MOST}")
+            elif option.type in (int, "int"):
+                self.require(option.name, type(value) is int, "be an integer")
+            elif option.type in (float, "float"):
+                good = type(value) in (int, float) and math.isfinite(value)
+                self.require(option.name, good, "be a finite number")
+            if value is not given:
+                object.__setattr__(self, option.name, value)
 
     def require(self, option: str, good: bool, rule: str) -> None:
         """Raise :class:`ConfigError` unless ``good``. ``rule`` completes "option ... must"."""
@@ -184,8 +197,14 @@ class Rival(ABC):
 
         Raises:
             InputError: classes or ids do not fit the batch.
+            InputTypeError: ``target`` is no wrapped classifier.
             UnsupportedTargetError: the method cannot work on this target.
         """
+        if not isinstance(target, TargetModel):
+            raise InputTypeError(
+                f"a baseline method explains a wrapped classifier: give explainer.target, or as_target(model, processor); got "
+                f"{type(target).__name__}."
+            )
         # autograd must work in any mode of the caller, and the caller's tensors stay untouched
         with (
             plain_passes(),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sidelight.core.field_checks import LARGEST_SEED
+from sidelight.core.field_checks import LARGEST_SEED, MOST_DRAWS
 from sidelight.lab.config.scorer_sections import Section
 
 
@@ -40,6 +40,6 @@ class JudgeSection(Section):
     sizes: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=lambda: [0.1, 0.3, 0.5, 0.7, 0.9], min_length=1
     )
-    draws: int = Field(default=10, ge=1)
+    draws: int = Field(default=10, ge=1, le=MOST_DRAWS)
     cells: int = Field(default=64, ge=2)
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)

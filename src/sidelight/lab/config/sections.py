@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sidelight.core.field_checks import (
     LARGEST_SEED,
+    MOST_DRAWS,
     Count,
     NotNegative,
     Options,
@@ -333,7 +334,7 @@ class AuditSection(Section):
     fills: list[str] | None = Field(default=None, min_length=1)
     classifier: TargetSection | None = None
     noise: float = Field(default=0.05, gt=0, le=1)
-    draws: int = Field(default=5, ge=1)
+    draws: int = Field(default=5, ge=1, le=MOST_DRAWS)
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 

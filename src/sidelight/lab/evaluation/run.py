@@ -15,8 +15,9 @@ from sidelight.checks.answers import answers_to_first
 from sidelight.core.files import replace_file, write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.core.names import OURS
+from sidelight.core.ownership import require_free
 from sidelight.core.processes import Share, agreed, in_main, is_main
-from sidelight.errors import InputError
+from sidelight.errors import InputError, InputTypeError
 from sidelight.fills.base import require_unlike
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
@@ -66,6 +67,8 @@ from sidelight.rows.content import content_of
 from sidelight.targets import TargetModel
 from sidelight.training.facts import NOT_REPEATABLE
 
+#: files that an evaluation writes into the folder of its results
+RESULTS = ("scores.parquet", "curves.parquet", "modality_share.parquet", "table.md", "results.json")
 #: so many rows tell the order of all: two orders that both are in use begin with the same ones by chance only
 FIRST_ROWS = 8
 
@@ -116,6 +119,8 @@ def evaluate_share(
     Raises:
         BusyFolderError: another process works in the run's folder, or on this share of it.
     """
+    if not isinstance(run, Run):
+        raise InputTypeError(f"a run is evaluated: give Run.open(folder); got {type(run).__name__}.")
     own = share or Share.launched()
     with hold(run.folder, "evaluate", "" if share is None else share.name):
         in_main(lambda: continue_run(run.folder))
@@ -130,6 +135,9 @@ def _evaluate_share(
         content = content_of_tests(run)
         known = {**content, REFERENCE: content_of_reference(run), **evaluation.answers}
         stores = [m.open_store(known) for m in evaluation.measurements]  # refused now, not after hours
+        require_free(
+            (run.results_folder / name for name in RESULTS), "Move it away, or delete it if it is damaged."
+        )
         for m, store in zip(evaluation.measurements, stores, strict=True):
             note = None if on_batch is None else partial(on_batch, m.folder.name)
             finish_parts(m, store, share=own, on_batch=note)

@@ -18,7 +18,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from sidelight.core.folders import replace_folder
+from sidelight.core.folders import is_target_folder, recover_folder, replace_folder
+from sidelight.core.ownership import files_below, is_named, is_ours
 from sidelight.core.processes import in_main, is_main
 from sidelight.core.registry import nearest
 from sidelight.core.surroundings import training_surroundings
@@ -319,6 +320,24 @@ def save_target(target: TargetModel, folder: Path, metrics: Mapping[str, float])
     config = getattr(target.model, "config", None)
     if config is not None:
         config._name_or_path = os.fspath(folder)
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether :func:`save_target` wrote a classifier to ``folder``.
+
+    Raises:
+        CheckpointError: a file of it was changed since, over which no other classifier could be written.
+    """
+    recover_folder(folder)
+    if is_target_folder(folder):
+        return True
+    damaged = [file for file in files_below(folder) if is_named(file) and not is_ours(file)]
+    if damaged:
+        raise CheckpointError(
+            f"{folder} holds no whole classifier: {damaged[0].name} was changed since `sidelight fit` wrote it, or is cut off. "
+            "Copy the folder there again, or remove it, so that `sidelight fit` makes the classifier again."
+        )
+    return False
 
 
 def load_saved(family: type[TargetModel], folder: Path) -> nn.Module:

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from sidelight.core.files import find_pretrained, find_weights, write_json
-from sidelight.core.folders import is_target_folder, recover_folder
+from sidelight.core.folders import recover_folder
 from sidelight.core.locks import hold
 from sidelight.core.processes import device, is_main, process_count, wait
 from sidelight.core.surroundings import kept_random_state
@@ -38,6 +38,7 @@ from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.classifier import (
     AUTO_CLASSES,
     accuracy,
+    is_saved,
     load_saved,
     new_classifier,
     save_target,
@@ -48,7 +49,7 @@ from sidelight.lab.runs.labelled import Renumbered, class_numbers, require_class
 from sidelight.lab.runs.measured import require_measured_by
 from sidelight.lab.runs.processors import config_values, new_processor
 from sidelight.lab.runs.stored_files import read_record
-from sidelight.lab.runs.trained_with import require_same_code
+from sidelight.lab.runs.trained_with import require_same_code, require_whole
 from sidelight.rows.content import content_of
 from sidelight.scorers import ScorerConfig
 from sidelight.targets import TargetModel, as_target
@@ -172,12 +173,10 @@ class Run:
 
     def saved_target(self, folder: Path, section: TargetSection | None = None) -> TargetModel | None:
         """The classifier that a finished training or conversion left in ``folder``, or ``None`` if there is none."""
-        recover_folder(folder)
-        if not is_target_folder(folder):
+        if not is_saved(folder):
             return None
         family = TARGETS[self._family()]
-        model = load_saved(family, folder)
-        return self._wrap(model, family.reader_type.load(str(folder), {}), section)
+        return self._wrap(load_saved(family, folder), family.reader_type.load(str(folder), {}), section)
 
     def new_target(self, section: TargetSection | None = None) -> TargetModel:
         """The classifier of ``section`` (default: the run's own) before any training.
@@ -272,8 +271,9 @@ class Run:
             facts["data"] = found
 
     def check_code(self, target: TargetModel) -> None:
-        """Refuse scorers trained with another code of a user's own part. Raises :class:`ConfigError`."""
+        """Refuse scorers that are damaged, or trained with another code of a user's own part."""
         for seed, kind in ((s, k) for k in self.kinds for s in self.config.seeds):
+            require_whole(self.scorer_folder(seed, kind))
             require_same_code(self.scorer_folder(seed, kind), target, self.objective(kind).fills)
 
     def unfitted(self) -> list[tuple[int, str]]:

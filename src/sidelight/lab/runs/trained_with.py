@@ -7,15 +7,33 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.checks.answers import ANSWERS, answers_to_rows, other_answers
-from sidelight.errors import ConfigError
+from sidelight.errors import CheckpointError, ConfigError
 from sidelight.inputs.collate import Collator
 from sidelight.lab.runs.folder import digest
 from sidelight.rows.content import content_of
 from sidelight.rows.row import NumberedRows
 from sidelight.rows.sources import rows_of
+from sidelight.scorers.checkpoint import load_scorer
 from sidelight.targets import TargetModel
 from sidelight.training.folder import recorded_identity
 from sidelight.training.identity import own_parts
+
+
+def require_whole(folder: Path) -> None:
+    """Refuse the scorer in ``folder`` if a file of it is damaged.
+
+    Args:
+        folder: of one training. It need not exist.
+
+    Raises:
+        CheckpointError: see above.
+    """
+    if not (folder / "scorer").is_dir():
+        return
+    try:
+        load_scorer(folder / "scorer")
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} Or remove {folder}, and `sidelight fit` trains it again.") from error
 
 
 def require_same_code(folder: Path, target: TargetModel, fills: Sequence[str]) -> None:

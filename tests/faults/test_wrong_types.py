@@ -1,0 +1,110 @@
+"""Arguments of another type than the one that is expected: each is told by its name, with what was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fault_models import P, T
+
+from sidelight import Explainer
+from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, UnknownNameError
+from sidelight.lab.baselines import RIVALS, make_rival
+from sidelight.lab.data.sets import DATASETS
+from sidelight.lab.evaluation.run import evaluate_run
+
+ODD = [
+    np.array([1, 2]),
+    np.array("raise"),
+    pd.Series(["raise"]),
+    pd.DataFrame({"a": [1]}),
+    {"a": 1},
+    {1},
+    b"raise",
+]
+
+
+@pytest.mark.parametrize("given", ODD, ids=lambda v: type(v).__name__)
+def test_kind_a_choice_of_another_type_is_refused_by_its_name(
+    texts: Explainer, tmp_path: Path, given: Any
+) -> None:
+    """An array was compared with each choice, which NumPy and pandas refuse in words of their own."""
+    calls = {
+        "errors": lambda: texts.explain(T, errors=given),
+        "check": lambda: Explainer(texts.target, texts.scorer, check=given),
+        "scores": lambda: texts.explain_dataset(T, tmp_path / "a", scores=given),
+        "engine": lambda: texts.explain_dataset(T, tmp_path / "a", engine=given),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ConfigError, match=rf"(?s)^{name} must be .*; got "):
+            call()
+
+
+def test_kind_inputs_of_attribute_are_checked_as_those_of_explain(
+    texts: Explainer, images: Explainer
+) -> None:
+    """Bytes of pixels that nobody normalised gave a map without a word, and other inputs errors of Python."""
+    pixels = torch.rand(2, 3, 32, 32)
+    given: dict[str, Any] = {
+        "Call it 'pixel_values'": {"pixels": pixels},
+        "got ndarray": {"pixel_values": pixels.numpy()},
+        "got NoneType": {"pixel_values": None},
+        "the batch is empty": {"pixel_values": pixels[:0]},
+        "ordinary dense tensor": {"pixel_values": pixels.to_sparse()},
+        "must be floating point": {"pixel_values": (255 * pixels).byte()},
+        "got torch.complex64": {"pixel_values": pixels.to(torch.complex64)},
+        r"NaN or infinite values in sample\(s\) \[1\]": {
+            "pixel_values": torch.stack([pixels[0], pixels[1] * torch.nan])
+        },
+    }
+    for told, inputs in given.items():
+        with pytest.raises(SidelightError, match=told):
+            images.attribute(inputs)
+    ids = torch.tensor([[1, 2, 3]])
+    for told, inputs in {
+        "got list": {"input_ids": ids.tolist()},
+        "not in the model's vocabulary": {"input_ids": ids + 10**6},
+        "they must agree": {"input_ids": ids, "attention_mask": ids[:, :2]},
+    }.items():
+        with pytest.raises(SidelightError, match=told):
+            texts.attribute(inputs)
+    encoding, scores = images.attribute({"pixel_values": pixels})
+    assert encoding.logits.shape[0] == len(scores["image"]) == 2
+
+
+def test_kind_a_column_without_samples_is_named(images: Explainer, texts: Explainer, tmp_path: Path) -> None:
+    """Of ``columns=["id"]`` the message told that a value was no picture, and not where it came from."""
+    frame = pd.DataFrame({"id": [7, 8], "image": P[:2], "text": T[:2]})
+    for explainer in (images, texts):
+        with pytest.raises(
+            InputError,
+            match=r"none of the 2 rows could be explained from the column 'id', as columns \(--column\) says: ",
+        ):
+            explainer.explain_dataset(frame, tmp_path / explainer.target.family, columns=["id"])
+
+
+@pytest.mark.parametrize("given", [None, 3, *ODD], ids=lambda v: type(v).__name__)
+def test_kind_a_name_that_is_no_text_is_told_with_the_known_ones(given: Any) -> None:
+    """Registries looked for the nearest name of an array or of ``None``."""
+    for registry in (DATASETS, RIVALS):
+        assert given not in registry
+        with pytest.raises(UnknownNameError, match=r"(?s)is named by a text; got .*Known: "):
+            registry[given]
+    with pytest.raises(UnknownNameError, match=r"a baseline method is named by a text"):
+        make_rival(given)
+
+
+def test_kind_what_is_explained_and_measured_is_told_by_its_type(images: Explainer, tmp_path: Path) -> None:
+    """An explainer or a model in the place of the wrapped classifier, or a path in that of a run, has no such attribute."""
+    inputs, classes = {"pixel_values": torch.rand(1, 3, 32, 32)}, torch.tensor([0])
+    for given in (images, images.target.model, "model", None):
+        with pytest.raises(InputTypeError, match=rf"explainer\.target.*got {type(given).__name__}"):
+            make_rival("saliency")(given, inputs, classes)  # type: ignore[arg-type]
+    assert make_rival("saliency")(images.target, inputs, classes)["image"].shape == (1, 1, 32, 32)
+    for run in (tmp_path, str(tmp_path), None):
+        with pytest.raises(InputTypeError, match=rf"give Run\.open\(folder\); got {type(run).__name__}"):
+            evaluate_run(run)  # type: ignore[arg-type]

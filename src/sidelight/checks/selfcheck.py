@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ def require_check(check: Any) -> Check:
     """``check`` if it is one. Raises :class:`ConfigError` otherwise."""
     if not isinstance(check, str) or check not in CHECKS:
         raise ConfigError(f"check must be one of {', '.join(map(repr, CHECKS))}; got {check!r:.60}.")
-    return cast(Check, check)
+    return check
 
 
 def raise_or_warn(error: SidelightError, check: Check) -> None:

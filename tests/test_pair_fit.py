@@ -153,10 +153,10 @@ def test_unknown_fills_of_a_pair_are_refused_at_once() -> None:
         ScorerObjective(scorer, target, ObjectiveConfig(fills=("zero", "zero+noise")))
 
 
-def test_a_training_that_another_version_began_with_the_slope_term_goes_on_with_it(
+def test_a_training_that_another_version_began_without_the_slope_term_goes_on_without_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # `robust` had the slope term beside pairs too
+    # for a while `robust` had no slope term beside pairs
     def fit(steps: int, **given: Any) -> Explainer:
         return Explainer.fit(
             make("fusion-vit"),
@@ -170,7 +170,7 @@ def test_a_training_that_another_version_began_with_the_slope_term_goes_on_with_
             **given,
         )
 
-    first = fit(2, slope_weight=1.0)
+    first = fit(2, slope_weight=0.0)
     with caplog.at_level("INFO"):
         again = fit(2)
     assert "finished: it is taken up again" in caplog.text

@@ -58,13 +58,13 @@ def test_fields_that_are_given_win() -> None:
 
 
 @pytest.mark.parametrize("modalities", [["image"], ["text"], ["image", "text"]])
-def test_several_modalities_get_more_of_the_coalition_term_and_no_slope_term(modalities: list[str]) -> None:
+def test_several_modalities_get_more_of_the_coalition_term(modalities: list[str]) -> None:
     found = objective_of("robust").for_modalities(modalities)
     several = len(modalities) > 1
     assert (found.coalition_weight, found.coalition_draws, found.coalition_focus) == (
         (10.0, 4, True) if several else (0.1, 1, False)
     )
-    assert found.slope_weight == (0.0 if several else 1.0)
+    assert found.slope_weight == 1.0
     # everything else, and the objective of the thesis, is the same for all
     left = dataclasses.replace(
         found, coalition_weight=None, coalition_draws=None, coalition_focus=None, slope_weight=None

@@ -39,10 +39,10 @@ TEACHERS = (
     "probability_weight",
 )
 #: Fields that are ``None``, for targets of one modality and of several. Beside a text a picture needs far more of the
-#: coalition term, and the slope term makes it choose less well (``docs/notes/scenes.md``).
+#: coalition term. Without the slope term trainings of pairs differ too much by chance (``docs/notes/scenes.md``).
 BY_MODALITIES = (
     {"coalition_weight": 0.1, "coalition_draws": 1, "coalition_focus": False, "slope_weight": 1.0},
-    {"coalition_weight": 10.0, "coalition_draws": 4, "coalition_focus": True, "slope_weight": 0.0},
+    {"coalition_weight": 10.0, "coalition_draws": 4, "coalition_focus": True, "slope_weight": 1.0},
 )
 #: Validations of a training with a budget, at most.
 VALIDATIONS = 5
@@ -128,8 +128,8 @@ class ObjectiveConfig:
         coalition_focus: whether a sample gets more coalitions if its prediction changes more when the whole modality is
             hidden. Costs one pass for each modality. ``None``: if there are several.
         slope_weight: factor of the slope term, by which raw scores of images learn in which proportion pixels raise the
-            log-odds of the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient. Texts have none. ``None``: 1,
-            and 0 if there are several modalities.
+            log-odds of the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient. Texts have none.
+            ``None``: 1, or what a training that goes on began with.
 
     Raises:
         ConfigError: a value is of another kind, or out of range.

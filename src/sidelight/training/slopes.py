@@ -9,8 +9,8 @@ Gradients (Sundararajan et al. 2017). Near the input they say what a single remo
 
 The term is a correlation, so it teaches proportions. How large effects are in units of probability is what the coalition
 term teaches. It teaches images alone. A text has few words, whose effects random halves teach well, and on the embedded texts
-maps lost more predictions with the term than without. Beside a text ``robust`` leaves it out: pictures of the
-scenes chose less well with it, and maps of NLVR lost more (``docs/notes/scenes.md``).
+maps lost more predictions with the term than without. Pictures beside a text keep it: without it some trainings rank them
+badly (``docs/notes/scenes.md``).
 """
 
 from __future__ import annotations

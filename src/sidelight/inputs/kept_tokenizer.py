@@ -156,9 +156,8 @@ def opens_otherwise(tokenizer: Any, folder: Path) -> bool:
     if not (folder / STEPS).is_file():
         return False
     opened = None
-    with suppress(
-        Exception
-    ):  # a class that only its writer has raises anything, and must not ask to run its code
+    # a class that only its writer has raises anything, and must not ask to run its code
+    with suppress(Exception):
         opened = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return opened is not None and steps_of(opened) != steps_of(tokenizer)
 

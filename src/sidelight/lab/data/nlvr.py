@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from sidelight.lab.data.boxes import BoxEvidence
 from sidelight.lab.data.captions import picture_caption
@@ -101,8 +102,6 @@ class _Alone:
     kept: Sequence[tuple[int, int]]
 
     def __getitem__(self, index: int) -> Any:
-        from PIL import Image
-
         i, k = self.kept[index]
         picture = self.pictures[i].convert("RGB")
         _, ground = max(picture.getcolors(picture.width * picture.height))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fault_models import P, T
 
-from sidelight import Explainer
+from sidelight import Explainer, as_quantus
 from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, UnknownNameError
 from sidelight.lab.baselines import RIVALS, make_rival
 from sidelight.lab.data.sets import DATASETS
@@ -30,13 +30,14 @@ ODD = [
 
 @pytest.mark.parametrize("given", ODD, ids=lambda v: type(v).__name__)
 def test_kind_a_choice_of_another_type_is_refused_by_its_name(
-    texts: Explainer, tmp_path: Path, given: Any
+    images: Explainer, texts: Explainer, tmp_path: Path, given: Any
 ) -> None:
     """An array was compared with each choice, which NumPy and pandas refuse in words of their own."""
     calls = {
         "errors": lambda: texts.explain(T, errors=given),
         "check": lambda: Explainer(texts.target, texts.scorer, check=given),
         "scores": lambda: texts.explain_dataset(T, tmp_path / "a", scores=given),
+        "reading": lambda: as_quantus(images, reading=given),
         "engine": lambda: texts.explain_dataset(T, tmp_path / "a", engine=given),
     }
     for name, call in calls.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from sidelight.checks.difference import difference
 from sidelight.checks.past_the_mask import logits_of_renamed
 from sidelight.checks.reference import coarsest, logits_alone
+from sidelight.core.field_checks import require_choice
 from sidelight.core.types import Inputs
 from sidelight.errors import (
-    ConfigError,
     InputTypeError,
     SelfCheckError,
     SidelightError,
@@ -75,9 +75,7 @@ def require_parts(target: Any, scorer: Any) -> None:
 
 def require_check(check: Any) -> Check:
     """``check`` if it is one. Raises :class:`ConfigError` otherwise."""
-    if not isinstance(check, str) or check not in CHECKS:
-        raise ConfigError(f"check must be one of {', '.join(map(repr, CHECKS))}; got {check!r:.60}.")
-    return check
+    return cast(Check, require_choice(check, CHECKS, "check", quoted=True))
 
 
 def raise_or_warn(error: SidelightError, check: Check) -> None:

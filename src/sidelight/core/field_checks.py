@@ -88,6 +88,26 @@ def whole(value: Any, least: int = 1, most: int = LARGEST_COUNT) -> int | None:
     return number if is_one and least <= number <= most else None
 
 
+def require_choice(value: Any, choices: Iterable[str], argument: str, quoted: bool = False) -> str:
+    """``value`` if it is one of the names in ``choices``.
+
+    Args:
+        quoted: whether the message quotes the names.
+
+    Raises:
+        ConfigError: it is none of them, or no text.
+
+    Example:
+        >>> require_choice("zero", ["zero", "mean"], "fill")
+        'zero'
+    """
+    known = list(choices)
+    if not isinstance(value, str) or value not in known:
+        listed = ", ".join(map(repr, known) if quoted else known)
+        raise ConfigError(f"{argument} must be one of {listed}; got {value!r:.60}.")
+    return value
+
+
 def require_once(values: Iterable[Any], argument: str) -> None:
     """Refuse a value that ``argument`` names twice, because every sample would then be counted twice.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-from sidelight.errors import ConfigError
+from sidelight.core.field_checks import require_choice
 from sidelight.explanations.block_tables import BlockOptions, Pack, block_tables
 from sidelight.explanations.sorted_blocks import Block
 
@@ -43,6 +43,4 @@ class Local:
 
 def require_engine(name: Any) -> str:
     """``name`` if it is one of :data:`ENGINES`. Raises :class:`ConfigError` otherwise."""
-    if not isinstance(name, str) or name not in ENGINES:
-        raise ConfigError(f"engine must be one of {', '.join(ENGINES)}; got {name!r:.60}.")
-    return str(name)
+    return require_choice(name, ENGINES, "engine")

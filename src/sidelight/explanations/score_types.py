@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sidelight.errors import ConfigError
+from sidelight.core.field_checks import require_choice
 
 #: By name the type, and the largest rounding error: half a step of 32-bit and 16-bit floats below 1, and half of 1/255.
 SCORE_TYPES: Mapping[str, tuple[Any, float]] = {
@@ -19,9 +19,7 @@ SCORE_TYPES: Mapping[str, tuple[Any, float]] = {
 
 def require_score_type(name: Any) -> str | None:
     """``name`` if it is one of :data:`SCORE_TYPES`, or ``None``. Raises :class:`ConfigError` otherwise."""
-    if name is not None and (not isinstance(name, str) or name not in SCORE_TYPES):
-        raise ConfigError(f"scores must be one of {', '.join(SCORE_TYPES)}; got {name!r:.60}.")
-    return None if name is None else str(name)
+    return None if name is None else require_choice(name, SCORE_TYPES, "scores")
 
 
 def type_name(words: bool, name: str | None) -> str:

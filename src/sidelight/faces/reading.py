@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from sidelight.core.field_checks import require_choice
 from sidelight.core.tensors import masked_range
 from sidelight.core.types import Encoding, Features, Inputs, Reading, Scores
 from sidelight.errors import ConfigError
@@ -24,8 +25,7 @@ def require_kind(kind: Any, explainer: Explainer) -> Kind:
     Raises:
         ConfigError: there is no such reading, or the scorer has not learnt it.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"reading must be one of {', '.join(map(repr, KINDS))}; got {kind!r:.60}.")
+    require_choice(kind, KINDS, "reading", quoted=True)
     if kind == "effects" and not explainer.scorer.config.by_class:
         raise ConfigError(
             "this scorer has no effects, because it was trained with the thesis's objective. Choose reading='scores' or "

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sidelight.core.field_checks import Flag, Size, Sizes
+from sidelight.core.field_checks import Flag, Size, Sizes, require_choice
 from sidelight.core.types import Encoding, StateSpec
 from sidelight.errors import ConfigError
 from sidelight.scorers.base import DECODERS
@@ -157,8 +157,7 @@ def _require_changes(states: Sequence[StateSpec], gates: int) -> None:
 
 
 def _require_sensible(padding: str, channels: Sequence[int], stride: int | None) -> None:
-    if padding not in PADDINGS:
-        raise ConfigError(f"padding must be one of {', '.join(PADDINGS)}; got {padding!r}.")
+    require_choice(padding, PADDINGS, "padding")
     if not channels or min(channels) < 1:
         raise ConfigError(f"channels must be positive widths, deepest first; got {list(channels)}.")
     if stride is not None and stride < 1:

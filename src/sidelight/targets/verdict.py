@@ -36,6 +36,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sidelight.core.field_checks import require_choice
 from sidelight.core.tensors import predictable
 from sidelight.errors import ConfigError, UnsupportedTargetError
 from sidelight.targets.outputs import described, find_logits, is_hugging_face, require_names
@@ -89,8 +90,7 @@ class Verdict:
         loader: str = "",
         similarity: bool = False,
     ) -> None:
-        if not isinstance(output, str) or output not in READINGS:
-            raise ConfigError(f"output must be one of {', '.join(READINGS)}; got {output!r}.")
+        require_choice(output, READINGS, "output")
         self.model, self.output, self.loader = model, output, loader
         #: names that the caller gave, whose number helps to find the logits
         self.class_names: tuple[str, ...] = ()

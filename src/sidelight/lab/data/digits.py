@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from sidelight.core.field_checks import require_choice
 from sidelight.errors import ConfigError
 
 CANVAS = 40
@@ -53,8 +54,7 @@ def digit_scenes(split: str, count: int | None = None, seed: int = 0) -> Evidenc
     Raises:
         ConfigError: unknown split, or a count below 1.
     """
-    if split not in SPLITS:
-        raise ConfigError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
+    require_choice(split, SPLITS, "split")
     if count is not None and count < 1:
         raise ConfigError(f"count must be at least 1; got {count}.")
     digits, labels = _written_digits()

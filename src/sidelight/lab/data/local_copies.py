@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from sidelight.errors import ConfigError, InputError
+from sidelight.core.field_checks import require_choice
+from sidelight.errors import InputError
 from sidelight.lab.data.pair_rows import PairRows, Pictures
 from sidelight.lab.data.reading import DATA_VARIABLE, find_folder, sample_rows
 
@@ -224,9 +225,7 @@ def read_json_lines(path: Path, keys: Sequence[str]) -> Iterator[dict[str, Any]]
 
 
 def _known(split: str) -> str:
-    if split not in SHORT:
-        raise ConfigError(f"split must be one of {', '.join(SHORT)}; got {split!r}.")
-    return split
+    return require_choice(split, SHORT, "split")
 
 
 def _tell_missing(count: int, place: Path) -> None:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sidelight.core.field_checks import require_choice
 from sidelight.errors import ConfigError
 from sidelight.lab.data.captions import (
     Spans,
@@ -190,8 +191,7 @@ def object_rows(
 
 
 def _size(sizes: dict[str, int], split: str, count: int | None) -> tuple[int, int]:
-    if split not in sizes:
-        raise ConfigError(f"split must be one of {', '.join(sizes)}; got {split!r}.")
+    require_choice(split, sizes, "split")
     if count is not None and count < 1:
         raise ConfigError(f"count must be at least 1; got {count}.")
     return count or sizes[split], list(sizes).index(split)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from sidelight.core.field_checks import require_choice
 from sidelight.errors import ConfigError, InputError
 from sidelight.lab.data.planted_text import planted_texts
 from sidelight.rows.labels import is_missing
@@ -22,8 +23,7 @@ PLANTED = {"train": 8000, "validation": 400, "test": 500}
 @lru_cache(maxsize=4)  # a run reads them again at each step
 def planted_rows(split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0) -> Any:
     """Rows ``{"text", "label", "evidence": {"text": [(start, end), ...]}}``. Splits are independent."""
-    if split not in PLANTED:
-        raise ConfigError(f"split must be one of {', '.join(PLANTED)}; got {split!r}.")
+    require_choice(split, PLANTED, "split")
     if count is not None and count < 1:
         raise ConfigError(f"count must be at least 1; got {count}.")
     rows = planted_texts(count or PLANTED[split], seed=len(PLANTED) * seed + list(PLANTED).index(split))

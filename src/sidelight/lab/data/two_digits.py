@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sidelight.core.field_checks import require_choice
 from sidelight.errors import ConfigError
 
 SIDE = 28
@@ -56,8 +57,7 @@ def two_digits_loader(mnist: Callable[..., Any]) -> Callable[..., TwoDigitRows]:
     def load(
         split: str, data_dir: str | None = None, count: int | None = None, seed: int = 0
     ) -> TwoDigitRows:
-        if split not in ROWS:
-            raise ConfigError(f"split must be one of {', '.join(ROWS)}; got {split!r}.")
+        require_choice(split, ROWS, "split")
         if count is not None and count < 1:
             raise ConfigError(f"count must be at least 1; got {count}.")
         return two_digits(mnist(split, data_dir), count or ROWS[split], seed)

@@ -16,6 +16,7 @@ from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightE
 from sidelight.lab.baselines import RIVALS, make_rival
 from sidelight.lab.data.sets import DATASETS
 from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.metrics import ranks
 
 ODD = [
     np.array([1, 2]),
@@ -109,3 +110,22 @@ def test_kind_what_is_explained_and_measured_is_told_by_its_type(images: Explain
     for run in (tmp_path, str(tmp_path), None):
         with pytest.raises(InputTypeError, match=rf"give Run\.open\(folder\); got {type(run).__name__}"):
             evaluate_run(run)  # type: ignore[arg-type]
+
+
+def test_kind_ids_that_are_no_whole_numbers_are_refused(texts: Explainer) -> None:
+    """1.2 and 1.7 were cut to 1, so that two samples got one draw without a word. Names and ``None`` gave errors of Python."""
+    inputs = texts.target.reader.prepare(T[:2]).inputs
+    calls = {
+        "ids": lambda given: make_rival("random")(texts.target, inputs, torch.tensor([0, 0]), ids=given),
+        "ids of ranks": lambda given: ranks(torch.zeros(2, 4), torch.ones(2, 4, dtype=torch.bool), given),
+        "seeds": lambda given: texts.target.fill_values(inputs, "mean", given),
+    }
+    odd = [[1.2, 1.7], ["a", "b"], "ab", 5, [True, False], [[1], [2]], {1, 2}, {1: 1, 2: 2}, [None, None]]
+    for name, call in calls.items():
+        for given in odd:
+            with pytest.raises(InputError, match=f"^{name[:3]}.* must be a list of whole numbers"):
+                call(given)
+        with pytest.raises(InputError, match="one number for each sample: got 3 for 2 samples"):
+            call([1, 2, 3])
+        for good in ([-1, 2**40], (0, 0), np.array([1, 2]), torch.tensor([1, 2]), pd.Series([1, 2])):
+            call(good)

@@ -59,7 +59,7 @@ def replace_folder(
     try:
         tmp.mkdir(parents=True)
         yield tmp
-        _open_to_readers(tmp)
+        open_to_readers(tmp)
         if listed:
             adopt(tmp, list(files_below(tmp)))
         require_folder_place(final)
@@ -76,7 +76,7 @@ def replace_folder(
         shutil.rmtree(tmp, ignore_errors=True)
 
 
-def _open_to_readers(folder: Path) -> None:
+def open_to_readers(folder: Path) -> None:
     """Give the files below ``folder`` the permissions that new files have here. safetensors lets nobody else read weights."""
     usual = folder.stat().st_mode & 0o666
     for file in files_below(folder):

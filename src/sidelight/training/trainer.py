@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, set_seed
 
+from sidelight.core.folders import open_to_readers
 from sidelight.core.processes import process_count
 from sidelight.errors import CheckpointError, SidelightError, first_line
 from sidelight.training.arguments import extra_named, scorer_arguments
@@ -77,6 +78,7 @@ class BaseTrainer(Trainer):
                 "permissions of the folder and call again, and the training goes on from the last one."
             ) from error
         if self.args.should_save:
+            open_to_readers(checkpoint)
             drop_checkpoints(
                 checkpoint.parent, self.kept_checkpoints or None, self.state.best_model_checkpoint
             )

@@ -15,7 +15,7 @@ from fault_models import P, T
 from sidelight import Explainer, as_quantus
 from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, UnknownNameError
 from sidelight.lab.ablation.run import run_ablation
-from sidelight.lab.audit import run_audit, write_page
+from sidelight.lab.audit import run_audit
 from sidelight.lab.baselines import RIVALS, make_rival
 from sidelight.lab.config.files import load_config
 from sidelight.lab.data.sets import DATASETS
@@ -120,7 +120,6 @@ def test_kind_what_is_explained_and_measured_is_told_by_its_type(images: Explain
         run_audit,
         run_ablation,
         lambda given: run_audit(run, other=given or 0),
-        lambda given: write_page(given, tmp_path),
         lambda given: report_runs([given], tmp_path / "page.html", "title"),
     ]
     for call in takers:

@@ -149,12 +149,11 @@ def run(
         return
     resumes()
     from sidelight.cli.explain_table import explain_table
-    from sidelight.core.folders import folder_path
     from sidelight.explanations.job import Job
 
     options = {name: wanted for name, wanted in classes.items() if wanted is not None}
     sizes = (column or [], block_rows, batch_size, strict, options, True, place[0])
-    job = Job(place[1], folder_path(out), *sizes, scores=scores, engine=engine, workers=workers, tell=say)
+    job = Job(place[1], out, *sizes, scores=scores, engine=engine, workers=workers, tell=say)
     rows = explain_table(job, lambda: open_explainer(folder, model)[0], json is not None)
     write_rows(rows, json)
 

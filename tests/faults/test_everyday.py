@@ -190,7 +190,7 @@ def test_kind_a_job_that_cannot_work_is_refused_before_its_first_row(
     texts: Explainer, tmp_path: Path
 ) -> None:
     rows = pd.DataFrame({"said": T[:5], "label": 0})
-    with pytest.raises(InputError, match=r"no column that is known to hold the text.*columns=\['NAME'\]"):
+    with pytest.raises(InputError, match=r"no column that is known to hold the text.*columns=\['said'\]"):
         texts.explain_dataset(rows, tmp_path / "out")
     with pytest.raises(InputError, match=r"no column 'sayd'.*Did you mean 'said'"):
         texts.explain_dataset(rows, tmp_path / "out", columns=["sayd"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from fault_models import P, S, T, bert, tok
 
 import sidelight
-from sidelight import Explainer
-from sidelight.errors import InputError, InputTypeError
+from cli_tools import sidelight as command
+from sidelight import Explainer, read_explanations
+from sidelight.errors import CheckpointError, InputError, InputTypeError
 from sidelight.inputs.file_names import FileNameWarning
 
 TOLD = r"'reviews\.csv', is the name of a file.*explainer\.explain\(Path\('reviews\.csv'\)\)"
@@ -94,3 +96,36 @@ def test_kind_what_a_person_types_is_no_name_of_a_file(texts: Explainer) -> None
         session = texts.live(T[0])
         session.retype("reviews.csv")
         assert "".join(session.explanation.inputs["text"]) == "reviews.csv"
+
+
+def test_kind_names_that_are_not_utf_8(images: Explainer, tmp_path: Path) -> None:
+    """Weights and tables in such a folder were written and could not be read: "corrupt", or errors of Python."""
+    folder, other = tmp_path / "pictures", os.fsdecode(b"out\xe9")
+    folder.mkdir()
+    picture = str(folder / os.fsdecode(b"caf\xe9.png"))
+    try:
+        P[0].save(picture)
+    except OSError:
+        pytest.skip("this disk takes no such names")
+    images.save_pretrained("scorer")
+    told = "is not UTF-8, and the libraries that read weights and tables open no such folder"
+    for call in (
+        lambda: images.explain_dataset(folder, other),
+        lambda: images.save_pretrained(other),
+        lambda: Explainer.fit(bert(), T, processor=tok(), output_dir=other, **S),
+        lambda: sidelight.load(other, images.target.model),
+        lambda: read_explanations(other),
+    ):
+        with pytest.raises(CheckpointError, match=told):
+            call()
+    images.target.model.save_pretrained("model")
+    run = ("explain", "scorer", "--model", "model")
+    result = command(*run, "--folder", folder, "--out", other)
+    assert result.code == 2
+    assert told in " ".join(result.err.split())
+    assert not Path(other).exists()
+    assert images.explain_dataset(folder, "good")[0].meta["columns"] == {"image": picture}
+    explanation = images.explain(picture)
+    explanation.meta["source"] = picture
+    explanation.save(Path(other) / "why")
+    assert sidelight.Explanation.load(Path(other) / "why.json").meta["source"] == picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,8 +79,14 @@ def test_kind_a_class_of_another_kind_is_told_the_way_on(given: Any, words: str,
 
 
 def test_kind_columns_are_named_where_there_is_such_an_option(texts: Explainer) -> None:
-    with pytest.raises(InputError, match="Rename one of them to 'text', or name it in the call of fit"):
+    told = "Rename one of them to 'text', or name it in the call of fit or explain_dataset: columns="
+    with pytest.raises(InputError, match=re.escape(f"{told}['foo'].")):
         texts.explain(pd.DataFrame({"foo": T[:2]}))
+    pair = {"question": T[0], "answer": T[1], "label": "yes", "score": 2}
+    with pytest.raises(
+        InputError, match=re.escape(f"{told}['question'], or columns=['question', 'answer'] for")
+    ):
+        texts.explain(pair)
 
 
 def test_kind_settings_of_a_transform_are_shown_by_an_example() -> None:

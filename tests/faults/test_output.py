@@ -17,10 +17,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import typer.main
+from fault_models import T
 from rich.table import Table
 
 import sidelight.core.terminal
-from sidelight import Explanation
+from sidelight import Explainer, Explanation, read_explanations
 from sidelight.cli.app import app
 from sidelight.cli.listing import entries, known
 from sidelight.cli.speed import DEFAULT, chosen
@@ -312,3 +313,22 @@ def test_kind_anchors_that_repeat_anchors_are_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ConfigError, match=r"values|nested"):
             load_config(path)
+
+
+def test_kind_answers_name_the_classifiers_folder_and_not_where_it_lies(
+    texts: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages, pictures and JSON for others showed the whole path of the classifier, with the name of the user."""
+    folder = tmp_path / "somebody" / "my-bert"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(texts.target.model.config, "_name_or_path", str(folder))
+    explanation = texts.explain(T[0])
+    assert explanation.target == "my-bert"
+    explanation.save(tmp_path / "why")
+    (tmp_path / "why.html").write_text(explanation._repr_html_(), encoding="utf-8")
+    texts.explain_dataset(T[:3], tmp_path / "rows")
+    assert read_explanations(tmp_path / "rows")[0].target == "my-bert"
+    written = [tmp_path / "why.json", tmp_path / "why.html", *(tmp_path / "rows").rglob("*")]
+    assert not [path for path in written if path.is_file() and b"somebody" in path.read_bytes()]
+    monkeypatch.setattr(texts.target.model.config, "_name_or_path", "somebody/my-bert")
+    assert texts.explain(T[0]).target == "somebody/my-bert"

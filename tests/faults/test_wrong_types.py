@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,16 @@ from fault_models import P, T
 
 from sidelight import Explainer, as_quantus
 from sidelight.errors import ConfigError, InputError, InputTypeError, SidelightError, UnknownNameError
+from sidelight.lab.ablation.run import run_ablation
+from sidelight.lab.audit import run_audit
 from sidelight.lab.baselines import RIVALS, make_rival
+from sidelight.lab.config.files import load_config
 from sidelight.lab.data.sets import DATASETS
 from sidelight.lab.evaluation.run import evaluate_run
+from sidelight.lab.metrics import ranks
+from sidelight.lab.report.page import report_runs
+from sidelight.lab.runs.run import Run
+from tiny_runs import tiny_run
 
 ODD = [
     np.array([1, 2]),
@@ -106,6 +114,53 @@ def test_kind_what_is_explained_and_measured_is_told_by_its_type(images: Explain
         with pytest.raises(InputTypeError, match=rf"explainer\.target.*got {type(given).__name__}"):
             make_rival("saliency")(given, inputs, classes)  # type: ignore[arg-type]
     assert make_rival("saliency")(images.target, inputs, classes)["image"].shape == (1, 1, 32, 32)
-    for run in (tmp_path, str(tmp_path), None):
-        with pytest.raises(InputTypeError, match=rf"give Run\.open\(folder\); got {type(run).__name__}"):
-            evaluate_run(run)  # type: ignore[arg-type]
+    run = tiny_run(tmp_path / "run")
+    takers: list[Callable[[Any], Any]] = [
+        evaluate_run,
+        run_audit,
+        run_ablation,
+        lambda given: run_audit(run, other=given or 0),
+        lambda given: report_runs([given], tmp_path / "page.html", "title"),
+    ]
+    for call in takers:
+        for given in (tmp_path, str(tmp_path), 3, None):
+            told = "int" if given is None and call is takers[3] else type(given).__name__
+            with pytest.raises(InputTypeError, match=rf"give Run\.open\(folder\); got {told}"):
+                call(given)
+    for given in (run, 3, None, str(run.folder)):
+        with pytest.raises(
+            InputTypeError, match=rf"give \[Run\.open\(folder\), \.\.\.\]; got {type(given).__name__}"
+        ):
+            report_runs(given, tmp_path / "page.html", "title")  # type: ignore[arg-type]
+    for call in (run_audit, run_ablation):
+        for given in (3, "parameters", [None]):
+            with pytest.raises(ConfigError, match=r"^only must be a list of names, e\.g\. only="):
+                call(run, given)
+    for given in (None, 3, ["a"]):
+        opened = [Run.open, lambda place: Run.create(place, run.config), load_config]
+        for place in opened:
+            with pytest.raises(InputTypeError, match=rf"as a string or Path; got {type(given).__name__}"):
+                place(given)
+    assert Run.create(str(run.folder), run.config).folder == Run.open(str(run.folder)).folder == run.folder
+    for given in (None, "tests", 3):
+        with pytest.raises(ConfigError, match="split must be one of train, validation, test; got"):
+            run.rows(given)  # type: ignore[arg-type]
+
+
+def test_kind_ids_that_are_no_whole_numbers_are_refused(texts: Explainer) -> None:
+    """1.2 and 1.7 were cut to 1, so that two samples got one draw without a word. Names and ``None`` gave errors of Python."""
+    inputs = texts.target.reader.prepare(T[:2]).inputs
+    calls = {
+        "ids": lambda given: make_rival("random")(texts.target, inputs, torch.tensor([0, 0]), ids=given),
+        "ids of ranks": lambda given: ranks(torch.zeros(2, 4), torch.ones(2, 4, dtype=torch.bool), given),
+        "seeds": lambda given: texts.target.fill_values(inputs, "mean", given),
+    }
+    odd = [[1.2, 1.7], ["a", "b"], "ab", 5, [True, False], [[1], [2]], {1, 2}, {1: 1, 2: 2}, [None, None]]
+    for name, call in calls.items():
+        for given in odd:
+            with pytest.raises(InputError, match=f"^{name[:3]}.* must be a list of whole numbers"):
+                call(given)
+        with pytest.raises(InputError, match="one number for each sample: got 3 for 2 samples"):
+            call([1, 2, 3])
+        for good in ([-1, 2**40], (0, 0), np.array([1, 2]), torch.tensor([1, 2]), pd.Series([1, 2])):
+            call(good)

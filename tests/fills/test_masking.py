@@ -186,5 +186,5 @@ def test_an_image_in_the_bank_is_never_its_own_fill() -> None:
 def test_wrong_names_and_seeds_are_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown image fill 'blurr'\. Did you mean 'blur'"):
         fill_values("blurr", pixels(1), IMAGE, FillContext([0]))
-    with pytest.raises(InputError, match="one seed per sample: got 1 for 2"):
+    with pytest.raises(InputError, match="one number for each sample: got 1 for 2"):
         fill_values("zero", pixels(2), IMAGE, FillContext([0]))

@@ -111,7 +111,11 @@ def test_an_empty_field_of_a_form_is_left_out(service: Any) -> None:
     assert found.json() == one(service, json={"model": "texts", "text": TEXTS[0]}).json()
     found = sent(service, {**empty, **pair})
     assert found.json() == one(service, json={"model": "pairs", "text": TEXTS[0], "image": PNG}).json()
-    for name, said in (("image", "no picture"), ("text", "is empty"), ("model", "model must be one of")):
+    for name, said in (
+        ("image", "'image' is missing"),
+        ("text", "'text' is missing"),
+        ("model", "model must be one of"),
+    ):
         assert said in sent(service, {**pair, name: b""}).json()["error"]["message"]
     unknown = sent(service, {"model": b"texts", "text": b"a film", "send": b""})
     assert "no field 'send'" in unknown.json()["error"]["message"]

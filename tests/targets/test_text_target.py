@@ -305,7 +305,7 @@ class TestFills:
             target.fill_values(inputs, "mask", range(3))
         with pytest.raises(UnknownNameError, match="Known: zero"):
             target.fill_values(inputs, "blur", range(3))
-        with pytest.raises(InputError, match="one seed per sample"):
+        with pytest.raises(InputError, match="one number for each sample"):
             target.fill_values(inputs, "random", range(2))
 
 

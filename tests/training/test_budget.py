@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -16,7 +17,7 @@ from helpers_training import TRANSFORM, classifier, corner_rows, state
 from sidelight import Explainer
 from sidelight.errors import ConfigError
 from sidelight.training import budget as module
-from sidelight.training import loop
+from sidelight.training import loop, trainer
 from sidelight.training.budget import Budget, Pace, fewer_rows
 from sidelight.training.folder import read_csv
 from sidelight.training.settings import VALIDATIONS, TrainingConfig, steps_between_validations
@@ -188,3 +189,30 @@ def test_steps_of_fewer_rows_than_a_batch_are_counted(
 def test_an_unknown_budget_is_refused() -> None:
     with pytest.raises(ConfigError, match="budget"):
         TrainingConfig(budget="hour")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("epochs", "days"), [(1000, None), (864_000, "10")])
+def test_a_training_of_days_says_so_at_its_beginning(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    epochs: int,
+    days: str | None,
+) -> None:
+    """A training of years ran without a word. Here a step takes half a second, and an epoch has two."""
+    ticks = itertools.count()
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks)) * 5))
+    told = trainer.LongTraining()
+    for step in range(1, 40):
+        state = SimpleNamespace(global_step=step, max_steps=2 * epochs, is_world_process_zero=True)
+        told.on_step_end(None, state, None)
+    found = [r.getMessage() for r in caplog.records]
+    wanted = f"this training has {2 * epochs:,} steps and takes about {days} days"
+    assert [message.startswith(wanted) for message in found] == [True] * (days is not None)
+
+
+def test_numbers_of_epochs_that_no_trainer_can_count_are_refused() -> None:
+    """1e308 was an error of Python's integers."""
+    with pytest.raises(ConfigError, match=r"epochs must be at most 1000000; got 1e\+308"):
+        TrainingConfig(epochs=1e308)
+    assert TrainingConfig(epochs=1_000_000).epochs == 1_000_000

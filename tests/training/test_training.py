@@ -130,6 +130,17 @@ def test_checkpoints_hold_scorer_weights_only(fitted: tuple[Path, Explainer]) ->
     assert set(saved_state(folder / "scorer")) == own
 
 
+def test_weights_of_a_checkpoint_have_the_permissions_that_new_files_have(
+    fitted: tuple[Path, Explainer], tmp_path: Path
+) -> None:
+    """Nobody else of a group could go on from a training: safetensors lets nobody but the owner read weights."""
+    (tmp_path / "plain").write_bytes(b"")
+    checkpoint = newest_checkpoint(fitted[0])
+    assert checkpoint is not None
+    modes = {path.stat().st_mode for path in checkpoint.iterdir()}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
 def test_log_has_every_term(fitted: tuple[Path, Explainer]) -> None:
     rows = read_log(fitted[0])
     steps = column([r for r in rows if r.get("loss")], "step")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.finite import require_finite_logits
-from sidelight.core.seeds import stream
+from sidelight.core.seeds import one_each, stream
 from sidelight.core.tensors import predictable, probabilities
 from sidelight.core.types import Inputs
 from sidelight.errors import ConfigError, InputError
@@ -96,7 +96,7 @@ def modality_shares(
 
     Raises:
         ConfigError: the target has one modality, or ``draws`` is below 1.
-        InputError: ``others`` is empty.
+        InputError: ``others`` is empty, or ids do not fit the batch.
     """
     names = tuple(target.modalities)
     if len(names) < 2:
@@ -131,7 +131,7 @@ def _picks(available: int, draws: int, seed: int, size: int, ids: Sequence[int] 
     if ids is None:
         same = torch.randperm(available, generator=torch.Generator().manual_seed(seed))
         return same[:draws].expand(size, draws)
-    each = [torch.randperm(available, generator=stream(seed, i, _OTHERS)) for i in ids]
+    each = [torch.randperm(available, generator=stream(seed, i, _OTHERS)) for i in one_each(ids, size)]
     return torch.stack([found[:draws] for found in each])
 
 

@@ -25,6 +25,8 @@ KNOWN_COLUMNS: tuple[tuple[str, ...], ...] = (
     ("content",),
     ("caption",),
 )
+#: columns of texts that are no sample
+NO_SAMPLES = ("label", "labels", "id")
 #: a row has at least one of these columns
 SAMPLE_COLUMNS = frozenset(PICTURE_COLUMNS).union(*KNOWN_COLUMNS)
 
@@ -49,6 +51,23 @@ def holds_modality(row: Mapping[str, Any], modality: str, named: Sequence[str] =
     if modality != "text":
         return column_of(row, modality) is not None
     return any(all(name in row for name in names) for names in ([named] if named else KNOWN_COLUMNS))
+
+
+def naming(row: Mapping[str, Any], pair: bool = True) -> str:
+    """How the columns of ``row`` with a sample are named in a call, by what the row holds.
+
+    Args:
+        pair: whether two texts may be a sample.
+
+    Example:
+        >>> naming({"headline": "Rain ahead", "label": 2})
+        "columns=['headline']"
+        >>> naming({"question": "Who?", "answer": "I."})
+        "columns=['question'], or columns=['question', 'answer'] for a pair of texts"
+    """
+    texts = [str(name) for name, value in row.items() if isinstance(value, str) and name not in NO_SAMPLES]
+    first = f"columns={texts[:1] or ['NAME']}"
+    return f"{first}, or columns={texts[:2]} for a pair of texts" if pair and len(texts) > 1 else first
 
 
 def is_stored_picture(value: Any) -> bool:

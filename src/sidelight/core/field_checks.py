@@ -58,6 +58,8 @@ MOST_DRAWS = 10_000
 Number = Annotated[float, BeforeValidator(plain_number), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
+#: Nobody waits for more. Far more are too many for the Trainer, which counts them in steps.
+Epochs = Annotated[Positive, Field(le=1_000_000)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Whole = Annotated[int, BeforeValidator(plain_number)]
 Count = Annotated[Whole, Field(ge=1, le=LARGEST_COUNT)]

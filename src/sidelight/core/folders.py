@@ -59,7 +59,7 @@ def replace_folder(
     try:
         tmp.mkdir(parents=True)
         yield tmp
-        _open_to_readers(tmp)
+        open_to_readers(tmp)
         if listed:
             adopt(tmp, list(files_below(tmp)))
         require_folder_place(final)
@@ -76,7 +76,7 @@ def replace_folder(
         shutil.rmtree(tmp, ignore_errors=True)
 
 
-def _open_to_readers(folder: Path) -> None:
+def open_to_readers(folder: Path) -> None:
     """Give the files below ``folder`` the permissions that new files have here. safetensors lets nobody else read weights."""
     usual = folder.stat().st_mode & 0o666
     for file in files_below(folder):
@@ -90,6 +90,11 @@ def folder_path(path: str | os.PathLike[str]) -> Path:
     text = path_text(path, "the path of a folder")
     if not text.strip() or "\0" in text:
         raise CheckpointError(f"{text!r} names no folder: give its path, e.g. 'results/scorer'.")
+    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise CheckpointError(
+            f"{text!r} is not UTF-8, and the libraries that read weights and tables open no such folder. Rename it, or choose "
+            "another one. Names of single pictures may be of any kind."
+        )
     found = Path(text)
     # "." and "/" have no name to build others from
     return reachable(found if found.name not in ("", "..") else Path(os.path.abspath(found)))

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+
+from sidelight.core.field_checks import plain_number, whole
+from sidelight.errors import InputError
 
 _seeding = threading.RLock()
 
@@ -46,6 +50,30 @@ def drawing(seed: int, salt: int) -> torch.Generator:
     """
     # on the CPU, whose generators give the same draw for every device
     return torch.Generator().manual_seed((int(seed) * 1_000_003 + salt) % 2**63)
+
+
+def one_each(ids: Any, samples: int, argument: str = "ids") -> tuple[int, ...]:
+    """``ids``, from which draws are seeded, as whole numbers of Python: one for each of so many ``samples``.
+
+    A number that is not whole would be cut, so that samples with different ids got the same draw.
+
+    Raises:
+        InputError: they are of another kind or number.
+
+    Example:
+        >>> one_each([7, 8], 2)
+        (7, 8)
+    """
+    listed = plain_number(ids)
+    in_order = isinstance(listed, Iterable) and not isinstance(listed, (str, bytes, Iterator, Mapping, Set))
+    found = [whole(own, -(2**63), 2**64 - 1) for own in listed] if in_order else [None]
+    if None in found:
+        raise InputError(f"{argument} must be a list of whole numbers, one for each sample; got {ids!r:.60}.")
+    if len(found) != samples:
+        raise InputError(
+            f"{argument} must hold one number for each sample: got {len(found)} for {samples} samples."
+        )
+    return tuple(own for own in found if own is not None)
 
 
 def sample_seed(seed: int, sample: int, *salt: int) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from sidelight.checks.quality import Quality, clues_of
+from sidelight.core.places import name_elsewhere
 from sidelight.core.tensors import predictable
 from sidelight.core.types import Encoding, Reading
 from sidelight.explanations.classes import NO_CLASSES, Classes
@@ -118,7 +119,8 @@ def decided(target: TargetModel, answered: Answered) -> list[Decided]:
     names, values = target.id2label, target.verdict.value_of(encoding.logits)
     out, remarks, foretold = [], batch.remarks, answered.foretold()
     p = predictable(encoding.probabilities, encoding.independent).cpu()
-    shared: dict[str, Any] = {"target": target.name, "independent": encoding.independent}
+    # pages and files go to others, whom the folders of this machine do not concern
+    shared: dict[str, Any] = {"target": name_elsewhere(target.name), "independent": encoding.independent}
     for i, told in enumerate(verdicts(p, names)):
         flat = [m for m, constant in flags.items() if constant[i]]
         about = answered.classes.of(i, names)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sidelight.checks.answers import answers_to_first
+from sidelight.core.folders import folder_path
 from sidelight.core.freed_memory import freed_memory_kept
 from sidelight.core.locks import hold
 from sidelight.core.overlap import overlapped
@@ -86,6 +87,7 @@ class Job:
     def __post_init__(self) -> None:
         for name in ("batch_size", "block_rows"):
             object.__setattr__(self, name, require_size(getattr(self, name), name))
+        object.__setattr__(self, "out", folder_path(self.out))
         require_score_type(self.scores)
         if require_engine(self.engine) == "local" and self.workers is not None:
             raise ConfigError(

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
 
-from sidelight.core.folders import folder_path
 from sidelight.core.guard import public
 from sidelight.explanations.asking import lent_inputs
 from sidelight.explanations.block_tables import BlockOptions, Pack
@@ -162,7 +161,7 @@ class Streaming:
         chosen = require_columns_once(columns)
         job = Job(
             source,
-            folder_path(out),
+            cast(Path, out),
             chosen,
             block_rows,
             batch_size,

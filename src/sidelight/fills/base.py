@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sidelight.core.finite import all_finite
 from sidelight.core.registry import JOINED, Registry
+from sidelight.core.seeds import one_each
 from sidelight.core.types import Modality
 from sidelight.errors import ConfigError, InputError, UnknownNameError
 
@@ -236,10 +237,9 @@ def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) 
 
     Raises:
         UnknownNameError: there is none.
-        InputError: it gives no tensor that can be broadcast to ``x``, gives NaN or infinity, or changes ``x``.
+        InputError: seeds do not fit ``x``, or the fill gives no tensor that can be broadcast to ``x``, gives NaN or infinity, or changes ``x``.
     """
-    if len(context.seeds) != len(x):
-        raise InputError(f"a fill needs one seed per sample: got {len(context.seeds)} for {len(x)} samples.")
+    one_each(context.seeds, len(x), "seeds")
     fill, before = FILLS[modality.name][name], _changes(x)
     values = fill(x, context)
     if _changes(x) != before:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sidelight.core.columns import KNOWN_COLUMNS, column_of
+from sidelight.core.columns import KNOWN_COLUMNS, column_of, naming
 from sidelight.core.counted import an
 from sidelight.core.files import write_json
 from sidelight.core.guard import public_class
@@ -185,7 +185,7 @@ def _parts(sample: Any, number: int, columns: Sequence[str]) -> Pair:
     if names is None:
         raise InputError(
             f"the text of sample {number} is missing; the columns are {sorted(map(str, sample))}. "
-            "Rename one of them to 'text', or name it in the call of fit: columns=['...']."
+            f"Rename one of them to 'text', or name it in the call of fit: {naming(words, pair=False)}."
         )
     return sample[picture], words[names[0]] if len(names) == 1 else tuple(words[n] for n in names)
 

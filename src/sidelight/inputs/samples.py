@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sidelight.core.columns import KNOWN_COLUMNS, told_of_table
+from sidelight.core.columns import KNOWN_COLUMNS, naming, told_of_table
 from sidelight.core.files import told_of_home
 from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.labels import is_missing
@@ -78,7 +78,7 @@ def _columns(sample: Mapping[str, Any], index: int, columns: Sequence[str]) -> S
     wanted = f"column(s) {list(columns)}" if columns else "text column (such as 'text')"
     raise InputError(
         f"sample {index} has no {wanted}; its columns are {sorted(map(str, sample))}. "
-        "Rename one of them to 'text', or name it in the call of fit or explain_dataset: columns=['...'] (two for pairs)."
+        f"Rename one of them to 'text', or name it in the call of fit or explain_dataset: {naming(sample)}."
     )
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sidelight.core.places import name_elsewhere
 from sidelight.errors import ConfigError, InputError, SidelightError
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.saving import PICTURES, as_json
@@ -336,7 +335,6 @@ class Desk:
     def _write(self, explanation: Explanation) -> list[str]:
         folder = Path(self._files.name) / secrets.token_hex(8)
         folder.mkdir()
-        explanation = replace(explanation, target=name_elsewhere(explanation.target))
         for name in FILES:
             ending = Path(name).suffix
             content = PICTURES[ending](explanation, "scores") if ending in PICTURES else as_json(explanation)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidelight.core.columns import column_of, holds_modality
+from sidelight.core.columns import column_of, holds_modality, naming
 from sidelight.core.registry import nearest
 from sidelight.errors import InputError, InputTypeError
 from sidelight.rows.beside import FilesBeside, found_beside, may_be_named
@@ -21,8 +21,6 @@ from sidelight.rows.table_files import (
     tables_and_pictures,
 )
 
-#: how one column is named, as a sentence for messages
-NAME_IT = " Name it: columns=['NAME'] (as an option of the command: --column NAME, twice for two)."
 #: a folder with one of these files is a data set, not only pictures
 _DATA_SETS = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
 
@@ -153,7 +151,7 @@ def require_sample(
             ) from error
         lacking = [m for m in wanted if not holds_modality(head, m)] or wanted
         what = f"has no column that is known to hold the {' and '.join(lacking)}"
-        raise _missing(source, head, what, advice=_named_each(wanted)) from error
+        raise _missing(source, head, what, advice=_named_each(wanted, head)) from error
 
 
 def require_column_each(
@@ -178,16 +176,17 @@ def require_column_each(
         read([value])
     except InputTypeError as error:
         raise InputError(
-            f"this classifier reads {' and '.join(wanted)}, and one column is named, {columns[0]!r}.{_named_each(wanted)}"
+            f"this classifier reads {' and '.join(wanted)}, and one column is named, {columns[0]!r}.{_named_each(wanted, head)}"
         ) from error
     except InputError:
         return
 
 
-def _named_each(modalities: Sequence[str]) -> str:
+def _named_each(modalities: Sequence[str], head: Mapping[str, Any] | None) -> str:
     """How columns are named, as a sentence for messages."""
     if len(modalities) == 1:
-        return NAME_IT
+        how = naming(head or {}, pair=modalities[0] == "text")
+        return f" Name it: {how} (as an option of the command: --column NAME, twice for two)."
     names = [name.upper() for name in modalities]
     options = " ".join(f"--column {name}" for name in names)
     return f" Name a column for each, in this order: columns={names} (as options of the command: {options})."
@@ -198,9 +197,10 @@ def _missing(
     head: Mapping[str, Any] | None,
     what: str,
     hint: str = "",
-    advice: str = NAME_IT,
+    advice: str = "",
 ) -> InputError:
-    return InputError(f"{source} {what}; it has {', '.join(map(str, head or ()))}.{hint}{advice}")
+    told = advice or _named_each(["text"], head)
+    return InputError(f"{source} {what}; it has {', '.join(map(str, head or ()))}.{hint}{told}")
 
 
 # -- is it the same source? ------------------------------------------------------------------

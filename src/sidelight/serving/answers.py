@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from sidelight.core.places import name_elsewhere
 from sidelight.explanations.explanation import Explanation
 
 #: parts of an explanation that a caller may leave out
@@ -30,7 +29,6 @@ def explanation_json(explanation: Explanation, maps: Sequence[str] = MAPS, input
     kept.scores, kept.ranking, kept.effects = {}, None, None
     kept.inputs = {m: v for m, v in explanation.inputs.items() if isinstance(v, list)}
     plain = {name: value for name, value in kept.to_dict().items() if name != "scores"}
-    plain["target"] = name_elsewhere(plain["target"])
     plain["meta"] = with_six_digits(plain["meta"])
     pixels = {m: v for m, v in explanation.inputs.items() if inputs and not isinstance(v, list)}
     words = {m: _json(v) for m, v in plain.pop("inputs").items()}

@@ -113,6 +113,7 @@ def _meant(unknown: Sequence[str]) -> str:
     if seconds.intersection(unknown):
         return ' Two texts that the model reads together are a list in JSON: "text": ["first", "second"].'
     renamed = {names[0]: "text" for names in KNOWN_COLUMNS} | dict.fromkeys(PICTURE_COLUMNS, "image")
+    renamed |= {spelled: name for name in INPUTS for spelled in (name.upper(), name.title(), f"{name}s")}
     found = next((renamed[name] for name in unknown if name in renamed), None)
     return f" Call it {found!r}." if found else ""
 
@@ -309,10 +310,14 @@ def _parts(given: Mapping[str, Any], model: ServedModel, limits: Limits) -> list
     if texts is not None and ("image" in model.reads or given.get("text") is not None):
         raise Problem("field", "texts is for classifiers of texts alone, and goes without text.")
     if texts is not None and (not isinstance(texts, list) or not 1 <= len(texts) <= MOST_TEXTS):
-        raise Problem("field", f"texts must be a list of 1 to {MOST_TEXTS} texts.")
+        got = f"{len(texts)} texts" if isinstance(texts, list) else type(texts).__name__
+        raise Problem(
+            "field", f"texts must be a list of 1 to {MOST_TEXTS} texts; got {got}. One text is 'text'."
+        )
     for modality in ("text", "image"):
         if modality not in model.reads and given.get(modality) is not None:
             raise Problem("input", f"{model.name} reads no {modality}; it reads {', '.join(model.reads)}.")
+    _require_all(given, model)
     rows: list[Mapping[str, Any]] = [given] if texts is None else [{"text": text} for text in texts]
     checks: dict[str, Callable[[Any], Any]] = {
         "text": lambda value: _text(value, model, limits),
@@ -330,13 +335,33 @@ def _parts(given: Mapping[str, Any], model: ServedModel, limits: Limits) -> list
     return [parts_of(row) for row in rows]
 
 
+def _require_all(given: Mapping[str, Any], model: ServedModel) -> None:
+    """Refuse a request without a field of what the model reads. Other services call it ``inputs``, which is an option here."""
+    names = [name for name, value in given.items() if value is not None]
+    missing = [m for m in model.reads if m not in names and not (m == "text" and "texts" in names)]
+    if missing:
+        flag = (
+            " 'inputs' says whether pixels are sent back, and holds none itself." if "inputs" in names else ""
+        )
+        raise Problem(
+            "field",
+            f"the field {missing[0]!r} is missing: {model.name} reads {', '.join(model.reads)}; got "
+            f"{', '.join(map(repr, names)) or 'no field'}.{flag}",
+        )
+
+
 def _text(value: Any, model: ServedModel, limits: Limits) -> Any:
     """A text, or two of them as a tuple."""
-    if value is not None and not isinstance(value, (str, list)):
-        raise Problem("field", f"a text must be a string; got {type(value).__name__}.")
     if isinstance(value, list) and (len(value) != 2 or len(model.reads) > 1):
-        raise Problem("field", "a text must be a string, or a list of two strings for a classifier of two.")
+        raise Problem(
+            "field",
+            f"a text must be a string, or a list of two strings for a classifier of two; got a list of "
+            f"{len(value)}.{_IN_JSON if len(model.reads) == 1 else ''}",
+        )
     parts = value if isinstance(value, list) else [value]
+    odd = [type(part).__name__ for part in parts if part is not None and not isinstance(part, str)]
+    if odd:
+        raise Problem("field", f"a text must be a string; got {odd[0]}.")
     if any(map(_is_picture, parts)):
         raise Problem("field", f"text is the content of a picture, and {model.name} needs a text there.")
     read = [limits.text(part) for part in parts]

@@ -11,6 +11,7 @@ from sidelight.core.field_checks import (
     Count,
     CountOrNone,
     Draws,
+    Epochs,
     Flag,
     Names,
     NotNegative,
@@ -233,7 +234,7 @@ class TrainingConfig:
         >>> explainer = sidelight.fit(model, rows, processor=processor, training=training)
     """
 
-    epochs: Positive = 3
+    epochs: Epochs = 3
     batch_size: Count = 16
     learning_rate: Positive = 3e-3
     weight_decay: NotNegative = 0.01

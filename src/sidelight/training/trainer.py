@@ -5,6 +5,7 @@ Apart from :mod:`sidelight.training.loop` because importing transformers' Traine
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, set_seed
 
+from sidelight.core.folders import open_to_readers
 from sidelight.core.processes import process_count
 from sidelight.errors import CheckpointError, SidelightError, first_line
 from sidelight.training.arguments import extra_named, scorer_arguments
@@ -23,6 +25,11 @@ from sidelight.training.folder import append_csv, drop_checkpoints, mark_checkpo
 from sidelight.training.lengths import LengthSampler, row_lengths
 from sidelight.training.sample_maps import SAMPLES, SampleMaps
 from sidelight.training.settings import TrainingConfig, steps_per_epoch
+
+log = logging.getLogger(__name__)
+
+#: Steps that are timed to tell how long a training takes, and the seconds from which on people are warned.
+TIMED_STEPS, LONG = 10, 2 * 86_400
 
 
 class BaseTrainer(Trainer):
@@ -71,6 +78,7 @@ class BaseTrainer(Trainer):
                 "permissions of the folder and call again, and the training goes on from the last one."
             ) from error
         if self.args.should_save:
+            open_to_readers(checkpoint)
             drop_checkpoints(
                 checkpoint.parent, self.kept_checkpoints or None, self.state.best_model_checkpoint
             )
@@ -215,6 +223,28 @@ class CollapseGuard(TrainerCallback):
         check_collapse(metrics or {}, self.action)
 
 
+class LongTraining(TrainerCallback):
+    """Says how long a training will take, if that is more than :data:`LONG`. The time of some steps tells it."""
+
+    def __init__(self) -> None:
+        self._first, self._begun = -1, 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._first < 0:  # the first step is slower
+            self._first, self._begun = state.global_step, time.perf_counter()
+        if state.global_step != self._first + TIMED_STEPS or not state.is_world_process_zero:
+            return
+        left = state.max_steps - state.global_step
+        seconds = left * (time.perf_counter() - self._begun) / TIMED_STEPS
+        if seconds > LONG:
+            log.warning(
+                "this training has %s steps and takes about %s days, unless it stops early. Stop it and give fewer epochs, "
+                "or budget='thorough', which takes an hour",
+                f"{state.max_steps:,}",
+                f"{seconds / 86_400:,.0f}",
+            )
+
+
 class SpreadValidations(TrainerCallback):
     """Leaves out a validation if less than half as many steps are left as lie between two. There is one at the end."""
 
@@ -233,6 +263,7 @@ def build_trainer(
     args = scorer_arguments(output_dir, config, per_epoch)
     csv_log = CsvLog(output_dir / "log.csv")
     callbacks: list[TrainerCallback] = [csv_log, CollapseGuard(config.on_collapse), SpreadValidations()]
+    callbacks.append(LongTraining())
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     module.target.model.to(args.device)  # type: ignore[union-attr]

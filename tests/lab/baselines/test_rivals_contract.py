@@ -238,5 +238,5 @@ def test_classes_that_do_not_fit_are_refused(name, vit_target, images):
         rival(vit_target, images, torch.tensor([0, 1]))
     with pytest.raises(InputTypeError, match="integers"):
         rival(vit_target, images, torch.rand(3))
-    with pytest.raises(InputError, match="one integer per sample"):
+    with pytest.raises(InputError, match="one number for each sample"):
         rival(vit_target, images, torch.tensor([0, 1, 2]), ids=[1])

@@ -382,7 +382,7 @@ def test_what_cannot_be_evaluated_says_so() -> None:
     scores = {"image": torch.rand(3, 1, 4, 4)}
     with pytest.raises(InputError, match="distinct"):
         evaluate_batch(target, Batch(inputs, [1, 1, 2]), scores, method="m", signed=False)
-    with pytest.raises(InputError, match="one seed per sample"):
+    with pytest.raises(InputError, match="one number for each sample"):
         evaluate_batch(target, Batch(inputs, [1, 2]), scores, method="m", signed=False)
     with pytest.raises(InputError, match="no scores"):
         evaluate_batch(target, Batch(inputs, [0, 1, 2]), {}, method="m", signed=False)

@@ -50,7 +50,7 @@ def test_every_feature_of_a_tie_is_first_equally_often() -> None:
 
 
 def test_ties_need_an_id_per_sample() -> None:
-    with pytest.raises(InputError, match="one id per sample"):
+    with pytest.raises(InputError, match="one number for each sample"):
         tie_keys(torch.ones(2, 3, dtype=torch.bool), [1])
 
 

@@ -30,6 +30,7 @@ from sidelight.core.tensors import masked_mean
 from sidelight.core.types import Encoding, Inputs, Scores
 from sidelight.errors import CollapseError, ConfigError
 from sidelight.explainer import Explainer
+from sidelight.explanations.blocks import require_names
 from sidelight.lab.ablation.cells import FOLDER, Cell, cells_of
 from sidelight.lab.ablation.table import CONSTANT, GIVEN_MEAN, LEFT_OUT, write_tables
 from sidelight.lab.evaluation.batches import TestBatches
@@ -39,6 +40,7 @@ from sidelight.lab.evaluation.own_parts import code_of
 from sidelight.lab.evaluation.run import as_categories, measure
 from sidelight.lab.figures.ablation import plot_variants
 from sidelight.lab.report.page import grid_samples
+from sidelight.lab.runs.given import require_run
 from sidelight.lab.runs.run import Run, contents_of
 from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.runs.trained_with import require_same_answers, require_same_rows
@@ -91,6 +93,8 @@ def run_ablation(run: Run, only: Sequence[str] = ()) -> list[Table]:
         ConfigError: a variant is malformed or cannot be built, was trained otherwise before, or
             beside another target.
     """
+    require_run(run)
+    only = require_names(only, "only", "small")
     with hold(run.folder, "ablate"):
         return _ablate(
             run, cells_of(run, only), chosen=bool(only) or run.config.ablation.variants is not None

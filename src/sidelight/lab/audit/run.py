@@ -21,8 +21,10 @@ from sidelight.core.files import write_json, write_text
 from sidelight.core.locks import hold
 from sidelight.core.own_code import own_code
 from sidelight.errors import ConfigError
+from sidelight.explanations.blocks import require_names
 from sidelight.lab.audit.base import CHECKS, AuditedRun, Check, Findings
 from sidelight.lab.runs.folder import continue_run, digest
+from sidelight.lab.runs.given import require_run
 from sidelight.lab.runs.run import Run
 from sidelight.lab.runs.stored_files import read_record
 from sidelight.lab.tables.markdown import markdown
@@ -49,6 +51,7 @@ def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> d
         The findings of each check, by name: ``rows``, ``facts``, and what they depend on.
 
     Raises:
+        InputTypeError: ``run`` or ``other`` is no run.
         UnknownNameError: there is no such check.
         ConfigError: the run cannot answer a check in ``only``. The message gives the reason.
         CheckpointError: the run is not fitted.
@@ -59,6 +62,9 @@ def run_audit(run: Run, only: Sequence[str] = (), other: Run | None = None) -> d
         >>> [step["step"] for step in found["parameters"]["facts"]["steps"]]
         [0, 1, 2]
     """
+    for one in (run, other) if other is not None else (run,):
+        require_run(one)
+    only = require_names(only, "only", "parameters")
     with hold(run.folder, "audit"):
         continue_run(run.folder)
         return _audit(run, only, other)

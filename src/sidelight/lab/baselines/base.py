@@ -24,6 +24,7 @@ from torch import Tensor
 from sidelight.core.field_checks import plain_number, whole
 from sidelight.core.names import OURS, method_label
 from sidelight.core.registry import Registry, nearest
+from sidelight.core.seeds import one_each
 from sidelight.core.surroundings import plain_passes
 from sidelight.core.tensors import both_ways
 from sidelight.core.types import Features, Inputs, is_batched
@@ -239,9 +240,7 @@ class Rival(ABC):
         with torch.no_grad():
             size = len(next(iter(target.features(inputs).values())))
         _check_classes(classes, size)
-        names = tuple(range(size)) if ids is None else tuple(int(i) for i in ids)
-        if len(names) != size:
-            raise InputError(f"ids must hold one integer per sample: got {len(names)} for {size} samples.")
+        names = tuple(range(size)) if ids is None else one_each(ids, size)
         step = max(1, self.internal_batch // self.rows_per_sample)
         jobs = []
         for start in range(0, size, step):

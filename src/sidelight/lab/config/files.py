@@ -16,6 +16,7 @@ from yaml.error import MarkedYAMLError
 
 from sidelight.core.counted import repeated
 from sidelight.core.field_checks import plain_words
+from sidelight.core.files import path_text
 from sidelight.core.registry import nearest
 from sidelight.core.safe_output import short
 from sidelight.errors import ConfigError
@@ -45,7 +46,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is missing, malformed or no mapping, or gives a name twice.
     """
-    file = Path(path)
+    file = Path(path_text(path, "the path of a YAML file"))
     if not file.is_file():
         raise ConfigError(f"no config file at {str(file)!r}.")
     try:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sidelight.core.field_checks import LARGEST_SEED, MOST_DRAWS
+from sidelight.core.field_checks import LARGEST_SEED, MOST_DRAWS, Epochs
 from sidelight.lab.config.scorer_sections import Section
 
 
@@ -32,7 +32,7 @@ class JudgeSection(Section):
     """
 
     rows: int | None = Field(default=4000, ge=2)
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: Epochs = 1.0
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     beta: float = Field(default=0.1, gt=0, le=1)

@@ -11,6 +11,7 @@ from sidelight.core.field_checks import (
     LARGEST_SEED,
     MOST_DRAWS,
     Count,
+    Epochs,
     NotNegative,
     Options,
     Positive,
@@ -97,7 +98,7 @@ class ClassifierTraining:
         extra: more options of Hugging Face's ``TrainingArguments``.
     """
 
-    epochs: Positive = 3
+    epochs: Epochs = 3
     batch_size: Count = 64
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.05
@@ -326,7 +327,7 @@ class AuditSection(Section):
     steps: int = Field(default=8, ge=1)
     top_share: float = Field(default=0.1, gt=0, le=1)
     train: int | None = Field(default=2000, ge=2)
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: Epochs = 1.0
     labels: bool = False
     areas: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=lambda: [0.05, 0.1, 0.2, 0.5], min_length=1

@@ -17,7 +17,7 @@ from sidelight.core.locks import hold
 from sidelight.core.names import OURS
 from sidelight.core.ownership import require_free
 from sidelight.core.processes import Share, agreed, in_main, is_main
-from sidelight.errors import InputError, InputTypeError
+from sidelight.errors import InputError
 from sidelight.fills.base import require_unlike
 from sidelight.lab.baselines.base import Rival
 from sidelight.lab.config.sections import EvaluationSection
@@ -60,6 +60,7 @@ from sidelight.lab.evaluation.store import (
 from sidelight.lab.metrics import METRICS, default_metrics
 from sidelight.lab.metrics.protocols import DEFAULT, PROTOCOLS
 from sidelight.lab.runs.folder import continue_run
+from sidelight.lab.runs.given import require_run
 from sidelight.lab.runs.measured import measured_by
 from sidelight.lab.runs.run import Run
 from sidelight.lab.tables.summary import markdown_table
@@ -119,8 +120,7 @@ def evaluate_share(
     Raises:
         BusyFolderError: another process works in the run's folder, or on this share of it.
     """
-    if not isinstance(run, Run):
-        raise InputTypeError(f"a run is evaluated: give Run.open(folder); got {type(run).__name__}.")
+    require_run(run)
     own = share or Share.launched()
     with hold(run.folder, "evaluate", "" if share is None else share.name):
         in_main(lambda: continue_run(run.folder))

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from sidelight.core.finite import require_finite_logits
 from sidelight.core.registry import Registry
+from sidelight.core.seeds import one_each
 from sidelight.core.tensors import both_ways, decisions, predictable, probabilities
 from sidelight.core.types import Encoding, Inputs, Scores, take_rows
-from sidelight.errors import ConfigError, InputError, NotFiniteError
+from sidelight.errors import ConfigError, NotFiniteError
 from sidelight.lab.metrics.layout import Layout
 from sidelight.targets.base import TargetModel
 
@@ -88,8 +89,7 @@ class Probe:
         self._unmasked = target.unmasked(self.inputs, self.encoding)
         self.feature_mask = self._unmasked.feature_mask
         self.size = len(self.encoding.logits)
-        if len(self.seeds) != self.size:
-            raise InputError(f"expected one seed per sample, {self.size}; got {len(self.seeds)}.")
+        one_each(self.seeds, self.size, "seeds")
         self._independent = self.encoding.independent
         sure = self._sure(self.encoding.logits.float(), self._independent)
         predicted = predictable(sure, self._independent).max(-1).indices

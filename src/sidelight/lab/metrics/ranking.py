@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import Registry
-from sidelight.core.seeds import sample_seed
+from sidelight.core.seeds import one_each, sample_seed
 from sidelight.core.tensors import masked_range, places, step_counts
-from sidelight.errors import InputError
 from sidelight.lab.metrics.arguments import on_tensors
 
 
@@ -56,13 +55,11 @@ def tie_keys(real: Tensor, ids: Sequence[int], seed: int = 0, draw: int = 0) -> 
     Only real features draw keys, so the padding of a batch does not change them.
 
     Raises:
-        InputError: not one id per sample.
+        InputError: not one whole number for each sample.
     """
-    if len(ids) != len(real):
-        raise InputError(f"tie breaking needs one id per sample: got {len(ids)} for {len(real)} samples.")
     flags = real.cpu().numpy()
     keys = np.zeros(flags.shape)
-    for row, (flag, sample) in enumerate(zip(flags, ids, strict=True)):
+    for row, (flag, sample) in enumerate(zip(flags, one_each(ids, len(real)), strict=True)):
         rng = np.random.default_rng(sample_seed(seed, sample, draw))
         keys[row, flag] = rng.random(int(flag.sum()))
     return torch.from_numpy(keys).to(real.device)
@@ -82,7 +79,7 @@ def ranks(values: Tensor, real: Tensor, ids: Sequence[int], seed: int = 0, draw:
         ``[B, N]`` int64, 0 to N − 1. 0 is the most important feature.
 
     Raises:
-        InputError: not one id per sample.
+        InputError: not one whole number for each sample.
 
     Example:
         >>> ranks(torch.tensor([[0.2, 0.9, 0.5]]), torch.tensor([[True, True, True]]), ids=[0])

@@ -30,6 +30,7 @@ from sidelight.lab.figures.grid import GridSample
 from sidelight.lab.report import ReportData, ReportSection, write_report
 from sidelight.lab.report.timing import timing
 from sidelight.lab.runs.folder import continue_run
+from sidelight.lab.runs.given import require_runs
 from sidelight.lab.runs.measured import require_measured_of
 from sidelight.lab.runs.run import Run
 from sidelight.lab.runs.stored_files import read_frame
@@ -53,6 +54,7 @@ def report_runs(
     """
     from sidelight.core.version import __version__
 
+    require_runs(runs)
     for run in runs:
         continue_run(run.folder)
     require_file_place(path)  # said before a model is opened

@@ -24,8 +24,9 @@ from typing import Any
 
 import torch
 
+from sidelight.core.field_checks import require_choice
 from sidelight.core.files import find_pretrained, find_weights, write_json
-from sidelight.core.folders import recover_folder
+from sidelight.core.folders import folder_path, recover_folder
 from sidelight.core.locks import hold
 from sidelight.core.processes import device, is_main, process_count, wait
 from sidelight.core.surroundings import kept_random_state
@@ -68,13 +69,14 @@ class Run:
     config: RunConfig
 
     @classmethod
-    def create(cls, folder: Path, config: RunConfig) -> Run:
+    def create(cls, folder: str | Path, config: RunConfig) -> Run:
         """Start or continue a run.
 
         Raises:
             ConfigError: ``folder`` was made with another data set, target or scorer.
             ForeignFileError: files of somebody else have names that the run needs. Nothing is written.
         """
+        folder = folder_path(folder)
         found = load_run_config(folder / "config.yaml") or config
         parts = ("data", "target", "scorer", "objective", "training")
         moved = config.model_copy(update={"data": _anywhere(config.data)})
@@ -91,12 +93,10 @@ class Run:
     @classmethod
     def open(cls, folder: str | Path) -> Run:
         """An existing run. Raises :class:`CheckpointError` if there is none."""
-        path = Path(folder) / "config.yaml"
-        if not path.is_file():
-            raise CheckpointError(
-                f"{folder} is not a run folder: it has no config.yaml (made by `sidelight fit`)."
-            )
-        return cls(Path(folder), load_config(path))
+        place = folder_path(folder)
+        if not (place / "config.yaml").is_file():
+            raise CheckpointError(f"{place} is no run folder: no config.yaml of `sidelight fit` is there.")
+        return cls(place, load_config(place / "config.yaml"))
 
     @property
     def dataset(self) -> DataSet:
@@ -106,6 +106,7 @@ class Run:
     def rows(self, split: str, count: int | None = None) -> Any:
         """Rows of a split, labels as the classifier counts: at most as many as the configuration allows, and ``count``."""
         data = self.config.data
+        require_choice(split, ("train", "validation", "test"), "split")
         most = min((n for n in (count, getattr(data, split)) if n is not None), default=None)
         rows = load_rows(data.name, split, data_dir=data.data_dir, count=most, seed=data.seed)
         return rows if self.class_numbers is None else Renumbered(rows, self.class_numbers)
@@ -367,9 +368,7 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """Facts of target and scorers. Raises :class:`CheckpointError` before ``fit``."""
         if not (self.folder / "fit.json").is_file():
-            raise CheckpointError(
-                f"{self.folder} has no fit.json: run `sidelight fit` first (or again; it resumes)."
-            )
+            raise CheckpointError(f"{self.folder} has no fit.json: run `sidelight fit` first or again.")
         return dict(self._facts())
 
     def results(self) -> dict[str, Any]:

@@ -161,6 +161,7 @@ class Streaming:
         chosen = require_columns_once(columns)
         job = Job(
             source,
+            # the job makes it a path
             cast(Path, out),
             chosen,
             block_rows,

@@ -237,7 +237,8 @@ def fill_values(name: str, x: Tensor, modality: Modality, context: FillContext) 
 
     Raises:
         UnknownNameError: there is none.
-        InputError: seeds do not fit ``x``, or the fill gives no tensor that can be broadcast to ``x``, gives NaN or infinity, or changes ``x``.
+        InputError: seeds do not fit ``x``, or the fill gives no tensor that can be broadcast to ``x``, gives NaN or infinity,
+            or changes ``x``.
     """
     one_each(context.seeds, len(x), "seeds")
     fill, before = FILLS[modality.name][name], _changes(x)

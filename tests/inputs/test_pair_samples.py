@@ -119,7 +119,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[SidelightError], str]] = {
     "no text": (
         lambda: [{"image": PHOTO, "label": 1}],
         InputError,
-        r"text of sample 0 is missing.*columns=\['...'\]",
+        r"text of sample 0 is missing.*columns=\['NAME'\]",
     ),
     "text None": (lambda: row(text=None), InputError, r"sample 1 has no text \(None\)"),
     "tuple with None": (lambda: [(None, "dull")], InputError, r"sample 0 has no image \(None\)"),

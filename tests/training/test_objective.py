@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -324,10 +325,42 @@ def test_other_penalties_are_added_with_their_weights_and_without_gamma() -> Non
         assert added == pytest.approx(0.3 * shown + 0.7 * empty, rel=1e-9)
 
 
+def test_an_empty_map_is_pulled_up_by_what_it_loses() -> None:
+    """Four samples: a map that is not empty, and empty ones that lose 0.4, nothing, and more than 1."""
+    raw = torch.tensor(
+        [[0.5, -3.0, 9.0], [-2.0, -0.5, 9.0], [-2.0, -0.7, 9.0], [-4.0, -1.5, 9.0]], dtype=torch.float64
+    ).requires_grad_()
+    real = torch.tensor([[True, True, False]] * 4)  # the third is padding
+    clean = torch.tensor([0.1, 0.1, 0.3, 0.2], dtype=torch.float64)
+    after = torch.tensor([9.0, 0.5, 0.2, 5.0], dtype=torch.float64)
+    asked = []
+
+    def masked_loss(masks: Any) -> torch.Tensor:
+        asked.append(sorted(masks))
+        return after
+
+    step: Any = SimpleNamespace(
+        raw=SimpleNamespace(map={"image": raw, "text": raw.detach().abs()}),
+        feature_mask={"image": real, "text": real},
+        scores={"image": torch.zeros(4, 3), "text": torch.ones(4, 3)},
+        zeros=lambda: torch.zeros(4, dtype=torch.float64),
+        clean_loss=lambda: clean,
+        masked_loss=masked_loss,
+    )
+    found = TERMS["empty"].value(step)
+    assert asked == [["image"]]  # the text has no empty map and costs no pass
+    assert found.tolist() == pytest.approx([0.0, 0.4 * 0.5, 0.0, 1.0 * 1.5])
+    found.sum().backward()
+    assert raw.grad is not None
+    expected = torch.zeros(4, 3, dtype=torch.float64)
+    expected[1, 1], expected[3, 1] = -0.4, -1.0  # a step against the gradient raises the highest raw score
+    torch.testing.assert_close(raw.grad, expected)
+
+
 def test_terms_of_others_are_not_logged_without_a_weight() -> None:
     p = problem(("text",))
     quiet = {name for name, entry in TERMS.items() if entry.quiet}
-    assert quiet == {"shown", "probability", "emptiness", "slope"}
+    assert quiet == {"shown", "probability", "emptiness", "slope", "empty"}
     assert not quiet & set(terms_of(CLEAN, CLEAN, p["scores"], p["masks"]))
 
 

@@ -64,13 +64,23 @@ def test_several_modalities_get_more_of_the_coalition_term(modalities: list[str]
     assert (found.coalition_weight, found.coalition_draws, found.coalition_focus) == (
         (10.0, 4, True) if several else (0.1, 1, False)
     )
-    assert found.slope_weight == 1.0
+    assert (found.slope_weight, found.empty_weight) == (1.0, 0.1 if several else 0.0)
     # everything else, and the objective of the thesis, is the same for all
     left = dataclasses.replace(
-        found, coalition_weight=None, coalition_draws=None, coalition_focus=None, slope_weight=None
+        found,
+        coalition_weight=None,
+        coalition_draws=None,
+        coalition_focus=None,
+        slope_weight=None,
+        empty_weight=None,
     )
     assert left == objective_of("robust")
     assert objective_of("thesis").for_modalities(modalities) == objective_of("thesis")
+    # a training that goes on keeps its terms, also without those that its version did not have
+    begun = {"coalition_weight": 3.0, "coalition_draws": 2, "coalition_focus": False}
+    goes_on = objective_of("robust").for_modalities(modalities, begun)
+    assert (goes_on.coalition_weight, goes_on.coalition_draws) == (3.0, 2)
+    assert (goes_on.slope_weight, goes_on.empty_weight) == (0.0, 0.0)
     own = objective_of({"coalition_weight": 0.0, "coalition_focus": False, "slope_weight": 0.0})
     told = own.for_modalities(modalities)
     assert (told.coalition_weight, told.coalition_focus) == (0.0, False)

@@ -32,6 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "coalition_draws": None,
         "coalition_focus": None,
         "slope_weight": None,
+        "empty_weight": None,
     },
 }
 

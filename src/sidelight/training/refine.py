@@ -50,7 +50,9 @@ def refine(
     Raises:
         SelfCheckError: no gradient passes through the target, as if it was quantised. Only penalties would move the map.
     """
-    config = replace(objective_of("robust"), coalition_weight=0.0, slope_weight=0.0, other_classes=0.0)
+    config = replace(
+        objective_of("robust"), coalition_weight=0.0, slope_weight=0.0, empty_weight=0.0, other_classes=0.0
+    )
     learnt = {name: _leaves(getattr(raw, name)) for name in ("map", "ranking")}
     leaves = [value for part in learnt.values() for value in part.values()]
     # one group for each tensor, because raw scores of texts and images differ in size

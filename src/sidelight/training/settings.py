@@ -40,10 +40,23 @@ TEACHERS = (
     "probability_weight",
 )
 #: Fields that are ``None``, for targets of one modality and of several. Beside a text a picture needs far more of the
-#: coalition term. Without the slope term trainings of pairs differ too much by chance (``docs/notes/scenes.md``).
+#: coalition term. Without the slope term trainings of pairs differ too much by chance (``docs/notes/scenes.md``). Beside a text an
+#: empty map of a picture may be right, and then others are lost to it (``docs/notes/coalition-term.md``).
 BY_MODALITIES = (
-    {"coalition_weight": 0.1, "coalition_draws": 1, "coalition_focus": False, "slope_weight": 1.0},
-    {"coalition_weight": 10.0, "coalition_draws": 4, "coalition_focus": True, "slope_weight": 1.0},
+    {
+        "coalition_weight": 0.1,
+        "coalition_draws": 1,
+        "coalition_focus": False,
+        "slope_weight": 1.0,
+        "empty_weight": 0.0,
+    },
+    {
+        "coalition_weight": 10.0,
+        "coalition_draws": 4,
+        "coalition_focus": True,
+        "slope_weight": 1.0,
+        "empty_weight": 0.1,
+    },
 )
 #: Validations of a training with a budget, at most.
 VALIDATIONS = 5
@@ -66,6 +79,7 @@ NEW = {
     "ranked": None,
     "effect_unit": None,
     "slope_weight": 0.0,
+    "empty_weight": 0.0,
     "budget": None,
 }
 
@@ -131,6 +145,8 @@ class ObjectiveConfig:
         slope_weight: factor of the slope term, by which raw scores of images learn in which proportion pixels raise the
             log-odds of the class (:mod:`sidelight.training.slopes`). Costs one pass with gradient. Texts have none.
             ``None``: 1, or what a training that goes on began with.
+        empty_weight: factor of a term that pulls up empty maps of a modality without which the prediction is lost.
+            ``None``: 0, and 0.1 if there are several modalities, or what a training that goes on began with.
 
     Raises:
         ConfigError: a value is of another kind, or out of range.
@@ -165,6 +181,7 @@ class ObjectiveConfig:
     coalition_modalities: Names = ()
     coalition_focus: Flag | None = False
     slope_weight: NotNegative | None = 0.0
+    empty_weight: NotNegative | None = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self, "objective")
@@ -189,7 +206,7 @@ class ObjectiveConfig:
             10.0
         """
         chosen = BY_MODALITIES[len(modalities) > 1]
-        there = begun or {}
+        there = {**NEW, **begun} if begun else {}
         missing: dict[str, Any] = {k: there.get(k, v) for k, v in chosen.items() if getattr(self, k) is None}
         return replace(self, **missing) if missing else self
 

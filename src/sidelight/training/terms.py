@@ -120,6 +120,26 @@ term("coalition", "coalition_weight")(coalition_loss)
 term("slope", "slope_weight", quiet=True)(slope_loss)
 
 
+@term("empty", "empty_weight", quiet=True)
+def lost_to_emptiness(step: Step) -> Tensor:
+    """Of a modality whose map is empty, how far its highest raw score lies below 0, times what the task loss rises by.
+
+    A map is empty if no raw score is above 0 (:class:`~sidelight.scorers.head.ScoreHead`). The rise is at most 1. It is 0 if
+    the prediction holds without the modality: then an empty map is right. Around an input of nothing but fill the
+    task loss is often flat, so it alone hardly brings a map back.
+    """
+    found = step.zeros()
+    for m, raw in step.raw.map.items():
+        real = step.feature_mask[m].flatten(1)
+        top = raw.float().flatten(1).masked_fill(~real, -torch.inf).amax(1)
+        empty = (top <= 0) & real.any(1)
+        if bool(empty.any()):
+            with torch.no_grad():
+                risen = (step.masked_loss({m: step.scores[m]}) - step.clean_loss()).clamp(0, 1)
+            found = found + torch.where(empty, risen * -top, 0.0)
+    return found
+
+
 @term("probability", "probability_weight", quiet=True)
 def changed_probability(step: Step) -> Tensor:
     """Squared difference of the goal's probability under the map and without it.

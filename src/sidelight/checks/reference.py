@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sidelight.core.safe_output import encodable
 from sidelight.core.types import Inputs
 from sidelight.inputs.images import ImageTransform, ProcessorTransform, read_picture
-from sidelight.inputs.samples import encodable, read_texts
+from sidelight.inputs.samples import read_texts
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 from sidelight.targets.base import TargetModel
 from sidelight.targets.image import ImageTarget

@@ -25,6 +25,7 @@ from sidelight.core.ownership import (
     require_open_list,
 )
 from sidelight.core.refusals import not_written, require_writable, system_number
+from sidelight.core.safe_output import is_utf8
 from sidelight.errors import CheckpointError, ForeignFileError, SidelightError
 
 #: so many times a folder is renamed that another process puts back
@@ -90,7 +91,7 @@ def folder_path(path: str | os.PathLike[str]) -> Path:
     text = path_text(path, "the path of a folder")
     if not text.strip() or "\0" in text:
         raise CheckpointError(f"{text!r} names no folder: give its path, e.g. 'results/scorer'.")
-    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+    if not is_utf8(text):
         raise CheckpointError(
             f"{text!r} is not UTF-8, and the libraries that read weights and tables open no such folder. Rename it, or choose "
             "another one. Names of single pictures may be of any kind."

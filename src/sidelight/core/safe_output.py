@@ -28,6 +28,27 @@ def short(text: str, longest: int = 80) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold ``text``. It cannot hold lone surrogates, with which Python reads other names of files."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def encodable(text: str) -> str:
+    """``text`` with U+FFFD in place of each lone surrogate, so that tokenizers and files can take it.
+
+    One character for one, so offsets stay true to the original.
+    """
+    if is_utf8(text):
+        return text
+    return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
+
+
 def for_csv(value: Any) -> Any:
     """A cell of a table that no spreadsheet takes for a formula: a text that begins like one gets an apostrophe.
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sidelight.core.safe_output import encodable, is_utf8
 from sidelight.explanations.blocks import Answer, ExplainFailure
 from sidelight.explanations.explanation import Explanation
 from sidelight.explanations.plain import plain_value
@@ -192,23 +193,15 @@ def top_word(word: str, score: float) -> str:
     return f"{word.strip()} {score:.2f}"
 
 
-def _is_utf8(text: Any) -> bool:
-    if not isinstance(text, str) or text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _is_utf8(value: Any) -> bool:
+    return not isinstance(value, str) or is_utf8(value)
 
 
 def _readable(value: Any) -> Any:
     """``value`` with U+FFFD in place of lone surrogates, which UTF-8 cannot hold."""
     if isinstance(value, list) and value and isinstance(value[0], str):
         return [_readable(v) for v in value]
-    if _is_utf8(value):
-        return value
-    return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in value)
+    return encodable(value) if isinstance(value, str) else value
 
 
 def png_of(picture: np.ndarray) -> bytes:

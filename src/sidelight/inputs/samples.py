@@ -153,15 +153,3 @@ def sample_length(sample: Any) -> int:
     if isinstance(sample, Mapping):
         return sum(map(sample_length, sample.values()))
     return sum(map(sample_length, sample)) if isinstance(sample, (list, tuple)) else 1
-
-
-def encodable(text: str) -> str:
-    """``text`` with each lone surrogate replaced by U+FFFD, which tokenizers can take.
-
-    One character for one, so offsets stay true to the original.
-    """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
-    return text

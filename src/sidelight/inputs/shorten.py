@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidelight.inputs.samples import encodable
+from sidelight.core.safe_output import encodable
 from sidelight.inputs.tokenizer_state import lent_tokenizer
 
 #: characters a token may stand for on average before a text counts as far too long

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from sidelight.core.quiet import sample_name, warn
+from sidelight.core.safe_output import encodable
 from sidelight.errors import InputError, InputTypeError
 from sidelight.inputs.pieces import adds_by_itself, segments_of, view_of_pieces
-from sidelight.inputs.samples import encodable, read_texts
+from sidelight.inputs.samples import read_texts
 from sidelight.inputs.shorten import shortened
 from sidelight.inputs.shown import ShownTexts, shown_together
 from sidelight.inputs.tokenizer_state import lent_tokenizer

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sidelight.core.registry import Registry
-from sidelight.core.tensors import masked_mean
+from sidelight.core.tensors import masked_mean, masked_range
 from sidelight.training.coalitions import coalition_loss
 from sidelight.training.objective import CALIBRATIONS, binary_penalty, emptiness_penalty, magnitude_penalty
 from sidelight.training.ranking import rank_loss
@@ -131,7 +131,7 @@ def lost_to_emptiness(step: Step) -> Tensor:
     found = step.zeros()
     for m, raw in step.raw.map.items():
         real = step.feature_mask[m].flatten(1)
-        top = raw.float().flatten(1).masked_fill(~real, -torch.inf).amax(1)
+        top = masked_range(raw.float().flatten(1), real)[1].squeeze(1)
         empty = (top <= 0) & real.any(1)
         if bool(empty.any()):
             with torch.no_grad():
